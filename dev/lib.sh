@@ -1,0 +1,118 @@
+# shellcheck shell=bash
+# What every script of this folder shares: where things lie, how steps are shown and logged, how processes are
+# started, recognised and ended. Sourced, never run.
+
+set -euo pipefail
+
+DEV=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+REPO=$(dirname "$DEV")
+CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/wallex
+export DEV REPO CACHE
+
+die() {
+  echo "error: $*" >&2
+  exit 1
+}
+
+need_root() { [ "$(id -u)" = 0 ] || die "$1 needs root: it makes namespaces, a network bridge and cgroups"; }
+
+# --- steps -------------------------------------------------------------------------------------------------------
+
+# quiet NAME COMMAND…: runs the command with its output in $LOGS/NAME.log; shows the time it takes, and the last lines
+# and the log's name when it fails.
+quiet() {
+  local name=$1 log started=$SECONDS pid status=0 shown=0
+  shift
+  log=$LOGS/$name.log
+  mkdir -p "$LOGS"
+  # A command that runs in the background can be waited for in slices, so that a long one shows it is alive.
+  "$@" >>"$log" 2>&1 </dev/null &
+  pid=$!
+  while kill -0 "$pid" 2>/dev/null; do
+    sleep 0.1
+    local elapsed=$((SECONDS - started))
+    if [ -t 1 ] && [ "$elapsed" -gt "$shown" ]; then
+      shown=$elapsed
+      printf '\r      %s … %ds' "$name" "$elapsed"
+    elif [ "$elapsed" -ge $((shown + 30)) ]; then
+      shown=$elapsed
+      printf '      %s … %ds\n' "$name" "$elapsed"
+    fi
+  done
+  wait "$pid" || status=$?
+  if [ -t 1 ]; then printf '\r\033[K'; fi
+  if [ "$status" != 0 ]; then
+    {
+      echo "      $name failed after $((SECONDS - started)) s; the last lines of $log:"
+      tail -n 25 "$log" | sed 's/^/      | /'
+    } >&2
+    return "$status"
+  fi
+  printf '      %s: %d s\n' "$name" "$((SECONDS - started))"
+}
+
+# step N/M TITLE: the heading of a step.
+step() { printf '[%s] %s\n' "$1" "$2"; }
+
+# until_true SECONDS COMMAND…: polls the command until it succeeds; fails when the time is up.
+until_true() {
+  local deadline=$((SECONDS + $1))
+  shift
+  until "$@" >/dev/null 2>&1; do
+    [ "$SECONDS" -lt "$deadline" ] || return 1
+    sleep 0.1
+  done
+}
+
+# --- processes ---------------------------------------------------------------------------------------------------
+# A process is known by a file that holds its id and its start time: an id alone may belong to somebody else by now.
+
+# Nothing for a process that is dead and only not yet reaped.
+start_time() { awk '{ sub(/.*\) /, ""); if ($1 != "Z") print $20 }' "/proc/$1/stat" 2>/dev/null || true; }
+
+# spawn DIR NAME COMMAND…: starts the command in a session of its own, so that neither Ctrl-C nor the end of this shell
+# reaches it. Log: DIR/log/NAME.log, id: DIR/pid/NAME.
+spawn() {
+  local dir=$1 name=$2
+  shift 2
+  mkdir -p "$dir/log" "$dir/pid"
+  setsid "$@" >>"$dir/log/$name.log" 2>&1 </dev/null &
+  echo "$! $(start_time $!)" >"$dir/pid/$name"
+}
+
+# alive DIR NAME
+alive() {
+  local pid started
+  read -r pid started 2>/dev/null <"$1/pid/$2" || return 1
+  [ -n "$started" ] && [ "$(start_time "$pid")" = "$started" ]
+}
+
+# end DIR NAME SIGNAL: ends the process, by force when it takes more than 20 seconds. Nothing to end is fine.
+end() {
+  local pid
+  if alive "$1" "$2"; then
+    read -r pid _ <"$1/pid/$2"
+    kill -s "$3" "$pid"
+    until_true 20 not alive "$1" "$2" || kill -s KILL "$pid"
+    until_true 5 not alive "$1" "$2" || die "process $pid ($2) does not end"
+  fi
+  rm -f "$1/pid/$2"
+}
+
+not() { ! "$@"; }
+
+# --- network -----------------------------------------------------------------------------------------------------
+
+# free_port PREFERRED: that port if nothing listens on it, on any address; otherwise one that is free. Below 32768, where
+# the kernel's range for outgoing connections begins: those would take a port away between this look and the bind.
+free_port() {
+  local port=$1 busy
+  busy=$(ss -Htln | awk '{ sub(/.*:/, "", $4); print $4 }')
+  while grep -qx "$port" <<<"$busy"; do port=$((20000 + RANDOM % 12000)); done
+  echo "$port"
+}
+
+random_port() { free_port $((20000 + RANDOM % 12000)); }
+
+# secret: 32 hexadecimal digits that nobody can guess and every URL takes as they are.
+secret() { openssl rand -hex 16; }

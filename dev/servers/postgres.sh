@@ -1,0 +1,76 @@
+# shellcheck shell=bash
+# PostgreSQL, Debian's, as an instance of its own. Sourced after lib.sh.
+
+# The unprivileged account: initdb and postgres refuse root.
+postgres_account() { if [ "$(id -u)" = 0 ]; then echo postgres; else id -un; fi; }
+
+postgres_programs() {
+  local dir
+  dir=$(find /usr/lib/postgresql -mindepth 3 -maxdepth 3 -path '*/bin/initdb' 2>/dev/null | sort -V | tail -n 1)
+  [ -n "$dir" ] || die "PostgreSQL's initdb is not installed: run dev/install"
+  dirname "$dir"
+}
+
+# as_postgres DATA COMMAND…: runs the command as that account, with DATA under the path that it prints as PGDATA. A data
+# folder below a closed home is out of reach for the account; then it is bound to a path of a private mount namespace, which
+# ends with the process.
+as_postgres() {
+  local data=$1 account
+  shift
+  account=$(postgres_account)
+  if [ "$(id -u)" != 0 ]; then
+    PGDATA=$data exec "$@"
+  fi
+  local drop=(setpriv --reuid "$account" --regid "$account" --init-groups --)
+  if "${drop[@]}" test -x "$(dirname "$data")" && "${drop[@]}" test -x "$data"; then
+    cd /
+    PGDATA=$data exec "${drop[@]}" "$@"
+  fi
+  exec unshare --mount bash -euc '
+    mount -t tmpfs -o mode=755 tmpfs /mnt
+    mkdir /mnt/data
+    mount --bind "$1" /mnt/data
+    cd /
+    shift
+    PGDATA=/mnt/data exec "$@"' bash "$data" "${drop[@]}" "$@"
+}
+
+# postgres_start DIR ADDRESS PORT PASSWORD METHOD [SETTING=VALUE…]: a superuser `postgres` with that password, who logs in
+# by METHOD (scram-sha-256, or `password` where thousands of logins by slow test builds should be cheap).
+postgres_start() {
+  local dir=$1 address=$2 port=$3 password=$4 method=$5 programs setting
+  shift 5
+  programs=$(postgres_programs)
+  if [ ! -e "$dir/postgres/PG_VERSION" ]; then
+    rm -rf "$dir/postgres"
+    mkdir -m 700 "$dir/postgres"
+    chown "$(postgres_account)" "$dir/postgres"
+    # The account may not read a file of ours, so the password comes by standard input and a pipe that the account makes.
+    (as_postgres "$dir/postgres" bash -c 'read -r password; exec "$0" --pwfile=<(echo "$password") "$@"' "$programs/initdb" \
+      --username=postgres --auth="$method" --encoding=UTF8 --locale=C.UTF-8 --no-instructions) \
+      <<<"$password" >>"$dir/log/postgres.log" 2>&1 ||
+      { tail -n 20 "$dir/log/postgres.log" >&2; die "initdb failed"; }
+    # Every address: the server itself listens on one only, which just this machine and its pods can reach.
+    printf 'host all all 0.0.0.0/0 %s\n' "$method" >"$dir/postgres/pg_hba.conf"
+    {
+      echo "unix_socket_directories = ''"
+      echo "max_connections = 300"
+      echo "shared_buffers = 256MB"
+      echo "max_wal_size = 2GB"
+      echo "timezone = 'UTC'"
+      for setting; do echo "${setting%%=*} = '${setting#*=}'"; done
+    } >>"$dir/postgres/postgresql.conf"
+  fi
+  spawn "$dir" postgres bash -c '. "$1/lib.sh"; . "$1/servers/postgres.sh"; shift; as_postgres "$@"' bash "$DEV" \
+    "$dir/postgres" "$programs/postgres" -c "listen_addresses=$address" -c "port=$port"
+}
+
+# postgres_wait DIR ADDRESS PORT
+postgres_wait() {
+  until_true 30 "$(postgres_programs)/pg_isready" -q -h "$2" -p "$3" ||
+    { tail -n 20 "$1/log/postgres.log" >&2; die "PostgreSQL did not start; see $1/log/postgres.log"; }
+}
+
+# postgres_stop DIR [SIGNAL]: INT is the fast shutdown: sessions are cut, data is whole. QUIT leaves out the last checkpoint, for
+# data that is thrown away. Both give shared memory back.
+postgres_stop() { end "$1" postgres "${2:-INT}"; }
