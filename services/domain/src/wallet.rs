@@ -1,0 +1,69 @@
+//! The state of a wallet that decisions are made on, and how events change it (`evolve`).
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Currency, EventData, WalletId};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    Active,
+}
+
+impl Status {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+        }
+    }
+
+    pub fn parse(name: &str) -> Option<Self> {
+        (name == Self::Active.as_str()).then_some(Self::Active)
+    }
+}
+
+/// A wallet as of its last event. Amounts are minor units of `currency`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wallet {
+    pub id: WalletId,
+    pub currency: Currency,
+    pub balance: i64,
+    /// Part of the balance that holds have set aside.
+    pub held: i64,
+    /// How far below zero the available balance may go.
+    pub overdraft_limit: i64,
+    pub status: Status,
+    /// Number of the wallet's events; the next event gets `version + 1`.
+    pub version: i64,
+}
+
+impl Wallet {
+    /// What can be spent: balance − held, in minor units.
+    pub fn available(&self) -> i64 {
+        // Held never exceeds what the balance and the overdraft limit cover, so this cannot overflow.
+        self.balance.saturating_sub(self.held)
+    }
+
+    /// The wallet after `event`, which is its next one. The first event is a creation; anything else on
+    /// no wallet, or a second creation, is `None`.
+    pub fn evolve(before: Option<Self>, id: WalletId, event: &EventData) -> Option<Self> {
+        match (before, event) {
+            (None, EventData::WalletCreated(created)) => Some(Self {
+                id,
+                currency: created.currency,
+                balance: created.initial_balance,
+                held: 0,
+                overdraft_limit: 0,
+                status: Status::Active,
+                version: 1,
+            }),
+            (Some(_), EventData::WalletCreated(_)) => None,
+            (Some(wallet), event) => Some(Self {
+                balance: wallet.balance.checked_add(event.balance_change())?,
+                version: wallet.version.checked_add(1)?,
+                ..wallet
+            }),
+            (None, _) => None,
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! Properties of `decide` and `evolve` over random streams of commands: whatever comes, money is conserved,
+//! no wallet goes below zero, versions are contiguous, and a balance is the fold of the wallet's events.
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use uuid::Uuid;
+use wallex_domain::*;
+
+/// The journal in memory: all wallets in one partition.
+#[derive(Default)]
+struct Journal {
+    wallets: BTreeMap<WalletId, Wallet>,
+    events: BTreeMap<WalletId, Vec<EventData>>,
+    last_seq: i64,
+}
+
+impl State for Journal {
+    fn wallet(&self, id: WalletId) -> Option<&Wallet> {
+        self.wallets.get(&id)
+    }
+
+    fn external_id_holder(&self, external_id: &str) -> Option<WalletId> {
+        self.events.iter().find_map(|(id, events)| match events.first()? {
+            EventData::WalletCreated(created) => {
+                (created.external_id.as_deref() == Some(external_id)).then_some(*id)
+            }
+            _ => None,
+        })
+    }
+
+    fn next_positions(&self, _: WalletId, _: WalletId) -> (Position, Position) {
+        let at = |seq| Position {
+            partition: Partition(0),
+            seq,
+        };
+        (at(self.last_seq + 1), at(self.last_seq + 2))
+    }
+}
+
+impl Journal {
+    fn run(&mut self, command: &Command) -> Result<Vec<Decided>, Rejection> {
+        let decided = decide(self, command)?;
+        for Decided { wallet_id, event } in &decided {
+            let after = Wallet::evolve(self.wallets.remove(wallet_id), *wallet_id, event);
+            let after = after.unwrap();
+            assert_eq!(
+                after.balance,
+                event.balance(),
+                "an event states the balance after it"
+            );
+            self.wallets.insert(*wallet_id, after);
+            self.events.entry(*wallet_id).or_default().push(event.clone());
+            self.last_seq += 1;
+        }
+        Ok(decided)
+    }
+
+    fn total(&self) -> i128 {
+        self.wallets
+            .values()
+            .map(|wallet| i128::from(wallet.balance))
+            .sum()
+    }
+}
+
+fn wallet_id() -> impl Strategy<Value = WalletId> {
+    (0..5u128).prop_map(|n| WalletId(Uuid::from_u128(n)))
+}
+
+fn amount() -> impl Strategy<Value = Amount> {
+    prop_oneof![4 => 1..=1000i64, 1 => (MAX_MINOR_UNITS - 2)..=MAX_MINOR_UNITS]
+        .prop_map(|n| Amount::new(n).unwrap())
+}
+
+fn command() -> impl Strategy<Value = Command> {
+    let currency = prop_oneof![5 => Just("EUR"), 1 => Just("JPY")].prop_map(|c| c.parse().unwrap());
+    let movement = || {
+        (wallet_id(), amount(), prop::option::weighted(0.1, 1..5i64)).prop_map(
+            |(wallet_id, amount, expected_version)| Movement {
+                wallet_id,
+                amount,
+                reference: None,
+                personal: None,
+                expected_version,
+            },
+        )
+    };
+    prop_oneof![
+        2 => (wallet_id(), currency, prop::option::of(amount()), prop::option::of(0..3u8)).prop_map(
+            |(wallet_id, currency, initial_balance, external)| Command::Create(CreateWallet {
+                wallet_id,
+                external_id: external.map(|n| n.to_string()),
+                currency,
+                initial_balance,
+                personal: None,
+            })
+        ),
+        3 => movement().prop_map(Command::Credit),
+        3 => movement().prop_map(Command::Debit),
+        4 => (wallet_id(), wallet_id(), amount()).prop_map(|(from, to, amount)| Command::Transfer(Transfer {
+            from,
+            to,
+            amount,
+            reference: None,
+            personal: None,
+            expected_version: None,
+        })),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn whatever_comes_the_books_stay_right(commands in prop::collection::vec(command(), 0..80)) {
+        let mut journal = Journal::default();
+        let mut from_outside = 0i128;
+        for command in &commands {
+            let before = journal.total();
+            match journal.run(command) {
+                Ok(decided) => {
+                    let change: i128 = decided.iter().map(|d| i128::from(d.event.balance_change())).sum();
+                    if let Command::Transfer(_) = command {
+                        prop_assert_eq!(change, 0, "a transfer conserves money");
+                    }
+                    from_outside += change;
+                }
+                Err(_) => prop_assert_eq!(journal.total(), before, "a rejection changes nothing"),
+            }
+        }
+        prop_assert_eq!(journal.total(), from_outside);
+        for (id, events) in &journal.events {
+            let folded = events.iter().fold(None, |wallet, event| Wallet::evolve(wallet, *id, event));
+            let wallet = journal.wallets.get(id);
+            prop_assert_eq!(folded.as_ref(), wallet, "the state is the fold of the events");
+            let wallet = wallet.unwrap();
+            prop_assert_eq!(wallet.version, events.len() as i64, "versions are contiguous from 1");
+            prop_assert!(wallet.balance >= 0, "no overdraft without a limit");
+        }
+    }
+
+    #[test]
+    fn every_payload_reads_back_as_it_was_written(commands in prop::collection::vec(command(), 0..40)) {
+        let mut journal = Journal::default();
+        for command in &commands {
+            for Decided { event, .. } in journal.run(command).unwrap_or_default() {
+                let bytes = event.encode().unwrap();
+                let read = EventData::decode(event.event_type(), event.schema_version(), &bytes).unwrap();
+                prop_assert_eq!(read, event);
+            }
+        }
+    }
+}
+
+fn created(journal: &mut Journal, n: u128, currency: &str, initial: i64) -> WalletId {
+    let wallet_id = WalletId(Uuid::from_u128(n));
+    journal
+        .run(&Command::Create(CreateWallet {
+            wallet_id,
+            external_id: None,
+            currency: currency.parse().unwrap(),
+            initial_balance: Amount::new(initial).ok(),
+            personal: None,
+        }))
+        .unwrap();
+    wallet_id
+}
+
+fn movement(wallet_id: WalletId, amount: i64) -> Movement {
+    Movement {
+        wallet_id,
+        amount: Amount::new(amount).unwrap(),
+        reference: None,
+        personal: None,
+        expected_version: None,
+    }
+}
+
+#[test]
+fn a_credit_beyond_64_bits_is_rejected_not_wrapped() {
+    let mut journal = Journal::default();
+    let id = created(&mut journal, 1, "EUR", MAX_MINOR_UNITS);
+    journal.wallets.get_mut(&id).unwrap().balance = i64::MAX - 5;
+    assert_eq!(
+        journal.run(&Command::Credit(movement(id, 6))),
+        Err(Rejection::BalanceOverflow(id))
+    );
+    assert!(journal.run(&Command::Credit(movement(id, 5))).is_ok());
+}
+
+#[test]
+fn a_debit_may_use_the_overdraft_limit_but_not_what_is_held() {
+    let mut journal = Journal::default();
+    let id = created(&mut journal, 1, "EUR", 100);
+    let wallet = journal.wallets.get_mut(&id).unwrap();
+    (wallet.held, wallet.overdraft_limit) = (30, 10);
+    let refused = journal.run(&Command::Debit(movement(id, 81)));
+    let amount = Amount::new(81).unwrap();
+    assert_eq!(
+        refused,
+        Err(Rejection::InsufficientFunds {
+            wallet_id: id,
+            available: 70,
+            amount
+        })
+    );
+    assert!(journal.run(&Command::Debit(movement(id, 80))).is_ok());
+}
+
+#[test]
+fn a_transfer_between_currencies_is_rejected() {
+    let mut journal = Journal::default();
+    let (from, to) = (
+        created(&mut journal, 1, "EUR", 10),
+        created(&mut journal, 2, "JPY", 10),
+    );
+    let amount = Amount::new(1).unwrap();
+    let transfer = Transfer {
+        from,
+        to,
+        amount,
+        reference: None,
+        personal: None,
+        expected_version: None,
+    };
+    let refused = journal.run(&Command::Transfer(transfer)).unwrap_err();
+    assert!(matches!(refused, Rejection::CurrencyMismatch { .. }));
+}
+
+#[test]
+fn a_newer_event_asks_for_a_newer_version_and_a_broken_one_is_corrupt() {
+    let newer = EventData::decode("wallet.credited", 2, b"{}").unwrap_err();
+    assert!(matches!(
+        newer,
+        DecodeError::NeedsNewerVersion {
+            schema_version: 2,
+            ..
+        }
+    ));
+    let unknown = EventData::decode("wallet.gifted", 1, b"{}").unwrap_err();
+    assert!(matches!(unknown, DecodeError::NeedsNewerVersion { .. }));
+    let broken = EventData::decode("wallet.credited", 1, b"{}").unwrap_err();
+    assert!(matches!(broken, DecodeError::Corrupt { .. }));
+}
+
+/// Payloads of every version ever written, as they stand in journals. Never edit a file here; add one for
+/// each new version.
+#[test]
+fn payloads_of_every_version_stay_readable() {
+    let golden = [
+        ("wallet.created", 1, include_str!("golden/wallet.created.v1.json")),
+        (
+            "wallet.credited",
+            1,
+            include_str!("golden/wallet.credited.v1.json"),
+        ),
+        ("wallet.debited", 1, include_str!("golden/wallet.debited.v1.json")),
+        (
+            "transfer.debited",
+            1,
+            include_str!("golden/transfer.debited.v1.json"),
+        ),
+        (
+            "transfer.credited",
+            1,
+            include_str!("golden/transfer.credited.v1.json"),
+        ),
+    ];
+    for (event_type, version, text) in golden {
+        let text = text.trim_end();
+        let event = EventData::decode(event_type, version, text.as_bytes()).unwrap();
+        assert_eq!(event.event_type(), event_type);
+        if version == event.schema_version() {
+            assert_eq!(String::from_utf8(event.encode().unwrap()).unwrap(), text);
+        }
+    }
+    for kind in EventKind::ALL {
+        for version in 1..=kind.schema_version() {
+            assert!(
+                golden
+                    .iter()
+                    .any(|(name, v, _)| *name == kind.as_str() && *v == version),
+                "{} version {version} has no golden file",
+                kind.as_str()
+            );
+        }
+    }
+}
