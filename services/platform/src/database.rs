@@ -1,0 +1,131 @@
+//! Connections to PostgreSQL. A server that is away is waited for, with one clear line per try; a password never
+//! stands in a line or an error.
+
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions as _, Connection as _, PgPool};
+use tokio_util::sync::CancellationToken;
+
+use crate::Secret;
+use crate::backoff::{Backoff, Outage};
+
+/// A server that takes longer to greet is treated as away.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A caller that can't get a connection of the pool by then fails; longer waits only pile requests up.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    #[error(
+        "{setting} is not a PostgreSQL URL: {reason}; expected for example postgres://user:password@host:5432/wallex"
+    )]
+    InvalidUrl { setting: &'static str, reason: String },
+    #[error("shut down while waiting for PostgreSQL ({setting})")]
+    ShutDown { setting: &'static str },
+}
+
+/// A pool on the database at `url`, after a first connection has succeeded. Tries for ever, from 0.2 s to 5 s apart,
+/// until `shutdown`. `application_name` shows in `pg_stat_activity`: `wallex-<role>`. `setting` is the name that
+/// messages use, `database_url` or `read_database_url`.
+pub async fn connect(
+    url: &Secret,
+    max_connections: u32,
+    application_name: &str,
+    setting: &'static str,
+    shutdown: &CancellationToken,
+) -> Result<PgPool, ConnectError> {
+    let options = connect_options(url, application_name, setting)?;
+    wait(&options, setting, shutdown).await?;
+    Ok(PgPoolOptions::new()
+        .max_connections(max_connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .connect_lazy_with(options))
+}
+
+/// Options for a connection of one's own, outside a pool.
+pub fn connect_options(
+    url: &Secret,
+    application_name: &str,
+    setting: &'static str,
+) -> Result<PgConnectOptions, ConnectError> {
+    let invalid = |reason: String| ConnectError::InvalidUrl { setting, reason };
+    let text = url.expose();
+    if !(text.starts_with("postgres://") || text.starts_with("postgresql://")) {
+        return Err(invalid("it does not start with postgres://".to_owned()));
+    }
+    match PgConnectOptions::from_str(text) {
+        Ok(options) => Ok(options.application_name(application_name)),
+        // The error itself may quote a part of the URL, and the password is one.
+        Err(_) => Err(invalid("a part of it cannot be read".to_owned())),
+    }
+}
+
+/// Waits until the server takes a connection, and gives it back: see [`connect`] for the manner.
+pub async fn wait(
+    options: &PgConnectOptions,
+    setting: &'static str,
+    shutdown: &CancellationToken,
+) -> Result<(), ConnectError> {
+    let server = address(options);
+    let (mut backoff, mut outage) = (Backoff::for_server(), Outage::new());
+    loop {
+        let attempt = tokio::select! {
+            () = shutdown.cancelled() => return Err(ConnectError::ShutDown { setting }),
+            attempt = tokio::time::timeout(CONNECT_TIMEOUT, options.connect()) => attempt,
+        };
+        let cause = match attempt {
+            Ok(Ok(connection)) => {
+                // Politeness only: the server notices a dropped connection as well.
+                let _ = connection.close().await;
+                if outage.over() {
+                    tracing::info!(server, setting, "PostgreSQL answers");
+                }
+                return Ok(());
+            }
+            Ok(Err(error)) => cause(&error),
+            Err(_) => format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()),
+        };
+        if outage.worth_a_line(&cause) {
+            tracing::warn!(
+                server,
+                setting,
+                cause,
+                "PostgreSQL cannot be used yet, trying again"
+            );
+        } else {
+            tracing::debug!(
+                server,
+                setting,
+                cause,
+                "PostgreSQL cannot be used yet, trying again"
+            );
+        }
+        if !backoff.wait(shutdown).await {
+            return Err(ConnectError::ShutDown { setting });
+        }
+    }
+}
+
+/// `host:port/database`: what may be shown of a URL.
+pub fn address(options: &PgConnectOptions) -> String {
+    let database = options.get_database().unwrap_or(options.get_username());
+    match options.get_socket() {
+        Some(socket) => format!("{}/{database}", socket.display()),
+        None => format!("{}:{}/{database}", options.get_host(), options.get_port()),
+    }
+}
+
+/// What went wrong, in the words of whoever must mend it (SQLSTATEs: PostgreSQL manual, appendix A).
+fn cause(error: &sqlx::Error) -> String {
+    let code = error.as_database_error().and_then(|error| error.code());
+    let meaning = match code.as_deref() {
+        Some("28P01" | "28000") => "user or password refused",
+        Some("3D000") => "the database does not exist",
+        Some("57P03") => "the server is starting or stopping",
+        Some("53300") => "the server has no connection left (max_connections)",
+        Some(_) | None => return error.to_string(),
+    };
+    format!("{meaning}: {error}")
+}

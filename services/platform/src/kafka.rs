@@ -1,0 +1,169 @@
+//! Kafka's clients: their configuration, their log lines, and waiting for a broker that is away.
+
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
+use rdkafka::error::KafkaError;
+use rdkafka::producer::{DeliveryResult, ProducerContext};
+use tokio_util::sync::CancellationToken;
+
+use crate::backoff::{Backoff, Outage};
+use crate::settings::{Settings, SettingsError};
+
+/// A broker that takes longer for its metadata is treated as away.
+const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
+
+#[derive(Debug, thiserror::Error)]
+pub enum WaitError {
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    #[error("shut down while waiting for Kafka (kafka_bootstrap_servers)")]
+    ShutDown,
+}
+
+/// A client's configuration that reaches the brokers; roles add their own.
+pub fn client_config(settings: &Settings) -> Result<ClientConfig, SettingsError> {
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", settings.kafka_bootstrap_servers()?)
+        .set("client.id", &settings.instance)
+        .set("socket.keepalive.enable", "true")
+        // A broker that restarts is found again within this time; the default is 10 s.
+        .set("reconnect.backoff.max.ms", "2000")
+        .set_log_level(RDKafkaLogLevel::Info);
+    Ok(config)
+}
+
+/// Idempotent producer: `acks=all`, no time-out of its own (a message is delivered or the producer purged).
+pub fn producer_config(settings: &Settings) -> Result<ClientConfig, SettingsError> {
+    let mut config = client_config(settings)?;
+    config
+        .set("enable.idempotence", "true")
+        .set("acks", "all")
+        .set("message.timeout.ms", "0")
+        .set("linger.ms", "5")
+        .set("compression.type", "lz4");
+    Ok(config)
+}
+
+/// Consumer in `group` that reads from the beginning and commits offsets only when told.
+pub fn consumer_config(settings: &Settings, group: &str) -> Result<ClientConfig, SettingsError> {
+    let mut config = client_config(settings)?;
+    config
+        .set("group.id", group)
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        .set("auto.offset.reset", "earliest")
+        .set("enable.auto.commit", "false")
+        // A killed consumer's partitions move on after this time; the default is 45 s.
+        .set("session.timeout.ms", "10000");
+    Ok(config)
+}
+
+/// Waits until a broker answers a metadata request; tries for ever in the manner of [`crate::database::connect`].
+pub async fn wait(settings: &Settings, shutdown: &CancellationToken) -> Result<(), WaitError> {
+    let servers = settings.kafka_bootstrap_servers()?.to_owned();
+    let (mut backoff, mut outage) = (Backoff::for_server(), Outage::new());
+    loop {
+        let config = client_config(settings)?;
+        // librdkafka's call blocks its thread; the thread ends by its own time-out when nobody waits for it any more.
+        let attempt = tokio::task::spawn_blocking(move || {
+            let client: BaseConsumer<Quiet> = config.create_with_context(Quiet)?;
+            client
+                .fetch_metadata(None, METADATA_TIMEOUT)
+                .map(|metadata| metadata.brokers().len())
+        });
+        let attempt = tokio::select! {
+            () = shutdown.cancelled() => return Err(WaitError::ShutDown),
+            attempt = attempt => attempt,
+        };
+        let cause = match attempt {
+            Ok(Ok(brokers)) if brokers > 0 => {
+                if outage.over() {
+                    tracing::info!(servers, setting = "kafka_bootstrap_servers", "Kafka answers");
+                }
+                return Ok(());
+            }
+            Ok(Ok(_)) => "no broker is registered yet".to_owned(),
+            Ok(Err(error)) => cause(&error),
+            Err(error) => error.to_string(),
+        };
+        if outage.worth_a_line(&cause) {
+            tracing::warn!(
+                servers,
+                setting = "kafka_bootstrap_servers",
+                cause,
+                "Kafka cannot be used yet, trying again"
+            );
+        } else {
+            tracing::debug!(
+                servers,
+                setting = "kafka_bootstrap_servers",
+                cause,
+                "Kafka cannot be used yet, trying again"
+            );
+        }
+        if !backoff.wait(shutdown).await {
+            return Err(WaitError::ShutDown);
+        }
+    }
+}
+
+fn cause(error: &KafkaError) -> String {
+    use rdkafka::types::RDKafkaErrorCode::{AllBrokersDown, BrokerTransportFailure, OperationTimedOut};
+    match error.rdkafka_error_code() {
+        Some(BrokerTransportFailure | AllBrokersDown | OperationTimedOut) => {
+            format!("no broker can be reached ({error})")
+        }
+        _ => error.to_string(),
+    }
+}
+
+/// Context for clients that need no callbacks of their own: librdkafka's lines go to [`log`] and [`client_error`].
+/// Contexts with callbacks call these two from theirs.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Quiet;
+
+impl ClientContext for Quiet {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        client_error(&error, reason);
+    }
+}
+
+impl ConsumerContext for Quiet {}
+
+impl ProducerContext for Quiet {
+    type DeliveryOpaque = ();
+    fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
+}
+
+/// A log line of librdkafka. It repeats "connection refused" at error for as long as a broker is away, and whoever
+/// uses the client reports that in its own words; so nothing of it is above debug but what librdkafka itself
+/// calls critical.
+pub fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    match level {
+        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
+            tracing::error!(target: "librdkafka", facility, "{message}");
+        }
+        RDKafkaLogLevel::Error
+        | RDKafkaLogLevel::Warning
+        | RDKafkaLogLevel::Notice
+        | RDKafkaLogLevel::Info
+        | RDKafkaLogLevel::Debug => tracing::debug!(target: "librdkafka", facility, "{message}"),
+    }
+}
+
+/// A global error of a client. Transport errors mend themselves; a fatal one (idempotence lost, fenced) does not.
+pub fn client_error(error: &KafkaError, reason: &str) {
+    if error.rdkafka_error_code() == Some(rdkafka::types::RDKafkaErrorCode::Fatal) {
+        tracing::error!(target: "librdkafka", %error, reason, "Kafka client failed");
+    } else {
+        tracing::debug!(target: "librdkafka", %error, reason, "Kafka client error");
+    }
+}

@@ -1,0 +1,189 @@
+//! All settings of all roles, in one list. In force is, in this order: flag, `WALLEX_` variable, file, default.
+//!
+//! The list below is the only place that names a setting: [`Settings`], [`Flags`] and [`REFERENCE`] are generated
+//! from it. A role asks for what it can't do without by a method that returns an error when it is missing
+//! ([`Settings::database_url`]), so that no role demands what only another needs.
+
+mod error;
+mod load;
+mod text;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::{PlatformId, Secret};
+pub use error::SettingsError;
+pub use text::LogFormat;
+
+/// One setting, as documentation and error messages tell it.
+#[derive(Debug, Clone, Copy)]
+pub struct Setting {
+    /// Key in the file; the flag is the same with dashes.
+    pub name: &'static str,
+    pub variable: &'static str,
+    /// Empty: none.
+    pub default: &'static str,
+    /// A value to copy, where the default does not show one.
+    pub example: &'static str,
+    pub help: &'static str,
+}
+
+impl Setting {
+    pub fn flag(&self) -> String {
+        format!("--{}", self.name.replace('_', "-"))
+    }
+}
+
+macro_rules! settings {
+    ($($(#[doc = $help:literal])+ $name:ident: $type:ty, $variable:literal, default $default:literal, example $example:literal;)+) => {
+        /// The settings in force. Load them with [`Settings::load`].
+        #[derive(Debug, Clone, Deserialize)]
+        pub struct Settings {
+            $($(#[doc = $help])+ #[serde(deserialize_with = "text::parsed")] pub $name: $type,)+
+        }
+
+        /// The same settings as flags; flatten it into a `clap` command. Values stay text here, so that a wrong one gets
+        /// the same message wherever it came from.
+        #[derive(Clone, Default, clap::Args)]
+        pub struct Flags {
+            /// TOML file with settings, keys as the flags but with underscores [WALLEX_CONFIG]
+            #[arg(long, global = true, help_heading = "Settings", value_name = "FILE")]
+            pub config: Option<PathBuf>,
+            $(#[arg(long, global = true, help_heading = "Settings", hide_short_help = true,
+                    help = text::flag_help(concat!($($help),+), $variable, $default))]
+            pub $name: Option<String>,)+
+        }
+
+        impl Flags {
+            /// The flags that were given, by name of their setting.
+            fn given(&self) -> impl Iterator<Item = (&'static str, &str)> {
+                [$((stringify!($name), self.$name.as_deref()),)+]
+                    .into_iter()
+                    .filter_map(|(name, value)| value.map(|value| (name, value)))
+            }
+        }
+
+        /// Every setting, in the order of the documentation.
+        pub const REFERENCE: &[Setting] = &[
+            $(Setting {
+                name: stringify!($name), variable: $variable, default: $default, example: $example,
+                help: concat!($($help),+).trim_ascii(),
+            },)+
+        ];
+    };
+}
+
+settings! {
+    /// Uid of the cluster's kube-system namespace; first part of the platform's id.
+    cluster: String, "WALLEX_CLUSTER", default "local", example "";
+    /// Namespace of the platform; second part of its id.
+    namespace: String, "WALLEX_NAMESPACE", default "default", example "";
+    /// Name of the platform; third part of its id, prefix of its consumer groups.
+    platform: String, "WALLEX_PLATFORM", default "wallex", example "";
+    /// Name of this process among its replicas: the pod's name. Unset: host name and process id.
+    instance: String, "WALLEX_INSTANCE", default "", example "demo-command-7d9f-x2x4z";
+    /// Address that the API, /health/live, /health/ready and /metrics are served on.
+    listen: SocketAddr, "WALLEX_LISTEN", default "0.0.0.0:8080", example "";
+    /// URL of the PostgreSQL database that holds the journal.
+    database_url: Option<Secret>, "WALLEX_DATABASE_URL", default "", example "postgres://user:password@host:5432/wallex";
+    /// Connections to PostgreSQL that this process opens at most.
+    database_max_connections: u32, "WALLEX_DATABASE_MAX_CONNECTIONS", default "8", example "";
+    /// URL of the database of the read side. Unset: the same as the journal's.
+    read_database_url: Option<Secret>, "WALLEX_READ_DATABASE_URL", default "", example "postgres://user:password@host:5432/wallex_read";
+    /// Kafka brokers to ask first, separated by commas.
+    kafka_bootstrap_servers: Option<String>, "WALLEX_KAFKA_BOOTSTRAP_SERVERS", default "", example "kafka-0:9092,kafka-1:9092";
+    /// Topic that the publisher copies the journal to.
+    kafka_events_topic: String, "WALLEX_KAFKA_EVENTS_TOPIC", default "wallet-events", example "";
+    /// Topic that takes a copy of each event that had to be parked.
+    kafka_dead_letters_topic: String, "WALLEX_KAFKA_DEAD_LETTERS_TOPIC", default "wallet-events-dlq", example "";
+    /// URL of Redis. Unset: work without it, a little slower.
+    redis_url: Option<Secret>, "WALLEX_REDIS_URL", default "", example "redis://:password@host:6379/0";
+    /// What to log: a level, or levels by module (tracing's EnvFilter).
+    log: String, "WALLEX_LOG", default "info", example "info,wallex_journal=debug";
+    /// How log lines look: text or json.
+    log_format: LogFormat, "WALLEX_LOG_FORMAT", default "text", example "json";
+    /// Seconds that requests and batches in flight get to finish after SIGTERM.
+    shutdown_seconds: u64, "WALLEX_SHUTDOWN_SECONDS", default "25", example "";
+    /// Connections that append to the journal, per command process.
+    writers: usize, "WALLEX_WRITERS", default "2", example "";
+    /// Commands that wait for a writer at most; one more is answered 503 at once.
+    queue_capacity: usize, "WALLEX_QUEUE_CAPACITY", default "10000", example "";
+    /// Commands that one batch takes at most.
+    max_batch: usize, "WALLEX_MAX_BATCH", default "500", example "";
+    /// Milliseconds after which a command that is still unanswered gets 503.
+    command_timeout_ms: u64, "WALLEX_COMMAND_TIMEOUT_MS", default "10000", example "";
+    /// Milliseconds between two looks at the journal when nothing was new.
+    poll_interval_ms: u64, "WALLEX_POLL_INTERVAL_MS", default "20", example "";
+    /// Milliseconds that a publisher owns a partition without renewing it.
+    publisher_lease_ms: u64, "WALLEX_PUBLISHER_LEASE_MS", default "10000", example "";
+    /// Messages that a projector applies in one transaction at most.
+    projector_batch: usize, "WALLEX_PROJECTOR_BATCH", default "1000", example "";
+}
+
+impl Settings {
+    /// The platform this process belongs to.
+    pub fn platform_id(&self) -> PlatformId {
+        PlatformId {
+            cluster: self.cluster.clone(),
+            namespace: self.namespace.clone(),
+            name: self.platform.clone(),
+        }
+    }
+
+    /// The journal's database.
+    pub fn database_url(&self) -> Result<&Secret, SettingsError> {
+        self.database_url
+            .as_ref()
+            .ok_or_else(|| SettingsError::missing("database_url"))
+    }
+
+    /// The read side's database: its own, or the journal's.
+    pub fn read_database_url(&self) -> Result<&Secret, SettingsError> {
+        self.read_database_url
+            .as_ref()
+            .map_or_else(|| self.database_url(), Ok)
+    }
+
+    /// Name of the setting that [`Settings::read_database_url`] comes from, for messages.
+    pub fn read_database_setting(&self) -> &'static str {
+        if self.read_database_url.is_some() {
+            "read_database_url"
+        } else {
+            "database_url"
+        }
+    }
+
+    pub fn kafka_bootstrap_servers(&self) -> Result<&str, SettingsError> {
+        self.kafka_bootstrap_servers
+            .as_deref()
+            .ok_or_else(|| SettingsError::missing("kafka_bootstrap_servers"))
+    }
+
+    /// See `shutdown_seconds`.
+    pub fn drain(&self) -> Duration {
+        Duration::from_secs(self.shutdown_seconds)
+    }
+
+    pub fn command_timeout(&self) -> Duration {
+        Duration::from_millis(self.command_timeout_ms)
+    }
+
+    pub fn poll_interval(&self) -> Duration {
+        Duration::from_millis(self.poll_interval_ms)
+    }
+
+    pub fn publisher_lease(&self) -> Duration {
+        Duration::from_millis(self.publisher_lease_ms)
+    }
+}
+
+/// Names only: values of flags may be secret.
+impl fmt::Debug for Flags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.given().map(|(name, _)| name)).finish()
+    }
+}

@@ -1,0 +1,205 @@
+//! Brings the sources together: defaults, file, environment, flags; the later wins. Knows for every value where it
+//! came from, so that an error can say it.
+
+use std::path::{Path, PathBuf};
+
+use figment::providers::{Format, Toml};
+use figment::value::{Dict, Map, Value};
+use figment::{Figment, Metadata, Profile, Provider};
+use tracing_subscriber::EnvFilter;
+
+use super::{Flags, REFERENCE, Settings, SettingsError};
+
+impl Settings {
+    /// Settings from defaults, the file named by `--config` or `WALLEX_CONFIG`, the environment and `flags`.
+    pub fn load(flags: &Flags) -> Result<Self, SettingsError> {
+        Self::load_from(flags, |variable| std::env::var(variable).ok())
+    }
+
+    /// Settings from defaults and `flags` alone: for tests and embedding, where the process's environment must not matter.
+    pub fn from_flags(flags: &Flags) -> Result<Self, SettingsError> {
+        Self::load_from(flags, |_| None)
+    }
+
+    pub(super) fn load_from(
+        flags: &Flags,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, SettingsError> {
+        // Kubernetes sets variables of optional values to nothing: that is unset, not an empty value.
+        let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
+        let mut sources = Figment::from(Source::new(
+            "the default",
+            REFERENCE
+                .iter()
+                .map(|setting| (setting.name, setting.default.into())),
+        ));
+        if let Some(path) = flags
+            .config
+            .clone()
+            .or_else(|| variable("WALLEX_CONFIG").map(PathBuf::from))
+        {
+            sources = sources.merge(file(&path)?);
+        }
+        for setting in REFERENCE {
+            if let Some(value) = variable(setting.variable) {
+                sources = sources.merge(Source::new(setting.variable, [(setting.name, value.into())]));
+            }
+        }
+        for (name, value) in flags.given() {
+            let flag = format!("--{}", name.replace('_', "-"));
+            sources = sources.merge(Source::new(flag, [(name, value.into())]));
+        }
+        let mut settings: Self = sources.extract().map_err(explain)?;
+        if settings.instance.is_empty() {
+            settings.instance = own_name();
+        }
+        settings.check(&sources)?;
+        Ok(settings)
+    }
+
+    /// What a type alone can't say.
+    fn check(&self, sources: &Figment) -> Result<(), SettingsError> {
+        let invalid = |name: &str, reason: String| {
+            let origin = sources
+                .find_metadata(name)
+                .map_or("the default".into(), |it| it.name.to_string());
+            Err(SettingsError::invalid(name, reason, origin))
+        };
+        for (name, value) in [
+            ("cluster", &self.cluster),
+            ("namespace", &self.namespace),
+            ("platform", &self.platform),
+        ] {
+            if value.is_empty() || value.contains('/') || value.contains(char::is_whitespace) {
+                return invalid(name, format!("`{value}` is empty or has a slash or a space"));
+            }
+        }
+        for (name, topic) in [
+            ("kafka_events_topic", &self.kafka_events_topic),
+            ("kafka_dead_letters_topic", &self.kafka_dead_letters_topic),
+        ] {
+            if !is_topic_name(topic) {
+                return invalid(
+                    name,
+                    format!("`{topic}` is not a topic's name (1 to 249 of a-z A-Z 0-9 . _ -)"),
+                );
+            }
+        }
+        if let Err(error) = EnvFilter::try_new(&self.log) {
+            return invalid(
+                "log",
+                format!("`{}` is neither a level nor a filter: {error}", self.log),
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Kafka's rule for names of topics.
+fn is_topic_name(topic: &str) -> bool {
+    (1..=249).contains(&topic.len())
+        && topic != "."
+        && topic != ".."
+        && topic
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+}
+
+/// Values of one origin.
+struct Source {
+    origin: String,
+    values: Dict,
+}
+
+impl Source {
+    fn new<'a>(origin: impl Into<String>, values: impl IntoIterator<Item = (&'a str, Value)>) -> Self {
+        let values = values
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect();
+        Self {
+            origin: origin.into(),
+            values,
+        }
+    }
+}
+
+impl Provider for Source {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(self.origin.clone())
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        Ok(Profile::Default.collect(self.values.clone()))
+    }
+}
+
+fn file(path: &Path) -> Result<Source, SettingsError> {
+    let unreadable = |reason: String| SettingsError::File {
+        path: path.to_owned(),
+        reason,
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
+    // The whole error would quote the line it stumbled over, and that line may hold a password.
+    let values: Dict = Toml::from_str(&text).map_err(|error| {
+        let before = error
+            .span()
+            .and_then(|span| text.get(..span.start))
+            .unwrap_or_default();
+        unreadable(format!(
+            "line {}: {}",
+            before.matches('\n').count() + 1,
+            error.message()
+        ))
+    })?;
+    for key in values.keys() {
+        if !REFERENCE.iter().any(|setting| setting.name == key) {
+            return Err(SettingsError::UnknownKey {
+                path: path.to_owned(),
+                key: key.clone(),
+                nearest: nearest(key),
+            });
+        }
+    }
+    Ok(Source {
+        origin: path.display().to_string(),
+        values,
+    })
+}
+
+/// The setting whose name is most like `key`.
+fn nearest(key: &str) -> &'static str {
+    let likeness = |name: &str| strsim::jaro_winkler(&key.to_lowercase(), name);
+    REFERENCE
+        .iter()
+        .map(|setting| setting.name)
+        .max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
+        .unwrap_or_default()
+}
+
+/// Names the setting, the reason and the origin of figment's error.
+fn explain(error: figment::Error) -> SettingsError {
+    let origin = error
+        .metadata
+        .as_ref()
+        .map_or_else(String::new, |it| it.name.to_string());
+    match error.path.first() {
+        Some(name) => SettingsError::invalid(name, error.kind.to_string(), origin),
+        None => SettingsError::Unreadable(error.kind.to_string()),
+    }
+}
+
+/// Host name and process id: unlike those of any other process that shares the platform, in all but odd cases
+/// (containers of one host name); pods are given theirs by the operator.
+fn own_name() -> String {
+    let host = std::env::var("HOSTNAME")
+        .ok()
+        .or_else(|| std::fs::read_to_string("/proc/sys/kernel/hostname").ok())
+        .unwrap_or_default();
+    let host = host.trim();
+    format!(
+        "{}-{}",
+        if host.is_empty() { "wallex" } else { host },
+        std::process::id()
+    )
+}
