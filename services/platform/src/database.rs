@@ -119,7 +119,9 @@ pub fn address(options: &PgConnectOptions) -> String {
 
 /// What went wrong, in the words of whoever must mend it (SQLSTATEs: PostgreSQL manual, appendix A).
 fn cause(error: &sqlx::Error) -> String {
-    let code = error.as_database_error().and_then(|error| error.code());
+    let code = error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code);
     let meaning = match code.as_deref() {
         Some("28P01" | "28000") => "user or password refused",
         Some("3D000") => "the database does not exist",

@@ -100,9 +100,9 @@ impl Handles {
         };
         let (usual, counter) = self.usual.get_or_init(|| (status, resolve()));
         if *usual == status {
-            counter.inc()
+            counter.inc();
         } else {
-            resolve().inc()
+            resolve().inc();
         }
     }
 }

@@ -49,7 +49,7 @@ impl Settings {
             let flag = format!("--{}", name.replace('_', "-"));
             sources = sources.merge(Source::new(flag, [(name, value.into())]));
         }
-        let mut settings: Self = sources.extract().map_err(explain)?;
+        let mut settings: Self = sources.extract().map_err(|error| explain(&error))?;
         if settings.instance.is_empty() {
             settings.instance = own_name();
         }
@@ -178,7 +178,7 @@ fn nearest(key: &str) -> &'static str {
 }
 
 /// Names the setting, the reason and the origin of figment's error.
-fn explain(error: figment::Error) -> SettingsError {
+fn explain(error: &figment::Error) -> SettingsError {
     let origin = error
         .metadata
         .as_ref()
