@@ -1,1 +1,19 @@
+//! The journal on PostgreSQL: one dense, hash-chained sequence of events per partition, written by group
+//! commit, with the answers of idempotent requests beside the events.
+//!
+//! Depends on `domain` only. The invariant: whoever holds a partition's row lock is the only writer of
+//! every wallet in it, and what one transaction wrote is whole or not there.
 
+pub mod append;
+pub mod cloud_event;
+mod event;
+pub mod maintain;
+pub mod personal;
+pub mod platform_id;
+pub mod read;
+pub mod route;
+pub mod schema;
+pub mod verify;
+
+pub use event::Event;
+pub use wallex_domain::{DecodeError, Hash};

@@ -1,0 +1,116 @@
+//! Reading the journal: events in order, heads of partitions, personal data. Short statements by ranges of
+//! seq only: a long snapshot would keep vacuum from the hot rows.
+
+use std::collections::HashMap;
+
+use sqlx::{PgExecutor, PgPool, Row, postgres::PgRow};
+use uuid::Uuid;
+use wallex_domain::{Hash, Partition, PersonalData, WalletId};
+
+use crate::Event;
+
+/// Columns of an event row, in the order [`event_from_row`] wants them by name.
+const EVENTS: &str = "SELECT event_id, transaction_id, partition, seq, wallet_id, version, type, schema_version, \
+     recorded_at, actor, traceparent, payload, hash FROM journal.event \
+     WHERE partition = $1 AND seq >= $2 ORDER BY seq LIMIT $3";
+
+/// A partition's head: the last event it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartitionHead {
+    pub id: Partition,
+    pub last_seq: i64,
+    pub head_hash: Hash,
+}
+
+pub(crate) fn hash_column(row: &PgRow, column: &str) -> Result<Hash, sqlx::Error> {
+    let bytes: &[u8] = row.try_get(column)?;
+    Hash::try_from(bytes).map_err(|error| sqlx::Error::ColumnDecode {
+        index: column.to_owned(),
+        source: Box::new(error),
+    })
+}
+
+fn event_from_row(row: &PgRow, prev_hash: Hash) -> Result<Event, sqlx::Error> {
+    Ok(Event {
+        event_id: row.try_get("event_id")?,
+        transaction_id: row.try_get("transaction_id")?,
+        partition: Partition(row.try_get("partition")?),
+        seq: row.try_get("seq")?,
+        wallet_id: WalletId(row.try_get("wallet_id")?),
+        version: row.try_get("version")?,
+        event_type: row.try_get("type")?,
+        schema_version: row.try_get("schema_version")?,
+        recorded_at: row.try_get("recorded_at")?,
+        actor: row.try_get("actor")?,
+        traceparent: row.try_get("traceparent")?,
+        payload: row.try_get::<Vec<u8>, _>("payload")?.into(),
+        prev_hash,
+        hash: hash_column(row, "hash")?,
+    })
+}
+
+/// Up to `limit` events of a partition after `after_seq` (exclusive), in order, each with the hash of its
+/// predecessor as the journal has it.
+pub async fn events(
+    db: &PgPool,
+    partition: Partition,
+    after_seq: i64,
+    limit: i64,
+) -> Result<Vec<Event>, sqlx::Error> {
+    // The event before the first one is read along for its hash.
+    let rows = sqlx::query(EVENTS)
+        .bind(partition.0)
+        .bind(after_seq)
+        .bind(limit + 1)
+        .fetch_all(db)
+        .await?;
+    let mut events = Vec::with_capacity(rows.len());
+    let mut prev_hash = Hash::GENESIS;
+    for row in &rows {
+        if row.try_get::<i64, _>("seq")? > after_seq {
+            if events.len() as i64 == limit {
+                break;
+            }
+            events.push(event_from_row(row, prev_hash)?);
+        }
+        prev_hash = hash_column(row, "hash")?;
+    }
+    Ok(events)
+}
+
+/// All partitions, by id.
+pub async fn partitions(db: impl PgExecutor<'_>) -> Result<Vec<PartitionHead>, sqlx::Error> {
+    sqlx::query("SELECT id, last_seq, head_hash FROM journal.partition ORDER BY id")
+        .fetch_all(db)
+        .await?
+        .iter()
+        .map(|row| {
+            Ok(PartitionHead {
+                id: Partition(row.try_get("id")?),
+                last_seq: row.try_get("last_seq")?,
+                head_hash: hash_column(row, "head_hash")?,
+            })
+        })
+        .collect()
+}
+
+/// Personal data by event; an event without a row has none, or had its data erased.
+pub async fn personal(
+    db: impl PgExecutor<'_>,
+    event_ids: &[Uuid],
+) -> Result<HashMap<Uuid, PersonalData>, sqlx::Error> {
+    let rows: Vec<(Uuid, Vec<u8>)> =
+        sqlx::query_as("SELECT event_id, data FROM journal.personal WHERE event_id = ANY($1)")
+            .bind(event_ids)
+            .fetch_all(db)
+            .await?;
+    rows.into_iter()
+        .map(|(event_id, data)| match serde_json::from_slice(&data) {
+            Ok(personal) => Ok((event_id, personal)),
+            Err(error) => Err(sqlx::Error::ColumnDecode {
+                index: "data".to_owned(),
+                source: Box::new(error),
+            }),
+        })
+        .collect()
+}

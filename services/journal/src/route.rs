@@ -1,0 +1,106 @@
+//! Which partition a wallet lives in. Fixed when the wallet is created, so it is remembered; absence never
+//! is. A memory that is wrong costs a second try, never a wrong write: the head row names its partition,
+//! and a batch decides only on heads of partitions it has locked.
+
+use std::collections::HashMap;
+use std::sync::{PoisonError, RwLock};
+
+use uuid::Uuid;
+use wallex_domain::{Partition, WalletId};
+
+/// Wallets remembered at most (about 50 bytes each). When full, all are forgotten: they come back with the
+/// next batches' look-ups.
+const CAPACITY: usize = 1_000_000;
+
+#[derive(Debug, Default)]
+pub struct Routes {
+    known: RwLock<HashMap<WalletId, Partition>>,
+    /// Partitions that take new wallets, ascending.
+    open: RwLock<Vec<Partition>>,
+}
+
+impl Routes {
+    pub fn get(&self, wallet: WalletId) -> Option<Partition> {
+        self.known
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&wallet)
+            .copied()
+    }
+
+    /// Only after a commit known to have succeeded, or as read from the journal.
+    pub fn remember(&self, wallets: impl IntoIterator<Item = (WalletId, Partition)>) {
+        let mut wallets = wallets.into_iter().peekable();
+        if wallets.peek().is_none() {
+            return;
+        }
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= CAPACITY {
+            known.clear();
+        }
+        known.extend(wallets);
+    }
+
+    pub fn forget(&self, wallet: WalletId) {
+        self.known
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&wallet);
+    }
+
+    pub fn set_open(&self, partitions: Vec<Partition>) {
+        *self.open.write().unwrap_or_else(PoisonError::into_inner) = partitions;
+    }
+
+    /// The partition that a new wallet goes to: chosen by its idempotency key, so that a repeated create
+    /// goes the same way. `None` while no partition is open.
+    pub fn for_new_wallet(&self, caller: &str, key: &str) -> Option<Partition> {
+        let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
+        let digest = key_digest(b"partition", caller, key);
+        let (number, _) = digest.as_bytes().split_first_chunk()?;
+        let index = u64::from_be_bytes(*number) % u64::try_from(open.len()).ok().filter(|n| *n > 0)?;
+        open.get(usize::try_from(index).ok()?).copied()
+    }
+}
+
+/// The id of a wallet whose creator names none: the same request always means the same wallet.
+pub fn derived_wallet_id(caller: &str, key: &str) -> WalletId {
+    let digest = key_digest(b"wallet", caller, key);
+    let (bytes, _) = digest.as_bytes().split_first_chunk().unwrap_or((&[0; 16], &[]));
+    WalletId(Uuid::new_v8(*bytes))
+}
+
+fn key_digest(purpose: &[u8], caller: &str, key: &str) -> blake3::Hash {
+    let mut hasher = blake3::Hasher::new();
+    for part in [purpose, caller.as_bytes(), key.as_bytes()] {
+        hasher.update(&(part.len() as u64).to_be_bytes());
+        hasher.update(part);
+    }
+    hasher.finalize()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_key_means_the_same_wallet_and_another_key_another() {
+        assert_eq!(derived_wallet_id("a", "key"), derived_wallet_id("a", "key"));
+        assert_ne!(derived_wallet_id("a", "key"), derived_wallet_id("ak", "ey"));
+    }
+
+    #[test]
+    fn new_wallets_spread_over_the_open_partitions_only() {
+        let routes = Routes::default();
+        assert_eq!(routes.for_new_wallet("a", "key"), None);
+        routes.set_open(vec![Partition(1), Partition(4), Partition(9)]);
+        let mut counts = HashMap::new();
+        for n in 0..3_000 {
+            *counts
+                .entry(routes.for_new_wallet("a", &n.to_string()))
+                .or_insert(0) += 1;
+        }
+        assert_eq!(counts.len(), 3);
+        assert!(counts.values().all(|n| (800..1_200).contains(n)), "{counts:?}");
+    }
+}
