@@ -46,10 +46,13 @@ impl Backoff {
     }
 }
 
-/// Decides which failures of a lasting outage are worth a line at warn: the first, each new cause, and one reminder
-/// per [`REMINDER`].
-#[derive(Debug, Default)]
+/// What is said while a server can't be used: a line at warn for the first failure, for each new cause, and as a
+/// reminder every [`REMINDER`]; the tries between at debug; one line at info when it is over.
+#[derive(Debug)]
 pub struct Outage {
+    what: &'static str,
+    server: String,
+    setting: &'static str,
     last: Option<(Instant, String)>,
 }
 
@@ -57,25 +60,41 @@ pub struct Outage {
 const REMINDER: Duration = Duration::from_secs(10);
 
 impl Outage {
-    pub fn new() -> Self {
-        Self::default()
+    /// `what` is the server's product, `server` its address without credentials, `setting` where that comes from.
+    pub fn of(what: &'static str, server: impl Into<String>, setting: &'static str) -> Self {
+        Self {
+            what,
+            server: server.into(),
+            setting,
+            last: None,
+        }
     }
 
-    /// Whether this failure should be logged at warn (otherwise at debug).
-    pub fn worth_a_line(&mut self, cause: &str) -> bool {
-        let known = self
+    /// A try has failed; another will follow.
+    pub fn failed(&mut self, cause: &str) {
+        let (what, server, setting) = (self.what, &self.server, self.setting);
+        if self
             .last
             .as_ref()
-            .is_some_and(|(at, said)| said == cause && at.elapsed() < REMINDER);
-        if !known {
+            .is_some_and(|(at, said)| said == cause && at.elapsed() < REMINDER)
+        {
+            tracing::debug!(server, setting, cause, "{what} cannot be used yet, trying again");
+        } else {
+            tracing::warn!(server, setting, cause, "{what} cannot be used yet, trying again");
             self.last = Some((Instant::now(), cause.to_owned()));
         }
-        !known
     }
 
-    /// After a success. `true`: there was an outage, its end deserves a line.
-    pub fn over(&mut self) -> bool {
-        self.last.take().is_some()
+    /// A try has succeeded.
+    pub fn over(&mut self) {
+        if self.last.take().is_some() {
+            tracing::info!(
+                server = self.server,
+                setting = self.setting,
+                "{} answers",
+                self.what
+            );
+        }
     }
 }
 
@@ -105,15 +124,5 @@ mod tests {
                 .wait(&stop)
                 .await
         );
-    }
-
-    #[test]
-    fn an_outage_speaks_once_per_cause() {
-        let mut outage = Outage::new();
-        assert!(outage.worth_a_line("refused"));
-        assert!(!outage.worth_a_line("refused"));
-        assert!(outage.worth_a_line("wrong password"));
-        assert!(outage.over());
-        assert!(!outage.over());
     }
 }

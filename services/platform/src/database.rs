@@ -68,39 +68,22 @@ pub async fn wait(
     setting: &'static str,
     shutdown: &CancellationToken,
 ) -> Result<(), ConnectError> {
-    let server = address(options);
-    let (mut backoff, mut outage) = (Backoff::for_server(), Outage::new());
+    let mut backoff = Backoff::for_server();
+    let mut outage = Outage::of("PostgreSQL", address(options), setting);
     loop {
         let attempt = tokio::select! {
             () = shutdown.cancelled() => return Err(ConnectError::ShutDown { setting }),
             attempt = tokio::time::timeout(CONNECT_TIMEOUT, options.connect()) => attempt,
         };
-        let cause = match attempt {
+        match attempt {
             Ok(Ok(connection)) => {
                 // Politeness only: the server notices a dropped connection as well.
                 let _ = connection.close().await;
-                if outage.over() {
-                    tracing::info!(server, setting, "PostgreSQL answers");
-                }
+                outage.over();
                 return Ok(());
             }
-            Ok(Err(error)) => cause(&error),
-            Err(_) => format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()),
-        };
-        if outage.worth_a_line(&cause) {
-            tracing::warn!(
-                server,
-                setting,
-                cause,
-                "PostgreSQL cannot be used yet, trying again"
-            );
-        } else {
-            tracing::debug!(
-                server,
-                setting,
-                cause,
-                "PostgreSQL cannot be used yet, trying again"
-            );
+            Ok(Err(error)) => outage.failed(&cause(&error)),
+            Err(_) => outage.failed(&format!("no answer within {} s", CONNECT_TIMEOUT.as_secs())),
         }
         if !backoff.wait(shutdown).await {
             return Err(ConnectError::ShutDown { setting });

@@ -1,5 +1,6 @@
 //! Kafka's clients: their configuration, their log lines, and waiting for a broker that is away.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
@@ -14,7 +15,8 @@ use crate::backoff::{Backoff, Outage};
 use crate::settings::{Settings, SettingsError};
 
 /// A broker that takes longer for its metadata is treated as away.
-const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
+/// The process can't end sooner than a call that has begun.
+const METADATA_TIMEOUT: Duration = Duration::from_secs(3);
 
 #[derive(Debug, thiserror::Error)]
 pub enum WaitError {
@@ -65,13 +67,20 @@ pub fn consumer_config(settings: &Settings, group: &str) -> Result<ClientConfig,
 /// Waits until a broker answers a metadata request; tries for ever in the manner of [`crate::database::connect`].
 pub async fn wait(settings: &Settings, shutdown: &CancellationToken) -> Result<(), WaitError> {
     let servers = settings.kafka_bootstrap_servers()?.to_owned();
-    let (mut backoff, mut outage) = (Backoff::for_server(), Outage::new());
+    let client: BaseConsumer<Quiet> =
+        client_config(settings)?
+            .create_with_context(Quiet)
+            .map_err(|error| {
+                SettingsError::invalid("kafka_bootstrap_servers", error.to_string(), "librdkafka")
+            })?;
+    let client = Arc::new(client);
+    let mut backoff = Backoff::for_server();
+    let mut outage = Outage::of("Kafka", servers, "kafka_bootstrap_servers");
     loop {
-        let config = client_config(settings)?;
         // librdkafka's call blocks its thread; the thread ends by its own time-out when nobody waits for it any more.
+        let asked = Arc::clone(&client);
         let attempt = tokio::task::spawn_blocking(move || {
-            let client: BaseConsumer<Quiet> = config.create_with_context(Quiet)?;
-            client
+            asked
                 .fetch_metadata(None, METADATA_TIMEOUT)
                 .map(|metadata| metadata.brokers().len())
         });
@@ -79,31 +88,14 @@ pub async fn wait(settings: &Settings, shutdown: &CancellationToken) -> Result<(
             () = shutdown.cancelled() => return Err(WaitError::ShutDown),
             attempt = attempt => attempt,
         };
-        let cause = match attempt {
+        match attempt {
             Ok(Ok(brokers)) if brokers > 0 => {
-                if outage.over() {
-                    tracing::info!(servers, setting = "kafka_bootstrap_servers", "Kafka answers");
-                }
+                outage.over();
                 return Ok(());
             }
-            Ok(Ok(_)) => "no broker is registered yet".to_owned(),
-            Ok(Err(error)) => cause(&error),
-            Err(error) => error.to_string(),
-        };
-        if outage.worth_a_line(&cause) {
-            tracing::warn!(
-                servers,
-                setting = "kafka_bootstrap_servers",
-                cause,
-                "Kafka cannot be used yet, trying again"
-            );
-        } else {
-            tracing::debug!(
-                servers,
-                setting = "kafka_bootstrap_servers",
-                cause,
-                "Kafka cannot be used yet, trying again"
-            );
+            Ok(Ok(_)) => outage.failed("no broker is registered yet"),
+            Ok(Err(error)) => outage.failed(&cause(&error)),
+            Err(error) => outage.failed(&error.to_string()),
         }
         if !backoff.wait(shutdown).await {
             return Err(WaitError::ShutDown);

@@ -6,6 +6,8 @@
 
 mod error;
 mod load;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use std::fmt;

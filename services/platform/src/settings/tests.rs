@@ -1,0 +1,237 @@
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use clap::{CommandFactory as _, Parser};
+
+use super::*;
+
+#[derive(Debug, Parser)]
+struct Role {
+    #[command(flatten)]
+    flags: Flags,
+}
+
+fn flags(arguments: &[&str]) -> Flags {
+    Role::parse_from(["role"].iter().chain(arguments)).flags
+}
+
+fn load(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Settings, SettingsError> {
+    Settings::load_from(&flags(arguments), |asked| {
+        environment
+            .iter()
+            .find(|(variable, _)| *variable == asked)
+            .map(|(_, value)| (*value).to_owned())
+    })
+}
+
+fn message(arguments: &[&str], environment: &[(&str, &str)]) -> String {
+    let message = load(arguments, environment).unwrap_err().to_string();
+    assert!(!message.contains('\n'), "more than one line: {message}");
+    message
+}
+
+/// A settings file that is removed when the test ends.
+struct File(PathBuf);
+
+impl File {
+    fn new(content: &str) -> Self {
+        let path = std::env::temp_dir().join(wallex_testing::unique_name("settings.toml"));
+        std::fs::write(&path, content).unwrap();
+        Self(path)
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn every_setting_has_a_default_that_works_alone() {
+    let settings = load(&[], &[]).unwrap();
+    assert_eq!(settings.platform_id().to_string(), "local/default/wallex");
+    assert_eq!(settings.listen.to_string(), "0.0.0.0:8080");
+    assert_eq!(
+        (settings.writers, settings.max_batch, settings.projector_batch),
+        (2, 500, 1000)
+    );
+    assert_eq!(settings.log_format, LogFormat::Text);
+    assert!(settings.redis_url.is_none() && settings.database_url.is_none());
+    assert!(
+        settings.instance.ends_with(&format!("-{}", std::process::id())),
+        "{}",
+        settings.instance
+    );
+}
+
+#[test]
+fn a_flag_beats_the_environment_beats_the_file_beats_the_default() {
+    let file = File::new("platform = \"file\"\nnamespace = \"file\"\ncluster = \"file\"\nmax_batch = 7\n");
+    let environment = [
+        ("WALLEX_PLATFORM", "environment"),
+        ("WALLEX_NAMESPACE", "environment"),
+    ];
+    let settings = load(&["--config", file.path(), "--platform", "flag"], &environment).unwrap();
+    assert_eq!(settings.platform_id().to_string(), "file/environment/flag");
+    assert_eq!((settings.max_batch, settings.queue_capacity), (7, 10_000));
+
+    let environment = [("WALLEX_CONFIG", file.path())];
+    assert_eq!(load(&[], &environment).unwrap().platform, "file");
+}
+
+#[test]
+fn text_stays_as_it_was_written() {
+    let environment = [
+        ("WALLEX_PLATFORM", "007"),
+        ("WALLEX_NAMESPACE", "1e5"),
+        ("WALLEX_CLUSTER", "true"),
+    ];
+    assert_eq!(
+        load(&[], &environment).unwrap().platform_id().to_string(),
+        "true/1e5/007"
+    );
+}
+
+#[test]
+fn an_empty_variable_is_unset() {
+    let environment = [
+        ("WALLEX_REDIS_URL", ""),
+        ("WALLEX_MAX_BATCH", ""),
+        ("WALLEX_PLATFORM", ""),
+    ];
+    let settings = load(&[], &environment).unwrap();
+    assert!(settings.redis_url.is_none());
+    assert_eq!((settings.max_batch, settings.platform.as_str()), (500, "wallex"));
+}
+
+#[test]
+fn a_required_setting_is_missed_by_name_with_the_way_out() {
+    let settings = load(&[], &[]).unwrap();
+    assert_eq!(
+        settings.database_url().unwrap_err().to_string(),
+        "database_url is not set: give --database-url or WALLEX_DATABASE_URL, for example \
+         postgres://user:password@host:5432/wallex"
+    );
+    let missing = settings.kafka_bootstrap_servers().unwrap_err().to_string();
+    assert!(
+        missing.contains("--kafka-bootstrap-servers or WALLEX_KAFKA_BOOTSTRAP_SERVERS"),
+        "{missing}"
+    );
+}
+
+#[test]
+fn the_read_side_uses_the_journals_database_unless_it_has_its_own() {
+    let one = load(&["--database-url", "postgres://journal"], &[]).unwrap();
+    assert_eq!(one.read_database_url().unwrap().expose(), "postgres://journal");
+    assert_eq!(one.read_database_setting(), "database_url");
+    let two = load(
+        &[
+            "--database-url",
+            "postgres://a",
+            "--read-database-url",
+            "postgres://b",
+        ],
+        &[],
+    )
+    .unwrap();
+    assert_eq!(two.read_database_url().unwrap().expose(), "postgres://b");
+    assert_eq!(two.read_database_setting(), "read_database_url");
+}
+
+#[test]
+fn a_wrong_value_is_named_with_its_origin_and_reason() {
+    assert_eq!(
+        message(&[], &[("WALLEX_LISTEN", "8080")]),
+        "listen is not valid: `8080` is not an address such as 0.0.0.0:8080 (from WALLEX_LISTEN; set it with --listen \
+         or WALLEX_LISTEN)"
+    );
+    let zero = message(&["--max-batch", "0"], &[]);
+    assert!(
+        zero.starts_with("max_batch is not valid: `0` is not a whole number from 1"),
+        "{zero}"
+    );
+    assert!(zero.contains("from --max-batch"), "{zero}");
+    let file = File::new("writers = [1, 2]\n");
+    let list = message(&["--config", file.path()], &[]);
+    assert!(
+        list.starts_with("writers is not valid") && list.contains(file.path()),
+        "{list}"
+    );
+    let log = message(&[], &[("WALLEX_LOG", "info,=")]);
+    assert!(
+        log.starts_with("log is not valid") && log.contains("from WALLEX_LOG;"),
+        "{log}"
+    );
+    let topic = message(&["--kafka-events-topic", "wallet events"], &[]);
+    assert!(
+        topic.starts_with("kafka_events_topic is not valid: `wallet events`"),
+        "{topic}"
+    );
+    let platform = message(&["--platform", "a/b"], &[]);
+    assert!(platform.starts_with("platform is not valid: `a/b`"), "{platform}");
+}
+
+#[test]
+fn an_unknown_key_of_the_file_is_refused_with_the_nearest_name() {
+    let file = File::new("databse_url = \"postgres://user:hunter2@host/wallex\"\n");
+    let unknown = message(&["--config", file.path()], &[]);
+    assert!(
+        unknown.ends_with("to put `databse_url` into: did you mean `database_url`?"),
+        "{unknown}"
+    );
+    assert!(!unknown.contains("hunter2"), "{unknown}");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named_without_quoting_it() {
+    let absent = message(&["--config", "/nowhere/wallex.toml"], &[]);
+    assert!(
+        absent.starts_with("cannot read the settings file /nowhere/wallex.toml (--config"),
+        "{absent}"
+    );
+    let file = File::new("platform = \"demo\"\ndatabase_url = \"postgres://user:hunter2@host/wallex\n");
+    let broken = message(&["--config", file.path()], &[]);
+    assert!(broken.contains("line 2: "), "{broken}");
+    assert!(!broken.contains("hunter2"), "{broken}");
+}
+
+#[test]
+fn secrets_are_never_shown() {
+    let arguments = [
+        "--database-url",
+        "postgres://user:hunter2@host/wallex",
+        "--redis-url",
+        "redis://:hunter2@host",
+    ];
+    let shown = format!("{:?} {:?}", load(&arguments, &[]).unwrap(), flags(&arguments));
+    assert!(
+        !shown.contains("hunter2") && shown.contains("[redacted]"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("\"database_url\""),
+        "given flags are named: {shown}"
+    );
+}
+
+#[test]
+fn flags_are_sound_and_tell_their_variables() {
+    Role::command().debug_assert();
+    let help = Role::command().render_long_help().to_string();
+    for setting in REFERENCE {
+        assert_eq!(
+            setting.variable,
+            format!("WALLEX_{}", setting.name.to_uppercase())
+        );
+        assert!(
+            help.contains(&setting.flag()) && help.contains(setting.variable),
+            "{}",
+            setting.name
+        );
+        assert!(setting.help.ends_with('.'), "{}", setting.name);
+    }
+}

@@ -1,0 +1,12 @@
+//! Servers that are away, late, silent or wrong, and what is said about them.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod database;
+mod door;
+mod kafka;
+mod lines;
+mod redis;
+
+use std::time::Duration;
+
+const DEADLINE: Duration = Duration::from_secs(20);

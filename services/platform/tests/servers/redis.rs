@@ -1,0 +1,170 @@
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use tracing::Level;
+use wallex_platform::redis::Accelerator;
+use wallex_platform::{Flags, Settings};
+use wallex_testing::{eventually, unique_name};
+
+use crate::DEADLINE;
+use crate::door::Door;
+use crate::lines::Lines;
+
+/// What a caller of the accelerator loses at most.
+const BOUND: Duration = Duration::from_millis(150);
+
+fn accelerator(url: String) -> Accelerator {
+    Accelerator::connect(
+        &Settings::from_flags(&Flags {
+            redis_url: Some(url),
+            ..Flags::default()
+        })
+        .unwrap(),
+    )
+}
+
+fn server() -> SocketAddr {
+    let url = wallex_testing::redis();
+    let address = url
+        .rsplit_once('@')
+        .map_or(url.trim_start_matches("redis://"), |(_, address)| address);
+    address.split('/').next().unwrap().parse().unwrap()
+}
+
+async fn none_in_time(accelerator: &Accelerator) {
+    let started = Instant::now();
+    assert_eq!(accelerator.get("key").await, None);
+    assert!(!accelerator.set_px("key", b"value", Duration::from_secs(1)).await);
+    assert!(
+        started.elapsed() < BOUND,
+        "two calls took {:?}",
+        started.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn without_redis_there_is_simply_nothing() {
+    let lines = Lines::collect(Level::DEBUG);
+    none_in_time(&Accelerator::connect(
+        &Settings::from_flags(&Flags::default()).unwrap(),
+    ))
+    .await;
+    assert!(lines.with(&["Redis"]).is_empty(), "{:?}", lines.all());
+}
+
+#[tokio::test]
+async fn an_unreachable_redis_warns_once_and_costs_nothing() {
+    let door = Door::shut();
+    let lines = Lines::collect(Level::DEBUG);
+    let accelerator = accelerator(format!("redis://:hunter2@{}", door.address));
+    none_in_time(&accelerator).await;
+    eventually(DEADLINE, "a few tries", async || {
+        (lines.with(&["cannot be reached"]).len() > 2).then_some(())
+    })
+    .await;
+    none_in_time(&accelerator).await;
+    assert_eq!(
+        lines
+            .with(&["WARN", "redis_url", &door.address.to_string()])
+            .len(),
+        1,
+        "{:?}",
+        lines.all()
+    );
+    assert!(lines.with(&["hunter2"]).is_empty(), "{:?}", lines.all());
+}
+
+#[tokio::test]
+async fn a_silent_redis_costs_nothing() {
+    let mut door = Door::shut();
+    door.open_silent();
+    let accelerator = accelerator(format!("redis://{}", door.address));
+    none_in_time(&accelerator).await;
+}
+
+#[tokio::test]
+async fn an_unreadable_url_is_logged_without_it() {
+    let lines = Lines::collect(Level::DEBUG);
+    none_in_time(&accelerator("hunter2://nonsense".to_owned())).await;
+    assert_eq!(lines.with(&["ERROR", "redis_url"]).len(), 1, "{:?}", lines.all());
+    assert!(lines.with(&["hunter2"]).is_empty(), "{:?}", lines.all());
+}
+
+#[tokio::test]
+async fn redis_may_come_go_and_return() {
+    let mut door = Door::shut();
+    let lines = Lines::collect(Level::INFO);
+    let accelerator =
+        accelerator(wallex_testing::redis().replace(&server().to_string(), &door.address.to_string()));
+    eventually(DEADLINE, "the warning", async || {
+        lines.with(&["WARN", "going on without it"]).pop()
+    })
+    .await;
+    door.open(server());
+    eventually(DEADLINE, "Redis", async || accelerator.alive().then_some(())).await;
+    assert_eq!(
+        lines.with(&["INFO", "Redis is back"]).len(),
+        1,
+        "{:?}",
+        lines.all()
+    );
+
+    let key = unique_name("accelerator");
+    assert!(accelerator.set_px(&key, b"value", Duration::from_secs(60)).await);
+    assert_eq!(accelerator.get(&key).await.as_deref(), Some(&b"value"[..]));
+    assert!(accelerator.delete(&key).await);
+    assert_eq!(accelerator.get(&key).await, None);
+    assert!(accelerator.alive(), "an absent key is no trouble");
+    let refused: Option<u64> = accelerator.query(redis::cmd("NOTACOMMAND").arg(&key)).await;
+    assert!(
+        refused.is_none() && accelerator.alive(),
+        "a refused command is no trouble either"
+    );
+
+    door.close();
+    none_in_time(&accelerator).await;
+    eventually(DEADLINE, "the loss to be noticed", async || {
+        (!accelerator.alive()).then_some(())
+    })
+    .await;
+    eventually(DEADLINE, "the second warning", async || {
+        (lines.with(&["WARN"]).len() > 1).then_some(())
+    })
+    .await;
+    door.open(server());
+    eventually(DEADLINE, "Redis again", async || {
+        accelerator.alive().then_some(())
+    })
+    .await;
+
+    // Frozen after it had worked: one caller pays the budget, the next ones nothing.
+    door.close();
+    eventually(DEADLINE, "the loss to be noticed", async || {
+        (!accelerator.alive()).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_redis_that_freezes_costs_its_callers_one_budget_together() {
+    let mut door = Door::shut();
+    door.open(server());
+    let accelerator =
+        accelerator(wallex_testing::redis().replace(&server().to_string(), &door.address.to_string()));
+    eventually(DEADLINE, "Redis", async || accelerator.alive().then_some(())).await;
+    // The connection stands, the server doesn't answer on it: a command that blocks there is a freeze seen from here.
+    let started = Instant::now();
+    let mut blocking = redis::cmd("BLPOP");
+    blocking.arg(unique_name("never")).arg(5);
+    let frozen: Option<Vec<String>> = accelerator.query(&blocking).await;
+    assert!(
+        frozen.is_none() && started.elapsed() < BOUND,
+        "took {:?}",
+        started.elapsed()
+    );
+    none_in_time(&accelerator).await;
+    eventually(DEADLINE, "a new connection", async || {
+        accelerator.alive().then_some(())
+    })
+    .await;
+}
