@@ -12,6 +12,13 @@ pub const SLOTS: i64 = 3;
 #[derive(Debug, Clone, Copy)]
 pub struct Retention(Duration);
 
+impl Default for Retention {
+    /// Seven days.
+    fn default() -> Self {
+        Self(Duration::from_secs(7 * 24 * 3600))
+    }
+}
+
 impl Retention {
     pub fn new(keep: Duration) -> Self {
         Self(keep)

@@ -5,4 +5,4 @@ mod problem;
 mod serve;
 
 pub use problem::Problem;
-pub use serve::{ServeError, bind, router, serve, serve_on};
+pub use serve::{ServeError, bind, router, serve, serve_on, serve_starting};

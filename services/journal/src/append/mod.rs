@@ -51,20 +51,11 @@ const OPEN_PARTITIONS_AGE: Duration = Duration::from_secs(5);
 /// Beyond this an attempt is given up as if the connection had broken: the server is not answering at all.
 const ATTEMPT_LIMIT: Duration = Duration::from_secs(20);
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Config {
     pub timeouts: Timeouts,
+    /// Of the answers to idempotent requests.
     pub retention: Retention,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        let retention = Retention::new(Duration::from_secs(7 * 24 * 3600));
-        Self {
-            timeouts: Timeouts::default(),
-            retention,
-        }
-    }
 }
 
 /// How long each part of a successful batch took.
@@ -340,10 +331,6 @@ impl Writer {
     }
 
     /// Step 0. For each request the partitions to lock, or what is known about it without a transaction.
-    #[expect(
-        clippy::type_complexity,
-        reason = "the pairs are taken apart by the only caller"
-    )]
     async fn route(
         &mut self,
         db: &mut PgConnection,

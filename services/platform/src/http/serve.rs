@@ -59,6 +59,36 @@ pub async fn serve(
     Ok(())
 }
 
+/// [`serve`] for a role that has to wait before it can serve: until `starting` yields the app, health and metrics
+/// answer and everything else is told to come back, so that waiting for a database never looks like a dead process.
+pub async fn serve_starting<E: From<ServeError>>(
+    listen: SocketAddr,
+    starting: impl Future<Output = Result<Router, E>>,
+    health: Health,
+    shutdown: CancellationToken,
+    drain: Duration,
+) -> Result<(), E> {
+    let listener = bind(listen).await?;
+    let started = shutdown.child_token();
+    let waiting = router(
+        Router::new().fallback(async || Problem::unavailable("This replica is starting; see /health/ready.")),
+        health.clone(),
+    );
+    let mut starting = pin!(starting);
+    let app = loop {
+        tokio::select! {
+            app = &mut starting => break app?,
+            accepted = listener.accept() => if let Ok((stream, _)) = accepted {
+                tokio::spawn(connection(stream, waiting.clone(), started.clone()));
+            },
+        }
+    };
+    // Whoever is connected still talks to the waiting app: let them connect anew.
+    started.cancel();
+    serve_on(listener, app, health, shutdown, drain).await;
+    Ok(())
+}
+
 /// Takes the address. Separate from [`serve_on`] for callers that need to know the port behind `:0`.
 pub async fn bind(listen: SocketAddr) -> Result<TcpListener, ServeError> {
     TcpListener::bind(listen)
@@ -156,8 +186,10 @@ pub fn router(app: Router, health: Health) -> Router {
         .route("/health/{check}", get(one_check))
         .route("/metrics", get(exposition))
         .with_state(health);
-    app.merge(own)
+    Router::new()
         .fallback(async |uri: Uri| Problem::not_found(format!("Nothing is served at {}.", uri.path())))
+        .merge(app)
+        .merge(own)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(CatchPanicLayer::custom(panicked))
         .layer(Observe)

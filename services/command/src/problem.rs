@@ -1,0 +1,198 @@
+//! The problems that writes answer with, each under a stable code that has a page in `docs/errors/`.
+//! Rejections are decided and stored; everything else here is refused before, and stores nothing.
+
+use http::StatusCode;
+use serde::Serialize;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+use wallex_domain::{Currency, Rejection, WalletId};
+use wallex_platform::http::Problem;
+
+/// RFC 9457 problem details, for the API description.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+#[expect(dead_code, reason = "describes what wallex_platform::http::Problem writes")]
+pub(crate) struct ProblemBody {
+    /// Page of the code: https://wallex.dev/errors/CODE.
+    #[serde(rename = "type")]
+    kind: String,
+    title: String,
+    status: u16,
+    detail: String,
+    /// Stable; decide on this one.
+    #[schema(example = "insufficient_funds")]
+    code: String,
+}
+
+/// A rejection as the answer that is stored and replayed.
+pub(crate) fn rejection(rejection: &Rejection) -> Problem {
+    let detail = rejection.to_string();
+    match rejection {
+        Rejection::WalletExists(id) => {
+            Problem::new(StatusCode::CONFLICT, "wallet_exists", "Wallet exists", detail)
+                .with("wallet_id", json!(id))
+        }
+        Rejection::ExternalIdTaken { holder, .. } => Problem::new(
+            StatusCode::CONFLICT,
+            "external_id_taken",
+            "External id is taken",
+            detail,
+        )
+        .with("wallet_id", json!(holder)),
+        Rejection::WalletNotFound(id) => wallet_not_found(*id),
+        Rejection::InsufficientFunds {
+            wallet_id, available, ..
+        } => unprocessable("insufficient_funds", "Insufficient funds", detail)
+            .with("wallet_id", json!(wallet_id))
+            .with("available", json!(available)),
+        Rejection::CurrencyMismatch { .. } => unprocessable("currency_mismatch", "Currencies differ", detail),
+        Rejection::SameWallet(_) => unprocessable("same_wallet", "Same wallet twice", detail),
+        Rejection::BalanceOverflow(_) => unprocessable("balance_overflow", "Balance would overflow", detail),
+        Rejection::VersionMismatch { version, .. } => Problem::new(
+            StatusCode::PRECONDITION_FAILED,
+            "version_mismatch",
+            "Wallet has another version",
+            detail,
+        )
+        .with("version", json!(version)),
+    }
+}
+
+fn unprocessable(code: &'static str, title: &'static str, detail: String) -> Problem {
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, title, detail)
+}
+
+pub(crate) fn wallet_not_found(id: WalletId) -> Problem {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "wallet_not_found",
+        "Wallet not found",
+        format!("There is no wallet {id}. Nothing was stored: the same key may be used again."),
+    )
+    .with("wallet_id", json!(id))
+}
+
+pub(crate) fn malformed_json(error: &serde_json::Error) -> Problem {
+    Problem::new(
+        StatusCode::BAD_REQUEST,
+        "malformed_json",
+        "Malformed JSON",
+        format!("The body is not JSON: {error}."),
+    )
+}
+
+/// `errors`: one `{"pointer", "detail"}` per offending field.
+pub(crate) fn validation(errors: Vec<Value>) -> Problem {
+    Problem::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "validation_failed",
+        "Validation failed",
+        "The request has fields that cannot be accepted; errors names each.",
+    )
+    .with("errors", errors)
+}
+
+pub(crate) fn invalid_id() -> Problem {
+    validation(vec![json!({"parameter": "id", "detail": "must be a UUID"})])
+}
+
+pub(crate) fn currency_unknown(currency: Currency) -> Problem {
+    unprocessable(
+        "currency_unknown",
+        "Unknown currency",
+        format!("{currency} is not among the currencies of this platform."),
+    )
+    .with(
+        "errors",
+        json!([{"pointer": "/currency", "detail": "is not known"}]),
+    )
+}
+
+pub(crate) fn body_too_large() -> Problem {
+    Problem::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "body_too_large",
+        "Body too large",
+        format!("A body has {} bytes at most.", crate::MAX_BODY),
+    )
+}
+
+pub(crate) fn body_unreadable() -> Problem {
+    Problem::new(
+        StatusCode::BAD_REQUEST,
+        "malformed_json",
+        "Malformed JSON",
+        "The body ended before it was complete.",
+    )
+}
+
+pub(crate) fn unsupported_media_type() -> Problem {
+    Problem::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "unsupported_media_type",
+        "Unsupported media type",
+        "Send the body as Content-Type: application/json.",
+    )
+}
+
+pub(crate) fn idempotency_key_missing() -> Problem {
+    Problem::new(
+        StatusCode::BAD_REQUEST,
+        "idempotency_key_missing",
+        "Idempotency-Key is missing",
+        "Every write needs the header Idempotency-Key: a new one per intent, the same one per retry.",
+    )
+}
+
+pub(crate) fn idempotency_key_invalid() -> Problem {
+    Problem::new(
+        StatusCode::BAD_REQUEST,
+        "idempotency_key_invalid",
+        "Idempotency-Key is invalid",
+        "An Idempotency-Key is 1 to 255 visible ASCII characters, and stands once.",
+    )
+}
+
+pub(crate) fn idempotency_key_reused() -> Problem {
+    unprocessable(
+        "idempotency_key_reused",
+        "Idempotency-Key was used for another request",
+        "This key has answered another request already. Use a new key for a new intent.".to_owned(),
+    )
+}
+
+pub(crate) fn precondition_malformed() -> Problem {
+    Problem::new(
+        StatusCode::BAD_REQUEST,
+        "precondition_malformed",
+        "If-Match is malformed",
+        "If-Match is one quoted wallet version, as an ETag said it: \"7\". Creating a wallet takes none.",
+    )
+}
+
+pub(crate) fn queue_full() -> Problem {
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "queue_full",
+        "Too many commands at once",
+        "The queue is full and nothing was stored. Try again with the same key.",
+    )
+    .retry_after(1)
+}
+
+pub(crate) fn outcome_unknown() -> Problem {
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "outcome_unknown",
+        "Outcome unknown",
+        "No answer came in time; the command may or may not be done. Try again with the same key to learn it: \
+         it will not be done twice.",
+    )
+    .retry_after(1)
+}
+
+pub(crate) fn unavailable() -> Problem {
+    Problem::unavailable(
+        "The journal cannot be written at the moment; nothing was stored. Try again with the same key.",
+    )
+}
