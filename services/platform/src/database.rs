@@ -16,6 +16,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A caller that can't get a connection of the pool by then fails; longer waits only pile requests up.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// A connection of the pool that has been idle for longer is tested before it is handed out.
+const TRUSTED: Duration = Duration::from_secs(1);
+
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     #[error(
@@ -41,6 +44,16 @@ pub async fn connect(
     Ok(PgPoolOptions::new()
         .max_connections(max_connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
+        // sqlx would test a connection at every turn: a round trip per request for what only idle ones can hide.
+        .test_before_acquire(false)
+        .before_acquire(|connection, meta| {
+            Box::pin(async move {
+                if meta.idle_for > TRUSTED {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
         .connect_lazy_with(options))
 }
 

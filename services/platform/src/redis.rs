@@ -3,11 +3,11 @@
 //! The invariant: no call waits longer than [`BUDGET`], none fails; trouble is `None`. What stands in Redis is never
 //! the truth.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, Cmd, FromRedisValue};
+use redis::{AsyncConnectionConfig, Client, Cmd, FromRedisValue, RedisResult};
 use tokio::sync::Notify;
 
 use crate::backoff::Backoff;
@@ -15,9 +15,10 @@ use crate::settings::Settings;
 
 /// The most that a caller waits. PostgreSQL answers the same question sooner than a slower Redis would.
 const BUDGET: Duration = Duration::from_millis(100);
-/// How often a healthy connection is tried, and how long connecting may take.
+/// How often a healthy connection is tried.
 const PING: Duration = Duration::from_secs(1);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the background task, for which nobody waits, lets Redis take to connect or to answer a ping.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Redis, or the lack of it. Clones share one connection.
 #[derive(Debug, Clone)]
@@ -27,8 +28,15 @@ pub struct Accelerator {
 
 #[derive(Debug, Default)]
 struct Shared {
-    connection: Mutex<Option<MultiplexedConnection>>,
+    connection: Mutex<Option<Numbered>>,
     lost: Notify,
+}
+
+/// The number tells a connection from its successor: a late failure of the one must not cost the other.
+#[derive(Debug, Clone)]
+struct Numbered {
+    number: u64,
+    connection: MultiplexedConnection,
 }
 
 impl Accelerator {
@@ -84,7 +92,10 @@ impl Accelerator {
     /// Any command. `None`: Redis is away, too slow, or refuses it.
     pub async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Option<T> {
         let shared = self.shared.as_ref()?;
-        let mut connection = shared.connection()?;
+        let Numbered {
+            number,
+            mut connection,
+        } = shared.connection()?;
         match tokio::time::timeout(BUDGET, command.query_async(&mut connection)).await {
             Ok(Ok(value)) => Some(value),
             Ok(Err(error)) if is_refusal(&error) => {
@@ -93,7 +104,7 @@ impl Accelerator {
             }
             // Others need not wait as well to find the same out: gone until the background task has it back.
             Ok(Err(_)) | Err(_) => {
-                shared.lose();
+                shared.lose(number);
                 None
             }
         }
@@ -101,20 +112,21 @@ impl Accelerator {
 }
 
 impl Shared {
-    fn connection(&self) -> Option<MultiplexedConnection> {
-        self.connection
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    fn connection(&self) -> Option<Numbered> {
+        self.slot().clone()
     }
 
-    fn set(&self, connection: Option<MultiplexedConnection>) {
-        *self.connection.lock().unwrap_or_else(PoisonError::into_inner) = connection;
+    fn slot(&self) -> MutexGuard<'_, Option<Numbered>> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lose(&self) {
-        self.set(None);
-        self.lost.notify_one();
+    /// Takes connection `number` out of use, unless that has been done.
+    fn lose(&self, number: u64) {
+        let mut slot = self.slot();
+        if slot.as_ref().is_some_and(|current| current.number == number) {
+            *slot = None;
+            self.lost.notify_one();
+        }
     }
 }
 
@@ -127,18 +139,22 @@ fn is_refusal(error: &redis::RedisError) -> bool {
 async fn keep_connected(client: Client, shared: Weak<Shared>) {
     let server = client.get_connection_info().addr().to_string();
     let mut backoff = Backoff::for_server();
-    let mut warned = false;
+    let (mut warned, mut number) = (false, 0);
     while shared.strong_count() > 0 {
         match connect(&client).await {
             Ok(connection) => {
                 let Some(strong) = shared.upgrade() else { return };
-                strong.set(Some(connection.clone()));
+                number += 1;
+                *strong.slot() = Some(Numbered {
+                    number,
+                    connection: connection.clone(),
+                });
                 drop(strong);
                 if std::mem::take(&mut warned) {
                     tracing::info!(server, setting = "redis_url", "Redis is back");
                 }
                 backoff.reset();
-                watch(connection, &shared).await;
+                watch(Numbered { number, connection }, &shared).await;
             }
             Err(cause) if !warned => {
                 warned = true;
@@ -160,43 +176,38 @@ async fn keep_connected(client: Client, shared: Weak<Shared>) {
     }
 }
 
+/// A connection that has answered a ping.
 async fn connect(client: &Client) -> Result<MultiplexedConnection, String> {
     let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(CONNECT_TIMEOUT))
-        .set_response_timeout(Some(BUDGET));
-    let mut connection = tokio::time::timeout(
-        CONNECT_TIMEOUT,
-        client.get_multiplexed_async_connection_with_config(&config),
-    )
-    .await
-    .map_err(|_| format!("no connection within {} s", CONNECT_TIMEOUT.as_secs()))?
-    .map_err(|error| error.to_string())?;
-    ping(&mut connection).await.map(|()| connection)
-}
-
-async fn ping(connection: &mut MultiplexedConnection) -> Result<(), String> {
-    match tokio::time::timeout(
-        CONNECT_TIMEOUT,
-        Cmd::new().arg("PING").query_async::<()>(connection),
-    )
-    .await
-    {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err(format!("no answer within {} s", CONNECT_TIMEOUT.as_secs())),
+        .set_connection_timeout(Some(PATIENCE))
+        .set_response_timeout(Some(PATIENCE));
+    let attempt = async {
+        let mut connection = client
+            .get_multiplexed_async_connection_with_config(&config)
+            .await?;
+        ping(&mut connection).await.map(|()| connection)
+    };
+    match tokio::time::timeout(PATIENCE, attempt).await {
+        Ok(connected) => connected.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
     }
 }
 
+async fn ping(connection: &mut MultiplexedConnection) -> RedisResult<()> {
+    Cmd::new().arg("PING").query_async(connection).await
+}
+
 /// Returns when the connection is lost, to a caller or to a ping, or when nobody needs it any more.
-async fn watch(mut connection: MultiplexedConnection, shared: &Weak<Shared>) {
+async fn watch(mut watched: Numbered, shared: &Weak<Shared>) {
     loop {
         let Some(strong) = shared.upgrade() else { return };
-        let lost = tokio::time::timeout(PING, strong.lost.notified()).await.is_ok();
-        if lost || strong.connection().is_none() {
+        // Whether woken or not: the slot says what is so, a notification may be an old one.
+        let _ = tokio::time::timeout(PING, strong.lost.notified()).await;
+        if strong.connection().is_none() {
             return;
         }
-        if ping(&mut connection).await.is_err() {
-            strong.set(None);
+        if ping(&mut watched.connection).await.is_err() {
+            strong.lose(watched.number);
             return;
         }
     }

@@ -1,5 +1,5 @@
 //! Servers that are away, late, silent or wrong, and what is said about them.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod database;
 mod door;
