@@ -1,0 +1,68 @@
+{{/* Name of every object: the release's, which holds the chart's name or gets it appended. */}}
+{{- define "wallex-operator.name" -}}
+{{- if contains .Chart.Name .Release.Name -}}
+{{- .Release.Name | trunc 63 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "wallex-operator.selector" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "wallex-operator.labels" -}}
+{{ include "wallex-operator.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: wallex
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{/* What the operator may do in a namespace whose platforms it runs. One rule per purpose. */}}
+{{- define "wallex-operator.rules" -}}
+# The platforms themselves: to read what is asked for.
+- apiGroups: [wallex.dev]
+  resources: [walletplatforms]
+  verbs: [get, list, watch]
+# To report back. Only the status: the operator never changes what was asked for.
+- apiGroups: [wallex.dev]
+  resources: [walletplatforms/status]
+  verbs: [get, patch]
+# Where API servers check it, making a platform the owner of its children takes this right.
+- apiGroups: [wallex.dev]
+  resources: [walletplatforms/finalizers]
+  verbs: [update]
+# Connection URLs: read to check that they are there and to notice that they changed. Never written.
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get, list, watch]
+# Settings, identity and addresses of a platform's pods.
+- apiGroups: [""]
+  resources: [configmaps, serviceaccounts, services]
+  verbs: [get, list, watch, create, patch, delete]
+# The components.
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [get, list, watch, create, patch, delete]
+# The migration and the maintenance.
+- apiGroups: [batch]
+  resources: [jobs, cronjobs]
+  verbs: [get, list, watch, create, patch, delete]
+# So that a node drain takes one pod of a component at a time.
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
+  verbs: [get, list, watch, create, patch, delete]
+# To say in the status why a migration failed: its pods, and the last lines they logged.
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, list]
+- apiGroups: [""]
+  resources: [pods/log]
+  verbs: [get]
+# To report transitions as Events.
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- end -}}

@@ -1,0 +1,155 @@
+//! When platforms are reconciled: on a change of the object itself (not of its status), of a child, of a Secret it names, and
+//! when the last reconcile said so.
+//!
+//! Invariant: one platform is never reconciled twice at once, and none waits for another. Secrets and children are watched by
+//! their metadata alone, so the operator holds no secret in memory between reconciles.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures::StreamExt as _;
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    batch::v1::{CronJob, Job},
+    core::v1::{ConfigMap, Secret, Service, ServiceAccount},
+    policy::v1::PodDisruptionBudget,
+};
+use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::runtime::controller::{Action, Controller};
+use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::{Predicate as _, WatchStreamExt as _, predicates, watcher};
+use kube::{Api, Client, Resource, ResourceExt as _};
+use serde::de::DeserializeOwned;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+
+use crate::backoff::{self, Failures};
+use crate::crd::WalletPlatform;
+use crate::metrics::Outcome;
+use crate::names;
+use crate::reconcile::{self, Context, dereference};
+
+/// A platform as watched: one that can't be read must not stop the watch of the others.
+type Watched = DeserializeGuard<WalletPlatform>;
+
+/// Which namespaces are watched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    All,
+    Namespace(String),
+}
+
+impl Scope {
+    fn api<K>(&self, client: &Client) -> Api<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        match self {
+            Self::All => Api::all(client.clone()),
+            Self::Namespace(namespace) => Api::namespaced(client.clone(), namespace),
+        }
+    }
+}
+
+struct Shared {
+    context: Arc<Context>,
+    failures: Failures<ObjectRef<Watched>>,
+}
+
+/// Reconciles the platforms of `scope` until `stop` is cancelled; what runs then is finished first.
+pub async fn run(context: Arc<Context>, scope: Scope, stop: CancellationToken) {
+    let client = &context.client;
+    let (platforms, writer) = reflector::store();
+    // What a user may change: spec (generation), and annotations and labels by which tools ask for a new look.
+    let relevant = predicates::generation
+        .combine(predicates::annotations)
+        .combine(predicates::labels);
+    let changes = watcher(scope.api::<Watched>(client), watcher::Config::default())
+        .default_backoff()
+        .reflect(writer)
+        .applied_objects()
+        .predicate_filter(relevant, kube::runtime::PredicateConfig::default());
+
+    let children = watcher::Config::default().labels(&names::all_children());
+    let secrets = scope.api::<PartialObjectMeta<Secret>>(client);
+    let by_secret = platforms.clone();
+    let shared = Arc::new(Shared {
+        context: context.clone(),
+        failures: Failures::default(),
+    });
+    tracing::info!(?scope, "watching");
+    Controller::for_stream(changes, platforms)
+        .owns(meta::<Deployment>(&scope, client), children.clone())
+        .owns(meta::<Job>(&scope, client), children.clone())
+        .owns(meta::<CronJob>(&scope, client), children.clone())
+        .owns(meta::<ConfigMap>(&scope, client), children.clone())
+        .owns(meta::<Service>(&scope, client), children.clone())
+        .owns(meta::<ServiceAccount>(&scope, client), children.clone())
+        .owns(meta::<PodDisruptionBudget>(&scope, client), children)
+        .watches(secrets, watcher::Config::default(), move |secret| {
+            named_by(&by_secret, &secret)
+        })
+        .graceful_shutdown_on(stop.cancelled_owned())
+        .run(reconcile, failed, shared)
+        .for_each(|result| async {
+            if let Err(error) = result {
+                // Reconcile errors are logged where they happen; these are about watches and queues.
+                tracing::debug!(%error, "controller");
+            }
+        })
+        .await;
+}
+
+fn meta<K>(scope: &Scope, client: &Client) -> Api<PartialObjectMeta<K>>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+{
+    scope.api(client)
+}
+
+/// The platforms that refer to a Secret.
+fn named_by(platforms: &Store<Watched>, secret: &PartialObjectMeta<Secret>) -> Vec<ObjectRef<Watched>> {
+    let (namespace, name) = (secret.namespace(), secret.name_any());
+    platforms
+        .state()
+        .iter()
+        .filter(|platform| platform.namespace() == namespace)
+        .filter(|platform| {
+            platform
+                .0
+                .as_ref()
+                .is_ok_and(|platform| dereference::secret_names(&platform.spec).any(|named| named == name))
+        })
+        .map(|platform| ObjectRef::from_obj(&**platform))
+        .collect()
+}
+
+async fn reconcile(platform: Arc<Watched>, shared: Arc<Shared>) -> Result<Action, reconcile::Error> {
+    let (namespace, name) = (platform.namespace().unwrap_or_default(), platform.name_any());
+    let span = tracing::info_span!("reconcile", namespace, name);
+    let started = Instant::now();
+    let result = reconcile::run(&shared.context, &namespace, &name)
+        .instrument(span)
+        .await;
+    let outcome = result.as_ref().map_or(Outcome::Failed, |(_, outcome)| *outcome);
+    shared.context.metrics.reconciled(outcome, started.elapsed());
+    let (action, _) = result?;
+    shared.failures.forget(&ObjectRef::from_obj(&*platform));
+    Ok(action)
+}
+
+fn failed(platform: Arc<Watched>, error: &reconcile::Error, shared: Arc<Shared>) -> Action {
+    let failures = shared.failures.failed(ObjectRef::from_obj(&*platform));
+    let wait = backoff::jittered(failures);
+    tracing::warn!(
+        namespace = platform.namespace(),
+        name = platform.name_any(),
+        %error,
+        failures,
+        again_in_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+        "reconcile failed"
+    );
+    Action::requeue(wait)
+}

@@ -1,0 +1,193 @@
+//! The Kafka part of a platform: where the cluster is and what its two topics shall be.
+//!
+//! The two topics have the same fields and different defaults, hence two types.
+
+use std::collections::BTreeMap;
+
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+/// The Kafka cluster of a platform.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct KafkaSpec {
+    /// Brokers to start from, `host:port[,host:port…]`. Both the operator and the pods must reach them.
+    #[schemars(length(min = 3, max = 4096))]
+    pub bootstrap_servers: String,
+
+    /// The topics of this platform. The operator creates them and mends their configuration; it never shrinks or deletes them.
+    #[serde(default)]
+    pub topics: TopicsSpec,
+}
+
+/// The topics of a platform.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("self.events.name != self.deadLetters.name").message("events and deadLetters must be two topics: give them different names")
+)]
+pub struct TopicsSpec {
+    /// Every wallet event, in the order of the journal: topic partition n is journal partition n.
+    #[serde(default)]
+    pub events: EventsTopicSpec,
+
+    /// Copies of events that a projector could not use.
+    #[serde(default)]
+    pub dead_letters: DeadLettersTopicSpec,
+}
+
+/// The topic of the wallet events.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct EventsTopicSpec {
+    /// Name of the topic. Default `wallet-events`. It can't change: consumers would silently stop seeing events.
+    #[serde(default = "default_events_name")]
+    #[schemars(length(min = 1, max = 249), regex(pattern = r"^[a-zA-Z0-9._-]+$"))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("the events topic can't be renamed: delete the object and apply it again under the new name (data is kept, and the topic is filled again from the journal)"))]
+    pub name: String,
+
+    /// Copies of each partition, on as many brokers. 1 to 15, default 1; 3 in production. Used when the topic is created.
+    /// `min.insync.replicas` follows from it (a majority from 3 on, otherwise 1) unless `config` says otherwise.
+    #[serde(default = "default_replication_factor")]
+    #[schemars(range(min = 1, max = 15))]
+    pub replication_factor: i32,
+
+    /// Hours that events are kept. 1 or more, or -1 for ever; default 168 (a week). The journal keeps everything in any case.
+    #[serde(default = "default_events_retention")]
+    #[schemars(range(min = -1, max = 876_000))]
+    #[x_kube(validation = Rule::new("self != 0").message("retentionHours must be at least 1, or -1 to keep events for ever"))]
+    pub retention_hours: i64,
+
+    /// How the broker stores the batches. Default lz4.
+    #[serde(default)]
+    pub compression: Compression,
+
+    /// Further topic configuration, by Kafka's own names (`segment.bytes`, `max.message.bytes`, …). Values are strings. Default: none.
+    /// A key removed here leaves the topic's value as it is.
+    #[serde(default)]
+    #[schemars(schema_with = "topic_config_schema")]
+    pub config: BTreeMap<String, String>,
+}
+
+/// The topic of the dead letters.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct DeadLettersTopicSpec {
+    /// Name of the topic. Default `wallet-events-dlq`.
+    #[serde(default = "default_dead_letters_name")]
+    #[schemars(length(min = 1, max = 249), regex(pattern = r"^[a-zA-Z0-9._-]+$"))]
+    pub name: String,
+
+    /// Copies of each partition, on as many brokers. 1 to 15, default 1; 3 in production. Used when the topic is created.
+    /// `min.insync.replicas` follows from it (a majority from 3 on, otherwise 1) unless `config` says otherwise.
+    #[serde(default = "default_replication_factor")]
+    #[schemars(range(min = 1, max = 15))]
+    pub replication_factor: i32,
+
+    /// Hours that dead letters are kept. 1 or more, or -1 for ever; default 720 (30 days).
+    #[serde(default = "default_dead_letters_retention")]
+    #[schemars(range(min = -1, max = 876_000))]
+    #[x_kube(validation = Rule::new("self != 0").message("retentionHours must be at least 1, or -1 to keep dead letters for ever"))]
+    pub retention_hours: i64,
+
+    /// How the broker stores the batches. Default lz4.
+    #[serde(default)]
+    pub compression: Compression,
+
+    /// Further topic configuration, by Kafka's own names (`segment.bytes`, `max.message.bytes`, …). Values are strings. Default: none.
+    /// A key removed here leaves the topic's value as it is.
+    #[serde(default)]
+    #[schemars(schema_with = "topic_config_schema")]
+    pub config: BTreeMap<String, String>,
+}
+
+/// Values of Kafka's topic setting `compression.type`.
+#[derive(Serialize, Deserialize, schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Compression {
+    #[default]
+    Lz4,
+    Zstd,
+    Snappy,
+    Gzip,
+    Uncompressed,
+    /// Keep what the producer chose.
+    Producer,
+}
+
+impl Compression {
+    /// The word Kafka uses.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Lz4 => "lz4",
+            Self::Zstd => "zstd",
+            Self::Snappy => "snappy",
+            Self::Gzip => "gzip",
+            Self::Uncompressed => "uncompressed",
+            Self::Producer => "producer",
+        }
+    }
+}
+
+/// Bounded in size, which keeps the cost that the API server estimates for its rules within its budget.
+fn topic_config_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "type": "object",
+        "additionalProperties": {"type": "string", "maxLength": 1024},
+        "maxProperties": 64,
+        "x-kubernetes-validations": [
+            {
+                "rule": "!('cleanup.policy' in self) || self['cleanup.policy'] == 'delete'",
+                "message": "cleanup.policy must be delete: compaction would remove events"
+            },
+            {
+                "rule": "!('retention.ms' in self) && !('compression.type' in self)",
+                "message": "say retention.ms by retentionHours and compression.type by compression"
+            }
+        ]
+    })
+}
+
+fn default_events_name() -> String {
+    "wallet-events".to_owned()
+}
+
+fn default_dead_letters_name() -> String {
+    "wallet-events-dlq".to_owned()
+}
+
+fn default_replication_factor() -> i32 {
+    1
+}
+
+fn default_events_retention() -> i64 {
+    7 * 24
+}
+
+fn default_dead_letters_retention() -> i64 {
+    30 * 24
+}
+
+impl Default for EventsTopicSpec {
+    fn default() -> Self {
+        Self {
+            name: default_events_name(),
+            replication_factor: default_replication_factor(),
+            retention_hours: default_events_retention(),
+            compression: Compression::default(),
+            config: BTreeMap::new(),
+        }
+    }
+}
+
+impl Default for DeadLettersTopicSpec {
+    fn default() -> Self {
+        Self {
+            name: default_dead_letters_name(),
+            replication_factor: default_replication_factor(),
+            retention_hours: default_dead_letters_retention(),
+            compression: Compression::default(),
+            config: BTreeMap::new(),
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! What the operator reports back. Written by the status stage alone; nobody else owns a field of it.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+/// What the operator last saw and did.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct WalletPlatformStatus {
+    /// The generation of the spec that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+
+    /// Ready, Progressing, Degraded, TopicsReady, SchemaReady and <Component>Available.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_string()]))]
+    pub conditions: Vec<Condition>,
+
+    /// Components whose pods are all ready, of all: `5/5`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub components_ready: Option<String>,
+
+    /// The components, a row each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_string()]))]
+    pub components: Vec<ComponentStatus>,
+
+    /// The topics as they are in Kafka.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_string()]))]
+    pub topics: Vec<TopicStatus>,
+
+    /// The last migration that succeeded. Remembered here so that a migration Job that is gone is not run again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<SchemaStatus>,
+
+    /// Where the platform answers, within the cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoints: Option<EndpointsStatus>,
+}
+
+/// One component as it runs.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct ComponentStatus {
+    /// Name of the component, such as `command`.
+    pub name: String,
+    /// Pods asked for.
+    pub desired: i32,
+    /// Pods that are ready.
+    pub ready: i32,
+    /// Pods of the present template.
+    pub updated: i32,
+    /// Image of the present template.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+}
+
+/// One topic as it is.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct TopicStatus {
+    /// Name of the topic.
+    pub name: String,
+    /// Partitions that the topic has.
+    pub partitions: i32,
+    /// Copies of each partition.
+    pub replication_factor: i32,
+    /// Hours that records are kept; -1 for ever.
+    pub retention_hours: i64,
+}
+
+/// The migration that last succeeded.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct SchemaStatus {
+    /// Name of the Job; it holds a hash of image, arguments and the database's address.
+    pub job: String,
+    /// Image that migrated.
+    pub image: String,
+    /// Partitions that the journal was given.
+    pub partitions: i32,
+}
+
+/// Addresses within the cluster.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct EndpointsStatus {
+    /// The whole API.
+    pub api: String,
+    /// Reads only.
+    pub query: String,
+}

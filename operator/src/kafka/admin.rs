@@ -1,0 +1,296 @@
+//! The brokers' side of topics: describe, create, configure, grow.
+//!
+//! All of it runs on a blocking thread, since librdkafka's metadata calls block, and within [`REQUEST`] per request. The
+//! fence is asked before each change.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use rdkafka::{
+    admin::{
+        AdminClient, AdminOptions, AlterConfig, ConfigSource, NewPartitions, NewTopic, ResourceSpecifier,
+        TopicReplication,
+    },
+    client::DefaultClientContext,
+    config::ClientConfig,
+    error::{KafkaError, RDKafkaErrorCode},
+};
+
+use super::{Action, Found, Topic, Wanted, plan};
+use crate::lease::{Fence, NotLeader};
+
+/// One request to the brokers. An unreachable cluster costs one of these per attempt.
+const REQUEST: Duration = Duration::from_secs(8);
+
+/// Why the topics are not as wanted.
+#[derive(Debug, thiserror::Error)]
+pub enum TopicsError {
+    #[error(
+        "no answer from Kafka at {bootstrap_servers} within {} s: check spec.kafka.bootstrapServers, and that the operator reaches the brokers at the addresses they advertise",
+        REQUEST.as_secs()
+    )]
+    Unreachable { bootstrap_servers: String },
+    #[error("Kafka does not authorize the operator: {doing} topic {topic}: {code}")]
+    NotAuthorized {
+        doing: &'static str,
+        topic: String,
+        code: RDKafkaErrorCode,
+    },
+    #[error("Kafka refuses {doing} topic {topic}: {code}{hint}")]
+    Refused {
+        doing: &'static str,
+        topic: String,
+        code: RDKafkaErrorCode,
+        hint: &'static str,
+    },
+    #[error("Kafka failed {doing} topic {topic}: {code}")]
+    Failed {
+        doing: &'static str,
+        topic: String,
+        code: RDKafkaErrorCode,
+    },
+    #[error("{0}")]
+    Client(String),
+    #[error(transparent)]
+    NotLeader(#[from] NotLeader),
+}
+
+/// Makes the topics what is wanted and returns what they are.
+///
+/// # Errors
+/// When the brokers can't be reached or refuse; topics before the one that failed are done.
+pub async fn ensure(
+    bootstrap_servers: String,
+    wanted: Vec<Wanted>,
+    fence: Fence,
+) -> Result<Vec<Topic>, TopicsError> {
+    let runtime = tokio::runtime::Handle::current();
+    tokio::task::spawn_blocking(move || {
+        let brokers = Brokers::connect(bootstrap_servers)?;
+        wanted
+            .iter()
+            .map(|wanted| runtime.block_on(brokers.ensure(wanted, &fence)))
+            .collect()
+    })
+    .await
+    .map_err(|error| TopicsError::Client(format!("the Kafka client failed: {error}")))?
+}
+
+struct Brokers {
+    bootstrap_servers: String,
+    admin: AdminClient<DefaultClientContext>,
+}
+
+impl Brokers {
+    fn connect(bootstrap_servers: String) -> Result<Self, TopicsError> {
+        let admin = ClientConfig::new()
+            .set("bootstrap.servers", &bootstrap_servers)
+            .set("client.id", "wallex-operator")
+            .set("socket.timeout.ms", REQUEST.as_millis().to_string())
+            .create()
+            .map_err(|error| TopicsError::Client(format!("spec.kafka.bootstrapServers: {error}")))?;
+        Ok(Self {
+            bootstrap_servers,
+            admin,
+        })
+    }
+
+    fn options() -> AdminOptions {
+        AdminOptions::new()
+            .request_timeout(Some(REQUEST))
+            .operation_timeout(Some(REQUEST))
+    }
+
+    async fn ensure(&self, wanted: &Wanted, fence: &Fence) -> Result<Topic, TopicsError> {
+        let mut found = self.describe(&wanted.name).await?;
+        let actions = plan(wanted, found.as_ref());
+        for action in &actions {
+            fence.check()?;
+            tracing::info!(topic = wanted.name, ?action, "changing topic");
+            match action {
+                Action::Create => self.create(wanted).await?,
+                Action::Configure(config) => self.configure(&wanted.name, config).await?,
+                Action::GrowTo(partitions) => self.grow(&wanted.name, *partitions).await?,
+            }
+        }
+        if !actions.is_empty() {
+            found = self.describe(&wanted.name).await?;
+        }
+        Ok(report(wanted, found.as_ref()))
+    }
+
+    /// None when the topic does not exist. The configuration is asked for first: asking for a missing topic's metadata
+    /// might create it, on brokers that create topics by themselves.
+    async fn describe(&self, topic: &str) -> Result<Option<Found>, TopicsError> {
+        const DOING: &str = "describing";
+        let results = self
+            .admin
+            .describe_configs([&ResourceSpecifier::Topic(topic)], &Self::options())
+            .await
+            .map_err(|error| self.failed(DOING, topic, &error))?;
+        let mut found = Found::default();
+        match results.into_iter().next() {
+            Some(Ok(resource)) => {
+                for entry in resource.entries {
+                    let Some(value) = entry.value else { continue };
+                    if entry.source == ConfigSource::DynamicTopic {
+                        found.own.insert(entry.name.clone(), value.clone());
+                    }
+                    found.effective.insert(entry.name, value);
+                }
+            }
+            Some(Err(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic)) => {
+                return Ok(None);
+            }
+            Some(Err(code)) => return Err(self.refused(DOING, topic, code)),
+            None => return Ok(None),
+        }
+        let metadata = self
+            .admin
+            .inner()
+            .fetch_metadata(Some(topic), REQUEST)
+            .map_err(|error| self.failed(DOING, topic, &error))?;
+        for described in metadata
+            .topics()
+            .iter()
+            .filter(|described| described.name() == topic)
+        {
+            found.partitions = i32::try_from(described.partitions().len()).unwrap_or(i32::MAX);
+            found.replication_factor = described.partitions().first().map_or(0, |partition| {
+                i32::try_from(partition.replicas().len()).unwrap_or(i32::MAX)
+            });
+        }
+        Ok(Some(found))
+    }
+
+    async fn create(&self, wanted: &Wanted) -> Result<(), TopicsError> {
+        const DOING: &str = "creating";
+        let mut topic = NewTopic::new(
+            &wanted.name,
+            wanted.partitions,
+            TopicReplication::Fixed(wanted.replication_factor),
+        );
+        for (key, value) in &wanted.config {
+            topic = topic.set(key, value);
+        }
+        let results = self
+            .admin
+            .create_topics([&topic], &Self::options())
+            .await
+            .map_err(|error| self.failed(DOING, &wanted.name, &error))?;
+        match results.into_iter().next() {
+            // Somebody was quicker; the next check mends what differs.
+            Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) | Some(Ok(_)) | None => Ok(()),
+            Some(Err((_, code))) => Err(self.refused(DOING, &wanted.name, code)),
+        }
+    }
+
+    async fn configure(&self, topic: &str, config: &BTreeMap<String, String>) -> Result<(), TopicsError> {
+        const DOING: &str = "configuring";
+        let mut change = AlterConfig::new(ResourceSpecifier::Topic(topic));
+        for (key, value) in config {
+            change = change.set(key, value);
+        }
+        let results = self
+            .admin
+            .alter_configs([&change], &Self::options())
+            .await
+            .map_err(|error| self.failed(DOING, topic, &error))?;
+        match results.into_iter().next() {
+            Some(Err((_, code))) => Err(self.refused(DOING, topic, code)),
+            Some(Ok(_)) | None => Ok(()),
+        }
+    }
+
+    async fn grow(&self, topic: &str, partitions: i32) -> Result<(), TopicsError> {
+        const DOING: &str = "adding partitions to";
+        let total = usize::try_from(partitions).unwrap_or_default();
+        let results = self
+            .admin
+            .create_partitions([&NewPartitions::new(topic, total)], &Self::options())
+            .await
+            .map_err(|error| self.failed(DOING, topic, &error))?;
+        match results.into_iter().next() {
+            Some(Err((_, code))) => Err(self.refused(DOING, topic, code)),
+            Some(Ok(_)) | None => Ok(()),
+        }
+    }
+
+    /// A request that failed as a whole.
+    fn failed(&self, doing: &'static str, topic: &str, error: &KafkaError) -> TopicsError {
+        let code = match error {
+            KafkaError::AdminOp(code) => Some(*code),
+            other => other.rdkafka_error_code(),
+        };
+        match code {
+            Some(code) => self.refused(doing, topic, code),
+            None => TopicsError::Client(format!("Kafka failed {doing} topic {topic}: {error}")),
+        }
+    }
+
+    /// The brokers' answer about one topic.
+    fn refused(&self, doing: &'static str, topic: &str, code: RDKafkaErrorCode) -> TopicsError {
+        use RDKafkaErrorCode as Code;
+        let topic = topic.to_owned();
+        match code {
+            Code::BrokerTransportFailure
+            | Code::AllBrokersDown
+            | Code::OperationTimedOut
+            | Code::RequestTimedOut
+            | Code::MessageTimedOut
+            | Code::TimedOutQueue
+            | Code::Resolve
+            | Code::NodeUpdate
+            | Code::WaitingForCoordinator => TopicsError::Unreachable {
+                bootstrap_servers: self.bootstrap_servers.clone(),
+            },
+            Code::TopicAuthorizationFailed
+            | Code::ClusterAuthorizationFailed
+            | Code::Authentication
+            | Code::SaslAuthenticationFailed => TopicsError::NotAuthorized { doing, topic, code },
+            Code::InvalidReplicationFactor => TopicsError::Refused {
+                doing,
+                topic,
+                code,
+                hint: ": are there as many brokers as replicationFactor says?",
+            },
+            Code::InvalidConfig => TopicsError::Refused {
+                doing,
+                topic,
+                code,
+                hint: ": see the names and values in config, and the brokers' log",
+            },
+            Code::PolicyViolation
+            | Code::InvalidPartitions
+            | Code::InvalidTopic
+            | Code::InvalidRequest
+            | Code::UnsupportedVersion => TopicsError::Refused {
+                doing,
+                topic,
+                code,
+                hint: "",
+            },
+            // Not our own enum: whatever else a broker may answer.
+            _ => TopicsError::Failed { doing, topic, code },
+        }
+    }
+}
+
+/// What was found, or, should the brokers not show it yet, what was asked for.
+fn report(wanted: &Wanted, found: Option<&Found>) -> Topic {
+    let effective = found.map_or(&wanted.config, |found| &found.effective);
+    Topic {
+        name: wanted.name.clone(),
+        partitions: found
+            .map(|found| found.partitions)
+            .filter(|count| *count > 0)
+            .unwrap_or(wanted.partitions),
+        replication_factor: found
+            .map(|found| found.replication_factor)
+            .filter(|count| *count > 0)
+            .unwrap_or(wanted.replication_factor),
+        retention_ms: effective
+            .get("retention.ms")
+            .and_then(|value| value.parse().ok())
+            .unwrap_or(-1),
+    }
+}

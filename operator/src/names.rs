@@ -1,0 +1,176 @@
+//! The components of a platform, and every name and label the operator gives. Pure.
+//!
+//! Invariant: names and labels depend on the platform's name and the component alone. Selectors of Deployments can't be
+//! changed once created, so neither can these.
+
+use std::collections::BTreeMap;
+
+/// Name under which the operator owns fields (server-side apply), reports Events and labels its children.
+pub const MANAGER: &str = "wallex-operator";
+
+/// Hash of the manifest that was last applied; tells whether what is wanted has changed since.
+pub const MANIFEST_HASH: &str = "wallex.dev/manifest-hash";
+/// On pod templates: hash of the configuration, so that a change of it rolls the pods.
+pub const CONFIG_HASH: &str = "wallex.dev/config-hash";
+/// On pod templates: hash of the Secret values the pods use, so that a rotation rolls them.
+pub const SECRET_HASH: &str = "wallex.dev/secret-hash";
+
+/// The port that every role listens on: API, health and metrics.
+pub const HTTP_PORT: i32 = 8080;
+/// Name of that port in pods and Services.
+pub const HTTP_PORT_NAME: &str = "http";
+
+/// A long-running part of a platform: one Deployment, one Service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Component {
+    Publisher,
+    LedgerProjector,
+    ReadModelProjector,
+    Query,
+    Command,
+}
+
+impl Component {
+    /// All, in the order in which they are rolled: readers before writers, so that whatever a new writer writes is understood.
+    pub const ROLLOUT: [Self; 5] = [
+        Self::Publisher,
+        Self::LedgerProjector,
+        Self::ReadModelProjector,
+        Self::Query,
+        Self::Command,
+    ];
+
+    /// The component's name: suffix of its objects, value of its label, row of the status table.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Publisher => "publisher",
+            Self::LedgerProjector => "ledger-projector",
+            Self::ReadModelProjector => "read-model-projector",
+            Self::Query => "query",
+            Self::Command => "command",
+        }
+    }
+
+    /// Arguments of the `wallex` binary.
+    pub fn args(self) -> &'static [&'static str] {
+        match self {
+            Self::Publisher => &["publisher"],
+            Self::LedgerProjector => &["projector", "ledger"],
+            Self::ReadModelProjector => &["projector", "read-model"],
+            Self::Query => &["query"],
+            Self::Command => &["command"],
+        }
+    }
+
+    /// Type of the condition that says whether the component serves.
+    pub fn condition(self) -> &'static str {
+        match self {
+            Self::Publisher => "PublisherAvailable",
+            Self::LedgerProjector => "LedgerProjectorAvailable",
+            Self::ReadModelProjector => "ReadModelProjectorAvailable",
+            Self::Query => "QueryAvailable",
+            Self::Command => "CommandAvailable",
+        }
+    }
+
+    /// Whether clients talk to it, so that endpoints must drain before it stops.
+    pub fn serves_clients(self) -> bool {
+        match self {
+            Self::Query | Self::Command => true,
+            Self::Publisher | Self::LedgerProjector | Self::ReadModelProjector => false,
+        }
+    }
+}
+
+/// `demo-command`: Deployment, Service and PodDisruptionBudget of a component.
+pub fn component_object(platform: &str, component: Component) -> String {
+    format!("{platform}-{}", component.name())
+}
+
+/// `demo-config`: the ConfigMap.
+pub fn config_map(platform: &str) -> String {
+    format!("{platform}-config")
+}
+
+/// `demo-maintain`: the CronJob.
+pub fn maintain(platform: &str) -> String {
+    format!("{platform}-maintain")
+}
+
+/// `demo-migrate-1a2b3c4d5e`: the migration Job of a certain image and certain arguments.
+pub fn migrate(platform: &str, hash: &str) -> String {
+    format!("{platform}-migrate-{hash}")
+}
+
+/// Labels of a child. `role` is the component, `migrate` or `maintain`; objects that belong to the whole platform have none.
+pub fn labels(platform: &str, role: Option<&str>) -> BTreeMap<String, String> {
+    let mut labels = selector(platform, role);
+    labels.insert("app.kubernetes.io/managed-by".to_owned(), MANAGER.to_owned());
+    labels.insert("app.kubernetes.io/part-of".to_owned(), "wallex".to_owned());
+    labels
+}
+
+/// The labels that select pods.
+pub fn selector(platform: &str, role: Option<&str>) -> BTreeMap<String, String> {
+    let mut labels = BTreeMap::from([
+        ("app.kubernetes.io/name".to_owned(), "wallex".to_owned()),
+        ("app.kubernetes.io/instance".to_owned(), platform.to_owned()),
+    ]);
+    if let Some(role) = role {
+        labels.insert("app.kubernetes.io/component".to_owned(), role.to_owned());
+    }
+    labels
+}
+
+/// Label selector that finds all children of one platform.
+pub fn children_of(platform: &str) -> String {
+    format!("app.kubernetes.io/managed-by={MANAGER},app.kubernetes.io/instance={platform}")
+}
+
+/// Label selector that finds the children of all platforms.
+pub fn all_children() -> String {
+    format!("app.kubernetes.io/managed-by={MANAGER}")
+}
+
+/// The first `length` hex digits of a BLAKE3 hash over parts; each part is preceded by its length, so that no two lists collide by shifting.
+pub fn short_hash<'a>(parts: impl IntoIterator<Item = &'a [u8]>, length: usize) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for part in parts {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    }
+    let mut hex = hasher.finalize().to_hex().to_string();
+    hex.truncate(length);
+    hex
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_child_of_the_longest_platform_name_fits_its_limit() {
+        let platform = "a".repeat(40);
+        for component in Component::ROLLOUT {
+            assert!(component_object(&platform, component).len() <= 63);
+        }
+        assert!(migrate(&platform, "0123456789").len() <= 63);
+        assert!(
+            maintain(&platform).len() <= 52,
+            "a CronJob appends 11 characters to the names of its Jobs"
+        );
+    }
+
+    #[test]
+    fn the_command_is_rolled_last() {
+        assert_eq!(Component::ROLLOUT.last(), Some(&Component::Command));
+    }
+
+    #[test]
+    fn a_hash_tells_apart_parts_that_join_to_the_same_text() {
+        assert_ne!(
+            short_hash([&b"ab"[..], b"c"], 16),
+            short_hash([&b"a"[..], b"bc"], 16)
+        );
+    }
+}

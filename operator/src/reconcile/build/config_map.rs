@@ -1,0 +1,63 @@
+//! The ConfigMap: every setting of the services that is no secret, as environment variables.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::ConfigMap;
+
+use super::metadata;
+use crate::names;
+use crate::reconcile::validate::{DEAD_LETTERS, EVENTS, ValidatedPlatform};
+
+/// Seconds that a service takes at most to finish what it has begun. With the pause before it (pod.rs) it fits into the grace period.
+pub(super) const SHUTDOWN_SECONDS: i64 = 25;
+
+/// The platform's id, which the journal remembers, and the shape of log lines: what every process of the platform is told.
+pub(super) fn identity(platform: &ValidatedPlatform) -> BTreeMap<String, String> {
+    [
+        ("WALLEX_CLUSTER", platform.cluster.as_str()),
+        ("WALLEX_NAMESPACE", &platform.namespace),
+        ("WALLEX_PLATFORM", &platform.name),
+        ("WALLEX_LOG", platform.logging.level.as_str()),
+        ("WALLEX_LOG_FORMAT", platform.logging.format.as_str()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into()
+}
+
+pub(super) fn build(platform: &ValidatedPlatform) -> ConfigMap {
+    let mut data = identity(platform);
+    data.extend(
+        [
+            ("WALLEX_LISTEN", format!("0.0.0.0:{}", names::HTTP_PORT)),
+            (
+                "WALLEX_DATABASE_MAX_CONNECTIONS",
+                platform.database.max_connections.to_string(),
+            ),
+            (
+                "WALLEX_KAFKA_BOOTSTRAP_SERVERS",
+                platform.bootstrap_servers.clone(),
+            ),
+            ("WALLEX_KAFKA_EVENTS_TOPIC", platform.topics[EVENTS].name.clone()),
+            (
+                "WALLEX_KAFKA_DEAD_LETTERS_TOPIC",
+                platform.topics[DEAD_LETTERS].name.clone(),
+            ),
+            ("WALLEX_SHUTDOWN_SECONDS", SHUTDOWN_SECONDS.to_string()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value)),
+    );
+    ConfigMap {
+        metadata: metadata(platform, names::config_map(&platform.name), None),
+        data: Some(data),
+        ..ConfigMap::default()
+    }
+}
+
+/// Hash of the settings, for the pod templates.
+pub(super) fn hash(config_map: &ConfigMap) -> String {
+    let data = config_map.data.iter().flatten();
+    names::short_hash(
+        data.flat_map(|(key, value)| [key.as_bytes(), value.as_bytes()]),
+        16,
+    )
+}

@@ -1,0 +1,168 @@
+//! The only door to the API server's writing verbs (the Lease itself excepted).
+//!
+//! Invariant: every write asks the fence first, so a process that lost its lease, or was frozen past it, writes nothing more.
+//! Applies are server-side, by one field manager, forced: what we state is ours, what we do not state is left alone.
+
+use std::fmt::Debug;
+
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use kube::runtime::events::{Event, Recorder, Reporter};
+use kube::{Api, Client, Resource};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::json;
+
+use crate::crd::{WalletPlatform, WalletPlatformStatus};
+use crate::lease::{Fence, NotLeader};
+use crate::names::MANAGER;
+
+/// A write that did not happen.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    #[error(transparent)]
+    NotLeader(#[from] NotLeader),
+    #[error("{kind} {name}: {}", short(source))]
+    Refused {
+        kind: String,
+        name: String,
+        #[source]
+        source: Box<kube::Error>,
+    },
+}
+
+/// The API server's own words, without the debug text that [`kube::Error`] appends.
+pub fn short(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        other => other.to_string(),
+    }
+}
+
+impl WriteError {
+    fn refused<K: Resource<DynamicType = ()>>(name: &str, source: kube::Error) -> Self {
+        Self::Refused {
+            kind: K::kind(&()).into_owned(),
+            name: name.to_owned(),
+            source: Box::new(source),
+        }
+    }
+}
+
+/// Writes to the API server while the lease is held.
+#[derive(Clone)]
+pub struct Writes {
+    client: Client,
+    fence: Fence,
+    recorder: Recorder,
+}
+
+impl Writes {
+    /// `instance` names this process in the Events it reports.
+    pub fn new(client: Client, fence: Fence, instance: String) -> Self {
+        let reporter = Reporter {
+            controller: MANAGER.to_owned(),
+            instance: Some(instance),
+        };
+        Self {
+            recorder: Recorder::new(client.clone(), reporter),
+            client,
+            fence,
+        }
+    }
+
+    /// The gate, for writes that go elsewhere (Kafka).
+    pub fn fence(&self) -> &Fence {
+        &self.fence
+    }
+
+    /// Applies `desired` and returns the object as it now is.
+    ///
+    /// # Errors
+    /// When the lease is not held, or the API server refuses.
+    pub async fn apply<K>(&self, desired: &K) -> Result<K, WriteError>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + Debug
+            + Serialize
+            + DeserializeOwned,
+    {
+        self.fence.check()?;
+        let name = desired.meta().name.clone().unwrap_or_default();
+        let namespace = desired.meta().namespace.clone().unwrap_or_default();
+        let api: Api<K> = Api::namespaced(self.client.clone(), &namespace);
+        tracing::info!(kind = %K::kind(&()), name, namespace, "applying");
+        api.patch(
+            &name,
+            &PatchParams::apply(MANAGER).force(),
+            &Patch::Apply(desired),
+        )
+        .await
+        .map_err(|error| WriteError::refused::<K>(&name, error))
+    }
+
+    /// Deletes `object`, exactly this one: a namesake that was created meanwhile stays. One that is gone already is no error.
+    ///
+    /// # Errors
+    /// When the lease is not held, or the API server refuses.
+    pub async fn delete<K>(&self, object: &K) -> Result<(), WriteError>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+    {
+        self.fence.check()?;
+        let name = object.meta().name.clone().unwrap_or_default();
+        let namespace = object.meta().namespace.clone().unwrap_or_default();
+        let api: Api<K> = Api::namespaced(self.client.clone(), &namespace);
+        tracing::info!(kind = %K::kind(&()), name, namespace, "deleting");
+        let params = DeleteParams::background().preconditions(Preconditions {
+            uid: object.meta().uid.clone(),
+            resource_version: None,
+        });
+        match api.delete(&name, &params).await {
+            Ok(_) => Ok(()),
+            // A conflict here means that the uid differs: what we meant is gone.
+            Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
+            Err(error) => Err(WriteError::refused::<K>(&name, error)),
+        }
+    }
+
+    /// Replaces the whole status of `platform`, the object with exactly its uid.
+    ///
+    /// # Errors
+    /// When the lease is not held, or the API server refuses.
+    pub async fn status(
+        &self,
+        platform: &WalletPlatform,
+        status: &WalletPlatformStatus,
+    ) -> Result<(), WriteError> {
+        self.fence.check()?;
+        let name = platform.metadata.name.clone().unwrap_or_default();
+        let namespace = platform.metadata.namespace.clone().unwrap_or_default();
+        let api: Api<WalletPlatform> = Api::namespaced(self.client.clone(), &namespace);
+        let body = json!({
+            "apiVersion": WalletPlatform::api_version(&()),
+            "kind": WalletPlatform::kind(&()),
+            "metadata": {"name": name, "uid": platform.metadata.uid},
+            "status": status,
+        });
+        api.patch_status(&name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(&body))
+            .await
+            .map(drop)
+            .map_err(|error| WriteError::refused::<WalletPlatform>(&name, error))
+    }
+
+    /// Reports an Event. Events are for people; one that can't be written is logged and forgotten.
+    pub async fn event(&self, regarding: &ObjectReference, event: &Event) {
+        if self.fence.check().is_err() {
+            return;
+        }
+        if let Err(error) = self.recorder.publish(event, regarding).await {
+            tracing::warn!(
+                error = short(&error),
+                reason = event.reason,
+                "could not report an event"
+            );
+        }
+    }
+}
