@@ -1,0 +1,160 @@
+//! The publisher's one task: owns all state, and does one thing at a time between waits.
+//!
+//! A partition goes through [`Stage`]s. The invariant: nothing here blocks for long. Reading the topic's end
+//! happens on a thread of its own, so that leases are renewed meanwhile.
+
+mod handover;
+mod publish;
+mod start;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use sqlx::PgPool;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use wallex_domain::Partition;
+use wallex_platform::backoff::{Backoff, Outage};
+use wallex_platform::health::{Check, Health};
+use wallex_platform::redis::Accelerator;
+
+use crate::Config;
+use crate::leases::Leases;
+use crate::metrics::Metrics;
+use crate::presence::Presence;
+use crate::producer::{Delivery, Producer};
+use crate::progress::Progress;
+use crate::topic::{Tail, Topic, TopicError};
+
+/// Events read of one partition at a time.
+const PAGE: usize = 500;
+/// Events of one partition that may wait for their acknowledgement. Ten pages keep the connection busy;
+/// more would only be repeated after a failure.
+const MAX_IN_FLIGHT: usize = 5_000;
+/// The checkpoint is saved when either is reached.
+const SAVE_INTERVAL: Duration = Duration::from_millis(100);
+const SAVE_EVENTS: i64 = 1_000;
+/// Between looks at the leases; a third of the lease if that is shorter.
+const TICK: Duration = Duration::from_secs(1);
+/// Without an acknowledgement for so long the producer is given up.
+const STUCK: Duration = Duration::from_secs(30);
+/// How long a partition that is handed over may take for what is in flight.
+const LEAVE: Duration = Duration::from_secs(5);
+/// Before a rewound partition is looked at again: the journal may have been restored meanwhile.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+const TOPIC_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Where a partition of this replica stands.
+enum Stage {
+    /// Taken, but what the topic holds last is not known yet.
+    Looking,
+    Publishing,
+    /// The journal lacks what was published: stopped.
+    Rewound {
+        reason: String,
+        again: Instant,
+    },
+    /// Being handed over: nothing more is sent.
+    Leaving {
+        until: Instant,
+    },
+}
+
+struct Track {
+    epoch: i64,
+    stage: Stage,
+    progress: Progress,
+    /// Last time something was acknowledged, or nothing was waited for.
+    moved: Instant,
+}
+
+type Looked = Result<BTreeMap<Partition, Tail>, TopicError>;
+
+pub(crate) struct Engine {
+    config: Config,
+    journal: PgPool,
+    leases: Leases,
+    presence: Presence,
+    topic: Topic,
+    tracks: BTreeMap<Partition, Track>,
+    producer: Option<Producer>,
+    lives: u64,
+    deliveries: mpsc::UnboundedReceiver<Delivery>,
+    deliver: mpsc::UnboundedSender<Delivery>,
+    looked: mpsc::UnboundedReceiver<Looked>,
+    look: mpsc::UnboundedSender<Looked>,
+    looking: bool,
+    look_backoff: Backoff,
+    /// The topic was usable at the last look. A replica without a topic takes no partitions.
+    usable: bool,
+    unusable_since: Instant,
+    next_tick: Instant,
+    next_look: Instant,
+    next_poll: Instant,
+    last_save: Instant,
+    topic_check: Check,
+    journal_check: Check,
+    topic_outage: Outage,
+    journal_outage: Outage,
+    metrics: Metrics,
+}
+
+impl Engine {
+    pub(crate) fn new(config: Config, journal: PgPool, redis: Accelerator, health: &Health) -> Self {
+        let (deliver, deliveries) = mpsc::unbounded_channel();
+        let (look, looked) = mpsc::unbounded_channel();
+        let source = wallex_journal::cloud_event::source(&config.platform);
+        let now = Instant::now();
+        Self {
+            leases: Leases::new(journal.clone(), config.instance.clone(), config.lease),
+            presence: Presence::announce(redis, &config.platform, &config.instance),
+            topic: Topic {
+                consumer: config.consumer.clone(),
+                name: config.topic.clone(),
+                source,
+                patience: TOPIC_PATIENCE,
+            },
+            tracks: BTreeMap::new(),
+            producer: None,
+            lives: 0,
+            deliveries,
+            deliver,
+            looked,
+            look,
+            looking: false,
+            look_backoff: Backoff::for_server(),
+            usable: false,
+            unusable_since: now,
+            next_tick: now,
+            next_look: now,
+            next_poll: now,
+            last_save: now,
+            topic_check: health.check("events topic"),
+            journal_check: health.check("publication"),
+            topic_outage: Outage::of("The events topic", config.topic.clone(), "kafka_events_topic"),
+            journal_outage: Outage::of("The journal", "PostgreSQL", "database_url"),
+            metrics: Metrics::new(),
+            config,
+            journal,
+        }
+    }
+
+    pub(crate) async fn run(mut self, shutdown: CancellationToken) {
+        loop {
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => break,
+                () = sleep_until(self.next_tick) => self.tick().await,
+                Some(delivery) = self.deliveries.recv() => self.record_deliveries(delivery),
+                Some(looked) = self.looked.recv() => self.resume(looked).await,
+                () = sleep_until(self.next_poll) => self.poll().await,
+            }
+            if self.save_is_due() {
+                self.save().await;
+            }
+            self.release_finished(Instant::now()).await;
+        }
+        self.stop().await;
+    }
+}

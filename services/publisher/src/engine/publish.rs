@@ -1,0 +1,182 @@
+//! Reading the journal, sending, and what comes of it.
+//!
+//! The invariant: an event is given to the producer only if it continues the hash chain of the one sent
+//! before it.
+
+use tokio::time::Instant;
+use wallex_journal::read::{self, PartitionHead};
+
+use super::{Engine, MAX_IN_FLIGHT, PAGE, Stage, TICK};
+use crate::producer::{Delivery, Refused};
+use crate::progress::{Acked, Mark};
+
+impl Engine {
+    /// Looks for new events in all partitions by one query, and reads and sends what there is.
+    pub(super) async fn poll(&mut self) {
+        let now = Instant::now();
+        self.next_poll = now + self.config.poll_interval;
+        if self.producer.is_none() || self.tracks.is_empty() {
+            return;
+        }
+        let heads = match read::partitions(&self.journal).await {
+            Ok(heads) => heads,
+            Err(error) => return self.wait_for_journal(&error),
+        };
+        let mut more = false;
+        for head in heads {
+            match self.publish(head).await {
+                Ok(page_was_full) => more |= page_was_full,
+                Err(error) => return self.wait_for_journal(&error),
+            }
+        }
+        if more {
+            self.next_poll = now;
+        }
+    }
+
+    /// Sends the next page of one partition. `true`: there is more.
+    pub(super) async fn publish(&mut self, head: PartitionHead) -> Result<bool, sqlx::Error> {
+        let partition = head.id;
+        let Some(track) = self.tracks.get(&partition) else {
+            return Ok(false);
+        };
+        self.metrics
+            .progress(partition, head.last_seq, track.progress.acked().seq);
+        if !matches!(track.stage, Stage::Publishing) {
+            return Ok(false);
+        }
+        let sent = track.progress.sent();
+        if head.last_seq < sent.seq || (head.last_seq == sent.seq && head.head_hash != sent.hash) {
+            self.rewound(
+                partition,
+                &format!("event {partition}:{} was published", sent.seq),
+            );
+            return Ok(false);
+        }
+        let room = MAX_IN_FLIGHT.saturating_sub(track.progress.in_flight()).min(PAGE);
+        if head.last_seq == sent.seq || room == 0 {
+            return Ok(false);
+        }
+        let events = read::events(&self.journal, partition, sent.seq, room as i64).await?;
+        let full = events.len() == room;
+        let mut last = sent;
+        for event in events {
+            if event.seq != last.seq + 1 || event.prev_hash != last.hash {
+                self.rewound(
+                    partition,
+                    &format!("event {partition}:{} was published", last.seq),
+                );
+                return Ok(false);
+            }
+            let (Some(producer), Some(track)) = (&self.producer, self.tracks.get_mut(&partition)) else {
+                return Ok(false);
+            };
+            match producer.send(&event) {
+                Ok(()) => {}
+                Err(Refused::Full) => return Ok(false),
+                Err(Refused::Failed(error)) => {
+                    self.restart(&format!("event {} was refused: {error}", event.position()));
+                    return Ok(false);
+                }
+            }
+            if track.progress.in_flight() == 0 {
+                track.moved = Instant::now();
+            }
+            last = Mark {
+                seq: event.seq,
+                hash: event.hash,
+            };
+            track.progress.record_sent(last);
+        }
+        Ok(full)
+    }
+
+    pub(super) fn record_deliveries(&mut self, first: Delivery) {
+        let mut next = Some(first);
+        while let Some(delivery) = next {
+            self.record_delivery(delivery);
+            next = self.deliveries.try_recv().ok();
+        }
+    }
+
+    pub(super) fn record_delivery(&mut self, delivery: Delivery) {
+        if self
+            .producer
+            .as_ref()
+            .is_none_or(|producer| producer.life != delivery.life)
+        {
+            return;
+        }
+        let partition = delivery.partition;
+        let offset = match delivery.outcome {
+            Ok(offset) => offset,
+            Err(error) => {
+                return self.restart(&format!(
+                    "event {partition}:{} was not delivered: {error}",
+                    delivery.seq
+                ));
+            }
+        };
+        self.metrics.published.inc();
+        let Some(track) = self.tracks.get_mut(&partition) else {
+            return;
+        };
+        match track.progress.record_acked(delivery.seq, offset) {
+            Acked::Advanced => track.moved = Instant::now(),
+            Acked::Stale => {}
+            Acked::Recreated => {
+                // Saved before anything else is sent, so that the refill goes on even if this process dies.
+                track.progress.resume(Mark::BEGINNING, -1);
+                self.restart(&format!("partition {partition} of the topic was recreated"));
+            }
+        }
+    }
+
+    /// Gives up the producer with all that it holds, and starts again from what was acknowledged.
+    pub(super) fn restart(&mut self, cause: &str) {
+        tracing::warn!(cause, "publishing starts again from the checkpoint");
+        self.metrics.restarts.inc();
+        if let Some(producer) = self.producer.take() {
+            // Joins its thread.
+            tokio::task::spawn_blocking(move || drop(producer));
+        }
+        let now = Instant::now();
+        for track in self.tracks.values_mut() {
+            let acked = track.progress.acked();
+            track.progress.resume(acked, -1);
+            track.moved = now;
+            if matches!(track.stage, Stage::Publishing) {
+                track.stage = Stage::Looking;
+            }
+        }
+        self.next_look = now + self.look_backoff.next_delay();
+        self.next_tick = self.next_tick.min(self.next_look);
+    }
+
+    pub(super) fn wait_for_journal(&mut self, error: &sqlx::Error) {
+        self.next_poll = Instant::now() + TICK;
+        self.report_journal(Some(error));
+    }
+
+    /// Brings readiness up to date. The log has a line for each partition that stops, from where it does.
+    pub(super) fn report_journal(&mut self, error: Option<&sqlx::Error>) {
+        if let Some(error) = error {
+            return self.report_outage(&error.to_string());
+        }
+        self.journal_outage.over();
+        let rewound = self.tracks.values().find_map(|track| match &track.stage {
+            Stage::Rewound { reason, .. } => Some(reason),
+            Stage::Looking | Stage::Publishing | Stage::Leaving { .. } => None,
+        });
+        match rewound {
+            Some(reason) => self.journal_check.set_unready(reason),
+            None => self.journal_check.set_ready(),
+        }
+    }
+
+    pub(super) fn report_outage(&mut self, cause: &str) {
+        self.journal_outage.failed(cause);
+        self.journal_check
+            .set_unready(format!("the journal (WALLEX_DATABASE_URL): {cause}"));
+    }
+}

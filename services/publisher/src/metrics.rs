@@ -1,0 +1,73 @@
+//! The publisher's figures. Those of a partition exist only while this replica publishes it.
+
+use prometheus::{IntCounter, IntGauge, IntGaugeVec};
+use wallex_domain::Partition;
+use wallex_platform::metrics;
+
+pub(crate) struct Metrics {
+    position: IntGaugeVec,
+    lag: IntGaugeVec,
+    rewound: IntGaugeVec,
+    pub(crate) published: IntCounter,
+    pub(crate) restarts: IntCounter,
+    pub(crate) owned: IntGauge,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        Self {
+            position: metrics::gauge_vec(
+                "wallex_publisher_position",
+                "Seq up to which the partition is in Kafka. Stands still while lag grows: look at the log.",
+                &["partition"],
+            ),
+            lag: metrics::gauge_vec(
+                "wallex_publisher_lag_events",
+                "Events of the partition that are in the journal but not yet in Kafka.",
+                &["partition"],
+            ),
+            rewound: metrics::gauge_vec(
+                "wallex_publisher_rewound",
+                "1 while the partition is stopped because the journal lacks what was published (JournalRewound). \
+                 The log line names the way out.",
+                &["partition"],
+            ),
+            published: metrics::counter(
+                "wallex_publisher_published_events_total",
+                "Events that Kafka acknowledged, repetitions included.",
+            ),
+            restarts: metrics::counter(
+                "wallex_publisher_restarts_total",
+                "Times that publishing started again from the checkpoint after a failed delivery. Growing: Kafka \
+                 refuses messages, the log says why.",
+            ),
+            owned: metrics::gauge(
+                "wallex_publisher_owned_partitions",
+                "Partitions that this replica publishes. Their sum over replicas is the journal's number of \
+                 partitions, but for the seconds of a hand-over.",
+            ),
+        }
+    }
+
+    /// `head` is the journal's last seq, `acked` what Kafka has.
+    pub(crate) fn progress(&self, partition: Partition, head: i64, acked: i64) {
+        let label = partition.to_string();
+        self.position.with_label_values(&[&label]).set(acked);
+        self.lag.with_label_values(&[&label]).set((head - acked).max(0));
+    }
+
+    pub(crate) fn rewound(&self, partition: Partition, rewound: bool) {
+        self.rewound
+            .with_label_values(&[&partition.to_string()])
+            .set(rewound.into());
+    }
+
+    /// Somebody else publishes it now: its figures are theirs.
+    pub(crate) fn forget(&self, partition: Partition) {
+        let label = partition.to_string();
+        for gauge in [&self.position, &self.lag, &self.rewound] {
+            // Fails when there is none, which is what is wanted.
+            let _ = gauge.remove_label_values(&[&label]);
+        }
+    }
+}
