@@ -193,6 +193,8 @@ pub fn router(app: Router, health: Health) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         .layer(CatchPanicLayer::custom(panicked))
         .layer(Observe)
+        // Turns handlers into services now; without it axum does so, layers included, for every request anew.
+        .with_state(())
 }
 
 async fn ready(State(health): State<Health>) -> Response {
