@@ -42,7 +42,7 @@ pub fn init(settings: &Settings) {
 fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let location = panic.location().map(ToString::to_string).unwrap_or_default();
-        let message = panic.payload_as_str().unwrap_or("panic without a message");
-        tracing::error!(location, message, "panicked");
+        let panic = panic.payload_as_str().unwrap_or("without a message");
+        tracing::error!(location, panic, "panicked");
     }));
 }

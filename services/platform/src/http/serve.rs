@@ -252,16 +252,7 @@ async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
     )
 }
 
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "the signature that the layer asks for"
-)]
-fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
-    let message = panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("panic without a message");
-    tracing::error!(message, "a handler panicked");
+/// The panic itself is a log line by now ([`crate::telemetry`]).
+fn panicked(_panic: Box<dyn Any + Send + 'static>) -> Response {
     Problem::internal().into_response()
 }

@@ -143,3 +143,29 @@ async fn an_unreadable_url_is_refused_at_once_and_not_shown() {
     }
     assert!(lines.with(&["hunter2"]).is_empty(), "{:?}", lines.all());
 }
+
+#[tokio::test]
+async fn a_pool_survives_a_server_that_restarts() {
+    let mut door = Door::shut();
+    door.open(server());
+    let url = url(&server().to_string(), &door.address.to_string());
+    let stop = CancellationToken::new();
+    let pool = database::connect(&url, 1, "wallex-test", "database_url", &stop)
+        .await
+        .unwrap();
+    let backend = async || {
+        sqlx::query_scalar::<_, i32>("SELECT pg_backend_pid()")
+            .fetch_one(&pool)
+            .await
+            .ok()
+    };
+    let before = backend().await.unwrap();
+    assert_eq!(backend().await, Some(before), "one connection is used again");
+    door.close();
+    eventually(DEADLINE, "the loss to be noticed", async || {
+        backend().await.is_none().then_some(())
+    })
+    .await;
+    door.open(server());
+    assert_ne!(eventually(DEADLINE, "another connection", backend).await, before);
+}
