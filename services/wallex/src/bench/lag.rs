@@ -1,0 +1,221 @@
+//! How far the projections are behind the journal, read from their cursors in the database. The invariant:
+//! the cursors are read before the journal, so a lag is never shown smaller than it was.
+
+use std::collections::{HashMap, VecDeque};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use sqlx::PgPool;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::progress::Progress;
+
+/// How often the lag is sampled during the run.
+const SAMPLE: Duration = Duration::from_millis(100);
+/// How often it is looked at after the run.
+const DRAIN_POLL: Duration = Duration::from_millis(20);
+/// Samples kept to tell the lag in time: ten minutes.
+const MAX_SAMPLES: usize = 6_000;
+
+const JOURNAL: &str = "SELECT id, last_seq FROM journal.partition";
+const LEDGER: &str = "SELECT partition, seq FROM ledger.cursor";
+const READ_MODEL: &str = "SELECT partition, seq FROM read_model.cursor";
+
+/// Seq (inclusive) by partition.
+type Levels = HashMap<i32, i64>;
+
+/// The platform's databases; the three may be one.
+#[derive(Clone)]
+pub(crate) struct Databases {
+    pub(crate) journal: PgPool,
+    pub(crate) ledger: PgPool,
+    pub(crate) read_model: PgPool,
+}
+
+impl Databases {
+    /// Connects, or says which setting is wrong.
+    pub(crate) async fn open(database_url: &str, read_database_url: Option<&str>) -> anyhow::Result<Self> {
+        let journal = connect("--database-url", database_url).await?;
+        let read_model = match read_database_url {
+            Some(url) => connect("--read-database-url", url).await?,
+            None => journal.clone(),
+        };
+        let both: bool = sqlx::query_scalar("SELECT to_regclass('ledger.cursor') IS NOT NULL")
+            .fetch_one(&read_model)
+            .await?;
+        let ledger = if both { read_model.clone() } else { journal.clone() };
+        let databases = Self {
+            journal,
+            ledger,
+            read_model,
+        };
+        databases
+            .lags()
+            .await
+            .context("--database-url: the schemas of Wallex cannot be read there")?;
+        Ok(databases)
+    }
+
+    async fn lags(&self) -> Result<Lags, sqlx::Error> {
+        let ledger = levels(&self.ledger, LEDGER).await?;
+        let read_model = levels(&self.read_model, READ_MODEL).await?;
+        let journal = levels(&self.journal, JOURNAL).await?;
+        Ok(Lags {
+            ledger: behind(&ledger, &journal),
+            read_model: behind(&read_model, &journal),
+            journal: journal.values().sum(),
+        })
+    }
+
+    /// Waits until both projections have all that the journal holds now. The time it took, or how far
+    /// behind they still are at the deadline. What others write meanwhile is not waited for.
+    pub(crate) async fn drain(
+        &self,
+        limit: Duration,
+        stop: &CancellationToken,
+    ) -> Result<Result<Duration, Lags>, sqlx::Error> {
+        let begin = Instant::now();
+        let target = levels(&self.journal, JOURNAL).await?;
+        loop {
+            let ledger = behind(&levels(&self.ledger, LEDGER).await?, &target);
+            let read_model = behind(&levels(&self.read_model, READ_MODEL).await?, &target);
+            if ledger == 0 && read_model == 0 {
+                return Ok(Ok(begin.elapsed()));
+            }
+            if begin.elapsed() >= limit || stop.is_cancelled() {
+                return Ok(Err(Lags {
+                    ledger,
+                    read_model,
+                    journal: target.values().sum(),
+                }));
+            }
+            sleep(DRAIN_POLL).await;
+        }
+    }
+
+    /// Samples until `done`, telling `progress`.
+    pub(crate) async fn watch(self, progress: Arc<Progress>, done: CancellationToken) -> MaxLag {
+        let mut ticks = interval(SAMPLE);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut max = MaxLag::default();
+        let mut history = History::default();
+        loop {
+            tokio::select! {
+                () = done.cancelled() => return max,
+                _ = ticks.tick() => {}
+            }
+            match self.lags().await {
+                Ok(lags) => {
+                    let age = history.age(Instant::now(), &lags);
+                    max.events = max.events.max(lags.largest());
+                    max.time = max.time.max(age);
+                    progress.set_lag(lags.largest());
+                }
+                Err(_) => max.missed_samples += 1,
+            }
+        }
+    }
+}
+
+async fn connect(flag: &str, url: &str) -> anyhow::Result<PgPool> {
+    let options = PgConnectOptions::from_str(url).with_context(|| format!("{flag} is no postgres:// URL"))?;
+    let options = options.application_name("wallex-bench");
+    PgPoolOptions::new()
+        .max_connections(2)
+        .acquire_timeout(Duration::from_secs(10))
+        .connect_with(options)
+        .await
+        .with_context(|| format!("{flag}: the database cannot be reached"))
+}
+
+async fn levels(pool: &PgPool, statement: &'static str) -> Result<Levels, sqlx::Error> {
+    let rows: Vec<(i32, i64)> = sqlx::query_as(statement).fetch_all(pool).await?;
+    Ok(rows.into_iter().collect())
+}
+
+/// Events of `journal` that `cursors` do not have.
+fn behind(cursors: &Levels, journal: &Levels) -> i64 {
+    journal
+        .iter()
+        .map(|(partition, seq)| (seq - cursors.get(partition).copied().unwrap_or(0)).max(0))
+        .sum()
+}
+
+/// Events that each projection is behind, and how many the journal holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Lags {
+    pub(crate) ledger: i64,
+    pub(crate) read_model: i64,
+    journal: i64,
+}
+
+impl Lags {
+    fn largest(&self) -> i64 {
+        self.ledger.max(self.read_model)
+    }
+}
+
+/// The worst of a run.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct MaxLag {
+    pub(crate) events: i64,
+    /// Age of the oldest event that was not projected, to the sampling interval.
+    pub(crate) time: Duration,
+    /// Samples that the database did not answer.
+    pub(crate) missed_samples: u64,
+}
+
+/// When the journal held how many events.
+#[derive(Default)]
+struct History(VecDeque<(Instant, i64)>);
+
+impl History {
+    /// How long ago the oldest event that is not projected was first seen.
+    fn age(&mut self, now: Instant, lags: &Lags) -> Duration {
+        self.0.push_back((now, lags.journal));
+        let projected = lags.journal - lags.largest();
+        // Never the newest, even when all is projected: the deque keeps one.
+        while self.0.len() > 1 && self.0.front().is_some_and(|(_, journal)| *journal <= projected) {
+            self.0.pop_front();
+        }
+        if self.0.len() > MAX_SAMPLES {
+            self.0.pop_front();
+        }
+        match self.0.front() {
+            Some((seen, journal)) if *journal > projected => now - *seen,
+            _ => Duration::ZERO,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partition_without_a_cursor_is_behind_by_all_it_has() {
+        let journal = Levels::from([(0, 10), (1, 5), (2, 0)]);
+        assert_eq!(behind(&Levels::from([(0, 7)]), &journal), 8);
+        assert_eq!(behind(&Levels::from([(0, 10), (1, 6)]), &journal), 0);
+    }
+
+    #[test]
+    fn the_age_is_that_of_the_oldest_event_not_projected() {
+        let (begin, second) = (Instant::now(), Duration::from_secs(1));
+        let lags = |journal, read_model| Lags {
+            ledger: 0,
+            read_model,
+            journal,
+        };
+        let mut history = History::default();
+        assert_eq!(history.age(begin, &lags(100, 0)), Duration::ZERO);
+        assert_eq!(history.age(begin + second, &lags(200, 100)), Duration::ZERO);
+        assert_eq!(history.age(begin + 2 * second, &lags(300, 200)), second);
+        assert_eq!(history.age(begin + 3 * second, &lags(300, 50)), second);
+        assert_eq!(history.age(begin + 4 * second, &lags(300, 0)), Duration::ZERO);
+    }
+}

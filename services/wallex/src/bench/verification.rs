@@ -1,0 +1,277 @@
+//! The check after the run: is all the money where the generator's answers say it is? The invariant:
+//! nothing is compared before the projections have all that the journal held at the end of the run, and
+//! every difference is counted even when only some are shown.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use serde::Deserialize;
+use sqlx::PgPool;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::connection::{Connection, Target};
+use super::lag::Databases;
+use super::plan::Kind;
+use super::prediction;
+use super::tally::Tally;
+
+/// Differences shown; all are counted.
+const SHOWN: usize = 20;
+/// Wallets per statement.
+const CHUNK: usize = 1_000;
+/// Wallets read over HTTP as well, when the database is checked anyway.
+const SAMPLE: usize = 20;
+/// Connections that read wallets over HTTP.
+const READERS: usize = 8;
+/// One read, with the two seconds that it may wait for its position.
+const READ: Duration = Duration::from_secs(10);
+
+const HEADS: &str = "SELECT wallet_id::text, balance::text FROM journal.head WHERE wallet_id = ANY($1)";
+const WALLETS: &str =
+    "SELECT wallet_id::text, balance::text FROM read_model.wallet WHERE wallet_id = ANY($1)";
+const ACCOUNTS: &str = "SELECT substr(account, 8), sum(credits - debits)::text FROM ledger.account_total \
+     WHERE account = ANY(SELECT 'wallet:' || id FROM unnest($1::uuid[]) id) GROUP BY account";
+/// One statement, so one snapshot: a posting's two sides are written together.
+const UNBALANCED: &str = "SELECT currency, sum(credits - debits)::text FROM ledger.account_total \
+     GROUP BY currency HAVING sum(credits - debits) <> 0";
+
+/// What does not agree.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Differences {
+    pub(crate) shown: Vec<String>,
+    pub(crate) count: usize,
+}
+
+impl Differences {
+    fn add(&mut self, line: impl FnOnce() -> String) {
+        self.count += 1;
+        if self.shown.len() < SHOWN {
+            self.shown.push(line());
+        }
+    }
+
+    pub(crate) fn append(&mut self, other: Self) {
+        self.count += other.count;
+        self.shown.extend(other.shown);
+        self.shown.truncate(SHOWN);
+    }
+
+    fn compare(&mut self, place: &str, wallet: Uuid, expected: i64, found: Option<&str>) {
+        if found != Some(expected.to_string().as_str()) {
+            self.add(|| {
+                format!(
+                    "wallet {wallet}: expected {expected}, {place} has {}",
+                    found.unwrap_or("none")
+                )
+            });
+        }
+    }
+}
+
+/// Compares every wallet in journal, ledger and read model, and the totals.
+pub(crate) async fn by_database(
+    databases: &Databases,
+    wallets: &[(Uuid, i64)],
+    initial: i64,
+    tally: &Tally,
+) -> anyhow::Result<Differences> {
+    let mut differences = Differences::default();
+    let mut total = 0_i128;
+    for chunk in wallets.chunks(CHUNK) {
+        let ids: Vec<Uuid> = chunk.iter().map(|(id, _)| *id).collect();
+        let heads = balances(&databases.journal, HEADS, &ids).await?;
+        let accounts = balances(&databases.ledger, ACCOUNTS, &ids).await?;
+        let read_model = balances(&databases.read_model, WALLETS, &ids).await?;
+        for (wallet, expected) in chunk {
+            for (place, found) in [
+                ("the journal", &heads),
+                ("the ledger", &accounts),
+                ("the read model", &read_model),
+            ] {
+                differences.compare(place, *wallet, *expected, found.get(wallet).map(String::as_str));
+            }
+        }
+        total += heads
+            .values()
+            .filter_map(|balance| balance.parse::<i128>().ok())
+            .sum::<i128>();
+    }
+    let conserved = i128::from(initial) + i128::from(tally.kind(Kind::Credits).amount)
+        - i128::from(tally.kind(Kind::Debits).amount);
+    if total != conserved {
+        differences
+            .add(|| format!("money: the wallets hold {total}, initial + credits - debits is {conserved}"));
+    }
+    let unbalanced: Vec<(String, String)> = sqlx::query_as(UNBALANCED).fetch_all(&databases.ledger).await?;
+    for (currency, sum) in unbalanced {
+        differences.add(|| format!("ledger: the totals of {currency} sum to {sum} instead of 0"));
+    }
+    Ok(differences)
+}
+
+/// Balances as text: sums are numeric, and comparing needs no more.
+async fn balances(
+    pool: &PgPool,
+    statement: &'static str,
+    ids: &[Uuid],
+) -> anyhow::Result<HashMap<Uuid, String>> {
+    let rows: Vec<(String, String)> = sqlx::query_as(statement).bind(ids).fetch_all(pool).await?;
+    rows.into_iter()
+        .map(|(id, balance)| Ok((id.parse()?, balance)))
+        .collect()
+}
+
+/// Some wallets, spread over all, to be read over HTTP beside the check in the database.
+pub(crate) fn sample(wallets: &[(Uuid, i64)]) -> Vec<(Uuid, i64)> {
+    wallets
+        .iter()
+        .copied()
+        .step_by(wallets.len().div_ceil(SAMPLE).max(1))
+        .collect()
+}
+
+/// Reads wallets over HTTP, as of the positions that the answers of the run named, and compares their
+/// balances. Gives up on a wallet that does not come within `limit`.
+pub(crate) async fn by_api(
+    target: &Arc<Target>,
+    wallets: &[(Uuid, i64)],
+    positions: &HashMap<i32, i64>,
+    limit: Duration,
+    stop: &CancellationToken,
+) -> Differences {
+    let positions: Arc<str> = position_header(positions).into();
+    let deadline = Instant::now() + limit;
+    let readers: Vec<_> = wallets
+        .chunks(wallets.len().div_ceil(READERS).max(1))
+        .map(|chunk| {
+            let mut connection = Connection::new(Arc::clone(target));
+            let (chunk, positions, stop) = (chunk.to_vec(), Arc::clone(&positions), stop.clone());
+            tokio::spawn(async move {
+                let mut found = Vec::with_capacity(chunk.len());
+                for (wallet, expected) in chunk {
+                    if stop.is_cancelled() {
+                        break;
+                    }
+                    found.push((
+                        wallet,
+                        expected,
+                        read(&mut connection, wallet, &positions, deadline).await,
+                    ));
+                }
+                found
+            })
+        })
+        .collect();
+    let mut differences = Differences::default();
+    for reader in readers {
+        match reader.await {
+            Ok(found) => {
+                for (wallet, expected, read) in found {
+                    match read {
+                        Ok(balance) => {
+                            differences.compare("the API", wallet, expected, Some(&balance.to_string()));
+                        }
+                        Err(reason) => {
+                            differences.add(|| format!("wallet {wallet}: cannot be read: {reason}"));
+                        }
+                    }
+                }
+            }
+            Err(error) => differences.add(|| format!("a reader died: {error}")),
+        }
+    }
+    differences
+}
+
+/// The header that asks for all of `positions`.
+fn position_header(positions: &HashMap<i32, i64>) -> String {
+    let mut positions: Vec<_> = positions.iter().collect();
+    positions.sort();
+    positions
+        .iter()
+        .map(|(partition, seq)| format!("{partition}:{seq}"))
+        .collect::<Vec<_>>()
+        .join(",")
+}
+
+#[derive(Deserialize)]
+struct WalletBody {
+    balance: i64,
+}
+
+async fn read(
+    connection: &mut Connection,
+    wallet: Uuid,
+    positions: &str,
+    deadline: Instant,
+) -> Result<i64, String> {
+    let path = format!("/v1/wallets/{wallet}");
+    let header = [("wallex-min-position", positions)];
+    let headers = if positions.is_empty() {
+        &header[..0]
+    } else {
+        &header[..]
+    };
+    loop {
+        let answer = connection
+            .send(Method::GET, &path, headers, Bytes::new(), READ)
+            .await;
+        let trouble = match answer {
+            Ok(answer) if answer.status == StatusCode::OK => {
+                let body: Result<WalletBody, _> = serde_json::from_slice(&answer.body);
+                return body
+                    .map(|wallet| wallet.balance)
+                    .map_err(|error| error.to_string());
+            }
+            Ok(answer) if answer.status.is_server_error() => prediction::surprise(&answer).code,
+            Ok(answer) => return Err(prediction::surprise(&answer).code),
+            Err(error) => error.to_string(),
+        };
+        if Instant::now() >= deadline {
+            return Err(trouble);
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_difference_is_counted_and_twenty_are_shown() {
+        let mut differences = Differences::default();
+        for wallet in 0..30 {
+            differences.compare("the ledger", Uuid::from_u128(wallet), 5, Some("5"));
+            differences.compare("the ledger", Uuid::from_u128(wallet), 5, None);
+        }
+        assert_eq!((differences.count, differences.shown.len()), (30, 20));
+        assert!(
+            differences.shown[0].ends_with("expected 5, the ledger has none"),
+            "{}",
+            differences.shown[0]
+        );
+    }
+
+    #[test]
+    fn the_sample_is_spread_and_small() {
+        let wallets: Vec<_> = (0..1_000).map(|n| (Uuid::from_u128(n), 0)).collect();
+        let sample = sample(&wallets);
+        assert_eq!((sample.len(), sample[1].0), (20, Uuid::from_u128(50)));
+        assert_eq!(super::sample(&wallets[..3]).len(), 3);
+        assert!(super::sample(&[]).is_empty());
+    }
+
+    #[test]
+    fn positions_are_written_as_the_api_reads_them() {
+        assert_eq!(
+            position_header(&HashMap::from([(7, 88), (3, 1_042)])),
+            "3:1042,7:88"
+        );
+    }
+}
