@@ -16,6 +16,18 @@ die() {
 
 need_root() { [ "$(id -u)" = 0 ] || die "$1 needs root: it makes namespaces, a network bridge and cgroups"; }
 
+# Ctrl-C or a polite kill: end what `quiet` runs, then leave by way of the script's own EXIT trap.
+RUNNING=
+interrupted() {
+  trap - INT TERM
+  if [ -n "$RUNNING" ]; then
+    kill -s TERM -- "-$RUNNING" 2>/dev/null || true
+    wait "$RUNNING" 2>/dev/null || true
+  fi
+  exit 130
+}
+trap interrupted INT TERM
+
 # --- steps -------------------------------------------------------------------------------------------------------
 
 # quiet NAME COMMAND…: runs the command with its output in $LOGS/NAME.log; shows the time it takes, and the last lines
@@ -25,9 +37,13 @@ quiet() {
   shift
   log=$LOGS/$name.log
   mkdir -p "$LOGS"
-  # A command that runs in the background can be waited for in slices, so that a long one shows it is alive.
+  # A command that runs in the background can be waited for in slices, so that a long one shows it is alive. It gets a
+  # process group of its own (set -m), so that an interrupt can end all of it.
+  set -m
   "$@" >>"$log" 2>&1 </dev/null &
   pid=$!
+  set +m
+  RUNNING=$pid
   while kill -0 "$pid" 2>/dev/null; do
     sleep 0.1
     local elapsed=$((SECONDS - started))
@@ -40,6 +56,7 @@ quiet() {
     fi
   done
   wait "$pid" || status=$?
+  RUNNING=
   if [ -t 1 ]; then printf '\r\033[K'; fi
   if [ "$status" != 0 ]; then
     {
@@ -49,6 +66,19 @@ quiet() {
     return "$status"
   fi
   printf '      %s: %d s\n' "$name" "$((SECONDS - started))"
+}
+
+# attended COMMAND…: runs it in the foreground as far as one can see, but so that this shell hears a signal at once and
+# hands it on; plainly called, a shell hears it only when the command has ended.
+attended() {
+  local status=0
+  set -m
+  "$@" </dev/null &
+  RUNNING=$!
+  set +m
+  wait "$RUNNING" || status=$?
+  RUNNING=
+  return "$status"
 }
 
 # step N/M TITLE: the heading of a step.
@@ -76,7 +106,8 @@ spawn() {
   local dir=$1 name=$2
   shift 2
   mkdir -p "$dir/log" "$dir/pid"
-  setsid "$@" >>"$dir/log/$name.log" 2>&1 </dev/null &
+  # 9 is the descriptor that scripts hold their lock by; a server must not hold it on.
+  setsid "$@" >>"$dir/log/$name.log" 2>&1 </dev/null 9>&- &
   echo "$! $(start_time $!)" >"$dir/pid/$name"
 }
 

@@ -61,6 +61,10 @@ postgres_start() {
       for setting; do echo "${setting%%=*} = '${setting#*=}'"; done
     } >>"$dir/postgres/postgresql.conf"
   fi
+  # The lock file of one that was killed names a process that counts as running until it has been reaped.
+  if [ -e "$dir/postgres/postmaster.pid" ]; then
+    until_true 20 not test -e "/proc/$(head -n 1 "$dir/postgres/postmaster.pid")" || true
+  fi
   spawn "$dir" postgres bash -c '. "$1/lib.sh"; . "$1/servers/postgres.sh"; shift; as_postgres "$@"' bash "$DEV" \
     "$dir/postgres" "$programs/postgres" -c "listen_addresses=$address" -c "port=$port"
 }

@@ -1,0 +1,39 @@
+# The few commands of daily work. What they do stands in dev/; see dev/README.md.
+.DEFAULT_GOAL := help
+.PHONY: help up down bench test e2e dev manifests image lint
+
+# ARGS="…" is handed on by bench, test and dev. Read by the shell, so that quotes in it mean what they say.
+export ARGS
+
+help: ## Lists these targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+up: ## Brings all of it up on a real Kubernetes of its own (CONTEXT=name VALUES=file: on yours)
+	@dev/up
+
+down: ## Removes all that `make up` made
+	@dev/down
+
+bench: ## The seed run against what `make up` started; ARGS="--workers 64 --json out.json"
+	@eval dev/bench "$$ARGS"
+
+test: ## All tests, on real PostgreSQL, Kafka and Redis; ARGS="-p wallex-journal"
+	@eval dev/test "$$ARGS"
+
+e2e: ## The whole stack in a private folder: install, load, failures, delete
+	@dev/e2e
+
+dev: ## The small way in: one process, no Kubernetes, no Kafka, API on port 3000
+	@dev/install rust
+	@eval cargo run -p wallex -- dev "$$ARGS"
+
+image: ## Builds the release programs and packs the image into target/image.tar
+	@dev/install rust
+	@dev/image target/image.tar
+
+manifests: ## Writes what is generated from the Rust types: crds/ and the chart's copy
+	@dev/manifests
+
+lint: ## Format and clippy, as CI checks them
+	@cargo fmt --all --check
+	@cargo clippy --workspace --all-targets -- -D warnings

@@ -1,0 +1,141 @@
+# shellcheck shell=bash disable=SC2034
+# The stack that `make up` starts: where its state lies, its servers, and how its cluster is spoken to. Sourced after lib.sh.
+#   NUMBER  0 … 9: every number has its own addresses, so that stacks live side by side. 0 unless said otherwise
+#   STATE   the folder of everything it keeps; `down` removes it
+#   CONTEXT a kubectl context to use in place of servers and cluster of our own, with VALUES, a file (see dev/README.md)
+
+NUMBER=${NUMBER:-0}
+[[ $NUMBER =~ ^[0-9]$ ]] || die "NUMBER=$NUMBER: it must be a digit"
+CONTEXT=${CONTEXT:-}
+if [ -z "${STATE:-}" ]; then
+  STATE=$CACHE/up
+  [ "$NUMBER" = 0 ] || STATE+=-$NUMBER
+  [ -z "$CONTEXT" ] || STATE=$CACHE/context-${CONTEXT//[^A-Za-z0-9.-]/_}
+fi
+STATE=$(realpath -m "$STATE")
+LOGS=$STATE/log
+CLUSTER_DIR=$STATE/cluster CLUSTER_NUMBER=$NUMBER
+export STATE NUMBER LOGS CLUSTER_DIR CLUSTER_NUMBER
+
+. "$DEV/kubernetes/settings.sh"
+. "$DEV/network.sh"
+. "$DEV/servers/postgres.sh"
+. "$DEV/servers/kafka.sh"
+. "$DEV/servers/redis.sh"
+
+OPERATOR_NAMESPACE=wallex-system
+NAMESPACE=wallex
+PLATFORM=demo
+
+# --- state -------------------------------------------------------------------------------------------------------
+
+lock_state() {
+  mkdir -p "$STATE" "$LOGS"
+  exec 9>"$STATE/lock"
+  flock -n 9 || die "another make up or make down is at work on $STATE"
+}
+
+# remembered NAME COMMAND…: what the command printed when this was asked for the first time.
+remembered() {
+  local file=$STATE/remembered/$1
+  shift
+  if [ ! -e "$file" ]; then
+    mkdir -p "$STATE/remembered"
+    chmod 700 "$STATE/remembered"
+    "$@" >"$file"
+  fi
+  cat "$file"
+}
+
+# --- servers -----------------------------------------------------------------------------------------------------
+
+# The ports are the usual ones unless something on this machine listens on every address there; then they stay what they
+# became, because the data of Kafka and the Secrets of the platform know them.
+server_settings() {
+  POSTGRES_PORT=$(remembered postgres-port free_port 5432)
+  KAFKA_PORT=$(remembered kafka-port free_port 9092)
+  KAFKA_CONTROLLER_PORT=$(remembered kafka-controller-port random_port)
+  REDIS_PORT=$(remembered redis-port free_port 6379)
+  POSTGRES_PASSWORD=$(remembered postgres-password secret)
+  DATABASE_PASSWORD=$(remembered database-password secret)
+  REDIS_PASSWORD=$(remembered redis-password secret)
+  DATABASE_URL=postgres://wallex:$DATABASE_PASSWORD@$HOST_IP:$POSTGRES_PORT/wallex
+  KAFKA_BOOTSTRAP_SERVERS=$HOST_IP:$KAFKA_PORT
+  REDIS_URL=redis://default:$REDIS_PASSWORD@$HOST_IP:$REDIS_PORT/0
+}
+
+servers_alive() { alive "$STATE" postgres && alive "$STATE" kafka && alive "$STATE" redis; }
+
+servers_up() {
+  alive "$STATE" kafka || kafka_start "$STATE" "$HOST_IP" "$KAFKA_PORT" "$KAFKA_CONTROLLER_PORT"
+  alive "$STATE" redis || redis_start "$STATE" "$HOST_IP" "$REDIS_PORT" "$REDIS_PASSWORD"
+  alive "$STATE" postgres || postgres_start "$STATE" "$HOST_IP" "$POSTGRES_PORT" "$POSTGRES_PASSWORD" scram-sha-256
+  postgres_wait "$STATE" "$HOST_IP" "$POSTGRES_PORT"
+  sql_as_superuser <<SQL
+SELECT 'CREATE ROLE wallex LOGIN PASSWORD ''$DATABASE_PASSWORD''' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'wallex') \gexec
+SELECT 'CREATE DATABASE wallex OWNER wallex' WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = 'wallex') \gexec
+SQL
+  redis_wait "$STATE" "$HOST_IP" "$REDIS_PORT" "$REDIS_PASSWORD"
+  kafka_wait "$STATE"
+}
+
+sql_as_superuser() {
+  PGPASSWORD=$POSTGRES_PASSWORD psql -X -q -v ON_ERROR_STOP=1 -h "$HOST_IP" -p "$POSTGRES_PORT" -U postgres -d postgres
+}
+
+# By the ways that don't spare the data: it is removed afterwards.
+servers_down() {
+  kafka_stop "$STATE" KILL
+  redis_stop "$STATE"
+  postgres_stop "$STATE" QUIT
+}
+
+# --- cluster -----------------------------------------------------------------------------------------------------
+
+cluster_alive() { alive "$CLUSTER_DIR" node; }
+
+# kubectl and helm, by the links that the user gets too; with CONTEXT the user's own, when there are any.
+KUBECTL=$STATE/bin/kubectl
+HELM=$STATE/bin/helm
+link_tools() {
+  local tool
+  mkdir -p "$STATE/bin"
+  for tool in kubectl helm; do
+    if [ -n "$CONTEXT" ] && command -v $tool >/dev/null; then
+      ln -sfn "$(command -v $tool)" "$STATE/bin/$tool"
+    else
+      [ -x "$KUBE" ] || "$DEV/install" cluster
+      ln -sfn "$KUBE" "$STATE/bin/$tool"
+    fi
+  done
+}
+
+k() {
+  if [ -n "$CONTEXT" ]; then "$KUBECTL" --context "$CONTEXT" "$@"; else "$KUBECTL" --kubeconfig "$CLUSTER_DIR/kubeconfig" "$@"; fi
+}
+
+# Helm keeps its caches in the state folder, not in the user's home.
+h() {
+  local to=(--kubeconfig "$CLUSTER_DIR/kubeconfig")
+  [ -z "$CONTEXT" ] || to=(--kube-context "$CONTEXT")
+  HELM_CACHE_HOME=$STATE/helm HELM_CONFIG_HOME=$STATE/helm HELM_DATA_HOME=$STATE/helm "$HELM" "${to[@]}" "$@"
+}
+
+# api_url: the address of the platform's API, which this machine reaches directly. It changes when the object is made anew.
+api_url() { echo "http://$(k -n "$NAMESPACE" get service "$PLATFORM-command" -o jsonpath='{.spec.clusterIP}'):8080"; }
+
+# write_env: the settings under which a program on this machine is part of the platform: `wallex bench`, `wallex verify`, …
+write_env() {
+  (
+    umask 077
+    cat >"$STATE/env" <<ENV
+export WALLEX_API_URL=$(api_url)
+export WALLEX_CLUSTER=$(k get namespace kube-system -o jsonpath='{.metadata.uid}')
+export WALLEX_NAMESPACE=$NAMESPACE
+export WALLEX_PLATFORM=$PLATFORM
+export WALLEX_DATABASE_URL=$DATABASE_URL
+export WALLEX_KAFKA_BOOTSTRAP_SERVERS=$KAFKA_BOOTSTRAP_SERVERS
+export WALLEX_REDIS_URL=$REDIS_URL
+ENV
+  )
+}
