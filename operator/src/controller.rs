@@ -140,6 +140,10 @@ async fn reconcile(platform: Arc<Watched>, shared: Arc<Shared>) -> Result<Action
     Ok(action)
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the controller asks for this signature"
+)]
 fn failed(platform: Arc<Watched>, error: &reconcile::Error, shared: Arc<Shared>) -> Action {
     let failures = shared.failures.failed(ObjectRef::from_obj(&*platform));
     let wait = backoff::jittered(failures);

@@ -1,5 +1,7 @@
 //! Log lines of the operator: text for people or one JSON object per line, to standard error.
 
+use std::io::IsTerminal as _;
+
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
 
@@ -15,11 +17,13 @@ pub enum LogFormat {
 /// # Errors
 /// When the filter can't be parsed, or logging was started before.
 pub fn start(filter: &str, format: LogFormat) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(filter)
+    // The runtime's span repeats in every line what ours says more shortly; a filter that names it wins.
+    let filter = EnvFilter::try_new(format!("kube_runtime=warn,{filter}"))
         .map_err(|error| anyhow::anyhow!("--log {filter:?} is not a log filter: {error}"))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     match format {
         LogFormat::Text => builder.try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),

@@ -127,22 +127,22 @@ impl Brokers {
             .describe_configs([&ResourceSpecifier::Topic(topic)], &Self::options())
             .await
             .map_err(|error| self.failed(DOING, topic, &error))?;
-        let mut found = Found::default();
-        match results.into_iter().next() {
-            Some(Ok(resource)) => {
-                for entry in resource.entries {
-                    let Some(value) = entry.value else { continue };
-                    if entry.source == ConfigSource::DynamicTopic {
-                        found.own.insert(entry.name.clone(), value.clone());
-                    }
-                    found.effective.insert(entry.name, value);
-                }
-            }
-            Some(Err(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic)) => {
-                return Ok(None);
-            }
+        let resource = match results.into_iter().next() {
+            Some(Ok(resource)) => resource,
             Some(Err(code)) => return Err(self.refused(DOING, topic, code)),
             None => return Ok(None),
+        };
+        // The client library drops the brokers' answer "unknown topic"; what is left of it is that nothing is described.
+        if resource.entries.is_empty() {
+            return Ok(None);
+        }
+        let mut found = Found::default();
+        for entry in resource.entries {
+            let Some(value) = entry.value else { continue };
+            if entry.source == ConfigSource::DynamicTopic {
+                found.own.insert(entry.name.clone(), value.clone());
+            }
+            found.effective.insert(entry.name, value);
         }
         let metadata = self
             .admin
@@ -178,8 +178,18 @@ impl Brokers {
             .await
             .map_err(|error| self.failed(DOING, &wanted.name, &error))?;
         match results.into_iter().next() {
-            // Somebody was quicker; the next check mends what differs.
-            Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) | Some(Ok(_)) | None => Ok(()),
+            // Somebody was quicker; the next check mends what differs. Or it is always there and may not be described.
+            Some(Err((_, code @ RDKafkaErrorCode::TopicAlreadyExists))) => {
+                match self.describe(&wanted.name).await? {
+                    Some(_) => Ok(()),
+                    None => Err(TopicsError::NotAuthorized {
+                        doing: "describing",
+                        topic: wanted.name.clone(),
+                        code,
+                    }),
+                }
+            }
+            Some(Ok(_)) | None => Ok(()),
             Some(Err((_, code))) => Err(self.refused(DOING, &wanted.name, code)),
         }
     }

@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use crate::names::Component;
 
 /// Types of conditions, besides one `…Available` per component ([`Component::condition`]).
-pub mod conditions {
+pub mod types {
     /// Everything asked for is there and serves.
     pub const READY: &str = "Ready";
     /// Something is on its way that ends by itself.
@@ -224,11 +224,11 @@ pub fn run(
         Verdict::Ready | Verdict::Waiting(_) => ("False", fine()),
     };
     let mut wanted = vec![
-        (conditions::READY, ready),
-        (conditions::PROGRESSING, progressing),
-        (conditions::DEGRADED, degraded),
-        (conditions::TOPICS_READY, part(&observation.topics)),
-        (conditions::SCHEMA_READY, part(&observation.schema)),
+        (types::READY, ready),
+        (types::PROGRESSING, progressing),
+        (types::DEGRADED, degraded),
+        (types::TOPICS_READY, part(&observation.topics)),
+        (types::SCHEMA_READY, part(&observation.schema)),
     ];
     wanted.extend(
         observation

@@ -146,13 +146,13 @@ mod tests {
         Timestamp::from_second(1_700_000_000 + seconds).unwrap()
     }
 
-    fn job(status: serde_json::Value) -> Job {
+    fn job(status: &serde_json::Value) -> Job {
         serde_json::from_value(serde_json::json!({"metadata": {"name": "demo-migrate-1"}, "status": status}))
             .unwrap()
     }
 
     fn finished(type_: &str) -> Job {
-        job(serde_json::json!({"conditions": [
+        job(&serde_json::json!({"conditions": [
             {"type": type_, "status": "True", "lastTransitionTime": at(0).to_string()},
         ]}))
     }
@@ -188,7 +188,7 @@ mod tests {
             state("demo-migrate-1", Some(&finishing), None, at(0)),
             Migration::Running { failed: 0 }
         );
-        let trying = job(serde_json::json!({"active": 1, "failed": 2}));
+        let trying = job(&serde_json::json!({"active": 1, "failed": 2}));
         assert_eq!(
             state("demo-migrate-1", Some(&trying), None, at(0)),
             Migration::Running { failed: 2 }

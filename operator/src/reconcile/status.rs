@@ -124,7 +124,7 @@ fn ready(status: &WalletPlatformStatus) -> Option<&Condition> {
     status
         .conditions
         .iter()
-        .find(|condition| condition.type_ == conditions::conditions::READY)
+        .find(|condition| condition.type_ == conditions::types::READY)
 }
 
 /// The Event for a transition of Ready; none when Ready stays what it was.
@@ -138,9 +138,10 @@ pub fn transition(previous: Option<&WalletPlatformStatus>, now: &WalletPlatformS
     }
     let is_ready = after.status == "True";
     let expected = is_ready
-        || !now.conditions.iter().any(|condition| {
-            condition.type_ == conditions::conditions::DEGRADED && condition.status == "True"
-        });
+        || !now
+            .conditions
+            .iter()
+            .any(|condition| condition.type_ == conditions::types::DEGRADED && condition.status == "True");
     Some(Event {
         type_: if expected {
             EventType::Normal

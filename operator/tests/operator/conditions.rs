@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use wallex_operator::crd::WalletPlatformStatus;
 use wallex_operator::names::Component;
 use wallex_operator::reconcile::conditions::{
-    self, ComponentState, Observation, Problem, Progress, conditions as types, reasons,
+    self, ComponentState, Observation, Problem, Progress, reasons, types,
 };
 use wallex_operator::reconcile::status;
 
