@@ -103,7 +103,10 @@ mod tests {
     /// Another program must be able to recompute hashes for ever: this value never changes.
     #[test]
     fn the_hashed_byte_layout_is_fixed() {
-        assert_eq!(event().hash.to_string(), "LAYOUT_GOLDEN");
+        assert_eq!(
+            event().hash.to_string(),
+            "4cd809c6e66512c3d37a4360052bddb246b5b4587cf81cea122759ce7cf3f132"
+        );
     }
 
     #[test]

@@ -23,8 +23,9 @@ pub struct PartitionHead {
 }
 
 pub(crate) fn hash_column(row: &PgRow, column: &str) -> Result<Hash, sqlx::Error> {
-    let bytes: &[u8] = row.try_get(column)?;
-    Hash::try_from(bytes).map_err(|error| sqlx::Error::ColumnDecode {
+    // Not borrowed: rows of an unprepared statement come as text.
+    let bytes: Vec<u8> = row.try_get(column)?;
+    Hash::try_from(&bytes[..]).map_err(|error| sqlx::Error::ColumnDecode {
         index: column.to_owned(),
         source: Box::new(error),
     })

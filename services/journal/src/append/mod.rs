@@ -23,8 +23,6 @@
 mod request;
 mod staging;
 mod statements;
-#[cfg(test)]
-mod tests;
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;

@@ -54,7 +54,7 @@ pub(super) async fn find_partitions(
         .bind(ids)
         .fetch_all(&mut *db)
         .await?;
-    sqlx::raw_sql("COMMIT").execute(&mut *db).await?;
+    sqlx::raw_sql("ROLLBACK").execute(&mut *db).await?;
     Ok(found
         .into_iter()
         .map(|(id, partition)| (WalletId(id), Partition(partition)))

@@ -1,0 +1,98 @@
+//! A writer that is stopped (SIGSTOP) between lock and commit: others go on within seconds, and when it
+//! wakes, its command is done once.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use sqlx::postgres::PgConnectOptions;
+use wallex_domain::Rejection;
+use wallex_journal::append::{Answer, Committed, Config, Writer};
+
+use crate::harness::*;
+
+const URL: &str = "WALLEX_TEST_FROZEN_WRITER";
+
+fn signal(name: &str, pid: u32) {
+    let sent = Command::new("kill")
+        .args([name, &pid.to_string()])
+        .status()
+        .unwrap();
+    assert!(sent.success());
+}
+
+/// Stops its own process the first time: it runs after the locks are taken and before anything is written.
+fn freezing_render(command: &wallex_domain::Command, decision: Result<&Committed, &Rejection>) -> Answer {
+    static FROZEN: AtomicBool = AtomicBool::new(false);
+    if !FROZEN.swap(true, Ordering::SeqCst) {
+        println!("frozen");
+        signal("-STOP", std::process::id());
+    }
+    render(command, decision)
+}
+
+/// The process that is stopped: this test binary, run again by the test below.
+#[tokio::test]
+#[ignore = "started by a_writer_stopped_between_lock_and_commit_holds_nobody_up"]
+async fn frozen_writer() {
+    let Ok(url) = std::env::var(URL) else { return };
+    let options: PgConnectOptions = url.parse().unwrap();
+    let mut writer = Writer::new(options, Arc::default(), freezing_render, Config::default());
+    let reply = run_one(&mut writer, credit("frozen", wallet(1), 10)).await;
+    println!("answered {:?}", status(&reply));
+}
+
+struct KilledAtTheEnd(Child);
+
+impl Drop for KilledAtTheEnd {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test]
+async fn a_writer_stopped_between_lock_and_commit_holds_nobody_up() {
+    let journal = Journal::new().await;
+    run_one(&mut journal.writer(), create("c", wallet(1), 100)).await;
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "--nocapture", "frozen::frozen_writer"])
+        .env(URL, journal.database.url())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut child = KilledAtTheEnd(child);
+    let mut lines = BufReader::new(child.0.stdout.take().unwrap())
+        .lines()
+        .map_while(Result::ok);
+    assert!(
+        lines.any(|line| line.contains("frozen")),
+        "the writer stops between lock and commit"
+    );
+
+    let started = Instant::now();
+    assert_eq!(
+        status(&run_one(&mut journal.writer(), credit("k", wallet(1), 1)).await),
+        DONE
+    );
+    let waited = started.elapsed();
+    assert!(
+        waited < Duration::from_secs(6),
+        "others waited {waited:?} for a stopped writer"
+    );
+    assert_eq!(
+        journal.balance(wallet(1)).await,
+        101,
+        "what the stopped writer began is undone"
+    );
+
+    signal("-CONT", child.0.id());
+    assert!(
+        lines.any(|line| line.contains("answered (201, false)")),
+        "it tries again when it wakes"
+    );
+    assert_eq!(journal.balance(wallet(1)).await, 111, "its command is done once");
+    journal.assert_whole().await;
+}

@@ -1,0 +1,13 @@
+//! The journal on a real PostgreSQL: every rule of the append protocol, what it promises under failure and
+//! under two writers, and what the schema refuses.
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+mod append;
+mod failures;
+mod frozen;
+mod harness;
+mod idempotency;
+mod maintain;
+mod plans;
+mod proxy;
+mod schema;

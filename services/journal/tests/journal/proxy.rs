@@ -1,0 +1,56 @@
+//! A wire between writer and server that breaks at the worst moment: around a COMMIT.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+/// What happens to a COMMIT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Break {
+    /// It never reaches the server.
+    Before,
+    /// The server commits; the answer never comes back.
+    After,
+}
+
+/// The port of a proxy to `server` that breaks the connection at the first `times` COMMITs.
+pub(crate) async fn breaking(server: (String, u16), how: Break, times: usize) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let left = Arc::new(AtomicUsize::new(times));
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let (server, left) = (server.clone(), left.clone());
+            tokio::spawn(async move {
+                let upstream = TcpStream::connect(server).await.unwrap();
+                let (mut from_client, mut to_client) = client.into_split();
+                let (mut from_server, mut to_server) = upstream.into_split();
+                let back =
+                    tokio::spawn(async move { tokio::io::copy(&mut from_server, &mut to_client).await });
+                let mut buffer = vec![0; 1 << 16];
+                while let Ok(n @ 1..) = from_client.read(&mut buffer).await {
+                    let commit = buffer[..n].windows(7).any(|window| window == b"COMMIT\0");
+                    let breaks = commit
+                        && left
+                            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1))
+                            .is_ok();
+                    if breaks {
+                        // Nothing goes back any more, then the wire is cut.
+                        back.abort();
+                        if how == Break::After {
+                            let _ = to_server.write_all(&buffer[..n]).await;
+                            let _ = to_server.shutdown().await;
+                        }
+                        return;
+                    }
+                    if to_server.write_all(&buffer[..n]).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    port
+}

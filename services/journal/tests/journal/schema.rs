@@ -1,0 +1,117 @@
+//! Migrations, the platform's id, and what the schema itself refuses.
+
+use sqlx::Connection as _;
+use wallex_journal::platform_id::{self, PlatformId, PlatformIdError};
+use wallex_journal::schema::{self, SchemaError};
+use wallex_testing::TestDatabase;
+
+use crate::harness::*;
+
+#[tokio::test]
+async fn migrating_twice_changes_nothing_and_partitions_never_shrink() {
+    let database = TestDatabase::empty().await;
+    let mut db = database.connection().await;
+    assert!(matches!(
+        schema::check(&mut db).await,
+        Err(SchemaError::TooOld { found: 0, .. })
+    ));
+    for (asked, there) in [(4, 4), (4, 4), (6, 6), (2, 6)] {
+        schema::migrate(&mut db, &platform(), false).await.unwrap();
+        assert_eq!(schema::add_partitions(&mut db, asked).await.unwrap(), there);
+    }
+    schema::check(&mut db).await.unwrap();
+    let publications: i64 = sqlx::query_scalar("SELECT count(*) FROM journal.publication")
+        .fetch_one(&mut db)
+        .await
+        .unwrap();
+    assert_eq!(publications, 6);
+    db.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn another_platforms_journal_is_refused_by_both_names_until_adopted() {
+    let journal = Journal::new().await;
+    let other = PlatformId {
+        name: "other".to_owned(),
+        ..platform()
+    };
+    platform_id::check(&journal.pool, &platform()).await.unwrap();
+    let refused = platform_id::check(&journal.pool, &other).await.unwrap_err();
+    assert!(matches!(refused, PlatformIdError::BelongsToAnother { .. }));
+    let line = refused.to_string();
+    assert!(
+        line.contains("c1/tests/journal") && line.contains("c1/tests/other"),
+        "{line}"
+    );
+
+    let mut db = journal.database.connection().await;
+    assert!(schema::migrate(&mut db, &other, false).await.is_err());
+    platform_id::check(&journal.pool, &platform()).await.unwrap();
+    schema::migrate(&mut db, &other, true).await.unwrap();
+    platform_id::check(&journal.pool, &other).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_worked_on_only_when_it_says_so() {
+    let journal = Journal::new().await;
+    journal
+        .execute("INSERT INTO journal.compatibility VALUES (900, 1)")
+        .await;
+    schema::check(&journal.pool).await.unwrap();
+    journal
+        .execute("INSERT INTO journal.compatibility VALUES (901, 901)")
+        .await;
+    assert!(matches!(
+        schema::check(&journal.pool).await,
+        Err(SchemaError::TooNew { .. })
+    ));
+}
+
+#[tokio::test]
+async fn events_are_never_changed_removed_or_truncated() {
+    let journal = Journal::new().await;
+    run_one(&mut journal.writer(), create("c", wallet(1), 1)).await;
+    for statement in [
+        "UPDATE journal.event SET actor = 'me'",
+        "DELETE FROM journal.event",
+        "TRUNCATE journal.event",
+        "TRUNCATE journal.event CASCADE",
+    ] {
+        let refused = sqlx::raw_sql(statement).execute(&journal.pool).await.unwrap_err();
+        assert!(
+            refused.to_string().contains("append-only"),
+            "{statement}: {refused}"
+        );
+    }
+    journal.assert_whole().await;
+}
+
+#[tokio::test]
+async fn the_schema_itself_refuses_an_overdrawn_or_misplaced_wallet() {
+    let journal = Journal::new().await;
+    let mut writer = journal.writer();
+    let (a, _) = two_partitions(&mut writer, &journal).await;
+    for (statement, constraint) in [
+        (
+            format!("UPDATE journal.head SET balance = -1 WHERE wallet_id = '{a}'"),
+            "head_check",
+        ),
+        (
+            format!("UPDATE journal.head SET held = 2000 WHERE wallet_id = '{a}'"),
+            "head_check",
+        ),
+        (
+            format!("UPDATE journal.head SET partition = (partition + 1) % 4 WHERE wallet_id = '{a}'"),
+            "event_wallet_id_partition_fkey",
+        ),
+    ] {
+        let refused = sqlx::raw_sql(sqlx::AssertSqlSafe(statement))
+            .execute(&journal.pool)
+            .await
+            .unwrap_err();
+        let named = refused
+            .as_database_error()
+            .and_then(|error| error.constraint().map(str::to_owned));
+        assert_eq!(named.as_deref(), Some(constraint));
+    }
+}
