@@ -11,7 +11,6 @@ use wallex_platform::http::Problem;
 /// RFC 9457 problem details, for the API description.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Problem)]
-#[expect(dead_code, reason = "describes what wallex_platform::http::Problem writes")]
 pub(crate) struct ProblemBody {
     /// Page of the code: https://wallex.dev/errors/CODE.
     #[serde(rename = "type")]

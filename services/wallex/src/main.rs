@@ -1,1 +1,129 @@
-fn main() {}
+//! `wallex`: every role of the platform and the user's tools, in one binary. This crate only joins the
+//! others: it reads the settings, connects, and starts what the subcommand names.
+#![forbid(unsafe_code)]
+
+mod api;
+mod bench;
+mod dev;
+mod journal;
+mod migrate;
+mod roles;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use wallex_platform::{CancellationToken, Flags, Settings, shutdown, telemetry};
+
+/// Allocation is a tenth of a command's CPU time with the system's allocator, a twentieth with this one.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Wallex: event-sourced wallets on PostgreSQL and Kafka.
+///
+/// Try it: `wallex dev` runs everything in one process, then
+///   curl -s localhost:3000/v1/wallets -H 'Content-Type: application/json' \
+///     -H 'Idempotency-Key: first' -d '{"currency":"EUR","initial_balance":1000}'
+///
+/// Every setting is a flag, a WALLEX_ variable or a key of the TOML file that --config names;
+/// `wallex COMMAND --help` lists them.
+#[derive(Parser)]
+#[command(name = "wallex", version, verbatim_doc_comment)]
+struct Cli {
+    #[command(flatten)]
+    flags: Flags,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the API: writes go to the journal, reads come from the read model
+    Command,
+    /// Copy the journal to Kafka, in order, at least once
+    Publisher,
+    /// Keep one projection level with the journal
+    Projector {
+        /// Which projection: ledger or read-model
+        projection: roles::ProjectionName,
+        /// Where events come from: kafka or journal
+        #[arg(long, default_value = "kafka")]
+        source: roles::SourceName,
+    },
+    /// Serve reads only
+    Query,
+    /// Create or upgrade the database schemas; safe to repeat
+    Migrate(migrate::Args),
+    /// Do the upkeep of the database: empty expired idempotency answers
+    Maintain,
+    /// Recompute the hash chain and check that every wallet is the fold of its events
+    Verify,
+    /// Run everything in one process, without Kafka; starts a private PostgreSQL unless DATABASE_URL is set
+    Dev(dev::Args),
+    /// Put load on a running platform and check every balance afterwards
+    Bench(bench::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // As root, `dev` starts itself again as an unprivileged user, before there are threads.
+    if let Command::Dev(args) = &cli.command
+        && let Some(code) = dev::unprivileged(args)
+    {
+        return code;
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: no runtime: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    runtime.block_on(async {
+        match run(cli).await {
+            Ok(code) => code,
+            Err(error) => {
+                eprintln!("error: {error:#}");
+                ExitCode::FAILURE
+            }
+        }
+    })
+}
+
+async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    // The load generator has its own flags and needs nothing of a role's settings.
+    if let Command::Bench(args) = cli.command {
+        return bench::run(args).await;
+    }
+    let settings = Settings::load(&cli.flags)?;
+    telemetry::init(&settings);
+    let shutdown = shutdown::token();
+    match run_role(cli.command, settings, &shutdown).await {
+        // Asked to stop while waiting for something: that is no failure.
+        Err(error) if shutdown.is_cancelled() => {
+            tracing::info!(%error, "stopped");
+            Ok(ExitCode::SUCCESS)
+        }
+        done => done,
+    }
+}
+
+async fn run_role(
+    command: Command,
+    settings: Settings,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Command => roles::command(settings, shutdown.clone()).await?,
+        Command::Publisher => roles::publisher(settings, shutdown.clone()).await?,
+        Command::Projector { projection, source } => {
+            roles::projector(settings, projection, source, shutdown.clone()).await?;
+        }
+        Command::Query => roles::query(settings, shutdown.clone()).await?,
+        Command::Migrate(args) => migrate::migrate(&settings, &args, shutdown).await?,
+        Command::Maintain => migrate::maintain(&settings, shutdown).await?,
+        Command::Verify => return migrate::verify(&settings, shutdown).await,
+        Command::Dev(args) => dev::run(settings, args, shutdown.clone()).await?,
+        Command::Bench(_) => {}
+    }
+    Ok(ExitCode::SUCCESS)
+}

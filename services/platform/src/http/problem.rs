@@ -22,7 +22,8 @@ pub struct Problem {
     detail: Cow<'static, str>,
     code: &'static str,
     #[serde(flatten)]
-    fields: Map<String, Value>,
+    // Boxed, so that a Result with a problem in it stays small.
+    fields: Box<Map<String, Value>>,
     #[serde(skip)]
     retry_after: Option<u64>,
 }
@@ -40,7 +41,7 @@ impl Problem {
             status,
             detail: detail.into(),
             code,
-            fields: Map::new(),
+            fields: Box::default(),
             retry_after: None,
         }
     }

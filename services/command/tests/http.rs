@@ -1,0 +1,409 @@
+//! The write routes over HTTP on a real PostgreSQL: what clients send, what they get, and that money moves once.
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use http::{Request, StatusCode};
+use http_body_util::BodyExt as _;
+use serde_json::{Value, json};
+use sqlx::Connection as _;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool};
+use tower::ServiceExt as _;
+use wallex_command::{Batcher, BatcherConfig, CommandState, router};
+use wallex_domain::Currencies;
+use wallex_journal::append::Config;
+use wallex_journal::platform_id::PlatformId;
+use wallex_journal::{schema, verify};
+use wallex_testing::{TestDatabase, template_name};
+
+struct App {
+    database: TestDatabase,
+    pool: PgPool,
+    router: Router,
+    _batcher: Batcher,
+}
+
+struct Reply {
+    status: StatusCode,
+    headers: http::HeaderMap,
+    body: Value,
+}
+
+impl Reply {
+    fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    #[track_caller]
+    fn assert_problem(&self, status: u16, code: &str) {
+        assert_eq!(
+            (self.status.as_u16(), &self.body["code"]),
+            (status, &json!(code)),
+            "{}",
+            self.body
+        );
+        assert_eq!(self.header("content-type"), Some("application/problem+json"));
+    }
+}
+
+fn replica(database: &TestDatabase, config: BatcherConfig) -> (Router, Batcher) {
+    let options = PgConnectOptions::from_str(database.url()).unwrap();
+    let batcher = Batcher::start(&options, &config);
+    (
+        router(CommandState::new(batcher.enqueue(), Currencies::iso_4217())),
+        batcher,
+    )
+}
+
+fn config() -> BatcherConfig {
+    BatcherConfig {
+        writers: 2,
+        queue_capacity: 1_000,
+        max_batch: 500,
+        timeout: Duration::from_secs(20),
+        journal: Config::default(),
+    }
+}
+
+impl App {
+    async fn new() -> Self {
+        let migrations = schema::MIGRATIONS
+            .iter()
+            .map(|migration| migration.sql.as_str().as_bytes());
+        let template = template_name("command", migrations);
+        let database = TestDatabase::create(&template, async |url| {
+            let mut db = PgConnection::connect(url).await?;
+            let [cluster, namespace, name] = ["c", "n", "p"].map(str::to_owned);
+            schema::migrate(
+                &mut db,
+                &PlatformId {
+                    cluster,
+                    namespace,
+                    name,
+                },
+                false,
+            )
+            .await?;
+            schema::add_partitions(&mut db, 4).await?;
+            schema::open_partitions(&mut db).await?;
+            Ok(db.close().await?)
+        })
+        .await;
+        let pool = database.pool().await;
+        let (router, batcher) = replica(&database, config());
+        Self {
+            database,
+            pool,
+            router,
+            _batcher: batcher,
+        }
+    }
+
+    async fn post(&self, path: &str, key: &str, body: Value) -> Reply {
+        post(&self.router, path, key, body).await
+    }
+
+    async fn wallet(&self, key: &str, initial: i64) -> String {
+        let reply = self
+            .post(
+                "/v1/wallets",
+                key,
+                json!({"currency": "EUR", "initial_balance": initial}),
+            )
+            .await;
+        assert_eq!(reply.status, StatusCode::CREATED, "{}", reply.body);
+        reply.body["wallet"]["id"].as_str().unwrap().to_owned()
+    }
+
+    async fn balance(&self, id: &str) -> i64 {
+        sqlx::query_scalar("SELECT balance FROM journal.head WHERE wallet_id = $1::uuid")
+            .bind(id)
+            .fetch_one(&self.pool)
+            .await
+            .unwrap()
+    }
+}
+
+fn json_request(path: &str, key: &str, body: &Value) -> Request<Body> {
+    Request::post(path)
+        .header("content-type", "application/json")
+        .header("idempotency-key", key)
+        .body(Body::from(body.to_string()))
+        .unwrap()
+}
+
+async fn post(router: &Router, path: &str, key: &str, body: Value) -> Reply {
+    send(router, json_request(path, key, &body)).await
+}
+
+async fn send(router: &Router, request: Request<Body>) -> Reply {
+    let (head, body) = router.clone().oneshot(request).await.unwrap().into_parts();
+    let bytes = body.collect().await.unwrap().to_bytes();
+    Reply {
+        status: head.status,
+        headers: head.headers,
+        body: serde_json::from_slice(&bytes).unwrap_or_default(),
+    }
+}
+
+#[tokio::test]
+async fn a_wallet_is_created_credited_debited_and_pays_another() {
+    let app = App::new().await;
+    let first = app
+        .post(
+            "/v1/wallets",
+            "a",
+            json!({"currency": "EUR", "initial_balance": 1000}),
+        )
+        .await;
+    assert_eq!(first.status, StatusCode::CREATED);
+    assert_eq!(first.body["type"], "create");
+    let wallet = &first.body["wallet"];
+    let id = wallet["id"].as_str().unwrap();
+    assert_eq!(
+        (&wallet["balance"], &wallet["available"], &wallet["version"]),
+        (&json!(1000), &json!(1000), &json!(1))
+    );
+    assert_eq!(first.header("location"), Some(&*format!("/v1/wallets/{id}")));
+    assert_eq!(first.header("etag"), Some("\"1\""));
+    assert_eq!(first.header("wallex-position"), wallet["position"].as_str());
+
+    let credited = app
+        .post(&format!("/v1/wallets/{id}/credits"), "b", json!({"amount": 50}))
+        .await;
+    assert_eq!(
+        (credited.status, &credited.body["wallet"]["balance"]),
+        (StatusCode::CREATED, &json!(1050))
+    );
+    let debited = app
+        .post(
+            &format!("/v1/wallets/{id}/debits"),
+            "c",
+            json!({"amount": 150, "reference": "r"}),
+        )
+        .await;
+    assert_eq!(debited.body["wallet"]["balance"], 900);
+    let transaction = debited.body["transaction_id"].as_str().unwrap();
+    assert_eq!(
+        debited.header("location"),
+        Some(&*format!("/v1/transactions/{transaction}"))
+    );
+
+    let other = app.wallet("d", 0).await;
+    let paid = app
+        .post(
+            "/v1/transfers",
+            "e",
+            json!({"from": id, "to": other, "amount": 900}),
+        )
+        .await;
+    assert_eq!(
+        (&paid.body["from"]["balance"], &paid.body["to"]["balance"]),
+        (&json!(0), &json!(900))
+    );
+    assert_eq!(paid.header("etag"), Some("\"4\""));
+    let positions = paid.header("wallex-position").unwrap().split(',').count();
+    assert_eq!(positions, 2);
+    let report = verify::verify(&app.pool).await.unwrap();
+    assert_eq!(report.problems, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_replay_gives_the_first_answer_byte_for_byte() {
+    let app = App::new().await;
+    let id = app.wallet("w", 100).await;
+    let path = format!("/v1/wallets/{id}/debits");
+    let first = app
+        .post(&path, "k", json!({"amount": 10, "metadata": {"b": 1, "a": 2}}))
+        .await;
+    assert_eq!(first.header("idempotency-replayed"), None);
+    app.post(&path, "other", json!({"amount": 10})).await;
+    // Another order of fields and white space is the same request.
+    let again = Request::post(&path)
+        .header("content-type", "application/json; charset=utf-8")
+        .header("idempotency-key", "k")
+        .body(Body::from(r#" {"metadata": {"a":2, "b":1},  "amount":10} "#))
+        .unwrap();
+    let again = send(&app.router, again).await;
+    assert_eq!(again.header("idempotency-replayed"), Some("true"));
+    assert_eq!((again.status, &again.body), (first.status, &first.body));
+    for name in ["etag", "location", "wallex-position", "content-type"] {
+        assert_eq!(again.header(name), first.header(name), "{name}");
+    }
+    assert_eq!(app.balance(&id).await, 80);
+
+    let refused = app.post(&path, "much", json!({"amount": 81})).await;
+    refused.assert_problem(422, "insufficient_funds");
+    assert_eq!(refused.body["available"], 80);
+    let refused_again = app.post(&path, "much", json!({"amount": 81})).await;
+    refused_again.assert_problem(422, "insufficient_funds");
+    assert_eq!(refused_again.header("idempotency-replayed"), Some("true"));
+
+    app.post(&path, "k", json!({"amount": 11}))
+        .await
+        .assert_problem(422, "idempotency_key_reused");
+    let elsewhere = app
+        .post(&path.replace("debits", "credits"), "k", json!({"amount": 10}))
+        .await;
+    elsewhere.assert_problem(422, "idempotency_key_reused");
+}
+
+#[tokio::test]
+async fn a_create_without_an_id_repeats_to_the_same_wallet() {
+    let app = App::new().await;
+    let first = app.wallet("k", 5).await;
+    assert_eq!(app.wallet("k", 5).await, first);
+    assert_ne!(app.wallet("k2", 5).await, first);
+    let taken = app
+        .post("/v1/wallets", "k3", json!({"currency": "EUR", "id": first}))
+        .await;
+    taken.assert_problem(409, "wallet_exists");
+}
+
+#[tokio::test]
+async fn two_replicas_at_once_move_money_once() {
+    let app = App::new().await;
+    let (other, _writers) = replica(&app.database, config());
+    let (from, to) = (app.wallet("a", 1_000).await, app.wallet("b", 0).await);
+    for round in 0..20 {
+        let key = format!("t{round}");
+        let body = json!({"from": from, "to": to, "amount": 1});
+        let (one, two) = tokio::join!(
+            post(&app.router, "/v1/transfers", &key, body.clone()),
+            post(&other, "/v1/transfers", &key, body.clone())
+        );
+        assert_eq!(
+            (one.status, two.status),
+            (StatusCode::CREATED, StatusCode::CREATED)
+        );
+        assert_eq!(one.body, two.body);
+        let replays = [&one, &two]
+            .iter()
+            .filter(|reply| reply.header("idempotency-replayed").is_some())
+            .count();
+        assert_eq!(replays, 1);
+    }
+    assert_eq!((app.balance(&from).await, app.balance(&to).await), (980, 20));
+}
+
+#[tokio::test]
+async fn a_conditional_write_needs_the_version_it_names() {
+    let app = App::new().await;
+    let id = app.wallet("a", 10).await;
+    let conditional = |key: &str, version: &str| {
+        let mut request = json_request(&format!("/v1/wallets/{id}/credits"), key, &json!({"amount": 1}));
+        request.headers_mut().insert("if-match", version.parse().unwrap());
+        send(&app.router, request)
+    };
+    assert_eq!(conditional("1", "\"1\"").await.status, StatusCode::CREATED);
+    let late = conditional("2", "\"1\"").await;
+    late.assert_problem(412, "version_mismatch");
+    assert_eq!(late.body["version"], 2);
+    conditional("3", "1")
+        .await
+        .assert_problem(400, "precondition_malformed");
+    assert_eq!(app.balance(&id).await, 11);
+}
+
+#[tokio::test]
+async fn what_is_malformed_is_refused_before_it_is_queued() {
+    let app = App::new().await;
+    let id = app.wallet("a", 10).await;
+    let path = format!("/v1/wallets/{id}/credits");
+    let body = json!({"amount": 1});
+
+    let mut request = json_request(&path, "k", &body);
+    request.headers_mut().remove("idempotency-key");
+    send(&app.router, request)
+        .await
+        .assert_problem(400, "idempotency_key_missing");
+    for key in ["", "with space", &"x".repeat(256)] {
+        app.post(&path, key, body.clone())
+            .await
+            .assert_problem(400, "idempotency_key_invalid");
+    }
+    let mut request = json_request(&path, "k", &body);
+    request
+        .headers_mut()
+        .insert("content-type", "text/plain".parse().unwrap());
+    send(&app.router, request)
+        .await
+        .assert_problem(415, "unsupported_media_type");
+    let huge = json!({"amount": 1, "description": "x".repeat(300 * 1024)});
+    app.post(&path, "k", huge)
+        .await
+        .assert_problem(413, "body_too_large");
+    app.post("/v1/wallets/7/credits", "k", body.clone())
+        .await
+        .assert_problem(422, "validation_failed");
+    app.post("/v1/wallets", "k", json!({"currency": "XYZ"}))
+        .await
+        .assert_problem(422, "currency_unknown");
+    app.post("/v1/wallets", "k", json!({"currency": "eur"}))
+        .await
+        .assert_problem(422, "validation_failed");
+    let same = json!({"from": id, "to": id, "amount": 1});
+    app.post("/v1/transfers", "same", same)
+        .await
+        .assert_problem(422, "same_wallet");
+    let nobody = uuid::Uuid::nil();
+    let missing = app
+        .post(&format!("/v1/wallets/{nobody}/credits"), "k", body.clone())
+        .await;
+    missing.assert_problem(404, "wallet_not_found");
+    // Of all these only the decided rejection is stored: the key is free.
+    assert_eq!(app.post(&path, "k", body).await.status, StatusCode::CREATED);
+    assert_eq!(app.balance(&id).await, 11);
+}
+
+#[tokio::test]
+async fn a_full_queue_is_said_at_once() {
+    let app = App::new().await;
+    let id = app.wallet("a", 10).await;
+    // Nobody gets past the partitions until the test lets go.
+    let mut holder = app.pool.begin().await.unwrap();
+    sqlx::query("SELECT 1 FROM journal.partition FOR UPDATE")
+        .execute(&mut *holder)
+        .await
+        .unwrap();
+    let (router, _writers) = replica(
+        &app.database,
+        BatcherConfig {
+            writers: 1,
+            queue_capacity: 1,
+            ..config()
+        },
+    );
+    let path = format!("/v1/wallets/{id}/credits");
+    let waiting: Vec<_> = (0..20)
+        .map(|n| {
+            let (router, path) = (router.clone(), path.clone());
+            tokio::spawn(async move { post(&router, &path, &n.to_string(), json!({"amount": 1})).await })
+        })
+        .collect();
+    // One in the writer's hands and one in the queue wait; whoever is answered now was refused.
+    wallex_testing::eventually(Duration::from_secs(5), "a refusal", async || {
+        waiting
+            .iter()
+            .any(tokio::task::JoinHandle::is_finished)
+            .then_some(())
+    })
+    .await;
+    holder.rollback().await.unwrap();
+    let (mut done, mut refused) = (0, 0);
+    for reply in waiting {
+        let reply = reply.await.unwrap();
+        if reply.status == StatusCode::CREATED {
+            done += 1;
+        } else {
+            reply.assert_problem(503, "queue_full");
+            assert_eq!(reply.header("retry-after"), Some("1"));
+            refused += 1;
+        }
+    }
+    assert!(done > 0 && refused > 0, "{done} done, {refused} refused");
+    assert_eq!(app.balance(&id).await, 10 + done);
+}

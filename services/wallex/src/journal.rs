@@ -1,0 +1,127 @@
+//! How every role comes to its database: it waits for the server, then for the schema, refuses another
+//! platform's journal, and keeps an eye on the connection for readiness.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use sqlx::PgPool;
+use wallex_journal::platform_id::{self, PlatformId, PlatformIdError};
+use wallex_journal::schema::{self, SchemaError};
+use wallex_platform::health::{Check, Health};
+use wallex_platform::{CancellationToken, Settings, database};
+
+/// Between two looks at a schema that is not there yet.
+const SCHEMA_RETRY: Duration = Duration::from_secs(1);
+/// Between two looks at the connection.
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The platform this process works for, as the journal writes it.
+pub(crate) fn platform_id(settings: &Settings) -> PlatformId {
+    let id = settings.platform_id();
+    PlatformId {
+        cluster: id.cluster,
+        namespace: id.namespace,
+        name: id.name,
+    }
+}
+
+/// A pool on the journal, once it is this platform's and fits this build.
+pub(crate) async fn connect(
+    settings: &Settings,
+    role: &str,
+    health: &Health,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<PgPool> {
+    let check = health.check("database");
+    let journal = database::connect(
+        settings.database_url()?,
+        settings.database_max_connections,
+        &format!("wallex-{role}"),
+        "database_url",
+        shutdown,
+    )
+    .await?;
+    wait_for_schema(settings, &journal, &check, shutdown).await?;
+    tokio::spawn(watch(journal.clone(), check, shutdown.clone()));
+    Ok(journal)
+}
+
+/// The read side's database: the journal's own pool unless it is another one.
+pub(crate) async fn connect_read_side(
+    settings: &Settings,
+    role: &str,
+    journal: &PgPool,
+    health: &Health,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<PgPool> {
+    if settings.read_database_url.is_none() {
+        return Ok(journal.clone());
+    }
+    let pool = database::connect(
+        settings.read_database_url()?,
+        settings.database_max_connections,
+        &format!("wallex-{role}"),
+        settings.read_database_setting(),
+        shutdown,
+    )
+    .await?;
+    tokio::spawn(watch(
+        pool.clone(),
+        health.check("read_database"),
+        shutdown.clone(),
+    ));
+    Ok(pool)
+}
+
+/// Waits while the schema is missing or too old: `wallex migrate` is about to run. Anything that waiting
+/// does not mend is an error.
+async fn wait_for_schema(
+    settings: &Settings,
+    journal: &PgPool,
+    check: &Check,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<()> {
+    let ours = platform_id(settings);
+    let mut said = String::new();
+    loop {
+        let why = match schema::check(journal).await {
+            Ok(()) => match platform_id::check(journal, &ours).await {
+                Ok(()) => return Ok(()),
+                Err(error @ PlatformIdError::BelongsToAnother { .. }) => return Err(error.into()),
+                Err(error) => error.to_string(),
+            },
+            Err(error @ SchemaError::TooNew { .. }) => return Err(error.into()),
+            Err(error) => error.to_string(),
+        };
+        check.set_unready(why.clone());
+        if said != why {
+            tracing::warn!("waiting: {why}");
+            said = why;
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => bail!("shut down while waiting for the schema"),
+            () = tokio::time::sleep(SCHEMA_RETRY) => {}
+        }
+    }
+}
+
+/// Readiness follows the database: a role that cannot reach it should get no requests.
+async fn watch(pool: PgPool, check: Check, shutdown: CancellationToken) {
+    loop {
+        match tokio::time::timeout(Duration::from_secs(3), sqlx::query("SELECT 1").execute(&pool)).await {
+            Ok(Ok(_)) => check.set_ready(),
+            Ok(Err(error)) => check.set_unready(format!("database_url: {error}")),
+            Err(_) => check.set_unready("database_url: no answer within 3 s"),
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(WATCH_INTERVAL) => {}
+        }
+    }
+}
+
+/// Options for the connections that writers own.
+pub(crate) fn writer_options(settings: &Settings) -> anyhow::Result<sqlx::postgres::PgConnectOptions> {
+    database::connect_options(settings.database_url()?, "wallex-writer", "database_url")
+        .context("options of the journal's writers")
+}

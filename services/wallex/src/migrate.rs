@@ -1,0 +1,117 @@
+//! The database's chores: `wallex migrate`, `maintain` and `verify`.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use wallex_journal::maintain::{Retention, empty_expired_slots};
+use wallex_journal::{schema, verify};
+use wallex_platform::health::Health;
+use wallex_platform::{CancellationToken, Settings, database};
+
+use crate::journal;
+
+/// How long maintenance waits for batches that use a slot. Commands wait behind it as long at most.
+const SLOT_LOCK_TIMEOUT: Duration = Duration::from_millis(200);
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Args {
+    /// Journal partitions there shall be at least; they may grow, never shrink
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(i32).range(1..=256))]
+    pub(crate) partitions: i32,
+    /// Take over a database that belongs to another platform. Stop the other one first
+    #[arg(long)]
+    pub(crate) adopt: bool,
+}
+
+pub(crate) async fn migrate(
+    settings: &Settings,
+    args: &Args,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<()> {
+    let pool = database::connect(
+        settings.database_url()?,
+        1,
+        "wallex-migrate",
+        "database_url",
+        shutdown,
+    )
+    .await?;
+    let mut db = pool.acquire().await?;
+    schema::migrate(&mut db, &journal::platform_id(settings), args.adopt).await?;
+    let partitions = schema::add_partitions(&mut db, args.partitions).await?;
+    if partitions > args.partitions {
+        tracing::warn!(
+            partitions,
+            asked = args.partitions,
+            "the journal keeps the partitions it has: they never shrink"
+        );
+    }
+    let read = database::connect(
+        settings.read_database_url()?,
+        1,
+        "wallex-migrate",
+        settings.read_database_setting(),
+        shutdown,
+    )
+    .await?;
+    let mut read = read.acquire().await?;
+    wallex_projector::schema::migrate(&mut read).await?;
+    wallex_projector::schema::add_cursors(&mut read, partitions).await?;
+    // Only now: wallets may come to partitions that every projection has a cursor for.
+    schema::open_partitions(&mut db).await?;
+    tracing::info!(platform = %journal::platform_id(settings), partitions, "the database is ready");
+    Ok(())
+}
+
+pub(crate) async fn maintain(settings: &Settings, shutdown: &CancellationToken) -> anyhow::Result<()> {
+    let pool = journal::connect(settings, "maintain", &Health::new(), shutdown).await?;
+    let retention = Retention::default();
+    // Busy slots are tried again; the next run comes in an hour anyway.
+    for attempt in 1.. {
+        match empty_expired_slots(&pool, retention, SLOT_LOCK_TIMEOUT).await {
+            Ok(emptied) => {
+                tracing::info!(?emptied, "idempotency answers past their retention are gone");
+                return Ok(());
+            }
+            Err(error) if attempt < 20 => {
+                tracing::warn!(%error, attempt, "a slot is busy");
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+            Err(error) => return Err(error).context("emptying expired idempotency answers"),
+        }
+    }
+    Ok(())
+}
+
+/// Prints what is wrong, a line each, and fails when anything is.
+pub(crate) async fn verify(settings: &Settings, shutdown: &CancellationToken) -> anyhow::Result<ExitCode> {
+    let pool = journal::connect(settings, "verify", &Health::new(), shutdown).await?;
+    let report = verify::verify(&pool).await?;
+    ensure!(
+        report.partitions > 0,
+        "the journal has no partitions: run `wallex migrate`"
+    );
+    let mut out = std::io::stdout().lock();
+    use std::io::Write as _;
+    for problem in &report.problems {
+        writeln!(out, "{problem}")?;
+    }
+    writeln!(
+        out,
+        "{} events in {} partitions, {} wallets: {}",
+        report.events,
+        report.partitions,
+        report.wallets,
+        if report.problems.is_empty() {
+            "all whole".to_owned()
+        } else {
+            format!("{} problems", report.problems.len())
+        }
+    )?;
+    Ok(if report.problems.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}

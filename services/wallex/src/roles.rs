@@ -1,0 +1,158 @@
+//! The long-running roles: each connects, starts its work, and serves HTTP until it is told to stop.
+
+use axum::Router;
+use clap::ValueEnum;
+use sqlx::PgPool;
+use tokio::task::JoinHandle;
+use wallex_command::{Batcher, BatcherConfig, CommandState};
+use wallex_domain::Currencies;
+use wallex_journal::append::Config;
+use wallex_platform::health::Health;
+use wallex_platform::redis::Accelerator;
+use wallex_platform::{CancellationToken, Settings, http, kafka};
+use wallex_projector::{From, Name, ProjectorError};
+use wallex_query::QueryState;
+
+use crate::{api, journal};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProjectionName {
+    Ledger,
+    ReadModel,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SourceName {
+    Kafka,
+    Journal,
+}
+
+pub(crate) fn batcher_config(settings: &Settings) -> BatcherConfig {
+    BatcherConfig {
+        writers: settings.writers,
+        queue_capacity: settings.queue_capacity,
+        max_batch: settings.max_batch,
+        timeout: settings.command_timeout(),
+        journal: Config::default(),
+    }
+}
+
+pub(crate) async fn command(settings: Settings, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let health = Health::new();
+    let mut batcher = None;
+    let starting = async {
+        let journal = journal::connect(&settings, "command", &health, &shutdown).await?;
+        let read = journal::connect_read_side(&settings, "command", &journal, &health, &shutdown).await?;
+        let writing = Batcher::start(&journal::writer_options(&settings)?, &batcher_config(&settings));
+        let state = CommandState::new(writing.enqueue(), Currencies::iso_4217());
+        batcher = Some(writing);
+        anyhow::Ok(api::full(state, QueryState::new(read)))
+    };
+    http::serve_starting(
+        settings.listen,
+        starting,
+        health.clone(),
+        shutdown.clone(),
+        settings.drain(),
+    )
+    .await?;
+    // All requests are answered; what clients gave up on is finished too.
+    if let Some(batcher) = batcher {
+        batcher.finish().await;
+    }
+    Ok(())
+}
+
+pub(crate) async fn query(settings: Settings, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let health = Health::new();
+    let starting = async {
+        let journal = journal::connect(&settings, "query", &health, &shutdown).await?;
+        let read = journal::connect_read_side(&settings, "query", &journal, &health, &shutdown).await?;
+        anyhow::Ok(api::reads(QueryState::new(read)))
+    };
+    http::serve_starting(
+        settings.listen,
+        starting,
+        health.clone(),
+        shutdown.clone(),
+        settings.drain(),
+    )
+    .await
+}
+
+pub(crate) async fn publisher(settings: Settings, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let health = Health::new();
+    let mut publishing = None;
+    let starting = async {
+        let config = wallex_publisher::Config::new(&settings)?;
+        let journal = journal::connect(&settings, "publisher", &health, &shutdown).await?;
+        kafka::wait(&settings, &shutdown).await?;
+        let redis = Accelerator::connect(&settings);
+        let (health, shutdown) = (health.clone(), shutdown.clone());
+        publishing = Some(tokio::spawn(async move {
+            wallex_publisher::run(config, journal, redis, &health, shutdown.clone()).await;
+            // Should it ever end by itself, the process ends with it and is started again.
+            shutdown.cancel();
+        }));
+        anyhow::Ok(Router::new())
+    };
+    http::serve_starting(
+        settings.listen,
+        starting,
+        health.clone(),
+        shutdown.clone(),
+        settings.drain(),
+    )
+    .await?;
+    if let Some(publishing) = publishing {
+        publishing.await?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn projector(
+    settings: Settings,
+    projection: ProjectionName,
+    source: SourceName,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let health = Health::new();
+    let mut projecting = None;
+    let starting = async {
+        let journal = journal::connect(&settings, "projector", &health, &shutdown).await?;
+        let read = journal::connect_read_side(&settings, "projector", &journal, &health, &shutdown).await?;
+        projecting = Some(spawn_projection(projection, source, &settings, journal, read, &health, &shutdown));
+        anyhow::Ok(Router::new())
+    };
+    http::serve_starting(settings.listen, starting, health.clone(), shutdown.clone(), settings.drain()).await?;
+    if let Some(projecting) = projecting {
+        projecting.await??;
+    }
+    Ok(())
+}
+
+/// Starts a projection beside the HTTP server. A projection that ends by itself ends the process.
+pub(crate) fn spawn_projection(
+    projection: ProjectionName,
+    source: SourceName,
+    settings: &Settings,
+    journal: PgPool,
+    read: PgPool,
+    health: &Health,
+    shutdown: &CancellationToken,
+) -> JoinHandle<Result<(), ProjectorError>> {
+    let (settings, health, shutdown) = (settings.clone(), health.clone(), shutdown.clone());
+    let name = match projection {
+        ProjectionName::Ledger => Name::Ledger,
+        ProjectionName::ReadModel => Name::ReadModel,
+    };
+    let from = match source {
+        SourceName::Kafka => From::Kafka,
+        SourceName::Journal => From::Journal,
+    };
+    tokio::spawn(async move {
+        let done = wallex_projector::run(name, from, &settings, journal, read, &health, shutdown.clone()).await;
+        shutdown.cancel();
+        done
+    })
+}
