@@ -128,7 +128,7 @@ fn named_by(platforms: &Store<Watched>, secret: &PartialObjectMeta<Secret>) -> V
 
 async fn reconcile(platform: Arc<Watched>, shared: Arc<Shared>) -> Result<Action, reconcile::Error> {
     let (namespace, name) = (platform.namespace().unwrap_or_default(), platform.name_any());
-    let span = tracing::info_span!("reconcile", namespace, name);
+    let span = tracing::info_span!("reconcile", namespace, platform = name);
     let started = Instant::now();
     let result = reconcile::run(&shared.context, &namespace, &name)
         .instrument(span)
@@ -149,7 +149,7 @@ fn failed(platform: Arc<Watched>, error: &reconcile::Error, shared: Arc<Shared>)
     let wait = backoff::jittered(failures);
     tracing::warn!(
         namespace = platform.namespace(),
-        name = platform.name_any(),
+        platform = platform.name_any(),
         %error,
         failures,
         again_in_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),

@@ -26,7 +26,11 @@ pub fn start(filter: &str, format: LogFormat) -> anyhow::Result<()> {
         .with_ansi(std::io::stderr().is_terminal());
     match format {
         LogFormat::Text => builder.try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        LogFormat::Json => builder
+            .json()
+            .flatten_event(true)
+            .with_span_list(false)
+            .try_init(),
     }
     .map_err(|error| anyhow::anyhow!("could not start logging: {error}"))
 }

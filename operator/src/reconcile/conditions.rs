@@ -57,7 +57,7 @@ pub mod reasons {
 
     /// The migration Job has not finished yet.
     pub const MIGRATION_RUNNING: &str = "MigrationRunning";
-    /// The migration Job gave up; it will be started again after a while.
+    /// An attempt of the migration failed. It is tried again for as long as it is wanted.
     pub const MIGRATION_FAILED: &str = "MigrationFailed";
 
     /// Pods are being replaced or started.
@@ -180,12 +180,16 @@ impl Observation {
             .iter()
             .filter(|state| !state.rolled_out)
             .map(|state| {
-                format!(
-                    "{} {}/{} ready",
+                let (name, ready, desired) = (
                     state.component.name(),
                     state.ready.min(state.desired),
-                    state.desired
-                )
+                    state.desired,
+                );
+                if ready < desired {
+                    format!("{name} {ready}/{desired} ready")
+                } else {
+                    format!("{name} is being replaced")
+                }
             })
             .collect();
         if missing.is_empty() {

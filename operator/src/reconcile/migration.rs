@@ -80,6 +80,16 @@ pub enum LastWords {
     None,
 }
 
+impl LastWords {
+    /// As the end of a sentence.
+    pub fn said(self) -> String {
+        match self {
+            Self::CannotStart(said) | Self::Log(said) => format!(": {said}"),
+            Self::None => String::new(),
+        }
+    }
+}
+
 /// What the Job's pods have to say. Reading it is a courtesy: when that fails, there is nothing.
 pub async fn last_words(client: &Client, namespace: &str, job: &str) -> LastWords {
     read_last_words(client, namespace, job)

@@ -280,21 +280,23 @@ async fn schema_progress(
             reasons::MIGRATION_RUNNING,
             format!("Job {job} is starting"),
         )),
-        Migration::Running { failed } => {
+        Migration::Running { failed: 0 } => {
             let said = match last_words().await {
                 LastWords::CannotStart(why) => format!(": {why}"),
-                // A run that goes well has nothing to say here: its log would change the status line by line.
-                LastWords::Log(log) if *failed > 0 => format!(", {failed} attempts failed: {log}"),
+                // A run that goes well has nothing to say here; its log would change the status line by line.
                 LastWords::Log(_) | LastWords::None => String::new(),
             };
             let message = format!("Job {job} is running{said}");
             Progress::Waiting(Problem::new(reasons::MIGRATION_RUNNING, message))
         }
+        // The Job tries again, but what it says is worth knowing now.
+        Migration::Running { failed } => {
+            let said = last_words().await.said();
+            let message = format!("Job {job} failed ({failed} attempts) and is tried again{said}");
+            Progress::Failed(Problem::new(reasons::MIGRATION_FAILED, message))
+        }
         Migration::Failed { .. } => {
-            let said = match last_words().await {
-                LastWords::CannotStart(said) | LastWords::Log(said) => format!(": {said}"),
-                LastWords::None => String::new(),
-            };
+            let said = last_words().await.said();
             let message = format!("Job {job} failed; what ran before keeps running{said}");
             Progress::Failed(Problem::new(reasons::MIGRATION_FAILED, message))
         }

@@ -14,8 +14,9 @@ use crate::reconcile::validate::ValidatedPlatform;
 /// Role of the Job's pods in their labels.
 pub(crate) const ROLE: &str = "migrate";
 
-/// Attempts of one Job, 10, 20, 40 … seconds apart: about ten minutes. After that the operator starts a new one (migration.rs).
-const RETRIES: i32 = 6;
+/// Attempts of one Job after the first, 10, 20 and 40 seconds apart. After that the operator starts a new Job (migration.rs), so
+/// that a database which was away for an hour is migrated minutes after it is back.
+const RETRIES: i32 = 3;
 
 /// Arguments of the migration.
 fn args(platform: &ValidatedPlatform) -> Vec<String> {
