@@ -72,6 +72,8 @@ pub(crate) struct Load {
     run: Uuid,
     timeout: Duration,
     stop: CancellationToken,
+    /// Set when a wallet cannot be created: the others would not be used.
+    hopeless: CancellationToken,
 }
 
 enum Outcome {
@@ -97,6 +99,7 @@ impl Load {
             run: Uuid::now_v7(),
             timeout,
             stop,
+            hopeless: CancellationToken::new(),
         }
     }
 
@@ -144,7 +147,7 @@ impl Load {
     async fn work(&self, phase: Phase, next: &AtomicUsize, progress: &Progress) -> Tally {
         let mut connection = Connection::new(Arc::clone(&self.target));
         let mut tally = Tally::new();
-        while !self.stop.is_cancelled() {
+        while !self.stop.is_cancelled() && !self.hopeless.is_cancelled() {
             let step = next.fetch_add(1, Ordering::Relaxed);
             if step >= self.steps(phase) {
                 break;
@@ -166,7 +169,10 @@ impl Load {
                 // Only the worker that took this step sets it.
                 let _ = self.wallets.ids[wallet].set(id);
             }
-            Outcome::Surprise(surprise) => tally.record_failure(None, surprise),
+            Outcome::Surprise(surprise) => {
+                tally.record_failure(None, surprise);
+                self.hopeless.cancel();
+            }
             Outcome::Abandoned => tally.abandoned += 1,
         }
     }

@@ -53,7 +53,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     ready(&target, &args.api).await?;
     let databases = open(&args).await?;
 
-    let seed = args.seed.unwrap_or_else(rand::random);
+    // Short enough to be typed again, and exact in every reader of JSON.
+    let seed = args.seed.unwrap_or_else(|| rand::random::<u32>().into());
     let shape = Shape {
         wallets: args.wallets,
         operations: args.operations,
@@ -77,11 +78,11 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     ));
     let (created, _) = phase(&load, Phase::Wallets, args.workers as usize, None).await;
     show_failures(&created);
-    if !created.failures.is_empty() {
-        bail!("not all wallets could be created, so nothing was run on them");
-    }
     if stop.is_cancelled() {
         return Ok(ExitCode::from(INTERRUPTED));
+    }
+    if !created.failures.is_empty() {
+        bail!("not all wallets could be created, so nothing was run on them");
     }
 
     let (mut tally, (duration, lag)) = phase(

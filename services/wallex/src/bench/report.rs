@@ -191,7 +191,7 @@ impl Report {
         match (self.interrupted, self.verified) {
             (true, _) => "no, interrupted".to_owned(),
             (false, true) => format!("yes, by {}", self.verified_by),
-            (false, false) => format!("NO, {} differences", self.differences),
+            (false, false) => format!("NO, differences: {}", self.differences),
         }
     }
 }
@@ -273,7 +273,7 @@ mod tests {
     fn the_table_shows_the_verdict() {
         let mut report = report();
         report.differences = 3;
-        assert!(report.table().contains("NO, 3 differences"), "{}", report.table());
+        assert!(report.table().contains("NO, differences: 3"), "{}", report.table());
         report.verified = true;
         report.verified_by = "database";
         assert!(report.table().contains("yes, by database"), "{}", report.table());
