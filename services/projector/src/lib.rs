@@ -1,1 +1,117 @@
+//! Projections: tables that are derived from the journal's events, exactly once.
+//!
+//! Why exactly once: a projection keeps a cursor (seq and hash) per partition in the database of its rows. One
+//! transaction locks the cursor, drops the events it has, applies those that follow without a gap and
+//! continue the hash chain, and moves the cursor. Whatever happens to the process, to Kafka's offsets or to the
+//! assignment of partitions, rows and cursor agree; two replicas that believe they own the same partition
+//! wait for each other at the cursor, and the second finds its events dropped.
+//!
+//! What comes by Kafka is believed because the journal has it: the last event of each run is compared with
+//! the journal's before it is applied, and through the hash chain all before it. Everything else (holes, damage,
+//! another journal's leftovers in the topic) is replaced by what the journal has. The source only says
+//! where to look; that is why the projections run the same without Kafka.
+#![forbid(unsafe_code)]
 
+mod applier;
+mod cursor;
+mod dead_letters;
+mod inbox;
+mod metrics;
+pub mod projection;
+mod runner;
+pub mod schema;
+mod source;
+mod stall;
+
+use sqlx::PgPool;
+use wallex_platform::health::Health;
+use wallex_platform::settings::{Settings, SettingsError};
+use wallex_platform::{CancellationToken, kafka};
+
+use crate::dead_letters::DeadLetters;
+use crate::projection::{Ledger, Projection, ReadModel};
+use crate::runner::Runner;
+use crate::source::{JournalSource, KafkaSource, Source};
+
+/// The projections there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Name {
+    Ledger,
+    ReadModel,
+}
+
+/// Where a projection hears of new events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum From {
+    /// The events topic, as a member of the projection's consumer group.
+    Kafka,
+    /// The journal itself. All partitions belong to this process.
+    Journal,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ProjectorError {
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    #[error("the Kafka consumer cannot be created: {0}")]
+    Consumer(#[from] rdkafka::error::KafkaError),
+}
+
+/// Runs one projection until `shutdown`. `journal` and `read` may be the same pool; each transaction needs a
+/// connection of `read` and one of `journal`. Troubles of PostgreSQL and Kafka are waited out; the error
+/// is one of settings.
+pub async fn run(
+    name: Name,
+    from: From,
+    settings: &Settings,
+    journal: PgPool,
+    read: PgPool,
+    health: &Health,
+    shutdown: CancellationToken,
+) -> Result<(), ProjectorError> {
+    match name {
+        Name::Ledger => run_projection(Ledger, from, settings, journal, read, health, shutdown).await,
+        Name::ReadModel => run_projection(ReadModel, from, settings, journal, read, health, shutdown).await,
+    }
+}
+
+async fn run_projection<P: Projection>(
+    projection: P,
+    from: From,
+    settings: &Settings,
+    journal: PgPool,
+    read: PgPool,
+    health: &Health,
+    shutdown: CancellationToken,
+) -> Result<(), ProjectorError> {
+    let check = health.check(P::NAME);
+    let (source, dead_letters) = match from {
+        From::Journal => (
+            Source::Journal(JournalSource::new(journal.clone(), settings.poll_interval())),
+            DeadLetters::none(),
+        ),
+        From::Kafka => {
+            match kafka::wait(settings, &shutdown).await {
+                Ok(()) => {}
+                Err(kafka::WaitError::Settings(error)) => return Err(error.into()),
+                Err(kafka::WaitError::ShutDown) => return Ok(()),
+            }
+            let group = format!("{}-{}-projector", settings.platform, P::NAME);
+            (
+                Source::Kafka(Box::new(KafkaSource::join(settings, &group)?)),
+                DeadLetters::to(settings)?,
+            )
+        }
+    };
+    let runner = Runner::new(
+        projection,
+        source,
+        dead_letters,
+        journal,
+        read,
+        settings.projector_batch,
+        check,
+    );
+    runner.run(shutdown).await;
+    Ok(())
+}

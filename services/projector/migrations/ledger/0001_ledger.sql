@@ -1,6 +1,14 @@
 -- The ledger: double entry by construction. One posting row moves an amount from one account to another,
 -- so the totals of a currency always sum to zero.
 
+-- What a binary must be to work with this schema: `version` is the migration, `compatible_from` the
+-- oldest binary schema version that may still run on it.
+CREATE TABLE ledger.compatibility (
+    version         integer PRIMARY KEY,
+    compatible_from integer NOT NULL
+);
+INSERT INTO ledger.compatibility VALUES (1, 1);
+
 CREATE TABLE ledger.cursor (
     partition integer PRIMARY KEY,
     seq       bigint NOT NULL,

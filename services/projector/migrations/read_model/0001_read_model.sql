@@ -1,6 +1,14 @@
 -- The read model: a row per wallet, and a row per wallet event with the balance after it.
 -- Times are integer microseconds since 1970 (UTC), amounts minor units.
 
+-- What a binary must be to work with this schema: `version` is the migration, `compatible_from` the
+-- oldest binary schema version that may still run on it.
+CREATE TABLE read_model.compatibility (
+    version         integer PRIMARY KEY,
+    compatible_from integer NOT NULL
+);
+INSERT INTO read_model.compatibility VALUES (1, 1);
+
 CREATE TABLE read_model.cursor (
     partition integer PRIMARY KEY,
     seq       bigint NOT NULL,

@@ -1,0 +1,197 @@
+//! The cursors of a projection, and the rows of what it had to park, in its own schema.
+//!
+//! The invariant: they are read and written only in the transaction that writes the projection's rows.
+
+use std::collections::{BTreeMap, HashSet};
+
+use sqlx::{AssertSqlSafe, PgConnection, SqlSafeStr, SqlStr};
+use uuid::Uuid;
+use wallex_domain::{Partition, WalletId};
+use wallex_journal::{Event, Hash};
+
+/// Up to which event a partition has been applied. Seq 0 is before the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Cursor {
+    pub(crate) seq: i64,
+    pub(crate) hash: Hash,
+}
+
+impl Cursor {
+    #[cfg(test)]
+    pub(crate) const BEGINNING: Self = Self {
+        seq: 0,
+        hash: Hash::GENESIS,
+    };
+
+    pub(crate) fn at(event: &Event) -> Self {
+        Self {
+            seq: event.seq,
+            hash: event.hash,
+        }
+    }
+
+    /// Whether `event` is the next one.
+    pub(crate) fn precedes(&self, event: &Event) -> bool {
+        event.seq == self.seq + 1 && event.prev_hash == self.hash
+    }
+}
+
+/// An event that can't be applied, and why.
+#[derive(Debug, Clone)]
+pub(crate) struct Parked {
+    pub(crate) event: Event,
+    pub(crate) reason: String,
+}
+
+/// Creates missing cursors of `$1`.
+pub(crate) fn insert_statement(schema: &str) -> String {
+    format!(
+        "INSERT INTO {schema}.cursor (partition, seq, hash)
+         SELECT id, 0, decode(repeat('00', 32), 'hex') FROM unnest($1::int[]) id
+         ON CONFLICT (partition) DO NOTHING"
+    )
+}
+
+/// The statements on one schema's cursors.
+pub(crate) struct Cursors {
+    insert: SqlStr,
+    lock: SqlStr,
+    read: SqlStr,
+    update: SqlStr,
+    parked_wallets: SqlStr,
+    park: SqlStr,
+}
+
+/// What [`Cursors::lock`] found.
+pub(crate) struct Locked {
+    pub(crate) cursors: BTreeMap<Partition, Cursor>,
+    /// Something is parked; otherwise nobody needs to look for it.
+    pub(crate) any_parked: bool,
+}
+
+impl Cursors {
+    pub(crate) fn of(schema: &'static str) -> Self {
+        let sql = |text: String| AssertSqlSafe(text).into_sql_str();
+        Self {
+            insert: sql(insert_statement(schema)),
+            lock: sql(format!(
+                "SELECT partition, seq, hash, EXISTS (SELECT 1 FROM {schema}.parked) FROM {schema}.cursor
+                  WHERE partition = ANY ($1) ORDER BY partition FOR UPDATE"
+            )),
+            read: sql(format!(
+                "SELECT partition, seq, hash, false FROM {schema}.cursor WHERE partition = ANY ($1)"
+            )),
+            update: sql(format!(
+                "UPDATE {schema}.cursor c SET seq = new.seq, hash = new.hash
+                   FROM unnest($1::int[], $2::bigint[], $3::bytea[]) AS new (partition, seq, hash)
+                  WHERE c.partition = new.partition"
+            )),
+            parked_wallets: sql(format!(
+                "SELECT DISTINCT wallet_id FROM {schema}.parked WHERE wallet_id = ANY ($1)"
+            )),
+            park: sql(format!(
+                "INSERT INTO {schema}.parked (partition, seq, wallet_id, reason)
+                 SELECT * FROM unnest($1::int[], $2::bigint[], $3::uuid[], $4::text[])"
+            )),
+        }
+    }
+
+    pub(crate) async fn create(
+        &self,
+        db: &mut PgConnection,
+        partitions: &[Partition],
+    ) -> Result<(), sqlx::Error> {
+        sqlx::query(self.insert.clone())
+            .bind(ids(partitions))
+            .execute(db)
+            .await?;
+        Ok(())
+    }
+
+    /// The cursors as they are now, to know them; nothing may be decided on them.
+    pub(crate) async fn read(
+        &self,
+        db: &mut PgConnection,
+        partitions: &[Partition],
+    ) -> Result<BTreeMap<Partition, Cursor>, sqlx::Error> {
+        Ok(fetch(self.read.clone(), db, partitions).await?.cursors)
+    }
+
+    /// Locks the cursors, in ascending order, until the transaction ends.
+    pub(crate) async fn lock(
+        &self,
+        db: &mut PgConnection,
+        partitions: &[Partition],
+    ) -> Result<Locked, sqlx::Error> {
+        fetch(self.lock.clone(), db, partitions).await
+    }
+
+    /// Moves locked cursors.
+    pub(crate) async fn update(
+        &self,
+        db: &mut PgConnection,
+        cursors: &BTreeMap<Partition, Cursor>,
+    ) -> Result<(), sqlx::Error> {
+        sqlx::query(self.update.clone())
+            .bind(cursors.keys().map(|partition| partition.0).collect::<Vec<_>>())
+            .bind(cursors.values().map(|cursor| cursor.seq).collect::<Vec<_>>())
+            .bind(
+                cursors
+                    .values()
+                    .map(|cursor| cursor.hash.0.to_vec())
+                    .collect::<Vec<_>>(),
+            )
+            .execute(db)
+            .await?;
+        Ok(())
+    }
+
+    /// Which of the wallets have a parked event.
+    pub(crate) async fn parked_wallets(
+        &self,
+        db: &mut PgConnection,
+        wallets: Vec<Uuid>,
+    ) -> Result<HashSet<WalletId>, sqlx::Error> {
+        let parked: Vec<Uuid> = sqlx::query_scalar(self.parked_wallets.clone())
+            .bind(wallets)
+            .fetch_all(db)
+            .await?;
+        Ok(parked.into_iter().map(WalletId).collect())
+    }
+
+    pub(crate) async fn park(&self, db: &mut PgConnection, parked: &[Parked]) -> Result<(), sqlx::Error> {
+        sqlx::query(self.park.clone())
+            .bind(parked.iter().map(|p| p.event.partition.0).collect::<Vec<_>>())
+            .bind(parked.iter().map(|p| p.event.seq).collect::<Vec<_>>())
+            .bind(parked.iter().map(|p| p.event.wallet_id.0).collect::<Vec<_>>())
+            .bind(parked.iter().map(|p| p.reason.as_str()).collect::<Vec<_>>())
+            .execute(db)
+            .await?;
+        Ok(())
+    }
+}
+
+fn ids(partitions: &[Partition]) -> Vec<i32> {
+    partitions.iter().map(|partition| partition.0).collect()
+}
+
+async fn fetch(
+    statement: SqlStr,
+    db: &mut PgConnection,
+    partitions: &[Partition],
+) -> Result<Locked, sqlx::Error> {
+    let rows: Vec<(i32, i64, Vec<u8>, bool)> = sqlx::query_as(statement)
+        .bind(ids(partitions))
+        .fetch_all(db)
+        .await?;
+    let mut locked = Locked {
+        cursors: BTreeMap::new(),
+        any_parked: false,
+    };
+    for (partition, seq, hash, any_parked) in rows {
+        let hash = Hash::try_from(hash.as_slice()).map_err(|error| sqlx::Error::Decode(error.into()))?;
+        locked.cursors.insert(Partition(partition), Cursor { seq, hash });
+        locked.any_parked |= any_parked;
+    }
+    Ok(locked)
+}

@@ -1,0 +1,99 @@
+//! Copies of parked events on the dead-letters topic, for people and other programs. The rows in `parked` are
+//! the truth; a copy that can't be delivered is only logged.
+
+use rdkafka::ClientConfig;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError;
+use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, ProducerContext, ThreadedProducer};
+use wallex_journal::cloud_event;
+use wallex_platform::kafka;
+use wallex_platform::settings::{Settings, SettingsError};
+
+use crate::cursor::Parked;
+
+struct Reports;
+
+impl ClientContext for Reports {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        kafka::log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        kafka::client_error(&error, reason);
+    }
+}
+
+impl ProducerContext for Reports {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, _)) = result {
+            tracing::warn!(%error, "a parked event could not be copied to the dead-letters topic");
+        }
+    }
+}
+
+pub(crate) struct DeadLetters(Option<Letters>);
+
+struct Letters {
+    config: ClientConfig,
+    topic: String,
+    source: String,
+    /// Made when the first letter is written, which should never be.
+    producer: Option<ThreadedProducer<Reports>>,
+}
+
+impl DeadLetters {
+    pub(crate) fn none() -> Self {
+        Self(None)
+    }
+
+    pub(crate) fn to(settings: &Settings) -> Result<Self, SettingsError> {
+        let mut config = kafka::producer_config(settings)?;
+        config.set("message.timeout.ms", "60000");
+        Ok(Self(Some(Letters {
+            config,
+            topic: settings.kafka_dead_letters_topic.clone(),
+            source: cloud_event::source(&settings.platform),
+            producer: None,
+        })))
+    }
+
+    pub(crate) fn write(&mut self, projection: &str, parked: &[Parked]) {
+        let Some(letters) = &mut self.0 else { return };
+        for letter in parked {
+            if let Err(error) = letters.write(projection, letter) {
+                tracing::warn!(%error, "a parked event could not be copied to the dead-letters topic");
+            }
+        }
+    }
+}
+
+impl Letters {
+    fn write(&mut self, projection: &str, parked: &Parked) -> Result<(), KafkaError> {
+        let producer = match &mut self.producer {
+            Some(producer) => producer,
+            none => none.insert(self.config.create_with_context(Reports)?),
+        };
+        let message = cloud_event::encode(&parked.event, &self.source);
+        let mut headers = OwnedHeaders::new();
+        let about = [
+            ("wallex_projection", projection),
+            ("wallex_reason", &parked.reason),
+        ];
+        let event = message.headers.iter().map(|(key, value)| (*key, value.as_ref()));
+        for (key, value) in event.chain(about) {
+            headers = headers.insert(Header {
+                key,
+                value: Some(value.as_bytes()),
+            });
+        }
+        let record = BaseRecord::to(&self.topic)
+            .key(message.key.as_bytes())
+            .payload(message.payload.as_ref())
+            .headers(headers);
+        producer.send(record).map_err(|(error, _)| error)
+    }
+}

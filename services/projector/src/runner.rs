@@ -1,0 +1,292 @@
+//! The projector's loop: what a source brought is applied in steps; what can't be applied stops its
+//! partition, not the others.
+//!
+//! The invariant: an offset is handed back to the source only after the cursor has passed what it stands for.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use sqlx::PgPool;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use wallex_domain::Partition;
+use wallex_platform::backoff::{Backoff, Outage};
+use wallex_platform::health::Check;
+
+use crate::applier::{Applier, Step, StepError};
+use crate::cursor::Cursor;
+use crate::dead_letters::DeadLetters;
+use crate::inbox::{Arrived, Batch, TO_THE_END};
+use crate::metrics::Metrics;
+use crate::projection::Projection;
+use crate::source::Source;
+use crate::stall::{Stall, TRY_AGAIN};
+
+/// Between two looks at how far journal and topic are.
+const SURVEY: Duration = Duration::from_secs(2);
+
+const HEADS: &str = "
+SELECT head.id, head.last_seq, coalesce(publication.checkpoint_seq, 0)
+  FROM journal.partition head LEFT JOIN journal.publication ON publication.partition = head.id";
+
+struct Stalled {
+    stall: Stall,
+    again: Instant,
+}
+
+pub(crate) struct Runner<P> {
+    applier: Applier<P>,
+    source: Source,
+    dead_letters: DeadLetters,
+    journal: PgPool,
+    limit: usize,
+    check: Check,
+    /// The cursors of the assigned partitions, as of the last transaction.
+    cursors: BTreeMap<Partition, Cursor>,
+    stalled: BTreeMap<Partition, Stalled>,
+    last_survey: Instant,
+    /// Partitions that were behind the topic at the last survey, and where their cursor stood.
+    behind: BTreeMap<Partition, i64>,
+    source_outage: Outage,
+    database_outage: Outage,
+}
+
+impl<P: Projection> Runner<P> {
+    pub(crate) fn new(
+        projection: P,
+        source: Source,
+        dead_letters: DeadLetters,
+        journal: PgPool,
+        read: PgPool,
+        limit: usize,
+        check: Check,
+    ) -> Self {
+        Self {
+            applier: Applier::new(projection, journal.clone(), read, limit, Metrics::new(P::NAME)),
+            source,
+            dead_letters,
+            journal,
+            limit: limit.max(1),
+            check,
+            cursors: BTreeMap::new(),
+            stalled: BTreeMap::new(),
+            last_survey: Instant::now(),
+            behind: BTreeMap::new(),
+            source_outage: Outage::of("The events source", P::NAME, "kafka_bootstrap_servers"),
+            database_outage: Outage::of("The projection's database", P::NAME, "read_database_url"),
+        }
+    }
+
+    pub(crate) async fn run(mut self, shutdown: CancellationToken) {
+        while !shutdown.is_cancelled() {
+            let news = tokio::select! {
+                () = shutdown.cancelled() => break,
+                news = self.source.next(&self.cursors, self.limit) => news,
+            };
+            self.applier.metrics().refused.inc_by(news.refused);
+            let mut batch = news.batch;
+            let trouble = match self.follow_assignment().await {
+                Err(error) => Some(format!("the read side's database: {error}")),
+                Ok(()) => None,
+            };
+            self.survey(&mut batch).await;
+            self.try_stalled_again(&mut batch).await;
+            let offsets: Vec<(Partition, i64)> = batch
+                .0
+                .iter()
+                .filter_map(|(partition, arrived)| Some((*partition, arrived.offset?)))
+                .collect();
+            self.apply(&mut batch, &shutdown).await;
+            let stalled = &self.stalled;
+            self.source.applied(offsets.into_iter().filter(|(partition, _)| {
+                !stalled.contains_key(partition) && batch.0.get(partition).is_some_and(Arrived::is_done)
+            }));
+            match &news.trouble {
+                Some(cause) => self.source_outage.failed(cause),
+                None => self.source_outage.over(),
+            }
+            self.report(trouble.or(news.trouble));
+        }
+        self.source.leave().await;
+        tracing::info!(projection = P::NAME, "projector stopped");
+    }
+
+    /// Gets to know the cursors of new partitions and forgets those of lost ones.
+    async fn follow_assignment(&mut self) -> Result<(), sqlx::Error> {
+        let assigned = self.source.assigned();
+        let lost: Vec<Partition> = self
+            .cursors
+            .keys()
+            .filter(|partition| !assigned.contains(partition))
+            .copied()
+            .collect();
+        for partition in lost {
+            self.cursors.remove(&partition);
+            self.stalled.remove(&partition);
+            self.behind.remove(&partition);
+            self.applier.metrics().forget(partition);
+        }
+        let new: Vec<Partition> = assigned
+            .into_iter()
+            .filter(|partition| !self.cursors.contains_key(partition))
+            .collect();
+        if !new.is_empty() {
+            for (partition, cursor) in self.applier.cursors(&new).await? {
+                self.applier.metrics().position(partition, cursor.seq);
+                self.cursors.insert(partition, cursor);
+            }
+        }
+        Ok(())
+    }
+
+    /// Measures the lag, and finds partitions for which the topic will not bring what it has: offsets that
+    /// were committed before the cursor was lost, records that retention took.
+    async fn survey(&mut self, batch: &mut Batch) {
+        if self.last_survey.elapsed() < SURVEY {
+            return;
+        }
+        self.last_survey = Instant::now();
+        let heads: Vec<(i32, i64, i64)> = match sqlx::query_as(HEADS).fetch_all(&self.journal).await {
+            Ok(heads) => heads,
+            Err(error) => return tracing::debug!(%error, "the journal could not be surveyed"),
+        };
+        let before = std::mem::take(&mut self.behind);
+        for (partition, last_seq, published) in heads {
+            let partition = Partition(partition);
+            let Some(cursor) = self.cursors.get(&partition) else {
+                continue;
+            };
+            self.applier.metrics().lag(partition, last_seq - cursor.seq);
+            if !self.source.may_miss_events() || cursor.seq >= published || batch.0.contains_key(&partition) {
+                continue;
+            }
+            self.behind.insert(partition, cursor.seq);
+            if before.get(&partition) == Some(&cursor.seq) {
+                tracing::warn!(
+                    projection = P::NAME, %partition, cursor = cursor.seq, published,
+                    "the topic does not bring what was published: taking it from the journal"
+                );
+                batch.partition(partition).fill_to(published);
+            }
+        }
+    }
+
+    /// Drops what arrived for stalled partitions; those whose time has come get another chance, from the journal.
+    async fn try_stalled_again(&mut self, batch: &mut Batch) {
+        let now = Instant::now();
+        for (partition, stalled) in &mut self.stalled {
+            batch.0.remove(partition);
+            if stalled.again > now {
+                continue;
+            }
+            stalled.again = now + TRY_AGAIN;
+            let due = match &stalled.stall {
+                Stall::JournalRewound {
+                    witness: Some(witness),
+                    ..
+                } => {
+                    // An error is as good as a no: it is asked again.
+                    self.applier
+                        .journal_has(*partition, *witness)
+                        .await
+                        .unwrap_or(false)
+                }
+                Stall::JournalRewound { witness: None, .. }
+                | Stall::NeedsNewerVersion { .. }
+                | Stall::Refused { .. } => true,
+            };
+            if due {
+                batch.partition(*partition).fill_to(TO_THE_END);
+            }
+        }
+    }
+
+    /// Applies the batch, step by step, for as long as it takes.
+    async fn apply(&mut self, batch: &mut Batch, shutdown: &CancellationToken) {
+        let mut backoff = Backoff::for_server();
+        while !batch.is_done() && !shutdown.is_cancelled() {
+            match self.applier.step(batch).await {
+                Ok(step) => {
+                    self.database_outage.over();
+                    backoff.reset();
+                    self.record(step, batch);
+                }
+                Err(StepError::Refused(what)) => self.isolate(what, batch, shutdown).await,
+                Err(StepError::Database(error)) => {
+                    self.database_outage.failed(&error.to_string());
+                    self.check
+                        .set_unready(format!("the read side's database: {error}"));
+                    if !backoff.wait(shutdown).await {
+                        return;
+                    }
+                }
+            }
+            self.source.stay().await;
+        }
+    }
+
+    /// One partition's events were refused: each goes on its own, and the one to blame stops.
+    async fn isolate(&mut self, what: String, batch: &mut Batch, shutdown: &CancellationToken) {
+        let open = batch.open();
+        if let [partition] = open[..] {
+            let stall = Stall::Refused { partition, what };
+            self.stall(partition, stall, batch);
+            return;
+        }
+        for partition in open {
+            if let Some(arrived) = batch.0.remove(&partition) {
+                let mut alone = Batch(BTreeMap::from([(partition, arrived)]));
+                Box::pin(self.apply(&mut alone, shutdown)).await;
+                batch.0.append(&mut alone.0);
+            }
+        }
+    }
+
+    fn record(&mut self, step: Step, batch: &mut Batch) {
+        for (partition, cursor) in step.cursors {
+            if let Some(known) = self.cursors.get_mut(&partition) {
+                *known = cursor;
+                self.applier.metrics().position(partition, cursor.seq);
+            }
+            if !step.stalled.contains_key(&partition) && self.stalled.remove(&partition).is_some() {
+                tracing::info!(projection = P::NAME, %partition, "the partition goes on");
+            }
+        }
+        for parked in &step.parked {
+            tracing::error!(
+                projection = P::NAME, position = %parked.event.position(), reason = parked.reason, "parked an event"
+            );
+        }
+        self.dead_letters.write(P::NAME, &step.parked);
+        for (partition, stall) in step.stalled {
+            self.stall(partition, stall, batch);
+        }
+    }
+
+    fn stall(&mut self, partition: Partition, stall: Stall, batch: &mut Batch) {
+        batch.0.remove(&partition);
+        if self
+            .stalled
+            .get(&partition)
+            .is_none_or(|known| known.stall != stall)
+        {
+            tracing::error!(projection = P::NAME, %partition, reason = stall.reason(), "{stall}");
+        }
+        let again = Instant::now() + TRY_AGAIN;
+        self.stalled.insert(partition, Stalled { stall, again });
+    }
+
+    fn report(&mut self, trouble: Option<String>) {
+        let stalled: Vec<&Stall> = self.stalled.values().map(|stalled| &stalled.stall).collect();
+        self.applier.metrics().stalled(&stalled);
+        let stalls: Vec<String> = stalled.iter().map(ToString::to_string).collect();
+        match (trouble, stalls.is_empty()) {
+            (Some(trouble), _) => self.check.set_unready(trouble),
+            (None, false) => {
+                self.check
+                    .set_unready(stalls.into_iter().collect::<Vec<_>>().join("; "));
+            }
+            (None, true) => self.check.set_ready(),
+        }
+    }
+}

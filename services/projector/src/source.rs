@@ -1,0 +1,78 @@
+//! Where a projection hears of new events. A source only says where to look, and it may say it twice, late or
+//! out of order: what is applied is decided by the cursor.
+
+mod journal;
+mod kafka;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+pub(crate) use journal::JournalSource;
+pub(crate) use kafka::KafkaSource;
+use wallex_domain::Partition;
+
+use crate::cursor::Cursor;
+use crate::inbox::Batch;
+
+/// A source with nothing new comes back after this time, so that its caller can look after other things.
+const IDLE: Duration = Duration::from_secs(1);
+
+pub(crate) enum Source {
+    Journal(JournalSource),
+    Kafka(Box<KafkaSource>),
+}
+
+/// What a source knows beside events.
+pub(crate) struct News {
+    pub(crate) batch: Batch,
+    /// Messages that are no events of this platform.
+    pub(crate) refused: u64,
+    /// What keeps the source from hearing anything.
+    pub(crate) trouble: Option<String>,
+}
+
+impl Source {
+    /// What has arrived: waits for the first event for a second at most. `limit` events at most.
+    pub(crate) async fn next(&mut self, cursors: &BTreeMap<Partition, Cursor>, limit: usize) -> News {
+        match self {
+            Self::Journal(source) => source.next(cursors).await,
+            Self::Kafka(source) => source.next(cursors, limit).await,
+        }
+    }
+
+    /// The partitions that this process owns now.
+    pub(crate) fn assigned(&self) -> BTreeSet<Partition> {
+        match self {
+            Self::Journal(source) => source.assigned(),
+            Self::Kafka(source) => source.assigned(),
+        }
+    }
+
+    /// Whether events may be in the journal that this source will not bring by itself.
+    pub(crate) fn may_miss_events(&self) -> bool {
+        matches!(self, Self::Kafka(_))
+    }
+
+    /// Called now and then while a batch takes long.
+    pub(crate) async fn stay(&mut self) {
+        match self {
+            Self::Journal(_) => {}
+            Self::Kafka(source) => source.stay().await,
+        }
+    }
+
+    /// Everything up to these Kafka offsets (inclusive) has been applied.
+    pub(crate) fn applied(&mut self, offsets: impl Iterator<Item = (Partition, i64)>) {
+        match self {
+            Self::Journal(_) => {}
+            Self::Kafka(source) => source.applied(offsets),
+        }
+    }
+
+    pub(crate) async fn leave(self) {
+        match self {
+            Self::Journal(_) => {}
+            Self::Kafka(source) => source.leave().await,
+        }
+    }
+}

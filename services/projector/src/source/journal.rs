@@ -1,0 +1,67 @@
+//! The journal as the source: without Kafka, for `wallex dev`. All partitions belong to this process.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use sqlx::PgPool;
+use tokio::time::Instant;
+use wallex_domain::Partition;
+use wallex_journal::read;
+
+use super::{IDLE, News};
+use crate::cursor::Cursor;
+use crate::inbox::Batch;
+
+pub(crate) struct JournalSource {
+    journal: PgPool,
+    poll_interval: Duration,
+    partitions: BTreeSet<Partition>,
+}
+
+impl JournalSource {
+    pub(crate) fn new(journal: PgPool, poll_interval: Duration) -> Self {
+        Self {
+            journal,
+            poll_interval,
+            partitions: BTreeSet::new(),
+        }
+    }
+
+    pub(crate) fn assigned(&self) -> BTreeSet<Partition> {
+        self.partitions.clone()
+    }
+
+    /// Names the partitions in which the journal is ahead; the applier reads what is there.
+    pub(crate) async fn next(&mut self, cursors: &BTreeMap<Partition, Cursor>) -> News {
+        let mut news = News {
+            batch: Batch::default(),
+            refused: 0,
+            trouble: None,
+        };
+        let end = Instant::now() + IDLE;
+        loop {
+            match read::partitions(&self.journal).await {
+                Err(error) => {
+                    news.trouble = Some(format!("the journal (WALLEX_DATABASE_URL): {error}"));
+                    tokio::time::sleep_until(end).await;
+                    return news;
+                }
+                Ok(heads) => {
+                    let known = self.partitions.len();
+                    for head in heads {
+                        self.partitions.insert(head.id);
+                        if let Some(cursor) = cursors.get(&head.id)
+                            && cursor.seq < head.last_seq
+                        {
+                            news.batch.partition(head.id).fill_to(head.last_seq);
+                        }
+                    }
+                    if !news.batch.is_done() || self.partitions.len() > known || Instant::now() >= end {
+                        return news;
+                    }
+                }
+            }
+            tokio::time::sleep(self.poll_interval).await;
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! The events topic as the source, as a member of the projection's consumer group.
+//!
+//! Offsets are committed after what they stand for is in the database, for display and lag only: a group
+//! that lost its offsets reads again and drops, one whose offsets are ahead of the cursor has the hole
+//! filled from the journal.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance, StreamConsumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use tokio::time::{Instant, timeout_at};
+use wallex_domain::Partition;
+use wallex_journal::{Event, cloud_event};
+use wallex_platform::kafka;
+use wallex_platform::settings::Settings;
+
+use super::{IDLE, News};
+use crate::ProjectorError;
+use crate::cursor::Cursor;
+use crate::inbox::Batch;
+
+/// A batch is closed when nothing more has come for `GAP`, and after `WHOLE` in any case.
+const GAP: Duration = Duration::from_millis(5);
+const WHOLE: Duration = Duration::from_millis(50);
+/// Between two commits of offsets.
+const COMMIT: Duration = Duration::from_millis(500);
+/// Between two signs of life while a batch takes long. The group waits five minutes
+/// (`max.poll.interval.ms`), but a rebalance waits for every member.
+const STAY: Duration = Duration::from_secs(1);
+
+/// The group's assignments, as rebalances change them.
+#[derive(Default)]
+struct Assignment {
+    partitions: Mutex<BTreeSet<Partition>>,
+}
+
+struct Context {
+    assignment: Arc<Assignment>,
+    topic: String,
+}
+
+impl Assignment {
+    fn change(&self, change: impl FnOnce(&mut BTreeSet<Partition>)) {
+        change(&mut self.partitions.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        kafka::log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        kafka::client_error(&error, reason);
+    }
+}
+
+impl Context {
+    fn of<'a>(&'a self, list: &'a TopicPartitionList) -> impl Iterator<Item = Partition> {
+        list.elements_for_topic(&self.topic)
+            .into_iter()
+            .map(|element| Partition(element.partition()))
+            .collect::<Vec<_>>()
+            .into_iter()
+    }
+}
+
+impl ConsumerContext for Context {
+    fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        match rebalance {
+            Rebalance::Assign(list) => {
+                let added: Vec<Partition> = self.of(list).collect();
+                tracing::info!(partitions = ?added, "assigned partitions");
+                self.assignment.change(|partitions| partitions.extend(added));
+            }
+            Rebalance::Revoke(list) => {
+                let removed: BTreeSet<Partition> = self.of(list).collect();
+                tracing::info!(partitions = ?removed, "gave up partitions");
+                self.assignment
+                    .change(|partitions| partitions.retain(|partition| !removed.contains(partition)));
+            }
+            Rebalance::Error(error) => tracing::warn!(%error, "rebalance failed"),
+        }
+    }
+}
+
+/// One message, taken out of the client's memory.
+struct Received {
+    partition: Partition,
+    offset: i64,
+    content: Content,
+}
+
+enum Content {
+    Event(Box<Event>),
+    /// Passed by the cursor already, to judge by what it claims.
+    Old,
+    Invalid(String),
+}
+
+pub(crate) struct KafkaSource {
+    consumer: StreamConsumer<Context>,
+    assignment: Arc<Assignment>,
+    topic: String,
+    source: String,
+    /// Messages that came while a batch took long.
+    early: VecDeque<Received>,
+    paused: bool,
+    last_poll: Instant,
+    uncommitted: BTreeMap<Partition, i64>,
+    last_commit: Instant,
+}
+
+impl KafkaSource {
+    pub(crate) fn join(settings: &Settings, group: &str) -> Result<Self, ProjectorError> {
+        let assignment = Arc::new(Assignment::default());
+        let topic = settings.kafka_events_topic.clone();
+        let mut config = kafka::consumer_config(settings, group)?;
+        config
+            // Partitions that are added are found within this time; the default is 5 minutes.
+            .set("topic.metadata.refresh.interval.ms", "30000")
+            // New events come at once; what is behind comes in large pieces, within bounded memory.
+            .set("fetch.wait.max.ms", "100")
+            .set("queued.max.messages.kbytes", "16384");
+        let consumer: StreamConsumer<Context> = config.create_with_context(Context {
+            assignment: Arc::clone(&assignment),
+            topic: topic.clone(),
+        })?;
+        consumer.subscribe(&[&topic])?;
+        let now = Instant::now();
+        Ok(Self {
+            consumer,
+            assignment,
+            topic,
+            source: cloud_event::source(&settings.platform),
+            early: VecDeque::new(),
+            paused: false,
+            last_poll: now,
+            uncommitted: BTreeMap::new(),
+            last_commit: now,
+        })
+    }
+
+    pub(crate) fn assigned(&self) -> BTreeSet<Partition> {
+        self.assignment
+            .partitions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(crate) async fn next(&mut self, cursors: &BTreeMap<Partition, Cursor>, limit: usize) -> News {
+        self.resume();
+        let mut news = News {
+            batch: Batch::default(),
+            refused: 0,
+            trouble: None,
+        };
+        let mut count = 0;
+        while let Some(received) = self.early.pop_front() {
+            take(&mut news, received);
+            count += 1;
+        }
+        let started = Instant::now();
+        let (mut until, end) = if count == 0 {
+            (started + IDLE, None)
+        } else {
+            (started + GAP, Some(started + WHOLE))
+        };
+        let mut end = end;
+        while count < limit {
+            let received = match timeout_at(until, self.consumer.recv()).await {
+                Err(_) => break,
+                Ok(Err(error)) => {
+                    news.trouble = Some(format!("Kafka (WALLEX_KAFKA_BOOTSTRAP_SERVERS): {error}"));
+                    // librdkafka goes on trying by itself.
+                    if count == 0 {
+                        tokio::time::sleep_until(until).await;
+                    }
+                    break;
+                }
+                Ok(Ok(message)) => receive(&message, &self.source, cursors),
+            };
+            take(&mut news, received);
+            count += 1;
+            let now = Instant::now();
+            let end = *end.get_or_insert(now + WHOLE);
+            if now >= end {
+                break;
+            }
+            until = end.min(now + GAP);
+        }
+        self.last_poll = Instant::now();
+        self.commit_now_and_then();
+        news
+    }
+
+    /// Keeps the membership while no messages are wanted.
+    pub(crate) async fn stay(&mut self) {
+        if self.last_poll.elapsed() < STAY {
+            return;
+        }
+        self.last_poll = Instant::now();
+        if !self.paused
+            && let Ok(all) = self.consumer.assignment()
+        {
+            self.paused = self.consumer.pause(&all).is_ok();
+        }
+        // Serves rebalances. A message that was on its way is kept.
+        let soon = Instant::now() + Duration::from_millis(1);
+        if let Ok(Ok(message)) = timeout_at(soon, self.consumer.recv()).await {
+            self.early
+                .push_back(receive(&message, &self.source, &BTreeMap::new()));
+        }
+    }
+
+    fn resume(&mut self) {
+        if std::mem::take(&mut self.paused)
+            && let Ok(all) = self.consumer.assignment()
+            && let Err(error) = self.consumer.resume(&all)
+        {
+            tracing::warn!(%error, "the consumer could not be resumed");
+        }
+    }
+
+    pub(crate) fn applied(&mut self, offsets: impl Iterator<Item = (Partition, i64)>) {
+        self.uncommitted.extend(offsets);
+    }
+
+    fn commit_now_and_then(&mut self) {
+        if self.last_commit.elapsed() >= COMMIT {
+            self.last_commit = Instant::now();
+            self.commit(CommitMode::Async);
+        }
+    }
+
+    fn commit(&mut self, mode: CommitMode) {
+        let assigned = self.assigned();
+        let mut list = TopicPartitionList::new();
+        for (partition, offset) in std::mem::take(&mut self.uncommitted) {
+            if assigned.contains(&partition) {
+                // Fails for an offset that can't be one; there is none such.
+                let _ = list.add_partition_offset(&self.topic, partition.0, Offset::Offset(offset + 1));
+            }
+        }
+        if list.count() > 0
+            && let Err(error) = self.consumer.commit(&list, mode)
+        {
+            tracing::debug!(%error, "offsets could not be committed");
+        }
+    }
+
+    /// Leaves the group, so that the others take over at once.
+    pub(crate) async fn leave(mut self) {
+        // Closing waits for the brokers.
+        let _ = tokio::task::spawn_blocking(move || {
+            self.commit(CommitMode::Sync);
+            drop(self);
+        })
+        .await;
+    }
+}
+
+fn take(news: &mut News, received: Received) {
+    let arrived = news.batch.partition(received.partition);
+    arrived.offset = arrived.offset.max(Some(received.offset));
+    match received.content {
+        Content::Old => {}
+        Content::Event(event) => arrived.push(*event),
+        Content::Invalid(cause) => {
+            tracing::warn!(
+                partition = %received.partition, offset = received.offset, cause,
+                "a message is not an event of this journal: taking what the journal has"
+            );
+            news.refused += 1;
+            // Which seq it stands for is not known.
+            arrived.fill_to(crate::inbox::TO_THE_END);
+        }
+    }
+}
+
+fn receive(message: &BorrowedMessage<'_>, source: &str, cursors: &BTreeMap<Partition, Cursor>) -> Received {
+    let partition = Partition(message.partition());
+    let headers = || {
+        message
+            .headers()
+            .into_iter()
+            .flat_map(|headers| headers.iter().map(|header| (header.key, header.value)))
+    };
+    let passed = cursors
+        .get(&partition)
+        .is_some_and(|cursor| cloud_event::claimed_seq(headers()).is_some_and(|seq| seq <= cursor.seq));
+    let content = if passed {
+        Content::Old
+    } else {
+        match cloud_event::decode(source, message.key(), message.payload(), headers()) {
+            Ok(event) if event.partition == partition => Content::Event(Box::new(event)),
+            Ok(event) => Content::Invalid(format!("it belongs to partition {}", event.partition)),
+            Err(invalid) => Content::Invalid(invalid.to_string()),
+        }
+    };
+    Received {
+        partition,
+        offset: message.offset(),
+        content,
+    }
+}

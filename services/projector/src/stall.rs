@@ -1,0 +1,57 @@
+//! Why a partition stands still while the others go on.
+
+use std::time::Duration;
+
+use wallex_domain::Partition;
+
+use crate::cursor::Cursor;
+
+/// A partition that stands still is tried again after this time: what it waits for may have happened.
+pub(crate) const TRY_AGAIN: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Stall {
+    /// The journal lacks an event that the projection or Kafka has: it lost its end.
+    JournalRewound {
+        partition: Partition,
+        what: String,
+        /// What Kafka brought and the journal must have before the partition goes on.
+        witness: Option<Cursor>,
+    },
+    /// An event of a type or version that this build does not know.
+    NeedsNewerVersion { partition: Partition, what: String },
+    /// The database refuses the rows, or they do not fit together.
+    Refused { partition: Partition, what: String },
+}
+
+impl Stall {
+    /// Label of the metric.
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            Self::JournalRewound { .. } => "JournalRewound",
+            Self::NeedsNewerVersion { .. } => "NeedsNewerVersion",
+            Self::Refused { .. } => "Refused",
+        }
+    }
+
+    pub(crate) const REASONS: [&'static str; 3] = ["JournalRewound", "NeedsNewerVersion", "Refused"];
+}
+
+impl std::fmt::Display for Stall {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::JournalRewound { partition, what, .. } => write!(
+                f,
+                "JournalRewound in partition {partition}: {what}. The journal lost its end, by a restore or a \
+                 fail-over. Either restore the journal that has it, or accept the loss: stop publishers and projectors, \
+                 delete the events topic, empty the projections' schemas and start again; they are filled from the \
+                 journal"
+            ),
+            Self::NeedsNewerVersion { partition, what } => write!(
+                f,
+                "NeedsNewerVersion in partition {partition}: {what}. Upgrade this projector; nothing is lost meanwhile"
+            ),
+            Self::Refused { partition, what } => write!(f, "Refused in partition {partition}: {what}"),
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! A journal, a topic, and projectors of both projections.
+
+#![allow(
+    clippy::unwrap_used,
+    dead_code,
+    unreachable_pub,
+    reason = "tests; each uses a part"
+)]
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use sqlx::{Connection as _, PgConnection, PgPool};
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+use wallex_journal::{Event, cloud_event};
+use wallex_platform::health::Health;
+use wallex_platform::{CancellationToken, Flags, Settings};
+use wallex_projector::{From, Name, schema};
+use wallex_testing::{TestDatabase, create_topic, eventually, unique_name};
+
+use crate::fixture::{self, Journal};
+
+pub const DEADLINE: Duration = Duration::from_secs(40);
+
+pub struct Setup {
+    _database: TestDatabase,
+    pub db: PgPool,
+    pub journal: Journal,
+    /// Of this test alone, and with it the consumer groups.
+    pub platform: String,
+    pub topic: String,
+    pub partitions: i32,
+    producer: Option<FutureProducer>,
+}
+
+pub async fn setup(partitions: i32) -> Setup {
+    let migrate = async |url: &str| -> anyhow::Result<()> {
+        let mut connection = PgConnection::connect(url).await?;
+        schema::migrate(&mut connection).await?;
+        connection.close().await?;
+        Ok(())
+    };
+    let migrations = schema::MIGRATIONS.iter().flat_map(|(_, migrations)| {
+        migrations
+            .iter()
+            .map(|migration| migration.sql.as_str().as_bytes())
+    });
+    let database = fixture::database(
+        partitions,
+        &wallex_testing::template_name("projector", migrations),
+        migrate,
+    )
+    .await;
+    let db = database.pool().await;
+    Setup {
+        journal: Journal::new(db.clone()),
+        db,
+        _database: database,
+        platform: unique_name("platform"),
+        topic: unique_name("events"),
+        partitions,
+        producer: None,
+    }
+}
+
+pub async fn setup_with_topic(partitions: i32) -> Setup {
+    let mut setup = setup(partitions).await;
+    create_topic(&setup.topic, partitions).await;
+    setup.producer = Some(
+        ClientConfig::new()
+            .set("bootstrap.servers", wallex_testing::kafka())
+            .create()
+            .unwrap(),
+    );
+    setup
+}
+
+pub struct Running {
+    task: JoinHandle<()>,
+    shutdown: CancellationToken,
+    pub health: Health,
+}
+
+impl Running {
+    pub async fn stop(self) {
+        self.shutdown.cancel();
+        tokio::time::timeout(DEADLINE, self.task).await.unwrap().unwrap();
+    }
+
+    /// Ends it as a crash would, wherever it is.
+    pub async fn kill(self) {
+        self.task.abort();
+        let _ = self.task.await;
+    }
+
+    pub async fn ready(&self) {
+        eventually(DEADLINE, "readiness", async || {
+            self.health.is_ready().then_some(())
+        })
+        .await;
+    }
+
+    /// Only after [`Running::ready`] does it mean anything: everything starts unready.
+    pub async fn unready(&self) {
+        eventually(
+            DEADLINE,
+            "readiness to say that something stands still",
+            async || (!self.health.is_ready()).then_some(()),
+        )
+        .await;
+    }
+}
+
+impl Setup {
+    pub fn settings(&self) -> Settings {
+        Settings::from_flags(&Flags {
+            platform: Some(self.platform.clone()),
+            kafka_bootstrap_servers: Some(wallex_testing::kafka()),
+            kafka_events_topic: Some(self.topic.clone()),
+            kafka_dead_letters_topic: Some(format!("{}_dlq", self.topic)),
+            ..Flags::default()
+        })
+        .unwrap()
+    }
+
+    pub fn start(&self, name: Name, from: From) -> Running {
+        let (settings, journal, read) = (self.settings(), self.db.clone(), self.db.clone());
+        let (health, shutdown) = (Health::new(), CancellationToken::new());
+        let run = {
+            let (health, shutdown) = (health.clone(), shutdown.clone());
+            async move {
+                wallex_projector::run(name, from, &settings, journal, read, &health, shutdown)
+                    .await
+                    .unwrap();
+            }
+        };
+        Running {
+            task: tokio::spawn(run),
+            shutdown,
+            health,
+        }
+    }
+
+    /// Writes an event as a message, changed by `damage`.
+    pub async fn send_changed(&self, event: &Event, damage: impl FnOnce(&mut cloud_event::Message)) {
+        let mut message = cloud_event::encode(event, &cloud_event::source(&self.platform));
+        damage(&mut message);
+        let mut headers = OwnedHeaders::new();
+        for (key, value) in &message.headers {
+            headers = headers.insert(Header {
+                key,
+                value: Some(value.as_bytes()),
+            });
+        }
+        let record = FutureRecord::to(&self.topic)
+            .partition(event.partition.0)
+            .key(&message.key)
+            .payload(message.payload.as_ref())
+            .headers(headers);
+        self.producer
+            .as_ref()
+            .unwrap()
+            .send(record, DEADLINE)
+            .await
+            .unwrap();
+    }
+
+    pub async fn send(&self, event: &Event) {
+        self.send_changed(event, |_| {}).await;
+    }
+
+    pub async fn cursors(&self, schema: &str) -> BTreeMap<i32, i64> {
+        let statement = format!("SELECT partition, seq FROM {schema}.cursor");
+        let rows: Vec<(i32, i64)> = sqlx::query_as(sqlx::AssertSqlSafe(statement))
+            .fetch_all(&self.db)
+            .await
+            .unwrap();
+        rows.into_iter().collect()
+    }
+
+    pub async fn applied(&self, schema: &str, partition: i32, seq: i64) {
+        eventually(DEADLINE, &format!("{schema} at {partition}:{seq}"), async || {
+            (self.cursors(schema).await.get(&partition).copied().unwrap_or(0) >= seq).then_some(())
+        })
+        .await;
+    }
+
+    pub async fn all_applied(&self, schema: &str) {
+        for partition in 0..self.partitions {
+            self.applied(schema, partition, self.journal.last_seq(partition))
+                .await;
+        }
+    }
+
+    pub async fn parked(&self, schema: &str) -> Vec<(i32, i64)> {
+        let statement = format!("SELECT partition, seq FROM {schema}.parked ORDER BY partition, seq");
+        sqlx::query_as(sqlx::AssertSqlSafe(statement))
+            .fetch_all(&self.db)
+            .await
+            .unwrap()
+    }
+
+    /// One entry per event, each wallet where its events say, nothing twice.
+    pub async fn assert_read_model(&self) {
+        let entries: i64 = self.number("SELECT count(*) FROM read_model.entry").await;
+        assert_eq!(entries, self.journal.events.len() as i64);
+        let wallets: Vec<(Uuid, i64, i64)> =
+            sqlx::query_as("SELECT wallet_id, balance, version FROM read_model.wallet")
+                .fetch_all(&self.db)
+                .await
+                .unwrap();
+        let heads: Vec<(Uuid, i64, i64)> =
+            sqlx::query_as("SELECT wallet_id, balance, version FROM journal.head")
+                .fetch_all(&self.db)
+                .await
+                .unwrap();
+        let by_id = |rows: Vec<(Uuid, i64, i64)>| -> BTreeMap<Uuid, (i64, i64)> {
+            rows.into_iter()
+                .map(|(id, balance, version)| (id, (balance, version)))
+                .collect()
+        };
+        assert_eq!(by_id(wallets), by_id(heads));
+    }
+
+    /// Totals sum to zero and agree with postings and wallets.
+    pub async fn assert_ledger(&self) {
+        assert_eq!(
+            self.number("SELECT sum(credits - debits)::bigint FROM ledger.account_total")
+                .await,
+            0
+        );
+        let wrong = self
+            .number(
+                "SELECT count(*) FROM journal.head h
+                  WHERE balance <> (SELECT coalesce(sum(credits - debits), 0) FROM ledger.account_total
+                                     WHERE account = 'wallet:' || h.wallet_id)
+                     OR balance <> (SELECT coalesce(sum(CASE WHEN destination = 'wallet:' || h.wallet_id THEN amount
+                                                             ELSE -amount END), 0)
+                                      FROM ledger.posting
+                                     WHERE 'wallet:' || h.wallet_id IN (source, destination))",
+            )
+            .await;
+        assert_eq!(wrong, 0);
+    }
+
+    pub async fn number(&self, statement: &'static str) -> i64 {
+        sqlx::query_scalar(statement).fetch_one(&self.db).await.unwrap()
+    }
+
+    /// Wallets and movements in all partitions, transfers between them included.
+    pub async fn write(&mut self, rounds: u64) {
+        for partition in 0..self.partitions {
+            for n in 1..=2 {
+                if self.journal.balance(partition, n) == 0 {
+                    self.journal.create(partition, n, 1_000).await;
+                }
+            }
+        }
+        for round in 0..rounds {
+            for partition in 0..self.partitions {
+                let other = (partition + 1) % self.partitions;
+                self.journal.credit(partition, 1, 10).await;
+                self.journal.debit(partition, 2, 1).await;
+                self.journal
+                    .transfer((partition, 1), (other, 2), 5 + i64::try_from(round % 3).unwrap())
+                    .await;
+            }
+        }
+    }
+}
