@@ -49,9 +49,9 @@ impl Reply {
     }
 }
 
-fn replica(database: &TestDatabase, config: BatcherConfig) -> (Router, Batcher) {
+fn replica(database: &TestDatabase, config: &BatcherConfig) -> (Router, Batcher) {
     let options = PgConnectOptions::from_str(database.url()).unwrap();
-    let batcher = Batcher::start(&options, &config);
+    let batcher = Batcher::start(&options, config);
     (
         router(CommandState::new(batcher.enqueue(), Currencies::iso_4217())),
         batcher,
@@ -93,7 +93,7 @@ impl App {
         })
         .await;
         let pool = database.pool().await;
-        let (router, batcher) = replica(&database, config());
+        let (router, batcher) = replica(&database, &config());
         Self {
             database,
             pool,
@@ -266,7 +266,7 @@ async fn a_create_without_an_id_repeats_to_the_same_wallet() {
 #[tokio::test]
 async fn two_replicas_at_once_move_money_once() {
     let app = App::new().await;
-    let (other, _writers) = replica(&app.database, config());
+    let (other, _writers) = replica(&app.database, &config());
     let (from, to) = (app.wallet("a", 1_000).await, app.wallet("b", 0).await);
     for round in 0..20 {
         let key = format!("t{round}");

@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use tower::ServiceExt as _;
 use wallex_platform::CancellationToken;
 use wallex_platform::health::Health;
-use wallex_platform::http::{Problem, bind, router, serve, serve_on};
+use wallex_platform::http::{Problem, ServeError, bind, router, serve, serve_on, serve_starting};
 use wallex_testing::eventually;
 
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -301,4 +301,53 @@ async fn a_taken_address_is_an_error_that_names_the_setting() {
     assert!(error.to_string().starts_with(&expected), "{error}");
     server.shutdown.cancel();
     server.task.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_role_that_is_still_starting_is_alive_and_says_so() {
+    // A port of our own: taken, and given back right before the server takes it.
+    let address = bind(SocketAddr::from(([127, 0, 0, 1], 0)))
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let (health, shutdown) = (Health::new(), CancellationToken::new());
+    let database = health.check("database");
+    let go = Arc::new(Notify::new());
+    let starting = {
+        let go = go.clone();
+        async move {
+            go.notified().await;
+            database.set_ready();
+            Ok::<_, ServeError>(Router::new().route("/v1/wallets", get(async || "wallets")))
+        }
+    };
+    let server = tokio::spawn(serve_starting(
+        address,
+        starting,
+        health,
+        shutdown.clone(),
+        DEADLINE,
+    ));
+    let ask = async |path: &str| {
+        let stream = TcpStream::connect(address).await.ok()?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
+        tokio::spawn(connection);
+        Some(sender.send_request(request(path)).await.ok()?.status().as_u16())
+    };
+    let live = eventually(DEADLINE, "the server", async || ask("/health/live").await).await;
+    assert_eq!(live, 200);
+    assert_eq!(ask("/health/ready").await, Some(503));
+    assert_eq!(ask("/v1/wallets").await, Some(503));
+    go.notify_one();
+    eventually(DEADLINE, "the app", async || {
+        (ask("/v1/wallets").await == Some(200)).then_some(())
+    })
+    .await;
+    assert_eq!(
+        (ask("/health/ready").await, ask("/v1/nothing").await),
+        (Some(200), Some(404))
+    );
+    shutdown.cancel();
+    server.await.unwrap().unwrap();
 }

@@ -9,7 +9,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use axum::Router;
 use postgresql_embedded::{PostgreSQL, Status};
 use wallex_command::{Batcher, CommandState};
 use wallex_domain::Currencies;

@@ -121,10 +121,19 @@ pub(crate) async fn projector(
     let starting = async {
         let journal = journal::connect(&settings, "projector", &health, &shutdown).await?;
         let read = journal::connect_read_side(&settings, "projector", &journal, &health, &shutdown).await?;
-        projecting = Some(spawn_projection(projection, source, &settings, journal, read, &health, &shutdown));
+        projecting = Some(spawn_projection(
+            projection, source, &settings, journal, read, &health, &shutdown,
+        ));
         anyhow::Ok(Router::new())
     };
-    http::serve_starting(settings.listen, starting, health.clone(), shutdown.clone(), settings.drain()).await?;
+    http::serve_starting(
+        settings.listen,
+        starting,
+        health.clone(),
+        shutdown.clone(),
+        settings.drain(),
+    )
+    .await?;
     if let Some(projecting) = projecting {
         projecting.await??;
     }
@@ -151,7 +160,8 @@ pub(crate) fn spawn_projection(
         SourceName::Journal => From::Journal,
     };
     tokio::spawn(async move {
-        let done = wallex_projector::run(name, from, &settings, journal, read, &health, shutdown.clone()).await;
+        let done =
+            wallex_projector::run(name, from, &settings, journal, read, &health, shutdown.clone()).await;
         shutdown.cancel();
         done
     })

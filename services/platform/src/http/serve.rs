@@ -70,10 +70,8 @@ pub async fn serve_starting<E: From<ServeError>>(
 ) -> Result<(), E> {
     let listener = bind(listen).await?;
     let started = shutdown.child_token();
-    let waiting = router(
-        Router::new().fallback(async || Problem::unavailable("This replica is starting; see /health/ready.")),
-        health.clone(),
-    );
+    let starting_up = async || Problem::unavailable("This replica is starting; see /health/ready.");
+    let waiting = assemble(Router::new().fallback(starting_up), health.clone());
     let mut starting = pin!(starting);
     let app = loop {
         tokio::select! {
@@ -177,6 +175,12 @@ fn is_the_clients(error: &io::Error) -> bool {
 /// `app` with all that every role serves: `/health/live`, `/health/ready`, `/health/{check}`, `/metrics`, problems for
 /// unknown paths and methods and for panics, metrics of requests. Tests call it directly, without a socket.
 pub fn router(app: Router, health: Health) -> Router {
+    let nothing_here = async |uri: Uri| Problem::not_found(format!("Nothing is served at {}.", uri.path()));
+    assemble(app.fallback(nothing_here), health)
+}
+
+/// [`router`] for an app that has its fallback already.
+fn assemble(app: Router, health: Health) -> Router {
     let own = Router::new()
         .route(
             "/health/live",
@@ -186,10 +190,7 @@ pub fn router(app: Router, health: Health) -> Router {
         .route("/health/{check}", get(one_check))
         .route("/metrics", get(exposition))
         .with_state(health);
-    Router::new()
-        .fallback(async |uri: Uri| Problem::not_found(format!("Nothing is served at {}.", uri.path())))
-        .merge(app)
-        .merge(own)
+    app.merge(own)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(CatchPanicLayer::custom(panicked))
         .layer(Observe)

@@ -273,7 +273,11 @@ mod tests {
     fn the_table_shows_the_verdict() {
         let mut report = report();
         report.differences = 3;
-        assert!(report.table().contains("NO, differences: 3"), "{}", report.table());
+        assert!(
+            report.table().contains("NO, differences: 3"),
+            "{}",
+            report.table()
+        );
         report.verified = true;
         report.verified_by = "database";
         assert!(report.table().contains("yes, by database"), "{}", report.table());
