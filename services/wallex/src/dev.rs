@@ -1,8 +1,9 @@
 //! `wallex dev`: every role in one process, projections tailing the journal. A private PostgreSQL keeps its
 //! data between runs, unless DATABASE_URL names another.
 
+use std::convert::Infallible;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -47,14 +48,15 @@ fn external_database() -> Option<String> {
         .find_map(|name| std::env::var(name).ok())
 }
 
-/// For root: runs the same command again as an unprivileged user and returns its exit code.
+/// For root: becomes an unprivileged user by running the same command again in place of this process, so
+/// that signals meet one process only. Returns when there is nothing to do, or when it failed.
 pub(crate) fn unprivileged(args: &Args) -> Option<ExitCode> {
-    let is_root = fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
+    let is_root = fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
     if !is_root || external_database().is_some() {
         return None;
     }
     let data = args.data();
-    let run = || -> anyhow::Result<std::process::ExitStatus> {
+    let become_nobody = || -> anyhow::Result<Infallible> {
         fs::create_dir_all(&data)?;
         chown(&data, Some(NOBODY), Some(NOBODY))?;
         // The binary may lie where only root can read.
@@ -62,23 +64,20 @@ pub(crate) fn unprivileged(args: &Args) -> Option<ExitCode> {
         let _ = fs::remove_file(&copy);
         fs::copy("/proc/self/exe", &copy)?;
         fs::set_permissions(&copy, fs::Permissions::from_mode(0o755))?;
-        let mut child = std::process::Command::new(&copy)
+        let failed = std::process::Command::new(&copy)
             .args(std::env::args_os().skip(1))
             .env("HOME", &data)
             .env("USER", "root")
             .current_dir(&data)
             .uid(NOBODY)
             .gid(NOBODY)
-            .spawn()?;
-        Ok(child.wait()?)
+            .exec();
+        Err(failed.into())
     };
-    let status = run().with_context(|| format!("starting as an unprivileged user in {}", data.display()));
-    Some(match status {
-        Ok(status) => ExitCode::from(u8::try_from(status.code().unwrap_or(1)).unwrap_or(1)),
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
+    become_nobody().err().map(|error| {
+        let error = error.context(format!("starting as an unprivileged user in {}", data.display()));
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
     })
 }
 

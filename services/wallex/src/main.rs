@@ -65,7 +65,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    // As root, `dev` starts itself again as an unprivileged user, before there are threads.
+    // As root, `dev` becomes an unprivileged user, before there are threads.
     if let Command::Dev(args) = &cli.command
         && let Some(code) = dev::unprivileged(args)
     {
