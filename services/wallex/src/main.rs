@@ -32,11 +32,11 @@ struct Cli {
     #[command(flatten)]
     flags: Flags,
     #[command(subcommand)]
-    command: Command,
+    command: Verb,
 }
 
 #[derive(Subcommand)]
-enum Command {
+enum Verb {
     /// Serve the API: writes go to the journal, reads come from the read model
     Command,
     /// Copy the journal to Kafka, in order, at least once
@@ -66,7 +66,7 @@ enum Command {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     // As root, `dev` becomes an unprivileged user, before there are threads.
-    if let Command::Dev(args) = &cli.command
+    if let Verb::Dev(args) = &cli.command
         && let Some(code) = dev::unprivileged(args)
     {
         return code;
@@ -91,7 +91,7 @@ fn main() -> ExitCode {
 
 async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     // The load generator has its own flags and needs nothing of a role's settings.
-    if let Command::Bench(args) = cli.command {
+    if let Verb::Bench(args) = cli.command {
         return bench::run(args).await;
     }
     let settings = Settings::load(&cli.flags)?;
@@ -108,22 +108,22 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 }
 
 async fn run_role(
-    command: Command,
+    command: Verb,
     settings: Settings,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Command => roles::command(settings, shutdown.clone()).await?,
-        Command::Publisher => roles::publisher(settings, shutdown.clone()).await?,
-        Command::Projector { projection, source } => {
+        Verb::Command => roles::command(settings, shutdown.clone()).await?,
+        Verb::Publisher => roles::publisher(settings, shutdown.clone()).await?,
+        Verb::Projector { projection, source } => {
             roles::projector(settings, projection, source, shutdown.clone()).await?;
         }
-        Command::Query => roles::query(settings, shutdown.clone()).await?,
-        Command::Migrate(args) => migrate::migrate(&settings, &args, shutdown).await?,
-        Command::Maintain => migrate::maintain(&settings, shutdown).await?,
-        Command::Verify => return migrate::verify(&settings, shutdown).await,
-        Command::Dev(args) => dev::run(settings, args, shutdown.clone()).await?,
-        Command::Bench(_) => {}
+        Verb::Query => roles::query(settings, shutdown.clone()).await?,
+        Verb::Migrate(args) => migrate::migrate(&settings, &args, shutdown).await?,
+        Verb::Maintain => migrate::maintain(&settings, shutdown).await?,
+        Verb::Verify => return migrate::verify(&settings, shutdown).await,
+        Verb::Dev(args) => dev::run(settings, args, shutdown.clone()).await?,
+        Verb::Bench(_) => {}
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -69,6 +69,8 @@ pub async fn serve_starting<E: From<ServeError>>(
     drain: Duration,
 ) -> Result<(), E> {
     let listener = bind(listen).await?;
+    // Ready before any check is registered would be ready too early.
+    let check = health.check("start");
     let started = shutdown.child_token();
     let starting_up = async || Problem::unavailable("This replica is starting; see /health/ready.");
     let waiting = assemble(Router::new().fallback(starting_up), health.clone());
@@ -81,6 +83,7 @@ pub async fn serve_starting<E: From<ServeError>>(
             },
         }
     };
+    check.set_ready();
     // Whoever is connected still talks to the waiting app: let them connect anew.
     started.cancel();
     serve_on(listener, app, health, shutdown, drain).await;

@@ -1,0 +1,90 @@
+//! A whole platform of processes on a database and topics of its own.
+
+use std::process::{Command, Output, Stdio};
+
+use wallex_testing::{TestDatabase, create_topic, unique_name};
+
+use crate::process::{Process, free_port, wallex};
+
+pub(crate) const PARTITIONS: i32 = 6;
+
+pub(crate) struct Platform {
+    pub(crate) database: TestDatabase,
+    settings: Vec<(&'static str, String)>,
+}
+
+impl Platform {
+    pub(crate) async fn new() -> Self {
+        let database = TestDatabase::empty().await;
+        let name = unique_name("platform");
+        let topic = format!("{name}-events");
+        let dead_letters = format!("{name}-dlq");
+        create_topic(&topic, PARTITIONS).await;
+        create_topic(&dead_letters, 1).await;
+        let settings = vec![
+            ("WALLEX_PLATFORM", name),
+            ("WALLEX_DATABASE_URL", database.url().to_owned()),
+            ("WALLEX_KAFKA_BOOTSTRAP_SERVERS", wallex_testing::kafka()),
+            ("WALLEX_KAFKA_EVENTS_TOPIC", topic),
+            ("WALLEX_KAFKA_DEAD_LETTERS_TOPIC", dead_letters),
+            ("WALLEX_REDIS_URL", wallex_testing::redis()),
+            // Take-overs are part of the tests; production's patience is not.
+            ("WALLEX_PUBLISHER_LEASE_MS", "2000".to_owned()),
+        ];
+        let platform = Self { database, settings };
+        let migrated = platform
+            .tool(&["migrate", "--partitions", &PARTITIONS.to_string()])
+            .output()
+            .unwrap();
+        assert!(
+            migrated.status.success(),
+            "{}",
+            String::from_utf8_lossy(&migrated.stderr)
+        );
+        platform
+    }
+
+    pub(crate) fn start(&self, arguments: &[&str]) -> Process {
+        self.restart(arguments, free_port())
+    }
+
+    /// The platform's name.
+    pub(crate) fn name(&self) -> &str {
+        &self.settings[0].1
+    }
+
+    /// Starts a role again where it was.
+    pub(crate) fn restart(&self, arguments: &[&str], port: u16) -> Process {
+        let settings: Vec<(&str, &str)> = self
+            .settings
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
+        Process::start(arguments, port, &settings)
+    }
+
+    /// The binary with the platform's settings, for subcommands that end by themselves.
+    pub(crate) fn tool(&self, arguments: &[&str]) -> Command {
+        let mut command = wallex();
+        command
+            .args(arguments)
+            .envs(self.settings.iter().map(|(name, value)| (*name, value)));
+        command.stdin(Stdio::null());
+        command
+    }
+
+    /// Asserts that the journal is whole.
+    pub(crate) fn verify(&self) {
+        let verified = self.tool(&["verify"]).output().unwrap();
+        assert!(verified.status.success(), "{}", text(&verified));
+        assert!(text(&verified).contains("all whole"), "{}", text(&verified));
+    }
+}
+
+pub(crate) fn text(output: &Output) -> String {
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}

@@ -1,0 +1,122 @@
+//! Processes of the binary: started with settings, watched by their log, asked over HTTP, killed at the end.
+
+use std::fs::File;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use wallex_testing::{eventually, unique_name};
+
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+
+pub(crate) struct Process {
+    child: Child,
+    log: PathBuf,
+    pub(crate) port: u16,
+}
+
+/// A port that was free a moment ago.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
+}
+
+pub(crate) fn wallex() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wallex"));
+    // Only what a test sets counts.
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy().into_owned();
+        if name.starts_with("WALLEX_") || name == "DATABASE_URL" {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+impl Process {
+    /// Starts a role that listens on `port`.
+    pub(crate) fn start(arguments: &[&str], port: u16, settings: &[(&str, &str)]) -> Self {
+        let log = std::env::temp_dir().join(unique_name("wallex-log"));
+        let file = File::create(&log).unwrap();
+        let child = wallex()
+            .args(arguments)
+            .env("WALLEX_LISTEN", format!("127.0.0.1:{port}"))
+            .envs(settings.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(file.try_clone().unwrap())
+            .stderr(file)
+            .spawn()
+            .unwrap();
+        Self { child, log, port }
+    }
+
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Waits for a line of the log.
+    pub(crate) async fn says(&self, text: &str) {
+        let seen = eventually(DEADLINE, text, async || {
+            let log = self.log();
+            log.contains(text).then_some(())
+        });
+        seen.await;
+    }
+
+    /// Status of a GET; `None` while nobody answers.
+    pub(crate) async fn get(&self, path: &str) -> Option<u16> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await.ok()?;
+        let request = format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.ok()?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.ok()?;
+        String::from_utf8_lossy(&answer).split(' ').nth(1)?.parse().ok()
+    }
+
+    pub(crate) async fn ready(&self) {
+        let log = self.log.clone();
+        let what = format!("readiness; the log is {}", log.display());
+        eventually(DEADLINE, &what, async || {
+            (self.get("/health/ready").await == Some(200)).then_some(())
+        })
+        .await;
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill")
+            .args([name, &self.child.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(sent.success());
+    }
+
+    /// SIGKILL, as the kernel or a node's end would.
+    pub(crate) fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        let child = &mut self.child;
+        eventually(DEADLINE, "the end of the process", async || {
+            child.try_wait().unwrap()
+        })
+        .await
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            eprintln!("--- {}\n{}", self.log.display(), self.log());
+        }
+        let _ = std::fs::remove_file(&self.log);
+    }
+}
