@@ -3,11 +3,18 @@
 
 use std::collections::HashMap;
 
-use sqlx::{PgExecutor, PgPool, Row, postgres::PgRow};
+use sqlx::{PgExecutor, Row, postgres::PgRow};
 use uuid::Uuid;
 use wallex_domain::{Hash, Partition, PersonalData, WalletId};
 
 use crate::Event;
+
+/// Opens a transaction for reading here. A statement that was prepared while the tables were small would keep
+/// scanning and sorting them as they grow; the settings are the transaction's own, so that neither a role's
+/// defaults nor a pooler change them.
+pub const BEGIN: &str = "BEGIN READ ONLY; SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; \
+     SET LOCAL enable_sort = off; SET LOCAL jit = off; SET LOCAL statement_timeout = '10s'; \
+     SET LOCAL idle_in_transaction_session_timeout = '10s'";
 
 /// Columns of an event row, in the order [`event_from_row`] wants them by name.
 const EVENTS: &str = "SELECT event_id, transaction_id, partition, seq, wallet_id, version, type, schema_version, \
@@ -53,7 +60,7 @@ fn event_from_row(row: &PgRow, prev_hash: Hash) -> Result<Event, sqlx::Error> {
 /// Up to `limit` events of a partition after `after_seq` (exclusive), in order, each with the hash of its
 /// predecessor as the journal has it.
 pub async fn events(
-    db: &PgPool,
+    db: impl PgExecutor<'_>,
     partition: Partition,
     after_seq: i64,
     limit: i64,

@@ -11,12 +11,15 @@
 //! The invariant: what is applied continues the cursor by seq and hash and is in the journal. A step that
 //! fails has changed nothing, neither in the database nor in the batch that matters.
 
+mod choose;
+mod decode;
+
 use std::collections::{BTreeMap, HashSet};
 use std::time::Instant;
 
 use sqlx::{PgConnection, PgPool};
-use wallex_domain::{DecodeError, EventData, Partition, WalletId};
-use wallex_journal::{Event, read};
+use wallex_domain::Partition;
+use wallex_journal::read;
 
 use crate::cursor::{Cursor, Cursors, Parked};
 use crate::inbox::Batch;
@@ -33,11 +36,6 @@ const BEGIN: &str = "BEGIN; SET LOCAL synchronous_commit = off; SET LOCAL enable
      SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off; \
      SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '30s'; \
      SET LOCAL idle_in_transaction_session_timeout = '30s'";
-
-// As a subquery in the list of columns: it can only be answered by one look at the index per row.
-const VERIFY: &str = "
-SELECT partition, (SELECT hash FROM journal.event e WHERE e.partition = tip.partition AND e.seq = tip.seq)
-  FROM unnest($1::int[], $2::bigint[]) AS tip (partition, seq)";
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StepError {
@@ -87,25 +85,6 @@ pub(crate) struct Applier<P> {
     limit: usize,
     metrics: Metrics,
     known: HashSet<Partition>,
-}
-
-/// What is to be applied in one step.
-#[derive(Default)]
-struct Chosen {
-    /// By partition, and in it by seq.
-    events: Vec<Event>,
-    /// How many of them the journal gave.
-    filled: usize,
-    /// Partitions in which nothing more is to be asked of the journal.
-    ended: Vec<Partition>,
-}
-
-/// What became of the chosen events.
-#[derive(Default)]
-struct Decoded {
-    projected: Vec<Projected>,
-    /// Where cursors move to.
-    moved: BTreeMap<Partition, Cursor>,
 }
 
 impl<P: Projection> Applier<P> {
@@ -166,18 +145,20 @@ impl<P: Projection> Applier<P> {
         for (partition, cursor) in &step.cursors {
             batch.partition(*partition).drop_through(*cursor);
         }
-        self.verify(batch, &mut step).await?;
-
-        let chosen = self.choose_all(batch, &mut step).await?;
+        let mut journal = self.journal.begin_with(read::BEGIN).await?;
+        self.verify(&mut journal, batch, &mut step).await?;
+        let chosen = self.choose_all(&mut journal, batch, &mut step).await?;
         let parked_wallets = if locked.any_parked {
             let wallets = chosen.events.iter().map(|event| event.wallet_id.0).collect();
             self.cursors.parked_wallets(&mut db, wallets).await?
         } else {
             HashSet::new()
         };
-        let Decoded { mut projected, moved } = decode_all(chosen.events, parked_wallets, &mut step);
+        let decode::Decoded { mut projected, moved } =
+            decode::decode_all(chosen.events, parked_wallets, &mut step);
+        self.add_personal_data(&mut journal, &mut projected).await?;
+        journal.commit().await?;
         if !moved.is_empty() {
-            self.add_personal_data(&mut projected).await?;
             if !projected.is_empty() {
                 self.projection.apply(&mut db, &projected).await?;
             }
@@ -207,157 +188,11 @@ impl<P: Projection> Applier<P> {
         Ok(step)
     }
 
-    /// Compares the last event of each run with the journal's of that seq. Through the hash chain that
-    /// confirms the whole run. A run the journal does not have is taken out.
-    async fn verify(&self, batch: &mut Batch, step: &mut Step) -> Result<(), sqlx::Error> {
-        let mut tips: BTreeMap<Partition, (usize, Cursor)> = BTreeMap::new();
-        for (partition, cursor) in &step.cursors {
-            let arrived = batch.partition(*partition);
-            let run = arrived.run(*cursor, self.limit);
-            if let Some(last) = arrived.first(run).last() {
-                tips.insert(*partition, (run, Cursor::at(last)));
-            }
-        }
-        if tips.is_empty() {
-            return Ok(());
-        }
-        let rows: Vec<(i32, Option<Vec<u8>>)> = sqlx::query_as(VERIFY)
-            .bind(tips.keys().map(|partition| partition.0).collect::<Vec<_>>())
-            .bind(tips.values().map(|(_, tip)| tip.seq).collect::<Vec<_>>())
-            .fetch_all(&self.journal)
-            .await?;
-        for (partition, hash) in rows {
-            let partition = Partition(partition);
-            let Some((run, tip)) = tips.get(&partition) else {
-                continue;
-            };
-            let Some(hash) = hash else {
-                let what = format!(
-                    "Kafka brought event {partition}:{}, the journal has none there",
-                    tip.seq
-                );
-                let witness = Some(*tip);
-                step.stalled.insert(
-                    partition,
-                    Stall::JournalRewound {
-                        partition,
-                        what,
-                        witness,
-                    },
-                );
-                continue;
-            };
-            if hash != tip.hash.0 {
-                tracing::warn!(%partition, seq = tip.seq, "Kafka brought events that are not the journal's");
-                self.metrics.refused.inc_by(*run as u64);
-                batch.partition(partition).refuse(*run);
-            }
-        }
-        Ok(())
-    }
-
-    async fn choose_all(&self, batch: &mut Batch, step: &mut Step) -> Result<Chosen, sqlx::Error> {
-        let mut chosen = Chosen::default();
-        let open = batch.open();
-        let share = self.limit.div_ceil(open.len().max(1));
-        for partition in open {
-            if step.stalled.contains_key(&partition) {
-                continue;
-            }
-            let (arrived, cursor) = (batch.partition(partition), step.cursors[&partition]);
-            let run = arrived.run(cursor, self.limit);
-            if run > 0 {
-                chosen.events.extend(arrived.first(run).cloned());
-                continue;
-            }
-            let Some(missing_to) = arrived.missing_to(cursor) else {
-                continue;
-            };
-            let first_arrived = arrived.first(1).next().map(Cursor::at);
-            match self
-                .fill(partition, cursor, missing_to, share, first_arrived)
-                .await?
-            {
-                Ok((events, end)) => {
-                    chosen.filled += events.len();
-                    chosen.events.extend(events);
-                    if end {
-                        chosen.ended.push(partition);
-                    }
-                }
-                Err(stall) => {
-                    step.stalled.insert(partition, stall);
-                }
-            }
-        }
-        Ok(chosen)
-    }
-
-    /// Up to `limit` events that the journal has after `cursor`, `missing_to` at most, and whether that was all.
-    async fn fill(
+    async fn add_personal_data(
         &self,
-        partition: Partition,
-        cursor: Cursor,
-        missing_to: i64,
-        limit: usize,
-        first_arrived: Option<Cursor>,
-    ) -> Result<Result<(Vec<Event>, bool), Stall>, sqlx::Error> {
-        let rewound = |what: String, witness| {
-            Ok(Err(Stall::JournalRewound {
-                partition,
-                what,
-                witness,
-            }))
-        };
-        let limit = i64::try_from(limit)
-            .unwrap_or(i64::MAX)
-            .min(missing_to - cursor.seq);
-        // The cursor's own event is read along: the journal must still have it.
-        let (after, along) = if cursor.seq > 0 {
-            (cursor.seq - 1, 1)
-        } else {
-            (0, 0)
-        };
-        let mut events = read::events(&self.journal, partition, after, limit + along).await?;
-        if along == 1 {
-            if events.first().map(Cursor::at) != Some(cursor) {
-                let what = format!("the projection stands at event {partition}:{}", cursor.seq);
-                return rewound(what, None);
-            }
-            events.remove(0);
-        }
-        let mut at = cursor;
-        for event in &events {
-            if !at.precedes(event) {
-                let what = format!("event {} does not follow the one at {}", event.position(), at.seq);
-                return rewound(what, None);
-            }
-            at = Cursor::at(event);
-        }
-        let exhausted = (events.len() as i64) < limit;
-        match first_arrived {
-            Some(arrived) if exhausted => rewound(
-                format!(
-                    "Kafka brought event {partition}:{}, the journal ends at {}",
-                    arrived.seq, at.seq
-                ),
-                Some(arrived),
-            ),
-            Some(_) | None => Ok(Ok((events, exhausted || at.seq >= missing_to))),
-        }
-    }
-
-    /// Whether the journal has what Kafka brought.
-    pub(crate) async fn journal_has(
-        &self,
-        partition: Partition,
-        witness: Cursor,
-    ) -> Result<bool, sqlx::Error> {
-        let found = read::events(&self.journal, partition, witness.seq - 1, 1).await?;
-        Ok(found.first().map(Cursor::at) == Some(witness))
-    }
-
-    async fn add_personal_data(&self, projected: &mut [Projected]) -> Result<(), sqlx::Error> {
+        journal: &mut PgConnection,
+        projected: &mut [Projected],
+    ) -> Result<(), sqlx::Error> {
         if !P::WANTS_PERSONAL_DATA {
             return Ok(());
         }
@@ -369,63 +204,10 @@ impl<P: Projection> Applier<P> {
         if ids.is_empty() {
             return Ok(());
         }
-        let mut data = read::personal(&self.journal, &ids).await?;
+        let mut data = read::personal(journal, &ids).await?;
         for projected in projected {
             projected.personal = data.remove(&projected.event.event_id);
         }
         Ok(())
     }
-}
-
-/// Decodes the chosen events. One that this build does not know ends its partition's part, one that is
-/// unusable is parked, and with it what follows of its wallet.
-fn decode_all(events: Vec<Event>, mut parked_wallets: HashSet<WalletId>, step: &mut Step) -> Decoded {
-    let mut decoded = Decoded::default();
-    for event in events {
-        let partition = event.partition;
-        if step.stalled.contains_key(&partition) {
-            continue;
-        }
-        let data = match decode(&event) {
-            Ok(data) if !parked_wallets.contains(&event.wallet_id) => Ok(data),
-            Ok(_) => Err("an earlier event of the wallet is parked".to_owned()),
-            Err(Unusable::Corrupt(reason)) => Err(reason),
-            Err(Unusable::Newer(what)) => {
-                step.stalled
-                    .insert(partition, Stall::NeedsNewerVersion { partition, what });
-                continue;
-            }
-        };
-        decoded.moved.insert(partition, Cursor::at(&event));
-        match data {
-            Ok(data) => decoded.projected.push(Projected {
-                event,
-                data,
-                personal: None,
-            }),
-            Err(reason) => {
-                parked_wallets.insert(event.wallet_id);
-                step.parked.push(Parked { event, reason });
-            }
-        }
-    }
-    decoded
-}
-
-enum Unusable {
-    Newer(String),
-    Corrupt(String),
-}
-
-/// Reads an event that is the journal's own.
-fn decode(event: &Event) -> Result<EventData, Unusable> {
-    if !event.is_authentic() {
-        return Err(Unusable::Corrupt("its hash does not fit its content".to_owned()));
-    }
-    event.decode().map_err(|error| match error {
-        DecodeError::NeedsNewerVersion { .. } => {
-            Unusable::Newer(format!("event {}: {error}", event.position()))
-        }
-        DecodeError::Corrupt { .. } => Unusable::Corrupt(error.to_string()),
-    })
 }

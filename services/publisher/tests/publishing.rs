@@ -258,15 +258,15 @@ async fn after_a_refused_message_publishing_starts_again_from_the_checkpoint() {
     let publisher = setup.start("one");
     setup.all_published().await;
     limit_messages(&setup.topic, "100").await;
-    let before = setup.checkpoint(0).await;
-    let before_restarts = wallex_platform::metrics::counter("wallex_publisher_restarts_total", "").get();
-    setup.write(50).await;
+    let restarts = wallex_platform::metrics::counter("wallex_publisher_restarts_total", "As it is there.");
+    let before = restarts.get();
+    // The broker takes a moment to know the limit.
     eventually(DEADLINE, "a restart", async || {
-        let restarts = wallex_platform::metrics::counter("wallex_publisher_restarts_total", "");
-        (restarts.get() > before_restarts).then_some(())
+        setup.write(5).await;
+        (restarts.get() > before).then_some(())
     })
     .await;
-    assert_eq!(setup.checkpoint(0).await, before);
+    assert!(setup.checkpoint(0).await < setup.journal.last_seq(0));
     limit_messages(&setup.topic, "1000000").await;
     setup.all_published().await;
     publisher.stop().await;

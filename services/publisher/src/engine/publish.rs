@@ -4,6 +4,8 @@
 //! before it.
 
 use tokio::time::Instant;
+use wallex_domain::Partition;
+use wallex_journal::Event;
 use wallex_journal::read::{self, PartitionHead};
 
 use super::{Engine, MAX_IN_FLIGHT, PAGE, Stage, TICK};
@@ -18,65 +20,72 @@ impl Engine {
         if self.producer.is_none() || self.tracks.is_empty() {
             return;
         }
-        let heads = match read::partitions(&self.journal).await {
-            Ok(heads) => heads,
-            Err(error) => return self.wait_for_journal(&error),
-        };
-        let mut more = false;
-        for head in heads {
-            match self.publish(head).await {
-                Ok(page_was_full) => more |= page_was_full,
-                Err(error) => return self.wait_for_journal(&error),
+        match self.publish_new().await {
+            Ok(true) => self.next_poll = now,
+            Ok(false) => {}
+            Err(error) => {
+                self.next_poll = now + TICK;
+                self.report_journal(Some(&error));
             }
-        }
-        if more {
-            self.next_poll = now;
         }
     }
 
-    /// Sends the next page of one partition. `true`: there is more.
-    pub(super) async fn publish(&mut self, head: PartitionHead) -> Result<bool, sqlx::Error> {
-        let partition = head.id;
-        let Some(track) = self.tracks.get(&partition) else {
+    /// One page of every partition that has something new. `true`: there is more.
+    async fn publish_new(&mut self) -> Result<bool, sqlx::Error> {
+        let heads = read::partitions(&self.journal).await?;
+        let due: Vec<(Partition, Mark)> = heads
+            .iter()
+            .filter_map(|head| Some((head.id, self.due(head)?)))
+            .collect();
+        if due.is_empty() {
             return Ok(false);
-        };
+        }
+        let mut more = false;
+        let mut journal = self.journal.begin_with(read::BEGIN).await?;
+        for (partition, sent) in due {
+            let events = read::events(&mut *journal, partition, sent.seq, PAGE as i64).await?;
+            more |= events.len() == PAGE;
+            self.send(partition, sent, events);
+        }
+        journal.commit().await?;
+        Ok(more)
+    }
+
+    /// After which event the partition has to be read, if it has to be.
+    fn due(&mut self, head: &PartitionHead) -> Option<Mark> {
+        let partition = head.id;
+        let track = self.tracks.get(&partition)?;
         self.metrics
             .progress(partition, head.last_seq, track.progress.acked().seq);
-        if !matches!(track.stage, Stage::Publishing) {
-            return Ok(false);
-        }
         let sent = track.progress.sent();
+        let has_room = track.progress.in_flight() + PAGE <= MAX_IN_FLIGHT;
+        if !matches!(track.stage, Stage::Publishing) {
+            return None;
+        }
         if head.last_seq < sent.seq || (head.last_seq == sent.seq && head.head_hash != sent.hash) {
-            self.rewound(
-                partition,
-                &format!("event {partition}:{} was published", sent.seq),
-            );
-            return Ok(false);
+            let what = format!("event {partition}:{} was published", sent.seq);
+            self.rewound(partition, &what);
+            return None;
         }
-        let room = MAX_IN_FLIGHT.saturating_sub(track.progress.in_flight()).min(PAGE);
-        if head.last_seq == sent.seq || room == 0 {
-            return Ok(false);
-        }
-        let events = read::events(&self.journal, partition, sent.seq, room as i64).await?;
-        let full = events.len() == room;
+        (head.last_seq > sent.seq && has_room).then_some(sent)
+    }
+
+    /// Sends what follows `sent`. Ends early when the producer's queue is full, or when the producer fails.
+    fn send(&mut self, partition: Partition, sent: Mark, events: Vec<Event>) {
         let mut last = sent;
         for event in events {
             if event.seq != last.seq + 1 || event.prev_hash != last.hash {
-                self.rewound(
-                    partition,
-                    &format!("event {partition}:{} was published", last.seq),
-                );
-                return Ok(false);
+                let what = format!("event {partition}:{} was published", last.seq);
+                return self.rewound(partition, &what);
             }
             let (Some(producer), Some(track)) = (&self.producer, self.tracks.get_mut(&partition)) else {
-                return Ok(false);
+                return;
             };
             match producer.send(&event) {
                 Ok(()) => {}
-                Err(Refused::Full) => return Ok(false),
+                Err(Refused::Full) => return,
                 Err(Refused::Failed(error)) => {
-                    self.restart(&format!("event {} was refused: {error}", event.position()));
-                    return Ok(false);
+                    return self.restart(&format!("event {} was refused: {error}", event.position()));
                 }
             }
             if track.progress.in_flight() == 0 {
@@ -88,7 +97,6 @@ impl Engine {
             };
             track.progress.record_sent(last);
         }
-        Ok(full)
     }
 
     pub(super) fn record_deliveries(&mut self, first: Delivery) {
@@ -151,11 +159,6 @@ impl Engine {
         }
         self.next_look = now + self.look_backoff.next_delay();
         self.next_tick = self.next_tick.min(self.next_look);
-    }
-
-    pub(super) fn wait_for_journal(&mut self, error: &sqlx::Error) {
-        self.next_poll = Instant::now() + TICK;
-        self.report_journal(Some(error));
     }
 
     /// Brings readiness up to date. The log has a line for each partition that stops, from where it does.

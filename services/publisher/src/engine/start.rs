@@ -138,7 +138,9 @@ impl Engine {
         if mark.seq == 0 {
             return Ok(mark == Mark::BEGINNING);
         }
-        let found = read::events(&self.journal, partition, mark.seq - 1, 1).await?;
+        let mut journal = self.journal.begin_with(read::BEGIN).await?;
+        let found = read::events(&mut *journal, partition, mark.seq - 1, 1).await?;
+        journal.commit().await?;
         Ok(found
             .first()
             .is_some_and(|event| event.seq == mark.seq && event.hash == mark.hash))

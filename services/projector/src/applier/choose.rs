@@ -1,0 +1,192 @@
+//! What a step applies: the verified runs of what arrived, and what only the journal has.
+//!
+//! The invariant: what is chosen continues the cursor by seq and hash, and the journal has it.
+
+use std::collections::BTreeMap;
+
+use sqlx::PgConnection;
+use wallex_domain::Partition;
+use wallex_journal::{Event, read};
+
+use super::{Applier, Step};
+use crate::cursor::Cursor;
+use crate::inbox::Batch;
+use crate::projection::Projection;
+use crate::stall::Stall;
+
+// As a subquery in the list of columns: it can only be answered by one look at the index per row.
+const VERIFY: &str = "
+SELECT partition, (SELECT hash FROM journal.event e WHERE e.partition = tip.partition AND e.seq = tip.seq)
+  FROM unnest($1::int[], $2::bigint[]) AS tip (partition, seq)";
+
+/// What is to be applied in one step.
+#[derive(Default)]
+pub(super) struct Chosen {
+    /// By partition, and in it by seq.
+    pub(super) events: Vec<Event>,
+    /// How many of them the journal gave.
+    pub(super) filled: usize,
+    /// Partitions in which nothing more is to be asked of the journal.
+    pub(super) ended: Vec<Partition>,
+}
+
+impl<P: Projection> Applier<P> {
+    /// Compares the last event of each run with the journal's of that seq. Through the hash chain that
+    /// confirms the whole run. A run the journal does not have is taken out.
+    pub(super) async fn verify(
+        &self,
+        journal: &mut PgConnection,
+        batch: &mut Batch,
+        step: &mut Step,
+    ) -> Result<(), sqlx::Error> {
+        let mut tips: BTreeMap<Partition, (usize, Cursor)> = BTreeMap::new();
+        for (partition, cursor) in &step.cursors {
+            let arrived = batch.partition(*partition);
+            let run = arrived.run(*cursor, self.limit);
+            if let Some(last) = arrived.first(run).last() {
+                tips.insert(*partition, (run, Cursor::at(last)));
+            }
+        }
+        if tips.is_empty() {
+            return Ok(());
+        }
+        let rows: Vec<(i32, Option<Vec<u8>>)> = sqlx::query_as(VERIFY)
+            .bind(tips.keys().map(|partition| partition.0).collect::<Vec<_>>())
+            .bind(tips.values().map(|(_, tip)| tip.seq).collect::<Vec<_>>())
+            .fetch_all(journal)
+            .await?;
+        for (partition, hash) in rows {
+            let partition = Partition(partition);
+            let Some((run, tip)) = tips.get(&partition) else {
+                continue;
+            };
+            let Some(hash) = hash else {
+                let what = format!(
+                    "Kafka brought event {partition}:{}, the journal has none there",
+                    tip.seq
+                );
+                let witness = Some(*tip);
+                step.stalled.insert(
+                    partition,
+                    Stall::JournalRewound {
+                        partition,
+                        what,
+                        witness,
+                    },
+                );
+                continue;
+            };
+            if hash != tip.hash.0 {
+                tracing::warn!(%partition, seq = tip.seq, "Kafka brought events that are not the journal's");
+                self.metrics.refused.inc_by(*run as u64);
+                batch.partition(partition).refuse(*run);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn choose_all(
+        &self,
+        journal: &mut PgConnection,
+        batch: &mut Batch,
+        step: &mut Step,
+    ) -> Result<Chosen, sqlx::Error> {
+        let mut chosen = Chosen::default();
+        let open = batch.open();
+        let share = self.limit.div_ceil(open.len().max(1));
+        for partition in open {
+            if step.stalled.contains_key(&partition) {
+                continue;
+            }
+            let (arrived, cursor) = (batch.partition(partition), step.cursors[&partition]);
+            let run = arrived.run(cursor, self.limit);
+            if run > 0 {
+                chosen.events.extend(arrived.first(run).cloned());
+                continue;
+            }
+            let Some(missing_to) = arrived.missing_to(cursor) else {
+                continue;
+            };
+            let first_arrived = arrived.first(1).next().map(Cursor::at);
+            match fill(&mut *journal, partition, cursor, missing_to, share, first_arrived).await? {
+                Ok((events, end)) => {
+                    chosen.filled += events.len();
+                    chosen.events.extend(events);
+                    if end {
+                        chosen.ended.push(partition);
+                    }
+                }
+                Err(stall) => {
+                    step.stalled.insert(partition, stall);
+                }
+            }
+        }
+        Ok(chosen)
+    }
+
+    /// Whether the journal has what Kafka brought.
+    pub(crate) async fn journal_has(
+        &self,
+        partition: Partition,
+        witness: Cursor,
+    ) -> Result<bool, sqlx::Error> {
+        let mut journal = self.journal.begin_with(read::BEGIN).await?;
+        let found = read::events(&mut *journal, partition, witness.seq - 1, 1).await?;
+        journal.commit().await?;
+        Ok(found.first().map(Cursor::at) == Some(witness))
+    }
+}
+
+/// Up to `limit` events that the journal has after `cursor`, `missing_to` at most, and whether that was all.
+async fn fill(
+    journal: &mut PgConnection,
+    partition: Partition,
+    cursor: Cursor,
+    missing_to: i64,
+    limit: usize,
+    first_arrived: Option<Cursor>,
+) -> Result<Result<(Vec<Event>, bool), Stall>, sqlx::Error> {
+    let rewound = |what: String, witness| {
+        Ok(Err(Stall::JournalRewound {
+            partition,
+            what,
+            witness,
+        }))
+    };
+    let limit = i64::try_from(limit)
+        .unwrap_or(i64::MAX)
+        .min(missing_to - cursor.seq);
+    // The cursor's own event is read along: the journal must still have it.
+    let (after, along) = if cursor.seq > 0 {
+        (cursor.seq - 1, 1)
+    } else {
+        (0, 0)
+    };
+    let mut events = read::events(journal, partition, after, limit + along).await?;
+    if along == 1 {
+        if events.first().map(Cursor::at) != Some(cursor) {
+            let what = format!("the projection stands at event {partition}:{}", cursor.seq);
+            return rewound(what, None);
+        }
+        events.remove(0);
+    }
+    let mut at = cursor;
+    for event in &events {
+        if !at.precedes(event) {
+            let what = format!("event {} does not follow the one at {}", event.position(), at.seq);
+            return rewound(what, None);
+        }
+        at = Cursor::at(event);
+    }
+    let exhausted = (events.len() as i64) < limit;
+    match first_arrived {
+        Some(arrived) if exhausted && arrived.seq > at.seq => rewound(
+            format!(
+                "Kafka brought event {partition}:{}, the journal ends at {}",
+                arrived.seq, at.seq
+            ),
+            Some(arrived),
+        ),
+        Some(_) | None => Ok(Ok((events, exhausted || at.seq >= missing_to))),
+    }
+}

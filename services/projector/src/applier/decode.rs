@@ -1,0 +1,79 @@
+//! Reading chosen events. Pure.
+//!
+//! The invariant: an event that this build does not know is never passed over, and one that nobody can
+//! read never stops the wallets it has nothing to do with.
+
+use std::collections::{BTreeMap, HashSet};
+
+use wallex_domain::{DecodeError, EventData, Partition, WalletId};
+use wallex_journal::Event;
+
+use super::Step;
+use crate::cursor::{Cursor, Parked};
+use crate::projection::Projected;
+use crate::stall::Stall;
+
+/// What became of the chosen events.
+#[derive(Default)]
+pub(super) struct Decoded {
+    pub(super) projected: Vec<Projected>,
+    /// Where cursors move to.
+    pub(super) moved: BTreeMap<Partition, Cursor>,
+}
+
+/// Decodes the chosen events. One that this build does not know ends its partition's part, one that is
+/// unusable is parked, and with it what follows of its wallet.
+pub(super) fn decode_all(
+    events: Vec<Event>,
+    mut parked_wallets: HashSet<WalletId>,
+    step: &mut Step,
+) -> Decoded {
+    let mut decoded = Decoded::default();
+    for event in events {
+        let partition = event.partition;
+        if step.stalled.contains_key(&partition) {
+            continue;
+        }
+        let data = match decode(&event) {
+            Ok(data) if !parked_wallets.contains(&event.wallet_id) => Ok(data),
+            Ok(_) => Err("an earlier event of the wallet is parked".to_owned()),
+            Err(Unusable::Corrupt(reason)) => Err(reason),
+            Err(Unusable::Newer(what)) => {
+                step.stalled
+                    .insert(partition, Stall::NeedsNewerVersion { partition, what });
+                continue;
+            }
+        };
+        decoded.moved.insert(partition, Cursor::at(&event));
+        match data {
+            Ok(data) => decoded.projected.push(Projected {
+                event,
+                data,
+                personal: None,
+            }),
+            Err(reason) => {
+                parked_wallets.insert(event.wallet_id);
+                step.parked.push(Parked { event, reason });
+            }
+        }
+    }
+    decoded
+}
+
+enum Unusable {
+    Newer(String),
+    Corrupt(String),
+}
+
+/// Reads an event that is the journal's own.
+fn decode(event: &Event) -> Result<EventData, Unusable> {
+    if !event.is_authentic() {
+        return Err(Unusable::Corrupt("its hash does not fit its content".to_owned()));
+    }
+    event.decode().map_err(|error| match error {
+        DecodeError::NeedsNewerVersion { .. } => {
+            Unusable::Newer(format!("event {}: {error}", event.position()))
+        }
+        DecodeError::Corrupt { .. } => Unusable::Corrupt(error.to_string()),
+    })
+}
