@@ -53,7 +53,7 @@ pub fn router(state: CommandState) -> Router {
 #[derive(OpenApi)]
 #[openapi(
     paths(routes::create_wallet, routes::credit, routes::debit, routes::transfer),
-    components(schemas(problem::ProblemBody))
+    components(schemas(wallex_platform::http::ProblemBody))
 )]
 struct Documentation;
 

@@ -2,25 +2,42 @@
 //! Rejections are decided and stored; everything else here is refused before, and stores nothing.
 
 use http::StatusCode;
-use serde::Serialize;
 use serde_json::{Value, json};
-use utoipa::ToSchema;
+use utoipa::IntoResponses;
 use wallex_domain::{Currency, Rejection, WalletId};
-use wallex_platform::http::Problem;
+use wallex_platform::http::{Problem, ProblemBody};
 
-/// RFC 9457 problem details, for the API description.
-#[derive(Serialize, ToSchema)]
-#[schema(as = Problem)]
-pub(crate) struct ProblemBody {
-    /// Page of the code: https://wallex.dev/errors/CODE.
-    #[serde(rename = "type")]
-    kind: String,
-    title: String,
-    status: u16,
-    detail: String,
-    /// Stable; decide on this one.
-    #[schema(example = "insufficient_funds")]
-    code: String,
+/// What every write may be answered with, for the API description.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "describes the constructors below")]
+pub(crate) enum AnyWrite {
+    /// malformed_json, idempotency_key_missing, idempotency_key_invalid, precondition_malformed
+    #[response(status = 400, content_type = "application/problem+json")]
+    BadRequest(ProblemBody),
+    /// body_too_large
+    #[response(status = 413, content_type = "application/problem+json")]
+    TooLarge(ProblemBody),
+    /// unsupported_media_type
+    #[response(status = 415, content_type = "application/problem+json")]
+    MediaType(ProblemBody),
+    /// internal
+    #[response(status = 500, content_type = "application/problem+json")]
+    Internal(ProblemBody),
+    /// queue_full, unavailable, outcome_unknown: retry with the same key
+    #[response(status = 503, content_type = "application/problem+json")]
+    Unavailable(ProblemBody),
+}
+
+/// What writes on existing wallets may be answered with as well.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "describes the constructors below")]
+pub(crate) enum OnWallets {
+    /// wallet_not_found
+    #[response(status = 404, content_type = "application/problem+json")]
+    NotFound(ProblemBody),
+    /// version_mismatch
+    #[response(status = 412, content_type = "application/problem+json")]
+    VersionMismatch(ProblemBody),
 }
 
 /// A rejection as the answer that is stored and replayed.

@@ -12,11 +12,11 @@ use wallex_domain::{CreateWallet, Movement, Transfer};
 use wallex_journal::append::{Answer, Reply, Request};
 use wallex_journal::personal::Sealed;
 use wallex_journal::route::derived_wallet_id;
-use wallex_platform::http::Problem;
+use wallex_platform::http::{Problem, ProblemBody};
 
 use crate::answer::{MovementAnswer, TransferAnswer};
 use crate::headers::WriteHead;
-use crate::problem::ProblemBody;
+use crate::problem::{AnyWrite, OnWallets};
 use crate::{CommandState, body, problem};
 
 type RawBody = Result<Bytes, BytesRejection>;
@@ -28,12 +28,9 @@ type RawBody = Result<Bytes, BytesRejection>;
     request_body = body::CreateWallet,
     responses(
         (status = 201, description = "Created", body = MovementAnswer, headers(("ETag" = String), ("Wallex-Position" = String), ("Location" = String), ("Idempotency-Replayed" = String))),
-        (status = 400, description = "malformed_json, idempotency_key_missing, idempotency_key_invalid, precondition_malformed", body = ProblemBody, content_type = "application/problem+json"),
+        AnyWrite,
         (status = 409, description = "wallet_exists, external_id_taken", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, description = "body_too_large", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 415, description = "unsupported_media_type", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "validation_failed, currency_unknown, idempotency_key_reused", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "queue_full, unavailable, outcome_unknown: retry with the same key", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn create_wallet(
@@ -74,13 +71,9 @@ pub(crate) async fn create_wallet(
     request_body = body::Movement,
     responses(
         (status = 201, description = "Credited", body = MovementAnswer, headers(("ETag" = String), ("Wallex-Position" = String), ("Location" = String), ("Idempotency-Replayed" = String))),
-        (status = 400, description = "malformed_json, idempotency_key_missing, idempotency_key_invalid, precondition_malformed", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "wallet_not_found", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 412, description = "version_mismatch", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, description = "body_too_large", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 415, description = "unsupported_media_type", body = ProblemBody, content_type = "application/problem+json"),
+        AnyWrite,
+        OnWallets,
         (status = 422, description = "validation_failed, balance_overflow, idempotency_key_reused", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "queue_full, unavailable, outcome_unknown: retry with the same key", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn credit(
@@ -103,13 +96,9 @@ pub(crate) async fn credit(
     request_body = body::Movement,
     responses(
         (status = 201, description = "Debited", body = MovementAnswer, headers(("ETag" = String), ("Wallex-Position" = String), ("Location" = String), ("Idempotency-Replayed" = String))),
-        (status = 400, description = "malformed_json, idempotency_key_missing, idempotency_key_invalid, precondition_malformed", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "wallet_not_found", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 412, description = "version_mismatch", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, description = "body_too_large", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 415, description = "unsupported_media_type", body = ProblemBody, content_type = "application/problem+json"),
+        AnyWrite,
+        OnWallets,
         (status = 422, description = "validation_failed, insufficient_funds, idempotency_key_reused", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "queue_full, unavailable, outcome_unknown: retry with the same key", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn debit(
@@ -131,13 +120,9 @@ pub(crate) async fn debit(
     request_body = body::Transfer,
     responses(
         (status = 201, description = "Transferred", body = TransferAnswer, headers(("ETag" = String, description = "The source wallet's version"), ("Wallex-Position" = String), ("Location" = String), ("Idempotency-Replayed" = String))),
-        (status = 400, description = "malformed_json, idempotency_key_missing, idempotency_key_invalid, precondition_malformed", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "wallet_not_found", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 412, description = "version_mismatch", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, description = "body_too_large", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 415, description = "unsupported_media_type", body = ProblemBody, content_type = "application/problem+json"),
+        AnyWrite,
+        OnWallets,
         (status = 422, description = "validation_failed, insufficient_funds, currency_mismatch, same_wallet, balance_overflow, idempotency_key_reused", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "queue_full, unavailable, outcome_unknown: retry with the same key", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn transfer(

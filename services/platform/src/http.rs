@@ -4,5 +4,5 @@ mod observe;
 mod problem;
 mod serve;
 
-pub use problem::Problem;
+pub use problem::{Problem, ProblemBody};
 pub use serve::{ServeError, bind, router, serve, serve_on, serve_starting};

@@ -48,7 +48,7 @@ pub fn router(state: QueryState) -> Router {
 #[derive(OpenApi)]
 #[openapi(
     paths(routes::wallet, routes::history, routes::transaction),
-    components(schemas(problem::ProblemBody))
+    components(schemas(wallex_platform::http::ProblemBody))
 )]
 struct Documentation;
 

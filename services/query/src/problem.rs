@@ -3,29 +3,12 @@
 //! `Retry-After`; a 500 says nothing about the inside, the log does.
 
 use http::StatusCode;
-use serde::Serialize;
 use serde_json::json;
-use utoipa::ToSchema;
 use uuid::Uuid;
 use wallex_domain::Positions;
 use wallex_platform::http::Problem;
 
 use crate::answer::Unreadable;
-
-/// RFC 9457 problem details, for the API description.
-#[derive(Serialize, ToSchema)]
-#[schema(as = Problem)]
-pub(crate) struct ProblemBody {
-    /// Page of the code: https://wallex.dev/errors/CODE.
-    #[serde(rename = "type")]
-    kind: String,
-    title: String,
-    status: u16,
-    detail: String,
-    /// Stable; decide on this one.
-    #[schema(example = "wallet_not_found")]
-    code: String,
-}
 
 /// How a read fails.
 #[derive(Debug, thiserror::Error)]

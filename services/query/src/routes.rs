@@ -4,13 +4,13 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use http::header::{CACHE_CONTROL, ETAG};
-use wallex_platform::http::Problem;
+use wallex_platform::http::{Problem, ProblemBody};
 
 use crate::QueryState;
 use crate::answer::{EntryBody, PageBody, TransactionBody, WalletBody};
 use crate::cursor;
 use crate::extract::{Id, MinPosition, NoParameters, Page};
-use crate::problem::{ProblemBody, ReadError};
+use crate::problem::ReadError;
 use crate::statement;
 
 /// Balances change at any moment: no cache on the way may keep one.

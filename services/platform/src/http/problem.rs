@@ -117,3 +117,19 @@ impl IntoResponse for Problem {
 fn as_number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u16(status.as_u16())
 }
+
+/// What [`Problem`] writes, for API descriptions.
+#[derive(Debug, utoipa::ToSchema)]
+#[schema(as = Problem)]
+#[expect(dead_code, reason = "its fields describe, they are never read")]
+pub struct ProblemBody {
+    /// Page of the code: https://wallex.dev/errors/CODE.
+    #[schema(rename = "type")]
+    kind: String,
+    title: String,
+    status: u16,
+    detail: String,
+    /// Stable; decide on this one.
+    #[schema(example = "insufficient_funds")]
+    code: String,
+}
