@@ -21,6 +21,9 @@ use sqlx::{PgConnection, PgPool};
 use wallex_domain::Partition;
 use wallex_journal::read;
 
+#[cfg(test)]
+pub(crate) use choose::VERIFY;
+
 use crate::cursor::{Cursor, Cursors, Parked};
 use crate::inbox::Batch;
 use crate::metrics::Metrics;
@@ -32,7 +35,7 @@ use crate::stall::Stall;
 ///   nobody has to wait for the disk.
 /// - A statement that was prepared when tables were small would keep scanning them as they grow.
 /// - A projector that freezes loses its locks.
-const BEGIN: &str = "BEGIN; SET LOCAL synchronous_commit = off; SET LOCAL enable_seqscan = off; \
+pub(crate) const BEGIN: &str = "BEGIN; SET LOCAL synchronous_commit = off; SET LOCAL enable_seqscan = off; \
      SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off; \
      SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '30s'; \
      SET LOCAL idle_in_transaction_session_timeout = '30s'";
@@ -75,6 +78,8 @@ pub(crate) struct Step {
     pub(crate) cursors: BTreeMap<Partition, Cursor>,
     pub(crate) stalled: BTreeMap<Partition, Stall>,
     pub(crate) parked: Vec<Parked>,
+    /// Events that the journal gave and no message.
+    pub(crate) filled: usize,
 }
 
 pub(crate) struct Applier<P> {
@@ -172,6 +177,7 @@ impl<P: Projection> Applier<P> {
         for partition in chosen.ended {
             batch.partition(partition).filled();
         }
+        step.filled = chosen.filled;
         step.cursors.extend(moved);
         for (partition, cursor) in &step.cursors {
             batch.partition(*partition).drop_through(*cursor);
@@ -183,7 +189,6 @@ impl<P: Projection> Applier<P> {
                 .observe(started.elapsed().as_secs_f64());
         }
         self.metrics.applied.inc_by(projected.len() as u64);
-        self.metrics.filled.inc_by(chosen.filled as u64);
         self.metrics.parked.inc_by(step.parked.len() as u64);
         Ok(step)
     }

@@ -17,6 +17,8 @@ mod cursor;
 mod dead_letters;
 mod inbox;
 mod metrics;
+#[cfg(test)]
+mod plans;
 pub mod projection;
 mod runner;
 pub mod schema;

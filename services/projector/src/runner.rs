@@ -24,6 +24,8 @@ use crate::stall::{Stall, TRY_AGAIN};
 
 /// Between two looks at how far journal and topic are.
 const SURVEY: Duration = Duration::from_secs(2);
+/// A cursor that stands still for so long behind what was published is not waiting for messages any more.
+const OVERDUE: Duration = Duration::from_secs(5);
 
 const HEADS: &str = "
 SELECT head.id, head.last_seq, coalesce(publication.checkpoint_seq, 0)
@@ -45,8 +47,8 @@ pub(crate) struct Runner<P> {
     cursors: BTreeMap<Partition, Cursor>,
     stalled: BTreeMap<Partition, Stalled>,
     last_survey: Instant,
-    /// Partitions that were behind the topic at the last survey, and where their cursor stood.
-    behind: BTreeMap<Partition, i64>,
+    /// Partitions that are behind the topic, where their cursor stands, and since when.
+    behind: BTreeMap<Partition, (i64, Instant)>,
     source_outage: Outage,
     database_outage: Outage,
 }
@@ -160,8 +162,12 @@ impl<P: Projection> Runner<P> {
             if !self.source.may_miss_events() || cursor.seq >= published || batch.0.contains_key(&partition) {
                 continue;
             }
-            self.behind.insert(partition, cursor.seq);
-            if before.get(&partition) == Some(&cursor.seq) {
+            let since = match before.get(&partition) {
+                Some((seq, since)) if *seq == cursor.seq => *since,
+                Some(_) | None => self.last_survey,
+            };
+            self.behind.insert(partition, (cursor.seq, since));
+            if since.elapsed() >= OVERDUE {
                 tracing::warn!(
                     projection = P::NAME, %partition, cursor = cursor.seq, published,
                     "the topic does not bring what was published: taking it from the journal"
@@ -243,6 +249,9 @@ impl<P: Projection> Runner<P> {
     }
 
     fn record(&mut self, step: Step, batch: &mut Batch) {
+        if self.source.may_miss_events() {
+            self.applier.metrics().filled.inc_by(step.filled as u64);
+        }
         for (partition, cursor) in step.cursors {
             if let Some(known) = self.cursors.get_mut(&partition) {
                 *known = cursor;

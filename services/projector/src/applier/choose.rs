@@ -15,7 +15,7 @@ use crate::projection::Projection;
 use crate::stall::Stall;
 
 // As a subquery in the list of columns: it can only be answered by one look at the index per row.
-const VERIFY: &str = "
+pub(crate) const VERIFY: &str = "
 SELECT partition, (SELECT hash FROM journal.event e WHERE e.partition = tip.partition AND e.seq = tip.seq)
   FROM unnest($1::int[], $2::bigint[]) AS tip (partition, seq)";
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance, StreamConsumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::time::{Instant, timeout_at};
@@ -33,6 +33,10 @@ const COMMIT: Duration = Duration::from_millis(500);
 /// Between two signs of life while a batch takes long. The group waits five minutes
 /// (`max.poll.interval.ms`), but a rebalance waits for every member.
 const STAY: Duration = Duration::from_secs(1);
+
+/// A trouble is believed for so long after it was last heard of, unless a message comes. librdkafka speaks of
+/// brokers when it tries them, and of a missing topic whenever it asks for the topic.
+const TROUBLE: Duration = Duration::from_secs(35);
 
 /// The group's assignments, as rebalances change them.
 #[derive(Default)]
@@ -115,6 +119,7 @@ pub(crate) struct KafkaSource {
     last_poll: Instant,
     uncommitted: BTreeMap<Partition, i64>,
     last_commit: Instant,
+    trouble: Option<(Instant, String)>,
 }
 
 impl KafkaSource {
@@ -144,6 +149,7 @@ impl KafkaSource {
             last_poll: now,
             uncommitted: BTreeMap::new(),
             last_commit: now,
+            trouble: None,
         })
     }
 
@@ -168,36 +174,29 @@ impl KafkaSource {
             count += 1;
         }
         let started = Instant::now();
-        let (mut until, end) = if count == 0 {
-            (started + IDLE, None)
-        } else {
-            (started + GAP, Some(started + WHOLE))
-        };
-        let mut end = end;
-        while count < limit {
-            let received = match timeout_at(until, self.consumer.recv()).await {
+        // When the batch is closed if nothing more comes, and, from the first message on, in any case.
+        let mut until = started + if count == 0 { IDLE } else { GAP };
+        let mut end = (count > 0).then_some(started + WHOLE);
+        while count < limit && Instant::now() < until {
+            match timeout_at(until, self.consumer.recv()).await {
                 Err(_) => break,
-                Ok(Err(error)) => {
-                    news.trouble = Some(format!("Kafka (WALLEX_KAFKA_BOOTSTRAP_SERVERS): {error}"));
-                    // librdkafka goes on trying by itself.
-                    if count == 0 {
-                        tokio::time::sleep_until(until).await;
-                    }
-                    break;
+                // librdkafka goes on trying by itself.
+                Ok(Err(error)) => note(&mut self.trouble, &error),
+                Ok(Ok(message)) => {
+                    take(&mut news, receive(&message, &self.source, cursors));
+                    count += 1;
+                    let now = Instant::now();
+                    until = (now + GAP).min(*end.get_or_insert(now + WHOLE));
                 }
-                Ok(Ok(message)) => receive(&message, &self.source, cursors),
-            };
-            take(&mut news, received);
-            count += 1;
-            let now = Instant::now();
-            let end = *end.get_or_insert(now + WHOLE);
-            if now >= end {
-                break;
             }
-            until = end.min(now + GAP);
         }
         self.last_poll = Instant::now();
         self.commit_now_and_then();
+        let is_old = |(heard, _): &(Instant, String)| heard.elapsed() > TROUBLE;
+        if count > 0 || self.trouble.as_ref().is_some_and(is_old) {
+            self.trouble = None;
+        }
+        news.trouble = self.trouble.as_ref().map(|(_, trouble)| trouble.clone());
         news
     }
 
@@ -264,6 +263,16 @@ impl KafkaSource {
             drop(self);
         })
         .await;
+    }
+}
+
+/// Remembers an error that somebody has to know of; one broker's connection comes and goes.
+fn note(trouble: &mut Option<(Instant, String)>, error: &KafkaError) {
+    if error.rdkafka_error_code() == Some(RDKafkaErrorCode::BrokerTransportFailure) {
+        tracing::debug!(%error, "Kafka consumer");
+    } else {
+        let text = format!("Kafka (WALLEX_KAFKA_BOOTSTRAP_SERVERS): {error}");
+        *trouble = Some((Instant::now(), text));
     }
 }
 
