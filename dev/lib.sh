@@ -30,6 +30,8 @@ trap interrupted INT TERM
 
 # --- steps -------------------------------------------------------------------------------------------------------
 
+last_line() { tail -n 1 "$1" | tr -d '\000-\037' | sed 's/^ *//'; }
+
 # quiet NAME COMMAND…: runs the command with its output in $LOGS/NAME.log; shows the time it takes, and the last lines
 # and the log's name when it fails.
 quiet() {
@@ -49,10 +51,10 @@ quiet() {
     local elapsed=$((SECONDS - started))
     if [ -t 1 ] && [ "$elapsed" -gt "$shown" ]; then
       shown=$elapsed
-      printf '\r      %s … %ds' "$name" "$elapsed"
+      printf '\r\033[K      %s … %ds  %.60s' "$name" "$elapsed" "$(last_line "$log")"
     elif [ "$elapsed" -ge $((shown + 30)) ]; then
       shown=$elapsed
-      printf '      %s … %ds\n' "$name" "$elapsed"
+      printf '      %s … %ds  %.60s\n' "$name" "$elapsed" "$(last_line "$log")"
     fi
   done
   wait "$pid" || status=$?
