@@ -156,6 +156,8 @@ async fn two_projectors_on_the_same_partitions_apply_each_event_once() {
     }
     setup.all_applied("ledger").await;
     setup.all_applied("read_model").await;
+    // Nobody was refused by a unique key: the lock on the cursor kept them apart.
+    assert!(running.iter().all(|one| one.health.is_ready()));
     for one in running {
         one.stop().await;
     }

@@ -13,6 +13,7 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
+use sqlx::postgres::PgPoolOptions;
 use sqlx::{Connection as _, PgConnection, PgPool};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
@@ -128,8 +129,19 @@ impl Setup {
     }
 
     pub fn start(&self, name: Name, from: From) -> Running {
-        let (settings, journal, read) = (self.settings(), self.db.clone(), self.db.clone());
+        // Pools of its own, as of a process: what is killed may leave a connection in any state.
+        let pool = || {
+            PgPoolOptions::new()
+                .max_connections(2)
+                .connect_lazy_with((*self.db.connect_options()).clone())
+        };
+        let (settings, journal, read) = (self.settings(), pool(), pool());
         let (health, shutdown) = (Health::new(), CancellationToken::new());
+        // Nothing to check is ready; it is not to be mistaken for that.
+        health.check(match name {
+            Name::Ledger => "ledger",
+            Name::ReadModel => "read-model",
+        });
         let run = {
             let (health, shutdown) = (health.clone(), shutdown.clone());
             async move {
@@ -194,6 +206,18 @@ impl Setup {
             self.applied(schema, partition, self.journal.last_seq(partition))
                 .await;
         }
+    }
+
+    /// As [`Setup::all_applied`], by projectors that were ready before and never stopped a partition on the way.
+    pub async fn all_applied_smoothly(&self, schema: &str, by: &Running) {
+        eventually(DEADLINE, &format!("{schema} at the end"), async || {
+            assert!(by.health.is_ready(), "a partition was stopped");
+            let cursors = self.cursors(schema).await;
+            let behind = (0..self.partitions).any(|p| cursors.get(&p) != Some(&self.journal.last_seq(p)));
+            (!behind).then_some(())
+        })
+        .await;
+        assert!(by.health.is_ready(), "a partition was stopped");
     }
 
     pub async fn parked(&self, schema: &str) -> Vec<(i32, i64)> {

@@ -12,6 +12,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Headers as _, Message as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use sqlx::PgPool;
+use sqlx::postgres::PgPoolOptions;
 use tokio::task::JoinHandle;
 use wallex_journal::{Event, cloud_event};
 use wallex_platform::health::Health;
@@ -94,9 +95,14 @@ impl Setup {
             Accelerator::none()
         };
         let health = Health::new();
+        // Nothing to check is ready; it is not to be mistaken for that.
+        health.check("publication");
         let shutdown = CancellationToken::new();
         let run = {
-            let (config, db) = (Config::new(&settings).unwrap(), self.db.clone());
+            // A pool of its own, as of a process: what is killed may leave a connection in any state.
+            let pool = PgPoolOptions::new().max_connections(3);
+            let db = pool.connect_lazy_with((*self.db.connect_options()).clone());
+            let config = Config::new(&settings).unwrap();
             let (health, shutdown) = (health.clone(), shutdown.clone());
             async move { wallex_publisher::run(config, db, redis, &health, shutdown).await }
         };
