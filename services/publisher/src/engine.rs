@@ -37,6 +37,8 @@ const SAVE_INTERVAL: Duration = Duration::from_millis(100);
 const SAVE_EVENTS: i64 = 1_000;
 /// Between looks at the leases; a third of the lease if that is shorter.
 const TICK: Duration = Duration::from_secs(1);
+/// Without an acknowledgement for so long the publisher is not ready any more.
+const SLOW: Duration = Duration::from_secs(5);
 /// Without an acknowledgement for so long the producer is given up.
 const STUCK: Duration = Duration::from_secs(30);
 /// How long a partition that is handed over may take for what is in flight.

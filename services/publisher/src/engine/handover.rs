@@ -3,11 +3,12 @@
 //! The invariant: a partition that the database says is another's is dropped before anything else is sent.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use tokio::time::Instant;
 use wallex_domain::Partition;
 
-use super::{Engine, LEAVE, SAVE_EVENTS, SAVE_INTERVAL, STUCK, Stage, TICK, Track};
+use super::{Engine, LEAVE, SAVE_EVENTS, SAVE_INTERVAL, SLOW, STUCK, Stage, TICK, Track};
 use crate::progress::{Mark, Progress};
 
 impl Engine {
@@ -19,12 +20,7 @@ impl Engine {
             Ok(()) => self.report_journal(None),
             Err(error) => self.report_journal(Some(&error)),
         }
-        let stuck = self.tracks.values().any(|track| {
-            track.progress.in_flight() > 0 && now.saturating_duration_since(track.moved) > STUCK
-        });
-        if stuck {
-            self.restart(&format!("no acknowledgement for {} s", STUCK.as_secs()));
-        }
+        self.watch_acknowledgements(now);
         for track in self.tracks.values_mut() {
             // What is still in flight would answer for what is sent after the new look.
             if matches!(&track.stage, Stage::Rewound { again, .. } if *again <= now)
@@ -40,7 +36,26 @@ impl Engine {
         self.start_look().await;
     }
 
-    pub(super) async fn balance(&mut self) -> Result<(), sqlx::Error> {
+    /// A broker that does not answer is first reported, then given up with what it was sent.
+    fn watch_acknowledgements(&mut self, now: Instant) {
+        let waiting = |track: &Track| match track.progress.in_flight() {
+            0 => Duration::ZERO,
+            _ => now.saturating_duration_since(track.moved),
+        };
+        let longest = self.tracks.values().map(waiting).max().unwrap_or_default();
+        if longest > STUCK {
+            self.restart(&format!("no acknowledgement for {} s", STUCK.as_secs()));
+        } else if longest > SLOW {
+            let cause = "Kafka (WALLEX_KAFKA_BOOTSTRAP_SERVERS) acknowledges nothing";
+            self.topic_outage.failed(cause);
+            self.topic_check.set_unready(cause);
+        } else if self.usable {
+            self.topic_outage.over();
+            self.topic_check.set_ready();
+        }
+    }
+
+    async fn balance(&mut self) -> Result<(), sqlx::Error> {
         let mine = self.mine(|_| true);
         let kept = self.leases.renew(&mine).await?;
         for partition in mine.keys().filter(|partition| !kept.contains(partition)) {
