@@ -69,10 +69,7 @@ impl ReadModel {
     ) -> Result<Transaction<'static, Postgres>, ReadError> {
         let begin = Instant::now();
         loop {
-            let opened = self.0.pool.begin_with(statement::BEGIN);
-            let mut snapshot = timeout(ACQUIRE, opened)
-                .await
-                .map_err(|_| ReadError::NoConnection)??;
+            let mut snapshot = self.open().await?;
             if wanted.0.is_empty() {
                 return Ok(snapshot);
             }
@@ -90,6 +87,19 @@ impl ReadModel {
                 });
             }
         }
+    }
+
+    /// Opens a snapshot in a task of its own: a client that goes away drops its request's future, and a BEGIN
+    /// that is cut off so would leave its connection in the pool inside a transaction, for the next reader
+    /// to see an old snapshot through.
+    async fn open(&self) -> Result<Transaction<'static, Postgres>, ReadError> {
+        let pool = self.0.pool.clone();
+        let opening = tokio::spawn(async move { pool.begin_with(statement::BEGIN).await });
+        let opened = timeout(ACQUIRE, opening)
+            .await
+            .map_err(|_| ReadError::NoConnection)?;
+        // Joining fails only when the task panicked.
+        Ok(opened.map_err(|_| ReadError::NoConnection)??)
     }
 
     /// Waits until the shared reader has seen `wanted`; false at the deadline.

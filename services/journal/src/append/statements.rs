@@ -36,10 +36,11 @@ impl Default for Timeouts {
     }
 }
 
-/// Plans are made once per connection and only through indexes: a plan made while a table was empty would
-/// otherwise keep scanning it whole as it grows.
-const PLAN_SETTINGS: &str = "SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = off; \
-    SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off;";
+/// Settings of a transaction, as one statement. Plans are made once per connection and only through indexes:
+/// a plan made while a table was empty would otherwise keep scanning it whole as it grows.
+const PLAN_SETTINGS: &str = "set_config('plan_cache_mode', 'force_generic_plan', true), \
+    set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true), \
+    set_config('enable_mergejoin', 'off', true), set_config('jit', 'off', true)";
 
 /// Step 0: where the journal says that these wallets live.
 pub(super) async fn find_partitions(
@@ -47,7 +48,7 @@ pub(super) async fn find_partitions(
     wallets: &[WalletId],
 ) -> Result<Vec<(WalletId, Partition)>, sqlx::Error> {
     let ids: Vec<Uuid> = wallets.iter().map(|id| id.0).collect();
-    sqlx::raw_sql(AssertSqlSafe(format!("BEGIN READ ONLY; {PLAN_SETTINGS}")))
+    sqlx::raw_sql(AssertSqlSafe(format!("BEGIN READ ONLY; SELECT {PLAN_SETTINGS}")))
         .execute(&mut *db)
         .await?;
     let found: Vec<(Uuid, i32)> = sqlx::query_as(FIND_PARTITIONS)
@@ -87,10 +88,11 @@ pub(super) async fn begin_and_lock(
     }
     let statement = format!(
         "BEGIN ISOLATION LEVEL READ COMMITTED; \
-         SELECT set_config('synchronous_commit', 'on', true) \
-            WHERE current_setting('synchronous_commit') IN ('off', 'local', 'remote_write'); \
-         SET LOCAL lock_timeout = {}; SET LOCAL statement_timeout = {}; \
-         SET LOCAL idle_in_transaction_session_timeout = {}; {PLAN_SETTINGS} \
+         SELECT set_config('synchronous_commit', \
+                CASE WHEN current_setting('synchronous_commit') IN ('off', 'local', 'remote_write') THEN 'on' \
+                     ELSE current_setting('synchronous_commit') END, true), \
+            set_config('lock_timeout', '{}', true), set_config('statement_timeout', '{}', true), \
+            set_config('idle_in_transaction_session_timeout', '{}', true), {PLAN_SETTINGS}; \
          SELECT id, last_seq, head_hash, last_recorded_at, open FROM journal.partition \
             WHERE id IN ({ids}) ORDER BY id FOR UPDATE; \
          SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS clock",
