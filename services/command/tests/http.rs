@@ -371,7 +371,7 @@ async fn a_full_queue_is_said_at_once() {
         .unwrap();
     let (router, _writers) = replica(
         &app.database,
-        BatcherConfig {
+        &BatcherConfig {
             writers: 1,
             queue_capacity: 1,
             ..config()
