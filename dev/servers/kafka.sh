@@ -7,12 +7,15 @@ KAFKA_LIBS=$CACHE/kafka/$KAFKA_VERSION/libs
 # kafka_java ARGS…: with few threads and the quick compiler first: the broker shares two cores with everything else.
 kafka_java() {
   exec java -Xmx"${KAFKA_HEAP:-512m}" -XX:+UseSerialGC -XX:TieredStopAtLevel="${KAFKA_COMPILER:-4}" -Xshare:auto \
-    -Dlog4j2.configurationFile="$DEV/servers/kafka/log4j2.properties" -cp "$KAFKA_LIBS/*" "$@"
+    -Djava.io.tmpdir="$KAFKA_TMP" -Dlog4j2.configurationFile="$DEV/servers/kafka/log4j2.properties" -cp "$KAFKA_LIBS/*" "$@"
 }
 
 # kafka_start DIR ADDRESS PORT CONTROLLER_PORT: topics are made by who needs them, never by the broker on first use.
 kafka_start() {
   local dir=$1 address=$2 port=$3 controller=$4 id
+  # Native libraries are unpacked there, and nobody else cleans them up.
+  export KAFKA_TMP=$dir/kafka/tmp
+  mkdir -p "$KAFKA_TMP"
   [ -d "$KAFKA_LIBS" ] || die "Kafka's jars are not there: run dev/install"
   mkdir -p "$dir/kafka" "$dir/log"
   cat >"$dir/kafka/server.properties" <<PROPERTIES

@@ -118,6 +118,8 @@ settings! {
     max_batch: usize, "WALLEX_MAX_BATCH", default "500", example "";
     /// Milliseconds after which a command that is still unanswered gets 503.
     command_timeout_ms: u64, "WALLEX_COMMAND_TIMEOUT_MS", default "10000", example "";
+    /// Hours that the answer to an idempotency key is kept at least. The same for all roles of a platform.
+    idempotency_retention_hours: u64, "WALLEX_IDEMPOTENCY_RETENTION_HOURS", default "168", example "";
     /// Milliseconds between two looks at the journal when nothing was new.
     poll_interval_ms: u64, "WALLEX_POLL_INTERVAL_MS", default "20", example "";
     /// Milliseconds that a publisher owns a partition without renewing it.
@@ -172,6 +174,11 @@ impl Settings {
 
     pub fn command_timeout(&self) -> Duration {
         Duration::from_millis(self.command_timeout_ms)
+    }
+
+    /// See `idempotency_retention_hours`.
+    pub fn idempotency_retention(&self) -> Duration {
+        Duration::from_secs(self.idempotency_retention_hours.saturating_mul(3600))
     }
 
     pub fn poll_interval(&self) -> Duration {

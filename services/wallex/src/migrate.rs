@@ -66,7 +66,7 @@ pub(crate) async fn migrate(
 
 pub(crate) async fn maintain(settings: &Settings, shutdown: &CancellationToken) -> anyhow::Result<()> {
     let pool = journal::connect(settings, "maintain", &Health::new(), shutdown).await?;
-    let retention = Retention::default();
+    let retention = Retention::new(settings.idempotency_retention());
     // Busy slots are tried again; the next run comes in an hour anyway.
     for attempt in 1.. {
         match empty_expired_slots(&pool, retention, SLOT_LOCK_TIMEOUT).await {

@@ -7,6 +7,7 @@ use tokio::task::JoinHandle;
 use wallex_command::{Batcher, BatcherConfig, CommandState};
 use wallex_domain::Currencies;
 use wallex_journal::append::Config;
+use wallex_journal::maintain::Retention;
 use wallex_platform::health::Health;
 use wallex_platform::redis::Accelerator;
 use wallex_platform::{CancellationToken, Settings, http, kafka};
@@ -33,7 +34,10 @@ pub(crate) fn batcher_config(settings: &Settings) -> BatcherConfig {
         queue_capacity: settings.queue_capacity,
         max_batch: settings.max_batch,
         timeout: settings.command_timeout(),
-        journal: Config::default(),
+        journal: Config {
+            retention: Retention::new(settings.idempotency_retention()),
+            ..Config::default()
+        },
     }
 }
 
