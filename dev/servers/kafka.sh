@@ -6,7 +6,7 @@ KAFKA_LIBS=$CACHE/kafka/$KAFKA_VERSION/libs
 
 # kafka_java ARGS…: with few threads and the quick compiler first: the broker shares two cores with everything else.
 kafka_java() {
-  exec java -Xmx"${KAFKA_HEAP:-512m}" -XX:+UseSerialGC -XX:TieredStopAtLevel="${KAFKA_COMPILER:-4}" -Xshare:auto \
+  exec java -Xmx"${KAFKA_HEAP:-512m}" -XX:+UseSerialGC -XX:-UsePerfData -XX:TieredStopAtLevel="${KAFKA_COMPILER:-4}" -Xshare:auto \
     -Djava.io.tmpdir="$KAFKA_TMP" -Dlog4j2.configurationFile="$DEV/servers/kafka/log4j2.properties" -cp "$KAFKA_LIBS/*" "$@"
 }
 
