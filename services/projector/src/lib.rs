@@ -44,7 +44,7 @@ pub enum Name {
 
 /// Where a projection hears of new events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum From {
+pub enum Feed {
     /// The events topic, as a member of the projection's consumer group.
     Kafka,
     /// The journal itself. All partitions belong to this process.
@@ -64,7 +64,7 @@ pub enum ProjectorError {
 /// is one of settings.
 pub async fn run(
     name: Name,
-    from: From,
+    from: Feed,
     settings: &Settings,
     journal: PgPool,
     read: PgPool,
@@ -79,7 +79,7 @@ pub async fn run(
 
 async fn run_projection<P: Projection>(
     projection: P,
-    from: From,
+    from: Feed,
     settings: &Settings,
     journal: PgPool,
     read: PgPool,
@@ -88,11 +88,11 @@ async fn run_projection<P: Projection>(
 ) -> Result<(), ProjectorError> {
     let check = health.check(P::NAME);
     let (source, dead_letters) = match from {
-        From::Journal => (
+        Feed::Journal => (
             Source::Journal(JournalSource::new(journal.clone(), settings.poll_interval())),
             DeadLetters::none(),
         ),
-        From::Kafka => {
+        Feed::Kafka => {
             match kafka::wait(settings, &shutdown).await {
                 Ok(()) => {}
                 Err(kafka::WaitError::Settings(error)) => return Err(error.into()),

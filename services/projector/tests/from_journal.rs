@@ -10,7 +10,7 @@ use fixture::wallet;
 use harness::{DEADLINE, Setup, setup};
 use serde_json::json;
 use uuid::Uuid;
-use wallex_projector::{From, Name};
+use wallex_projector::{Feed, Name};
 use wallex_testing::eventually;
 
 /// Takes events of the journal out of the protection that keeps them as they are.
@@ -30,8 +30,8 @@ async fn tamper(setup: &Setup, statement: &'static str) {
 async fn both_projections_follow_the_journal() {
     let mut setup = setup(3).await;
     setup.write(20).await;
-    let ledger = setup.start(Name::Ledger, From::Journal);
-    let read_model = setup.start(Name::ReadModel, From::Journal);
+    let ledger = setup.start(Name::Ledger, Feed::Journal);
+    let read_model = setup.start(Name::ReadModel, Feed::Journal);
     setup.all_applied("ledger").await;
     setup.write(20).await;
     setup.all_applied("ledger").await;
@@ -54,7 +54,7 @@ async fn entries_say_what_happened() {
         .await;
     setup.journal.debit(0, 1, 30).await;
     setup.journal.transfer((0, 1), (1, 1), 20).await;
-    let read_model = setup.start(Name::ReadModel, From::Journal);
+    let read_model = setup.start(Name::ReadModel, Feed::Journal);
     setup.all_applied("read_model").await;
     read_model.stop().await;
 
@@ -119,7 +119,7 @@ async fn personal_data_is_shown_until_it_is_erased() {
         .await
         .unwrap();
     setup.journal.create_with(0, 2, 5, digest).await;
-    let read_model = setup.start(Name::ReadModel, From::Journal);
+    let read_model = setup.start(Name::ReadModel, Feed::Journal);
     setup.all_applied("read_model").await;
     read_model.stop().await;
     type Row = (Option<String>, Option<String>, Option<String>);
@@ -149,7 +149,7 @@ async fn two_projectors_on_the_same_partitions_apply_each_event_once() {
     let mut setup = setup(3).await;
     let running: Vec<_> = [Name::Ledger, Name::Ledger, Name::ReadModel, Name::ReadModel]
         .into_iter()
-        .map(|name| setup.start(name, From::Journal))
+        .map(|name| setup.start(name, Feed::Journal))
         .collect();
     for _ in 0..10 {
         setup.write(5).await;
@@ -171,8 +171,8 @@ async fn a_projector_killed_at_any_moment_loses_and_repeats_nothing() {
     setup.write(2).await;
     for round in 0..15 {
         setup.write(20).await;
-        let ledger = setup.start(Name::Ledger, From::Journal);
-        let read_model = setup.start(Name::ReadModel, From::Journal);
+        let ledger = setup.start(Name::Ledger, Feed::Journal);
+        let read_model = setup.start(Name::ReadModel, Feed::Journal);
         // As far as it gets while some more is written.
         for _ in 0..round {
             setup.journal.credit(0, 1, 1).await;
@@ -180,8 +180,8 @@ async fn a_projector_killed_at_any_moment_loses_and_repeats_nothing() {
         ledger.kill().await;
         read_model.kill().await;
     }
-    let ledger = setup.start(Name::Ledger, From::Journal);
-    let read_model = setup.start(Name::ReadModel, From::Journal);
+    let ledger = setup.start(Name::Ledger, Feed::Journal);
+    let read_model = setup.start(Name::ReadModel, Feed::Journal);
     setup.all_applied("ledger").await;
     setup.all_applied("read_model").await;
     setup.assert_ledger().await;
@@ -194,7 +194,7 @@ async fn a_projector_killed_at_any_moment_loses_and_repeats_nothing() {
 async fn an_event_of_a_newer_release_is_waited_for() {
     let mut setup = setup(2).await;
     setup.write(2).await;
-    let ledger = setup.start(Name::Ledger, From::Journal);
+    let ledger = setup.start(Name::Ledger, Feed::Journal);
     ledger.ready().await;
     let before = setup.journal.last_seq(0);
     setup
@@ -239,7 +239,7 @@ async fn what_the_journal_has_unusably_is_parked_with_the_rest_of_its_wallet() {
           WHERE seq = (SELECT max(seq) - 2 FROM journal.event)",
     )
     .await;
-    let read_model = setup.start(Name::ReadModel, From::Journal);
+    let read_model = setup.start(Name::ReadModel, Feed::Journal);
     setup.all_applied("read_model").await;
     assert_eq!(
         setup.parked("read_model").await,
@@ -263,7 +263,7 @@ async fn what_the_journal_has_unusably_is_parked_with_the_rest_of_its_wallet() {
 async fn a_journal_that_lost_its_end_stops_the_partition_and_only_that() {
     let mut setup = setup(2).await;
     setup.write(5).await;
-    let ledger = setup.start(Name::Ledger, From::Journal);
+    let ledger = setup.start(Name::Ledger, Feed::Journal);
     setup.all_applied("ledger").await;
     ledger.ready().await;
     let before = setup.cursors("ledger").await[&0];
@@ -282,7 +282,7 @@ async fn a_journal_that_lost_its_end_stops_the_partition_and_only_that() {
 async fn rows_that_contradict_the_events_stop_the_partition_and_only_that() {
     let mut setup = setup(2).await;
     setup.write(1).await;
-    let read_model = setup.start(Name::ReadModel, From::Journal);
+    let read_model = setup.start(Name::ReadModel, Feed::Journal);
     setup.all_applied("read_model").await;
     read_model.ready().await;
     sqlx::query("DELETE FROM read_model.wallet WHERE wallet_id = $1")
@@ -303,7 +303,7 @@ async fn rows_that_contradict_the_events_stop_the_partition_and_only_that() {
 async fn an_emptied_schema_is_filled_anew() {
     let mut setup = setup(2).await;
     setup.write(5).await;
-    let ledger = setup.start(Name::Ledger, From::Journal);
+    let ledger = setup.start(Name::Ledger, Feed::Journal);
     setup.all_applied("ledger").await;
     sqlx::query("TRUNCATE ledger.cursor, ledger.posting, ledger.account_total")
         .execute(&setup.db)

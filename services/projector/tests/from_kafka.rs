@@ -14,7 +14,7 @@ use wallex_platform::CancellationToken;
 use wallex_platform::health::Health;
 use wallex_platform::metrics;
 use wallex_platform::redis::Accelerator;
-use wallex_projector::{From, Name};
+use wallex_projector::{Feed, Name};
 use wallex_testing::eventually;
 
 fn counted(name: &str) -> u64 {
@@ -28,8 +28,8 @@ async fn repetitions_disorder_and_holes_change_nothing() {
     let mut setup = setup_with_topic(2).await;
     setup.write(10).await;
     let filled = counted("wallex_projection_filled_events_total");
-    let ledger = setup.start(Name::Ledger, From::Kafka);
-    let read_model = setup.start(Name::ReadModel, From::Kafka);
+    let ledger = setup.start(Name::Ledger, Feed::Kafka);
+    let read_model = setup.start(Name::ReadModel, Feed::Kafka);
     ledger.ready().await;
     read_model.ready().await;
     let events = setup.journal.events.clone();
@@ -73,7 +73,7 @@ async fn a_damaged_message_is_replaced_by_the_journals_event() {
     let mut setup = setup_with_topic(1).await;
     setup.write(3).await;
     let refused = counted("wallex_projection_refused_messages_total");
-    let read_model = setup.start(Name::ReadModel, From::Kafka);
+    let read_model = setup.start(Name::ReadModel, Feed::Kafka);
     read_model.ready().await;
     let events = setup.journal.events.clone();
     for (i, event) in events.iter().enumerate() {
@@ -102,7 +102,7 @@ async fn events_of_another_journal_are_never_applied() {
     other.write(5).await;
     let mut setup = setup_with_topic(2).await;
     setup.write(1).await;
-    let read_model = setup.start(Name::ReadModel, From::Kafka);
+    let read_model = setup.start(Name::ReadModel, Feed::Kafka);
     read_model.ready().await;
     for event in &other.journal.events {
         setup.send(event).await;
@@ -119,7 +119,7 @@ async fn events_of_another_journal_are_never_applied() {
     for event in &setup.journal.events {
         setup.send(event).await;
     }
-    let read_model = setup.start(Name::ReadModel, From::Kafka);
+    let read_model = setup.start(Name::ReadModel, Feed::Kafka);
     setup.all_applied("read_model").await;
     setup.assert_read_model().await;
     read_model.stop().await;
@@ -135,7 +135,7 @@ async fn events_that_the_journal_lacks_stop_the_partition_until_it_is_restored()
     ];
     let events = setup.journal.events.clone();
     setup.journal.rewind(0, 2).await;
-    let read_model = setup.start(Name::ReadModel, From::Kafka);
+    let read_model = setup.start(Name::ReadModel, Feed::Kafka);
     read_model.ready().await;
     for event in &events {
         setup.send(event).await;
@@ -160,7 +160,7 @@ async fn what_was_published_but_does_not_come_is_taken_from_the_journal() {
         .execute(&setup.db)
         .await
         .unwrap();
-    let read_model = setup.start(Name::ReadModel, From::Kafka);
+    let read_model = setup.start(Name::ReadModel, Feed::Kafka);
     setup.all_applied("read_model").await;
     setup.assert_read_model().await;
     read_model.stop().await;
@@ -184,7 +184,7 @@ async fn parked_events_are_copied_to_the_dead_letters() {
             uuid::Uuid::now_v7(),
         )
         .await;
-    let read_model = setup.start(Name::ReadModel, From::Kafka);
+    let read_model = setup.start(Name::ReadModel, Feed::Kafka);
     for event in &setup.journal.events {
         setup.send(event).await;
     }
@@ -220,13 +220,13 @@ async fn rebalances_and_crashes_on_the_way_lose_and_repeat_nothing() {
         async move { wallex_publisher::run(config, db, Accelerator::none(), &health, shutdown).await }
     });
     setup.write(5).await;
-    let first = setup.start(Name::ReadModel, From::Kafka);
-    let ledger = setup.start(Name::Ledger, From::Kafka);
+    let first = setup.start(Name::ReadModel, Feed::Kafka);
+    let ledger = setup.start(Name::Ledger, Feed::Kafka);
     setup.all_applied("read_model").await;
 
     setup.write(10).await;
-    let second = setup.start(Name::ReadModel, From::Kafka);
-    let second_ledger = setup.start(Name::Ledger, From::Kafka);
+    let second = setup.start(Name::ReadModel, Feed::Kafka);
+    let second_ledger = setup.start(Name::Ledger, Feed::Kafka);
     for _ in 0..20 {
         setup.write(2).await;
     }
@@ -235,7 +235,7 @@ async fn rebalances_and_crashes_on_the_way_lose_and_repeat_nothing() {
     for _ in 0..10 {
         setup.write(2).await;
     }
-    let third = setup.start(Name::ReadModel, From::Kafka);
+    let third = setup.start(Name::ReadModel, Feed::Kafka);
     ledger.stop().await;
     setup.write(10).await;
     setup.all_applied("read_model").await;

@@ -119,8 +119,7 @@ async fn serve(settings: Settings, shutdown: CancellationToken) -> anyhow::Resul
             &shutdown,
         )
         .await?;
-        let journal = journal::connect(&settings, "dev", &health, &shutdown).await?;
-        let read = journal::connect_read_side(&settings, "dev", &journal, &health, &shutdown).await?;
+        let (journal, read) = journal::connect_both(&settings, "dev", &health, &shutdown).await?;
         for projection in [roles::ProjectionName::Ledger, roles::ProjectionName::ReadModel] {
             let (journal, read) = (journal.clone(), read.clone());
             let source = roles::SourceName::Journal;

@@ -41,13 +41,29 @@ pub(crate) async fn connect(
         shutdown,
     )
     .await?;
-    wait_for_schema(settings, &journal, &check, shutdown).await?;
+    let ours = platform_id(settings);
+    wait_for(async || journal_fits(&journal, &ours).await, &check, shutdown).await?;
     tokio::spawn(watch(journal.clone(), check, shutdown.clone()));
     Ok(journal)
 }
 
+/// Both sides: the journal, and the database of the projections.
+pub(crate) async fn connect_both(
+    settings: &Settings,
+    role: &str,
+    health: &Health,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<(PgPool, PgPool)> {
+    let journal = connect(settings, role, health, shutdown).await?;
+    let read = connect_read_side(settings, role, &journal, health, shutdown).await?;
+    let check = health.check("read_side");
+    wait_for(async || read_side_fits(&read).await, &check, shutdown).await?;
+    check.set_ready();
+    Ok((journal, read))
+}
+
 /// The read side's database: the journal's own pool unless it is another one.
-pub(crate) async fn connect_read_side(
+async fn connect_read_side(
     settings: &Settings,
     role: &str,
     journal: &PgPool,
@@ -73,30 +89,58 @@ pub(crate) async fn connect_read_side(
     Ok(pool)
 }
 
-/// Waits while the schema is missing or too old: `wallex migrate` is about to run. Anything that waiting
-/// does not mend is an error.
-async fn wait_for_schema(
-    settings: &Settings,
-    journal: &PgPool,
+/// Why a database does not fit this role.
+enum Misfit {
+    /// `wallex migrate` is about to run, or the server is in trouble: waiting helps.
+    NotYet(String),
+    /// Waiting does not mend it.
+    Never(anyhow::Error),
+}
+
+async fn journal_fits(journal: &PgPool, ours: &PlatformId) -> Result<(), Misfit> {
+    match schema::check(journal).await {
+        Ok(()) => {}
+        Err(error @ SchemaError::TooNew { .. }) => return Err(Misfit::Never(error.into())),
+        Err(error) => return Err(Misfit::NotYet(error.to_string())),
+    }
+    match platform_id::check(journal, ours).await {
+        Ok(()) => Ok(()),
+        Err(error @ PlatformIdError::BelongsToAnother { .. }) => Err(Misfit::Never(error.into())),
+        Err(error) => Err(Misfit::NotYet(error.to_string())),
+    }
+}
+
+async fn read_side_fits(read: &PgPool) -> Result<(), Misfit> {
+    use wallex_projector::schema::{SchemaError, check};
+    let mut read = read
+        .acquire()
+        .await
+        .map_err(|error| Misfit::NotYet(error.to_string()))?;
+    match check(&mut read).await {
+        Ok(()) => Ok(()),
+        Err(error @ SchemaError::TooNew { .. }) => Err(Misfit::Never(error.into())),
+        Err(error) => Err(Misfit::NotYet(error.to_string())),
+    }
+}
+
+/// Waits until the database fits, and says once per reason what it waits for.
+async fn wait_for(
+    fits: impl AsyncFn() -> Result<(), Misfit>,
     check: &Check,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let ours = platform_id(settings);
     let mut said = String::new();
     loop {
-        let why = match schema::check(journal).await {
-            Ok(()) => match platform_id::check(journal, &ours).await {
-                Ok(()) => return Ok(()),
-                Err(error @ PlatformIdError::BelongsToAnother { .. }) => return Err(error.into()),
-                Err(error) => error.to_string(),
-            },
-            Err(error @ SchemaError::TooNew { .. }) => return Err(error.into()),
-            Err(error) => error.to_string(),
-        };
-        check.set_unready(why.clone());
-        if said != why {
-            tracing::warn!("waiting: {why}");
-            said = why;
+        match fits().await {
+            Ok(()) => return Ok(()),
+            Err(Misfit::Never(error)) => return Err(error),
+            Err(Misfit::NotYet(why)) => {
+                check.set_unready(why.clone());
+                if said != why {
+                    tracing::warn!("waiting: {why}");
+                    said = why;
+                }
+            }
         }
         tokio::select! {
             () = shutdown.cancelled() => bail!("shut down while waiting for the schema"),

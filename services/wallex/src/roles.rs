@@ -11,7 +11,7 @@ use wallex_journal::maintain::Retention;
 use wallex_platform::health::Health;
 use wallex_platform::redis::Accelerator;
 use wallex_platform::{CancellationToken, Settings, http, kafka};
-use wallex_projector::{From, Name, ProjectorError};
+use wallex_projector::{Feed, Name, ProjectorError};
 use wallex_query::QueryState;
 
 use crate::{api, journal};
@@ -45,8 +45,7 @@ pub(crate) async fn command(settings: Settings, shutdown: CancellationToken) -> 
     let health = Health::new();
     let mut batcher = None;
     let starting = async {
-        let journal = journal::connect(&settings, "command", &health, &shutdown).await?;
-        let read = journal::connect_read_side(&settings, "command", &journal, &health, &shutdown).await?;
+        let (_, read) = journal::connect_both(&settings, "command", &health, &shutdown).await?;
         let writing = Batcher::start(&journal::writer_options(&settings)?, &batcher_config(&settings));
         let state = CommandState::new(writing.enqueue(), Currencies::iso_4217());
         batcher = Some(writing);
@@ -70,8 +69,7 @@ pub(crate) async fn command(settings: Settings, shutdown: CancellationToken) -> 
 pub(crate) async fn query(settings: Settings, shutdown: CancellationToken) -> anyhow::Result<()> {
     let health = Health::new();
     let starting = async {
-        let journal = journal::connect(&settings, "query", &health, &shutdown).await?;
-        let read = journal::connect_read_side(&settings, "query", &journal, &health, &shutdown).await?;
+        let (_, read) = journal::connect_both(&settings, "query", &health, &shutdown).await?;
         anyhow::Ok(api::reads(QueryState::new(read)))
     };
     http::serve_starting(
@@ -123,8 +121,7 @@ pub(crate) async fn projector(
     let health = Health::new();
     let mut projecting = None;
     let starting = async {
-        let journal = journal::connect(&settings, "projector", &health, &shutdown).await?;
-        let read = journal::connect_read_side(&settings, "projector", &journal, &health, &shutdown).await?;
+        let (journal, read) = journal::connect_both(&settings, "projector", &health, &shutdown).await?;
         projecting = Some(spawn_projection(
             projection, source, &settings, journal, read, &health, &shutdown,
         ));
@@ -160,8 +157,8 @@ pub(crate) fn spawn_projection(
         ProjectionName::ReadModel => Name::ReadModel,
     };
     let from = match source {
-        SourceName::Kafka => From::Kafka,
-        SourceName::Journal => From::Journal,
+        SourceName::Kafka => Feed::Kafka,
+        SourceName::Journal => Feed::Journal,
     };
     tokio::spawn(async move {
         let done =

@@ -20,7 +20,7 @@ use uuid::Uuid;
 use wallex_journal::{Event, cloud_event};
 use wallex_platform::health::Health;
 use wallex_platform::{CancellationToken, Flags, Settings};
-use wallex_projector::{From, Name, schema};
+use wallex_projector::{Feed, Name, schema};
 use wallex_testing::{TestDatabase, create_topic, eventually, unique_name};
 
 use crate::fixture::{self, Journal};
@@ -128,7 +128,7 @@ impl Setup {
         .unwrap()
     }
 
-    pub fn start(&self, name: Name, from: From) -> Running {
+    pub fn start(&self, name: Name, from: Feed) -> Running {
         // Pools of its own, as of a process: what is killed may leave a connection in any state.
         let pool = || {
             PgPoolOptions::new()
