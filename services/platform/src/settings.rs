@@ -110,8 +110,8 @@ settings! {
     log_format: LogFormat, "WALLEX_LOG_FORMAT", default "text", example "json";
     /// Seconds that requests and batches in flight get to finish after SIGTERM.
     shutdown_seconds: u64, "WALLEX_SHUTDOWN_SECONDS", default "25", example "";
-    /// Connections that append to the journal, per command process.
-    writers: usize, "WALLEX_WRITERS", default "2", example "";
+    /// Connections that append to the journal, per command process. More than one mostly wait for each other's locks.
+    writers: usize, "WALLEX_WRITERS", default "1", example "";
     /// Commands that wait for a writer at most; one more is answered 503 at once.
     queue_capacity: usize, "WALLEX_QUEUE_CAPACITY", default "10000", example "";
     /// Commands that one batch takes at most.
