@@ -57,7 +57,7 @@ fn every_setting_has_a_default_that_works_alone() {
     assert_eq!(settings.listen.to_string(), "0.0.0.0:8080");
     assert_eq!(
         (settings.writers, settings.max_batch, settings.projector_batch),
-        (2, 500, 1000)
+        (1, 500, 1000)
     );
     assert_eq!(settings.log_format, LogFormat::Text);
     assert!(settings.redis_url.is_none() && settings.database_url.is_none());
