@@ -93,7 +93,9 @@ enum Setback {
 impl Setback {
     fn of(error: sqlx::Error) -> Self {
         let class = match &error {
-            sqlx::Error::Database(database) => database.code().and_then(|code| code.get(..2).map(str::to_owned)),
+            sqlx::Error::Database(database) => {
+                database.code().and_then(|code| code.get(..2).map(str::to_owned))
+            }
             _ => None,
         };
         match class.as_deref() {
