@@ -31,7 +31,7 @@ image: ## Builds the release programs and packs the image into target/image.tar
 	@dev/install rust
 	@dev/image target/image.tar
 
-manifests: ## Writes what is generated from the Rust types: crds/ and the chart's copy
+manifests: ## Writes what is generated from the Rust code: crds/, the chart's copy, docs/configuration.md, docs/openapi.json
 	@dev/manifests
 
 lint: ## Format and clippy, as CI checks them

@@ -4,10 +4,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
-use wallex_domain::{Command, Position, Positions, Rejection, Wallet};
-use wallex_journal::append::{Answer, Committed};
+use wallex_domain::{Command, Hold, Position, Positions, Rejection, Wallet};
+use wallex_journal::append::{Answer, Committed, Render};
 
-use crate::problem;
+use crate::{batch, problem};
 
 /// A wallet after the command.
 #[derive(Debug, Serialize, ToSchema)]
@@ -20,6 +20,8 @@ pub(crate) struct WalletAfter {
     held: i64,
     /// What can be spent: balance − held.
     available: i64,
+    /// How far below zero `available` may go.
+    overdraft_limit: i64,
     /// Number of the wallet's events.
     version: i64,
     status: &'static str,
@@ -28,31 +30,73 @@ pub(crate) struct WalletAfter {
     position: Position,
 }
 
-/// Answer to a create, a credit or a debit.
+/// A hold after the command.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct HoldAfter {
+    id: Uuid,
+    wallet_id: Uuid,
+    /// What was set aside, in minor units.
+    amount: i64,
+    /// open, captured, released or expired.
+    #[schema(example = "open")]
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    expires_at: Option<String>,
+}
+
+/// Answer to a command on one wallet.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct MovementAnswer {
     transaction_id: Uuid,
-    /// create, credit or debit.
+    /// create, credit, debit, hold, capture, release, reversal, freeze, unfreeze, close, overdraft_limit or erase.
     r#type: &'static str,
     #[schema(value_type = String, format = DateTime)]
     recorded_at: String,
+    /// What the command was about, in minor units; 0 where no money is.
     amount: i64,
     currency: String,
+    /// Of commands on holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hold: Option<HoldAfter>,
     wallet: WalletAfter,
 }
 
-/// Answer to a transfer.
+/// Answer to a command that moves money between two wallets.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct TransferAnswer {
     transaction_id: Uuid,
-    /// Always transfer.
+    /// transfer, capture or reversal.
     r#type: &'static str,
     #[schema(value_type = String, format = DateTime)]
     recorded_at: String,
     amount: i64,
     currency: String,
+    /// Of captures.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hold: Option<HoldAfter>,
     from: WalletAfter,
     to: WalletAfter,
+}
+
+/// Answer to a command that touches one wallet or two.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub(crate) enum EitherAnswer {
+    Two(TransferAnswer),
+    One(MovementAnswer),
+}
+
+impl HoldAfter {
+    fn new(hold: &Hold) -> Self {
+        Self {
+            id: hold.id.0,
+            wallet_id: hold.wallet_id.0,
+            amount: hold.amount,
+            status: hold.status.as_str(),
+            expires_at: hold.expires_at.map(rfc3339),
+        }
+    }
 }
 
 impl WalletAfter {
@@ -63,6 +107,7 @@ impl WalletAfter {
             balance: wallet.balance,
             held: wallet.held,
             available: wallet.available(),
+            overdraft_limit: wallet.overdraft_limit,
             version: wallet.version,
             status: wallet.status.as_str(),
             position: *position,
@@ -70,20 +115,16 @@ impl WalletAfter {
     }
 }
 
-/// The journal's [`wallex_journal::append::Render`].
-pub fn render(command: &Command, decision: Result<&Committed, &Rejection>) -> Answer {
+/// How the journal's decisions are answered.
+pub const RENDER: Render = Render {
+    one: render,
+    batch: batch::render,
+};
+
+fn render(command: &Command, decision: Result<&Committed, &Rejection>) -> Answer {
     match decision {
         Ok(committed) => committed_answer(command, committed),
-        Err(rejection) => {
-            let problem = problem::rejection(rejection);
-            Answer {
-                status: problem.status().as_u16(),
-                body: problem.to_body().into(),
-                etag: None,
-                position: None,
-                location: None,
-            }
-        }
+        Err(rejection) => problem::as_answer(&problem::rejection(rejection)),
     }
 }
 
@@ -92,33 +133,37 @@ fn committed_answer(command: &Command, committed: &Committed) -> Answer {
     let recorded_at = rfc3339(committed.recorded_at);
     let location = match command {
         Command::Create(create) => format!("/v1/wallets/{}", create.wallet_id),
-        Command::Credit(_) | Command::Debit(_) | Command::Transfer(_) => {
-            format!("/v1/transactions/{transaction_id}")
-        }
+        Command::PlaceHold(place) => format!("/v1/holds/{}", place.hold_id),
+        Command::Credit(_)
+        | Command::Debit(_)
+        | Command::Transfer(_)
+        | Command::CaptureHold(_)
+        | Command::ReleaseHold(_)
+        | Command::Reverse(_)
+        | Command::Change(_)
+        | Command::ExpireHolds(_) => format!("/v1/transactions/{transaction_id}"),
     };
-    let amount = match command {
-        Command::Create(create) => create.initial_balance.map_or(0, wallex_domain::Amount::minor),
-        Command::Credit(movement) | Command::Debit(movement) => movement.amount.minor(),
-        Command::Transfer(transfer) => transfer.amount.minor(),
-    };
-    let r#type = command.kind();
+    let (amount, r#type) = (committed.amount, command.kind());
+    let hold = committed.hold.as_ref().map(HoldAfter::new);
     let body = match &committed.wallets[..] {
-        [from, to] => serde_json::to_vec(&TransferAnswer {
+        [from, to] => Some(EitherAnswer::Two(TransferAnswer {
             transaction_id,
             r#type,
             recorded_at,
             amount,
             currency: from.0.currency.to_string(),
+            hold,
             from: WalletAfter::new(from),
             to: WalletAfter::new(to),
-        }),
-        wallets => wallets.first().map_or(Ok(Vec::new()), |wallet| {
-            serde_json::to_vec(&MovementAnswer {
+        })),
+        wallets => wallets.first().map(|wallet| {
+            EitherAnswer::One(MovementAnswer {
                 transaction_id,
                 r#type,
                 recorded_at,
                 amount,
                 currency: wallet.0.currency.to_string(),
+                hold,
                 wallet: WalletAfter::new(wallet),
             })
         }),
@@ -127,7 +172,7 @@ fn committed_answer(command: &Command, committed: &Committed) -> Answer {
     Answer {
         status: 201,
         // Structs of texts and numbers always serialise.
-        body: body.unwrap_or_default().into(),
+        body: serde_json::to_vec(&body).unwrap_or_default().into(),
         etag: committed
             .wallets
             .first()

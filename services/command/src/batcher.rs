@@ -2,24 +2,25 @@
 //! a writer takes what is waiting when it becomes free. There is no timer to tune.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
-use wallex_journal::append::{Config, Reply, Request, Stages, Writer};
+use wallex_journal::append::{Config, Reply, Request, Stages, Work, Writer};
 use wallex_journal::route::Routes;
 use wallex_platform::metrics::{self, Histogram, HistogramVec, IntCounterVec, IntGauge};
 
-use crate::render;
+use crate::RENDER;
 
 #[derive(Debug, Clone)]
 pub struct BatcherConfig {
     /// Connections that append to the journal.
     pub writers: usize,
-    /// Requests that wait at most.
+    /// Commands that wait at most. Many may come in one request.
     pub queue_capacity: usize,
-    /// Requests that one batch takes at most.
+    /// Commands that one batch takes at most, unless a single request has more.
     pub max_batch: usize,
     /// From arrival until a request is answered 503.
     pub timeout: Duration,
@@ -30,12 +31,45 @@ struct Waiting {
     request: Request,
     reply: oneshot::Sender<Reply>,
     since: Instant,
+    _place: Place,
+}
+
+/// Counts the commands that wait, so that requests of many commands fill the queue as quickly as those of one.
+#[derive(Clone)]
+struct Admission {
+    waiting: Arc<AtomicUsize>,
+    capacity: usize,
+}
+
+/// Room for a request's commands, given back when it leaves the queue.
+struct Place {
+    waiting: Arc<AtomicUsize>,
+    commands: usize,
+}
+
+impl Admission {
+    /// `None` when the queue is full. An empty one takes any request.
+    fn enter(&self, commands: usize) -> Option<Place> {
+        let before = self.waiting.fetch_add(commands, Ordering::Relaxed);
+        let place = Place {
+            waiting: self.waiting.clone(),
+            commands,
+        };
+        (before == 0 || before + commands <= self.capacity).then_some(place)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.waiting.fetch_sub(self.commands, Ordering::Relaxed);
+    }
 }
 
 /// The way into the queue. Clones share it.
 #[derive(Clone)]
 pub struct Enqueue {
     queue: async_channel::Sender<Waiting>,
+    admission: Admission,
     timeout: Duration,
     metrics: Arc<CommandMetrics>,
 }
@@ -48,14 +82,22 @@ impl Enqueue {
     /// Waits for the journal's reply. `OutcomeUnknown` when none came in time: the request may still be
     /// committed, and a retry with the same key tells.
     pub(crate) async fn submit(&self, request: Request) -> Result<Reply, QueueFull> {
-        let kind = request.command.kind();
-        let (reply, replied) = oneshot::channel();
-        let waiting = Waiting {
-            request,
-            reply,
-            since: Instant::now(),
+        let kind = match &request.work {
+            Work::One(item) => item.command.kind(),
+            Work::Batch { .. } => "batch",
         };
-        if self.queue.try_send(waiting).is_err() {
+        let (reply, replied) = oneshot::channel();
+        let admitted = self.admission.enter(request.work.items().len());
+        let queued = admitted.and_then(|place| {
+            let waiting = Waiting {
+                request,
+                reply,
+                since: Instant::now(),
+                _place: place,
+            };
+            self.queue.try_send(waiting).ok()
+        });
+        if queued.is_none() {
             self.metrics
                 .commands
                 .with_label_values(&[kind, "queue_full"])
@@ -78,7 +120,7 @@ fn outcome(reply: &Reply) -> &'static str {
         Reply::Answered { answer, .. } if answer.status < 400 => "committed",
         Reply::Answered { .. } => "rejected",
         Reply::KeyReused => "key_reused",
-        Reply::WalletNotFound(_) => "wallet_not_found",
+        Reply::NotFound(_) => "not_found",
         Reply::Unavailable => "unavailable",
         Reply::OutcomeUnknown => "outcome_unknown",
         Reply::Failed => "failed",
@@ -93,25 +135,32 @@ pub struct Batcher {
 
 impl Batcher {
     pub fn start(options: &PgConnectOptions, config: &BatcherConfig) -> Self {
-        let (sender, receiver) = async_channel::bounded(config.queue_capacity);
+        // The admission is what bounds it.
+        let (sender, receiver) = async_channel::unbounded();
+        let admission = Admission {
+            waiting: Arc::default(),
+            capacity: config.queue_capacity,
+        };
         let routes = Arc::new(Routes::default());
         let metrics = Arc::new(CommandMetrics::new());
         let mut writers = JoinSet::new();
         for _ in 0..config.writers.max(1) {
             let new_writer = {
                 let (options, routes, journal) = (options.clone(), routes.clone(), config.journal.clone());
-                move || Writer::new(options.clone(), routes.clone(), render, journal.clone())
+                move || Writer::new(options.clone(), routes.clone(), RENDER, journal.clone())
             };
             writers.spawn(keep_writing(
                 new_writer,
                 receiver.clone(),
                 config.clone(),
+                admission.clone(),
                 metrics.clone(),
             ));
         }
         Self {
             enqueue: Enqueue {
                 queue: sender,
+                admission,
                 timeout: config.timeout,
                 metrics,
             },
@@ -135,6 +184,7 @@ async fn keep_writing(
     new_writer: impl Fn() -> Writer + Send,
     queue: async_channel::Receiver<Waiting>,
     config: BatcherConfig,
+    admission: Admission,
     metrics: Arc<CommandMetrics>,
 ) {
     loop {
@@ -142,6 +192,7 @@ async fn keep_writing(
             new_writer(),
             queue.clone(),
             config.clone(),
+            admission.clone(),
             metrics.clone(),
         ));
         match writing.await {
@@ -155,27 +206,30 @@ async fn write(
     mut writer: Writer,
     queue: async_channel::Receiver<Waiting>,
     config: BatcherConfig,
+    admission: Admission,
     metrics: Arc<CommandMetrics>,
 ) {
     let (mut requests, mut replies) = (Vec::new(), Vec::new());
     while let Ok(first) = queue.recv().await {
         let mut oldest = first.since;
+        let mut commands = 0;
         let mut next = Some(first);
         while let Some(waiting) = next {
             // Nobody waits any more: leaving it undone is the cheaper of two truths.
             if !waiting.reply.is_closed() {
                 oldest = oldest.min(waiting.since);
+                commands += waiting.request.work.items().len();
                 requests.push(waiting.request);
                 replies.push(waiting.reply);
             }
-            next = (requests.len() < config.max_batch)
+            next = (commands < config.max_batch)
                 .then(|| queue.try_recv().ok())
                 .flatten();
         }
         metrics
             .queue_depth
-            .set(i64::try_from(queue.len()).unwrap_or(i64::MAX));
-        metrics.batch_size.observe(requests.len() as f64);
+            .set(i64::try_from(admission.waiting.load(Ordering::Relaxed)).unwrap_or(i64::MAX));
+        metrics.batch_size.observe(commands as f64);
         for (reply, to) in writer
             .append(&requests, oldest + config.timeout)
             .await

@@ -29,9 +29,9 @@ pub(crate) struct WriteHead {
 impl WriteHead {
     /// Fingerprint of the whole request. `body` is its canonical form: the typed body written out again, so
     /// that white space and the order of fields make no difference.
-    pub(crate) fn fingerprint(&self, body: &impl serde::Serialize) -> Result<Hash, serde_json::Error> {
+    pub(crate) fn fingerprint(&self, body: &impl serde::Serialize) -> Result<Hash, Problem> {
         let mut hasher = self.fingerprint.clone();
-        hasher.update(&serde_json::to_vec(body)?);
+        hasher.update(&serde_json::to_vec(body).map_err(|_| Problem::internal())?);
         Ok(Hash(*hasher.finalize().as_bytes()))
     }
 }

@@ -1,23 +1,27 @@
-//! HTTP writes: create, credit, debit, transfer. A request is parsed and typed here, waits in a bounded
+//! HTTP writes: wallets, movements, transfers, holds, reversals, batches. A request is parsed and typed here, waits in a bounded
 //! queue, and is answered with what the journal committed.
 //!
 //! The invariant: a 2xx leaves this crate only after the transaction that holds its events and its answer
 //! was committed.
 
 mod answer;
+mod batch;
 mod batcher;
 mod body;
 mod headers;
+mod item;
 mod problem;
 mod routes;
+pub mod upkeep;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::post;
+use sqlx::PgPool;
 use utoipa::OpenApi;
 use wallex_domain::Currencies;
 
-pub use answer::render;
+pub use answer::RENDER;
 pub use batcher::{Batcher, BatcherConfig, Enqueue};
 
 /// Bytes of a request body at most.
@@ -28,13 +32,16 @@ const MAX_BODY: usize = 256 * 1024;
 pub struct CommandState {
     pub(crate) queue: Enqueue,
     pub(crate) currencies: std::sync::Arc<Currencies>,
+    pub(crate) upkeep: upkeep::Upkeep,
 }
 
 impl CommandState {
-    pub fn new(queue: Enqueue, currencies: Currencies) -> Self {
+    /// `journal` is a pool on the journal's database, for what goes on beside the queue.
+    pub fn new(queue: Enqueue, currencies: Currencies, journal: PgPool) -> Self {
         Self {
             queue,
             currencies: currencies.into(),
+            upkeep: upkeep::Upkeep::new(journal),
         }
     }
 }
@@ -45,14 +52,39 @@ pub fn router(state: CommandState) -> Router {
         .route("/v1/wallets", post(routes::create_wallet))
         .route("/v1/wallets/{id}/credits", post(routes::credit))
         .route("/v1/wallets/{id}/debits", post(routes::debit))
+        .route("/v1/wallets/{id}/holds", post(routes::place_hold))
+        .route("/v1/wallets/{id}/freeze", post(routes::freeze))
+        .route("/v1/wallets/{id}/unfreeze", post(routes::unfreeze))
+        .route("/v1/wallets/{id}/close", post(routes::close))
+        .route("/v1/wallets/{id}/overdraft-limit", post(routes::overdraft_limit))
+        .route("/v1/wallets/{id}/erase", post(routes::erase))
         .route("/v1/transfers", post(routes::transfer))
+        .route("/v1/holds/{id}/capture", post(routes::capture_hold))
+        .route("/v1/holds/{id}/release", post(routes::release_hold))
+        .route("/v1/transactions/{id}/reversals", post(routes::reverse))
+        .route("/v1/batches", post(routes::batch))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(state)
 }
 
 #[derive(OpenApi)]
 #[openapi(
-    paths(routes::create_wallet, routes::credit, routes::debit, routes::transfer),
+    paths(
+        routes::create_wallet,
+        routes::credit,
+        routes::debit,
+        routes::freeze,
+        routes::unfreeze,
+        routes::close,
+        routes::overdraft_limit,
+        routes::erase,
+        routes::transfer,
+        routes::place_hold,
+        routes::capture_hold,
+        routes::release_hold,
+        routes::reverse,
+        routes::batch,
+    ),
     components(schemas(wallex_platform::http::ProblemBody))
 )]
 struct Documentation;

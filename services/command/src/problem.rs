@@ -4,7 +4,8 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 use utoipa::IntoResponses;
-use wallex_domain::{Currency, Rejection, WalletId};
+use wallex_domain::{Currency, Rejection};
+use wallex_journal::append::Answer;
 use wallex_platform::http::{Problem, ProblemBody};
 
 /// What every write may be answered with, for the API description.
@@ -40,22 +41,43 @@ pub(crate) enum OnWallets {
     VersionMismatch(ProblemBody),
 }
 
+/// What writes on holds may be answered with as well.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "describes the constructors below")]
+pub(crate) enum OnHolds {
+    /// hold_not_found, wallet_not_found
+    #[response(status = 404, content_type = "application/problem+json")]
+    NotFound(ProblemBody),
+    /// version_mismatch
+    #[response(status = 412, content_type = "application/problem+json")]
+    VersionMismatch(ProblemBody),
+}
+
+/// What writes on transactions may be answered with as well.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "describes the constructors below")]
+pub(crate) enum OnTransactions {
+    /// transaction_not_found
+    #[response(status = 404, content_type = "application/problem+json")]
+    NotFound(ProblemBody),
+    /// version_mismatch
+    #[response(status = 412, content_type = "application/problem+json")]
+    VersionMismatch(ProblemBody),
+}
+
 /// A rejection as the answer that is stored and replayed.
 pub(crate) fn rejection(rejection: &Rejection) -> Problem {
     let detail = rejection.to_string();
     match rejection {
         Rejection::WalletExists(id) => {
-            Problem::new(StatusCode::CONFLICT, "wallet_exists", "Wallet exists", detail)
-                .with("wallet_id", json!(id))
+            conflict("wallet_exists", "Wallet exists", detail).with("wallet_id", json!(id))
         }
-        Rejection::ExternalIdTaken { holder, .. } => Problem::new(
-            StatusCode::CONFLICT,
-            "external_id_taken",
-            "External id is taken",
-            detail,
-        )
-        .with("wallet_id", json!(holder)),
-        Rejection::WalletNotFound(id) => wallet_not_found(*id),
+        Rejection::ExternalIdTaken { holder, .. } => {
+            conflict("external_id_taken", "External id is taken", detail).with("wallet_id", json!(holder))
+        }
+        Rejection::WalletNotFound(id) => {
+            missing("wallet_not_found", "Wallet not found", &detail).with("wallet_id", json!(id))
+        }
         Rejection::InsufficientFunds {
             wallet_id, available, ..
         } => unprocessable("insufficient_funds", "Insufficient funds", detail)
@@ -71,21 +93,96 @@ pub(crate) fn rejection(rejection: &Rejection) -> Problem {
             detail,
         )
         .with("version", json!(version)),
+        Rejection::HoldExists(id) => {
+            conflict("hold_exists", "Hold exists", detail).with("hold_id", json!(id))
+        }
+        Rejection::HoldNotFound(id) => {
+            missing("hold_not_found", "Hold not found", &detail).with("hold_id", json!(id))
+        }
+        Rejection::HoldClosed { hold_id, status } => conflict("hold_closed", "Hold has ended", detail)
+            .with("hold_id", json!(hold_id))
+            .with("status", json!(status.as_str())),
+        Rejection::CaptureTooLarge { hold_id, held, .. } => {
+            unprocessable("capture_too_large", "More than the hold has", detail)
+                .with("hold_id", json!(hold_id))
+                .with("held", json!(held))
+        }
+        Rejection::ExpiryPassed => unprocessable("expiry_passed", "Expiry is not in the future", detail),
+        Rejection::TransactionNotFound(id) => {
+            missing("transaction_not_found", "Transaction not found", &detail)
+                .with("transaction_id", json!(id))
+        }
+        Rejection::NotReversible(id) => {
+            unprocessable("not_reversible", "Transaction cannot be reversed", detail)
+                .with("transaction_id", json!(id))
+        }
+        Rejection::ReversalTooLarge { transaction_id, left } => {
+            unprocessable("reversal_too_large", "More than is left to reverse", detail)
+                .with("transaction_id", json!(transaction_id))
+                .with("left", json!(left))
+        }
+        Rejection::WalletFrozen(id) => {
+            conflict("wallet_frozen", "Wallet is frozen", detail).with("wallet_id", json!(id))
+        }
+        Rejection::WalletNotFrozen(id) => {
+            conflict("wallet_not_frozen", "Wallet is not frozen", detail).with("wallet_id", json!(id))
+        }
+        Rejection::WalletClosed(id) => {
+            conflict("wallet_closed", "Wallet is closed", detail).with("wallet_id", json!(id))
+        }
+        Rejection::WalletNotEmpty {
+            wallet_id,
+            balance,
+            held,
+        } => conflict("wallet_not_empty", "Wallet is not empty", detail)
+            .with("wallet_id", json!(wallet_id))
+            .with("balance", json!(balance))
+            .with("held", json!(held)),
+        Rejection::OverdraftInUse {
+            wallet_id, available, ..
+        } => unprocessable("overdraft_in_use", "Overdraft is in use", detail)
+            .with("wallet_id", json!(wallet_id))
+            .with("available", json!(available)),
     }
+}
+
+/// A problem in the form that is stored and replayed.
+pub(crate) fn as_answer(problem: &Problem) -> Answer {
+    Answer {
+        status: problem.status().as_u16(),
+        body: problem.to_body().into(),
+        etag: None,
+        position: None,
+        location: None,
+    }
+}
+
+/// `cause` is the problem of the command that is to blame.
+pub(crate) fn batch_rejected(index: usize, cause: Value) -> Problem {
+    unprocessable(
+        "batch_rejected",
+        "Batch rejected",
+        format!("Command {index} was rejected, so none of this atomic batch was done; problem says why."),
+    )
+    .with("index", json!(index))
+    .with("problem", cause)
+}
+
+fn conflict(code: &'static str, title: &'static str, detail: String) -> Problem {
+    Problem::new(StatusCode::CONFLICT, code, title, detail)
+}
+
+fn missing(code: &'static str, title: &'static str, detail: &str) -> Problem {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        code,
+        title,
+        format!("{detail}. Nothing was stored: the same key may be used again."),
+    )
 }
 
 fn unprocessable(code: &'static str, title: &'static str, detail: String) -> Problem {
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, title, detail)
-}
-
-pub(crate) fn wallet_not_found(id: WalletId) -> Problem {
-    Problem::new(
-        StatusCode::NOT_FOUND,
-        "wallet_not_found",
-        "Wallet not found",
-        format!("There is no wallet {id}. Nothing was stored: the same key may be used again."),
-    )
-    .with("wallet_id", json!(id))
 }
 
 pub(crate) fn malformed_json(error: &serde_json::Error) -> Problem {
@@ -182,7 +279,7 @@ pub(crate) fn precondition_malformed() -> Problem {
         StatusCode::BAD_REQUEST,
         "precondition_malformed",
         "If-Match is malformed",
-        "If-Match is one quoted wallet version, as an ETag said it: \"7\". Creating a wallet takes none.",
+        "If-Match is one quoted wallet version, as an ETag said it: \"7\". Creating a wallet and a batch take none.",
     )
 }
 

@@ -1,30 +1,30 @@
 //! The write routes: parse, queue, answer.
 
 use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
+use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, ETAG, LOCATION};
 use http::{HeaderValue, StatusCode};
 use uuid::Uuid;
-use wallex_domain::{Amount, Command, PersonalData, WalletId};
-use wallex_domain::{CreateWallet, Movement, Transfer};
-use wallex_journal::append::{Answer, Reply, Request};
-use wallex_journal::personal::Sealed;
-use wallex_journal::route::derived_wallet_id;
+use wallex_domain::{Change, Command, Hash, WalletId};
+use wallex_journal::append::{Answer, Item, Reply, Request, Work};
 use wallex_platform::http::{Problem, ProblemBody};
 
-use crate::answer::{MovementAnswer, TransferAnswer};
+use crate::answer::{EitherAnswer, MovementAnswer, TransferAnswer};
+use crate::batch::{BatchAnswer, BatchBody};
 use crate::headers::WriteHead;
-use crate::problem::{AnyWrite, OnWallets};
-use crate::{CommandState, body, problem};
+use crate::item::Origin;
+use crate::problem::{AnyWrite, OnHolds, OnTransactions, OnWallets};
+use crate::{CommandState, body, item, problem};
 
 type RawBody = Result<Bytes, BytesRejection>;
+type PathId = Result<Path<Uuid>, PathRejection>;
 
 /// Creates a wallet, empty or with an initial balance.
 #[utoipa::path(
     post, path = "/v1/wallets", tag = "wallets", operation_id = "createWallet",
-    params(("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters; the same for every retry")),
+    params(("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters; the same for every retry", min_length = 1, max_length = 255)),
     request_body = body::CreateWallet,
     responses(
         (status = 201, description = "Created", body = MovementAnswer, headers(("ETag" = String), ("Wallex-Position" = String), ("Location" = String), ("Idempotency-Replayed" = String))),
@@ -38,83 +38,155 @@ pub(crate) async fn create_wallet(
     head: WriteHead,
     body: RawBody,
 ) -> Result<Response, Problem> {
-    let body: body::CreateWallet = body::parse(&read(body)?)?;
+    let body: body::CreateWallet = body::parse(&read(body)?, "")?;
     if head.expected_version.is_some() {
         return Err(problem::precondition_malformed());
     }
     if state.currencies.exponent(body.currency).is_none() {
         return Err(problem::currency_unknown(body.currency));
     }
-    let wallet_id = body
-        .id
-        .map_or_else(|| derived_wallet_id(&head.caller, &head.key), WalletId);
-    let fingerprint = head.fingerprint(&body).map_err(|_| Problem::internal())?;
-    let personal = seal(&body.personal())?;
-    let command = Command::Create(CreateWallet {
-        wallet_id,
-        external_id: body.external_id,
-        currency: body.currency,
-        initial_balance: body.initial_balance.and_then(|minor| Amount::new(minor).ok()),
-        personal: personal.as_ref().map(Sealed::digest),
-    });
-    submit(&state, request(head, fingerprint, command, personal)).await
+    let fingerprint = head.fingerprint(&body)?;
+    let item = item::create(origin(&head), body)?;
+    submit(&state, head, fingerprint, Work::One(item)).await
 }
 
-/// Adds money from outside to a wallet.
+macro_rules! on_path {
+    ($(
+        $(#[$doc:meta])*
+        $name:ident: $path:literal, $tag:literal, $operation:literal, $id:literal, $body:ty => $answer:ty, $on:ty,
+        conflicts $conflicts:literal, refusals $refusals:literal, by $item:expr;
+    )+) => {$(
+        $(#[$doc])*
+        #[utoipa::path(
+            post, path = $path, tag = $tag, operation_id = $operation,
+            params(
+                ("id" = Uuid, Path, description = $id),
+                ("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters; the same for every retry", min_length = 1, max_length = 255),
+                ("If-Match" = Option<String>, Header, description = "Only if the wallet (the one that pays) has this version, as an ETag said it", example = "\"7\""),
+            ),
+            request_body = $body,
+            responses(
+                (status = 201, description = "Done", body = $answer, headers(("ETag" = String), ("Wallex-Position" = String), ("Location" = String), ("Idempotency-Replayed" = String))),
+                AnyWrite,
+                $on,
+                (status = 409, description = $conflicts, body = ProblemBody, content_type = "application/problem+json"),
+                (status = 422, description = $refusals, body = ProblemBody, content_type = "application/problem+json"),
+            )
+        )]
+        pub(crate) async fn $name(
+            State(state): State<CommandState>,
+            id: PathId,
+            head: WriteHead,
+            body: RawBody,
+        ) -> Result<Response, Problem> {
+            let Ok(Path(id)) = id else {
+                return Err(problem::invalid_id());
+            };
+            let body: $body = body::parse(&read(body)?, "")?;
+            let fingerprint = head.fingerprint(&body)?;
+            let make: fn(Origin<'_>, Uuid, Option<i64>, $body) -> Result<Item, Problem> = $item;
+            let item = make(origin(&head), id, head.expected_version, body)?;
+            submit(&state, head, fingerprint, Work::One(item)).await
+        }
+    )+};
+}
+
+on_path! {
+    /// Adds money from outside to a wallet.
+    credit: "/v1/wallets/{id}/credits", "wallets", "creditWallet", "The wallet's id", body::Movement => MovementAnswer, OnWallets,
+    conflicts "wallet_closed", refusals "validation_failed, balance_overflow, idempotency_key_reused",
+    by |_, id, expected, body| item::movement(Command::Credit, id, expected, body);
+
+    /// Takes money out of a wallet.
+    debit: "/v1/wallets/{id}/debits", "wallets", "debitWallet", "The wallet's id", body::Movement => MovementAnswer, OnWallets,
+    conflicts "wallet_frozen, wallet_closed", refusals "validation_failed, insufficient_funds, idempotency_key_reused",
+    by |_, id, expected, body| item::movement(Command::Debit, id, expected, body);
+
+    /// Sets money of a wallet aside.
+    place_hold: "/v1/wallets/{id}/holds", "holds", "placeHold", "The wallet's id", body::PlaceHold => MovementAnswer, OnWallets,
+    conflicts "hold_exists, wallet_frozen, wallet_closed",
+    refusals "validation_failed, insufficient_funds, expiry_passed, balance_overflow, idempotency_key_reused",
+    by item::place_hold;
+
+    /// Takes what a hold has set aside, as a whole or in part; the rest becomes available again.
+    capture_hold: "/v1/holds/{id}/capture", "holds", "captureHold", "The hold's id", body::CaptureHold => EitherAnswer, OnHolds,
+    conflicts "hold_closed, wallet_frozen, wallet_closed",
+    refusals "validation_failed, capture_too_large, currency_mismatch, same_wallet, balance_overflow, idempotency_key_reused",
+    by |_, id, expected, body| item::capture_hold(id, expected, body);
+
+    /// Ends a hold; all of it becomes available again.
+    release_hold: "/v1/holds/{id}/release", "holds", "releaseHold", "The hold's id", body::ReleaseHold => MovementAnswer, OnHolds,
+    conflicts "hold_closed", refusals "validation_failed, idempotency_key_reused",
+    by |_, id, expected, body| item::release_hold(id, expected, body);
+
+    /// Takes a transaction back, as a whole or in part. Who received the money pays it; several reversals may add up to
+    /// the transaction's amount.
+    reverse: "/v1/transactions/{id}/reversals", "transactions", "reverseTransaction", "The transaction's id", body::Reversal => EitherAnswer, OnTransactions,
+    conflicts "wallet_frozen, wallet_closed",
+    refusals "validation_failed, not_reversible, reversal_too_large, insufficient_funds, balance_overflow, idempotency_key_reused",
+    by |_, id, expected, body| item::reverse(id, expected, body);
+
+    /// Freezes a wallet: no money leaves it until it is unfrozen; it still receives.
+    freeze: "/v1/wallets/{id}/freeze", "wallets", "freezeWallet", "The wallet's id", body::Note => MovementAnswer, OnWallets,
+    conflicts "wallet_frozen, wallet_closed", refusals "validation_failed, idempotency_key_reused",
+    by |_, id, expected, body| item::change(Change::Freeze, id, expected, body);
+
+    /// Ends the freezing of a wallet.
+    unfreeze: "/v1/wallets/{id}/unfreeze", "wallets", "unfreezeWallet", "The wallet's id", body::Note => MovementAnswer, OnWallets,
+    conflicts "wallet_not_frozen, wallet_closed", refusals "validation_failed, idempotency_key_reused",
+    by |_, id, expected, body| item::change(Change::Unfreeze, id, expected, body);
+
+    /// Closes a wallet for good. Its balance must be 0 and nothing may be held.
+    close: "/v1/wallets/{id}/close", "wallets", "closeWallet", "The wallet's id", body::Note => MovementAnswer, OnWallets,
+    conflicts "wallet_not_empty, wallet_closed", refusals "validation_failed, idempotency_key_reused",
+    by |_, id, expected, body| item::change(Change::Close, id, expected, body);
+
+    /// Sets how far below zero the available balance of a wallet may go.
+    overdraft_limit: "/v1/wallets/{id}/overdraft-limit", "wallets", "setOverdraftLimit", "The wallet's id", body::OverdraftLimit => MovementAnswer, OnWallets,
+    conflicts "wallet_closed", refusals "validation_failed, overdraft_in_use, idempotency_key_reused",
+    by |_, id, expected, body| item::overdraft_limit(id, expected, body);
+}
+
+/// Erases a wallet's personal data: owner, descriptions and metadata up to now, on both sides of its movements. Amounts,
+/// references and the hash chain stay.
 #[utoipa::path(
-    post, path = "/v1/wallets/{id}/credits", tag = "wallets", operation_id = "creditWallet",
+    post, path = "/v1/wallets/{id}/erase", tag = "wallets", operation_id = "eraseWallet",
     params(
         ("id" = Uuid, Path, description = "The wallet's id"),
-        ("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters; the same for every retry"),
+        ("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters; the same for every retry", min_length = 1, max_length = 255),
         ("If-Match" = Option<String>, Header, description = "Only if the wallet has this version, as an ETag said it", example = "\"7\""),
     ),
-    request_body = body::Movement,
+    request_body = body::Erase,
     responses(
-        (status = 201, description = "Credited", body = MovementAnswer, headers(("ETag" = String), ("Wallex-Position" = String), ("Location" = String), ("Idempotency-Replayed" = String))),
+        (status = 201, description = "Erased", body = MovementAnswer, headers(("ETag" = String), ("Wallex-Position" = String), ("Location" = String), ("Idempotency-Replayed" = String))),
         AnyWrite,
         OnWallets,
-        (status = 422, description = "validation_failed, balance_overflow, idempotency_key_reused", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "validation_failed, idempotency_key_reused", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn credit(
+pub(crate) async fn erase(
     State(state): State<CommandState>,
-    id: Result<Path<Uuid>, axum::extract::rejection::PathRejection>,
+    id: PathId,
     head: WriteHead,
     body: RawBody,
 ) -> Result<Response, Problem> {
-    movement(&state, id, head, body, Command::Credit).await
-}
-
-/// Takes money out of a wallet.
-#[utoipa::path(
-    post, path = "/v1/wallets/{id}/debits", tag = "wallets", operation_id = "debitWallet",
-    params(
-        ("id" = Uuid, Path, description = "The wallet's id"),
-        ("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters; the same for every retry"),
-        ("If-Match" = Option<String>, Header, description = "Only if the wallet has this version, as an ETag said it", example = "\"7\""),
-    ),
-    request_body = body::Movement,
-    responses(
-        (status = 201, description = "Debited", body = MovementAnswer, headers(("ETag" = String), ("Wallex-Position" = String), ("Location" = String), ("Idempotency-Replayed" = String))),
-        AnyWrite,
-        OnWallets,
-        (status = 422, description = "validation_failed, insufficient_funds, idempotency_key_reused", body = ProblemBody, content_type = "application/problem+json"),
-    )
-)]
-pub(crate) async fn debit(
-    State(state): State<CommandState>,
-    id: Result<Path<Uuid>, axum::extract::rejection::PathRejection>,
-    head: WriteHead,
-    body: RawBody,
-) -> Result<Response, Problem> {
-    movement(&state, id, head, body, Command::Debit).await
+    let Ok(Path(id)) = id else {
+        return Err(problem::invalid_id());
+    };
+    let body: body::Erase = body::parse(&read(body)?, "")?;
+    let fingerprint = head.fingerprint(&body)?;
+    let item = item::erase(id, head.expected_version)?;
+    let response = submit(&state, head, fingerprint, Work::One(item)).await?;
+    // Mostly done when the answer comes; what takes longer goes on in the background.
+    state.upkeep.erase_soon(WalletId(id)).await;
+    Ok(response)
 }
 
 /// Moves money from one wallet to another.
 #[utoipa::path(
     post, path = "/v1/transfers", tag = "transfers", operation_id = "transfer",
     params(
-        ("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters; the same for every retry"),
+        ("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters; the same for every retry", min_length = 1, max_length = 255),
         ("If-Match" = Option<String>, Header, description = "Only if the source wallet has this version, as an ETag said it", example = "\"7\""),
     ),
     request_body = body::Transfer,
@@ -122,6 +194,7 @@ pub(crate) async fn debit(
         (status = 201, description = "Transferred", body = TransferAnswer, headers(("ETag" = String, description = "The source wallet's version"), ("Wallex-Position" = String), ("Location" = String), ("Idempotency-Replayed" = String))),
         AnyWrite,
         OnWallets,
+        (status = 409, description = "wallet_frozen, wallet_closed", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "validation_failed, insufficient_funds, currency_mismatch, same_wallet, balance_overflow, idempotency_key_reused", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
@@ -130,41 +203,48 @@ pub(crate) async fn transfer(
     head: WriteHead,
     body: RawBody,
 ) -> Result<Response, Problem> {
-    let body: body::Transfer = body::parse(&read(body)?)?;
-    let fingerprint = head.fingerprint(&body).map_err(|_| Problem::internal())?;
-    let personal = seal(&body.personal())?;
-    let command = Command::Transfer(Transfer {
-        from: WalletId(body.from),
-        to: WalletId(body.to),
-        amount: body.amount,
-        reference: body.reference,
-        personal: personal.as_ref().map(Sealed::digest),
-        expected_version: head.expected_version,
-    });
-    submit(&state, request(head, fingerprint, command, personal)).await
+    let body: body::Transfer = body::parse(&read(body)?, "")?;
+    let fingerprint = head.fingerprint(&body)?;
+    let item = item::transfer(head.expected_version, body)?;
+    submit(&state, head, fingerprint, Work::One(item)).await
 }
 
-async fn movement(
-    state: &CommandState,
-    id: Result<Path<Uuid>, axum::extract::rejection::PathRejection>,
+/// Runs up to 1,000 commands in one transaction, in order, under one key.
+#[utoipa::path(
+    post, path = "/v1/batches", tag = "batches", operation_id = "runBatch",
+    params(("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters; the same for every retry. One for the whole batch", min_length = 1, max_length = 255)),
+    request_body = BatchBody,
+    responses(
+        (status = 200, description = "Done; results has an answer per command", body = BatchAnswer, headers(("Wallex-Position" = String, description = "The last position in each partition"), ("Idempotency-Replayed" = String))),
+        AnyWrite,
+        (status = 422, description = "validation_failed, batch_rejected, idempotency_key_reused", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn batch(
+    State(state): State<CommandState>,
     head: WriteHead,
     body: RawBody,
-    command: fn(Movement) -> Command,
 ) -> Result<Response, Problem> {
-    let Ok(Path(id)) = id else {
-        return Err(problem::invalid_id());
-    };
-    let body: body::Movement = body::parse(&read(body)?)?;
-    let fingerprint = head.fingerprint(&body).map_err(|_| Problem::internal())?;
-    let personal = seal(&body.personal())?;
-    let command = command(Movement {
-        wallet_id: WalletId(id),
-        amount: body.amount,
-        reference: body.reference,
-        personal: personal.as_ref().map(Sealed::digest),
-        expected_version: head.expected_version,
-    });
-    submit(state, request(head, fingerprint, command, personal)).await
+    if head.expected_version.is_some() {
+        return Err(problem::precondition_malformed());
+    }
+    let body = BatchBody::parse(&read(body)?, &state.currencies)?;
+    let fingerprint = head.fingerprint(&body)?;
+    let atomic = body.atomic();
+    let items = body.into_items(&head.caller, &head.key)?;
+    let erased: Vec<WalletId> = items.iter().filter_map(erases).collect();
+    let response = submit(&state, head, fingerprint, Work::Batch { items, atomic }).await?;
+    for wallet in erased {
+        state.upkeep.erase_soon(wallet).await;
+    }
+    Ok(response)
+}
+
+fn erases(item: &Item) -> Option<WalletId> {
+    match &item.command {
+        Command::Change(change) if change.change == Change::ErasePersonalData => Some(change.wallet_id),
+        _ => None,
+    }
 }
 
 fn read(body: RawBody) -> Result<Bytes, Problem> {
@@ -174,37 +254,31 @@ fn read(body: RawBody) -> Result<Bytes, Problem> {
     })
 }
 
-fn seal(personal: &PersonalData) -> Result<Option<Sealed>, Problem> {
-    Sealed::new(personal, rand::random()).map_err(|_| Problem::internal())
-}
-
-fn request(
-    head: WriteHead,
-    fingerprint: wallex_domain::Hash,
-    command: Command,
-    personal: Option<Sealed>,
-) -> Request {
-    let WriteHead {
-        caller,
-        key,
-        traceparent,
-        ..
-    } = head;
-    Request {
-        caller,
-        key,
-        fingerprint,
-        command,
-        personal,
-        traceparent,
+fn origin(head: &WriteHead) -> Origin<'_> {
+    Origin {
+        caller: &head.caller,
+        key: &head.key,
+        index: 0,
     }
 }
 
-async fn submit(state: &CommandState, request: Request) -> Result<Response, Problem> {
+async fn submit(
+    state: &CommandState,
+    head: WriteHead,
+    fingerprint: Hash,
+    work: Work,
+) -> Result<Response, Problem> {
+    let request = Request {
+        caller: head.caller,
+        key: Some(head.key),
+        fingerprint,
+        work,
+        traceparent: head.traceparent,
+    };
     match state.queue.submit(request).await {
         Ok(Reply::Answered { answer, replayed }) => Ok(response(answer, replayed)),
+        Ok(Reply::NotFound(answer)) => Ok(response(answer, false)),
         Ok(Reply::KeyReused) => Err(problem::idempotency_key_reused()),
-        Ok(Reply::WalletNotFound(id)) => Err(problem::wallet_not_found(id)),
         Ok(Reply::Unavailable) => Err(problem::unavailable()),
         Ok(Reply::OutcomeUnknown) => Err(problem::outcome_unknown()),
         Ok(Reply::Failed) => Err(Problem::internal()),

@@ -1,17 +1,33 @@
 //! Decides one command on the wallets it touches. Pure: same state, same command, same answer.
 //! Money is conserved by construction: a transfer is two events of one amount, decided together.
 
-use crate::event::{Created, Moved, TransferLeg};
+mod hold;
+mod rejection;
+mod reversal;
+
+use uuid::Uuid;
+
+pub use hold::expire;
+pub use rejection::Rejection;
+
+use crate::event::{Changed, Created, Moved, OverdraftLimitSet, TransferLeg};
 use crate::{
-    Amount, Command, CreateWallet, Currency, EventData, Movement, Position, Transfer, Wallet, WalletId,
+    Amount, Change, ChangeWallet, Command, CreateWallet, EventData, Hold, HoldId, Movement, Position, Status,
+    Transaction, Transfer, Wallet, WalletId,
 };
 
 /// What a decision may look at: loaded under the partitions' locks, and carried forward command by
 /// command through a batch.
 pub trait State {
+    /// The batch's time in microseconds since 1970 (UTC): what the events will be recorded at.
+    fn now(&self) -> i64;
     fn wallet(&self, id: WalletId) -> Option<&Wallet>;
     /// The wallet that has this external id already.
     fn external_id_holder(&self, external_id: &str) -> Option<WalletId>;
+    fn hold(&self, id: HoldId) -> Option<&Hold>;
+    fn transaction(&self, id: Uuid) -> Option<&Transaction>;
+    /// How much of the transaction has been taken back, in minor units.
+    fn reversed(&self, transaction_id: Uuid) -> i64;
     /// Where the next events of these wallets would stand, if appended in this order.
     fn next_positions(&self, first: WalletId, second: WalletId) -> (Position, Position);
 }
@@ -23,46 +39,19 @@ pub struct Decided {
     pub event: EventData,
 }
 
-/// Why a command does not happen. An answer like success is: it is stored and replayed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Rejection {
-    #[error("wallet {0} exists already")]
-    WalletExists(WalletId),
-    #[error("external id {external_id} belongs to wallet {holder} already")]
-    ExternalIdTaken { external_id: String, holder: WalletId },
-    #[error("there is no wallet {0}")]
-    WalletNotFound(WalletId),
-    #[error("wallet {wallet_id} has {available} available, {amount} are needed")]
-    InsufficientFunds {
-        wallet_id: WalletId,
-        available: i64,
-        amount: Amount,
-    },
-    #[error("wallets {from} ({from_currency}) and {to} ({to_currency}) have different currencies")]
-    CurrencyMismatch {
-        from: WalletId,
-        from_currency: Currency,
-        to: WalletId,
-        to_currency: Currency,
-    },
-    #[error("source and destination are the same wallet {0}")]
-    SameWallet(WalletId),
-    #[error("the balance of wallet {0} would leave the range of 64-bit integers")]
-    BalanceOverflow(WalletId),
-    #[error("wallet {wallet_id} is at version {version}, the command expects {expected}")]
-    VersionMismatch {
-        wallet_id: WalletId,
-        version: i64,
-        expected: i64,
-    },
-}
-
+/// Decides `command` on wallets whose due holds have been expired.
 pub fn decide(state: &impl State, command: &Command) -> Result<Vec<Decided>, Rejection> {
     match command {
         Command::Create(create) => create_wallet(state, create),
         Command::Credit(movement) => credit(state, movement),
         Command::Debit(movement) => debit(state, movement),
         Command::Transfer(transfer) => move_between(state, transfer),
+        Command::PlaceHold(place) => hold::place_hold(state, place),
+        Command::CaptureHold(capture) => hold::capture_hold(state, capture),
+        Command::ReleaseHold(release) => hold::release_hold(state, release),
+        Command::Reverse(reverse) => reversal::take_back(state, reverse),
+        Command::Change(change) => change_wallet(state, change),
+        Command::ExpireHolds(_) => Ok(Vec::new()),
     }
 }
 
@@ -93,23 +82,17 @@ fn create_wallet(state: &impl State, create: &CreateWallet) -> Result<Vec<Decide
 }
 
 fn credit(state: &impl State, movement: &Movement) -> Result<Vec<Decided>, Rejection> {
-    let wallet = existing(state, movement.wallet_id, movement.expected_version)?;
+    let wallet = receiver(state, movement.wallet_id, movement.expected_version)?;
     let balance = after_credit(wallet, movement.amount)?;
     let event = EventData::WalletCredited(moved(wallet, movement, balance));
-    Ok(vec![Decided {
-        wallet_id: wallet.id,
-        event,
-    }])
+    Ok(one(wallet, event))
 }
 
 fn debit(state: &impl State, movement: &Movement) -> Result<Vec<Decided>, Rejection> {
-    let wallet = existing(state, movement.wallet_id, movement.expected_version)?;
+    let wallet = payer(state, movement.wallet_id, movement.expected_version)?;
     let balance = after_debit(wallet, movement.amount)?;
     let event = EventData::WalletDebited(moved(wallet, movement, balance));
-    Ok(vec![Decided {
-        wallet_id: wallet.id,
-        event,
-    }])
+    Ok(one(wallet, event))
 }
 
 fn move_between(state: &impl State, transfer: &Transfer) -> Result<Vec<Decided>, Rejection> {
@@ -117,15 +100,9 @@ fn move_between(state: &impl State, transfer: &Transfer) -> Result<Vec<Decided>,
         return Err(Rejection::SameWallet(transfer.from));
     }
     let from = existing(state, transfer.from, transfer.expected_version)?;
-    let to = existing(state, transfer.to, None)?;
-    if from.currency != to.currency {
-        return Err(Rejection::CurrencyMismatch {
-            from: from.id,
-            from_currency: from.currency,
-            to: to.id,
-            to_currency: to.currency,
-        });
-    }
+    let to = receiver(state, transfer.to, None)?;
+    let from = may_pay(from)?;
+    same_currency(from, to)?;
     let from_balance = after_debit(from, transfer.amount)?;
     let to_balance = after_credit(to, transfer.amount)?;
     let (from_position, to_position) = state.next_positions(from.id, to.id);
@@ -158,6 +135,58 @@ fn move_between(state: &impl State, transfer: &Transfer) -> Result<Vec<Decided>,
     ])
 }
 
+fn change_wallet(state: &impl State, change: &ChangeWallet) -> Result<Vec<Decided>, Rejection> {
+    let wallet = existing(state, change.wallet_id, change.expected_version)?;
+    let id = wallet.id;
+    // What belongs to a person can be erased at any time, also after the wallet's end.
+    if wallet.status == Status::Closed && change.change != Change::ErasePersonalData {
+        return Err(Rejection::WalletClosed(id));
+    }
+    let changed = Changed {
+        currency: wallet.currency,
+        balance: wallet.balance,
+        personal: change.personal,
+    };
+    let event = match change.change {
+        Change::Freeze if wallet.status == Status::Frozen => return Err(Rejection::WalletFrozen(id)),
+        Change::Freeze => EventData::WalletFrozen(changed),
+        Change::Unfreeze if wallet.status != Status::Frozen => return Err(Rejection::WalletNotFrozen(id)),
+        Change::Unfreeze => EventData::WalletUnfrozen(changed),
+        Change::Close if wallet.balance != 0 || wallet.held != 0 => {
+            return Err(Rejection::WalletNotEmpty {
+                wallet_id: id,
+                balance: wallet.balance,
+                held: wallet.held,
+            });
+        }
+        Change::Close => EventData::WalletClosed(changed),
+        Change::SetOverdraftLimit(limit) => {
+            if i128::from(wallet.balance) - i128::from(wallet.held) < -i128::from(limit) {
+                return Err(Rejection::OverdraftInUse {
+                    wallet_id: id,
+                    available: wallet.available(),
+                    limit,
+                });
+            }
+            EventData::OverdraftLimitSet(OverdraftLimitSet {
+                overdraft_limit: limit,
+                currency: wallet.currency,
+                balance: wallet.balance,
+                personal: change.personal,
+            })
+        }
+        Change::ErasePersonalData => EventData::PersonalDataErased(changed),
+    };
+    Ok(one(wallet, event))
+}
+
+fn one(wallet: &Wallet, event: EventData) -> Vec<Decided> {
+    vec![Decided {
+        wallet_id: wallet.id,
+        event,
+    }]
+}
+
 fn existing(state: &impl State, id: WalletId, expected_version: Option<i64>) -> Result<&Wallet, Rejection> {
     let wallet = state.wallet(id).ok_or(Rejection::WalletNotFound(id))?;
     match expected_version {
@@ -168,6 +197,40 @@ fn existing(state: &impl State, id: WalletId, expected_version: Option<i64>) -> 
         }),
         _ => Ok(wallet),
     }
+}
+
+/// A wallet that money may come to.
+fn receiver(state: &impl State, id: WalletId, expected_version: Option<i64>) -> Result<&Wallet, Rejection> {
+    let wallet = existing(state, id, expected_version)?;
+    match wallet.status {
+        Status::Active | Status::Frozen => Ok(wallet),
+        Status::Closed => Err(Rejection::WalletClosed(id)),
+    }
+}
+
+/// A wallet that money may leave.
+fn payer(state: &impl State, id: WalletId, expected_version: Option<i64>) -> Result<&Wallet, Rejection> {
+    may_pay(existing(state, id, expected_version)?)
+}
+
+fn may_pay(wallet: &Wallet) -> Result<&Wallet, Rejection> {
+    match wallet.status {
+        Status::Active => Ok(wallet),
+        Status::Frozen => Err(Rejection::WalletFrozen(wallet.id)),
+        Status::Closed => Err(Rejection::WalletClosed(wallet.id)),
+    }
+}
+
+fn same_currency(from: &Wallet, to: &Wallet) -> Result<(), Rejection> {
+    if from.currency == to.currency {
+        return Ok(());
+    }
+    Err(Rejection::CurrencyMismatch {
+        from: from.id,
+        from_currency: from.currency,
+        to: to.id,
+        to_currency: to.currency,
+    })
 }
 
 fn after_credit(wallet: &Wallet, amount: Amount) -> Result<i64, Rejection> {

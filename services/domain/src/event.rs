@@ -3,7 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Currency, Hash, Position, WalletId};
+use uuid::Uuid;
+
+use crate::{Currency, Hash, HoldId, Position, Status, WalletId};
 
 /// The payload of `wallet.created`. Amounts are minor units, in all payloads.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,59 +51,196 @@ pub struct TransferLeg {
     pub personal: Option<Hash>,
 }
 
-/// What happened to one wallet.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum EventData {
-    WalletCreated(Created),
-    WalletCredited(Moved),
-    WalletDebited(Moved),
-    TransferDebited(TransferLeg),
-    TransferCredited(TransferLeg),
+/// The payload of `hold.placed`: money set aside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldPlaced {
+    pub hold_id: HoldId,
+    pub amount: i64,
+    pub currency: Currency,
+    pub balance: i64,
+    /// Microseconds since 1970 (UTC); from then on the hold cannot be captured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub personal: Option<Hash>,
 }
 
-/// The types of events, by the name they have in the envelope.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum EventKind {
-    WalletCreated,
-    WalletCredited,
-    WalletDebited,
-    TransferDebited,
-    TransferCredited,
+/// The payload of `hold.captured`: `amount` leaves the wallet, `released` becomes available again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldCaptured {
+    pub hold_id: HoldId,
+    pub amount: i64,
+    pub released: i64,
+    pub currency: Currency,
+    pub balance: i64,
+    /// The wallet that gets the amount; without one it goes outside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other: Option<OtherLeg>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub personal: Option<Hash>,
 }
 
-impl EventKind {
-    pub const ALL: [Self; 5] = [
-        Self::WalletCreated,
-        Self::WalletCredited,
-        Self::WalletDebited,
-        Self::TransferDebited,
-        Self::TransferCredited,
-    ];
+/// The payload of `hold.released` and `hold.expired`: the whole hold becomes available again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldEnded {
+    pub hold_id: HoldId,
+    pub amount: i64,
+    pub currency: Currency,
+    pub balance: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub personal: Option<Hash>,
+}
 
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::WalletCreated => "wallet.created",
-            Self::WalletCredited => "wallet.credited",
-            Self::WalletDebited => "wallet.debited",
-            Self::TransferDebited => "transfer.debited",
-            Self::TransferCredited => "transfer.credited",
+/// The payload of `reversal.debited` and `reversal.credited`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReversalLeg {
+    /// The transaction that is taken back, as a whole or in part.
+    pub reverses: Uuid,
+    pub amount: i64,
+    pub currency: Currency,
+    pub balance: i64,
+    /// The wallet on the other side; without one it is outside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other: Option<OtherLeg>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub personal: Option<Hash>,
+}
+
+/// The other leg of a movement between wallets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OtherLeg {
+    pub wallet_id: WalletId,
+    pub position: Position,
+}
+
+/// The payload of `wallet.overdraft_limit_set`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OverdraftLimitSet {
+    /// How far below zero the available balance may go.
+    pub overdraft_limit: i64,
+    pub currency: Currency,
+    pub balance: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub personal: Option<Hash>,
+}
+
+/// The payload of events that say all by their type: `wallet.frozen`, `wallet.unfrozen`, `wallet.closed`,
+/// `wallet.personal_data_erased`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changed {
+    pub currency: Currency,
+    pub balance: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub personal: Option<Hash>,
+}
+
+/// The one list of event types: name of the variant, payload, type in the envelope, newest payload version.
+macro_rules! events {
+    ($($variant:ident($payload:ident), $name:literal, $version:literal;)+) => {
+        /// What happened to one wallet.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub enum EventData {
+            $($variant($payload),)+
         }
-    }
 
-    fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
-    }
-
-    /// The newest payload version of this type; what is written.
-    pub fn schema_version(self) -> i16 {
-        match self {
-            Self::WalletCreated
-            | Self::WalletCredited
-            | Self::WalletDebited
-            | Self::TransferDebited
-            | Self::TransferCredited => 1,
+        /// The types of events, by the name they have in the envelope.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum EventKind {
+            $($variant,)+
         }
-    }
+
+        impl EventKind {
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)+
+                }
+            }
+
+            fn parse(name: &str) -> Option<Self> {
+                match name {
+                    $($name => Some(Self::$variant),)+
+                    _ => None,
+                }
+            }
+
+            /// The newest payload version of this type; what is written.
+            pub fn schema_version(self) -> i16 {
+                match self {
+                    $(Self::$variant => $version,)+
+                }
+            }
+
+            fn read(self, payload: &[u8]) -> Result<EventData, serde_json::Error> {
+                match self {
+                    $(Self::$variant => serde_json::from_slice(payload).map(EventData::$variant),)+
+                }
+            }
+        }
+
+        impl EventData {
+            pub fn kind(&self) -> EventKind {
+                match self {
+                    $(Self::$variant(_) => EventKind::$variant,)+
+                }
+            }
+
+            pub fn currency(&self) -> Currency {
+                match self {
+                    $(Self::$variant(payload) => payload.currency,)+
+                }
+            }
+
+            /// The wallet's balance after the event.
+            pub fn balance(&self) -> i64 {
+                match self {
+                    $(Self::$variant(payload) => payload.balance,)+
+                }
+            }
+
+            /// Digest of the erasable data beside the event, when it has any.
+            pub fn personal(&self) -> Option<Hash> {
+                match self {
+                    $(Self::$variant(payload) => payload.personal,)+
+                }
+            }
+
+            /// The payload bytes that are hashed and stored.
+            pub fn encode(&self) -> Result<Vec<u8>, serde_json::Error> {
+                match self {
+                    $(Self::$variant(payload) => serde_json::to_vec(payload),)+
+                }
+            }
+        }
+    };
+}
+
+events! {
+    WalletCreated(Created), "wallet.created", 1;
+    WalletCredited(Moved), "wallet.credited", 1;
+    WalletDebited(Moved), "wallet.debited", 1;
+    TransferDebited(TransferLeg), "transfer.debited", 1;
+    TransferCredited(TransferLeg), "transfer.credited", 1;
+    HoldPlaced(HoldPlaced), "hold.placed", 1;
+    HoldCaptured(HoldCaptured), "hold.captured", 1;
+    HoldReleased(HoldEnded), "hold.released", 1;
+    HoldExpired(HoldEnded), "hold.expired", 1;
+    ReversalDebited(ReversalLeg), "reversal.debited", 1;
+    ReversalCredited(ReversalLeg), "reversal.credited", 1;
+    WalletFrozen(Changed), "wallet.frozen", 1;
+    WalletUnfrozen(Changed), "wallet.unfrozen", 1;
+    WalletClosed(Changed), "wallet.closed", 1;
+    OverdraftLimitSet(OverdraftLimitSet), "wallet.overdraft_limit_set", 1;
+    PersonalDataErased(Changed), "wallet.personal_data_erased", 1;
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -118,16 +257,6 @@ pub enum DecodeError {
 }
 
 impl EventData {
-    pub fn kind(&self) -> EventKind {
-        match self {
-            Self::WalletCreated(_) => EventKind::WalletCreated,
-            Self::WalletCredited(_) => EventKind::WalletCredited,
-            Self::WalletDebited(_) => EventKind::WalletDebited,
-            Self::TransferDebited(_) => EventKind::TransferDebited,
-            Self::TransferCredited(_) => EventKind::TransferCredited,
-        }
-    }
-
     pub fn event_type(&self) -> &'static str {
         self.kind().as_str()
     }
@@ -136,65 +265,120 @@ impl EventData {
         self.kind().schema_version()
     }
 
-    pub fn currency(&self) -> Currency {
+    /// What the event is about, in minor units, never negative: what moved, was held or given back; the new
+    /// overdraft limit; 0 where there is no amount.
+    pub fn amount(&self) -> i64 {
         match self {
-            Self::WalletCreated(created) => created.currency,
-            Self::WalletCredited(moved) | Self::WalletDebited(moved) => moved.currency,
-            Self::TransferDebited(leg) | Self::TransferCredited(leg) => leg.currency,
-        }
-    }
-
-    /// The wallet's balance after the event.
-    pub fn balance(&self) -> i64 {
-        match self {
-            Self::WalletCreated(created) => created.balance,
-            Self::WalletCredited(moved) | Self::WalletDebited(moved) => moved.balance,
-            Self::TransferDebited(leg) | Self::TransferCredited(leg) => leg.balance,
+            Self::WalletCreated(created) => created.initial_balance,
+            Self::WalletCredited(moved) | Self::WalletDebited(moved) => moved.amount,
+            Self::TransferDebited(leg) | Self::TransferCredited(leg) => leg.amount,
+            Self::HoldPlaced(placed) => placed.amount,
+            Self::HoldCaptured(captured) => captured.amount,
+            Self::HoldReleased(ended) | Self::HoldExpired(ended) => ended.amount,
+            Self::ReversalDebited(leg) | Self::ReversalCredited(leg) => leg.amount,
+            Self::OverdraftLimitSet(set) => set.overdraft_limit,
+            Self::WalletFrozen(_)
+            | Self::WalletUnfrozen(_)
+            | Self::WalletClosed(_)
+            | Self::PersonalDataErased(_) => 0,
         }
     }
 
     /// Change of the balance in minor units: positive in, negative out.
     pub fn balance_change(&self) -> i64 {
         match self {
-            Self::WalletCreated(created) => created.initial_balance,
-            Self::WalletCredited(moved) => moved.amount,
-            Self::WalletDebited(moved) => -moved.amount,
-            Self::TransferCredited(leg) => leg.amount,
-            Self::TransferDebited(leg) => -leg.amount,
+            Self::WalletCreated(_)
+            | Self::WalletCredited(_)
+            | Self::TransferCredited(_)
+            | Self::ReversalCredited(_) => self.amount(),
+            Self::WalletDebited(_)
+            | Self::TransferDebited(_)
+            | Self::HoldCaptured(_)
+            | Self::ReversalDebited(_) => -self.amount(),
+            Self::HoldPlaced(_)
+            | Self::HoldReleased(_)
+            | Self::HoldExpired(_)
+            | Self::WalletFrozen(_)
+            | Self::WalletUnfrozen(_)
+            | Self::WalletClosed(_)
+            | Self::OverdraftLimitSet(_)
+            | Self::PersonalDataErased(_) => 0,
         }
     }
 
-    /// Digest of the erasable data beside the event, when it has any.
-    pub fn personal(&self) -> Option<Hash> {
+    /// Change of what holds have set aside, in minor units. A captured hold is never larger than what was
+    /// placed, so the sum fits.
+    pub fn held_change(&self) -> i64 {
         match self {
-            Self::WalletCreated(created) => created.personal,
-            Self::WalletCredited(moved) | Self::WalletDebited(moved) => moved.personal,
-            Self::TransferDebited(leg) | Self::TransferCredited(leg) => leg.personal,
+            Self::HoldPlaced(placed) => placed.amount,
+            Self::HoldCaptured(captured) => -captured.amount.saturating_add(captured.released),
+            Self::HoldReleased(ended) | Self::HoldExpired(ended) => -ended.amount,
+            _ => 0,
+        }
+    }
+
+    /// The wallet's status from this event on, when it changes it.
+    pub fn status(&self) -> Option<Status> {
+        match self {
+            Self::WalletCreated(_) | Self::WalletUnfrozen(_) => Some(Status::Active),
+            Self::WalletFrozen(_) => Some(Status::Frozen),
+            Self::WalletClosed(_) => Some(Status::Closed),
+            _ => None,
+        }
+    }
+
+    /// The wallet's overdraft limit from this event on, when it changes it.
+    pub fn overdraft_limit(&self) -> Option<i64> {
+        match self {
+            Self::OverdraftLimitSet(set) => Some(set.overdraft_limit),
+            _ => None,
         }
     }
 
     pub fn reference(&self) -> Option<&str> {
         match self {
-            Self::WalletCreated(_) => None,
             Self::WalletCredited(moved) | Self::WalletDebited(moved) => moved.reference.as_deref(),
             Self::TransferDebited(leg) | Self::TransferCredited(leg) => leg.reference.as_deref(),
+            Self::HoldPlaced(placed) => placed.reference.as_deref(),
+            Self::HoldCaptured(captured) => captured.reference.as_deref(),
+            Self::HoldReleased(ended) | Self::HoldExpired(ended) => ended.reference.as_deref(),
+            Self::ReversalDebited(leg) | Self::ReversalCredited(leg) => leg.reference.as_deref(),
+            Self::WalletCreated(_)
+            | Self::WalletFrozen(_)
+            | Self::WalletUnfrozen(_)
+            | Self::WalletClosed(_)
+            | Self::OverdraftLimitSet(_)
+            | Self::PersonalDataErased(_) => None,
         }
     }
 
-    /// The other wallet of a transfer.
+    /// The other wallet of a movement between two.
     pub fn counterparty(&self) -> Option<WalletId> {
         match self {
-            Self::WalletCreated(_) | Self::WalletCredited(_) | Self::WalletDebited(_) => None,
             Self::TransferDebited(leg) | Self::TransferCredited(leg) => Some(leg.counterparty),
+            Self::HoldCaptured(captured) => captured.other.map(|other| other.wallet_id),
+            Self::ReversalDebited(leg) | Self::ReversalCredited(leg) => {
+                leg.other.map(|other| other.wallet_id)
+            }
+            _ => None,
         }
     }
 
-    /// The payload bytes that are hashed and stored.
-    pub fn encode(&self) -> Result<Vec<u8>, serde_json::Error> {
+    /// The hold that the event is about.
+    pub fn hold_id(&self) -> Option<HoldId> {
         match self {
-            Self::WalletCreated(created) => serde_json::to_vec(created),
-            Self::WalletCredited(moved) | Self::WalletDebited(moved) => serde_json::to_vec(moved),
-            Self::TransferDebited(leg) | Self::TransferCredited(leg) => serde_json::to_vec(leg),
+            Self::HoldPlaced(placed) => Some(placed.hold_id),
+            Self::HoldCaptured(captured) => Some(captured.hold_id),
+            Self::HoldReleased(ended) | Self::HoldExpired(ended) => Some(ended.hold_id),
+            _ => None,
+        }
+    }
+
+    /// The transaction that a reversal takes back.
+    pub fn reverses(&self) -> Option<Uuid> {
+        match self {
+            Self::ReversalDebited(leg) | Self::ReversalCredited(leg) => Some(leg.reverses),
+            _ => None,
         }
     }
 
@@ -208,14 +392,7 @@ impl EventData {
                 schema_version,
             });
         };
-        let read = match kind {
-            EventKind::WalletCreated => serde_json::from_slice(payload).map(Self::WalletCreated),
-            EventKind::WalletCredited => serde_json::from_slice(payload).map(Self::WalletCredited),
-            EventKind::WalletDebited => serde_json::from_slice(payload).map(Self::WalletDebited),
-            EventKind::TransferDebited => serde_json::from_slice(payload).map(Self::TransferDebited),
-            EventKind::TransferCredited => serde_json::from_slice(payload).map(Self::TransferCredited),
-        };
-        read.map_err(|error| DecodeError::Corrupt {
+        kind.read(payload).map_err(|error| DecodeError::Corrupt {
             event_type: event_type.to_owned(),
             schema_version,
             reason: error.to_string(),

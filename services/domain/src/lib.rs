@@ -7,14 +7,22 @@ mod command;
 mod decide;
 mod event;
 mod hash;
+mod hold;
 mod id;
 mod money;
 mod wallet;
 
-pub use command::{Command, CreateWallet, Movement, Transfer};
-pub use decide::{Decided, Rejection, State, decide};
-pub use event::{Created, DecodeError, EventData, EventKind, Moved, PersonalData, TransferLeg};
+pub use command::{
+    CaptureHold, Change, ChangeWallet, Command, CreateWallet, Movement, PlaceHold, ReleaseHold, Reverse,
+    Transfer,
+};
+pub use decide::{Decided, Rejection, State, decide, expire};
+pub use event::{
+    Changed, Created, DecodeError, EventData, EventKind, HoldCaptured, HoldEnded, HoldPlaced, Moved,
+    OtherLeg, OverdraftLimitSet, PersonalData, ReversalLeg, TransferLeg,
+};
 pub use hash::Hash;
-pub use id::{InvalidPosition, Partition, Position, Positions, WalletId};
+pub use hold::{Hold, HoldStatus, Moves, Transaction};
+pub use id::{HoldId, InvalidPosition, Partition, Position, Positions, WalletId};
 pub use money::{Amount, Currencies, Currency, InvalidAmount, InvalidCurrency, MAX_MINOR_UNITS};
 pub use wallet::{Status, Wallet};

@@ -8,17 +8,25 @@ use crate::{Currency, EventData, WalletId};
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     Active,
+    /// No money leaves.
+    Frozen,
+    /// Nothing happens any more, for good.
+    Closed,
 }
 
 impl Status {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Active => "active",
+            Self::Frozen => "frozen",
+            Self::Closed => "closed",
         }
     }
 
     pub fn parse(name: &str) -> Option<Self> {
-        (name == Self::Active.as_str()).then_some(Self::Active)
+        [Self::Active, Self::Frozen, Self::Closed]
+            .into_iter()
+            .find(|status| status.as_str() == name)
     }
 }
 
@@ -60,6 +68,12 @@ impl Wallet {
             (Some(_), EventData::WalletCreated(_)) => None,
             (Some(wallet), event) => Some(Self {
                 balance: wallet.balance.checked_add(event.balance_change())?,
+                held: wallet
+                    .held
+                    .checked_add(event.held_change())
+                    .filter(|held| *held >= 0)?,
+                overdraft_limit: event.overdraft_limit().unwrap_or(wallet.overdraft_limit),
+                status: event.status().unwrap_or(wallet.status),
                 version: wallet.version.checked_add(1)?,
                 ..wallet
             }),

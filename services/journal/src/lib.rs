@@ -6,7 +6,9 @@
 
 pub mod append;
 pub mod cloud_event;
+pub mod erasure;
 mod event;
+pub mod hold;
 pub mod maintain;
 pub mod personal;
 pub mod platform_id;

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 
 use uuid::Uuid;
-use wallex_domain::{Partition, WalletId};
+use wallex_domain::{HoldId, Partition, WalletId};
 
 /// Wallets remembered at most (about 50 bytes each). When full, all are forgotten: they come back with the
 /// next batches' look-ups.
@@ -52,29 +52,48 @@ impl Routes {
         *self.open.write().unwrap_or_else(PoisonError::into_inner) = partitions;
     }
 
-    /// The partition that a new wallet goes to: chosen by its idempotency key, so that a repeated create
-    /// goes the same way. `None` while no partition is open.
-    pub fn for_new_wallet(&self, caller: &str, key: &str) -> Option<Partition> {
+    pub(crate) fn first_open(&self) -> Option<Partition> {
         let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
-        let digest = key_digest(b"partition", caller, key);
+        open.first().copied()
+    }
+
+    /// The partition that a new wallet goes to: chosen by its idempotency key and its place among the commands
+    /// under that key, so that a repeated create goes the same way. `None` while no partition is open.
+    pub fn for_new_wallet(&self, caller: &str, key: &str, index: usize) -> Option<Partition> {
+        let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
+        let digest = key_digest(b"partition", caller, key, index);
         let (number, _) = digest.as_bytes().split_first_chunk()?;
         let index = u64::from_be_bytes(*number) % u64::try_from(open.len()).ok().filter(|n| *n > 0)?;
         open.get(usize::try_from(index).ok()?).copied()
     }
 }
 
-/// The id of a wallet whose creator names none: the same request always means the same wallet.
-pub fn derived_wallet_id(caller: &str, key: &str) -> WalletId {
-    let digest = key_digest(b"wallet", caller, key);
-    let (bytes, _) = digest.as_bytes().split_first_chunk().unwrap_or((&[0; 16], &[]));
-    WalletId(Uuid::new_v8(*bytes))
+/// The id of a wallet whose creator names none: the same request always means the same wallet. `index` is the
+/// command's place among those under the key.
+pub fn derived_wallet_id(caller: &str, key: &str, index: usize) -> WalletId {
+    WalletId(derived_id(b"wallet", caller, key, index))
 }
 
-fn key_digest(purpose: &[u8], caller: &str, key: &str) -> blake3::Hash {
+/// The id of a hold whose creator names none.
+pub fn derived_hold_id(caller: &str, key: &str, index: usize) -> HoldId {
+    HoldId(derived_id(b"hold", caller, key, index))
+}
+
+fn derived_id(purpose: &[u8], caller: &str, key: &str, index: usize) -> Uuid {
+    let digest = key_digest(purpose, caller, key, index);
+    let (bytes, _) = digest.as_bytes().split_first_chunk().unwrap_or((&[0; 16], &[]));
+    Uuid::new_v8(*bytes)
+}
+
+fn key_digest(purpose: &[u8], caller: &str, key: &str, index: usize) -> blake3::Hash {
     let mut hasher = blake3::Hasher::new();
     for part in [purpose, caller.as_bytes(), key.as_bytes()] {
         hasher.update(&(part.len() as u64).to_be_bytes());
         hasher.update(part);
+    }
+    // The first is what a single command has always been.
+    if index > 0 {
+        hasher.update(&(index as u64).to_be_bytes());
     }
     hasher.finalize()
 }
@@ -85,19 +104,20 @@ mod tests {
 
     #[test]
     fn the_same_key_means_the_same_wallet_and_another_key_another() {
-        assert_eq!(derived_wallet_id("a", "key"), derived_wallet_id("a", "key"));
-        assert_ne!(derived_wallet_id("a", "key"), derived_wallet_id("ak", "ey"));
+        assert_eq!(derived_wallet_id("a", "key", 0), derived_wallet_id("a", "key", 0));
+        assert_ne!(derived_wallet_id("a", "key", 0), derived_wallet_id("ak", "ey", 0));
+        assert_ne!(derived_wallet_id("a", "key", 0), derived_wallet_id("a", "key", 1));
     }
 
     #[test]
     fn new_wallets_spread_over_the_open_partitions_only() {
         let routes = Routes::default();
-        assert_eq!(routes.for_new_wallet("a", "key"), None);
+        assert_eq!(routes.for_new_wallet("a", "key", 0), None);
         routes.set_open(vec![Partition(1), Partition(4), Partition(9)]);
         let mut counts = HashMap::new();
         for n in 0..3_000 {
             *counts
-                .entry(routes.for_new_wallet("a", &n.to_string()))
+                .entry(routes.for_new_wallet("a", &n.to_string(), 0))
                 .or_insert(0) += 1;
         }
         assert_eq!(counts.len(), 3);

@@ -2,16 +2,19 @@
 //! PostgreSQL would restart every pod. It is ready when each of its checks is.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use crate::kafka::Overview;
 
 /// The checks of one process. Clones share them.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Health {
     checks: Arc<Mutex<BTreeMap<&'static str, State>>>,
+    kafka: Arc<OnceLock<Overview>>,
 }
 
 /// One thing that readiness depends on; its owner keeps it up to date. Clones are the same check.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Check {
     name: &'static str,
     health: Health,
@@ -34,6 +37,16 @@ impl Health {
             name,
             health: self.clone(),
         }
+    }
+
+    /// What `/health/kafka` shows from now on. It is a look, not a check: readiness does not follow it. The first one
+    /// stays.
+    pub fn show_kafka(&self, overview: Overview) {
+        let _ = self.kafka.set(overview);
+    }
+
+    pub(crate) fn kafka(&self) -> Overview {
+        self.kafka.get().cloned().unwrap_or_else(Overview::none)
     }
 
     /// Whether every check is ready.

@@ -1,8 +1,10 @@
 //! The HTTP side of every role: server, health routes, metrics of requests, and the one shape of errors.
 
+mod health;
 mod observe;
 mod problem;
 mod serve;
 
+pub use health::openapi;
 pub use problem::{Problem, ProblemBody};
-pub use serve::{ServeError, bind, router, serve, serve_on, serve_starting};
+pub use serve::{Ending, ServeError, bind, router, serve, serve_on, serve_starting};

@@ -1,5 +1,8 @@
 //! Kafka's clients: their configuration, their log lines, and waiting for a broker that is away.
 
+mod overview;
+mod report;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::backoff::{Backoff, Outage};
 use crate::settings::{Settings, SettingsError};
+pub use overview::Overview;
+pub use report::{Group, GroupPartition, Report, Status, Topic, TopicPartition};
 
 /// A broker that takes longer for its metadata is treated as away.
 /// The process can't end sooner than a call that has begun.

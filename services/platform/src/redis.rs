@@ -1,8 +1,11 @@
 //! Redis as an accelerator: quick when it is there, and not missed when it is not.
 //!
 //! The invariant: no call waits longer than [`BUDGET`], none fails; trouble is `None`. What stands in Redis is never
-//! the truth.
+//! the truth, and what it passes on may be lost.
 
+mod subscription;
+
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -12,6 +15,7 @@ use tokio::sync::Notify;
 
 use crate::backoff::Backoff;
 use crate::settings::Settings;
+pub use subscription::{Heard, Subscription};
 
 /// The most that a caller waits. PostgreSQL answers the same question sooner than a slower Redis would.
 const BUDGET: Duration = Duration::from_millis(100);
@@ -26,10 +30,19 @@ pub struct Accelerator {
     shared: Option<Arc<Shared>>,
 }
 
-#[derive(Debug, Default)]
 struct Shared {
+    client: Client,
     connection: Mutex<Option<Numbered>>,
     lost: Notify,
+}
+
+/// Without the client, which knows the password.
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("connection", &self.connection)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The number tells a connection from its successor: a late failure of the one must not cost the other.
@@ -54,7 +67,11 @@ impl Accelerator {
             );
             return Self::none();
         };
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared {
+            client: client.clone(),
+            connection: Mutex::default(),
+            lost: Notify::new(),
+        });
         tokio::spawn(keep_connected(client, Arc::downgrade(&shared)));
         Self { shared: Some(shared) }
     }
@@ -87,6 +104,38 @@ impl Accelerator {
 
     pub async fn delete(&self, key: &str) -> bool {
         self.query::<u64>(Cmd::new().arg("DEL").arg(key)).await.is_some()
+    }
+
+    /// Runs a Lua script, which Redis does as one step. The text is sent along, so that a flush of Redis' scripts is
+    /// no trouble.
+    pub async fn eval<T: FromRedisValue>(
+        &self,
+        script: &str,
+        keys: &[&str],
+        arguments: &[&[u8]],
+    ) -> Option<T> {
+        let mut command = Cmd::new();
+        command.arg("EVAL").arg(script).arg(keys.len()).arg(keys);
+        for argument in arguments {
+            command.arg(*argument);
+        }
+        self.query(&command).await
+    }
+
+    /// Sends `message` to whoever is subscribed to `channel` at this moment. `false`: it is not known to be sent.
+    pub async fn publish(&self, channel: &str, message: &[u8]) -> bool {
+        self.query::<u64>(Cmd::new().arg("PUBLISH").arg(channel).arg(message))
+            .await
+            .is_some()
+    }
+
+    /// Listens to `channel` on a connection of its own, which is made again whenever it is lost, until the
+    /// subscription is dropped. Call it inside the runtime.
+    pub fn subscribe(&self, channel: &str) -> Subscription {
+        match &self.shared {
+            None => Subscription::silent(),
+            Some(shared) => Subscription::start(shared.client.clone(), channel.to_owned()),
+        }
     }
 
     /// Any command. `None`: Redis is away, too slow, or refuses it.

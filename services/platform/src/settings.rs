@@ -5,7 +5,9 @@
 //! ([`Settings::database_url`]), so that no role demands what only another needs.
 
 mod error;
+mod in_force;
 mod load;
+mod reference;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -19,6 +21,8 @@ use serde::Deserialize;
 
 use crate::{PlatformId, Secret};
 pub use error::SettingsError;
+pub use in_force::{InForce, Origin};
+pub use reference::reference;
 pub use text::LogFormat;
 
 /// One setting, as documentation and error messages tell it.
@@ -31,6 +35,8 @@ pub struct Setting {
     pub default: &'static str,
     /// A value to copy, where the default does not show one.
     pub example: &'static str,
+    /// What its values are, in words.
+    pub values: &'static str,
     pub help: &'static str,
 }
 
@@ -69,11 +75,18 @@ macro_rules! settings {
             }
         }
 
+        impl Settings {
+            /// Every value as TOML writes it, by name; secrets redacted. `None`: not set.
+            fn shown(&self) -> Vec<(&'static str, Option<String>)> {
+                vec![$((stringify!($name), text::Value::shown(&self.$name)),)+]
+            }
+        }
+
         /// Every setting, in the order of the documentation.
         pub const REFERENCE: &[Setting] = &[
             $(Setting {
                 name: stringify!($name), variable: $variable, default: $default, example: $example,
-                help: concat!($($help),+).trim_ascii(),
+                values: <$type as text::Value>::WORDS, help: concat!($($help),+).trim_ascii(),
             },)+
         ];
     };
@@ -88,7 +101,7 @@ settings! {
     platform: String, "WALLEX_PLATFORM", default "wallex", example "";
     /// Name of this process among its replicas: the pod's name. Unset: host name and process id.
     instance: String, "WALLEX_INSTANCE", default "", example "demo-command-7d9f-x2x4z";
-    /// Address that the API, /health/live, /health/ready and /metrics are served on.
+    /// Address that the API, /health/live, /health/ready, /health/kafka and /metrics are served on.
     listen: SocketAddr, "WALLEX_LISTEN", default "0.0.0.0:8080", example "";
     /// URL of the PostgreSQL database that holds the journal.
     database_url: Option<Secret>, "WALLEX_DATABASE_URL", default "", example "postgres://user:password@host:5432/wallex";
@@ -110,6 +123,10 @@ settings! {
     log_format: LogFormat, "WALLEX_LOG_FORMAT", default "text", example "json";
     /// Seconds that requests and batches in flight get to finish after SIGTERM.
     shutdown_seconds: u64, "WALLEX_SHUTDOWN_SECONDS", default "25", example "";
+    /// Of shutdown_seconds, how long the API goes on taking requests after SIGTERM, unready and with `Connection: close`,
+    /// so that clients leave by themselves. The default suits pods that wait before SIGTERM, as the operator's do.
+    /// Where a load balancer learns of the end by /health/ready alone: twice as long as it takes to notice.
+    shutdown_grace_seconds: Duration, "WALLEX_SHUTDOWN_GRACE_SECONDS", default "1", example "";
     /// Connections that append to the journal, per command process. More than one mostly wait for each other's locks.
     writers: usize, "WALLEX_WRITERS", default "1", example "";
     /// Commands that wait for a writer at most; one more is answered 503 at once.

@@ -10,8 +10,13 @@
 //! the journal's before it is applied, and through the hash chain all before it. Everything else (holes, damage,
 //! another journal's leftovers in the topic) is replaced by what the journal has. The source only says
 //! where to look; that is why the projections run the same without Kafka.
+//!
+//! Each projection handles every event type, in matches without a default: the ledger turns what moves into
+//! postings between accounts (wallets, holds, the outside), the read model writes wallets, entries and holds, and
+//! takes personal data away from both sides of a movement when a wallet is erased.
 #![forbid(unsafe_code)]
 
+mod announce;
 mod applier;
 mod cursor;
 mod dead_letters;
@@ -27,9 +32,11 @@ mod stall;
 
 use sqlx::PgPool;
 use wallex_platform::health::Health;
+use wallex_platform::redis::Accelerator;
 use wallex_platform::settings::{Settings, SettingsError};
 use wallex_platform::{CancellationToken, kafka};
 
+use crate::announce::Announcer;
 use crate::dead_letters::DeadLetters;
 use crate::projection::{Ledger, Projection, ReadModel};
 use crate::runner::Runner;
@@ -57,6 +64,18 @@ pub enum ProjectorError {
     Settings(#[from] SettingsError),
     #[error("the Kafka consumer cannot be created: {0}")]
     Consumer(#[from] rdkafka::error::KafkaError),
+}
+
+/// The consumer group of a projection on the events topic.
+pub fn consumer_group(name: Name, settings: &Settings) -> String {
+    match name {
+        Name::Ledger => group_of(settings, Ledger::NAME),
+        Name::ReadModel => group_of(settings, ReadModel::NAME),
+    }
+}
+
+fn group_of(settings: &Settings, projection: &str) -> String {
+    format!("{}-{projection}-projector", settings.platform)
 }
 
 /// Runs one projection until `shutdown`. `journal` and `read` may be the same pool; each transaction needs a
@@ -98,7 +117,7 @@ async fn run_projection<P: Projection>(
                 Err(kafka::WaitError::Settings(error)) => return Err(error.into()),
                 Err(kafka::WaitError::ShutDown) => return Ok(()),
             }
-            let group = format!("{}-{}-projector", settings.platform, P::NAME);
+            let group = group_of(settings, P::NAME);
             (
                 Source::Kafka(Box::new(KafkaSource::join(settings, &group)?)),
                 DeadLetters::to(settings)?,
@@ -114,6 +133,15 @@ async fn run_projection<P: Projection>(
         settings.projector_batch,
         check,
     );
-    runner.run(shutdown).await;
+    // Only wallets are followed live.
+    let announcer = if P::NAME == ReadModel::NAME {
+        Announcer::start(
+            Accelerator::connect(settings),
+            &settings.platform_id().to_string(),
+        )
+    } else {
+        Announcer::none()
+    };
+    runner.announcing(announcer).run(shutdown).await;
     Ok(())
 }

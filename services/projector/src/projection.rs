@@ -31,7 +31,8 @@ pub enum ApplyError {
 }
 
 /// Tables derived from events. What `apply` writes depends on the events and on rows of the same
-/// partitions only, so that replicas which own other partitions never write the same row.
+/// partitions only, so that replicas which own other partitions never write the same row. The one exception
+/// is erasure, which reaches the other side of a movement, and guards it by locks (see read_model::erasure).
 pub trait Projection: Send + Sync + 'static {
     /// In consumer groups, health and metrics.
     const NAME: &'static str;

@@ -13,6 +13,7 @@ use wallex_domain::Partition;
 use wallex_platform::backoff::{Backoff, Outage};
 use wallex_platform::health::Check;
 
+use crate::announce::Announcer;
 use crate::applier::{Applier, Step, StepError};
 use crate::cursor::Cursor;
 use crate::dead_letters::DeadLetters;
@@ -77,6 +78,12 @@ impl<P: Projection> Runner<P> {
             source_outage: Outage::of("The events source", P::NAME, "kafka_bootstrap_servers"),
             database_outage: Outage::of("The projection's database", P::NAME, "read_database_url"),
         }
+    }
+
+    /// Lets `announcer` tell which wallets were written.
+    pub(crate) fn announcing(mut self, announcer: Announcer) -> Self {
+        self.applier.announce_by(announcer);
+        self
     }
 
     pub(crate) async fn run(mut self, shutdown: CancellationToken) {

@@ -199,7 +199,7 @@ async fn an_event_of_a_newer_release_is_waited_for() {
     let before = setup.journal.last_seq(0);
     setup
         .journal
-        .event(0, 1, "wallet.frozen", 1, 0, json!({}), Uuid::now_v7())
+        .event(0, 1, "wallet.renamed", 1, 0, json!({}), Uuid::now_v7())
         .await;
     setup.journal.credit(0, 1, 1).await;
     setup.applied("ledger", 1, setup.journal.last_seq(1)).await;

@@ -1,37 +1,83 @@
-//! HTTP reads: a wallet, its history, one transaction. Everything comes from the schema `read_model`,
-//! which the read-model projector writes; nothing here writes.
+//! HTTP reads: wallets, their histories, holds, transactions, the ledger. Everything comes from the schemas that the
+//! projectors write, strong reads and the audit trail from the journal's; nothing here writes.
 //!
-//! The invariant: an answer is one snapshot of the read model, and when the caller names a position that
+//! The invariant: an answer is one snapshot (an export: one per chunk), and when the caller names a position that
 //! it must contain (`Wallex-Min-Position`), the snapshot that is answered from contains it.
 
 mod answer;
+mod cache;
 mod cursor;
+mod export;
 mod extract;
+mod ledger;
+mod parameters;
 #[cfg(test)]
 mod plans;
 mod position;
 mod problem;
 mod routes;
 mod statement;
+mod stream;
+mod strong;
+mod trail;
+
+use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::get;
 use sqlx::PgPool;
+use tokio::sync::Semaphore;
 use utoipa::OpenApi;
+use wallex_platform::CancellationToken;
+use wallex_platform::redis::Accelerator;
 
-use crate::position::ReadModel;
+use crate::cache::Cache;
+use crate::position::{Snapshots, Source};
+use crate::stream::live::Live;
 
 /// What the routes share; built once, cloned per request.
 #[derive(Clone)]
 pub struct QueryState {
-    read: ReadModel,
+    read: Snapshots,
+    journal: Snapshots,
+    ledger: Snapshots,
+    trial_balances: Arc<Semaphore>,
+    cache: Cache,
+    live: Live,
 }
 
 impl QueryState {
-    /// Reads from `read`, a pool on the database that holds the schema `read_model`.
-    pub fn new(read: PgPool) -> Self {
+    /// Reads from `read`, a pool on the database that holds the projections' schemas; strong reads from `journal`,
+    /// a pool on the journal's database, on its primary. Both may be the same.
+    pub fn new(read: PgPool, journal: PgPool) -> Self {
+        let read_model = Snapshots::of(Source::ReadModel, read.clone());
         Self {
-            read: ReadModel::new(read),
+            live: Live::new(read_model.clone()),
+            read: read_model,
+            journal: Snapshots::of(Source::Journal, journal),
+            ledger: Snapshots::of(Source::Ledger, read),
+            trial_balances: Arc::new(Semaphore::new(ledger::TRIAL_BALANCES)),
+            cache: Cache::none(),
+        }
+    }
+
+    /// With a cache of balances and quick live updates. `platform` is the platform's whole id, because several may
+    /// share one Redis.
+    #[must_use]
+    pub fn with_redis(self, redis: Accelerator, platform: &str) -> Self {
+        Self {
+            live: self.live.with_redis(redis.clone(), platform),
+            cache: Cache::new(redis, platform),
+            ..self
+        }
+    }
+
+    /// Streams end when `shutdown` is cancelled, so that the server's drain does not wait for them.
+    #[must_use]
+    pub fn with_shutdown(self, shutdown: CancellationToken) -> Self {
+        Self {
+            live: self.live.with_shutdown(shutdown),
+            ..self
         }
     }
 }
@@ -39,15 +85,37 @@ impl QueryState {
 /// The read routes, without fallbacks: whoever mounts them answers unknown paths and methods.
 pub fn router(state: QueryState) -> Router {
     Router::new()
-        .route("/v1/wallets/{id}", get(routes::wallet))
-        .route("/v1/wallets/{id}/transactions", get(routes::history))
-        .route("/v1/transactions/{id}", get(routes::transaction))
+        .route("/v1/wallets", get(routes::wallets::wallets))
+        .route("/v1/wallets/{id}", get(routes::wallets::wallet))
+        .route("/v1/wallets/{id}/transactions", get(routes::history::history))
+        .route("/v1/wallets/{id}/statement", get(routes::period::statement))
+        .route("/v1/wallets/{id}/holds", get(routes::holds::holds))
+        .route("/v1/holds/{id}", get(routes::holds::hold))
+        .route("/v1/transactions/{id}", get(routes::transactions::transaction))
+        .route("/v1/wallets/{id}/events", get(trail::events))
+        .route("/v1/wallets/{id}/stream", get(stream::stream))
+        .route("/v1/ledger/accounts/{account}", get(ledger::account))
+        .route("/v1/ledger/postings", get(ledger::postings::postings))
+        .route("/v1/ledger/trial-balance", get(ledger::trial_balance))
         .with_state(state)
 }
 
 #[derive(OpenApi)]
 #[openapi(
-    paths(routes::wallet, routes::history, routes::transaction),
+    paths(
+        routes::wallets::wallets,
+        routes::wallets::wallet,
+        routes::history::history,
+        routes::period::statement,
+        routes::holds::holds,
+        routes::holds::hold,
+        routes::transactions::transaction,
+        trail::events,
+        stream::stream,
+        ledger::account,
+        ledger::postings::postings,
+        ledger::trial_balance,
+    ),
     components(schemas(wallex_platform::http::ProblemBody))
 )]
 struct Documentation;

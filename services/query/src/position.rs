@@ -1,6 +1,6 @@
-//! Snapshots of the read model that contain what the caller asks for. A request that comes too early
-//! waits, without a connection, for the projector to catch up. All waiters share one reader of the cursors,
-//! which runs only while somebody waits.
+//! Snapshots that contain what the caller asks for. A request that comes too early waits, without a
+//! connection, for the projector to catch up. All waiters of one source share one reader of its cursors, which
+//! runs only while somebody waits.
 //!
 //! The invariant: what the shared reader saw is only a hint to look again; the snapshot that is answered
 //! from has itself been checked (a rebuild of the projection moves its cursors back).
@@ -29,33 +29,64 @@ const ACQUIRE: Duration = Duration::from_secs(2);
 static WAITED: LazyLock<Histogram> = LazyLock::new(|| {
     metrics::histogram(
         "wallex_query_position_wait_seconds",
-        "Time that reads with Wallex-Min-Position waited for the read model. Rising: its projector is behind.",
+        "Time that reads with Wallex-Min-Position waited for their projection. Rising: its projector is behind.",
         metrics::SECONDS,
     )
 });
 static NOT_REACHED: LazyLock<IntCounter> = LazyLock::new(|| {
     metrics::counter(
         "wallex_query_position_not_reached_total",
-        "Reads answered 503 position_not_reached. Rising: look at the lag of the read-model projector.",
+        "Reads answered 503 position_not_reached. Rising: look at the lag of the projectors.",
     )
 });
 
 type Cursors = Arc<HashMap<i32, i64>>;
 
-/// A pool on the read model and the cursors seen last. Clones share both.
+/// Where an answer comes from, and with it: whose cursors say how far it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Source {
+    ReadModel,
+    Ledger,
+    /// The truth itself: it contains every position that a write has answered.
+    Journal,
+}
+
+impl Source {
+    /// For messages.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::ReadModel => "read model",
+            Self::Ledger => "ledger",
+            Self::Journal => "journal",
+        }
+    }
+
+    /// One row per partition, 256 at most: read whole.
+    pub(crate) fn cursors(self) -> &'static str {
+        match self {
+            Self::ReadModel => "SELECT partition, seq FROM read_model.cursor",
+            Self::Ledger => "SELECT partition, seq FROM ledger.cursor",
+            Self::Journal => "SELECT id, last_seq FROM journal.partition",
+        }
+    }
+}
+
+/// A pool on a source and its cursors as they were seen last. Clones share both.
 #[derive(Clone)]
-pub(crate) struct ReadModel(Arc<Inner>);
+pub(crate) struct Snapshots(Arc<Inner>);
 
 struct Inner {
+    source: Source,
     pool: PgPool,
     seen: watch::Sender<Cursors>,
     polling: Mutex<bool>,
 }
 
-impl ReadModel {
-    pub(crate) fn new(pool: PgPool) -> Self {
+impl Snapshots {
+    pub(crate) fn of(source: Source, pool: PgPool) -> Self {
         let (seen, _) = watch::channel(Cursors::default());
         Self(Arc::new(Inner {
+            source,
             pool,
             seen,
             polling: Mutex::new(false),
@@ -67,21 +98,31 @@ impl ReadModel {
         &self,
         wanted: &Positions,
     ) -> Result<Transaction<'static, Postgres>, ReadError> {
-        let begin = Instant::now();
+        self.snapshot_by(statement::BEGIN, wanted).await
+    }
+
+    /// [`Self::snapshot`], opened by `begin`, which must make a read-only snapshot.
+    pub(crate) async fn snapshot_by(
+        &self,
+        begin: &'static str,
+        wanted: &Positions,
+    ) -> Result<Transaction<'static, Postgres>, ReadError> {
+        let started = Instant::now();
         loop {
-            let mut snapshot = self.open().await?;
+            let mut snapshot = self.open(begin).await?;
             if wanted.0.is_empty() {
                 return Ok(snapshot);
             }
-            let cursors: HashMap<_, _> = statement::cursors(&mut *snapshot).await?.into_iter().collect();
+            let cursors: HashMap<_, _> = self.cursors(&mut *snapshot).await?.into_iter().collect();
             if contains(&cursors, wanted) {
-                WAITED.observe(begin.elapsed().as_secs_f64());
+                WAITED.observe(started.elapsed().as_secs_f64());
                 return Ok(snapshot);
             }
             snapshot.rollback().await?;
-            if !self.wait(wanted, begin + MAX_WAIT).await {
+            if !self.wait(wanted, started + MAX_WAIT).await {
                 NOT_REACHED.inc();
                 return Err(ReadError::PositionNotReached {
+                    from: self.0.source,
                     reached: reached(&cursors, wanted),
                     wanted: wanted.clone(),
                 });
@@ -92,14 +133,22 @@ impl ReadModel {
     /// Opens a snapshot in a task of its own: a client that goes away drops its request's future, and a BEGIN
     /// that is cut off so would leave its connection in the pool inside a transaction, for the next reader
     /// to see an old snapshot through.
-    async fn open(&self) -> Result<Transaction<'static, Postgres>, ReadError> {
+    async fn open(&self, begin: &'static str) -> Result<Transaction<'static, Postgres>, ReadError> {
         let pool = self.0.pool.clone();
-        let opening = tokio::spawn(async move { pool.begin_with(statement::BEGIN).await });
+        let opening = tokio::spawn(async move { pool.begin_with(begin).await });
         let opened = timeout(ACQUIRE, opening)
             .await
             .map_err(|_| ReadError::NoConnection)?;
         // Joining fails only when the task panicked.
         Ok(opened.map_err(|_| ReadError::NoConnection)??)
+    }
+
+    /// Up to which seq (inclusive) each partition is in the source.
+    pub(crate) async fn cursors<'e>(
+        &self,
+        db: impl sqlx::Executor<'e, Database = Postgres>,
+    ) -> Result<Vec<(i32, i64)>, sqlx::Error> {
+        sqlx::query_as(self.0.source.cursors()).fetch_all(db).await
     }
 
     /// Waits until the shared reader has seen `wanted`; false at the deadline.
@@ -121,12 +170,13 @@ impl ReadModel {
         let mut polling = self.0.polling.lock().unwrap_or_else(PoisonError::into_inner);
         if !*polling {
             *polling = true;
-            tokio::spawn(poll(Arc::clone(&self.0)));
+            tokio::spawn(poll(self.clone()));
         }
     }
 }
 
-async fn poll(inner: Arc<Inner>) {
+async fn poll(snapshots: Snapshots) {
+    let inner = &snapshots.0;
     let mut ticks = interval(POLL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -138,12 +188,14 @@ async fn poll(inner: Arc<Inner>) {
                 return;
             }
         }
-        match statement::cursors(&inner.pool).await {
+        match snapshots.cursors(&inner.pool).await {
             Ok(cursors) => {
                 inner.seen.send_replace(Arc::new(cursors.into_iter().collect()));
             }
             // The waiters end at their deadlines, and their own reads report the trouble.
-            Err(error) => tracing::debug!(error = %error, "the read model's cursors could not be read"),
+            Err(error) => {
+                tracing::debug!(%error, source = inner.source.name(), "the cursors could not be read");
+            }
         }
     }
 }

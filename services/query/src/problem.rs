@@ -3,12 +3,41 @@
 //! `Retry-After`; a 500 says nothing about the inside, the log does.
 
 use http::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
+use utoipa::IntoResponses;
 use uuid::Uuid;
 use wallex_domain::Positions;
-use wallex_platform::http::Problem;
+use wallex_platform::http::{Problem, ProblemBody};
 
 use crate::answer::Unreadable;
+use crate::position::Source;
+
+/// What every read may be answered with, for the API description.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "describes the problems below")]
+pub(crate) enum AnyRead {
+    /// precondition_malformed; of a list also invalid_cursor
+    #[response(status = 400, content_type = "application/problem+json")]
+    BadRequest(ProblemBody),
+    /// validation_failed
+    #[response(status = 422, content_type = "application/problem+json")]
+    Unprocessable(ProblemBody),
+    /// internal
+    #[response(status = 500, content_type = "application/problem+json")]
+    Internal(ProblemBody),
+    /// position_not_reached, unavailable: ask again after Retry-After
+    #[response(status = 503, content_type = "application/problem+json", headers(("Retry-After" = u64, description = "Seconds")))]
+    Unavailable(ProblemBody),
+}
+
+/// What reads of a wallet may be answered with as well.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "describes the problems below")]
+pub(crate) enum OfWallet {
+    /// wallet_not_found
+    #[response(status = 404, content_type = "application/problem+json")]
+    NotFound(ProblemBody),
+}
 
 /// How a read fails.
 #[derive(Debug, thiserror::Error)]
@@ -19,8 +48,12 @@ pub(crate) enum ReadError {
     NoConnection,
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
-    #[error("the read model has not reached {wanted}")]
-    PositionNotReached { wanted: Positions, reached: Positions },
+    #[error("the {} has not reached {wanted}", from.name())]
+    PositionNotReached {
+        from: Source,
+        wanted: Positions,
+        reached: Positions,
+    },
     #[error("there is no wallet {0}")]
     WalletNotFound(Uuid),
     /// The wallet exists, but already its first event could not be projected.
@@ -28,8 +61,25 @@ pub(crate) enum ReadError {
     WalletParked(Uuid),
     #[error("there is no transaction {0}")]
     TransactionNotFound(Uuid),
-    #[error("the cursor is not one of wallet {0}")]
-    InvalidCursor(Uuid),
+    #[error("there is no account {0}")]
+    AccountNotFound(String),
+    #[error("there is no hold {0}")]
+    HoldNotFound(Uuid),
+    /// The journal itself says so.
+    #[error("there is no wallet {0} in the journal")]
+    WalletUnknown(Uuid),
+    #[error("wallet {wallet} was created after {at}")]
+    NotCreatedYet { wallet: Uuid, at: String },
+    #[error("the cursor is not one of this list")]
+    InvalidCursor,
+    #[error("an answer could not be written as JSON")]
+    Unwritable(#[from] serde_json::Error),
+    /// Seen in the middle of an export only: it breaks off.
+    #[error("the read model of wallet {0} went back while it was read: it is being rebuilt")]
+    WentBack(Uuid),
+    /// The same of the ledger.
+    #[error("the ledger went back while it was read: it is being rebuilt")]
+    LedgerWentBack,
 }
 
 impl From<ReadError> for Problem {
@@ -53,17 +103,50 @@ impl From<ReadError> for Problem {
                      Wallex-Position of that answer as Wallex-Min-Position."
                 ),
             ),
-            ReadError::InvalidCursor(_) => Problem::new(
-                StatusCode::BAD_REQUEST,
-                "invalid_cursor",
-                "Invalid cursor",
-                "The cursor is not one that this list gave. Take next_cursor as it stands, on the same wallet.",
+            ReadError::AccountNotFound(account) => Problem::new(
+                StatusCode::NOT_FOUND,
+                "account_not_found",
+                "Account not found",
+                format!(
+                    "Nothing was ever posted to {account}. If it was a moment ago, send the Wallex-Position of that \
+                     answer as Wallex-Min-Position."
+                ),
             ),
-            ReadError::PositionNotReached { wanted, reached } => Problem::new(
+            ReadError::HoldNotFound(id) => Problem::new(
+                StatusCode::NOT_FOUND,
+                "hold_not_found",
+                "Hold not found",
+                format!(
+                    "There is no hold {id} in the read model. If it was placed a moment ago, send the \
+                     Wallex-Position of that answer as Wallex-Min-Position."
+                ),
+            )
+            .with("hold_id", json!(id)),
+            ReadError::WalletUnknown(id) => Problem::new(
+                StatusCode::NOT_FOUND,
+                "wallet_not_found",
+                "Wallet not found",
+                format!("There is no wallet {id}."),
+            ),
+            ReadError::NotCreatedYet { wallet, at } => Problem::new(
+                StatusCode::NOT_FOUND,
+                "wallet_not_found",
+                "Wallet not found",
+                format!("At {at} there was no wallet {wallet} yet: it was created later."),
+            ),
+            ReadError::InvalidCursor => foreign_cursor(),
+            ReadError::PositionNotReached {
+                from,
+                wanted,
+                reached,
+            } => Problem::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "position_not_reached",
                 "Position not reached",
-                format!("The read model has not reached {wanted} in time. It is catching up; ask again."),
+                format!(
+                    "The {} has not reached {wanted} in time. It is catching up; ask again.",
+                    from.name()
+                ),
             )
             .with("wanted", json!(wanted.to_string()))
             .with("reached", json!(reached.to_string()))
@@ -88,6 +171,12 @@ impl From<ReadError> for Problem {
                 tracing::error!(error = %error, "a read failed");
                 Problem::internal()
             }
+            ReadError::Unwritable(error) => {
+                tracing::error!(error = %error, "a read failed");
+                Problem::internal()
+            }
+            ReadError::LedgerWentBack => Problem::unavailable("The ledger is being rebuilt; ask again."),
+            ReadError::WentBack(_) => Problem::unavailable("The read model is being rebuilt; ask again."),
         }
     }
 }
@@ -108,6 +197,16 @@ fn passes(error: &sqlx::Error) -> bool {
     }
 }
 
+/// A cursor that the list did not give.
+pub(crate) fn foreign_cursor() -> Problem {
+    Problem::new(
+        StatusCode::BAD_REQUEST,
+        "invalid_cursor",
+        "Invalid cursor",
+        "The cursor is not one that this list gave. Take next_cursor as it stands, for the same list.",
+    )
+}
+
 /// A path or query parameter that cannot be used.
 pub(crate) fn invalid_parameter(name: &str, detail: &str) -> Problem {
     Problem::new(
@@ -121,6 +220,21 @@ pub(crate) fn invalid_parameter(name: &str, detail: &str) -> Problem {
         },
     )
     .with("errors", json!([{"parameter": name, "detail": detail}]))
+}
+
+/// Parameters that do not go together, or of which some are missing.
+pub(crate) fn invalid_parameters(names: &[&str], detail: &str) -> Problem {
+    let errors: Vec<Value> = names
+        .iter()
+        .map(|name| json!({"parameter": name, "detail": detail}))
+        .collect();
+    Problem::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "validation_failed",
+        "Validation failed",
+        format!("Parameters {}: {detail}.", names.join(", ")),
+    )
+    .with("errors", errors)
 }
 
 /// A `Wallex-Min-Position` that is no list of positions.

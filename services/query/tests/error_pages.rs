@@ -7,7 +7,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What makes a problem; the first text after it is the code.
-const CONSTRUCTORS: [&str; 3] = ["Problem::new(", "Self::new(", "unprocessable("];
+const CONSTRUCTORS: [&str; 5] = [
+    "Problem::new(",
+    "Self::new(",
+    "unprocessable(",
+    "conflict(",
+    "missing(",
+];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -37,9 +43,13 @@ fn codes(source: &str) -> BTreeSet<String> {
     let mut codes = BTreeSet::new();
     for constructor in CONSTRUCTORS {
         for (at, _) in source.match_indices(constructor) {
+            // The end of another name, or of another module's path.
+            if source[..at].ends_with(|before: char| before.is_alphanumeric() || "_:.".contains(before)) {
+                continue;
+            }
             let arguments = &source[at + constructor.len()..];
-            // Of the statement, not of what follows it.
-            let arguments = &arguments[..arguments.find(';').unwrap_or(arguments.len())];
+            // Of the call, not of what follows it: nothing is called before the code is said.
+            let arguments = &arguments[..arguments.find([';', ')']).unwrap_or(arguments.len())];
             let is_problem =
                 constructor != "Self::new(" || arguments.trim_start().starts_with("StatusCode::");
             let text = arguments.split('"').nth(1).filter(|_| is_problem);

@@ -11,11 +11,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use postgresql_embedded::{PostgreSQL, Status};
-use wallex_command::{Batcher, CommandState};
-use wallex_domain::Currencies;
 use wallex_platform::health::Health;
+use wallex_platform::http::Ending;
 use wallex_platform::{CancellationToken, Secret, Settings, http};
-use wallex_query::QueryState;
 
 use crate::{api, journal, migrate, roles};
 
@@ -127,21 +125,18 @@ async fn serve(settings: Settings, shutdown: CancellationToken) -> anyhow::Resul
                 projection, source, &settings, journal, read, &health, &shutdown,
             ));
         }
-        let writing = Batcher::start(
-            &journal::writer_options(&settings)?,
-            &roles::batcher_config(&settings),
-        );
-        let state = CommandState::new(writing.enqueue(), Currencies::iso_4217());
+        let (writing, state) = roles::writes(&settings, journal.clone(), &shutdown)?;
         batcher = Some(writing);
         tracing::info!("the API is at http://localhost:{}", settings.listen.port());
-        anyhow::Ok(api::full(state, QueryState::new(read)))
+        let reads = roles::reads(&settings, read, journal, &shutdown);
+        anyhow::Ok(api::full(state, reads))
     };
     http::serve_starting::<anyhow::Error>(
         settings.listen,
         starting,
         health.clone(),
         shutdown.clone(),
-        settings.drain(),
+        Ending::without_grace(&settings),
     )
     .await?;
     if let Some(batcher) = batcher {

@@ -4,9 +4,11 @@
 
 mod api;
 mod bench;
+mod config;
 mod dev;
 mod journal;
 mod migrate;
+mod openapi;
 mod roles;
 
 use std::process::ExitCode;
@@ -25,7 +27,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 ///     -H 'Idempotency-Key: first' -d '{"currency":"EUR","initial_balance":1000}'
 ///
 /// Every setting is a flag, a WALLEX_ variable or a key of the TOML file that --config names;
-/// `wallex COMMAND --help` lists them.
+/// `wallex COMMAND --help` lists them, `wallex config` shows which are in force.
 #[derive(Parser)]
 #[command(name = "wallex", version, verbatim_doc_comment)]
 struct Cli {
@@ -61,6 +63,26 @@ enum Verb {
     Dev(dev::Args),
     /// Put load on a running platform and check every balance afterwards
     Bench(bench::Args),
+    /// Show the settings in force and where each came from, secrets redacted
+    ///
+    ///   wallex config                                 what this shell's variables amount to
+    ///   wallex config --config my.toml --writers 2    with a file and a flag, as a role would take them
+    ///   kubectl exec deploy/demo-command -- wallex config    what a pod runs with
+    ///   wallex config --reference                     every setting there is, in Markdown
+    ///
+    /// The lines are TOML, with the origin of each value as a comment: put into a file they are a
+    /// start for one of your own, secrets to be filled in. A setting that is not valid is an error
+    /// that names it and where it came from.
+    #[command(verbatim_doc_comment)]
+    Config(config::Args),
+    /// Print the OpenAPI 3.1 description of the HTTP interface
+    ///
+    ///   wallex openapi > wallex.json     for generators of clients and for testers of contracts
+    ///
+    /// It is what the command role serves at /openapi.json: reads and writes. The query role serves
+    /// its part of it.
+    #[command(verbatim_doc_comment)]
+    Openapi,
 }
 
 fn main() -> ExitCode {
@@ -90,9 +112,19 @@ fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
-    // The load generator has its own flags and needs nothing of a role's settings.
-    if let Verb::Bench(args) = cli.command {
-        return bench::run(args).await;
+    // These need nothing of a role's settings, or must work when they are wrong.
+    match &cli.command {
+        Verb::Bench(args) => return bench::run(args.clone()).await,
+        Verb::Config(args) => return config::run(&cli.flags, args),
+        Verb::Openapi => return openapi::print(),
+        Verb::Command
+        | Verb::Publisher
+        | Verb::Projector { .. }
+        | Verb::Query
+        | Verb::Migrate(_)
+        | Verb::Maintain
+        | Verb::Verify
+        | Verb::Dev(_) => {}
     }
     let settings = Settings::load(&cli.flags)?;
     telemetry::init(&settings);
@@ -123,7 +155,8 @@ async fn run_role(
         Verb::Maintain => migrate::maintain(&settings, shutdown).await?,
         Verb::Verify => return migrate::verify(&settings, shutdown).await,
         Verb::Dev(args) => dev::run(settings, args, shutdown.clone()).await?,
-        Verb::Bench(_) => {}
+        // Done before the settings were read.
+        Verb::Bench(_) | Verb::Config(_) | Verb::Openapi => {}
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -4,11 +4,13 @@ use axum::Router;
 use clap::ValueEnum;
 use sqlx::PgPool;
 use tokio::task::JoinHandle;
-use wallex_command::{Batcher, BatcherConfig, CommandState};
+use wallex_command::{Batcher, BatcherConfig, CommandState, upkeep};
 use wallex_domain::Currencies;
 use wallex_journal::append::Config;
 use wallex_journal::maintain::Retention;
 use wallex_platform::health::Health;
+use wallex_platform::http::Ending;
+use wallex_platform::kafka::Overview;
 use wallex_platform::redis::Accelerator;
 use wallex_platform::{CancellationToken, Settings, http, kafka};
 use wallex_projector::{Feed, Name, ProjectorError};
@@ -28,7 +30,7 @@ pub(crate) enum SourceName {
     Journal,
 }
 
-pub(crate) fn batcher_config(settings: &Settings) -> BatcherConfig {
+fn batcher_config(settings: &Settings) -> BatcherConfig {
     BatcherConfig {
         writers: settings.writers,
         queue_capacity: settings.queue_capacity,
@@ -41,22 +43,55 @@ pub(crate) fn batcher_config(settings: &Settings) -> BatcherConfig {
     }
 }
 
-pub(crate) async fn command(settings: Settings, shutdown: CancellationToken) -> anyhow::Result<()> {
+/// A role's health. Wherever Kafka is set it is shown, with how far the projections are; connected to when asked for.
+fn health(settings: &Settings) -> Health {
     let health = Health::new();
+    let groups = [Name::Ledger, Name::ReadModel].map(|name| wallex_projector::consumer_group(name, settings));
+    health.show_kafka(Overview::new(settings, groups.into()));
+    health
+}
+
+/// What the read routes work with. Its streams end with the process, not with their clients.
+pub(crate) fn reads(
+    settings: &Settings,
+    read: PgPool,
+    journal: PgPool,
+    shutdown: &CancellationToken,
+) -> QueryState {
+    let platform = settings.platform_id().to_string();
+    QueryState::new(read, journal)
+        .with_redis(Accelerator::connect(settings), &platform)
+        .with_shutdown(shutdown.clone())
+}
+
+/// What the write routes work with, and the upkeep beside them, which ends with the process.
+pub(crate) fn writes(
+    settings: &Settings,
+    journal: PgPool,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<(Batcher, CommandState)> {
+    let batcher = Batcher::start(&journal::writer_options(settings)?, &batcher_config(settings));
+    let state = CommandState::new(batcher.enqueue(), Currencies::iso_4217(), journal.clone());
+    tokio::spawn(upkeep::run(journal, batcher.enqueue(), shutdown.clone()));
+    Ok((batcher, state))
+}
+
+pub(crate) async fn command(settings: Settings, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let health = health(&settings);
     let mut batcher = None;
     let starting = async {
-        let (_, read) = journal::connect_both(&settings, "command", &health, &shutdown).await?;
-        let writing = Batcher::start(&journal::writer_options(&settings)?, &batcher_config(&settings));
-        let state = CommandState::new(writing.enqueue(), Currencies::iso_4217());
+        let (journal, read) = journal::connect_both(&settings, "command", &health, &shutdown).await?;
+        let (writing, state) = writes(&settings, journal.clone(), &shutdown)?;
         batcher = Some(writing);
-        anyhow::Ok(api::full(state, QueryState::new(read)))
+        let reads = reads(&settings, read, journal, &shutdown);
+        anyhow::Ok(api::full(state, reads))
     };
     http::serve_starting(
         settings.listen,
         starting,
         health.clone(),
         shutdown.clone(),
-        settings.drain(),
+        Ending::of(&settings),
     )
     .await?;
     // All requests are answered; what clients gave up on is finished too.
@@ -67,23 +102,23 @@ pub(crate) async fn command(settings: Settings, shutdown: CancellationToken) -> 
 }
 
 pub(crate) async fn query(settings: Settings, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let health = Health::new();
+    let health = health(&settings);
     let starting = async {
-        let (_, read) = journal::connect_both(&settings, "query", &health, &shutdown).await?;
-        anyhow::Ok(api::reads(QueryState::new(read)))
+        let (journal, read) = journal::connect_both(&settings, "query", &health, &shutdown).await?;
+        anyhow::Ok(api::reads(reads(&settings, read, journal, &shutdown)))
     };
     http::serve_starting(
         settings.listen,
         starting,
         health.clone(),
         shutdown.clone(),
-        settings.drain(),
+        Ending::of(&settings),
     )
     .await
 }
 
 pub(crate) async fn publisher(settings: Settings, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let health = Health::new();
+    let health = health(&settings);
     let mut publishing = None;
     let starting = async {
         let config = wallex_publisher::Config::new(&settings)?;
@@ -103,7 +138,7 @@ pub(crate) async fn publisher(settings: Settings, shutdown: CancellationToken) -
         starting,
         health.clone(),
         shutdown.clone(),
-        settings.drain(),
+        Ending::without_grace(&settings),
     )
     .await?;
     if let Some(publishing) = publishing {
@@ -118,7 +153,7 @@ pub(crate) async fn projector(
     source: SourceName,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let health = Health::new();
+    let health = health(&settings);
     let mut projecting = None;
     let starting = async {
         let (journal, read) = journal::connect_both(&settings, "projector", &health, &shutdown).await?;
@@ -132,7 +167,7 @@ pub(crate) async fn projector(
         starting,
         health.clone(),
         shutdown.clone(),
-        settings.drain(),
+        Ending::without_grace(&settings),
     )
     .await?;
     if let Some(projecting) = projecting {

@@ -1,11 +1,11 @@
 //! The append protocol: one batch of requests, one transaction, one fsync.
 //!
 //! ```text
-//! 0 route   wallet -> partition, from memory; misses are looked up in the journal's heads
+//! 0 route   wallet -> partition, from memory; misses, and what holds and transactions lead to, are looked up
 //! 1 lock    BEGIN; partition rows FOR UPDATE in ascending order; the database's clock
-//! 2 load    heads of the touched wallets, stored answers of the keys, external ids
-//! 3 decide  in arrival order, on what was loaded; rejections are answers too
-//! 4 write   answers, heads, personal data, events, partition rows: one statement
+//! 2 load    heads of the touched wallets, their due holds, the holds named, stored answers, external ids
+//! 3 decide  in arrival order, on what was loaded; due holds end first; rejections are answers too
+//! 4 write   answers, heads, personal data, events, partition rows: one statement; holds and the like before it
 //! 5 commit  and only then reply
 //! ```
 //!
@@ -20,19 +20,26 @@
 //! - A writer that freezes between two statements loses its transaction to the server's time-out, and with
 //!   it the locks; what it sends when it wakes is refused. It never had told anybody of success.
 
+mod load;
+mod look_up;
+mod record;
 mod request;
+mod routing;
 mod staging;
 mod statements;
+mod undo;
+mod write;
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
-use wallex_domain::{Command, Partition, WalletId};
+use wallex_domain::{Partition, WalletId};
 
-pub use request::{Answer, Committed, Render, Reply, Request};
+pub use request::{Answer, BatchOutcome, Committed, Item, Render, Reply, Request, Work};
+use routing::{Routed, Routing};
 use staging::{Staged, Staging};
 pub use statements::Timeouts;
 
@@ -42,9 +49,6 @@ use crate::route::Routes;
 /// How often a request may turn out to be misrouted before it is given up. Twice is a partition that
 /// closed and a wallet that appeared meanwhile; more is a journal that changes under our feet.
 const MAX_MISROUTES: usize = 4;
-
-/// How long a list of open partitions is believed.
-const OPEN_PARTITIONS_AGE: Duration = Duration::from_secs(5);
 
 /// Beyond this an attempt is given up as if the connection had broken: the server is not answering at all.
 const ATTEMPT_LIMIT: Duration = Duration::from_secs(20);
@@ -258,16 +262,16 @@ impl Writer {
         look_up: &HashSet<WalletId>,
     ) -> Result<Vec<(usize, Staged)>, Setback> {
         let mut watch = Stopwatch::start();
-        let routed = self
-            .route(db, requests, group, look_up)
-            .await
-            .map_err(Setback::of)?;
+        let routing = self.route(db, requests, group, look_up);
+        let Routing {
+            requests: routed,
+            transactions,
+        } = routing.await.map_err(Setback::of)?;
         let route = watch.lap();
         let partitions: BTreeSet<Partition> = routed
             .iter()
-            .flat_map(|(_, route)| route.as_ref().ok())
-            .flatten()
-            .copied()
+            .filter_map(|(_, route)| route.as_ref().ok())
+            .flat_map(|route| route.partitions.iter().copied())
             .collect();
         if partitions.is_empty() {
             return Ok(routed
@@ -279,33 +283,30 @@ impl Writer {
         let locking = statements::begin_and_lock(db, partitions.into_iter(), self.config.timeouts);
         let mut loaded = locking.await.map_err(Setback::of)?;
         let lock = watch.lap();
-        let going: Vec<&Request> = routed
+        let going: Vec<(&Request, &Routed)> = routed
             .iter()
-            .filter(|(_, route)| route.is_ok())
-            .map(|(index, _)| &requests[*index])
+            .filter_map(|(index, route)| Some((&requests[*index], route.as_ref().ok()?)))
             .collect();
-        statements::load(db, &going, &mut loaded)
-            .await
-            .map_err(Setback::of)?;
+        loaded.transactions = transactions;
+        load::load(db, &going, &mut loaded).await.map_err(Setback::of)?;
         let load = watch.lap();
 
         let mut staging = Staging::new(loaded);
         let mut outcome = Vec::with_capacity(routed.len());
         for (index, route) in routed {
             let staged = match route {
-                // The first partition is where a new wallet is created.
-                Ok(partitions) => staging.stage(&requests[index], partitions[0], self.render),
+                Ok(route) => staging.stage(&requests[index], &route, self.render),
                 Err(staged) => staged,
             };
             outcome.push((index, staged));
         }
         let decide = watch.lap();
-        if staging.new_answers.is_empty() {
+        if staging.is_empty() {
             sqlx::raw_sql("ROLLBACK").execute(db).await.map_err(Setback::of)?;
             return Ok(outcome);
         }
 
-        statements::write(db, &staging, self.config.retention)
+        write::write(db, &staging, self.config.retention)
             .await
             .map_err(Setback::of)?;
         let write = watch.lap();
@@ -328,70 +329,6 @@ impl Writer {
         self.routes
             .remember(created.map(|(id, head)| (*id, head.partition)));
         Ok(outcome)
-    }
-
-    /// Step 0. For each request the partitions to lock, or what is known about it without a transaction.
-    async fn route(
-        &mut self,
-        db: &mut PgConnection,
-        requests: &[Request],
-        group: &[usize],
-        look_up: &HashSet<WalletId>,
-    ) -> Result<Vec<(usize, Result<Vec<Partition>, Staged>)>, sqlx::Error> {
-        let commands = || group.iter().map(|index| &requests[*index].command);
-        // A create is looked up only when its id turned out to be taken: most ids are new.
-        let created: HashSet<WalletId> = commands()
-            .filter_map(|command| match command {
-                Command::Create(create) => Some(create.wallet_id),
-                Command::Credit(_) | Command::Debit(_) | Command::Transfer(_) => None,
-            })
-            .collect();
-        let mut missing: Vec<WalletId> = commands()
-            .flat_map(Command::wallets)
-            .filter(|id| self.routes.get(*id).is_none() && (!created.contains(id) || look_up.contains(id)))
-            .collect();
-        if !missing.is_empty() {
-            missing.sort_unstable();
-            missing.dedup();
-            self.routes
-                .remember(statements::find_partitions(db, &missing).await?);
-        }
-        let open_is_old = self
-            .open_since
-            .is_none_or(|since| since.elapsed() > OPEN_PARTITIONS_AGE);
-        if !created.is_empty() && open_is_old {
-            self.routes.set_open(statements::open_partitions(db).await?);
-            self.open_since = Some(Instant::now());
-        }
-
-        // Wallets that an earlier request of this batch is about to create.
-        let mut soon: HashMap<WalletId, Partition> = HashMap::new();
-        let mut routed = Vec::with_capacity(group.len());
-        for &index in group {
-            let request = &requests[index];
-            let route = if let Command::Create(create) = &request.command {
-                let known = self
-                    .routes
-                    .get(create.wallet_id)
-                    .or(soon.get(&create.wallet_id).copied());
-                match known.or_else(|| self.routes.for_new_wallet(&request.caller, &request.key)) {
-                    Some(partition) => {
-                        soon.insert(create.wallet_id, partition);
-                        Ok(vec![partition])
-                    }
-                    None => Err(Staged::Reply(Reply::Unavailable)),
-                }
-            } else {
-                let find = |id| self.routes.get(id).or(soon.get(&id).copied());
-                request
-                    .command
-                    .wallets()
-                    .map(|id| find(id).ok_or(Staged::Reply(Reply::WalletNotFound(id))))
-                    .collect()
-            };
-            routed.push((index, route));
-        }
-        Ok(routed)
     }
 
     /// Ends the connection in good order.

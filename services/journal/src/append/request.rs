@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use uuid::Uuid;
-use wallex_domain::{Command, Hash, Position, Rejection, Wallet, WalletId};
+use wallex_domain::{Command, Hash, Hold, Position, Rejection, Wallet};
 
 use crate::personal::Sealed;
 
@@ -13,13 +13,41 @@ use crate::personal::Sealed;
 pub struct Request {
     /// The stable principal that the idempotency key belongs to, never its credential.
     pub caller: Arc<str>,
-    pub key: Arc<str>,
+    /// Without one nothing is looked up and no answer is stored: for upkeep, which may be repeated at will.
+    pub key: Option<Arc<str>>,
     /// Of method, path, query, `If-Match` and canonical body: the same key with another one is refused.
     pub fingerprint: Hash,
-    pub command: Command,
-    pub personal: Option<Sealed>,
+    pub work: Work,
     /// W3C trace context, kept with the events.
     pub traceparent: Option<String>,
+}
+
+/// What a request asks for.
+#[derive(Debug, Clone)]
+pub enum Work {
+    One(Item),
+    /// Many commands under one key, decided in order, each seeing what the ones before it did.
+    Batch {
+        items: Vec<Item>,
+        /// All or none. Otherwise a rejected command leaves the others be.
+        atomic: bool,
+    },
+}
+
+/// A command with what belongs to it.
+#[derive(Debug, Clone)]
+pub struct Item {
+    pub command: Command,
+    pub personal: Option<Sealed>,
+}
+
+impl Work {
+    pub fn items(&self) -> &[Item] {
+        match self {
+            Self::One(item) => std::slice::from_ref(item),
+            Self::Batch { items, .. } => items,
+        }
+    }
 }
 
 /// The stored form of an HTTP answer.
@@ -38,12 +66,24 @@ pub struct Committed {
     pub transaction_id: Uuid,
     /// Microseconds since 1970 (UTC).
     pub recorded_at: i64,
-    /// The touched wallets after the command, each with the position of its event; the source first.
+    /// What the command was about, in minor units: also when it named no amount of its own.
+    pub amount: i64,
+    /// The touched wallets after the command, each with the position of its event; the one that pays first.
     pub wallets: Vec<(Wallet, Position)>,
+    /// The hold that was placed, captured or released, as it is now.
+    pub hold: Option<Hold>,
 }
 
-/// Turns a decision into the answer that is stored and sent. Pure: it runs under the partitions' locks.
-pub type Render = fn(&Command, Result<&Committed, &Rejection>) -> Answer;
+/// Turns decisions into the answers that are stored and sent. Pure: it runs under the partitions' locks.
+#[derive(Debug, Clone, Copy)]
+pub struct Render {
+    pub one: fn(&Command, Result<&Committed, &Rejection>) -> Answer,
+    pub batch: fn(BatchOutcome<'_>) -> Answer,
+}
+
+/// The answers to the commands of a batch, in order; or, when an atomic one was rejected, the index and the answer of
+/// the command that is to blame.
+pub type BatchOutcome<'a> = Result<&'a [Answer], (usize, &'a Answer)>;
 
 /// What the caller gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,8 +92,8 @@ pub enum Reply {
     Answered { answer: Answer, replayed: bool },
     /// The key was used for another request. Nothing is stored.
     KeyReused,
-    /// A wallet the command names does not exist. Nothing is stored: it may exist later.
-    WalletNotFound(WalletId),
+    /// A wallet, hold or transaction that the command is about does not exist. Nothing is stored: it may exist later.
+    NotFound(Answer),
     /// Nothing was written: the database could not be reached, or no partition takes new wallets.
     Unavailable,
     /// The database went away around a commit. A retry with the same key tells what happened.

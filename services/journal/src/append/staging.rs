@@ -1,18 +1,26 @@
 //! A batch between load and write: decides its requests in arrival order on what was loaded, each seeing
 //! what the ones before it did, and numbers and chains the events. No I/O.
 //!
-//! The invariant: a wallet is decided on only when its head's partition is among the locked ones.
+//! The invariant: a wallet is decided on only when its head's partition is among the locked ones, and after its
+//! holds that are due have been ended.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use uuid::{NoContext, Timestamp, Uuid};
+use uuid::Uuid;
 use wallex_domain::{
-    Command, Decided, EventData, Hash, Partition, Position, Rejection, State, Wallet, WalletId, decide,
+    Command, Hash, Hold, HoldId, Partition, Position, Rejection, State, Transaction, Wallet, WalletId,
+    decide, expire,
 };
 
-use super::request::{Answer, Committed, Render, Reply, Request};
+use super::record::Cause;
+use super::request::{Answer, Committed, Item, Render, Reply, Request, Work};
+use super::routing::Routed;
+use super::undo::Undo;
 use crate::{Event, personal::Sealed};
+
+/// Whose events are those that nobody asked for: holds that expire.
+const SYSTEM: &str = "wallex";
 
 /// A locked partition row, as it stands after what has been staged.
 #[derive(Debug, Clone)]
@@ -40,15 +48,33 @@ pub(super) struct StoredAnswer {
 
 pub(super) type Key = (Arc<str>, Arc<str>);
 
-/// What step 2 of the protocol brought.
+/// What step 2 of the protocol brought, as it stands after what has been staged.
 #[derive(Debug, Default)]
 pub(super) struct Loaded {
     pub partitions: BTreeMap<Partition, LockedPartition>,
     pub heads: HashMap<WalletId, Head>,
     pub answers: HashMap<Key, StoredAnswer>,
     pub external_ids: HashMap<String, WalletId>,
+    /// Those that the batch names, and those that are due.
+    pub holds: HashMap<HoldId, Hold>,
+    /// Holds to be ended before anything else happens to their wallet, in the order of their time.
+    pub due: HashMap<WalletId, Vec<HoldId>>,
+    /// Those that the batch names. Facts, so they need no lock.
+    pub transactions: HashMap<Uuid, Transaction>,
+    pub reversed: HashMap<Uuid, i64>,
     /// The database's clock, read after the locks. Microseconds.
     pub clock: i64,
+}
+
+impl Loaded {
+    /// The batch's time: never before what the partitions have recorded already.
+    pub(super) fn now(&self) -> i64 {
+        let latest = self
+            .partitions
+            .values()
+            .map(|partition| partition.last_recorded_at);
+        latest.fold(self.clock, i64::max)
+    }
 }
 
 /// How one request of the batch came out.
@@ -59,32 +85,47 @@ pub(super) enum Staged {
     Misrouted(WalletId),
 }
 
+/// A decided event that does not apply: a defect of this program.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Defect(pub(super) String);
+
 #[derive(Debug)]
 pub(super) struct Staging {
-    loaded: Loaded,
+    pub(super) loaded: Loaded,
     /// The batch's time: what every event is recorded at.
     pub now: i64,
     pub events: Vec<Event>,
     pub personal: Vec<(Uuid, WalletId, Sealed)>,
+    /// Erasures: event, wallet, version.
+    pub erasures: Vec<(Uuid, WalletId, i64)>,
     /// Answers decided in this batch, by key.
     pub new_answers: BTreeMap<Key, StoredAnswer>,
+    /// Holds that the batch changed; `true` for those that it placed.
+    pub(super) changed_holds: BTreeMap<HoldId, bool>,
+    pub(super) changed_reversed: BTreeSet<Uuid>,
+    /// While a request of many commands is decided.
+    pub(super) undo: Option<Undo>,
 }
 
 impl Staging {
     pub(super) fn new(loaded: Loaded) -> Self {
-        let latest = loaded
-            .partitions
-            .values()
-            .map(|partition| partition.last_recorded_at)
-            .max();
-        let now = loaded.clock.max(latest.unwrap_or(0));
         Self {
+            now: loaded.now(),
             loaded,
-            now,
             events: Vec::new(),
             personal: Vec::new(),
+            erasures: Vec::new(),
             new_answers: BTreeMap::new(),
+            changed_holds: BTreeMap::new(),
+            changed_reversed: BTreeSet::new(),
+            undo: None,
         }
+    }
+
+    /// Whether there is nothing to write.
+    pub(super) fn is_empty(&self) -> bool {
+        self.new_answers.is_empty() && self.events.is_empty()
     }
 
     /// Heads that the batch created or changed, by wallet id.
@@ -97,14 +138,31 @@ impl Staging {
         written.map(|(id, head)| (*id, head)).collect()
     }
 
-    /// Decides one request. `partition` is where it was routed to: a new wallet is created there.
-    pub(super) fn stage(&mut self, request: &Request, partition: Partition, render: Render) -> Staged {
-        let key = (request.caller.clone(), request.key.clone());
-        if let Some(stored) = self
-            .loaded
-            .answers
-            .get(&key)
-            .or_else(|| self.new_answers.get(&key))
+    /// Holds that the batch placed, and earlier ones that it ended, by id.
+    pub(super) fn written_holds(&self) -> (Vec<&Hold>, Vec<&Hold>) {
+        let of = |placed: bool| {
+            let changed = self.changed_holds.iter();
+            changed
+                .filter(move |(_, was_placed)| **was_placed == placed)
+                .filter_map(|(id, _)| self.loaded.holds.get(id))
+                .collect()
+        };
+        (of(true), of(false))
+    }
+
+    /// What is taken back now of transactions that the batch reversed, by id.
+    pub(super) fn written_reversed(&self) -> Vec<(Uuid, i64)> {
+        let changed = self.changed_reversed.iter();
+        changed
+            .filter_map(|id| Some((*id, *self.loaded.reversed.get(id)?)))
+            .collect()
+    }
+
+    /// Decides one request, which was routed by `routed`.
+    pub(super) fn stage(&mut self, request: &Request, routed: &Routed, render: Render) -> Staged {
+        let key: Option<Key> = request.key.clone().map(|key| (request.caller.clone(), key));
+        if let Some(key) = &key
+            && let Some(stored) = self.loaded.answers.get(key).or_else(|| self.new_answers.get(key))
         {
             if stored.fingerprint != request.fingerprint {
                 return Staged::Reply(Reply::KeyReused);
@@ -114,146 +172,199 @@ impl Staging {
                 replayed: true,
             });
         }
-        if let Some(misrouted) = self.misrouted(&request.command, partition) {
+        let mut commands = request.work.items().iter().map(|item| &item.command);
+        if let Some(misrouted) = commands.find_map(|command| self.misrouted(command, routed)) {
             return Staged::Misrouted(misrouted);
         }
-        let answer = match decide(self, &request.command) {
-            Err(Rejection::WalletNotFound(id)) => return Staged::Reply(Reply::WalletNotFound(id)),
-            Err(rejection) => render(&request.command, Err(&rejection)),
-            Ok(decided) => match self.record(request, partition, decided) {
-                Ok(committed) => render(&request.command, Ok(&committed)),
-                Err(error) => {
-                    tracing::error!(%error, "a decided event does not apply");
-                    return Staged::Reply(Reply::Failed);
-                }
-            },
+        let decided = match &request.work {
+            Work::One(item) => self.stage_one(request, item, routed, render),
+            Work::Batch { items, atomic } => self.stage_batch(request, items, *atomic, routed, render),
         };
-        let stored = StoredAnswer {
-            fingerprint: request.fingerprint,
-            answer: answer.clone(),
+        let answer = match decided {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(not_found)) => return Staged::Reply(Reply::NotFound(not_found)),
+            Err(error) => {
+                tracing::error!(%error, "a decided event does not apply");
+                return Staged::Reply(Reply::Failed);
+            }
         };
-        self.new_answers.insert(key, stored);
+        if let Some(key) = key {
+            let stored = StoredAnswer {
+                fingerprint: request.fingerprint,
+                answer: answer.clone(),
+            };
+            self.new_answers.insert(key, stored);
+        }
         Staged::Reply(Reply::Answered {
             answer,
             replayed: false,
         })
     }
 
-    /// A touched wallet that lives in a partition this batch has not locked.
-    fn misrouted(&self, command: &Command, partition: Partition) -> Option<WalletId> {
-        let locked = |partition: &Partition| self.loaded.partitions.contains_key(partition);
-        let new = match command {
-            Command::Create(create) => Some(create.wallet_id),
-            Command::Credit(_) | Command::Debit(_) | Command::Transfer(_) => None,
-        };
-        command.wallets().find(|id| match self.loaded.heads.get(id) {
-            Some(head) => !locked(&head.partition),
-            None if new == Some(*id) => !self
-                .loaded
-                .partitions
-                .get(&partition)
-                .is_some_and(|partition| partition.open),
-            None => false,
-        })
-    }
-
-    /// Numbers, chains and applies the events of one command. All or nothing: what can fail comes first.
-    fn record(
+    /// `Ok(Err(…))`: the answer that something does not exist, which is not to be kept.
+    fn stage_one(
         &mut self,
         request: &Request,
-        partition: Partition,
-        decided: Vec<Decided>,
-    ) -> Result<Committed, String> {
-        let mut staged = Vec::with_capacity(decided.len());
-        for Decided { wallet_id, event } in decided {
-            let before = self.loaded.heads.get(&wallet_id);
-            let (partition, loaded_version) =
-                before.map_or((partition, 0), |head| (head.partition, head.loaded_version));
-            let external_id = match &event {
-                EventData::WalletCreated(created) => created.external_id.clone(),
-                _ => None,
-            };
-            let wallet = Wallet::evolve(before.map(|head| head.wallet.clone()), wallet_id, &event)
-                .ok_or_else(|| format!("{} on wallet {wallet_id}", event.event_type()))?;
-            let payload = event.encode().map_err(|error| error.to_string())?;
-            staged.push((
-                Head {
-                    wallet,
-                    partition,
-                    external_id,
-                    loaded_version,
-                },
-                event,
-                payload,
-            ));
+        item: &Item,
+        routed: &Routed,
+        render: Render,
+    ) -> Result<Result<Answer, Answer>, Defect> {
+        let decision = self.decide(request, item, routed)?;
+        let answer = (render.one)(&item.command, decision.as_ref());
+        match decision {
+            Err(rejection) if rejection.is_not_found() => Ok(Err(answer)),
+            Ok(_) | Err(_) => Ok(Ok(answer)),
         }
-        let time = Timestamp::from_unix(
-            NoContext,
-            u64::try_from(self.now / 1_000_000).unwrap_or(0),
-            // Below 10^9.
-            ((self.now % 1_000_000) * 1_000) as u32,
-        );
-        let transaction_id = Uuid::new_v7(time);
-        let mut wallets = Vec::with_capacity(staged.len());
-        for (head, data, payload) in staged {
-            let Some(row) = self.loaded.partitions.get_mut(&head.partition) else {
-                return Err(format!("partition {} is not locked", head.partition));
+    }
+
+    fn stage_batch(
+        &mut self,
+        request: &Request,
+        items: &[Item],
+        atomic: bool,
+        routed: &Routed,
+        render: Render,
+    ) -> Result<Result<Answer, Answer>, Defect> {
+        self.begin_undo();
+        let mut answers = Vec::with_capacity(items.len());
+        for (index, item) in items.iter().enumerate() {
+            let decision = match self.decide(request, item, routed) {
+                Ok(decision) => decision,
+                Err(defect) => {
+                    self.undo();
+                    return Err(defect);
+                }
             };
-            let mut event = Event {
-                event_id: Uuid::new_v7(time),
-                transaction_id,
-                partition: head.partition,
-                seq: row.last_seq + 1,
-                wallet_id: head.wallet.id,
-                version: head.wallet.version,
-                event_type: data.event_type().to_owned(),
-                schema_version: data.schema_version(),
-                recorded_at: self.now,
-                actor: request.caller.to_string(),
-                traceparent: request.traceparent.clone(),
-                payload: payload.into(),
-                prev_hash: row.head_hash,
-                hash: Hash::GENESIS,
-            };
-            event.hash = event.compute_hash();
-            (row.last_seq, row.head_hash, row.last_recorded_at) = (event.seq, event.hash, self.now);
-            if let Some(sealed) = &request.personal {
-                self.personal
-                    .push((event.event_id, event.wallet_id, sealed.clone()));
+            let answer = (render.one)(&item.command, decision.as_ref());
+            match decision {
+                Err(rejection) if atomic => {
+                    self.undo();
+                    let answer = (render.batch)(Err((index, &answer)));
+                    return Ok(if rejection.is_not_found() {
+                        Err(answer)
+                    } else {
+                        Ok(answer)
+                    });
+                }
+                Ok(_) | Err(_) => answers.push(answer),
             }
-            wallets.push((head.wallet.clone(), event.position()));
-            self.events.push(event);
-            if let (0, Some(external_id)) = (head.loaded_version, &head.external_id) {
-                self.loaded
-                    .external_ids
-                    .insert(external_id.clone(), head.wallet.id);
-            }
-            let external_id = self
-                .loaded
-                .heads
-                .remove(&head.wallet.id)
-                .and_then(|before| before.external_id);
-            let head = Head {
-                external_id: head.external_id.or(external_id),
-                ..head
-            };
-            self.loaded.heads.insert(head.wallet.id, head);
         }
-        Ok(Committed {
+        self.undo = None;
+        Ok(Ok((render.batch)(Ok(&answers))))
+    }
+
+    /// Decides one command and records its events, after those of the holds that are due.
+    fn decide(
+        &mut self,
+        request: &Request,
+        item: &Item,
+        routed: &Routed,
+    ) -> Result<Result<Committed, Rejection>, Defect> {
+        if !self.loaded.due.is_empty() {
+            // What does not exist has no holds; `decide` says so.
+            for wallet in self.touched(&item.command).unwrap_or_default() {
+                self.end_due_holds(wallet)?;
+            }
+        }
+        let decided = match decide(self, &item.command) {
+            Ok(decided) => decided,
+            Err(rejection) => return Ok(Err(rejection)),
+        };
+        let amount = decided.first().map_or(0, |decided| decided.event.amount());
+        let expires_at = match &item.command {
+            Command::PlaceHold(place) => place.expires_at,
+            _ => None,
+        };
+        let cause = Cause {
+            actor: &request.caller,
+            traceparent: request.traceparent.as_deref(),
+            personal: item.personal.as_ref(),
+        };
+        let (transaction_id, wallets) = self.record(&cause, Some(routed), decided, expires_at)?;
+        let hold = item.command.named_hold();
+        Ok(Ok(Committed {
             transaction_id,
             recorded_at: self.now,
+            amount,
             wallets,
+            hold: hold.and_then(|id| self.loaded.holds.get(&id).cloned()),
+        }))
+    }
+
+    fn touched(&self, command: &Command) -> Result<Vec<WalletId>, Rejection> {
+        command.touched(
+            |hold| self.loaded.holds.get(&hold).map(|hold| hold.wallet_id),
+            |transaction| {
+                let transaction = self.loaded.transactions.get(&transaction)?;
+                Some(transaction.wallets.iter().copied())
+            },
+        )
+    }
+
+    fn end_due_holds(&mut self, wallet: WalletId) -> Result<(), Defect> {
+        let Some(due) = self.loaded.due.remove(&wallet) else {
+            return Ok(());
+        };
+        let cause = Cause {
+            actor: SYSTEM,
+            traceparent: None,
+            personal: None,
+        };
+        for id in &due {
+            let (Some(hold), Some(head)) = (self.loaded.holds.get(id), self.loaded.heads.get(&wallet)) else {
+                continue;
+            };
+            if hold.is_due(self.now) {
+                let expired = expire(&head.wallet, hold);
+                self.record(&cause, None, vec![expired], None)?;
+            }
+        }
+        if let Some(undo) = &mut self.undo {
+            undo.due.push((wallet, due));
+        }
+        Ok(())
+    }
+
+    /// A touched wallet that lives in a partition this batch has not locked.
+    fn misrouted(&self, command: &Command, routed: &Routed) -> Option<WalletId> {
+        let locked = |partition: Partition| self.loaded.partitions.get(&partition);
+        // What does not exist is nowhere; `decide` says so.
+        let touched = self.touched(command).ok()?;
+        touched.into_iter().find(|id| match self.loaded.heads.get(id) {
+            Some(head) => locked(head.partition).is_none(),
+            None => match routed.home(*id) {
+                // About to be created.
+                Some(home) => !locked(home).is_some_and(|partition| partition.open),
+                // A hold that was placed after the request was routed leads to a wallet nobody has loaded.
+                None => !command.wallets().any(|named| named == *id),
+            },
         })
     }
 }
 
 impl State for Staging {
+    fn now(&self) -> i64 {
+        self.now
+    }
+
     fn wallet(&self, id: WalletId) -> Option<&Wallet> {
         self.loaded.heads.get(&id).map(|head| &head.wallet)
     }
 
     fn external_id_holder(&self, external_id: &str) -> Option<WalletId> {
         self.loaded.external_ids.get(external_id).copied()
+    }
+
+    fn hold(&self, id: HoldId) -> Option<&Hold> {
+        self.loaded.holds.get(&id)
+    }
+
+    fn transaction(&self, id: Uuid) -> Option<&Transaction> {
+        self.loaded.transactions.get(&id)
+    }
+
+    fn reversed(&self, transaction_id: Uuid) -> i64 {
+        self.loaded.reversed.get(&transaction_id).copied().unwrap_or(0)
     }
 
     fn next_positions(&self, first: WalletId, second: WalletId) -> (Position, Position) {

@@ -19,7 +19,7 @@ async fn a_commit_whose_answer_is_lost_is_neither_lost_nor_repeated() {
         );
         let port = breaking(server, how, 2).await;
         let options = journal.options().host("127.0.0.1").port(port);
-        let mut writer = Writer::new(options, Arc::default(), render, Config::default());
+        let mut writer = Writer::new(options, Arc::default(), RENDER, Config::default());
         let reply = run_one(&mut writer, credit("k", wallet(1), 5)).await;
         // After a commit that took place, the second try finds the first one's answer.
         assert_eq!(status(&reply), (201, how == Break::After), "{how:?}");
@@ -38,7 +38,7 @@ async fn an_outcome_that_stays_unknown_is_called_unknown_and_a_retry_tells() {
     );
     let port = breaking(server, Break::Before, usize::MAX).await;
     let options = journal.options().host("127.0.0.1").port(port);
-    let mut writer = Writer::new(options, Arc::default(), render, Config::default());
+    let mut writer = Writer::new(options, Arc::default(), RENDER, Config::default());
     let soon = Instant::now() + Duration::from_millis(300);
     let replies = writer.append(&[credit("k", wallet(1), 5)], soon).await;
     assert_eq!(replies, [Reply::OutcomeUnknown]);
@@ -84,7 +84,7 @@ async fn one_bad_command_never_fails_its_neighbours() {
 async fn an_unreachable_server_is_unavailable_by_the_deadline() {
     let journal = Journal::new().await;
     let options = journal.options().port(1);
-    let mut writer = Writer::new(options, Arc::default(), render, Config::default());
+    let mut writer = Writer::new(options, Arc::default(), RENDER, Config::default());
     let started = Instant::now();
     let replies = writer
         .append(&[credit("k", wallet(1), 5)], started + Duration::from_millis(300))
@@ -130,7 +130,7 @@ async fn a_lock_that_is_held_too_long_is_given_up() {
         timeouts,
         ..Config::default()
     };
-    let mut writer = Writer::new(journal.options(), Arc::default(), render, config);
+    let mut writer = Writer::new(journal.options(), Arc::default(), RENDER, config);
     let soon = Instant::now() + Duration::from_millis(400);
     assert_eq!(
         writer.append(&[credit("k", wallet(1), 1)], soon).await,

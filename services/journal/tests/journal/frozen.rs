@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgConnectOptions;
 use wallex_domain::Rejection;
-use wallex_journal::append::{Answer, Committed, Config, Writer};
+use wallex_journal::append::{Answer, Committed, Config, Render, Writer};
 
 use crate::harness::*;
 
@@ -30,7 +30,7 @@ fn freezing_render(command: &wallex_domain::Command, decision: Result<&Committed
         println!("frozen");
         signal("-STOP", std::process::id());
     }
-    render(command, decision)
+    (RENDER.one)(command, decision)
 }
 
 /// The process that is stopped: this test binary, run again by the test below.
@@ -39,7 +39,11 @@ fn freezing_render(command: &wallex_domain::Command, decision: Result<&Committed
 async fn frozen_writer() {
     let Ok(url) = std::env::var(URL) else { return };
     let options: PgConnectOptions = url.parse().unwrap();
-    let mut writer = Writer::new(options, Arc::default(), freezing_render, Config::default());
+    let freezing = Render {
+        one: freezing_render,
+        ..RENDER
+    };
+    let mut writer = Writer::new(options, Arc::default(), freezing, Config::default());
     let reply = run_one(&mut writer, credit("frozen", wallet(1), 10)).await;
     println!("answered {:?}", status(&reply));
 }

@@ -9,9 +9,12 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool};
 use sqlx::{AssertSqlSafe, Connection as _};
 use uuid::Uuid;
 use wallex_domain::{
-    Amount, Command, CreateWallet, Hash, Movement, Partition, Rejection, Transfer, WalletId,
+    Amount, CaptureHold, Change, ChangeWallet, Command, CreateWallet, Hash, HoldId, Movement, Partition,
+    PlaceHold, Rejection, ReleaseHold, Reverse, Transfer, WalletId,
 };
-use wallex_journal::append::{Answer, Committed, Config, Reply, Request, Writer};
+use wallex_journal::append::{
+    Answer, BatchOutcome, Committed, Config, Item, Render, Reply, Request, Work, Writer,
+};
 use wallex_journal::platform_id::PlatformId;
 use wallex_journal::route::Routes;
 use wallex_journal::{Event, read, schema, verify};
@@ -59,7 +62,7 @@ impl Journal {
     }
 
     pub(crate) fn writer_with(&self, routes: Arc<Routes>) -> Writer {
-        Writer::new(self.options(), routes, render, Config::default())
+        Writer::new(self.options(), routes, RENDER, Config::default())
     }
 
     pub(crate) async fn execute(&self, statement: &str) {
@@ -72,6 +75,42 @@ impl Journal {
     pub(crate) async fn balance(&self, wallet: WalletId) -> i64 {
         let balance = sqlx::query_scalar("SELECT balance FROM journal.head WHERE wallet_id = $1");
         balance.bind(wallet.0).fetch_one(&self.pool).await.unwrap()
+    }
+
+    /// Balance and what is held of it.
+    pub(crate) async fn held(&self, wallet: WalletId) -> (i64, i64) {
+        let row = sqlx::query_as("SELECT balance, held FROM journal.head WHERE wallet_id = $1");
+        row.bind(wallet.0).fetch_one(&self.pool).await.unwrap()
+    }
+
+    pub(crate) async fn hold_status(&self, n: u128) -> String {
+        let row = sqlx::query_scalar("SELECT status FROM journal.hold WHERE hold_id = $1");
+        row.bind(hold_id(n).0).fetch_one(&self.pool).await.unwrap()
+    }
+
+    /// The database's clock, in microseconds since 1970.
+    pub(crate) async fn now(&self) -> i64 {
+        sqlx::query_scalar("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
+            .fetch_one(&self.pool)
+            .await
+            .unwrap()
+    }
+
+    /// The types of a wallet's events, in order.
+    pub(crate) async fn history(&self, wallet: WalletId) -> Vec<String> {
+        let rows = sqlx::query_scalar("SELECT type FROM journal.event WHERE wallet_id = $1 ORDER BY version");
+        rows.bind(wallet.0).fetch_all(&self.pool).await.unwrap()
+    }
+
+    /// The transaction of a wallet's last event.
+    pub(crate) async fn last_transaction(&self, wallet: WalletId) -> Uuid {
+        sqlx::query_scalar(
+            "SELECT transaction_id FROM journal.event WHERE wallet_id = $1 ORDER BY version DESC LIMIT 1",
+        )
+        .bind(wallet.0)
+        .fetch_one(&self.pool)
+        .await
+        .unwrap()
     }
 
     /// All events of all partitions.
@@ -107,8 +146,31 @@ pub(crate) async fn run_one(writer: &mut Writer, request: Request) -> Reply {
     run(writer, &[request]).await.remove(0)
 }
 
+pub(crate) const RENDER: Render = Render {
+    one: render,
+    batch: render_batch,
+};
+
+/// The answers as they are, or whose fault it is.
+fn render_batch(outcome: BatchOutcome<'_>) -> Answer {
+    let (status, body) = match outcome {
+        Ok(answers) => {
+            let statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
+            (200, json!({"statuses": statuses}))
+        }
+        Err((index, _)) => (422, json!({"index": index})),
+    };
+    Answer {
+        status,
+        body: body.to_string().into(),
+        etag: None,
+        position: None,
+        location: None,
+    }
+}
+
 /// The simplest answer that tells what was decided.
-pub(crate) fn render(command: &Command, decision: Result<&Committed, &Rejection>) -> Answer {
+fn render(command: &Command, decision: Result<&Committed, &Rejection>) -> Answer {
     let (status, body) = match decision {
         Ok(committed) => {
             let balances: Vec<i64> = committed
@@ -120,7 +182,9 @@ pub(crate) fn render(command: &Command, decision: Result<&Committed, &Rejection>
         }
         Err(rejection) => (422, json!({"rejected": rejection.to_string()})),
     };
-    let position = decision.ok().map(|committed| committed.wallets[0].1.to_string());
+    let position = decision
+        .ok()
+        .and_then(|committed| Some(committed.wallets.first()?.1.to_string()));
     Answer {
         status,
         body: body.to_string().into(),
@@ -131,13 +195,44 @@ pub(crate) fn render(command: &Command, decision: Result<&Committed, &Rejection>
 }
 
 pub(crate) fn request(key: &str, command: Command) -> Request {
-    let fingerprint = Hash(*blake3::hash(format!("{command:?}").as_bytes()).as_bytes());
+    work(key, Work::One(item(command)))
+}
+
+pub(crate) fn batch(key: &str, atomic: bool, commands: impl IntoIterator<Item = Command>) -> Request {
+    let items = commands.into_iter().map(item).collect();
+    work(key, Work::Batch { items, atomic })
+}
+
+/// A command that has no key: nothing is stored of it but its events.
+pub(crate) fn upkeep(command: Command) -> Request {
     Request {
-        caller: "tests".into(),
-        key: key.into(),
-        fingerprint,
+        key: None,
+        ..request("", command)
+    }
+}
+
+/// The one command of a request, to be changed.
+pub(crate) fn item_of(request: &mut Request) -> &mut Item {
+    match &mut request.work {
+        Work::One(item) => item,
+        Work::Batch { .. } => panic!("a batch"),
+    }
+}
+
+fn item(command: Command) -> Item {
+    Item {
         command,
         personal: None,
+    }
+}
+
+fn work(key: &str, work: Work) -> Request {
+    let fingerprint = Hash(*blake3::hash(format!("{work:?}").as_bytes()).as_bytes());
+    Request {
+        caller: "tests".into(),
+        key: Some(key.into()),
+        fingerprint,
+        work,
         traceparent: None,
     }
 }
@@ -188,6 +283,88 @@ pub(crate) fn transfer(key: &str, from: WalletId, to: WalletId, amount: i64) -> 
         expected_version: None,
     };
     request(key, Command::Transfer(transfer))
+}
+
+pub(crate) fn hold_id(n: u128) -> HoldId {
+    HoldId(Uuid::from_u128(n))
+}
+
+pub(crate) fn hold(key: &str, n: u128, id: WalletId, amount: i64, expires_at: Option<i64>) -> Request {
+    request(key, place_hold(n, id, amount, expires_at))
+}
+
+pub(crate) fn place_hold(n: u128, id: WalletId, amount: i64, expires_at: Option<i64>) -> Command {
+    Command::PlaceHold(PlaceHold {
+        hold_id: hold_id(n),
+        wallet_id: id,
+        amount: Amount::new(amount).unwrap(),
+        expires_at,
+        reference: None,
+        personal: None,
+        expected_version: None,
+    })
+}
+
+pub(crate) fn capture(key: &str, n: u128, amount: Option<i64>, to: Option<WalletId>) -> Request {
+    request(key, capture_hold(n, amount, to))
+}
+
+pub(crate) fn capture_hold(n: u128, amount: Option<i64>, to: Option<WalletId>) -> Command {
+    Command::CaptureHold(CaptureHold {
+        hold_id: hold_id(n),
+        amount: amount.map(|amount| Amount::new(amount).unwrap()),
+        to,
+        reference: None,
+        personal: None,
+        expected_version: None,
+    })
+}
+
+pub(crate) fn release(key: &str, n: u128) -> Request {
+    request(
+        key,
+        Command::ReleaseHold(ReleaseHold {
+            hold_id: hold_id(n),
+            reference: None,
+            personal: None,
+            expected_version: None,
+        }),
+    )
+}
+
+pub(crate) fn reverse(key: &str, transaction_id: Uuid, amount: Option<i64>) -> Request {
+    request(
+        key,
+        Command::Reverse(Reverse {
+            transaction_id,
+            amount: amount.map(|amount| Amount::new(amount).unwrap()),
+            reference: None,
+            personal: None,
+            expected_version: None,
+        }),
+    )
+}
+
+pub(crate) fn change(key: &str, wallet_id: WalletId, change: Change) -> Request {
+    request(
+        key,
+        Command::Change(ChangeWallet {
+            wallet_id,
+            change,
+            personal: None,
+            expected_version: None,
+        }),
+    )
+}
+
+/// The text of an answer's body.
+pub(crate) fn body(reply: &Reply) -> String {
+    match reply {
+        Reply::Answered { answer, .. } | Reply::NotFound(answer) => {
+            String::from_utf8(answer.body.to_vec()).unwrap()
+        }
+        other => panic!("no answer: {other:?}"),
+    }
 }
 
 pub(crate) fn status(reply: &Reply) -> (u16, bool) {

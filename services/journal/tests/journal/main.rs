@@ -3,11 +3,15 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod append;
+mod batches;
+mod erasure;
 mod failures;
 mod frozen;
 mod harness;
+mod holds;
 mod idempotency;
 mod maintain;
 mod plans;
 mod proxy;
+mod reversals;
 mod schema;

@@ -1,7 +1,7 @@
 //! The plan trap: a statement planned while its table was empty must not keep scanning it whole as it grows.
 
 use sqlx::{AssertSqlSafe, Row as _};
-use wallex_domain::WalletId;
+use wallex_domain::{Change, WalletId};
 
 use crate::harness::*;
 
@@ -23,16 +23,23 @@ async fn batches_use_indexes_only_however_the_tables_grew() {
     for n in 0..10 {
         let batch = [
             create(&format!("c{n}"), wallet(n), 100),
-            credit(&format!("k{n}"), wallet(n), 1),
+            credit(&format!("k{n}"), wallet(n), 50),
         ];
         run(&mut writer, &batch).await;
     }
     journal
         .execute(
-            "INSERT INTO journal.head (wallet_id, partition, version, currency, balance, status)
-             SELECT gen_random_uuid(), n % 4, 1, 'EUR', 0, 'active' FROM generate_series(1, 20000) n;
+            "WITH grown AS (
+                 INSERT INTO journal.head (wallet_id, partition, version, currency, balance, status)
+                 SELECT gen_random_uuid(), n % 4, 1, 'EUR', 0, 'active' FROM generate_series(1, 20000) n
+                 RETURNING wallet_id)
+             INSERT INTO journal.hold (hold_id, wallet_id, amount, expires_at, status)
+             SELECT gen_random_uuid(), wallet_id, 1, 9000000000000000, 'open' FROM grown;
              INSERT INTO journal.answer (slot, caller, key, created_at, fingerprint, status, body)
-             SELECT n % 3, 'tests', 'old' || n, n, sha256(n::text::bytea), 201, '' FROM generate_series(1, 20000) n",
+             SELECT n % 3, 'tests', 'old' || n, n, sha256(n::text::bytea), 201, '' FROM generate_series(1, 20000) n;
+             INSERT INTO journal.reversed SELECT gen_random_uuid(), 1 FROM generate_series(1, 20000);
+             INSERT INTO journal.personal (event_id, wallet_id, salt, data)
+             SELECT gen_random_uuid(), gen_random_uuid(), decode(md5(''), 'hex'), '' FROM generate_series(1, 20000)",
         )
         .await;
     let scans = async || -> i64 {
@@ -43,13 +50,14 @@ async fn batches_use_indexes_only_however_the_tables_grew() {
             .unwrap();
         sqlx::query(
             "SELECT coalesce(sum(seq_tup_read), 0)::bigint AS read FROM pg_stat_user_tables
-             WHERE schemaname = 'journal' AND relname ~ '^(head|answer|event)'",
+             WHERE schemaname = 'journal' AND relname ~ '^(head|answer|event|hold|reversed|personal)'",
         )
         .fetch_one(&journal.pool)
         .await
         .unwrap()
         .get("read")
     };
+    let transaction = journal.last_transaction(wallet(9)).await;
     journal.execute("SELECT pg_stat_force_next_flush()").await;
     let before = scans().await;
     for n in 0..20 {
@@ -59,8 +67,24 @@ async fn batches_use_indexes_only_however_the_tables_grew() {
             credit(&format!("g{n}"), id, 1),
             transfer(&format!("t{n}"), id, other, 1),
             debit("g0", other, 1),
+            hold(&format!("h{n}"), n, id, 1, None),
+            change(&format!("e{n}"), id, Change::ErasePersonalData),
         ];
         run(&mut writer, &batch).await;
+        // What is found by the name of a hold or of a transaction, and beside the batches.
+        let batch = [
+            capture(&format!("x{n}"), n, None, None),
+            reverse(&format!("r{n}"), transaction, Some(1)),
+        ];
+        for reply in run(&mut writer, &batch).await {
+            assert_eq!(status(&reply), DONE, "{reply:?}");
+        }
+        wallex_journal::hold::due_wallets(&journal.pool, 100)
+            .await
+            .unwrap();
+        wallex_journal::erasure::finish(&journal.pool, None)
+            .await
+            .unwrap();
     }
     writer.close().await;
     // A closed session has reported its statistics.
@@ -73,7 +97,7 @@ async fn batches_use_indexes_only_however_the_tables_grew() {
         .await
         .unwrap();
         let read = scans().await;
-        (inserted >= 20 + 20 * 3).then_some(read)
+        (inserted >= 20 + 20 * 7).then_some(read)
     })
     .await;
     assert!(

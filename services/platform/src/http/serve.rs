@@ -1,33 +1,40 @@
-//! The server: HTTP/1.1 and HTTP/2 on one port, health routes and `/metrics` beside the role's own, a drain at the end.
+//! The server: HTTP/1.1 and HTTP/2 on one port, a farewell to clients and a drain at the end.
 //!
-//! Its invariant: after shutdown no new connection is accepted, and a request whose head has been read is answered
-//! unless the drain's time is over.
+//! Its invariant: a request whose head has been read is answered, unless the drain's time is over. The end goes in
+//! this order, so that clients leave before they are cut off:
+//!
+//! 1. readiness is 503; answers over HTTP/1 say `Connection: close`, connections of HTTP/2 get GOAWAY. New connections
+//!    are still taken, for [`Ending::grace`]: whoever balances load learns of the end only now.
+//! 2. The listener is closed, and what waited at it is taken in.
+//! 3. After [`LAST_LOOK`], connections on which nothing is asked are closed, and the requests in flight are awaited.
 
 use std::any::Any;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use http::header::CONTENT_TYPE;
-use http::{Method, StatusCode, Uri};
+use http::header::CONNECTION;
+use http::{HeaderValue, Method, Request, StatusCode, Uri, Version};
+use hyper::body::Incoming;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
-use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use super::Problem;
 use super::observe::{Observe, in_flight};
+use super::{Problem, health};
 use crate::health::Health;
-use crate::metrics;
+use crate::settings::Settings;
 
 /// A client that has not sent a request's head by then is cut off (a slow one could hold connections for ever).
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -35,6 +42,8 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// Waited when a connection can't be accepted (too many open files): trying again at once would only burn the CPU.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// What was sent before the listener closed is here by then: a longer way is no local network's.
+const LAST_LOOK: Duration = Duration::from_millis(100);
 
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -46,16 +55,42 @@ pub enum ServeError {
     },
 }
 
-/// Serves `app` and the routes of [`router`] on `listen` until `shutdown` is cancelled and requests in flight are
-/// answered, at most `drain` later.
+/// How long the end may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Ending {
+    /// For so long new connections are taken although readiness says no.
+    pub grace: Duration,
+    /// From the beginning of the end until requests are left unanswered; `grace` is part of it.
+    pub limit: Duration,
+}
+
+impl Ending {
+    /// Of a server that clients are led to.
+    pub fn of(settings: &Settings) -> Self {
+        Self {
+            grace: settings.shutdown_grace_seconds,
+            limit: settings.drain(),
+        }
+    }
+
+    /// Of a server that only answers about itself: nobody has to be led away from it.
+    pub fn without_grace(settings: &Settings) -> Self {
+        Self {
+            grace: Duration::ZERO,
+            ..Self::of(settings)
+        }
+    }
+}
+
+/// Serves `app` and the routes of [`router`] on `listen` until `shutdown` is cancelled and the [`Ending`] is over.
 pub async fn serve(
     listen: SocketAddr,
     app: Router,
     health: Health,
     shutdown: CancellationToken,
-    drain: Duration,
+    ending: Ending,
 ) -> Result<(), ServeError> {
-    serve_on(bind(listen).await?, app, health, shutdown, drain).await;
+    serve_on(bind(listen).await?, app, health, shutdown, ending).await;
     Ok(())
 }
 
@@ -66,12 +101,12 @@ pub async fn serve_starting<E: From<ServeError>>(
     starting: impl Future<Output = Result<Router, E>>,
     health: Health,
     shutdown: CancellationToken,
-    drain: Duration,
+    ending: Ending,
 ) -> Result<(), E> {
     let listener = bind(listen).await?;
     // Ready before any check is registered would be ready too early.
     let check = health.check("start");
-    let started = shutdown.child_token();
+    let farewell = Arc::new(Farewell::default());
     let starting_up = async || Problem::unavailable("This replica is starting; see /health/ready.");
     let waiting = assemble(Router::new().fallback(starting_up), health.clone());
     let mut starting = pin!(starting);
@@ -79,14 +114,15 @@ pub async fn serve_starting<E: From<ServeError>>(
         tokio::select! {
             app = &mut starting => break app?,
             accepted = listener.accept() => if let Ok((stream, _)) = accepted {
-                tokio::spawn(connection(stream, waiting.clone(), started.clone()));
+                tokio::spawn(connection(stream, waiting.clone(), Arc::clone(&farewell)));
             },
         }
     };
     check.set_ready();
     // Whoever is connected still talks to the waiting app: let them connect anew.
-    started.cancel();
-    serve_on(listener, app, health, shutdown, drain).await;
+    farewell.leave();
+    farewell.closed.cancel();
+    serve_on(listener, app, health, shutdown, ending).await;
     Ok(())
 }
 
@@ -103,44 +139,99 @@ pub async fn serve_on(
     app: Router,
     health: Health,
     shutdown: CancellationToken,
-    drain: Duration,
+    ending: Ending,
 ) {
     let app = router(app, health.clone());
     let connections = TaskTracker::new();
+    let farewell = Arc::new(Farewell::default());
+    let take = |stream| {
+        connections.spawn(connection(stream, app.clone(), Arc::clone(&farewell)));
+    };
     if let Ok(address) = listener.local_addr() {
         tracing::info!(%address, "serving HTTP");
     }
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => break,
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    connections.spawn(connection(stream, app.clone(), shutdown.clone()));
-                }
-                // The client gave up while it waited in the queue.
-                Err(error) if is_the_clients(&error) => {}
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            },
-        }
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        () = accept(&listener, &take) => {}
     }
-    // Closed first: a load balancer's new connection is refused and goes to another replica.
-    drop(listener);
+    let limit = Instant::now() + ending.limit;
     health.check("shutdown").set_unready("shutting down");
+    farewell.leave();
+    tokio::select! {
+        () = tokio::time::sleep(ending.grace.min(ending.limit)) => {}
+        () = accept(&listener, &take) => {}
+    }
+    close(listener, &take);
     connections.close();
-    if tokio::time::timeout(drain, connections.wait()).await.is_err() {
+    let ended = tokio::time::timeout_at(limit, async {
+        // Without anyone connected there is nothing to look out for.
+        tokio::select! {
+            () = tokio::time::sleep(LAST_LOOK) => {}
+            () = connections.wait() => {}
+        }
+        farewell.closed.cancel();
+        connections.wait().await;
+    });
+    if ended.await.is_err() {
         tracing::warn!(
             connections = connections.len(),
             requests = in_flight(),
-            drain_seconds = drain.as_secs(),
+            drain_seconds = ending.limit.as_secs(),
             "drain is over, requests are left unanswered"
         );
     }
 }
 
-async fn connection(stream: TcpStream, app: Router, shutdown: CancellationToken) {
+/// Takes connections for ever.
+async fn accept(listener: &TcpListener, take: &impl Fn(TcpStream)) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => take(stream),
+            // The client gave up while it waited in the queue.
+            Err(error) if is_the_clients(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// From now on new connections are refused, and a load balancer goes to another replica with them. To those that wait
+/// in the kernel's queue the client's side is open already, and closing would reset them: they are taken first.
+fn close(listener: TcpListener, take: &impl Fn(TcpStream)) {
+    let Ok(listener) = listener.into_std() else {
+        return;
+    };
+    // Not blocking, as tokio had it: an empty queue is an error, and the end.
+    while let Ok((stream, _)) = listener.accept() {
+        if stream.set_nonblocking(true).is_ok()
+            && let Ok(stream) = TcpStream::from_std(stream)
+        {
+            take(stream);
+        }
+    }
+}
+
+/// What connections are told about the end.
+#[derive(Default)]
+struct Farewell {
+    /// The same as `leaving`, without the token's lock: every answer asks for it.
+    begun: AtomicBool,
+    /// Clients are asked to leave.
+    leaving: CancellationToken,
+    /// Connections on which nothing is asked are closed.
+    closed: CancellationToken,
+}
+
+impl Farewell {
+    fn leave(&self) {
+        self.begun.store(true, Ordering::Relaxed);
+        self.leaving.cancel();
+    }
+}
+
+async fn connection(stream: TcpStream, app: Router, farewell: Arc<Farewell>) {
     // Answers are small and complete: waiting to fill a packet only adds latency.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY");
@@ -154,11 +245,39 @@ async fn connection(stream: TcpStream, app: Router, shutdown: CancellationToken)
         .http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(KEEP_ALIVE);
-    let mut connection =
-        pin!(server.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(app)));
+    let is_http2 = Arc::new(AtomicBool::new(false));
+    let service = {
+        let (app, farewell) = (TowerToHyperService::new(app), Arc::clone(&farewell));
+        let is_http2 = Arc::clone(&is_http2);
+        service_fn(move |request: Request<Incoming>| {
+            let http2 = request.version() >= Version::HTTP_2;
+            is_http2.store(http2, Ordering::Relaxed);
+            let (answer, farewell) = (app.call(request), Arc::clone(&farewell));
+            async move {
+                let mut response = answer.await?;
+                // hyper closes after such an answer; HTTP/2 has no such header.
+                if !http2 && farewell.begun.load(Ordering::Relaxed) {
+                    let close = HeaderValue::from_static("close");
+                    response.headers_mut().insert(CONNECTION, close);
+                }
+                Ok::<_, std::convert::Infallible>(response)
+            }
+        })
+    };
+    let mut connection = pin!(server.serve_connection_with_upgrades(TokioIo::new(stream), service));
+    let leaving = async {
+        farewell.leaving.cancelled().await;
+        // GOAWAY loses nothing (RFC 9113, 6.8). An idle HTTP/1 connection can only be closed, and that would lose a
+        // request that is on its way: those stay until it is rather sure that there is none.
+        if !is_http2.load(Ordering::Relaxed) {
+            farewell.closed.cancelled().await;
+        }
+    };
     let ended = tokio::select! {
+        // What has arrived is read before the end is looked at.
+        biased;
         ended = connection.as_mut() => ended,
-        () = shutdown.cancelled() => {
+        () = leaving => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -175,8 +294,8 @@ fn is_the_clients(error: &io::Error) -> bool {
     )
 }
 
-/// `app` with all that every role serves: `/health/live`, `/health/ready`, `/health/{check}`, `/metrics`, problems for
-/// unknown paths and methods and for panics, metrics of requests. Tests call it directly, without a socket.
+/// `app` with all that every role serves: health, `/metrics`, problems for unknown paths and methods and for panics,
+/// metrics of requests. Tests call it directly, without a socket.
 pub fn router(app: Router, health: Health) -> Router {
     let nothing_here = async |uri: Uri| Problem::not_found(format!("Nothing is served at {}.", uri.path()));
     assemble(app.fallback(nothing_here), health)
@@ -184,65 +303,12 @@ pub fn router(app: Router, health: Health) -> Router {
 
 /// [`router`] for an app that has its fallback already.
 fn assemble(app: Router, health: Health) -> Router {
-    let own = Router::new()
-        .route(
-            "/health/live",
-            get(async || axum::Json(json!({"status": "live"}))),
-        )
-        .route("/health/ready", get(ready))
-        .route("/health/{check}", get(one_check))
-        .route("/metrics", get(exposition))
-        .with_state(health);
-    app.merge(own)
+    app.merge(health::routes(health))
         .method_not_allowed_fallback(method_not_allowed)
         .layer(CatchPanicLayer::custom(panicked))
         .layer(Observe)
         // Turns handlers into services now; without it axum does so, layers included, for every request anew.
         .with_state(())
-}
-
-async fn ready(State(health): State<Health>) -> Response {
-    let checks: serde_json::Map<String, Value> = health
-        .states()
-        .into_iter()
-        .map(|(name, state)| (name.to_owned(), shown(&state)))
-        .collect();
-    answer(
-        health.is_ready(),
-        json!({"status": status(health.is_ready()), "checks": checks}),
-    )
-}
-
-async fn one_check(State(health): State<Health>, Path(check): Path<String>) -> Response {
-    match health.states().into_iter().find(|(name, _)| *name == check) {
-        Some((_, state)) => answer(state.is_ok(), shown(&state)),
-        None => Problem::not_found(format!("This role has no check `{check}`.")).into_response(),
-    }
-}
-
-fn answer(ready: bool, body: Value) -> Response {
-    let status = if ready {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
-    (status, axum::Json(body)).into_response()
-}
-
-fn shown(state: &Result<(), String>) -> Value {
-    match state {
-        Ok(()) => json!({"status": status(true)}),
-        Err(reason) => json!({"status": status(false), "reason": reason}),
-    }
-}
-
-fn status(ready: bool) -> &'static str {
-    if ready { "ready" } else { "unready" }
-}
-
-async fn exposition() -> Response {
-    let (text, content_type) = metrics::encode();
-    ([(CONTENT_TYPE, content_type)], text).into_response()
 }
 
 /// axum adds the header `Allow` by itself.

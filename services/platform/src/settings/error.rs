@@ -71,6 +71,7 @@ fn find(name: &str) -> Setting {
         variable: "WALLEX_CONFIG",
         default: "",
         example: "",
+        values: "",
         help: "",
     };
     REFERENCE

@@ -8,7 +8,7 @@ use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
 use tracing_subscriber::EnvFilter;
 
-use super::{Flags, REFERENCE, Settings, SettingsError};
+use super::{Flags, InForce, Origin, REFERENCE, Settings, SettingsError};
 
 impl Settings {
     /// Settings from defaults, the file named by `--config` or `WALLEX_CONFIG`, the environment and `flags`.
@@ -21,14 +21,26 @@ impl Settings {
         Self::load_from(flags, |_| None)
     }
 
+    /// [`Settings::load`], and every value with where it came from, fit to be shown.
+    pub fn load_in_force(flags: &Flags) -> Result<(Self, Vec<InForce>), SettingsError> {
+        Self::in_force_from(flags, |variable| std::env::var(variable).ok())
+    }
+
     pub(super) fn load_from(
         flags: &Flags,
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, SettingsError> {
+        Self::in_force_from(flags, variable).map(|(settings, _)| settings)
+    }
+
+    pub(super) fn in_force_from(
+        flags: &Flags,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<(Self, Vec<InForce>), SettingsError> {
         // Kubernetes sets variables of optional values to nothing: that is unset, not an empty value.
         let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
         let mut sources = Figment::from(Source::new(
-            "the default",
+            Origin::Default.to_string(),
             REFERENCE
                 .iter()
                 .map(|setting| (setting.name, setting.default.into())),
@@ -54,16 +66,18 @@ impl Settings {
             settings.instance = own_name();
         }
         settings.check(&sources)?;
-        Ok(settings)
+        let in_force = InForce::all(&settings, |name| origin(&sources, name));
+        Ok((settings, in_force))
     }
 
     /// What a type alone can't say.
     fn check(&self, sources: &Figment) -> Result<(), SettingsError> {
         let invalid = |name: &str, reason: String| {
-            let origin = sources
-                .find_metadata(name)
-                .map_or("the default".into(), |it| it.name.to_string());
-            Err(SettingsError::invalid(name, reason, origin))
+            Err(SettingsError::invalid(
+                name,
+                reason,
+                origin(sources, name).to_string(),
+            ))
         };
         for (name, value) in [
             ("cluster", &self.cluster),
@@ -85,6 +99,13 @@ impl Settings {
                 );
             }
         }
+        if self.shutdown_grace_seconds >= self.drain() {
+            let (grace, all) = (self.shutdown_grace_seconds.as_secs(), self.shutdown_seconds);
+            return invalid(
+                "shutdown_grace_seconds",
+                format!("{grace} leaves nothing of the {all} of shutdown_seconds"),
+            );
+        }
         if let Err(error) = EnvFilter::try_new(&self.log) {
             return invalid(
                 "log",
@@ -93,6 +114,12 @@ impl Settings {
         }
         Ok(())
     }
+}
+
+fn origin(sources: &Figment, name: &str) -> Origin {
+    sources
+        .find_metadata(name)
+        .map_or(Origin::Default, |it| Origin::named(&it.name))
 }
 
 /// Kafka's rule for names of topics.

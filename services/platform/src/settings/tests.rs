@@ -171,6 +171,18 @@ fn a_wrong_value_is_named_with_its_origin_and_reason() {
         topic.starts_with("kafka_events_topic is not valid: `wallet events`"),
         "{topic}"
     );
+    let grace = message(&["--shutdown-grace-seconds", "25"], &[]);
+    assert!(
+        grace.starts_with(
+            "shutdown_grace_seconds is not valid: 25 leaves nothing of the 25 of shutdown_seconds"
+        ),
+        "{grace}"
+    );
+    let grace = message(&["--shutdown-grace-seconds", "1.5"], &[]);
+    assert!(
+        grace.contains("`1.5` is not a whole number of seconds from 0"),
+        "{grace}"
+    );
     let platform = message(&["--platform", "a/b"], &[]);
     assert!(platform.starts_with("platform is not valid: `a/b`"), "{platform}");
 }
@@ -234,4 +246,82 @@ fn flags_are_sound_and_tell_their_variables() {
         );
         assert!(setting.help.ends_with('.'), "{}", setting.name);
     }
+}
+
+fn in_force(arguments: &[&str], environment: &[(&str, &str)]) -> String {
+    let variable = |asked: &str| {
+        environment
+            .iter()
+            .find(|(variable, _)| *variable == asked)
+            .map(|(_, value)| (*value).to_owned())
+    };
+    let (_, in_force) = Settings::in_force_from(&flags(arguments), variable).unwrap();
+    in_force.iter().map(|line| format!("{line}\n")).collect()
+}
+
+#[test]
+fn what_is_in_force_is_told_with_its_origin() {
+    let file = File::new("platform = \"demo\"\nmax_batch = 7\n");
+    let shown = in_force(
+        &["--config", file.path(), "--writers", "3"],
+        &[("WALLEX_LOG", "debug")],
+    );
+    for (line, origin) in [
+        ("platform = \"demo\" ", format!("# file {}", file.path())),
+        ("max_batch = 7 ", format!("# file {}", file.path())),
+        ("writers = 3 ", "# flag --writers".to_owned()),
+        ("log = \"debug\" ", "# variable WALLEX_LOG".to_owned()),
+        ("listen = \"0.0.0.0:8080\" ", "# default".to_owned()),
+        ("# redis_url is not set ", "# default".to_owned()),
+    ] {
+        let told = |told: &str| told.starts_with(line) && told.ends_with(&origin);
+        assert!(shown.lines().any(told), "no {line} … {origin} in\n{shown}");
+    }
+    assert_eq!(shown.lines().count(), REFERENCE.len());
+}
+
+#[test]
+fn what_is_in_force_is_a_settings_file_again() {
+    let odd = "a \"quoted\" \\ back\u{7}slash";
+    let shown = in_force(&["--instance", odd, "--log-format", "json"], &[]);
+    let file = File::new(&shown);
+    let again = load(&["--config", file.path()], &[]).unwrap();
+    assert_eq!(
+        (again.instance.as_str(), again.log_format),
+        (odd, LogFormat::Json)
+    );
+    assert_eq!(again.listen.to_string(), "0.0.0.0:8080");
+}
+
+#[test]
+fn no_secret_is_in_force_for_all_to_see() {
+    let file = File::new("read_database_url = \"postgres://user:hunter2@read/wallex\"\n");
+    let shown = in_force(
+        &[
+            "--config",
+            file.path(),
+            "--redis-url",
+            "redis://:hunter2@cache:6379/0",
+        ],
+        &[("WALLEX_DATABASE_URL", "postgres://user:hun@ter2@journal/wallex")],
+    );
+    assert!(!shown.contains("hun") && !shown.contains("ter2"), "{shown}");
+    for line in [
+        "database_url = \"[redacted]\"",
+        "read_database_url = \"postgres://***@read/wallex\"",
+        "redis_url = \"redis://***@cache:6379/0\"",
+    ] {
+        assert!(shown.contains(&format!("{line} ")), "no {line} in\n{shown}");
+    }
+}
+
+#[test]
+fn the_reference_that_is_committed_is_the_one_generated() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");
+    let committed = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        committed == reference(),
+        "docs/configuration.md differs from services/platform/src/settings.rs: run `make manifests`, or \
+         `cargo run -p wallex -- config --reference > docs/configuration.md`"
+    );
 }

@@ -1,8 +1,9 @@
-//! From text to the type of a setting. Every source brings text (a TOML file also numbers and booleans), so one rule
-//! reads them all: `WALLEX_PLATFORM=007` stays `007`.
+//! From text to the type of a setting, and back for whoever looks. Every source brings text (a TOML file also
+//! numbers and booleans), so one rule reads them all: `WALLEX_PLATFORM=007` stays `007`.
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde::de::{Deserializer, Error, Visitor};
 
@@ -15,25 +16,46 @@ pub enum LogFormat {
     Json,
 }
 
-/// A type that a setting can have. The error is the reason alone and holds no secret.
-pub(super) trait FromText: Sized {
+/// A type that a setting can have.
+pub(super) trait Value: Sized {
+    /// What the documentation calls such values.
+    const WORDS: &'static str;
+
+    /// The error is the reason alone and holds no secret.
     fn from_text(text: &str) -> Result<Self, String>;
+
+    /// As TOML writes it; what a secret keeps to itself is its type's affair, so that no setting can forget it.
+    fn shown(&self) -> Option<String>;
 }
 
-impl FromText for String {
+impl Value for String {
+    const WORDS: &'static str = "text";
+
     fn from_text(text: &str) -> Result<Self, String> {
         Ok(text.to_owned())
     }
+
+    fn shown(&self) -> Option<String> {
+        Some(quoted(self))
+    }
 }
 
-impl FromText for Secret {
+impl Value for Secret {
+    const WORDS: &'static str = "URL, secret";
+
     fn from_text(text: &str) -> Result<Self, String> {
         Ok(Secret::new(text))
+    }
+
+    fn shown(&self) -> Option<String> {
+        Some(quoted(&self.redacted_url()))
     }
 }
 
 /// Empty means unset: Kubernetes hands optional values over that way.
-impl<T: FromText> FromText for Option<T> {
+impl<T: Value> Value for Option<T> {
+    const WORDS: &'static str = T::WORDS;
+
     fn from_text(text: &str) -> Result<Self, String> {
         if text.is_empty() {
             Ok(None)
@@ -41,16 +63,28 @@ impl<T: FromText> FromText for Option<T> {
             T::from_text(text).map(Some)
         }
     }
+
+    fn shown(&self) -> Option<String> {
+        self.as_ref().and_then(T::shown)
+    }
 }
 
-impl FromText for SocketAddr {
+impl Value for SocketAddr {
+    const WORDS: &'static str = "address and port";
+
     fn from_text(text: &str) -> Result<Self, String> {
         text.parse()
             .map_err(|_| format!("`{text}` is not an address such as 0.0.0.0:8080"))
     }
+
+    fn shown(&self) -> Option<String> {
+        Some(quoted(&self.to_string()))
+    }
 }
 
-impl FromText for LogFormat {
+impl Value for LogFormat {
+    const WORDS: &'static str = "`text` or `json`";
+
     fn from_text(text: &str) -> Result<Self, String> {
         match text {
             "text" => Ok(Self::Text),
@@ -58,25 +92,66 @@ impl FromText for LogFormat {
             _ => Err(format!("`{text}` is neither text nor json")),
         }
     }
+
+    fn shown(&self) -> Option<String> {
+        Some(quoted(match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        }))
+    }
+}
+
+impl Value for Duration {
+    const WORDS: &'static str = "whole number of seconds from 0";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        text.parse()
+            .map(Self::from_secs)
+            .map_err(|_| format!("`{text}` is not a whole number of seconds from 0"))
+    }
+
+    fn shown(&self) -> Option<String> {
+        Some(self.as_secs().to_string())
+    }
 }
 
 /// Numbers of settings count something; none makes sense as 0.
 macro_rules! positive {
     ($($type:ty),+) => {$(
-        impl FromText for $type {
+        impl Value for $type {
+            const WORDS: &'static str = "whole number from 1";
+
             fn from_text(text: &str) -> Result<Self, String> {
                 match text.parse() {
                     Ok(0) | Err(_) => Err(format!("`{text}` is not a whole number from 1 to {}", <$type>::MAX)),
                     Ok(number) => Ok(number),
                 }
             }
+
+            fn shown(&self) -> Option<String> {
+                Some(self.to_string())
+            }
         }
     )+};
 }
 positive!(u32, u64, usize);
 
+/// A basic string of TOML (its specification: quote, backslash and control characters are escaped).
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => quoted.extend(['\\', character]),
+            _ if character.is_control() => quoted.push_str(&format!("\\u{:04X}", u32::from(character))),
+            _ => quoted.push(character),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
 /// Reads a setting's value, whatever scalar its source holds.
-pub(super) fn parsed<'de, D: Deserializer<'de>, T: FromText>(deserializer: D) -> Result<T, D::Error> {
+pub(super) fn parsed<'de, D: Deserializer<'de>, T: Value>(deserializer: D) -> Result<T, D::Error> {
     struct Scalar;
     impl Visitor<'_> for Scalar {
         type Value = String;

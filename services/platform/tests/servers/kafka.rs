@@ -1,9 +1,9 @@
-use rdkafka::consumer::{Consumer as _, StreamConsumer};
+use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
 use rdkafka::producer::{FutureProducer, FutureRecord};
-use rdkafka::{Message as _, TopicPartitionList};
-use std::time::Duration;
+use rdkafka::{Message as _, Offset, TopicPartitionList};
+use std::time::{Duration, Instant};
 use tracing::Level;
-use wallex_platform::kafka::{self, WaitError};
+use wallex_platform::kafka::{self, GroupPartition, Overview, Status, WaitError};
 use wallex_platform::{CancellationToken, Flags, Settings};
 use wallex_testing::{create_topic, eventually, unique_name};
 
@@ -80,4 +80,131 @@ async fn without_servers_the_setting_is_named() {
             .starts_with("kafka_bootstrap_servers is not set"),
         "{error}"
     );
+}
+
+/// Settings with topics of their own, on the real Kafka.
+fn with_topics() -> Settings {
+    let name = unique_name("overview");
+    Settings {
+        kafka_events_topic: format!("{name}-events"),
+        kafka_dead_letters_topic: format!("{name}-dlq"),
+        ..settings(wallex_testing::kafka())
+    }
+}
+
+#[tokio::test]
+async fn the_overview_shows_topics_and_the_lag_of_each_group() {
+    let settings = with_topics();
+    let events = settings.kafka_events_topic.clone();
+    create_topic(&events, 2).await;
+    create_topic(&settings.kafka_dead_letters_topic, 1).await;
+    let producer: FutureProducer = kafka::producer_config(&settings).unwrap().create().unwrap();
+    for _ in 0..3 {
+        let record = FutureRecord::to(&events)
+            .partition(1)
+            .key("wallet")
+            .payload("event");
+        producer.send(record, Duration::ZERO).await.unwrap();
+    }
+    let (reads, new) = (unique_name("group"), unique_name("group"));
+    let consumer: StreamConsumer = kafka::consumer_config(&settings, &reads)
+        .unwrap()
+        .create()
+        .unwrap();
+    let mut read = TopicPartitionList::new();
+    read.add_partition_offset(&events, 1, Offset::Offset(1)).unwrap();
+    eventually(DEADLINE, "the commit", async || {
+        consumer.commit(&read, CommitMode::Sync).ok()
+    })
+    .await;
+
+    let overview = Overview::new(&settings, vec![reads.clone(), new.clone()]);
+    // Each group's coordinator is found at the first look, and that may take longer than a look.
+    let report = eventually(DEADLINE, "all to be seen", async || {
+        let report = overview.report().await;
+        (report.status == Status::Ready).then_some(report)
+    })
+    .await;
+    assert_eq!((report.reason.as_deref(), report.brokers), (None, 1));
+    let seen: Vec<_> = report
+        .topics
+        .iter()
+        .map(|topic| (topic.name.as_str(), topic.partitions.len()))
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            (events.as_str(), 2),
+            (settings.kafka_dead_letters_topic.as_str(), 1)
+        ]
+    );
+    let written = &report.topics[0].partitions[1];
+    assert!(written.leader.is_some());
+    assert_eq!((written.first_offset, written.end_offset), (Some(0), Some(3)));
+    let lags: Vec<_> = report
+        .groups
+        .iter()
+        .map(|group| (group.name.as_str(), group.lag))
+        .collect();
+    assert_eq!(lags, [(reads.as_str(), Some(2)), (new.as_str(), Some(3))]);
+    let expected = GroupPartition {
+        partition: 1,
+        committed_offset: Some(1),
+        lag: Some(2),
+    };
+    assert_eq!(report.groups[0].partitions[1], expected);
+    // Its last answer serves whoever asks right after.
+    assert_eq!(overview.clone().report().await, report);
+}
+
+#[tokio::test]
+async fn a_missing_topic_is_named_and_not_made_by_looking() {
+    let settings = with_topics();
+    create_topic(&settings.kafka_events_topic, 1).await;
+    let missing = format!("topic {} does not exist", settings.kafka_dead_letters_topic);
+    for _ in 0..2 {
+        // A new one each time: it has no last answer.
+        let report = Overview::new(&settings, Vec::new()).report().await;
+        assert_eq!(report.status, Status::Unready);
+        assert_eq!(report.reason.as_deref(), Some(missing.as_str()));
+        assert_eq!(report.topics[0].partitions.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn an_overview_of_a_kafka_that_is_away_comes_in_time() {
+    let mut silent = Door::shut();
+    silent.open_silent();
+    for (servers, expected) in [
+        (Door::shut().address, "no broker can be reached"),
+        (silent.address, "no broker can be reached"),
+    ] {
+        let overview = Overview::new(&settings(servers.to_string()), vec![unique_name("group")]);
+        let asked = Instant::now();
+        // Many ask at once; they get one answer.
+        let (one, two) = tokio::join!(overview.report(), overview.report());
+        assert!(
+            asked.elapsed() < Duration::from_secs(4),
+            "took {:?}",
+            asked.elapsed()
+        );
+        assert_eq!((one.status, &one), (Status::Unready, &two));
+        assert!(one.reason.as_deref().unwrap().contains(expected), "{one:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_process_without_kafka_says_so() {
+    let settings = Settings::from_flags(&Flags::default()).unwrap();
+    for overview in [Overview::new(&settings, Vec::new()), Overview::none()] {
+        let report = overview.report().await;
+        assert_eq!(report.status, Status::NotConfigured);
+        assert!(
+            report
+                .reason
+                .as_deref()
+                .unwrap()
+                .starts_with("kafka_bootstrap_servers")
+        );
+    }
 }

@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use tracing::Level;
-use wallex_platform::redis::Accelerator;
+use wallex_platform::redis::{Accelerator, Heard, Subscription};
 use wallex_platform::{Flags, Settings};
 use wallex_testing::{eventually, unique_name};
 
@@ -167,4 +167,72 @@ async fn a_redis_that_freezes_costs_its_callers_one_budget_together() {
         accelerator.alive().then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_script_runs_as_one_step_and_a_wrong_one_is_no_trouble() {
+    let mut door = Door::shut();
+    door.open(server());
+    let accelerator =
+        accelerator(wallex_testing::redis().replace(&server().to_string(), &door.address.to_string()));
+    eventually(DEADLINE, "Redis", async || accelerator.alive().then_some(())).await;
+    let key = unique_name("accelerator");
+    let script = "redis.call('SET', KEYS[1], ARGV[1], 'PX', 60000) return redis.call('STRLEN', KEYS[1])";
+    assert_eq!(
+        accelerator.eval::<u64>(script, &[&key], &[b"va\0lue"]).await,
+        Some(6)
+    );
+    assert_eq!(accelerator.get(&key).await.as_deref(), Some(&b"va\0lue"[..]));
+    assert_eq!(accelerator.eval::<u64>("nonsense", &[], &[]).await, None);
+    assert!(accelerator.alive());
+    assert_eq!(
+        Accelerator::none().eval::<u64>(script, &[&key], &[b"x"]).await,
+        None
+    );
+    assert!(accelerator.delete(&key).await);
+}
+
+/// Publishes until somebody hears it.
+async fn next_message(accelerator: &Accelerator, channel: &str, subscription: &mut Subscription) -> Heard {
+    eventually(DEADLINE, "a message", async || {
+        accelerator.publish(channel, b"news").await;
+        tokio::time::timeout(Duration::from_millis(200), subscription.next())
+            .await
+            .ok()
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_subscription_says_when_it_may_have_missed_something() {
+    let mut door = Door::shut();
+    let accelerator =
+        accelerator(wallex_testing::redis().replace(&server().to_string(), &door.address.to_string()));
+    let channel = unique_name("channel");
+    let mut subscription = accelerator.subscribe(&channel);
+    door.open(server());
+    for _ in 0..2 {
+        assert_eq!(
+            next_message(&accelerator, &channel, &mut subscription).await,
+            Heard::Connected
+        );
+        assert_eq!(
+            next_message(&accelerator, &channel, &mut subscription).await,
+            Heard::Message(b"news".to_vec())
+        );
+        door.close();
+        eventually(DEADLINE, "the loss", async || {
+            (subscription.next().await == Heard::Lost).then_some(())
+        })
+        .await;
+        door.open(server());
+    }
+}
+
+#[tokio::test]
+async fn without_redis_a_subscription_is_silent() {
+    let mut subscription = Accelerator::none().subscribe("channel");
+    let heard = tokio::time::timeout(Duration::from_millis(50), subscription.next()).await;
+    assert!(heard.is_err());
+    assert!(!Accelerator::none().publish("channel", b"news").await);
 }

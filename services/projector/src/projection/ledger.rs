@@ -1,5 +1,6 @@
-//! The ledger: one posting per movement, and totals per account.
+//! The ledger: what each event moves between accounts, as postings, and totals per account.
 //!
+//! Accounts are `wallet:<id>`, `hold:<id>` and `external:<currency>`, so a wallet's account holds what is available.
 //! The invariant: a posting takes from one account what it gives to another, and totals move with postings,
 //! so the totals of a currency sum to zero at every moment. A movement between wallets is derived from the
 //! event of the wallet that pays; the other event moves the cursor only.
@@ -8,7 +9,7 @@ use std::collections::BTreeMap;
 
 use sqlx::PgConnection;
 use uuid::Uuid;
-use wallex_domain::{Currency, EventData, WalletId};
+use wallex_domain::{Currency, EventData, HoldId, OtherLeg, WalletId};
 
 use super::{ApplyError, Projected, Projection};
 
@@ -16,9 +17,9 @@ pub struct Ledger;
 
 const POSTINGS: &str = "
 INSERT INTO ledger.posting
-       (partition, seq, transaction_id, source, destination, amount, currency, recorded_at)
-SELECT * FROM unnest($1::int[], $2::bigint[], $3::uuid[], $4::text[], $5::text[], $6::bigint[], $7::text[],
-                     $8::bigint[])";
+       (partition, seq, line, transaction_id, source, destination, amount, currency, recorded_at)
+SELECT * FROM unnest($1::int[], $2::bigint[], $3::smallint[], $4::uuid[], $5::text[], $6::text[], $7::bigint[],
+                     $8::text[], $9::bigint[])";
 
 // Amounts come as text: a batch's sum may be larger than a bigint.
 const TOTALS: &str = "
@@ -31,11 +32,17 @@ ON CONFLICT (account, currency, partition) DO UPDATE
 
 struct Posting<'a> {
     from: &'a Projected,
+    line: i16,
+    movement: Movement,
+    currency: Currency,
+}
+
+/// From one account to another.
+struct Movement {
     source: String,
     destination: String,
-    /// Minor units, positive.
+    /// Minor units.
     amount: i64,
-    currency: Currency,
 }
 
 /// What left an account and what came to it, in minor units.
@@ -49,42 +56,73 @@ fn wallet(id: WalletId) -> String {
     format!("wallet:{id}")
 }
 
+fn hold(id: HoldId) -> String {
+    format!("hold:{id}")
+}
+
 fn external(currency: Currency) -> String {
     format!("external:{}", currency.as_str())
 }
 
-/// The movement that an event is the source of.
-fn posting(projected: &Projected) -> Option<Posting<'_>> {
-    let own = projected.event.wallet_id;
-    let (source, destination, amount, currency) = match &projected.data {
-        EventData::WalletCreated(created) if created.initial_balance > 0 => (
-            external(created.currency),
-            wallet(own),
-            created.initial_balance,
-            created.currency,
-        ),
-        EventData::WalletCreated(_) | EventData::TransferCredited(_) => return None,
-        EventData::WalletCredited(moved) => (
-            external(moved.currency),
-            wallet(own),
-            moved.amount,
-            moved.currency,
-        ),
-        EventData::WalletDebited(moved) => (
-            wallet(own),
-            external(moved.currency),
-            moved.amount,
-            moved.currency,
-        ),
-        EventData::TransferDebited(leg) => (wallet(own), wallet(leg.counterparty), leg.amount, leg.currency),
+/// The account on the other side of a movement out of a wallet.
+fn receiver(other: Option<&OtherLeg>, currency: Currency) -> String {
+    other.map_or_else(|| external(currency), |other| wallet(other.wallet_id))
+}
+
+/// The postings that an event makes: by line, and only those that move something.
+fn postings(projected: &Projected) -> impl Iterator<Item = Posting<'_>> {
+    let currency = projected.data.currency();
+    (1..)
+        .zip(movements(projected, currency))
+        .filter_map(move |(line, movement)| {
+            Some(Posting {
+                from: projected,
+                line,
+                movement: movement.filter(|movement| movement.amount > 0)?,
+                currency,
+            })
+        })
+}
+
+/// What moves with an event, line by line.
+fn movements(projected: &Projected, currency: Currency) -> [Option<Movement>; 2] {
+    let own = || wallet(projected.event.wallet_id);
+    let movement = |source, destination, amount| {
+        Some(Movement {
+            source,
+            destination,
+            amount,
+        })
     };
-    Some(Posting {
-        from: projected,
-        source,
-        destination,
-        amount,
-        currency,
-    })
+    let one = |source, destination, amount| [movement(source, destination, amount), None];
+    match &projected.data {
+        EventData::WalletCreated(created) => one(external(currency), own(), created.initial_balance),
+        EventData::WalletCredited(moved) => one(external(currency), own(), moved.amount),
+        EventData::WalletDebited(moved) => one(own(), external(currency), moved.amount),
+        EventData::TransferDebited(leg) => one(own(), wallet(leg.counterparty), leg.amount),
+        EventData::HoldPlaced(placed) => one(own(), hold(placed.hold_id), placed.amount),
+        EventData::HoldCaptured(captured) => [
+            movement(
+                hold(captured.hold_id),
+                receiver(captured.other.as_ref(), currency),
+                captured.amount,
+            ),
+            movement(hold(captured.hold_id), own(), captured.released),
+        ],
+        EventData::HoldReleased(ended) | EventData::HoldExpired(ended) => {
+            one(hold(ended.hold_id), own(), ended.amount)
+        }
+        EventData::ReversalDebited(leg) => one(own(), receiver(leg.other.as_ref(), currency), leg.amount),
+        // What comes from another wallet is that wallet's posting.
+        EventData::ReversalCredited(leg) if leg.other.is_none() => one(external(currency), own(), leg.amount),
+        EventData::ReversalCredited(_)
+        | EventData::TransferCredited(_)
+        | EventData::WalletFrozen(_)
+        | EventData::WalletUnfrozen(_)
+        | EventData::WalletClosed(_)
+        | EventData::OverdraftLimitSet(_)
+        | EventData::PersonalDataErased(_) => [None, None],
+    }
 }
 
 impl Projection for Ledger {
@@ -93,7 +131,7 @@ impl Projection for Ledger {
     const WANTS_PERSONAL_DATA: bool = false;
 
     async fn apply(&self, db: &mut PgConnection, events: &[Projected]) -> Result<(), ApplyError> {
-        let postings: Vec<Posting<'_>> = events.iter().filter_map(posting).collect();
+        let postings: Vec<Posting<'_>> = events.iter().flat_map(postings).collect();
         if postings.is_empty() {
             return Ok(());
         }
@@ -105,23 +143,15 @@ impl Projection for Ledger {
 
 async fn insert_postings(db: &mut PgConnection, postings: &[Posting<'_>]) -> Result<(), sqlx::Error> {
     let events = || postings.iter().map(|posting| &posting.from.event);
+    let movements = || postings.iter().map(|posting| &posting.movement);
     sqlx::query(POSTINGS)
         .bind(events().map(|event| event.partition.0).collect::<Vec<i32>>())
         .bind(events().map(|event| event.seq).collect::<Vec<i64>>())
+        .bind(postings.iter().map(|posting| posting.line).collect::<Vec<i16>>())
         .bind(events().map(|event| event.transaction_id).collect::<Vec<Uuid>>())
-        .bind(
-            postings
-                .iter()
-                .map(|posting| posting.source.as_str())
-                .collect::<Vec<_>>(),
-        )
-        .bind(
-            postings
-                .iter()
-                .map(|posting| posting.destination.as_str())
-                .collect::<Vec<_>>(),
-        )
-        .bind(postings.iter().map(|posting| posting.amount).collect::<Vec<_>>())
+        .bind(movements().map(|m| m.source.as_str()).collect::<Vec<_>>())
+        .bind(movements().map(|m| m.destination.as_str()).collect::<Vec<_>>())
+        .bind(movements().map(|m| m.amount).collect::<Vec<_>>())
         .bind(
             postings
                 .iter()
@@ -139,10 +169,11 @@ async fn add_totals(db: &mut PgConnection, postings: &[Posting<'_>]) -> Result<(
     let mut totals: BTreeMap<(&str, &str, i32), Turnover> = BTreeMap::new();
     for posting in postings {
         let key = |account| (account, posting.currency.as_str(), posting.from.event.partition.0);
-        let amount = i128::from(posting.amount);
-        totals.entry(key(posting.source.as_str())).or_default().debits += amount;
+        let movement = &posting.movement;
+        let amount = i128::from(movement.amount);
+        totals.entry(key(movement.source.as_str())).or_default().debits += amount;
         totals
-            .entry(key(posting.destination.as_str()))
+            .entry(key(movement.destination.as_str()))
             .or_default()
             .credits += amount;
     }

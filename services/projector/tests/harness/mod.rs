@@ -17,6 +17,7 @@ use sqlx::postgres::PgPoolOptions;
 use sqlx::{Connection as _, PgConnection, PgPool};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
+use wallex_domain::Wallet;
 use wallex_journal::{Event, cloud_event};
 use wallex_platform::health::Health;
 use wallex_platform::{CancellationToken, Flags, Settings};
@@ -228,47 +229,85 @@ impl Setup {
             .unwrap()
     }
 
+    /// The wallets as their events make them.
+    pub fn wallets(&self) -> BTreeMap<Uuid, Wallet> {
+        let mut wallets = BTreeMap::new();
+        for event in &self.journal.events {
+            let before = wallets.remove(&event.wallet_id.0);
+            let after = Wallet::evolve(before, event.wallet_id, &event.decode().unwrap()).unwrap();
+            wallets.insert(event.wallet_id.0, after);
+        }
+        wallets
+    }
+
     /// One entry per event, each wallet where its events say, nothing twice.
     pub async fn assert_read_model(&self) {
         let entries: i64 = self.number("SELECT count(*) FROM read_model.entry").await;
         assert_eq!(entries, self.journal.events.len() as i64);
-        let wallets: Vec<(Uuid, i64, i64)> =
-            sqlx::query_as("SELECT wallet_id, balance, version FROM read_model.wallet")
-                .fetch_all(&self.db)
-                .await
-                .unwrap();
-        let heads: Vec<(Uuid, i64, i64)> =
-            sqlx::query_as("SELECT wallet_id, balance, version FROM journal.head")
-                .fetch_all(&self.db)
-                .await
-                .unwrap();
-        let by_id = |rows: Vec<(Uuid, i64, i64)>| -> BTreeMap<Uuid, (i64, i64)> {
-            rows.into_iter()
-                .map(|(id, balance, version)| (id, (balance, version)))
-                .collect()
-        };
-        assert_eq!(by_id(wallets), by_id(heads));
+        type Row = (Uuid, i64, i64, i64, String, i64);
+        let rows: Vec<Row> = sqlx::query_as(
+            "SELECT wallet_id, balance, held, overdraft_limit, status, version FROM read_model.wallet
+              ORDER BY wallet_id",
+        )
+        .fetch_all(&self.db)
+        .await
+        .unwrap();
+        let expected: Vec<Row> = self
+            .wallets()
+            .into_iter()
+            .map(|(id, wallet)| {
+                (
+                    id,
+                    wallet.balance,
+                    wallet.held,
+                    wallet.overdraft_limit,
+                    wallet.status.as_str().to_owned(),
+                    wallet.version,
+                )
+            })
+            .collect();
+        assert_eq!(rows, expected);
     }
 
-    /// Totals sum to zero and agree with postings and wallets.
+    /// Totals sum to zero and agree with postings; a wallet's account has what is available.
     pub async fn assert_ledger(&self) {
-        assert_eq!(
-            self.number("SELECT sum(credits - debits)::bigint FROM ledger.account_total")
-                .await,
-            0
-        );
-        let wrong = self
+        let unbalanced = self
             .number(
-                "SELECT count(*) FROM journal.head h
-                  WHERE balance <> (SELECT coalesce(sum(credits - debits), 0) FROM ledger.account_total
-                                     WHERE account = 'wallet:' || h.wallet_id)
-                     OR balance <> (SELECT coalesce(sum(CASE WHEN destination = 'wallet:' || h.wallet_id THEN amount
-                                                             ELSE -amount END), 0)
-                                      FROM ledger.posting
-                                     WHERE 'wallet:' || h.wallet_id IN (source, destination))",
+                "SELECT count(*) FROM (SELECT 1 FROM ledger.account_total GROUP BY currency
+                                       HAVING sum(credits) <> sum(debits)) wrong",
             )
             .await;
-        assert_eq!(wrong, 0);
+        assert_eq!(unbalanced, 0);
+        let wrong = self
+            .number(
+                "SELECT count(*)
+                   FROM (SELECT account, sum(credits - debits) total FROM ledger.account_total GROUP BY 1) totals
+                   FULL JOIN (SELECT account, sum(amount) total
+                                FROM (SELECT source, -amount FROM ledger.posting
+                                      UNION ALL SELECT destination, amount FROM ledger.posting) moved (account, amount)
+                               GROUP BY 1) postings USING (account)
+                  WHERE totals.total IS DISTINCT FROM postings.total",
+            )
+            .await;
+        assert_eq!(wrong, 0, "totals and postings differ");
+        for (id, wallet) in self.wallets() {
+            assert_eq!(
+                self.account(&format!("wallet:{id}")).await,
+                wallet.available(),
+                "{id}"
+            );
+        }
+    }
+
+    /// What the ledger's account has.
+    pub async fn account(&self, account: &str) -> i64 {
+        sqlx::query_scalar(
+            "SELECT coalesce(sum(credits - debits), 0)::bigint FROM ledger.account_total WHERE account = $1",
+        )
+        .bind(account)
+        .fetch_one(&self.db)
+        .await
+        .unwrap()
     }
 
     pub async fn number(&self, statement: &'static str) -> i64 {

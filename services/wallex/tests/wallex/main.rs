@@ -1,8 +1,14 @@
 //! The binary as operators and Kubernetes run it: processes, signals, real PostgreSQL, Kafka and Redis.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+mod config;
 mod crash;
 mod dev;
+mod examples;
+mod health;
+mod model;
+mod openapi;
 mod platform;
 mod process;
+mod rolling;
 mod start;

@@ -71,12 +71,18 @@ impl Process {
 
     /// Status of a GET; `None` while nobody answers.
     pub(crate) async fn get(&self, path: &str) -> Option<u16> {
+        self.read(path).await.map(|(status, _)| status)
+    }
+
+    /// Status and all of the answer to a GET; `None` while nobody answers.
+    pub(crate) async fn read(&self, path: &str) -> Option<(u16, String)> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await.ok()?;
         let request = format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.ok()?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).await.ok()?;
-        String::from_utf8_lossy(&answer).split(' ').nth(1)?.parse().ok()
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        Some((answer.split(' ').nth(1)?.parse().ok()?, answer))
     }
 
     pub(crate) async fn ready(&self) {

@@ -1,5 +1,4 @@
-//! The HTTP server as a client and a load balancer meet it.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+//! A server on a real socket, from its start to its end.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,155 +6,31 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
-use axum::routing::{get, post};
+use axum::routing::get;
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-use tower::ServiceExt as _;
 use wallex_platform::CancellationToken;
 use wallex_platform::health::Health;
-use wallex_platform::http::{Problem, ServeError, bind, router, serve, serve_on, serve_starting};
+use wallex_platform::http::{Ending, ServeError, bind, serve, serve_on, serve_starting};
 use wallex_testing::eventually;
 
 const DEADLINE: Duration = Duration::from_secs(10);
-
-async fn ask(app: &Router, method: &str, path: &str) -> (StatusCode, http::HeaderMap, Value) {
-    let request = Request::builder()
-        .method(method)
-        .uri(path)
-        .body(Body::empty())
-        .unwrap();
-    let (head, body) = app.clone().oneshot(request).await.unwrap().into_parts();
-    let body = body.collect().await.unwrap().to_bytes();
-    (
-        head.status,
-        head.headers,
-        serde_json::from_slice(&body).unwrap_or(Value::Null),
-    )
-}
-
-fn app(routes: Router) -> Router {
-    router(routes, Health::new())
-}
-
-#[tokio::test]
-async fn unknown_paths_and_methods_are_problems() {
-    let app = app(Router::new().route("/v1/wallets", post(async || "made")));
-    let (status, headers, body) = ask(&app, "GET", "/v1/nothing").await;
-    assert_eq!(status, StatusCode::NOT_FOUND);
-    assert_eq!(headers["content-type"], "application/problem+json");
-    assert_eq!(
-        body,
-        json!({
-            "type": "https://wallex.dev/errors/not_found", "title": "Nothing here", "status": 404,
-            "detail": "Nothing is served at /v1/nothing.", "code": "not_found"
-        })
-    );
-    let (status, headers, body) = ask(&app, "DELETE", "/v1/wallets").await;
-    assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED);
-    assert_eq!(headers["allow"], "POST");
-    assert_eq!(body["code"], "method_not_allowed");
-}
-
-#[tokio::test]
-async fn a_problem_carries_its_fields_and_when_to_retry() {
-    let problem = || async {
-        Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "queue_full",
-            "Too busy",
-            "Try again.",
-        )
-        .with("waiting", 10_000)
-        .retry_after(2)
-    };
-    let (status, headers, body) = ask(&app(Router::new().route("/full", get(problem))), "GET", "/full").await;
-    assert_eq!(
-        (status.as_u16(), &headers["retry-after"]),
-        (503, &"2".parse().unwrap())
-    );
-    assert_eq!(
-        (&body["code"], &body["waiting"], &body["status"]),
-        (&json!("queue_full"), &json!(10_000), &json!(503))
-    );
-}
-
-#[tokio::test]
-async fn a_panic_is_answered_and_tells_nothing() {
-    async fn broken() -> String {
-        panic!("secret internals")
-    }
-    let (status, _, body) = ask(
-        &app(Router::new().route("/broken", get(broken))),
-        "GET",
-        "/broken",
-    )
-    .await;
-    assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
-    assert_eq!(body["code"], "internal");
-    assert!(!body.to_string().contains("secret"), "{body}");
-}
-
-#[tokio::test]
-async fn readiness_follows_the_checks_and_liveness_does_not() {
-    let health = Health::new();
-    let database = health.check("database");
-    let app = router(Router::new(), health);
-    let (status, _, body) = ask(&app, "GET", "/health/ready").await;
-    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(
-        body,
-        json!({"status": "unready", "checks": {"database": {"status": "unready", "reason": "starting"}}})
-    );
-    assert_eq!(ask(&app, "GET", "/health/live").await.0, StatusCode::OK);
-    database.set_ready();
-    let (status, _, body) = ask(&app, "GET", "/health/ready").await;
-    assert_eq!((status, &body["status"]), (StatusCode::OK, &json!("ready")));
-    assert_eq!(ask(&app, "GET", "/health/database").await.0, StatusCode::OK);
-    assert_eq!(ask(&app, "GET", "/health/tides").await.0, StatusCode::NOT_FOUND);
-}
-
-#[tokio::test]
-async fn requests_are_counted_by_route_and_never_by_what_clients_invent() {
-    let app = app(Router::new().route(
-        "/counted/{id}",
-        get(async || "here").delete(async || StatusCode::GONE),
-    ));
-    for path in ["/counted/1", "/counted/2", "/counted/3"] {
-        ask(&app, "GET", path).await;
-    }
-    ask(&app, "HEAD", "/counted/1").await;
-    ask(&app, "DELETE", "/counted/1").await;
-    ask(&app, "PURGE", "/counted/1").await;
-    ask(&app, "GET", "/invented/path").await;
-    let request = Request::get("/metrics").body(Body::empty()).unwrap();
-    let text = app
-        .oneshot(request)
-        .await
-        .unwrap()
-        .into_body()
-        .collect()
-        .await
-        .unwrap()
-        .to_bytes();
-    let text = String::from_utf8(text.to_vec()).unwrap();
-    for line in [
-        r#"wallex_http_requests_total{method="GET",route="/counted/{id}",status="200"} 3"#,
-        r#"wallex_http_requests_total{method="HEAD",route="/counted/{id}",status="200"} 1"#,
-        r#"wallex_http_requests_total{method="DELETE",route="/counted/{id}",status="410"} 1"#,
-        r#"wallex_http_requests_total{method="OTHER",route="/counted/{id}",status="405"} 1"#,
-        r#"wallex_http_request_duration_seconds_count{method="GET",route="/counted/{id}"} 3"#,
-        "\nwallex_http_requests_in_flight ",
-    ] {
-        assert!(text.contains(line), "no {line} in {text}");
-    }
-    assert!(!text.contains("invented") && !text.contains("PURGE"), "{text}");
-}
+/// No grace, and time enough for every request.
+const AT_ONCE: Ending = Ending {
+    grace: Duration::ZERO,
+    limit: DEADLINE,
+};
+/// A grace that outlasts the test.
+const PATIENT: Ending = Ending {
+    grace: Duration::from_secs(300),
+    limit: Duration::from_secs(300),
+};
 
 /// A server on a port of its own, with a handler that answers when it is told to.
 struct Server {
@@ -167,7 +42,7 @@ struct Server {
 }
 
 impl Server {
-    async fn start(drain: Duration) -> Self {
+    async fn start(ending: Ending) -> Self {
         let (entered, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let slow = {
             let (entered, release) = (Arc::clone(&entered), Arc::clone(&release));
@@ -183,7 +58,7 @@ impl Server {
         let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
-        let task = tokio::spawn(serve_on(listener, app, Health::new(), shutdown.clone(), drain));
+        let task = tokio::spawn(serve_on(listener, app, Health::new(), shutdown.clone(), ending));
         Self {
             address,
             entered,
@@ -220,7 +95,7 @@ async fn read(response: Response<hyper::body::Incoming>) -> hyper::Result<(Statu
 
 #[tokio::test]
 async fn a_drain_answers_the_request_in_flight_and_takes_no_other() {
-    let server = Server::start(DEADLINE).await;
+    let server = Server::start(AT_ONCE).await;
     // A connection that is idle must not keep the process.
     let idle = TcpStream::connect(server.address).await.unwrap();
     let reply = server.get("/slow");
@@ -245,7 +120,11 @@ async fn a_drain_answers_the_request_in_flight_and_takes_no_other() {
 
 #[tokio::test]
 async fn a_drain_ends_when_its_time_is_over() {
-    let server = Server::start(Duration::from_millis(100)).await;
+    let server = Server::start(Ending {
+        limit: Duration::from_millis(100),
+        ..AT_ONCE
+    })
+    .await;
     let _reply = server.get("/slow");
     server.entered.notified().await;
     let started = Instant::now();
@@ -257,9 +136,97 @@ async fn a_drain_ends_when_its_time_is_over() {
     assert!(started.elapsed() >= Duration::from_millis(100));
 }
 
+/// A connection of HTTP/1.1 that is kept alive, after its first request.
+async fn kept_alive(server: &Server) -> (http1::SendRequest<Body>, JoinHandle<hyper::Result<()>>) {
+    let stream = TcpStream::connect(server.address).await.unwrap();
+    let (mut client, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let response = client.send_request(request("/quick")).await.unwrap();
+    assert!(!response.headers().contains_key("connection"));
+    assert_eq!(read(response).await.unwrap().1, "quick");
+    client.ready().await.unwrap();
+    (client, connection)
+}
+
+#[tokio::test]
+async fn in_the_grace_readiness_says_no_and_answers_say_goodbye() {
+    let server = Server::start(PATIENT).await;
+    assert_eq!(server.get("/health/ready").await.unwrap().unwrap().0, 200);
+    let (mut client, connection) = kept_alive(&server).await;
+    server.shutdown.cancel();
+    eventually(DEADLINE, "readiness to say no", async || {
+        let (status, body) = server.get("/health/ready").await.unwrap().unwrap();
+        (status == 503 && body.contains("shutting down")).then_some(())
+    })
+    .await;
+    assert_eq!(server.get("/health/live").await.unwrap().unwrap().0, 200);
+    assert_eq!(server.get("/quick").await.unwrap().unwrap().1, "quick");
+    let last = client.send_request(request("/quick")).await.unwrap();
+    assert_eq!(last.headers()["connection"], "close");
+    assert_eq!(read(last).await.unwrap().1, "quick");
+    tokio::time::timeout(DEADLINE, connection)
+        .await
+        .expect("the connection ends with the answer that said so")
+        .unwrap()
+        .unwrap();
+    server.task.abort();
+}
+
+#[tokio::test]
+async fn in_the_grace_http2_is_told_to_go_and_loses_nothing() {
+    let server = Server::start(PATIENT).await;
+    let stream = TcpStream::connect(server.address).await.unwrap();
+    let (mut client, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    let slow = Request::get("http://wallex/slow").body(Body::empty()).unwrap();
+    let slow = tokio::spawn(client.send_request(slow));
+    server.entered.notified().await;
+    server.shutdown.cancel();
+    eventually(DEADLINE, "GOAWAY", async || {
+        let quick = Request::get("http://wallex/quick").body(Body::empty()).unwrap();
+        client.send_request(quick).await.err()
+    })
+    .await;
+    assert!(!slow.is_finished());
+    server.release.notify_one();
+    assert_eq!(read(slow.await.unwrap().unwrap()).await.unwrap().1, "finished");
+    server.task.abort();
+}
+
+#[tokio::test]
+async fn a_request_that_meets_the_end_is_answered() {
+    let server = Server::start(AT_ONCE).await;
+    let (mut client, _connection) = kept_alive(&server).await;
+    // Connected, and silent until the end.
+    let mut silent = TcpStream::connect(server.address).await.unwrap();
+    server.shutdown.cancel();
+    // The worst moment: the listener is closed, and nobody has been told on these connections.
+    while TcpStream::connect(server.address).await.is_ok() {}
+    // The scenario, not a condition: the requests are on their way for so long.
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let (last, late) = tokio::join!(client.send_request(request("/quick")), async {
+        let request = b"GET /quick HTTP/1.1\r\nhost: wallex\r\n\r\n";
+        silent.write_all(request).await.unwrap();
+        let mut answer = String::new();
+        silent.read_to_string(&mut answer).await.unwrap();
+        answer
+    });
+    assert_eq!(read(last.unwrap()).await.unwrap().1, "quick");
+    assert!(
+        late.starts_with("HTTP/1.1 200") && late.contains("connection: close"),
+        "{late}"
+    );
+    tokio::time::timeout(DEADLINE, server.task)
+        .await
+        .expect("the server ends")
+        .unwrap();
+}
+
 #[tokio::test]
 async fn http2_is_spoken_without_asking_first() {
-    let server = Server::start(DEADLINE).await;
+    let server = Server::start(AT_ONCE).await;
     let stream = TcpStream::connect(server.address).await.unwrap();
     let (mut client, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
         .await
@@ -284,13 +251,13 @@ async fn http2_is_spoken_without_asking_first() {
 
 #[tokio::test]
 async fn a_taken_address_is_an_error_that_names_the_setting() {
-    let server = Server::start(DEADLINE).await;
+    let server = Server::start(AT_ONCE).await;
     let error = serve(
         server.address,
         Router::new(),
         Health::new(),
         CancellationToken::new(),
-        DEADLINE,
+        AT_ONCE,
     )
     .await
     .unwrap_err();
@@ -327,7 +294,7 @@ async fn a_role_that_is_still_starting_is_alive_and_says_so() {
         starting,
         health,
         shutdown.clone(),
-        DEADLINE,
+        AT_ONCE,
     ));
     let ask = async |path: &str| {
         let stream = TcpStream::connect(address).await.ok()?;

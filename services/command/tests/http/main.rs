@@ -1,0 +1,10 @@
+//! The write routes over HTTP on a real PostgreSQL.
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+mod app;
+mod batches;
+mod holds;
+mod rotation;
+mod strict;
+mod upkeep;
+mod wallets;

@@ -1,0 +1,87 @@
+//! Why a command does not happen.
+
+use uuid::Uuid;
+
+use crate::{Amount, Currency, HoldId, HoldStatus, WalletId};
+
+/// Why a command does not happen. An answer like success is: it is stored and replayed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    #[error("wallet {0} exists already")]
+    WalletExists(WalletId),
+    #[error("external id {external_id} belongs to wallet {holder} already")]
+    ExternalIdTaken { external_id: String, holder: WalletId },
+    #[error("there is no wallet {0}")]
+    WalletNotFound(WalletId),
+    #[error("wallet {wallet_id} has {available} available, {amount} are needed")]
+    InsufficientFunds {
+        wallet_id: WalletId,
+        available: i64,
+        amount: Amount,
+    },
+    #[error("wallets {from} ({from_currency}) and {to} ({to_currency}) have different currencies")]
+    CurrencyMismatch {
+        from: WalletId,
+        from_currency: Currency,
+        to: WalletId,
+        to_currency: Currency,
+    },
+    #[error("source and destination are the same wallet {0}")]
+    SameWallet(WalletId),
+    #[error("the balance of wallet {0} would leave the range of 64-bit integers")]
+    BalanceOverflow(WalletId),
+    #[error("wallet {wallet_id} is at version {version}, the command expects {expected}")]
+    VersionMismatch {
+        wallet_id: WalletId,
+        version: i64,
+        expected: i64,
+    },
+    #[error("hold {0} exists already")]
+    HoldExists(HoldId),
+    #[error("there is no hold {0}")]
+    HoldNotFound(HoldId),
+    #[error("hold {hold_id} is {} already", status.as_str())]
+    HoldClosed { hold_id: HoldId, status: HoldStatus },
+    #[error("hold {hold_id} has {held}, {amount} are to be captured")]
+    CaptureTooLarge {
+        hold_id: HoldId,
+        held: i64,
+        amount: Amount,
+    },
+    #[error("expires_at is not in the future")]
+    ExpiryPassed,
+    #[error("there is no transaction {0}")]
+    TransactionNotFound(Uuid),
+    #[error("transaction {0} moved no money that a reversal could take back")]
+    NotReversible(Uuid),
+    #[error("of transaction {transaction_id} {left} are left to be reversed")]
+    ReversalTooLarge { transaction_id: Uuid, left: i64 },
+    #[error("wallet {0} is frozen")]
+    WalletFrozen(WalletId),
+    #[error("wallet {0} is not frozen")]
+    WalletNotFrozen(WalletId),
+    #[error("wallet {0} is closed")]
+    WalletClosed(WalletId),
+    #[error("wallet {wallet_id} has a balance of {balance} and {held} held; both must be 0 to close it")]
+    WalletNotEmpty {
+        wallet_id: WalletId,
+        balance: i64,
+        held: i64,
+    },
+    #[error("wallet {wallet_id} has {available} available, which a limit of {limit} does not cover")]
+    OverdraftInUse {
+        wallet_id: WalletId,
+        available: i64,
+        limit: i64,
+    },
+}
+
+impl Rejection {
+    /// What the command is about does not exist. That may change, so such an answer is not kept.
+    pub fn is_not_found(&self) -> bool {
+        matches!(
+            self,
+            Self::WalletNotFound(_) | Self::HoldNotFound(_) | Self::TransactionNotFound(_)
+        )
+    }
+}

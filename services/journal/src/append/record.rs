@@ -1,0 +1,152 @@
+//! From what was decided to events: numbered, chained, and applied to the state that the next decision sees.
+//!
+//! The invariant: a command's events are recorded all or not at all; what can fail comes first.
+
+use uuid::{NoContext, Timestamp, Uuid};
+use wallex_domain::{Decided, EventData, Hash, Hold, HoldStatus, Position, Wallet};
+
+use super::routing::Routed;
+use super::staging::{Defect, Head, Staging};
+use crate::{Event, personal::Sealed};
+
+/// What the events of one command have in common.
+pub(super) struct Cause<'a> {
+    pub(super) actor: &'a str,
+    pub(super) traceparent: Option<&'a str>,
+    pub(super) personal: Option<&'a Sealed>,
+}
+
+impl Staging {
+    /// Numbers, chains and applies the events of one command. All or nothing: what can fail comes first.
+    pub(super) fn record(
+        &mut self,
+        cause: &Cause<'_>,
+        routed: Option<&Routed>,
+        decided: Vec<Decided>,
+        expires_at: Option<i64>,
+    ) -> Result<(Uuid, Vec<(Wallet, Position)>), Defect> {
+        let mut staged = Vec::with_capacity(decided.len());
+        for Decided { wallet_id, event } in decided {
+            let before = self.loaded.heads.get(&wallet_id);
+            let home = || routed.and_then(|routed| routed.home(wallet_id));
+            let partition = before.map(|head| head.partition).or_else(home);
+            let partition = partition
+                .filter(|partition| self.loaded.partitions.contains_key(partition))
+                .ok_or_else(|| Defect(format!("the partition of wallet {wallet_id} is not locked")))?;
+            let external_id = match &event {
+                EventData::WalletCreated(created) => created.external_id.clone(),
+                _ => before.and_then(|head| head.external_id.clone()),
+            };
+            let wallet = Wallet::evolve(before.map(|head| head.wallet.clone()), wallet_id, &event)
+                .ok_or_else(|| Defect(format!("{} on wallet {wallet_id}", event.event_type())))?;
+            let payload = event.encode().map_err(|error| Defect(error.to_string()))?;
+            let head = Head {
+                wallet,
+                partition,
+                external_id,
+                loaded_version: before.map_or(0, |head| head.loaded_version),
+            };
+            staged.push((head, event, payload));
+        }
+        let time = Timestamp::from_unix(
+            NoContext,
+            u64::try_from(self.now / 1_000_000).unwrap_or(0),
+            // Below 10^9.
+            ((self.now % 1_000_000) * 1_000) as u32,
+        );
+        let transaction_id = Uuid::new_v7(time);
+        let mut wallets = Vec::with_capacity(staged.len());
+        for (head, data, payload) in staged {
+            let Some(row) = self.loaded.partitions.get_mut(&head.partition) else {
+                continue;
+            };
+            let mut event = Event {
+                event_id: Uuid::new_v7(time),
+                transaction_id,
+                partition: head.partition,
+                seq: row.last_seq + 1,
+                wallet_id: head.wallet.id,
+                version: head.wallet.version,
+                event_type: data.event_type().to_owned(),
+                schema_version: data.schema_version(),
+                recorded_at: self.now,
+                actor: cause.actor.to_owned(),
+                traceparent: cause.traceparent.map(str::to_owned),
+                payload: payload.into(),
+                prev_hash: row.head_hash,
+                hash: Hash::GENESIS,
+            };
+            event.hash = event.compute_hash();
+            (row.last_seq, row.head_hash, row.last_recorded_at) = (event.seq, event.hash, self.now);
+            if let Some(sealed) = cause.personal {
+                self.personal
+                    .push((event.event_id, event.wallet_id, sealed.clone()));
+            }
+            wallets.push((head.wallet.clone(), event.position()));
+            self.note(&event, &data, expires_at);
+            self.events.push(event);
+            self.replace_head(head);
+        }
+        Ok((transaction_id, wallets))
+    }
+
+    /// What an event means beside its wallet's head.
+    fn note(&mut self, event: &Event, data: &EventData, expires_at: Option<i64>) {
+        if let (Some(id), Some(status)) = (data.hold_id(), HoldStatus::after(data)) {
+            let before = self.loaded.holds.get(&id).cloned();
+            let hold = match &before {
+                Some(hold) => Hold {
+                    status,
+                    ..hold.clone()
+                },
+                None => Hold {
+                    id,
+                    wallet_id: event.wallet_id,
+                    amount: data.amount(),
+                    expires_at,
+                    status,
+                },
+            };
+            self.changed_holds.entry(id).or_insert(before.is_none());
+            if let Some(undo) = &mut self.undo {
+                undo.holds.entry(id).or_insert(before);
+            }
+            self.loaded.holds.insert(id, hold);
+        }
+        // A reversal between two wallets has two events; the one that pays counts, or the only one.
+        let counts = match data {
+            EventData::ReversalDebited(_) => true,
+            EventData::ReversalCredited(leg) => leg.other.is_none(),
+            _ => false,
+        };
+        if counts && let Some(transaction_id) = data.reverses() {
+            let before = self.loaded.reversed.get(&transaction_id).copied();
+            if let Some(undo) = &mut self.undo {
+                undo.reversed.entry(transaction_id).or_insert(before);
+            }
+            // At most what the transaction moved.
+            let reversed = before.unwrap_or(0).saturating_add(data.amount());
+            self.loaded.reversed.insert(transaction_id, reversed);
+            self.changed_reversed.insert(transaction_id);
+        }
+        if let EventData::PersonalDataErased(_) = data {
+            self.erasures
+                .push((event.event_id, event.wallet_id, event.version));
+        }
+    }
+
+    fn replace_head(&mut self, head: Head) {
+        let id = head.wallet.id;
+        let created = head.wallet.version == 1;
+        if let (true, Some(external_id)) = (created, &head.external_id) {
+            self.loaded.external_ids.insert(external_id.clone(), id);
+            if let Some(undo) = &mut self.undo {
+                undo.external_ids.push(external_id.clone());
+            }
+        }
+        let before = self.loaded.heads.insert(id, head);
+        if let Some(undo) = &mut self.undo {
+            undo.heads.entry(id).or_insert(before);
+        }
+    }
+}

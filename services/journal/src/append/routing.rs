@@ -1,0 +1,180 @@
+//! Step 0: which partitions a request needs. Wallets are found in memory; what is missing there, and the wallets
+//! behind holds and transactions, in the journal, outside the locks.
+//!
+//! The invariant: nothing decided here is believed later. A wallet's head names its partition, and a request whose
+//! wallets turn out to live elsewhere is routed again.
+
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+use wallex_domain::{Command, HoldId, Partition, Rejection, Transaction, WalletId};
+
+use super::request::{Reply, Request, Work};
+use super::staging::Staged;
+use super::{Writer, look_up, statements};
+
+/// How long a list of open partitions is believed.
+const OPEN_PARTITIONS_AGE: Duration = Duration::from_secs(5);
+
+/// Where a request goes.
+#[derive(Debug, Default)]
+pub(super) struct Routed {
+    /// To be locked.
+    pub(super) partitions: Vec<Partition>,
+    /// To be loaded: all wallets that the request touches.
+    pub(super) wallets: Vec<WalletId>,
+    /// Where the wallets go that it creates.
+    homes: Vec<(WalletId, Partition)>,
+}
+
+impl Routed {
+    /// The partition for a wallet that does not exist yet.
+    pub(super) fn home(&self, wallet: WalletId) -> Option<Partition> {
+        let home = self.homes.iter().find(|(id, _)| *id == wallet);
+        home.map(|(_, partition)| *partition)
+    }
+}
+
+/// All requests of a group with their routes, or with what is known about them without a transaction.
+pub(super) struct Routing {
+    pub(super) requests: Vec<(usize, Result<Routed, Staged>)>,
+    pub(super) transactions: HashMap<Uuid, Transaction>,
+}
+
+/// What the journal says about the names in a batch.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) partitions: Vec<(WalletId, Partition)>,
+    pub(super) holds: HashMap<HoldId, WalletId>,
+    pub(super) transactions: HashMap<Uuid, Transaction>,
+}
+
+/// What earlier commands of the batch are about to bring.
+#[derive(Default)]
+struct Soon {
+    wallets: HashMap<WalletId, Partition>,
+    holds: HashMap<HoldId, WalletId>,
+}
+
+impl Writer {
+    pub(super) async fn route(
+        &mut self,
+        db: &mut PgConnection,
+        requests: &[Request],
+        group: &[usize],
+        taken: &HashSet<WalletId>,
+    ) -> Result<Routing, sqlx::Error> {
+        let commands = || {
+            group
+                .iter()
+                .flat_map(|index| requests[*index].work.items())
+                .map(|item| &item.command)
+        };
+        // A create is looked up only when its id turned out to be taken: most ids are new.
+        let created: HashSet<WalletId> = commands().filter_map(created).collect();
+        let mut missing: Vec<WalletId> = commands()
+            .flat_map(Command::wallets)
+            .filter(|id| self.routes.get(*id).is_none() && (!created.contains(id) || taken.contains(id)))
+            .collect();
+        missing.sort_unstable();
+        missing.dedup();
+        let holds: Vec<HoldId> = commands().filter_map(Command::hold).collect();
+        let transactions: Vec<Uuid> = commands().filter_map(Command::transaction).collect();
+        let found = if missing.is_empty() && holds.is_empty() && transactions.is_empty() {
+            Found::default()
+        } else {
+            look_up::look_up(db, &missing, &holds, &transactions).await?
+        };
+        self.routes.remember(found.partitions.iter().copied());
+
+        let open_is_old = self
+            .open_since
+            .is_none_or(|since| since.elapsed() > OPEN_PARTITIONS_AGE);
+        // A batch of commands may need any partition, to store its answer.
+        let has_batch = group
+            .iter()
+            .any(|index| matches!(requests[*index].work, Work::Batch { .. }));
+        if open_is_old && (has_batch || !created.is_empty()) {
+            self.routes.set_open(statements::open_partitions(db).await?);
+            self.open_since = Some(Instant::now());
+        }
+
+        let mut soon = Soon::default();
+        let mut routed = Vec::with_capacity(group.len());
+        for &index in group {
+            let route = self.route_one(&requests[index], &found, &mut soon);
+            routed.push((index, route));
+        }
+        Ok(Routing {
+            requests: routed,
+            transactions: found.transactions,
+        })
+    }
+
+    fn route_one(&self, request: &Request, found: &Found, soon: &mut Soon) -> Result<Routed, Staged> {
+        let mut routed = Routed::default();
+        // A single command needs no lock to learn that there is nothing for it to work on.
+        let alone = matches!(request.work, Work::One(_));
+        for (index, item) in request.work.items().iter().enumerate() {
+            let command = &item.command;
+            if let Some(id) = created(command) {
+                let known = self.routes.get(id).or(soon.wallets.get(&id).copied());
+                let partition = known.or_else(|| self.home(request, index));
+                let partition = partition.ok_or(Staged::Reply(Reply::Unavailable))?;
+                soon.wallets.insert(id, partition);
+                routed.homes.push((id, partition));
+            }
+            if let Command::PlaceHold(place) = command {
+                soon.holds.insert(place.hold_id, place.wallet_id);
+            }
+            let touched = command.touched(
+                |hold| found.holds.get(&hold).or(soon.holds.get(&hold)).copied(),
+                |transaction| {
+                    let transaction = found.transactions.get(&transaction)?;
+                    Some(transaction.wallets.iter().copied())
+                },
+            );
+            let wallets = match (touched, alone) {
+                (Ok(wallets), _) => wallets,
+                (Err(rejection), true) => return Err(self.not_found(command, &rejection)),
+                // What is there is loaded all the same: the rest may exist by the time the locks are there.
+                (Err(_), false) => command.wallets().collect(),
+            };
+            for id in wallets {
+                match self.routes.get(id).or(soon.wallets.get(&id).copied()) {
+                    Some(partition) => routed.partitions.push(partition),
+                    None if alone => return Err(self.not_found(command, &Rejection::WalletNotFound(id))),
+                    None => {}
+                }
+                routed.wallets.push(id);
+            }
+        }
+        if routed.partitions.is_empty() {
+            // Only the answer is to be stored.
+            let any = self
+                .routes
+                .first_open()
+                .ok_or(Staged::Reply(Reply::Unavailable))?;
+            routed.partitions.push(any);
+        }
+        Ok(routed)
+    }
+
+    fn not_found(&self, command: &Command, rejection: &Rejection) -> Staged {
+        Staged::Reply(Reply::NotFound((self.render.one)(command, Err(rejection))))
+    }
+
+    fn home(&self, request: &Request, index: usize) -> Option<Partition> {
+        let key = request.key.as_deref().unwrap_or_default();
+        self.routes.for_new_wallet(&request.caller, key, index)
+    }
+}
+
+fn created(command: &Command) -> Option<WalletId> {
+    match command {
+        Command::Create(create) => Some(create.wallet_id),
+        _ => None,
+    }
+}

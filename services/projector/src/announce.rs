@@ -1,0 +1,116 @@
+//! Tells the query role, by Redis, which wallets have just been written, so that live updates need not wait for the
+//! next look. Depends on the platform's accelerator only.
+//!
+//! The invariant: the projection never waits for it and never fails by it. An announcement may be lost; whoever
+//! listens looks for itself now and then.
+
+use std::collections::BTreeSet;
+
+use tokio::sync::mpsc;
+use uuid::Uuid;
+use wallex_platform::redis::Accelerator;
+
+/// Batches that wait for a slow Redis; more are dropped.
+const WAITING: usize = 64;
+/// Wallets that one message names. More say "look at all", which is shorter.
+const MAX_WALLETS: usize = 1_000;
+
+/// Clones announce through one task.
+#[derive(Debug, Clone)]
+pub(crate) struct Announcer(Option<mpsc::Sender<BTreeSet<Uuid>>>);
+
+impl Announcer {
+    /// Announces nothing.
+    pub(crate) fn none() -> Self {
+        Self(None)
+    }
+
+    /// Announces until dropped. `platform` is the platform's whole id, because several may share one Redis.
+    pub(crate) fn start(redis: Accelerator, platform: &str) -> Self {
+        let (sender, batches) = mpsc::channel(WAITING);
+        tokio::spawn(publish(redis, format!("wallex:{platform}:wallets"), batches));
+        Self(Some(sender))
+    }
+
+    /// After the commit that wrote them.
+    pub(crate) fn wrote(&self, wallets: impl Iterator<Item = Uuid>) {
+        if let Some(batches) = &self.0 {
+            // Full: Redis is slower than the projection, and there is nothing to be done about it here.
+            let _ = batches.try_send(wallets.collect());
+        }
+    }
+}
+
+/// One message at a time; what came meanwhile goes with the next one.
+async fn publish(redis: Accelerator, channel: String, mut batches: mpsc::Receiver<BTreeSet<Uuid>>) {
+    while let Some(mut wallets) = batches.recv().await {
+        while let Ok(more) = batches.try_recv() {
+            wallets.extend(more);
+        }
+        redis.publish(&channel, &message(&wallets)).await;
+    }
+}
+
+/// Ids of 16 bytes one after the other, none for "look at all".
+fn message(wallets: &BTreeSet<Uuid>) -> Vec<u8> {
+    if wallets.len() > MAX_WALLETS {
+        return Vec::new();
+    }
+    wallets.iter().flat_map(|id| *id.as_bytes()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::time::Duration;
+
+    use wallex_platform::redis::Heard;
+    use wallex_platform::{Flags, Settings};
+    use wallex_testing::{eventually, unique_name};
+
+    use super::*;
+
+    #[test]
+    fn a_message_names_each_wallet_once_and_too_many_by_naming_none() {
+        let ids = |count: u128| (0..count).map(Uuid::from_u128).collect::<BTreeSet<_>>();
+        assert_eq!(message(&ids(2))[16..], *Uuid::from_u128(1).as_bytes());
+        assert_eq!(message(&ids(1_000)).len(), 16_000);
+        assert!(message(&ids(1_001)).is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_was_written_is_heard_by_whoever_listens() {
+        let flags = Flags {
+            redis_url: Some(wallex_testing::redis()),
+            ..Flags::default()
+        };
+        let redis = Accelerator::connect(&Settings::from_flags(&flags).unwrap());
+        let platform = unique_name("platform");
+        let mut subscription = redis.subscribe(&format!("wallex:{platform}:wallets"));
+        assert_eq!(subscription.next().await, Heard::Connected);
+        eventually(Duration::from_secs(10), "Redis", async || {
+            redis.alive().then_some(())
+        })
+        .await;
+        let announcer = Announcer::start(redis, &platform);
+        let wallet = Uuid::now_v7();
+        announcer.wrote([wallet, wallet].into_iter());
+        assert_eq!(
+            subscription.next().await,
+            Heard::Message(wallet.as_bytes().to_vec())
+        );
+    }
+
+    #[tokio::test]
+    async fn without_redis_nothing_is_waited_for() {
+        for announcer in [
+            Announcer::none(),
+            Announcer::start(Accelerator::none(), "platform"),
+        ] {
+            for _ in 0..10 * WAITING {
+                announcer.wrote([Uuid::nil()].into_iter());
+            }
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! A row per event: what it changed, and the wallet's state after it.
+//!
+//! The invariant: personal data that an erasure has taken from the other side is not written again.
+
+use std::collections::{HashMap, HashSet};
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+use wallex_domain::{EventKind, PersonalData};
+
+use super::super::{ApplyError, Projected};
+
+const ENTRIES: &str = "
+INSERT INTO read_model.entry
+       (wallet_id, version, partition, seq, event_id, transaction_id, type, amount, currency, balance_after,
+        counterparty, reference, description, metadata, recorded_at, held_change, held_after, overdraft_limit,
+        hold_id, reverses)
+SELECT wallet_id, version, partition, seq, event_id, transaction_id, type, amount, currency, balance_after,
+       counterparty, reference, description, metadata::jsonb, recorded_at, held_change, held_after,
+       overdraft_limit, hold_id, reverses
+  FROM unnest($1::uuid[], $2::bigint[], $3::int[], $4::bigint[], $5::uuid[], $6::uuid[], $7::text[], $8::bigint[],
+              $9::text[], $10::bigint[], $11::uuid[], $12::text[], $13::text[], $14::text[], $15::bigint[],
+              $16::bigint[], $17::bigint[], $18::bigint[], $19::uuid[], $20::uuid[])
+       AS new (wallet_id, version, partition, seq, event_id, transaction_id, type, amount, currency, balance_after,
+               counterparty, reference, description, metadata, recorded_at, held_change, held_after,
+               overdraft_limit, hold_id, reverses)";
+
+/// What each event's wallet has set aside after it, counted from what it had before the batch.
+fn held_after(events: &[Projected], mut held_before: HashMap<Uuid, i64>) -> Result<Vec<i64>, ApplyError> {
+    events
+        .iter()
+        .map(|projected| {
+            let held = held_before.entry(projected.event.wallet_id.0).or_default();
+            *held = held.saturating_add(projected.data.held_change());
+            if *held < 0 {
+                return Err(ApplyError::Inconsistent {
+                    what: format!(
+                        "event {} frees more than its wallet has set aside: the read model must be rebuilt",
+                        projected.event.position()
+                    ),
+                });
+            }
+            Ok(*held)
+        })
+        .collect()
+}
+
+/// Writes the entries of `events`, those of `erased` (event ids) without personal data.
+pub(super) async fn insert(
+    db: &mut PgConnection,
+    events: &[Projected],
+    held_before: HashMap<Uuid, i64>,
+    erased: &HashSet<Uuid>,
+) -> Result<(), ApplyError> {
+    let held_after = held_after(events, held_before)?;
+    let kept = |p: &&Projected| !erased.contains(&p.event.event_id);
+    sqlx::query(ENTRIES)
+        .bind(events.iter().map(|p| p.event.wallet_id.0).collect::<Vec<_>>())
+        .bind(events.iter().map(|p| p.event.version).collect::<Vec<_>>())
+        .bind(events.iter().map(|p| p.event.partition.0).collect::<Vec<_>>())
+        .bind(events.iter().map(|p| p.event.seq).collect::<Vec<_>>())
+        .bind(events.iter().map(|p| p.event.event_id).collect::<Vec<_>>())
+        .bind(events.iter().map(|p| p.event.transaction_id).collect::<Vec<_>>())
+        .bind(
+            events
+                .iter()
+                .map(|p| entry_type(p.data.kind()))
+                .collect::<Vec<_>>(),
+        )
+        .bind(events.iter().map(|p| p.data.balance_change()).collect::<Vec<_>>())
+        .bind(
+            events
+                .iter()
+                .map(|p| p.data.currency().as_str().to_owned())
+                .collect::<Vec<_>>(),
+        )
+        .bind(events.iter().map(|p| p.data.balance()).collect::<Vec<_>>())
+        .bind(
+            events
+                .iter()
+                .map(|p| p.data.counterparty().map(|id| id.0))
+                .collect::<Vec<_>>(),
+        )
+        .bind(events.iter().map(|p| p.data.reference()).collect::<Vec<_>>())
+        .bind(
+            events
+                .iter()
+                .map(|p| Some(p).filter(kept).and_then(description))
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            events
+                .iter()
+                .map(|p| Some(p).filter(kept).and_then(metadata))
+                .collect::<Vec<_>>(),
+        )
+        .bind(events.iter().map(|p| p.event.recorded_at).collect::<Vec<_>>())
+        .bind(events.iter().map(|p| p.data.held_change()).collect::<Vec<_>>())
+        .bind(held_after)
+        .bind(
+            events
+                .iter()
+                .map(|p| p.data.overdraft_limit())
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            events
+                .iter()
+                .map(|p| p.data.hold_id().map(|id| id.0))
+                .collect::<Vec<_>>(),
+        )
+        .bind(events.iter().map(|p| p.data.reverses()).collect::<Vec<_>>())
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// The `type` column of an entry.
+fn entry_type(kind: EventKind) -> &'static str {
+    match kind {
+        EventKind::WalletCreated => "create",
+        EventKind::WalletCredited => "credit",
+        EventKind::WalletDebited => "debit",
+        EventKind::TransferDebited => "transfer_out",
+        EventKind::TransferCredited => "transfer_in",
+        EventKind::HoldPlaced => "hold",
+        EventKind::HoldCaptured => "capture",
+        EventKind::HoldReleased => "release",
+        EventKind::HoldExpired => "expire",
+        EventKind::ReversalDebited => "reversal_out",
+        EventKind::ReversalCredited => "reversal_in",
+        EventKind::WalletFrozen => "freeze",
+        EventKind::WalletUnfrozen => "unfreeze",
+        EventKind::WalletClosed => "close",
+        EventKind::OverdraftLimitSet => "overdraft_limit",
+        EventKind::PersonalDataErased => "erase",
+    }
+}
+
+fn personal<T>(projected: &Projected, get: impl FnOnce(&PersonalData) -> Option<T>) -> Option<T> {
+    projected.personal.as_ref().and_then(get)
+}
+
+pub(super) fn description(projected: &Projected) -> Option<String> {
+    personal(projected, |data| data.description.clone())
+}
+
+/// As JSON text.
+pub(super) fn metadata(projected: &Projected) -> Option<String> {
+    personal(projected, |data| {
+        data.metadata
+            .as_ref()
+            .and_then(|metadata| serde_json::to_string(metadata).ok())
+    })
+}

@@ -1,0 +1,177 @@
+//! A row per wallet, with its state after its last event.
+//!
+//! The invariant: a row that is not at the version before its events is never touched.
+
+use std::collections::{BTreeMap, HashMap};
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+use wallex_domain::{Created, EventData, Status};
+
+use super::super::{ApplyError, Projected, partitions};
+use super::entries::{description, metadata};
+
+const NEW_WALLETS: &str = "
+INSERT INTO read_model.wallet
+       (wallet_id, partition, seq, version, balance, updated_at, held, overdraft_limit, status, external_id,
+        currency, owner, description, metadata, created_at)
+SELECT wallet_id, partition, seq, version, balance, updated_at, held, coalesce(overdraft_limit, 0), status,
+       external_id, currency, owner, description, metadata::jsonb, created_at
+  FROM unnest($1::uuid[], $2::int[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
+              $8::bigint[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::bigint[])
+       AS new (wallet_id, partition, seq, version, balance, updated_at, held, overdraft_limit, status, external_id,
+               currency, owner, description, metadata, created_at)";
+
+// The transaction forbids sequential scans and hash joins: this finds each wallet by its key (see applier::BEGIN).
+const WALLETS: &str = "
+UPDATE read_model.wallet w
+   SET partition = new.partition, seq = new.seq, version = new.version, balance = new.balance,
+       updated_at = new.updated_at, held = w.held + new.held_change,
+       overdraft_limit = coalesce(new.overdraft_limit, w.overdraft_limit), status = coalesce(new.status, w.status)
+  FROM unnest($1::uuid[], $2::int[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
+              $8::bigint[], $9::text[], $10::bigint[])
+       AS new (wallet_id, partition, seq, version, balance, updated_at, held_change, overdraft_limit, status,
+               version_before)
+ WHERE w.wallet_id = new.wallet_id AND w.version = new.version_before
+RETURNING w.wallet_id, w.held - new.held_change";
+
+/// What a batch does to one wallet.
+struct Change<'a> {
+    created: Option<(&'a Projected, &'a Created)>,
+    version_before: i64,
+    last: &'a Projected,
+    held: i64,
+    /// The last one that an event of the batch sets; so with the status.
+    overdraft_limit: Option<i64>,
+    status: Option<Status>,
+}
+
+/// By wallet id, so that rows are locked in one order.
+fn changes(events: &[Projected]) -> BTreeMap<Uuid, Change<'_>> {
+    let mut changes: BTreeMap<Uuid, Change<'_>> = BTreeMap::new();
+    for projected in events {
+        let change = changes
+            .entry(projected.event.wallet_id.0)
+            .or_insert_with(|| Change {
+                created: None,
+                version_before: projected.event.version - 1,
+                last: projected,
+                held: 0,
+                overdraft_limit: None,
+                status: None,
+            });
+        change.last = projected;
+        if let EventData::WalletCreated(created) = &projected.data {
+            change.created = Some((projected, created));
+        }
+        change.held = change.held.saturating_add(projected.data.held_change());
+        change.overdraft_limit = projected.data.overdraft_limit().or(change.overdraft_limit);
+        change.status = projected.data.status().or(change.status);
+    }
+    changes
+}
+
+/// Writes the wallets of `events`, and says how much each had set aside before them.
+pub(super) async fn write(
+    db: &mut PgConnection,
+    events: &[Projected],
+) -> Result<HashMap<Uuid, i64>, ApplyError> {
+    let changes = changes(events);
+    let (new, known): (Vec<&Change<'_>>, Vec<&Change<'_>>) =
+        changes.values().partition(|change| change.created.is_some());
+    let mut held_before = HashMap::with_capacity(changes.len());
+    if !new.is_empty() {
+        insert(db, &new).await?;
+        held_before.extend(new.iter().map(|change| (change.last.event.wallet_id.0, 0)));
+    }
+    if !known.is_empty() {
+        let updated = update(db, &known).await?;
+        if updated.len() != known.len() {
+            return Err(ApplyError::Inconsistent {
+                what: format!(
+                    "{} of {} wallets are not at the version before their events (partitions {:?}): the read \
+                     model must be rebuilt",
+                    known.len().saturating_sub(updated.len()),
+                    known.len(),
+                    partitions(events)
+                ),
+            });
+        }
+        held_before.extend(updated);
+    }
+    Ok(held_before)
+}
+
+async fn insert(db: &mut PgConnection, new: &[&Change<'_>]) -> Result<(), sqlx::Error> {
+    let last = || new.iter().map(|change| change.last);
+    let created = || new.iter().filter_map(|change| change.created);
+    let owner = |p: &Projected| p.personal.as_ref().and_then(|data| data.owner.clone());
+    sqlx::query(NEW_WALLETS)
+        .bind(last().map(|p| p.event.wallet_id.0).collect::<Vec<_>>())
+        .bind(last().map(|p| p.event.partition.0).collect::<Vec<_>>())
+        .bind(last().map(|p| p.event.seq).collect::<Vec<_>>())
+        .bind(last().map(|p| p.event.version).collect::<Vec<_>>())
+        .bind(last().map(|p| p.data.balance()).collect::<Vec<_>>())
+        .bind(last().map(|p| p.event.recorded_at).collect::<Vec<_>>())
+        .bind(new.iter().map(|change| change.held).collect::<Vec<_>>())
+        .bind(
+            new.iter()
+                .map(|change| change.overdraft_limit)
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            new.iter()
+                .map(|change| change.status.map(Status::as_str))
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            created()
+                .map(|(_, data)| data.external_id.as_deref())
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            created()
+                .map(|(_, data)| data.currency.as_str())
+                .collect::<Vec<_>>(),
+        )
+        .bind(created().map(|(p, _)| owner(p)).collect::<Vec<_>>())
+        .bind(created().map(|(p, _)| description(p)).collect::<Vec<_>>())
+        .bind(created().map(|(p, _)| metadata(p)).collect::<Vec<_>>())
+        .bind(created().map(|(p, _)| p.event.recorded_at).collect::<Vec<_>>())
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// Moves the wallets that are where their events begin: their ids, and what they had set aside before.
+async fn update(db: &mut PgConnection, known: &[&Change<'_>]) -> Result<Vec<(Uuid, i64)>, sqlx::Error> {
+    let last = || known.iter().map(|change| change.last);
+    sqlx::query_as(WALLETS)
+        .bind(last().map(|p| p.event.wallet_id.0).collect::<Vec<_>>())
+        .bind(last().map(|p| p.event.partition.0).collect::<Vec<_>>())
+        .bind(last().map(|p| p.event.seq).collect::<Vec<_>>())
+        .bind(last().map(|p| p.event.version).collect::<Vec<_>>())
+        .bind(last().map(|p| p.data.balance()).collect::<Vec<_>>())
+        .bind(last().map(|p| p.event.recorded_at).collect::<Vec<_>>())
+        .bind(known.iter().map(|change| change.held).collect::<Vec<_>>())
+        .bind(
+            known
+                .iter()
+                .map(|change| change.overdraft_limit)
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            known
+                .iter()
+                .map(|change| change.status.map(Status::as_str))
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            known
+                .iter()
+                .map(|change| change.version_before)
+                .collect::<Vec<_>>(),
+        )
+        .fetch_all(db)
+        .await
+}

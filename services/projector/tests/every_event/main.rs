@@ -1,0 +1,14 @@
+//! What each event type means to both projections, on a real PostgreSQL.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod erasure;
+#[path = "../../../publisher/tests/fixture/mod.rs"]
+mod fixture;
+#[path = "../harness/mod.rs"]
+mod harness;
+mod movements;
+mod races;
+mod replica;
+mod story;
+mod wallets;

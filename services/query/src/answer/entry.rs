@@ -1,0 +1,249 @@
+//! Entries of a wallet's history as they are answered and exported. The invariant: amounts are never negative,
+//! `direction` says which way the balance went; what does not apply to an entry is left out.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{Unreadable, metadata, position, rfc3339, unreadable};
+use crate::export::{Cell, Record};
+use crate::statement::EntryRow;
+
+/// The one list of entry types: variant, name, and which way the balance goes.
+macro_rules! entry_types {
+    ($($variant:ident, $name:literal, $direction:ident;)+) => {
+        /// What one event did to a wallet.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
+        #[serde(rename_all = "snake_case")]
+        pub(crate) enum EntryType {
+            $($variant,)+
+        }
+
+        impl EntryType {
+            pub(crate) const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// As the API and the column `type` have it.
+            pub(crate) fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)+
+                }
+            }
+
+            pub(crate) fn direction(self) -> Direction {
+                match self {
+                    $(Self::$variant => Direction::$direction,)+
+                }
+            }
+        }
+    };
+}
+
+entry_types! {
+    Create, "create", In;
+    Credit, "credit", In;
+    Debit, "debit", Out;
+    TransferOut, "transfer_out", Out;
+    TransferIn, "transfer_in", In;
+    Hold, "hold", None;
+    Capture, "capture", Out;
+    Release, "release", None;
+    Expire, "expire", None;
+    ReversalOut, "reversal_out", Out;
+    ReversalIn, "reversal_in", In;
+    Freeze, "freeze", None;
+    Unfreeze, "unfreeze", None;
+    Close, "close", None;
+    OverdraftLimit, "overdraft_limit", None;
+    Erase, "erase", None;
+}
+
+impl EntryType {
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.as_str() == name)
+    }
+}
+
+/// Which way the balance went. Money that a hold sets aside or gives back stays in the wallet: `none`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Direction {
+    In,
+    Out,
+    None,
+}
+
+impl Direction {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::In => "in",
+            Self::Out => "out",
+            Self::None => "none",
+        }
+    }
+}
+
+/// One line of a wallet's history.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Entry)]
+pub(crate) struct EntryBody {
+    pub(super) transaction_id: Uuid,
+    event_id: Uuid,
+    #[serde(rename = "type")]
+    pub(crate) kind: EntryType,
+    /// Minor units, never negative: what moved; of a hold, what was set aside or given back; the new limit of
+    /// overdraft_limit; otherwise 0. `direction` says which way.
+    #[schema(minimum = 0)]
+    pub(super) amount: u64,
+    direction: Direction,
+    #[schema(example = "EUR")]
+    pub(super) currency: String,
+    /// The wallet's balance after the event, in minor units.
+    pub(crate) balance_after: i64,
+    /// Signed change of what holds have set aside, in minor units; left out when there is none.
+    #[serde(skip_serializing_if = "is_zero")]
+    held_change: i64,
+    /// What holds have set aside after the event, in minor units; left out when nothing was and is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held_after: Option<i64>,
+    /// The new limit, of overdraft_limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    overdraft_limit: Option<i64>,
+    /// The wallet's version after the event; histories are ordered by it.
+    pub(crate) version: i64,
+    /// The other wallet of a movement between two.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) counterparty: Option<Uuid>,
+    /// The hold that was placed or ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hold_id: Option<Uuid>,
+    /// The transaction that a reversal takes back, as a whole or in part.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reverses: Option<Uuid>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reference: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    metadata: Option<Map<String, Value>>,
+    #[schema(example = "2026-01-31T12:00:00.000000Z")]
+    pub(super) recorded_at: String,
+    /// Where the event stands in the journal, PARTITION:SEQ.
+    #[schema(example = "3:1042")]
+    position: String,
+}
+
+fn is_zero(change: &i64) -> bool {
+    *change == 0
+}
+
+impl TryFrom<EntryRow> for EntryBody {
+    type Error = Unreadable;
+
+    fn try_from(row: EntryRow) -> Result<Self, Unreadable> {
+        let kind = EntryType::parse(&row.kind).ok_or_else(|| unreadable("type", &row.kind))?;
+        let amount = match (row.amount, row.held_change) {
+            (0, 0) => row.overdraft_limit.unwrap_or(0),
+            (0, held_change) => held_change,
+            (amount, _) => amount,
+        };
+        Ok(Self {
+            transaction_id: row.transaction_id,
+            event_id: row.event_id,
+            kind,
+            amount: amount.unsigned_abs(),
+            direction: kind.direction(),
+            currency: row.currency,
+            balance_after: row.balance_after,
+            held_change: row.held_change,
+            held_after: (row.held_change != 0 || row.held_after != 0).then_some(row.held_after),
+            overdraft_limit: row.overdraft_limit,
+            version: row.version,
+            counterparty: row.counterparty,
+            hold_id: row.hold_id,
+            reverses: row.reverses,
+            reference: row.reference,
+            description: row.description,
+            metadata: metadata(row.metadata)?,
+            recorded_at: rfc3339("recorded_at", row.recorded_at)?,
+            position: position(row.partition, row.seq),
+        })
+    }
+}
+
+impl Record for EntryBody {
+    const COLUMNS: &'static [&'static str] = &[
+        "version",
+        "recorded_at",
+        "type",
+        "direction",
+        "amount",
+        "currency",
+        "balance_after",
+        "held_change",
+        "held_after",
+        "overdraft_limit",
+        "counterparty",
+        "reference",
+        "description",
+        "metadata",
+        "transaction_id",
+        "hold_id",
+        "reverses",
+        "event_id",
+        "position",
+    ];
+
+    fn cells(&self) -> Vec<Cell<'_>> {
+        vec![
+            Cell::plain(self.version),
+            Cell::plain(&self.recorded_at),
+            Cell::plain(self.kind.as_str()),
+            Cell::plain(self.direction.as_str()),
+            Cell::plain(self.amount),
+            Cell::plain(&self.currency),
+            Cell::plain(self.balance_after),
+            Cell::plain(self.held_change),
+            Cell::plain(self.held_after.unwrap_or(0)),
+            Cell::plain_or_empty(self.overdraft_limit),
+            Cell::plain_or_empty(self.counterparty),
+            Cell::text(self.reference.as_deref()),
+            Cell::text(self.description.as_deref()),
+            Cell::json(self.metadata.as_ref()),
+            Cell::plain(self.transaction_id),
+            Cell::plain_or_empty(self.hold_id),
+            Cell::plain_or_empty(self.reverses),
+            Cell::plain(self.event_id),
+            Cell::plain(&self.position),
+        ]
+    }
+}
+
+/// A page of a wallet's history, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = EntryPage)]
+pub(crate) struct PageBody {
+    pub(crate) items: Vec<EntryBody>,
+    /// Pass it as `cursor` to read on; null on the last page. Opaque: its form may change.
+    pub(crate) next_cursor: Option<String>,
+    /// Present and true when an event of the wallet could not be projected: it and later ones are missing.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) stale: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn types_are_written_by_their_names() {
+        for kind in EntryType::ALL {
+            assert_eq!(EntryType::parse(kind.as_str()), Some(*kind));
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
+        }
+        assert_eq!(EntryType::parse("wallet.created"), None);
+    }
+}

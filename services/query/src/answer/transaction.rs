@@ -1,0 +1,131 @@
+//! Transactions as they are answered: what one command did, to one wallet or two. The invariant: `complete` says
+//! whether every wallet that an entry names has its entry here too.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::entry::Direction;
+use super::{EntryBody, EntryType, Unreadable};
+use crate::statement::EntryRow;
+
+/// What a transaction is, seen from outside any wallet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum TransactionType {
+    Create,
+    Credit,
+    Debit,
+    Transfer,
+    Hold,
+    Capture,
+    Release,
+    Expire,
+    Reversal,
+    Freeze,
+    Unfreeze,
+    Close,
+    OverdraftLimit,
+    Erase,
+}
+
+impl TransactionType {
+    /// By the entry that comes first.
+    fn of(entry: EntryType) -> Self {
+        match entry {
+            EntryType::Create => Self::Create,
+            EntryType::Credit => Self::Credit,
+            EntryType::Debit => Self::Debit,
+            EntryType::TransferOut | EntryType::TransferIn => Self::Transfer,
+            EntryType::Hold => Self::Hold,
+            EntryType::Capture => Self::Capture,
+            EntryType::Release => Self::Release,
+            EntryType::Expire => Self::Expire,
+            EntryType::ReversalOut | EntryType::ReversalIn => Self::Reversal,
+            EntryType::Freeze => Self::Freeze,
+            EntryType::Unfreeze => Self::Unfreeze,
+            EntryType::Close => Self::Close,
+            EntryType::OverdraftLimit => Self::OverdraftLimit,
+            EntryType::Erase => Self::Erase,
+        }
+    }
+}
+
+/// An entry, and whose it is.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = TransactionEntry)]
+pub(crate) struct LegBody {
+    wallet_id: Uuid,
+    #[serde(flatten)]
+    entry: EntryBody,
+}
+
+/// What one command did to each wallet.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Transaction)]
+pub(crate) struct TransactionBody {
+    id: Uuid,
+    /// Of a capture into another wallet, whose receiving entry alone has reached the read model, it is transfer until
+    /// the answer is complete.
+    #[serde(rename = "type")]
+    kind: TransactionType,
+    /// Minor units, never negative.
+    #[schema(minimum = 0)]
+    amount: u64,
+    #[schema(example = "EUR")]
+    currency: String,
+    /// False while the other entry of a movement between two wallets has not reached the read model. Both are
+    /// committed together; only reading them may lag.
+    complete: bool,
+    #[schema(example = "2026-01-31T12:00:00.000000Z")]
+    recorded_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reference: Option<String>,
+    /// The one that money left comes first.
+    entries: Vec<LegBody>,
+    /// Present and true when an event of one of its wallets could not be projected.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    stale: bool,
+}
+
+impl TransactionBody {
+    /// The transaction that `rows` are the entries of; `None` when there are none.
+    pub(crate) fn of(id: Uuid, rows: Vec<EntryRow>) -> Result<Option<Self>, Unreadable> {
+        let stale = rows.iter().any(|row| row.stale);
+        let mut entries = rows
+            .into_iter()
+            .map(|row| {
+                Ok(LegBody {
+                    wallet_id: row.wallet_id,
+                    entry: row.try_into()?,
+                })
+            })
+            .collect::<Result<Vec<_>, Unreadable>>()?;
+        entries.sort_by_key(|leg| (rank(leg.entry.kind), leg.wallet_id, leg.entry.version));
+        let Some(first) = entries.first() else {
+            return Ok(None);
+        };
+        let is_here = |wallet: Uuid| entries.iter().any(|leg| leg.wallet_id == wallet);
+        Ok(Some(Self {
+            id,
+            kind: TransactionType::of(first.entry.kind),
+            amount: first.entry.amount,
+            currency: first.entry.currency.clone(),
+            complete: entries
+                .iter()
+                .all(|leg| leg.entry.counterparty.is_none_or(is_here)),
+            recorded_at: first.entry.recorded_at.clone(),
+            reference: first.entry.reference.clone(),
+            stale,
+            entries,
+        }))
+    }
+}
+
+fn rank(kind: EntryType) -> u8 {
+    match kind.direction() {
+        Direction::Out => 0,
+        Direction::In => 1,
+        Direction::None => 2,
+    }
+}

@@ -1,0 +1,147 @@
+//! The ledger's reads: accounts, postings, the trial balance. Everything comes from the schema `ledger`,
+//! which the ledger projector writes.
+//!
+//! The invariant: totals are exact whatever their size. They are decimal strings, because a platform's turnover
+//! outgrows the integers that JSON readers keep exactly; a single posting is an integer as everywhere.
+
+mod account;
+mod answer;
+mod place;
+#[cfg(test)]
+mod plans;
+pub(crate) mod postings;
+mod statement;
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{FromRequestParts, Path, State};
+use axum::response::{IntoResponse as _, Response};
+use http::request::Parts;
+use sqlx::PgConnection;
+use wallex_domain::{Partition, Position, Positions};
+use wallex_platform::http::{Problem, ProblemBody};
+
+use crate::QueryState;
+use crate::extract::{MinPosition, NoParameters};
+use crate::position::Snapshots;
+use crate::problem::{self, AnyRead, ReadError};
+use crate::routes::{NO_STORE, end};
+use account::Account;
+use answer::{AccountBody, TrialBalanceBody};
+
+/// Trial balances that are made at the same time. Each may read millions of rows, and the connections belong to everybody.
+pub(crate) const TRIAL_BALANCES: usize = 1;
+
+/// What the path or a parameter names as an account.
+const ACCOUNT: &str = "wallet:UUID, hold:UUID or external:CURRENCY, for example external:EUR";
+
+impl<S: Send + Sync> FromRequestParts<S> for Account {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let text = Path::<String>::from_request_parts(parts, state).await.ok();
+        text.and_then(|Path(text)| Account::parse(&text))
+            .ok_or_else(|| problem::invalid_parameter("account", &format!("must be {ACCOUNT}")))
+    }
+}
+
+/// Reads an account of the ledger with its totals.
+#[utoipa::path(
+    get,
+    path = "/v1/ledger/accounts/{account}",
+    tag = "ledger",
+    operation_id = "getLedgerAccount",
+    params(
+        ("account" = String, Path, description = "wallet:UUID, hold:UUID or external:CURRENCY", example = "external:EUR"),
+        ("Wallex-Min-Position" = Option<String>, Header, description = "Wait up to 2 s until the ledger contains these positions", example = "3:1042"),
+    ),
+    responses(
+        (status = 200, description = "The account. Totals are decimal strings: they may be larger than any integer type.", body = AccountBody),
+        AnyRead,
+        (status = 404, description = "account_not_found: nothing was ever posted to it", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn account(
+    State(state): State<QueryState>,
+    account: Account,
+    _: NoParameters,
+    MinPosition(wanted): MinPosition,
+) -> Result<Response, Problem> {
+    let mut snapshot = state.ledger.snapshot(&wanted).await?;
+    let name = account.to_string();
+    let totals = statement::totals(&mut snapshot, &name).await?;
+    let stale = stale(&mut snapshot, &account).await?;
+    end(snapshot).await?;
+    if totals.is_empty() {
+        return Err(match account {
+            // Not denied: what would have been posted could not be.
+            Account::Wallet(id) if stale => ReadError::WalletParked(id),
+            Account::Wallet(_) | Account::Hold(_) | Account::External(_) => ReadError::AccountNotFound(name),
+        }
+        .into());
+    }
+    let body = AccountBody::new(name, totals, stale).map_err(ReadError::from)?;
+    Ok(([NO_STORE], Json(body)).into_response())
+}
+
+/// Whether an event of the account's wallet could not be posted.
+async fn stale(db: &mut PgConnection, account: &Account) -> Result<bool, ReadError> {
+    match account {
+        Account::Wallet(id) => statement::parked(db, *id).await,
+        Account::Hold(_) | Account::External(_) => Ok(false),
+    }
+}
+
+/// Sums all accounts by currency and kind. For auditors: it reads every account and may take up to 30 s; a replica makes
+/// one at a time and answers others 503.
+#[utoipa::path(
+    get,
+    path = "/v1/ledger/trial-balance",
+    tag = "ledger",
+    operation_id = "getTrialBalance",
+    params(
+        ("Wallex-Min-Position" = Option<String>, Header, description = "Wait up to 2 s until the ledger contains these positions", example = "3:1042"),
+    ),
+    responses(
+        (status = 200, description = "The trial balance, of one snapshot. Sums are decimal strings.", body = TrialBalanceBody),
+        AnyRead,
+    )
+)]
+pub(crate) async fn trial_balance(
+    State(state): State<QueryState>,
+    _: NoParameters,
+    MinPosition(wanted): MinPosition,
+) -> Result<Response, Problem> {
+    let Ok(alone) = Arc::clone(&state.trial_balances).try_acquire_owned() else {
+        return Err(Problem::unavailable(
+            "Another trial balance is being made by this replica; ask again.",
+        ));
+    };
+    // In a task of its own: the database goes on summing when the client has gone, so the next one has to wait for it.
+    let summing = tokio::spawn(async move {
+        let _alone = alone;
+        sum(&state.ledger, &wanted).await
+    });
+    // Joining fails only when the task panicked, which is logged.
+    let body = summing.await.map_err(|_| Problem::internal())??;
+    Ok(([NO_STORE], Json(body)).into_response())
+}
+
+async fn sum(ledger: &Snapshots, wanted: &Positions) -> Result<TrialBalanceBody, ReadError> {
+    let mut snapshot = ledger.snapshot_by(statement::BEGIN_TRIAL_BALANCE, wanted).await?;
+    let sums = statement::sums(&mut snapshot).await?;
+    let stale = statement::any_parked(&mut snapshot).await?;
+    let mut cursors = ledger.cursors(&mut *snapshot).await?;
+    end(snapshot).await?;
+    cursors.sort_unstable();
+    let positions = cursors.into_iter().map(|(partition, seq)| Position {
+        partition: Partition(partition),
+        seq,
+    });
+    Ok(TrialBalanceBody::new(
+        sums,
+        &Positions(positions.collect()),
+        stale,
+    )?)
+}

@@ -1,0 +1,83 @@
+//! Where a page of postings ends. The invariant: a place is the full key of the order (time, partition, seq, line), so
+//! a page neither repeats nor skips a posting that was there before.
+
+/// The key that postings are ordered by; lists go on below it (exclusive).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    pub(crate) recorded_at: i64,
+    pub(crate) partition: i32,
+    pub(crate) seq: i64,
+    pub(crate) line: i16,
+}
+
+/// Bytes of a place in a cursor.
+pub(crate) const KEY: usize = 8 + 4 + 8 + 2;
+
+impl Place {
+    /// Above every posting.
+    pub(crate) const END: Self = Self {
+        recorded_at: i64::MAX,
+        partition: i32::MAX,
+        seq: i64::MAX,
+        line: i16::MAX,
+    };
+
+    /// Below every posting of a time, above all before.
+    pub(crate) fn beginning_of(recorded_at: i64) -> Self {
+        Self {
+            recorded_at,
+            partition: i32::MIN,
+            seq: i64::MIN,
+            line: i16::MIN,
+        }
+    }
+
+    /// What a cursor holds of it.
+    pub(crate) fn key(&self) -> [u8; KEY] {
+        let mut key = [0; KEY];
+        key[..8].copy_from_slice(&self.recorded_at.to_be_bytes());
+        key[8..12].copy_from_slice(&self.partition.to_be_bytes());
+        key[12..20].copy_from_slice(&self.seq.to_be_bytes());
+        key[20..].copy_from_slice(&self.line.to_be_bytes());
+        key
+    }
+
+    pub(crate) fn of_key(key: [u8; KEY]) -> Self {
+        let (recorded_at, rest) = take(&key);
+        let (partition, rest) = take(rest);
+        let (seq, rest) = take(rest);
+        let (line, _) = take(rest);
+        Self {
+            recorded_at: i64::from_be_bytes(recorded_at),
+            partition: i32::from_be_bytes(partition),
+            seq: i64::from_be_bytes(seq),
+            line: i16::from_be_bytes(line),
+        }
+    }
+}
+
+/// The first `N` bytes, and the rest. Fields of a key always suffice; what would not is zero.
+fn take<const N: usize>(bytes: &[u8]) -> ([u8; N], &[u8]) {
+    match bytes.split_first_chunk::<N>() {
+        Some((first, rest)) => (*first, rest),
+        None => ([0; N], &[]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_reads_back_from_its_key() {
+        let place = Place {
+            recorded_at: 1_769_860_800_000_001,
+            partition: 3,
+            seq: 1042,
+            line: 2,
+        };
+        for place in [place, Place::END, Place::beginning_of(-7)] {
+            assert_eq!(Place::of_key(place.key()), place);
+        }
+    }
+}

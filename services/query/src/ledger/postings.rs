@@ -1,0 +1,287 @@
+//! Postings of an account or of a transaction: by the page, or all of them as a file.
+//!
+//! The invariant: an export is the ledger as of the cursors it began at. Partitions are posted one beside the other, so
+//! a posting may come late to a time that a reader has passed already; such a one is in no part of the export.
+
+use std::collections::HashMap;
+
+use axum::Json;
+use axum::extract::{FromRequestParts, State};
+use axum::response::{IntoResponse as _, Response};
+use http::header::VARY;
+use http::request::Parts;
+use uuid::Uuid;
+use wallex_domain::Positions;
+use wallex_platform::http::Problem;
+
+use super::account::Account;
+use super::answer::{PostingBody, PostingPageBody};
+use super::place::{KEY, Place};
+use super::statement::{self, PostingRow};
+use super::{ACCOUNT, stale};
+use crate::QueryState;
+use crate::cursor::Scope;
+use crate::export::{self, Cell, Format, Record, Rows, Table};
+use crate::extract::MinPosition;
+use crate::parameters::Parameters;
+use crate::position::Snapshots;
+use crate::problem::{self, AnyRead, ReadError};
+use crate::routes::{NO_STORE, cut, end};
+
+/// Whose postings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Of {
+    Account(Account),
+    Transaction(Uuid),
+}
+
+/// Which postings: of whom, and in which time (microseconds; `from` inclusive, `to` exclusive).
+#[derive(Debug, Clone)]
+pub(crate) struct Filter {
+    pub(crate) of: Of,
+    from: Option<i64>,
+    to: Option<i64>,
+}
+
+impl Filter {
+    fn read(parameters: &Parameters) -> Result<Self, Problem> {
+        let account = parameters.parsed("account", ACCOUNT, Account::parse)?;
+        let of = match (account, parameters.uuid("transaction_id")?) {
+            (Some(account), None) => Of::Account(account),
+            (None, Some(transaction)) => Of::Transaction(transaction),
+            (Some(_), Some(_)) | (None, None) => {
+                return Err(problem::invalid_parameters(
+                    &["account", "transaction_id"],
+                    "exactly one of them must be given",
+                ));
+            }
+        };
+        let (from, to) = parameters.period()?;
+        Ok(Self { of, from, to })
+    }
+
+    fn scope(&self) -> Scope {
+        let (account, transaction) = match &self.of {
+            Of::Account(account) => (Some(account.to_string()), None),
+            Of::Transaction(id) => (None, Some(id.as_bytes())),
+        };
+        Scope::of("postings")
+            .with(account)
+            .with(transaction)
+            .with(self.from.map(i64::to_be_bytes))
+            .with(self.to.map(i64::to_be_bytes))
+    }
+
+    /// At this time or later.
+    pub(crate) fn low(&self) -> i64 {
+        self.from.unwrap_or(i64::MIN)
+    }
+
+    /// Above every posting that is let through.
+    fn top(&self) -> Place {
+        self.to.map_or(Place::END, Place::beginning_of)
+    }
+}
+
+/// What is wanted of the postings.
+pub(crate) enum Wanted {
+    Page {
+        filter: Filter,
+        limit: i64,
+        below: Option<[u8; KEY]>,
+    },
+    All {
+        filter: Filter,
+        table: Table,
+    },
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Wanted {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let known = ["account", "transaction_id", "from", "to", "limit", "cursor"];
+        let parameters = Parameters::of(parts, state, &known).await?;
+        let filter = Filter::read(&parameters)?;
+        match Format::of(parts) {
+            Format::Json => Ok(Self::Page {
+                limit: parameters.limit()?,
+                below: parameters.cursor(&filter.scope())?,
+                filter,
+            }),
+            Format::Table(_) if parameters.has("limit") || parameters.has("cursor") => {
+                Err(problem::invalid_parameters(
+                    &["limit", "cursor"],
+                    "an export (Accept: application/x-ndjson or text/csv) has all postings and takes neither",
+                ))
+            }
+            Format::Table(table) => Ok(Self::All { filter, table }),
+        }
+    }
+}
+
+/// Lists the postings of an account or of a transaction, newest first.
+///
+/// With `Accept: application/x-ndjson` or `text/csv` all postings that the filters let through are streamed, without
+/// pages, as the ledger was when the answer began; one that breaks off in the middle ends with a broken connection.
+#[utoipa::path(
+    get,
+    path = "/v1/ledger/postings",
+    tag = "ledger",
+    operation_id = "listLedgerPostings",
+    params(
+        ("account" = Option<String>, Query, description = "Postings that this account is on either side of; exactly one of account and transaction_id", example = "external:EUR"),
+        ("transaction_id" = Option<Uuid>, Query, description = "Postings of this transaction"),
+        ("from" = Option<String>, Query, description = "Recorded at this time or later, RFC 3339", example = "2026-01-01T00:00:00Z"),
+        ("to" = Option<String>, Query, description = "Recorded before this time, RFC 3339", example = "2026-02-01T00:00:00Z"),
+        ("limit" = Option<u16>, Query, description = "Postings on the page, 50 unless said; not for exports", minimum = 1, maximum = 200),
+        ("cursor" = Option<String>, Query, description = "next_cursor of the page before, with the same filters; not for exports"),
+        ("Wallex-Min-Position" = Option<String>, Header, description = "Wait up to 2 s until the ledger contains these positions", example = "3:1042,7:88"),
+    ),
+    responses(
+        (status = 200, description = "A page of postings, or all of them as a file; empty when there are none", content(
+            (PostingPageBody = "application/json"),
+            (PostingBody = "application/x-ndjson"),
+            (String = "text/csv"),
+        ), headers(
+            ("Content-Disposition" = String, description = "Of an export: a file name"),
+            ("Wallex-Stale" = String, description = "Of an export: true when an event of the account's wallet could not be posted"),
+        )),
+        AnyRead,
+    )
+)]
+pub(crate) async fn postings(
+    State(state): State<QueryState>,
+    wanted: Wanted,
+    MinPosition(position): MinPosition,
+) -> Result<Response, Problem> {
+    match wanted {
+        Wanted::Page { filter, limit, below } => Ok(page(&state, filter, limit, below, &position).await?),
+        Wanted::All { filter, table } => Ok(export(&state, filter, table, &position).await?),
+    }
+}
+
+async fn page(
+    state: &QueryState,
+    filter: Filter,
+    limit: i64,
+    below: Option<[u8; KEY]>,
+    position: &Positions,
+) -> Result<Response, ReadError> {
+    let top = filter.top();
+    let below = below.map_or(top, |key| Place::of_key(key).min(top));
+    let mut snapshot = state.ledger.snapshot(position).await?;
+    // One more than the page tells whether there is a next one.
+    let mut rows = statement::postings(&mut snapshot, &filter, below, limit + 1).await?;
+    let stale = stale_of(&mut snapshot, &filter).await?;
+    end(snapshot).await?;
+    let more = cut(&mut rows, limit);
+    let last = rows.last().filter(|_| more);
+    let next_cursor = last.map(|last| filter.scope().encode(&last.place().key()));
+    let body = PostingPageBody {
+        items: bodies(rows)?,
+        next_cursor,
+        stale,
+    };
+    Ok(([NO_STORE, (VARY, "accept")], Json(body)).into_response())
+}
+
+async fn stale_of(db: &mut sqlx::PgConnection, filter: &Filter) -> Result<bool, ReadError> {
+    match &filter.of {
+        Of::Account(account) => stale(db, account).await,
+        Of::Transaction(_) => Ok(false),
+    }
+}
+
+async fn export(
+    state: &QueryState,
+    filter: Filter,
+    table: Table,
+    position: &Positions,
+) -> Result<Response, ReadError> {
+    let mut snapshot = state.ledger.snapshot(position).await?;
+    let began: HashMap<i32, i64> = state.ledger.cursors(&mut *snapshot).await?.into_iter().collect();
+    let stale = stale_of(&mut snapshot, &filter).await?;
+    end(snapshot).await?;
+    let rows = NewestFirst {
+        ledger: state.ledger.clone(),
+        below: Some(filter.top()),
+        filter,
+        began,
+    };
+    export::table(table, "postings", stale, rows).await
+}
+
+/// All postings of a filter up to the cursors that the export began at.
+struct NewestFirst {
+    ledger: Snapshots,
+    filter: Filter,
+    began: HashMap<i32, i64>,
+    /// What is left lies below; `None` at the end.
+    below: Option<Place>,
+}
+
+impl Rows for NewestFirst {
+    type Row = PostingBody;
+
+    async fn next(&mut self) -> Result<Vec<PostingBody>, ReadError> {
+        while let Some(below) = self.below {
+            let mut snapshot = self.ledger.snapshot(&Positions::default()).await?;
+            self.still_has(&self.ledger.cursors(&mut *snapshot).await?)?;
+            let mut rows = statement::postings(&mut snapshot, &self.filter, below, export::CHUNK).await?;
+            end(snapshot).await?;
+            let full = i64::try_from(rows.len()).is_ok_and(|count| count >= export::CHUNK);
+            self.below = rows.last().filter(|_| full).map(PostingRow::place);
+            rows.retain(|row| self.began.get(&row.partition).is_some_and(|seq| row.seq <= *seq));
+            // A chunk of late ones alone is not the end.
+            if !rows.is_empty() {
+                return bodies(rows);
+            }
+        }
+        Ok(Vec::new())
+    }
+}
+
+impl NewestFirst {
+    /// An error when the ledger went back: one that is being rebuilt lacks what the export has promised.
+    fn still_has(&self, cursors: &[(i32, i64)]) -> Result<(), ReadError> {
+        let now: HashMap<i32, i64> = cursors.iter().copied().collect();
+        let reached = |(partition, seq): (&i32, &i64)| now.get(partition).is_some_and(|now| now >= seq);
+        if self.began.iter().all(reached) {
+            Ok(())
+        } else {
+            Err(ReadError::LedgerWentBack)
+        }
+    }
+}
+
+fn bodies(rows: Vec<PostingRow>) -> Result<Vec<PostingBody>, ReadError> {
+    let bodies = rows.into_iter().map(PostingBody::try_from);
+    Ok(bodies.collect::<Result<_, _>>()?)
+}
+
+impl Record for PostingBody {
+    const COLUMNS: &'static [&'static str] = &[
+        "recorded_at",
+        "position",
+        "line",
+        "transaction_id",
+        "source",
+        "destination",
+        "amount",
+        "currency",
+    ];
+
+    fn cells(&self) -> Vec<Cell<'_>> {
+        vec![
+            Cell::plain(&self.recorded_at),
+            Cell::plain(&self.position),
+            Cell::plain(self.line),
+            Cell::plain(self.transaction_id),
+            Cell::plain(&self.source),
+            Cell::plain(&self.destination),
+            Cell::plain(self.amount),
+            Cell::plain(&self.currency),
+        ]
+    }
+}

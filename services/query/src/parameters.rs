@@ -1,0 +1,139 @@
+//! Query parameters by name. The invariant is the one of `extract`: nothing is ignored; what is unknown,
+//! repeated or left over is an answer of its own.
+
+use axum::extract::FromRequestParts as _;
+use axum::extract::Query;
+use http::request::Parts;
+use jiff::Timestamp;
+use uuid::Uuid;
+use wallex_platform::http::Problem;
+
+use crate::cursor::Scope;
+use crate::problem::{self, ReadError};
+
+/// Items on a page when the caller does not say.
+const DEFAULT_LIMIT: i64 = 50;
+/// Items on a page at most: about 100 kB of JSON.
+const MAX_LIMIT: i64 = 200;
+/// As writes have it, for references, owners and external ids.
+const MAX_TEXT: usize = 255;
+
+/// The parameters of one request, each at most once and each one that the route knows.
+pub(crate) struct Parameters(Vec<(String, String)>);
+
+impl Parameters {
+    pub(crate) async fn of<S: Send + Sync>(
+        parts: &mut Parts,
+        state: &S,
+        known: &[&str],
+    ) -> Result<Self, Problem> {
+        let Ok(Query(pairs)) = Query::<Vec<(String, String)>>::from_request_parts(parts, state).await else {
+            return Err(problem::invalid_parameter("", "the query cannot be read"));
+        };
+        // Bytes that are no UTF-8 are decoded to the replacement character: what was meant is lost.
+        let query = parts.uri.query().unwrap_or_default().to_ascii_uppercase();
+        if pairs
+            .iter()
+            .any(|(name, value)| name.contains('\u{FFFD}') || value.contains('\u{FFFD}'))
+            && !query.contains("%EF%BF%BD")
+        {
+            return Err(problem::invalid_parameter("", "the query is not UTF-8"));
+        }
+        for (at, (name, _)) in pairs.iter().enumerate() {
+            if !known.contains(&name.as_str()) {
+                return Err(problem::invalid_parameter(name, "is not known here"));
+            }
+            if pairs[..at].iter().any(|(earlier, _)| earlier == name) {
+                return Err(problem::invalid_parameter(name, "may stand only once"));
+            }
+        }
+        Ok(Self(pairs))
+    }
+
+    /// The value of `name` as `parse` reads it. `must` completes "Parameter … must …".
+    pub(crate) fn parsed<T>(
+        &self,
+        name: &str,
+        must: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, Problem> {
+        let Some((_, text)) = self.0.iter().find(|(known, _)| known == name) else {
+            return Ok(None);
+        };
+        match parse(text) {
+            Some(value) => Ok(Some(value)),
+            None => Err(problem::invalid_parameter(name, &format!("must be {must}"))),
+        }
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(known, _)| known == name)
+    }
+
+    /// A name that the platform's users have given, as long as it may be stored.
+    pub(crate) fn text(&self, name: &str) -> Result<Option<String>, Problem> {
+        let must = format!("1 to {MAX_TEXT} characters, without control characters but line feed and tab");
+        self.parsed(name, &must, |text| {
+            let fits = (1..=MAX_TEXT).contains(&text.chars().count());
+            let unfit = |c: char| c.is_control() && c != '\n' && c != '\t';
+            (fits && !text.chars().any(unfit)).then(|| text.to_owned())
+        })
+    }
+
+    pub(crate) fn uuid(&self, name: &str) -> Result<Option<Uuid>, Problem> {
+        self.parsed(name, "a UUID", uuid)
+    }
+
+    /// `limit` of a list.
+    pub(crate) fn limit(&self) -> Result<i64, Problem> {
+        Ok(self.number("limit", 1, MAX_LIMIT)?.unwrap_or(DEFAULT_LIMIT))
+    }
+
+    /// The key in `cursor`, which must be one of `scope`.
+    pub(crate) fn cursor<const N: usize>(&self, scope: &Scope) -> Result<Option<[u8; N]>, Problem> {
+        match self.0.iter().find(|(known, _)| known == "cursor") {
+            None => Ok(None),
+            Some((_, text)) => match scope.decode(text) {
+                Some(key) => Ok(Some(key)),
+                None => Err(ReadError::InvalidCursor.into()),
+            },
+        }
+    }
+
+    /// A whole number of decimal digits from `low` to `high`.
+    pub(crate) fn number(&self, name: &str, low: i64, high: i64) -> Result<Option<i64>, Problem> {
+        self.parsed(name, &format!("an integer from {low} to {high}"), |text| {
+            digits(text).filter(|number| (low..=high).contains(number))
+        })
+    }
+
+    /// `from` (inclusive) and `to` (exclusive) in microseconds since 1970, each where it is given.
+    pub(crate) fn period(&self) -> Result<(Option<i64>, Option<i64>), Problem> {
+        let (from, to) = (self.time("from")?, self.time("to")?);
+        match (from, to) {
+            (Some(from), Some(to)) if from > to => {
+                Err(problem::invalid_parameter("to", "must not be before from"))
+            }
+            period => Ok(period),
+        }
+    }
+
+    /// A time in microseconds since 1970.
+    pub(crate) fn time(&self, name: &str) -> Result<Option<i64>, Problem> {
+        let must = "a time like 2026-01-31T12:00:00Z (RFC 3339; a + of its offset is written %2B)";
+        self.parsed(name, must, |text| {
+            Some(text.parse::<Timestamp>().ok()?.as_microsecond())
+        })
+    }
+}
+
+/// No sign, no blank: one number has one text, leading zeros aside.
+pub(crate) fn digits(text: &str) -> Option<i64> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| text.parse().ok()).flatten()
+}
+
+/// Only the hyphenated form of 36 characters, so that one thing has one name.
+pub(crate) fn uuid(text: &str) -> Option<Uuid> {
+    (text.len() == 36).then(|| Uuid::try_parse(text).ok()).flatten()
+}

@@ -1,0 +1,284 @@
+//! A wallet's history: by the page, or all of it as a file.
+
+use axum::Json;
+use axum::extract::{FromRequestParts, State};
+use axum::response::{IntoResponse as _, Response};
+use http::header::VARY;
+use http::request::Parts;
+use uuid::Uuid;
+use wallex_domain::Positions;
+use wallex_platform::http::Problem;
+
+use super::{NO_STORE, cut, end, missing};
+use crate::QueryState;
+use crate::answer::{EntryBody, EntryType, PageBody};
+use crate::cursor::Scope;
+use crate::export::{self, Format, Rows, Table};
+use crate::extract::{Id, MinPosition};
+use crate::parameters::Parameters;
+use crate::position::Snapshots;
+use crate::problem::{self, AnyRead, OfWallet, ReadError};
+use crate::statement::{self, Entries, Span};
+
+/// What a request says about the entries it wants; the wallet comes from the path.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Filter {
+    /// In the order of their names, each once; `None` for all.
+    types: Option<Vec<&'static str>>,
+    /// Microseconds, inclusive.
+    from: Option<i64>,
+    /// Microseconds, exclusive.
+    to: Option<i64>,
+    reference: Option<String>,
+    counterparty: Option<Uuid>,
+}
+
+impl Filter {
+    fn of(parameters: &Parameters) -> Result<Self, Problem> {
+        let (from, to) = parameters.period()?;
+        Ok(Self {
+            types: parameters.parsed("type", &types_must(), types)?,
+            from,
+            to,
+            reference: parameters.text("reference")?,
+            counterparty: parameters.uuid("counterparty")?,
+        })
+    }
+
+    fn scope(&self, wallet: Uuid) -> Scope {
+        Scope::of("entries")
+            .with(Some(wallet.as_bytes()))
+            .with(self.types.as_ref().map(|types| types.join(",")))
+            .with(self.from.map(i64::to_be_bytes))
+            .with(self.to.map(i64::to_be_bytes))
+            .with(self.reference.as_ref())
+            .with(self.counterparty.as_ref().map(Uuid::as_bytes))
+    }
+
+    fn entries(self, wallet: Uuid) -> (Entries, (i64, i64)) {
+        let period = (self.from.unwrap_or(i64::MIN), self.to.unwrap_or(i64::MAX));
+        let entries = Entries {
+            wallet,
+            types: self.types,
+            reference: self.reference,
+            counterparty: self.counterparty,
+        };
+        (entries, period)
+    }
+}
+
+/// A comma list of entry types; `None` when one is unknown.
+fn types(text: &str) -> Option<Vec<&'static str>> {
+    let mut names: Vec<&'static str> = text
+        .split(',')
+        .map(|name| EntryType::parse(name).map(EntryType::as_str))
+        .collect::<Option<_>>()?;
+    names.sort_unstable();
+    names.dedup();
+    Some(names)
+}
+
+fn types_must() -> String {
+    let names: Vec<&str> = EntryType::ALL.iter().map(|kind| kind.as_str()).collect();
+    format!("one or more of {}, separated by commas", names.join(", "))
+}
+
+/// What is wanted of the entries.
+pub(crate) enum Wanted {
+    Page {
+        filter: Filter,
+        limit: i64,
+        cursor: Option<String>,
+    },
+    All {
+        filter: Filter,
+        table: Table,
+    },
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Wanted {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let known = [
+            "type",
+            "from",
+            "to",
+            "reference",
+            "counterparty",
+            "limit",
+            "cursor",
+        ];
+        let parameters = Parameters::of(parts, state, &known).await?;
+        let filter = Filter::of(&parameters)?;
+        match Format::of(parts) {
+            Format::Json => Ok(Self::Page {
+                filter,
+                limit: parameters.limit()?,
+                cursor: parameters.parsed("cursor", "a cursor", |text| Some(text.to_owned()))?,
+            }),
+            Format::Table(_) if parameters.has("limit") || parameters.has("cursor") => {
+                Err(problem::invalid_parameters(
+                    &["limit", "cursor"],
+                    "an export (Accept: application/x-ndjson or text/csv) has all entries and takes neither",
+                ))
+            }
+            Format::Table(table) => Ok(Self::All { filter, table }),
+        }
+    }
+}
+
+/// Reads a wallet's history, newest first.
+///
+/// With `Accept: application/x-ndjson` or `text/csv` all entries that the filters let through are streamed, without
+/// pages; one that breaks off in the middle ends with a broken connection. In CSV a text that begins with one of
+/// `= + - @`, a tab or a carriage return has an apostrophe before it.
+#[utoipa::path(
+    get,
+    path = "/v1/wallets/{id}/transactions",
+    tag = "wallets",
+    operation_id = "listWalletTransactions",
+    params(
+        ("id" = Uuid, Path, description = "The wallet's id"),
+        ("type" = Option<String>, Query, description = "Entries of these types, separated by commas", example = "credit,transfer_in"),
+        ("from" = Option<String>, Query, description = "Recorded at this time or later, RFC 3339", example = "2026-01-01T00:00:00Z"),
+        ("to" = Option<String>, Query, description = "Recorded before this time, RFC 3339", example = "2026-02-01T00:00:00Z"),
+        ("reference" = Option<String>, Query, description = "Entries with this reference", min_length = 1, max_length = 255),
+        ("counterparty" = Option<Uuid>, Query, description = "Movements between the wallet and this one"),
+        ("limit" = Option<u16>, Query, description = "Entries on the page, 50 unless said; not for exports", minimum = 1, maximum = 200),
+        ("cursor" = Option<String>, Query, description = "next_cursor of the page before, with the same filters; not for exports"),
+        ("Wallex-Min-Position" = Option<String>, Header, description = "Wait up to 2 s until the answer contains these positions", example = "3:1042"),
+    ),
+    responses(
+        (status = 200, description = "A page of entries, or all of them as a file", content(
+            (PageBody = "application/json"),
+            (EntryBody = "application/x-ndjson"),
+            (String = "text/csv"),
+        ), headers(
+            ("Content-Disposition" = String, description = "Of an export: a file name"),
+            ("Wallex-Stale" = String, description = "Of an export: true when an event of the wallet could not be projected"),
+        )),
+        AnyRead,
+        OfWallet,
+    )
+)]
+pub(crate) async fn history(
+    State(state): State<QueryState>,
+    Id(id): Id,
+    wanted: Wanted,
+    MinPosition(position): MinPosition,
+) -> Result<Response, Problem> {
+    match wanted {
+        Wanted::Page {
+            filter,
+            limit,
+            cursor,
+        } => page(&state, id, filter, limit, cursor, &position).await,
+        Wanted::All { filter, table } => Ok(export(&state, id, filter, table, &position).await?),
+    }
+}
+
+async fn page(
+    state: &QueryState,
+    id: Uuid,
+    filter: Filter,
+    limit: i64,
+    cursor: Option<String>,
+    position: &Positions,
+) -> Result<Response, Problem> {
+    let scope = filter.scope(id);
+    let before = match None::<String>.or(cursor).filter(|_| false) {
+        None => i64::MAX,
+        Some(text) => i64::from_be_bytes(scope.decode(&text).ok_or(ReadError::InvalidCursor)?),
+    };
+    let (entries, period) = filter.entries(id);
+    let mut snapshot = state.read.snapshot(position).await?;
+    let Some(span) = statement::span(&mut snapshot, id, period).await? else {
+        return Err(missing(&mut snapshot, id).await.into());
+    };
+    let below = before.min(span.below);
+    // One more than the page tells whether there is a next one.
+    let mut rows = entries.newest(&mut snapshot, span.low, below, limit + 1).await?;
+    end(snapshot).await?;
+    let more = cut(&mut rows, limit);
+    let last = rows.last().filter(|_| more);
+    let next_cursor = last.map(|last| scope.encode(&last.version.to_be_bytes()));
+    let body = PageBody {
+        items: bodies(rows)?,
+        next_cursor,
+        stale: span.stale,
+    };
+    Ok(([NO_STORE, (VARY, "accept")], Json(body)).into_response())
+}
+
+async fn export(
+    state: &QueryState,
+    id: Uuid,
+    filter: Filter,
+    table: Table,
+    position: &Positions,
+) -> Result<Response, ReadError> {
+    let (entries, period) = filter.entries(id);
+    let mut snapshot = state.read.snapshot(position).await?;
+    let Some(span) = statement::span(&mut snapshot, id, period).await? else {
+        return Err(missing(&mut snapshot, id).await);
+    };
+    end(snapshot).await?;
+    let stale = span.stale;
+    let rows = NewestFirst {
+        read: state.read.clone(),
+        entries,
+        span,
+    };
+    export::table(table, &format!("wallet-{id}-transactions"), stale, rows).await
+}
+
+/// All entries of a span, from its end downwards. What comes meanwhile has higher versions, so it never gets in.
+struct NewestFirst {
+    read: Snapshots,
+    entries: Entries,
+    /// What is left: `below` goes down to `low`.
+    span: Span,
+}
+
+impl Rows for NewestFirst {
+    type Row = EntryBody;
+
+    async fn next(&mut self) -> Result<Vec<EntryBody>, ReadError> {
+        let Span { low, below, last, .. } = self.span;
+        if below <= low {
+            return Ok(Vec::new());
+        }
+        let mut snapshot = self.read.snapshot(&Positions::default()).await?;
+        statement::still_has(&mut snapshot, self.entries.wallet, last).await?;
+        let rows = self
+            .entries
+            .newest(&mut snapshot, low, below, export::CHUNK)
+            .await?;
+        end(snapshot).await?;
+        let full = i64::try_from(rows.len()).is_ok_and(|count| count >= export::CHUNK);
+        self.span.below = match rows.last() {
+            Some(last) if full => last.version,
+            Some(_) | None => low,
+        };
+        bodies(rows)
+    }
+}
+
+fn bodies(rows: Vec<statement::EntryRow>) -> Result<Vec<EntryBody>, ReadError> {
+    let bodies = rows.into_iter().map(EntryBody::try_from);
+    Ok(bodies.collect::<Result<_, _>>()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_are_a_set() {
+        assert_eq!(types("debit,credit,debit"), Some(vec!["credit", "debit"]));
+        for text in ["", "credit,", "Credit", "wallet.credited", "credit, debit"] {
+            assert_eq!(types(text), None, "{text}");
+        }
+    }
+}

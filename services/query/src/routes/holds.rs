@@ -1,0 +1,116 @@
+//! Holds: one, and those of a wallet.
+
+use axum::Json;
+use axum::extract::{FromRequestParts, State};
+use axum::response::{IntoResponse as _, Response};
+use http::request::Parts;
+use wallex_domain::HoldStatus;
+use wallex_platform::http::{Problem, ProblemBody};
+
+use super::{NO_STORE, cut, end, missing};
+use crate::QueryState;
+use crate::answer::{HoldBody, HoldPageBody};
+use crate::cursor::Scope;
+use crate::extract::{Id, MinPosition, NoParameters};
+use crate::parameters::Parameters;
+use crate::problem::{AnyRead, OfWallet, ReadError};
+use crate::statement;
+
+/// Which holds of a wallet.
+pub(crate) struct Filter {
+    status: Option<HoldStatus>,
+    limit: i64,
+    cursor: Option<String>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Filter {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let parameters = Parameters::of(parts, state, &["status", "limit", "cursor"]).await?;
+        let must = "one of open, captured, released, expired";
+        Ok(Self {
+            status: parameters.parsed("status", must, HoldStatus::parse)?,
+            limit: parameters.limit()?,
+            cursor: parameters.parsed("cursor", "a cursor", |text| Some(text.to_owned()))?,
+        })
+    }
+}
+
+/// Lists a wallet's holds, newest first.
+#[utoipa::path(
+    get,
+    path = "/v1/wallets/{id}/holds",
+    tag = "holds",
+    operation_id = "listWalletHolds",
+    params(
+        ("id" = Uuid, Path, description = "The wallet's id"),
+        ("status" = Option<String>, Query, description = "Holds of this status only: open, captured, released or expired", example = "open"),
+        ("limit" = Option<u16>, Query, description = "Holds on the page, 50 unless said", minimum = 1, maximum = 200),
+        ("cursor" = Option<String>, Query, description = "next_cursor of the page before, with the same status"),
+        ("Wallex-Min-Position" = Option<String>, Header, description = "Wait up to 2 s until the answer contains these positions", example = "3:1042"),
+    ),
+    responses(
+        (status = 200, description = "A page of holds", body = HoldPageBody),
+        AnyRead,
+        OfWallet,
+    )
+)]
+pub(crate) async fn holds(
+    State(state): State<QueryState>,
+    Id(id): Id,
+    filter: Filter,
+    MinPosition(wanted): MinPosition,
+) -> Result<Response, Problem> {
+    let status = filter.status.map(HoldStatus::as_str);
+    let scope = Scope::of("holds").with(Some(id.as_bytes())).with(status);
+    let below = match &filter.cursor {
+        None => i64::MAX,
+        Some(text) => i64::from_be_bytes(scope.decode(text).ok_or(ReadError::InvalidCursor)?),
+    };
+    let mut snapshot = state.read.snapshot(&wanted).await?;
+    let mut rows = statement::holds(&mut snapshot, id, below, status, filter.limit + 1).await?;
+    if rows.is_empty() && statement::wallet(&mut snapshot, id).await?.is_none() {
+        return Err(missing(&mut snapshot, id).await.into());
+    }
+    end(snapshot).await?;
+    let more = cut(&mut rows, filter.limit);
+    let last = rows.last().filter(|_| more);
+    let next_cursor = last.map(|last| scope.encode(&last.version.to_be_bytes()));
+    let items = rows
+        .into_iter()
+        .map(HoldBody::try_from)
+        .collect::<Result<_, _>>()
+        .map_err(ReadError::from)?;
+    Ok(([NO_STORE], Json(HoldPageBody { items, next_cursor })).into_response())
+}
+
+/// Reads one hold.
+#[utoipa::path(
+    get,
+    path = "/v1/holds/{id}",
+    tag = "holds",
+    operation_id = "getHold",
+    params(
+        ("id" = Uuid, Path, description = "The hold's id"),
+        ("Wallex-Min-Position" = Option<String>, Header, description = "Wait up to 2 s until the answer contains these positions", example = "3:1042"),
+    ),
+    responses(
+        (status = 200, description = "The hold", body = HoldBody),
+        AnyRead,
+        (status = 404, description = "hold_not_found", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn hold(
+    State(state): State<QueryState>,
+    Id(id): Id,
+    _: NoParameters,
+    MinPosition(wanted): MinPosition,
+) -> Result<Response, Problem> {
+    let mut snapshot = state.read.snapshot(&wanted).await?;
+    let row = statement::hold(&mut snapshot, id).await?;
+    end(snapshot).await?;
+    let row = row.ok_or(ReadError::HoldNotFound(id))?;
+    let body = HoldBody::try_from(row).map_err(ReadError::from)?;
+    Ok(([NO_STORE], Json(body)).into_response())
+}

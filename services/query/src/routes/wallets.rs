@@ -1,0 +1,253 @@
+//! Wallets: one as it is, as the journal has it, or as it was; and lists.
+
+use axum::Json;
+use axum::extract::{FromRequestParts, State};
+use axum::response::{IntoResponse as _, Response};
+use http::header::{CONTENT_TYPE, ETAG};
+use http::request::Parts;
+use uuid::Uuid;
+use wallex_domain::Positions;
+use wallex_platform::http::Problem;
+
+use super::{NO_STORE, cut, end, missing};
+use crate::QueryState;
+use crate::answer::{WalletAtBody, WalletBody, WalletPageBody, rfc3339};
+use crate::cache::{self, Looked};
+use crate::cursor::Scope;
+use crate::extract::{Id, MinPosition};
+use crate::parameters::Parameters;
+use crate::problem::{self, AnyRead, ReadError};
+use crate::{statement, strong};
+
+/// Which state of a wallet is asked for.
+pub(crate) enum View {
+    /// The read model's, or the cache's.
+    Plain,
+    /// The journal's.
+    Strong,
+    /// The one after the last event recorded at this time or before, in microseconds.
+    At(i64),
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for View {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let parameters = Parameters::of(parts, state, &["consistency", "at"]).await?;
+        let strong = parameters.parsed("consistency", "strong, or left out", |text| {
+            (text == "strong").then_some(())
+        })?;
+        match (strong, parameters.time("at")?) {
+            (None, None) => Ok(Self::Plain),
+            (Some(()), None) => Ok(Self::Strong),
+            (None, Some(at)) => Ok(Self::At(at)),
+            (Some(()), Some(_)) => Err(problem::invalid_parameters(
+                &["consistency", "at"],
+                "only one of them can be given",
+            )),
+        }
+    }
+}
+
+/// Reads a wallet with its balance: now, or as it was at a time.
+///
+/// `consistency=strong` reads the journal itself, so that the answer contains everything that was committed before; in
+/// it holds end at their time exactly. Without it the read model answers, which follows within milliseconds. `at`
+/// gives the money as it was after the last event recorded until then; what the read model does not contain yet is not
+/// in it.
+#[utoipa::path(
+    get,
+    path = "/v1/wallets/{id}",
+    tag = "wallets",
+    operation_id = "getWallet",
+    params(
+        ("id" = Uuid, Path, description = "The wallet's id"),
+        ("consistency" = Option<String>, Query, description = "strong: read the journal; not together with at", example = "strong"),
+        ("at" = Option<String>, Query, description = "The state at this time, RFC 3339, not in the future", example = "2026-01-31T12:00:00Z"),
+        ("Wallex-Min-Position" = Option<String>, Header, description = "Wait up to 2 s until the answer contains these positions, as a Wallex-Position said them", example = "3:1042"),
+    ),
+    responses(
+        (status = 200, description = "The wallet; with `at`, its money at that time (WalletAt)", body = WalletAnswer, headers(("ETag" = String, description = "The wallet's version, quoted; not with `at`"))),
+        AnyRead,
+        (status = 404, description = "wallet_not_found; with `at` also when the wallet was created later", body = wallex_platform::http::ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn wallet(
+    State(state): State<QueryState>,
+    Id(id): Id,
+    view: View,
+    MinPosition(wanted): MinPosition,
+) -> Result<Response, Problem> {
+    let wallet = match view {
+        View::Plain => plain(&state, id, &wanted).await?,
+        View::Strong => strongly(&state, id, &wanted).await?,
+        View::At(at) => return at_time(&state, id, at, &wanted).await,
+    };
+    let etag = format!("\"{}\"", wallet.version);
+    let headers = [
+        (ETAG, etag.as_str()),
+        NO_STORE,
+        (CONTENT_TYPE, "application/json"),
+    ];
+    Ok((headers, wallet.body).into_response())
+}
+
+/// For the API description: either of the two.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "describes")]
+#[schema(as = WalletAnswer)]
+pub(crate) enum WalletAnswer {
+    #[schema(title = "Wallet")]
+    Wallet(WalletBody),
+    #[schema(title = "WalletAt")]
+    WalletAt(WalletAtBody),
+}
+
+/// The wallet as the read model has it, or had it up to two seconds ago where the positions wanted allow that.
+async fn plain(state: &QueryState, id: Uuid, wanted: &Positions) -> Result<cache::Wallet, ReadError> {
+    let slot = match state.cache.get(id, wanted).await {
+        Looked::Hit(wallet) => return Ok(wallet),
+        Looked::Missed(slot) => slot,
+    };
+    let mut snapshot = state.read.snapshot(wanted).await?;
+    let Some(row) = statement::wallet(&mut snapshot, id).await? else {
+        return Err(missing(&mut snapshot, id).await);
+    };
+    let partition = row.partition;
+    let wallet = written(&WalletBody::try_from(row)?)?;
+    if let Some(slot) = slot {
+        let fill = wallet.clone();
+        state.cache.fill(slot, &mut snapshot, partition, fill).await?;
+    }
+    end(snapshot).await?;
+    Ok(wallet)
+}
+
+/// The wallet as the journal has it.
+async fn strongly(state: &QueryState, id: Uuid, wanted: &Positions) -> Result<cache::Wallet, ReadError> {
+    let mut snapshot = state.journal.snapshot(wanted).await?;
+    let wallet = strong::wallet(&mut snapshot, id).await?;
+    end(snapshot).await?;
+    written(&WalletBody::try_from(
+        wallet.ok_or(ReadError::WalletUnknown(id))?,
+    )?)
+}
+
+fn written(body: &WalletBody) -> Result<cache::Wallet, ReadError> {
+    Ok(cache::Wallet {
+        version: body.version,
+        body: serde_json::to_vec(body)?,
+    })
+}
+
+async fn at_time(state: &QueryState, id: Uuid, at: i64, wanted: &Positions) -> Result<Response, Problem> {
+    let mut snapshot = state.read.snapshot(wanted).await?;
+    if at > statement::now(&mut snapshot).await? {
+        return Err(problem::invalid_parameter("at", "must not be in the future"));
+    }
+    let row = statement::state_at(&mut snapshot, id, at).await?;
+    let Some(row) = row else {
+        return Err(match statement::wallet(&mut snapshot, id).await? {
+            None => missing(&mut snapshot, id).await,
+            Some(_) => ReadError::NotCreatedYet {
+                wallet: id,
+                at: rfc3339("at", at).map_err(ReadError::from)?,
+            },
+        }
+        .into());
+    };
+    let stale = statement::parked(&mut snapshot, id).await?;
+    end(snapshot).await?;
+    let body = WalletAtBody::new(id, at, row, stale).map_err(ReadError::from)?;
+    Ok(([NO_STORE], Json(body)).into_response())
+}
+
+/// Which wallets are listed.
+pub(crate) enum Listed {
+    /// From this id on (inclusive); `None` past the last one that there can be.
+    Owner {
+        owner: String,
+        from: Option<Uuid>,
+        limit: i64,
+    },
+    ExternalId(String),
+}
+
+fn scope(owner: &str) -> Scope {
+    Scope::of("wallets").with(Some(owner))
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Listed {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let known = ["owner", "external_id", "limit", "cursor"];
+        let parameters = Parameters::of(parts, state, &known).await?;
+        let limit = parameters.limit()?;
+        match (parameters.text("owner")?, parameters.text("external_id")?) {
+            (Some(owner), None) => Ok(Self::Owner {
+                from: match parameters.cursor::<16>(&scope(&owner))? {
+                    None => Some(Uuid::nil()),
+                    Some(last) => u128::from_be_bytes(last).checked_add(1).map(Uuid::from_u128),
+                },
+                owner,
+                limit,
+            }),
+            // One at most: there is no page after it that a cursor could name.
+            (None, Some(_)) if parameters.has("cursor") => Err(ReadError::InvalidCursor.into()),
+            (None, Some(external_id)) => Ok(Self::ExternalId(external_id)),
+            (Some(_), Some(_)) | (None, None) => Err(problem::invalid_parameters(
+                &["owner", "external_id"],
+                "exactly one of them must be given",
+            )),
+        }
+    }
+}
+
+/// Lists the wallets of an owner by their ids, or finds the one with an external id.
+#[utoipa::path(
+    get,
+    path = "/v1/wallets",
+    tag = "wallets",
+    operation_id = "listWallets",
+    params(
+        ("owner" = Option<String>, Query, description = "Wallets of this owner; exactly one of owner and external_id", min_length = 1, max_length = 255),
+        ("external_id" = Option<String>, Query, description = "The wallet with this external id", min_length = 1, max_length = 255),
+        ("limit" = Option<u16>, Query, description = "Wallets on the page, 50 unless said", minimum = 1, maximum = 200),
+        ("cursor" = Option<String>, Query, description = "next_cursor of the page before, for the same owner"),
+        ("Wallex-Min-Position" = Option<String>, Header, description = "Wait up to 2 s until the answer contains these positions", example = "3:1042"),
+    ),
+    responses(
+        (status = 200, description = "A page of wallets; empty when there are none", body = WalletPageBody),
+        AnyRead,
+    )
+)]
+pub(crate) async fn wallets(
+    State(state): State<QueryState>,
+    listed: Listed,
+    MinPosition(wanted): MinPosition,
+) -> Result<Response, Problem> {
+    let mut snapshot = state.read.snapshot(&wanted).await?;
+    let (rows, next_cursor) = match &listed {
+        Listed::ExternalId(external_id) => (statement::external_id(&mut snapshot, external_id).await?, None),
+        Listed::Owner { from: None, .. } => (Vec::new(), None),
+        Listed::Owner {
+            owner,
+            from: Some(from),
+            limit,
+        } => {
+            let mut rows = statement::owner(&mut snapshot, owner, *from, limit + 1).await?;
+            let more = cut(&mut rows, *limit);
+            let last = rows.last().filter(|_| more);
+            let next_cursor = last.map(|last| scope(owner).encode(last.wallet_id.as_bytes()));
+            (rows, next_cursor)
+        }
+    };
+    end(snapshot).await?;
+    let items = rows
+        .into_iter()
+        .map(WalletBody::try_from)
+        .collect::<Result<_, _>>()
+        .map_err(ReadError::from)?;
+    Ok(([NO_STORE], Json(WalletPageBody { items, next_cursor })).into_response())
+}

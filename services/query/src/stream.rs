@@ -1,0 +1,228 @@
+//! Live updates: a wallet's history as server-sent events, for as long as the client stays.
+//!
+//! The invariant: what a stream sends is read from the read model by version, one page after the other, so it has
+//! neither gaps nor repeats whatever wakes it. Wake-ups ([`live`]) only say when to look.
+
+pub(crate) mod live;
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::extract::{FromRequestParts, State};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse as _, Response};
+use http::header::HeaderName;
+use http::request::Parts;
+use sqlx::PgConnection;
+use tokio::time::sleep;
+use uuid::Uuid;
+use wallex_domain::Positions;
+use wallex_platform::http::Problem;
+
+use crate::QueryState;
+use crate::answer::EntryBody;
+use crate::extract::{Id, MinPosition};
+use crate::parameters::{Parameters, digits};
+use crate::position::Snapshots;
+use crate::problem::{self, AnyRead, OfWallet, ReadError};
+use crate::routes::{NO_STORE, end, missing};
+use crate::statement::{self, EntryRow, entry_columns};
+use live::Seat;
+
+/// A comment is sent when nothing else was for so long: proxies cut silent connections, most after 60 s.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// Entries read at once. A stream holds them until its client has taken them.
+const PAGE: i64 = 50;
+/// Before a stream looks again after the database did not answer.
+const RETRY: Duration = Duration::from_secs(1);
+
+const LAST_EVENT_ID: &str = "last-event-id";
+const HEADERS: [(HeaderName, &str); 2] = [
+    NO_STORE,
+    // nginx would wait for its buffer to fill.
+    (HeaderName::from_static("x-accel-buffering"), "no"),
+];
+
+/// Oldest first, above a version.
+pub(crate) const AFTER: &str = concat!(
+    "SELECT ",
+    entry_columns!(),
+    ", EXISTS (SELECT 1 FROM read_model.parked WHERE parked.wallet_id = $1) AS stale \
+     FROM read_model.entry WHERE wallet_id = $1 AND version > $2 ORDER BY version LIMIT $3"
+);
+
+/// The version after which a stream begins; `None`: with what comes from now on.
+pub(crate) struct Resume(Option<i64>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Resume {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let parameters = Parameters::of(parts, state, &["after_version"]).await?;
+        let parameter = parameters.number("after_version", 0, i64::MAX)?;
+        // A browser that reconnects asks at the same address again, and says by the header where it stands.
+        let mut lines = parts.headers.get_all(LAST_EVENT_ID).iter();
+        match (lines.next(), lines.next()) {
+            (None, _) => Ok(Self(parameter)),
+            (Some(id), None) => match id.to_str().ok().and_then(digits) {
+                Some(version) => Ok(Self(Some(version))),
+                None => Err(malformed()),
+            },
+            (Some(_), Some(_)) => Err(malformed()),
+        }
+    }
+}
+
+fn malformed() -> Problem {
+    problem::invalid_parameter(
+        "Last-Event-ID",
+        "must be the id of an event of this stream: a version of the wallet",
+    )
+}
+
+/// Follows a wallet: each new entry of its history, as it comes.
+#[utoipa::path(
+    get,
+    path = "/v1/wallets/{id}/stream",
+    tag = "wallets",
+    operation_id = "streamWallet",
+    params(
+        ("id" = Uuid, Path, description = "The wallet's id"),
+        ("Last-Event-ID" = Option<u64>, Header, description = "Begin after this version of the wallet, without gap or repeat. Browsers send it when they reconnect", minimum = 0),
+        ("after_version" = Option<u64>, Query, description = "The same, for the first connection; Last-Event-ID wins. Without both only what comes from now on is sent", minimum = 0),
+        ("Wallex-Min-Position" = Option<String>, Header, description = "Wait up to 2 s until the read model contains these positions", example = "3:1042"),
+    ),
+    responses(
+        (status = 200, description = "Server-sent events without an end. Each has the version as `id`, the entry's type as `event`, and as `data` an entry as the history shows it", body = EntryBody, content_type = "text/event-stream"),
+        AnyRead,
+        OfWallet,
+    )
+)]
+pub(crate) async fn stream(
+    State(state): State<QueryState>,
+    Id(id): Id,
+    Resume(resume): Resume,
+    MinPosition(wanted): MinPosition,
+) -> Result<Response, Problem> {
+    // Seated before the version is read: what comes in between wakes the stream.
+    let Some(seat) = state.live.join(id) else {
+        return Err(Problem::unavailable(
+            "This replica takes no more streams; connect again.",
+        ));
+    };
+    let mut snapshot = state.read.snapshot(&wanted).await?;
+    let Some(wallet) = statement::wallet(&mut snapshot, id).await? else {
+        return Err(missing(&mut snapshot, id).await.into());
+    };
+    end(snapshot).await?;
+    let follower = Follower {
+        read: state.read.clone(),
+        seat,
+        id,
+        after: resume.unwrap_or(wallet.version),
+        ready: VecDeque::new(),
+        more: resume.is_some(),
+    };
+    let events = futures::stream::unfold(follower, Follower::next);
+    let answer = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
+    Ok((HEADERS, answer).into_response())
+}
+
+/// One stream: where it stands, and what it has read and not yet sent.
+struct Follower {
+    read: Snapshots,
+    seat: Seat,
+    id: Uuid,
+    /// The version of the last entry read.
+    after: i64,
+    ready: VecDeque<Event>,
+    /// There may be more than was read.
+    more: bool,
+}
+
+/// What one look at the read model brought.
+enum Page {
+    Rows(Vec<EntryRow>),
+    /// The database did not answer.
+    Unanswered,
+}
+
+impl Follower {
+    /// The next event; the stream ends at shutdown, or when an entry cannot be expressed. One that is opened during
+    /// the shutdown ends at once: browsers connect again after an end, not after a refusal.
+    async fn next(mut self) -> Option<(Result<Event, Infallible>, Self)> {
+        let shutdown = self.seat.shutdown();
+        loop {
+            if shutdown.is_cancelled() {
+                return None;
+            }
+            if let Some(event) = self.ready.pop_front() {
+                return Some((Ok(event), self));
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => return None,
+                filled = self.fill() => filled.ok()?,
+            }
+        }
+    }
+
+    /// Waits for news unless there is more, and reads a page.
+    async fn fill(&mut self) -> Result<(), ReadError> {
+        if !self.more {
+            self.seat.news().await;
+        }
+        match self.page().await? {
+            Page::Rows(rows) => {
+                self.more = i64::try_from(rows.len()).unwrap_or(PAGE) >= PAGE;
+                for row in rows {
+                    let version = row.version;
+                    self.ready.push_back(event(row)?);
+                    self.after = version;
+                }
+            }
+            Page::Unanswered => {
+                self.more = true;
+                sleep(RETRY).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn page(&self) -> Result<Page, ReadError> {
+        let _turn = self.seat.turn().await;
+        let read = async {
+            let mut snapshot = self.read.snapshot(&Positions::default()).await?;
+            let rows = entries(&mut snapshot, self.id, self.after).await?;
+            end(snapshot).await?;
+            Ok(rows)
+        };
+        match read.await {
+            Ok(rows) => Ok(Page::Rows(rows)),
+            Err(error @ (ReadError::Database(_) | ReadError::NoConnection)) => {
+                tracing::debug!(%error, "a stream could not be read on");
+                Ok(Page::Unanswered)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+async fn entries(db: &mut PgConnection, id: Uuid, after: i64) -> Result<Vec<EntryRow>, ReadError> {
+    Ok(sqlx::query_as(AFTER)
+        .bind(id)
+        .bind(after)
+        .bind(PAGE)
+        .fetch_all(db)
+        .await?)
+}
+
+fn event(row: EntryRow) -> Result<Event, ReadError> {
+    let (version, kind) = (row.version, row.kind.clone());
+    // Fails for a type that this build does not know, so that `kind` is one of ours from here on.
+    let body = EntryBody::try_from(row).inspect_err(|error| tracing::error!(%error, "a stream ends"))?;
+    Ok(Event::default()
+        .id(version.to_string())
+        .event(kind)
+        .data(serde_json::to_string(&body)?))
+}

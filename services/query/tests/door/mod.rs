@@ -1,0 +1,120 @@
+//! A port in front of the tests' Redis that can be shut, opened and held: a Redis that is stopped, comes back, or
+//! freezes, without touching the one that others use.
+
+#![allow(
+    clippy::unwrap_used,
+    dead_code,
+    unreachable_pub,
+    reason = "tests; each uses a part"
+)]
+
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::watch;
+use wallex_platform::CancellationToken;
+
+pub struct Door {
+    address: SocketAddr,
+    /// Bound but not listening: while shut, connections are refused and nobody else gets the port.
+    _reserved: TcpSocket,
+    open: CancellationToken,
+    held: watch::Sender<bool>,
+}
+
+impl Door {
+    pub fn shut() -> Self {
+        let reserved = TcpSocket::new_v4().unwrap();
+        reserved.set_reuseport(true).unwrap();
+        reserved.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        Self {
+            address: reserved.local_addr().unwrap(),
+            _reserved: reserved,
+            open: CancellationToken::new(),
+            held: watch::channel(false).0,
+        }
+    }
+
+    pub fn opened() -> Self {
+        let mut door = Self::shut();
+        door.open();
+        door
+    }
+
+    /// The tests' Redis, by way of this door.
+    pub fn url(&self) -> String {
+        wallex_testing::redis().replace(&server().to_string(), &self.address.to_string())
+    }
+
+    pub fn open(&mut self) {
+        self.open = CancellationToken::new();
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_reuseport(true).unwrap();
+        socket.bind(self.address).unwrap();
+        let listener = socket.listen(64).unwrap();
+        let (open, held) = (self.open.clone(), self.held.subscribe());
+        tokio::spawn(
+            open.clone()
+                .run_until_cancelled_owned(accept(listener, open, held)),
+        );
+    }
+
+    /// Cuts every connection and refuses new ones.
+    pub fn close(&self) {
+        self.open.cancel();
+    }
+
+    /// Connections stand, but nothing passes.
+    pub fn hold(&self) {
+        self.held.send_replace(true);
+    }
+
+    /// What was held back passes now.
+    pub fn release(&self) {
+        self.held.send_replace(false);
+    }
+}
+
+async fn accept(listener: TcpListener, open: CancellationToken, held: watch::Receiver<bool>) {
+    while let Ok((client, _)) = listener.accept().await {
+        let held = held.clone();
+        tokio::spawn(open.clone().run_until_cancelled_owned(async move {
+            let server = TcpStream::connect(server()).await.unwrap();
+            let (from_client, to_client) = client.into_split();
+            let (from_server, to_server) = server.into_split();
+            tokio::select! {
+                () = pass(from_client, to_server, held.clone()) => {}
+                () = pass(from_server, to_client, held) => {}
+            }
+        }));
+    }
+}
+
+async fn pass(
+    mut from: tokio::net::tcp::OwnedReadHalf,
+    mut to: tokio::net::tcp::OwnedWriteHalf,
+    mut held: watch::Receiver<bool>,
+) {
+    let mut bytes = vec![0; 64 * 1024];
+    while let Ok(count) = from.read(&mut bytes).await {
+        if count == 0 || held.wait_for(|held| !held).await.is_err() {
+            return;
+        }
+        if to.write_all(&bytes[..count]).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn server() -> SocketAddr {
+    let url = wallex_testing::redis();
+    let address = url.rsplit_once('@').map_or(url.as_str(), |(_, address)| address);
+    address
+        .trim_start_matches("redis://")
+        .split('/')
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap()
+}

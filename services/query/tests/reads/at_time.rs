@@ -1,0 +1,106 @@
+//! A wallet's money at a time.
+
+use http::StatusCode;
+use serde_json::json;
+
+use crate::api::{A, Api, Entry, NOWHERE, is_problem, time};
+
+#[tokio::test]
+async fn the_state_at_a_time_is_that_of_the_last_entry_until_then() {
+    let api = Api::start().await;
+    let entries = [
+        (1, 10, "create", 100, 100, 0, None),
+        (2, 20, "hold", 0, 100, 30, None),
+        // Of two at the same time the later one counts.
+        (3, 20, "overdraft_limit", 0, 100, 30, Some(500)),
+        (4, 30, "credit", 7, 107, 30, None),
+        (5, 40, "overdraft_limit", 0, 107, 30, Some(0)),
+    ];
+    for (version, at, kind, amount, balance, held, overdraft_limit) in entries {
+        api.happens(Entry {
+            at,
+            held,
+            overdraft_limit,
+            ..Entry::new(A, version, kind, amount, balance)
+        })
+        .await;
+    }
+    for (at, version, balance, held, limit) in [
+        (10, 1, 100, 0, 0),
+        (19, 1, 100, 0, 0),
+        (20, 3, 100, 30, 500),
+        (30, 4, 107, 30, 500),
+        (39, 4, 107, 30, 500),
+        (40, 5, 107, 30, 0),
+        (999_999, 5, 107, 30, 0),
+    ] {
+        let reply = api.get(&format!("/v1/wallets/{A}?at={}", time(at))).await;
+        let recorded = entries[version - 1].1;
+        assert_eq!(
+            reply.body,
+            json!({
+                "id": A, "at": time(at), "currency": "EUR", "balance": balance, "held": held,
+                "available": balance - held, "overdraft_limit": limit, "version": version,
+                "position": format!("3:{version}"), "recorded_at": time(recorded),
+            }),
+            "{at}"
+        );
+        assert_eq!(reply.header("etag"), "", "it is no version to write against");
+    }
+    api.park(A).await;
+    let reply = api.get(&format!("/v1/wallets/{A}?at={}", time(10))).await;
+    assert_eq!(reply.body["stale"], json!(true));
+}
+
+#[tokio::test]
+async fn before_its_creation_there_is_no_wallet() {
+    let api = Api::start().await;
+    api.history(A, 2).await;
+    let reply = api.get(&format!("/v1/wallets/{A}?at={}", time(0))).await;
+    is_problem(&reply, 404, "wallet_not_found", "before");
+    assert!(reply.body["detail"].as_str().unwrap().contains("created later"));
+    let reply = api.get(&format!("/v1/wallets/{NOWHERE}?at={}", time(0))).await;
+    is_problem(&reply, 404, "wallet_not_found", "nowhere");
+    assert!(!reply.body["detail"].as_str().unwrap().contains("created later"));
+}
+
+#[tokio::test]
+async fn nobody_knows_the_future() {
+    let api = Api::start().await;
+    api.history(A, 2).await;
+    // The clock of the database, not of this process.
+    let ahead: String = sqlx::query_scalar(
+        "SELECT to_char((clock_timestamp() + interval '1 minute') AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')",
+    )
+    .fetch_one(&api.pool)
+    .await
+    .unwrap();
+    api.refuses(&format!("/v1/wallets/{A}?at={ahead}"), 422, "validation_failed")
+        .await;
+    let now: String = sqlx::query_scalar(
+        "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')",
+    )
+    .fetch_one(&api.pool)
+    .await
+    .unwrap();
+    assert_eq!(
+        api.get(&format!("/v1/wallets/{A}?at={now}")).await.status,
+        StatusCode::OK
+    );
+}
+
+#[tokio::test]
+async fn a_time_and_a_consistency_exclude_each_other() {
+    let api = Api::start().await;
+    api.history(A, 2).await;
+    let reply = api
+        .get(&format!("/v1/wallets/{A}?at={}&consistency=strong", time(1)))
+        .await;
+    is_problem(&reply, 422, "validation_failed", "both");
+    assert_eq!(
+        reply.body["errors"].as_array().unwrap().len(),
+        2,
+        "both are named: {}",
+        reply.text
+    );
+}

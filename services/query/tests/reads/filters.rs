@@ -1,0 +1,196 @@
+//! The filters of a history, alone and together, against the same taken from all entries.
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::api::{A, Api, B, Entry, NOWHERE, time};
+
+const TYPES: [&str; 5] = ["credit", "debit", "transfer_in", "hold", "freeze"];
+const REFERENCES: [&str; 3] = ["invoice-1", "invoice-2", "= \"odd\", one"];
+
+/// 60 entries in which types, references, counterparties and times mix; the other wallet has the same ones.
+async fn mixed(api: &Api) {
+    for wallet in [A, B] {
+        api.happens(Entry::new(wallet, 1, "create", 0, 0)).await;
+        for version in 2..=60 {
+            let at = usize::try_from(version).unwrap();
+            let other = Uuid::from_u128(u128::try_from(version % 4).unwrap());
+            api.happens(Entry {
+                reference: (at % 5 != 0).then(|| REFERENCES[at % 3]),
+                counterparty: (at % 3 == 0).then_some(other),
+                // Pairs of entries share their time.
+                at: version / 2,
+                ..Entry::new(wallet, version, TYPES[at % 5], 0, 0)
+            })
+            .await;
+        }
+    }
+}
+
+/// Whether `filter` (name, value) lets `entry` through, said once more and simply.
+fn passes(entry: &Value, (name, value): &(&str, String)) -> bool {
+    match *name {
+        "type" => value.split(',').any(|kind| entry["type"] == kind),
+        "from" => entry["recorded_at"].as_str().unwrap() >= value.as_str(),
+        "to" => entry["recorded_at"].as_str().unwrap() < value.as_str(),
+        "reference" | "counterparty" => entry[*name] == value.as_str(),
+        _ => unreachable!(),
+    }
+}
+
+fn query(filters: &[&(&str, String)]) -> String {
+    let pairs = filters.iter().map(|(name, value)| {
+        let value: String = value
+            .bytes()
+            .map(|byte| match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => char::from(byte).to_string(),
+                _ => format!("%{byte:02X}"),
+            })
+            .collect();
+        format!("&{name}={value}")
+    });
+    pairs.collect()
+}
+
+#[tokio::test]
+async fn filters_combine_and_their_pages_fit_together() {
+    let api = Api::start().await;
+    mixed(&api).await;
+    let list = format!("/v1/wallets/{A}/transactions");
+    let all = api.get(&format!("{list}?limit=200")).await.body["items"]
+        .as_array()
+        .unwrap()
+        .clone();
+    assert_eq!(all.len(), 60);
+    let choices: [&[(&str, String)]; 5] = [
+        &[
+            ("type", "debit".to_owned()),
+            ("type", "hold,credit,debit".to_owned()),
+            ("type", "erase".to_owned()),
+        ],
+        &[("from", time(7)), ("from", time(900))],
+        &[("to", time(22)), ("to", time(0))],
+        &[
+            ("reference", REFERENCES[1].to_owned()),
+            ("reference", REFERENCES[2].to_owned()),
+        ],
+        &[("counterparty", Uuid::from_u128(1).to_string())],
+    ];
+    let mut tried = 0;
+    let mut some = 0;
+    // Each filter is left out or takes one of its values.
+    let count: usize = choices.iter().map(|values| values.len() + 1).product();
+    for mut number in 0..count {
+        let mut filters = Vec::new();
+        for values in choices {
+            let choice = number % (values.len() + 1);
+            number /= values.len() + 1;
+            filters.extend(choice.checked_sub(1).map(|at| &values[at]));
+        }
+        let value_of = |wanted: &str| {
+            filters
+                .iter()
+                .find(|(name, _)| *name == wanted)
+                .map(|(_, value)| value)
+        };
+        if value_of("from") > value_of("to") && value_of("to").is_some() {
+            continue;
+        }
+        let expected: Vec<&Value> = all
+            .iter()
+            .filter(|entry| filters.iter().all(|filter| passes(entry, filter)))
+            .map(|entry| &entry["version"])
+            .collect();
+        let query = query(&filters);
+        let got = api.pages(&format!("{list}?limit=7{query}"), "version").await;
+        assert_eq!(got.iter().collect::<Vec<_>>(), expected, "{query}");
+        tried += 1;
+        some += usize::from(!expected.is_empty());
+    }
+    assert!(tried > 100 && some > 30, "{some} of {tried} found something");
+}
+
+#[tokio::test]
+async fn a_period_takes_its_beginning_and_leaves_its_end() {
+    let api = Api::start().await;
+    for (version, at) in [(1, 10), (2, 20), (3, 20), (4, 30)] {
+        let entry = Entry::new(A, version, "credit", 0, 0);
+        api.happens(Entry { at, ..entry }).await;
+    }
+    for (from, to, versions) in [
+        (20, 30, vec![3, 2]),
+        (20, 31, vec![4, 3, 2]),
+        (21, 30, vec![]),
+        (0, 10, vec![]),
+        (0, 11, vec![1]),
+        (31, 99, vec![]),
+        (20, 20, vec![]),
+    ] {
+        let path = format!("/v1/wallets/{A}/transactions?from={}&to={}", time(from), time(to));
+        assert_eq!(api.get(&path).await.versions(), versions, "{from} to {to}");
+    }
+    // An offset is a time as good as any.
+    let path = format!("/v1/wallets/{A}/transactions?from=2026-01-31T13:00:00.000030%2B01:00");
+    assert_eq!(api.get(&path).await.versions(), [4]);
+}
+
+#[tokio::test]
+async fn a_cursor_goes_on_with_its_own_filters_only() {
+    let api = Api::start().await;
+    mixed(&api).await;
+    let list = format!("/v1/wallets/{A}/transactions?limit=1");
+    let filters = [
+        String::new(),
+        "&type=credit".to_owned(),
+        "&type=credit,debit".to_owned(),
+        "&reference=invoice-1".to_owned(),
+        format!("&from={}", time(3)),
+        format!("&to={}", time(29)),
+        format!("&counterparty={}", Uuid::from_u128(1)),
+    ];
+    for given in &filters {
+        let page = api.get(&format!("{list}{given}")).await;
+        let cursor = page.body["next_cursor"].as_str().unwrap();
+        for taken in &filters {
+            let reply = api.get(&format!("{list}{taken}&cursor={cursor}")).await;
+            let code = (given != taken).then_some(json!("invalid_cursor"));
+            assert_eq!(reply.body.get("code"), code.as_ref(), "{given} to {taken}");
+        }
+        let elsewhere = format!("/v1/wallets/{B}/transactions?limit=1{given}&cursor={cursor}");
+        api.refuses(&elsewhere, 400, "invalid_cursor").await;
+    }
+    // The same set of types in another order is the same filter.
+    let page = api.get(&format!("{list}&type=credit,debit")).await;
+    let cursor = page.body["next_cursor"].as_str().unwrap();
+    let reply = api
+        .get(&format!("{list}&type=debit,credit,debit&cursor={cursor}"))
+        .await;
+    assert_eq!(reply.versions().len(), 1);
+}
+
+#[tokio::test]
+async fn new_entries_do_not_shift_filtered_pages() {
+    let api = Api::start().await;
+    mixed(&api).await;
+    let list = format!("/v1/wallets/{A}/transactions?limit=5&type=credit,debit");
+    let before = api.pages(&list, "version").await;
+    let first = api.get(&list).await;
+    api.happens(Entry::new(A, 61, "credit", 0, 0)).await;
+    let cursor = first.body["next_cursor"].as_str().unwrap();
+    let second = api.get(&format!("{list}&cursor={cursor}")).await;
+    assert_eq!(second.items("version"), before[5..10]);
+}
+
+#[tokio::test]
+async fn what_nobody_has_is_an_empty_page() {
+    let api = Api::start().await;
+    mixed(&api).await;
+    for filter in [
+        "type=erase".to_owned(),
+        "reference=none".to_owned(),
+        format!("counterparty={NOWHERE}"),
+    ] {
+        let reply = api.get(&format!("/v1/wallets/{A}/transactions?{filter}")).await;
+        assert_eq!(reply.body, json!({"items": [], "next_cursor": null}), "{filter}");
+    }
+}

@@ -1,0 +1,98 @@
+//! What a read refuses, and that every route is described.
+
+use crate::api::{A, Api, B, is_problem};
+
+#[tokio::test]
+async fn what_is_malformed_is_refused() {
+    let api = Api::start().await;
+    api.history(A, 3).await;
+    api.history(B, 3).await;
+    let page = api.get(&format!("/v1/wallets/{B}/transactions?limit=1")).await;
+    let other = page.body["next_cursor"].as_str().unwrap();
+    let list = format!("/v1/wallets/{A}/transactions");
+    let long = "x".repeat(256);
+    for path in [
+        "/v1/wallets/7".to_owned(),
+        format!("/v1/wallets/{}", A.simple()),
+        "/v1/wallets/%FF".to_owned(),
+        format!("/v1/wallets/{A}?expand=all"),
+        format!("/v1/wallets/{A}?consistency=weak"),
+        format!("/v1/wallets/{A}?consistency="),
+        format!("/v1/wallets/{A}?at=yesterday"),
+        format!("/v1/wallets/{A}?at=2026-01-31"),
+        format!("/v1/wallets/{A}?at=2026-01-31T12:00:00"),
+        "/v1/transactions/x".to_owned(),
+        format!("/v1/holds/{A}?expand=all"),
+        format!("{list}?limit=0"),
+        format!("{list}?limit=201"),
+        format!("{list}?limit=%2B5"),
+        format!("{list}?limit="),
+        format!("{list}?limit=5&limit=5"),
+        format!("{list}?offset=5"),
+        format!("{list}?type="),
+        format!("{list}?type=credit,"),
+        format!("{list}?type=wallet.credited"),
+        format!("{list}?from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z"),
+        format!("{list}?reference="),
+        format!("{list}?reference={long}"),
+        format!("{list}?reference=a%00b"),
+        format!("{list}?reference=%FF"),
+        format!("{list}?counterparty={}", A.simple()),
+        "/v1/wallets?owner=".to_owned(),
+        "/v1/wallets?owner=a%00".to_owned(),
+        format!("/v1/wallets?external_id={long}"),
+    ] {
+        api.refuses(&path, 422, "validation_failed").await;
+    }
+    for cursor in ["", "x", &other[1..], other] {
+        api.refuses(&format!("{list}?cursor={cursor}"), 400, "invalid_cursor")
+            .await;
+    }
+    for position in ["", "3", "3:x", "3:-1", "3:1,"] {
+        let headers = [("Wallex-Min-Position", position)];
+        let reply = api.get_with(&format!("/v1/wallets/{A}"), &headers).await;
+        is_problem(&reply, 400, "precondition_malformed", position);
+    }
+}
+
+#[test]
+fn every_route_is_described_with_what_it_may_answer() {
+    let api = serde_json::to_value(wallex_query::openapi()).unwrap();
+    for (path, statuses) in [
+        ("/v1/wallets", "200 400 422 500 503"),
+        ("/v1/wallets/{id}", "200 400 404 422 500 503"),
+        ("/v1/wallets/{id}/transactions", "200 400 404 422 500 503"),
+        ("/v1/wallets/{id}/statement", "200 400 404 422 500 503"),
+        ("/v1/wallets/{id}/holds", "200 400 404 422 500 503"),
+        ("/v1/holds/{id}", "200 400 404 422 500 503"),
+        ("/v1/transactions/{id}", "200 400 404 422 500 503"),
+    ] {
+        let responses = api["paths"][path]["get"]["responses"].as_object();
+        let mut described: Vec<&str> = responses.unwrap().keys().map(String::as_str).collect();
+        described.sort_unstable();
+        assert_eq!(described.join(" "), statuses, "{path}");
+    }
+    for path in ["transactions", "statement"] {
+        let content =
+            &api["paths"][format!("/v1/wallets/{{id}}/{path}")]["get"]["responses"]["200"]["content"];
+        for form in ["application/json", "application/x-ndjson", "text/csv"] {
+            assert!(content[form].is_object(), "{path} as {form}");
+        }
+    }
+    for schema in [
+        "Wallet",
+        "WalletAt",
+        "WalletPage",
+        "EntryPage",
+        "Entry",
+        "Statement",
+        "StatementLine",
+        "Hold",
+        "HoldPage",
+        "Transaction",
+        "TransactionEntry",
+        "Problem",
+    ] {
+        assert!(api["components"]["schemas"][schema].is_object(), "{schema}");
+    }
+}

@@ -1,0 +1,112 @@
+//! Transactions: what one command did to each wallet.
+
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::api::{A, Api, B, Entry, NOWHERE};
+
+fn of(transaction: Uuid, entry: Entry) -> Entry {
+    Entry { transaction, ..entry }
+}
+
+#[tokio::test]
+async fn a_movement_between_two_wallets_is_complete_once_both_legs_are_in() {
+    let api = Api::start().await;
+    for (kind, out, into) in [
+        ("transfer", "transfer_out", "transfer_in"),
+        ("capture", "capture", "transfer_in"),
+        ("reversal", "reversal_out", "reversal_in"),
+    ] {
+        for receiver_first in [true, false] {
+            let transaction = Uuid::now_v7();
+            let (payer, receiver) = (Uuid::now_v7(), Uuid::now_v7());
+            let legs = [
+                Entry {
+                    counterparty: Some(receiver),
+                    partition: 3,
+                    ..of(transaction, Entry::new(payer, 2, out, -40, 60))
+                },
+                Entry {
+                    counterparty: Some(payer),
+                    partition: 7,
+                    ..of(transaction, Entry::new(receiver, 2, into, 40, 40))
+                },
+            ];
+            let path = format!("/v1/transactions/{transaction}");
+            let (first, second) = if receiver_first { (1, 0) } else { (0, 1) };
+            api.entry(&legs[first]).await;
+            assert_eq!(api.get(&path).await.body["complete"], json!(false), "{kind}");
+            api.entry(&legs[second]).await;
+            let reply = api.get(&path).await;
+            let body = (
+                &reply.body["complete"],
+                &reply.body["type"],
+                &reply.body["amount"],
+            );
+            assert_eq!(body, (&json!(true), &json!(kind), &json!(40)));
+            let entries = reply.body["entries"].as_array().unwrap();
+            let wallets: Vec<_> = entries.iter().map(|entry| &entry["wallet_id"]).collect();
+            assert_eq!(
+                wallets,
+                [&json!(payer), &json!(receiver)],
+                "the source comes first"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_concerns_one_wallet_is_complete_by_itself() {
+    let api = Api::start().await;
+    for (version, (entry, kind, amount)) in (1..).zip([
+        ("create", "create", 10),
+        ("credit", "credit", 10),
+        ("debit", "debit", -10),
+        ("hold", "hold", 0),
+        ("capture", "capture", -10),
+        ("release", "release", 0),
+        ("expire", "expire", 0),
+        ("reversal_in", "reversal", 10),
+        ("reversal_out", "reversal", -10),
+        ("freeze", "freeze", 0),
+        ("unfreeze", "unfreeze", 0),
+        ("close", "close", 0),
+        ("overdraft_limit", "overdraft_limit", 0),
+        ("erase", "erase", 0),
+    ]) {
+        let entry = Entry::new(A, version, entry, amount, 0);
+        api.entry(&entry).await;
+        let reply = api.get(&format!("/v1/transactions/{}", entry.transaction)).await;
+        assert_eq!(
+            (&reply.body["complete"], &reply.body["type"]),
+            (&json!(true), &json!(kind)),
+            "{}",
+            reply.text
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_transaction_of_a_parked_wallet_says_stale() {
+    let api = Api::start().await;
+    let leg = Entry {
+        counterparty: Some(A),
+        ..Entry::new(B, 2, "transfer_in", 40, 40)
+    };
+    api.entry(&leg).await;
+    let path = format!("/v1/transactions/{}", leg.transaction);
+    assert_eq!(api.get(&path).await.body.get("stale"), None);
+    api.park(A).await;
+    assert_eq!(api.get(&path).await.body["stale"], json!(true));
+}
+
+#[tokio::test]
+async fn a_transaction_that_is_not_there_is_not_found() {
+    let api = Api::start().await;
+    api.refuses(
+        &format!("/v1/transactions/{NOWHERE}"),
+        404,
+        "transaction_not_found",
+    )
+    .await;
+}

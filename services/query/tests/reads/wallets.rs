@@ -1,0 +1,170 @@
+//! One wallet as the read model has it, and lists of wallets.
+
+use http::StatusCode;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::api::{A, Api, B, NOON, NOWHERE, is_problem};
+
+/// Wallets 1 to `count` of an owner.
+async fn owned(api: &Api, owner: &str, ids: impl IntoIterator<Item = u128>) {
+    for id in ids {
+        api.wallet(Uuid::from_u128(id), 3, 1, 1, 0, 0).await;
+        sqlx::query("UPDATE read_model.wallet SET owner = $1, external_id = $2 WHERE wallet_id = $3")
+            .bind(owner)
+            .bind(format!("x-{id}"))
+            .bind(Uuid::from_u128(id))
+            .execute(&api.pool)
+            .await
+            .unwrap();
+    }
+}
+
+fn ids(ids: impl IntoIterator<Item = u128>) -> Vec<Value> {
+    ids.into_iter().map(|id| json!(Uuid::from_u128(id))).collect()
+}
+
+#[tokio::test]
+async fn a_wallet_shows_its_balance_and_version() {
+    let api = Api::start().await;
+    sqlx::query(
+        "INSERT INTO read_model.wallet VALUES
+         ($1,3,1042,7,'customer-7','EUR',1500,200,50,'active','Ada','main','{\"tier\": \"gold\"}',$2,$2 + 1)",
+    )
+    .bind(A)
+    .bind(NOON)
+    .execute(&api.pool)
+    .await
+    .unwrap();
+    let reply = api.get(&format!("/v1/wallets/{A}")).await;
+    assert_eq!(reply.status, StatusCode::OK);
+    assert_eq!(reply.header("etag"), "\"7\"");
+    assert_eq!(reply.header("cache-control"), "no-store");
+    assert_eq!(reply.header("content-type"), "application/json");
+    assert_eq!(
+        reply.body,
+        json!({
+            "id": A, "external_id": "customer-7", "owner": "Ada", "currency": "EUR",
+            "balance": 1500, "held": 200, "available": 1300, "overdraft_limit": 50, "version": 7,
+            "status": "active", "description": "main", "metadata": {"tier": "gold"},
+            "created_at": "2026-01-31T12:00:00.000000Z", "updated_at": "2026-01-31T12:00:00.000001Z",
+            "position": "3:1042",
+        })
+    );
+}
+
+#[tokio::test]
+async fn a_wallet_that_is_not_there_is_not_found() {
+    let api = Api::start().await;
+    api.refuses(&format!("/v1/wallets/{NOWHERE}"), 404, "wallet_not_found")
+        .await;
+    // Nor denied when already its first event could not be projected.
+    api.park(A).await;
+    api.refuses(&format!("/v1/wallets/{A}"), 503, "unavailable").await;
+}
+
+#[tokio::test]
+async fn reads_of_a_parked_wallet_say_stale() {
+    let api = Api::start().await;
+    api.history(A, 2).await;
+    owned(&api, "Ada", [0xA]).await;
+    let paths = [
+        (format!("/v1/wallets/{A}"), ""),
+        (format!("/v1/wallets/{A}/transactions"), ""),
+        ("/v1/wallets?owner=Ada".to_owned(), "/items/0"),
+        ("/v1/wallets?external_id=x-10".to_owned(), "/items/0"),
+    ];
+    for (path, place) in &paths {
+        let body = api.get(path).await.body;
+        assert_eq!(body.pointer(place).unwrap().get("stale"), None, "{path}");
+    }
+    api.park(A).await;
+    for (path, place) in &paths {
+        let body = api.get(path).await.body;
+        assert_eq!(body.pointer(place).unwrap()["stale"], json!(true), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn an_owners_wallets_are_listed_page_by_page_and_no_others() {
+    let api = Api::start().await;
+    owned(&api, "Ada", [1, 3, 5, 7, 9]).await;
+    owned(&api, "Adam", [2, 4]).await;
+    owned(&api, "Ad", [6]).await;
+    api.wallet(Uuid::from_u128(8), 3, 1, 1, 0, 0).await;
+    for limit in [1, 2, 3, 5, 6] {
+        let listed = api
+            .pages(&format!("/v1/wallets?owner=Ada&limit={limit}"), "id")
+            .await;
+        assert_eq!(listed, ids([1, 3, 5, 7, 9]), "{limit}");
+    }
+    let nobody = api.get("/v1/wallets?owner=ada").await;
+    assert_eq!(nobody.body, json!({"items": [], "next_cursor": null}));
+}
+
+#[tokio::test]
+async fn new_wallets_do_not_shift_an_owners_pages() {
+    let api = Api::start().await;
+    owned(&api, "Ada", [3, 5, 7]).await;
+    let first = api.get("/v1/wallets?owner=Ada&limit=2").await;
+    owned(&api, "Ada", [1, 6]).await;
+    let cursor = first.body["next_cursor"].as_str().unwrap();
+    let rest = api
+        .pages(&format!("/v1/wallets?owner=Ada&limit=2&cursor={cursor}"), "id")
+        .await;
+    assert_eq!(rest, ids([6, 7]));
+    api.refuses(
+        &format!("/v1/wallets?owner=Eve&cursor={cursor}"),
+        400,
+        "invalid_cursor",
+    )
+    .await;
+    api.refuses(
+        &format!("/v1/wallets?external_id=x-3&cursor={cursor}"),
+        400,
+        "invalid_cursor",
+    )
+    .await;
+    api.refuses(
+        &format!("/v1/wallets/{B}/transactions?cursor={cursor}"),
+        400,
+        "invalid_cursor",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn the_first_and_the_last_of_all_ids_are_listed_too() {
+    let api = Api::start().await;
+    owned(&api, "Ada", [0, u128::MAX]).await;
+    let listed = api.pages("/v1/wallets?owner=Ada&limit=1", "id").await;
+    assert_eq!(listed, ids([0, u128::MAX]));
+}
+
+#[tokio::test]
+async fn an_external_id_finds_its_wallet() {
+    let api = Api::start().await;
+    owned(&api, "Ada", [1, 3]).await;
+    let reply = api.get("/v1/wallets?external_id=x-3").await;
+    assert_eq!(reply.items("id"), ids([3]));
+    assert_eq!(reply.body["next_cursor"], Value::Null);
+    assert_eq!(api.get("/v1/wallets?external_id=x-4").await.items("id"), ids([]));
+}
+
+#[tokio::test]
+async fn a_list_of_wallets_needs_exactly_one_filter() {
+    let api = Api::start().await;
+    for path in [
+        "/v1/wallets",
+        "/v1/wallets?limit=5",
+        "/v1/wallets?owner=a&external_id=b",
+    ] {
+        let reply = api.get(path).await;
+        is_problem(&reply, 422, "validation_failed", path);
+        let detail = reply.body["detail"].as_str().unwrap();
+        assert!(
+            detail.contains("owner") && detail.contains("external_id"),
+            "{detail}"
+        );
+    }
+}

@@ -1,0 +1,291 @@
+//! The audit trail on a real journal. Each event is checked from the answer's JSON alone, by docs/journal.md.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod stand;
+
+use axum::Router;
+use serde_json::{Value, json};
+use uuid::Uuid;
+use wallex_domain::{Hash, Partition, PersonalData, WalletId};
+use wallex_journal::Event;
+use wallex_journal::personal::Sealed;
+
+use crate::stand::{A, B, NOON, NOWHERE, Stand, get, refused};
+
+/// Writes events into one partition as the journal does.
+struct Journal {
+    stand: Stand,
+    head: Hash,
+    seq: i64,
+}
+
+impl Journal {
+    /// With partition 3, and wallets A and B in it.
+    async fn set_up() -> Self {
+        let stand = Stand::set_up().await;
+        stand
+            .execute(&format!(
+                "INSERT INTO journal.partition (id) VALUES (3);
+                 INSERT INTO journal.head (wallet_id, partition, version, currency, balance, status)
+                 VALUES ('{A}', 3, 1, 'EUR', 0, 'active'), ('{B}', 3, 1, 'EUR', 0, 'active');"
+            ))
+            .await;
+        Self {
+            stand,
+            head: Hash::GENESIS,
+            seq: 0,
+        }
+    }
+
+    async fn append(&mut self, wallet: Uuid, version: i64, payload: &[u8]) -> Event {
+        self.seq += 1;
+        let mut event = Event {
+            event_id: Uuid::now_v7(),
+            transaction_id: Uuid::now_v7(),
+            partition: Partition(3),
+            seq: self.seq,
+            wallet_id: WalletId(wallet),
+            version,
+            event_type: "wallet.credited".to_owned(),
+            schema_version: 1,
+            recorded_at: NOON + self.seq,
+            actor: "default".to_owned(),
+            traceparent: None,
+            payload: payload.to_vec().into(),
+            prev_hash: self.head,
+            hash: Hash::GENESIS,
+        };
+        event.hash = event.compute_hash();
+        self.head = event.hash;
+        sqlx::query(
+            "INSERT INTO journal.event (partition, seq, event_id, transaction_id, wallet_id, version, type, schema_version,
+                 recorded_at, actor, payload, hash) VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12)",
+        )
+        .bind(event.partition.0)
+        .bind(event.seq)
+        .bind(event.event_id)
+        .bind(event.transaction_id)
+        .bind(event.wallet_id.0)
+        .bind(event.version)
+        .bind(&event.event_type)
+        .bind(event.schema_version)
+        .bind(event.recorded_at)
+        .bind(&event.actor)
+        .bind(&event.payload[..])
+        .bind(event.hash.0.to_vec())
+        .execute(&self.stand.pool)
+        .await
+        .unwrap();
+        sqlx::query("UPDATE journal.partition SET last_seq = $1")
+            .bind(self.seq)
+            .execute(&self.stand.pool)
+            .await
+            .unwrap();
+        event
+    }
+
+    async fn append_personal(&mut self, wallet: Uuid, version: i64, description: &str) -> Event {
+        let data = PersonalData {
+            description: Some(description.to_owned()),
+            ..PersonalData::default()
+        };
+        let sealed = Sealed::new(&data, [7; 16]).unwrap().unwrap();
+        let payload = format!(r#"{{"amount":1,"personal":"{}"}}"#, sealed.digest());
+        let event = self.append(wallet, version, payload.as_bytes()).await;
+        sqlx::query("INSERT INTO journal.personal VALUES ($1, $2, $3, $4)")
+            .bind(event.event_id)
+            .bind(wallet)
+            .bind(sealed.salt.to_vec())
+            .bind(&sealed.data[..])
+            .execute(&self.stand.pool)
+            .await
+            .unwrap();
+        event
+    }
+
+    fn router(&self) -> Router {
+        self.stand.router()
+    }
+}
+
+async fn events(router: &Router, query: &str) -> Value {
+    let reply = get(router, &format!("/v1/wallets/{A}/events{query}"), &[]).await;
+    assert_eq!(reply.status, 200, "{}", reply.body);
+    assert_eq!(reply.header("cache-control"), "no-store");
+    reply.body
+}
+
+/// `hash` as another program computes it, from nothing but the JSON and docs/journal.md.
+fn recomputed(event: &Value) -> String {
+    let text = |field: &str| event[field].as_str().unwrap().to_owned();
+    let number = |field: &str| event[field].as_i64().unwrap();
+    let uuid = |field: &str| text(field).parse::<Uuid>().unwrap();
+    let length = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap().to_be_bytes();
+    let recorded_at: jiff::Timestamp = text("recorded_at").parse().unwrap();
+
+    let mut bytes = unhexed(&text("prev_hash"));
+    bytes.push(1);
+    bytes.extend(uuid("event_id").as_bytes());
+    bytes.extend(uuid("transaction_id").as_bytes());
+    bytes.extend(i32::try_from(number("partition")).unwrap().to_be_bytes());
+    bytes.extend(number("seq").to_be_bytes());
+    bytes.extend(uuid("wallet_id").as_bytes());
+    bytes.extend(number("version").to_be_bytes());
+    for field in ["type", "actor", "payload"] {
+        bytes.extend(length(text(field).as_bytes()));
+        bytes.extend(text(field).as_bytes());
+    }
+    bytes.extend(i16::try_from(number("schema_version")).unwrap().to_be_bytes());
+    bytes.extend(recorded_at.as_microsecond().to_be_bytes());
+    blake3::hash(&bytes).to_hex().to_string()
+}
+
+fn unhexed(text: &str) -> Vec<u8> {
+    (0..text.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
+        .collect()
+}
+
+#[tokio::test]
+async fn the_hash_of_an_event_follows_from_its_json() {
+    let mut journal = Journal::set_up().await;
+    // Spaces, escapes and order of members are part of what was hashed.
+    journal
+        .append(A, 1, "{\"b\" : 1,\n \"a\":\"\\u00e9 \u{e9} \\/\"}".as_bytes())
+        .await;
+    journal.append(B, 1, b"{}").await;
+    let last = journal.append(A, 2, br#"{"amount":1}"#).await;
+
+    let body = events(&journal.router(), "").await;
+    let items = body["items"].as_array().unwrap();
+    assert_eq!(items.len(), 2);
+    for event in items {
+        assert_eq!(event["hash"], json!(recomputed(event)), "{event}");
+    }
+    assert_eq!(items[0]["prev_hash"], json!("0".repeat(64)));
+    assert_eq!(items[0]["data"], json!({"a": "\u{e9} \u{e9} /", "b": 1}));
+    // The one before it in the partition is B's.
+    assert_eq!(items[1]["prev_hash"], json!(last.prev_hash.to_string()));
+    assert_eq!(
+        items[1],
+        json!({
+            "event_id": last.event_id, "transaction_id": last.transaction_id, "wallet_id": A, "partition": 3, "seq": 3,
+            "position": "3:3", "version": 2, "type": "wallet.credited", "schema_version": 1,
+            "recorded_at": "2026-01-31T12:00:00.000003Z", "actor": "default", "payload": r#"{"amount":1}"#,
+            "data": {"amount": 1}, "personal": {"status": "absent"}, "prev_hash": last.prev_hash.to_string(),
+            "hash": last.hash.to_string(),
+        })
+    );
+    assert_eq!(body["next_after_version"], Value::Null);
+}
+
+#[tokio::test]
+async fn personal_data_is_absent_present_or_erased_and_its_digest_can_be_checked() {
+    let mut journal = Journal::set_up().await;
+    journal.append(A, 1, b"{}").await;
+    journal.append_personal(A, 2, "for Ada").await;
+    let erased = journal.append_personal(A, 3, "for Bob").await;
+    journal
+        .stand
+        .execute(&format!(
+            "DELETE FROM journal.personal WHERE event_id = '{}'",
+            erased.event_id
+        ))
+        .await;
+    let body = events(&journal.router(), "").await;
+    let personal: Vec<&Value> = body["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| &event["personal"])
+        .collect();
+    assert_eq!(personal[0], &json!({"status": "absent"}));
+
+    assert_eq!(personal[1]["status"], json!("present"));
+    let mut bytes = unhexed(personal[1]["salt"].as_str().unwrap());
+    bytes.extend(personal[1]["data"].as_str().unwrap().as_bytes());
+    assert_eq!(
+        personal[1]["digest"],
+        json!(blake3::hash(&bytes).to_hex().to_string())
+    );
+    assert!(personal[1]["data"].as_str().unwrap().contains("for Ada"));
+
+    let digest = serde_json::from_slice::<Value>(&erased.payload).unwrap()["personal"].clone();
+    assert_eq!(personal[2], &json!({"status": "erased", "digest": digest}));
+    for event in body["items"].as_array().unwrap() {
+        assert_eq!(
+            event["hash"],
+            json!(recomputed(event)),
+            "erasure leaves the chain whole"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_trail_is_read_page_by_page_oldest_first() {
+    let mut journal = Journal::set_up().await;
+    for version in 1..=5 {
+        journal.append(A, version, b"{}").await;
+        journal.append(B, version, b"{}").await;
+    }
+    let router = journal.router();
+    let (mut versions, mut after) = (Vec::new(), json!(0));
+    while !after.is_null() {
+        let body = events(&router, &format!("?limit=2&after_version={after}")).await;
+        let items = body["items"].as_array().unwrap();
+        versions.extend(items.iter().map(|event| event["version"].as_i64().unwrap()));
+        after = body["next_after_version"].clone();
+    }
+    assert_eq!(versions, [1, 2, 3, 4, 5]);
+    assert_eq!(events(&router, "?after_version=5").await["items"], json!([]));
+    // A full last page has no next.
+    assert_eq!(
+        events(&router, "?limit=5").await["next_after_version"],
+        Value::Null
+    );
+}
+
+#[tokio::test]
+async fn an_event_that_nobody_can_read_is_shown_all_the_same() {
+    let mut journal = Journal::set_up().await;
+    journal.append(A, 1, b"\xff\x00 no JSON").await;
+    let body = events(&journal.router(), "").await;
+    let event = &body["items"][0];
+    assert_eq!(event["payload_hex"], json!("ff00206e6f204a534f4e"));
+    assert_eq!((event.get("payload"), &event["data"]), (None, &Value::Null));
+}
+
+#[tokio::test]
+async fn what_is_not_there_or_malformed_is_refused() {
+    let mut journal = Journal::set_up().await;
+    journal.append(A, 1, b"{}").await;
+    let router = journal.router();
+    let path = format!("/v1/wallets/{A}/events");
+    refused(
+        &router,
+        &format!("/v1/wallets/{NOWHERE}/events"),
+        &[],
+        404,
+        "wallet_not_found",
+    )
+    .await;
+    for query in [
+        "after_version=-1",
+        "after_version=x",
+        "after_version=9223372036854775808",
+        "limit=0",
+        "limit=201",
+        "limit=1&limit=1",
+        "cursor=00",
+    ] {
+        refused(&router, &format!("{path}?{query}"), &[], 422, "validation_failed").await;
+    }
+    refused(&router, "/v1/wallets/7/events", &[], 422, "validation_failed").await;
+    let position = |text| [("Wallex-Min-Position", text)];
+    refused(&router, &path, &position("x"), 400, "precondition_malformed").await;
+    // The journal has what a write has answered, and nothing else.
+    assert_eq!(get(&router, &path, &position("3:1")).await.status, 200);
+    refused(&router, &path, &position("3:2"), 503, "position_not_reached").await;
+}

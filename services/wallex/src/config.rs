@@ -1,0 +1,28 @@
+//! `wallex config`: the settings in force, and the reference of all. It may fail only by a setting that is not valid,
+//! and never shows a secret: what it prints was made fit to be shown by the platform crate.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use wallex_platform::settings::reference;
+use wallex_platform::{Flags, Settings};
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Args {
+    /// Print every setting with its meaning, values and default instead, as docs/configuration.md
+    #[arg(long)]
+    reference: bool,
+}
+
+pub(crate) fn run(flags: &Flags, args: &Args) -> anyhow::Result<ExitCode> {
+    let mut out = std::io::stdout().lock();
+    if args.reference {
+        write!(out, "{}", reference())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let (_, in_force) = Settings::load_in_force(flags)?;
+    for setting in in_force {
+        writeln!(out, "{setting}")?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,155 @@
+//! The OpenAPI description of the whole interface: the parts that the crates bring, and what they have in common. Routes
+//! and their descriptions stand side by side in those crates; nothing is described here but the description itself.
+
+use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::tag::TagBuilder;
+use utoipa::openapi::{InfoBuilder, License, OpenApi, PathItem, RefOr, ServerBuilder};
+
+const DESCRIPTION: &str = "\
+Event-sourced wallets. Amounts are integers in minor units of the wallet's currency: 12.34 EUR is 1234.
+
+Every write carries an `Idempotency-Key`; the same key with the same request gets the first answer again, whatever \
+happened in between. A write's answer says in `Wallex-Position` where it stands; a read with that value in \
+`Wallex-Min-Position` contains it. Errors are problems of RFC 9457 with a stable `code`, and each code has a page.";
+
+/// What operations are grouped by, in the order of the description.
+const TAGS: &[(&str, &str)] = &[
+    (
+        "wallets",
+        "Wallets: opening, reading, credits and debits, history, status",
+    ),
+    ("transfers", "Moving money from one wallet to another"),
+    ("holds", "Setting money aside, to take it or give it back later"),
+    ("transactions", "What was done, by its id, and undoing it"),
+    ("batches", "Up to 1,000 commands in one request"),
+    ("ledger", "Double entry: accounts, postings, the trial balance"),
+    (
+        "operations",
+        "For those who run it: health, metrics, this description",
+    ),
+];
+
+/// Headers of answers that mean the same wherever they stand, for those that a route does not describe itself.
+const HEADERS: &[(&str, &str)] = &[
+    ("ETag", "The wallet's version, quoted, for If-Match"),
+    (
+        "Wallex-Position",
+        "Where the events stand in the journal, for Wallex-Min-Position",
+    ),
+    ("Location", "Where to read what this has made"),
+    (
+        "Idempotency-Replayed",
+        "true when this is an earlier answer given again; absent otherwise",
+    ),
+    ("Retry-After", "Seconds"),
+];
+
+/// Writes and reads: what the command role and `dev` serve.
+pub(crate) fn full() -> OpenApi {
+    let mut description = wallex_command::openapi();
+    description.merge(wallex_query::openapi());
+    complete(description)
+}
+
+/// Reads only: what the query role serves.
+pub(crate) fn reads() -> OpenApi {
+    complete(wallex_query::openapi())
+}
+
+/// Prints [`full`].
+pub(crate) fn print() -> anyhow::Result<ExitCode> {
+    writeln!(std::io::stdout(), "{}", full().to_pretty_json()?)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+#[derive(utoipa::OpenApi)]
+#[openapi(paths(description))]
+struct Own;
+
+/// Gives this description.
+#[utoipa::path(
+    get,
+    path = "/openapi.json",
+    tag = "operations",
+    operation_id = "getDescription",
+    responses((status = 200, description = "An OpenAPI 3.1 document of what this process serves", body = serde_json::Value, content_type = "application/json"))
+)]
+#[expect(dead_code, reason = "carries the description of the route in api.rs")]
+fn description() {}
+
+fn complete(mut description: OpenApi) -> OpenApi {
+    description.merge(wallex_platform::http::openapi());
+    description.merge(<Own as utoipa::OpenApi>::openapi());
+    description.info = InfoBuilder::new()
+        .title("Wallex")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some(DESCRIPTION))
+        .license(Some(
+            License::builder()
+                .name("Apache License 2.0")
+                .identifier(Some("Apache-2.0"))
+                .build(),
+        ))
+        .build();
+    let server = |url: &str, what: &str| ServerBuilder::new().url(url).description(Some(what)).build();
+    description.servers = Some(vec![
+        server("/", "The server that this description came from"),
+        server("http://localhost:3000", "`wallex dev`"),
+    ]);
+    for path in description.paths.paths.values_mut() {
+        for operation in operations_mut(path) {
+            describe_headers(operation);
+        }
+    }
+    let used: BTreeSet<&str> = description
+        .paths
+        .paths
+        .values()
+        .flat_map(operations)
+        .flat_map(|operation| operation.tags.iter().flatten())
+        .map(String::as_str)
+        .collect();
+    let tags = TAGS
+        .iter()
+        .filter(|(name, _)| used.contains(name))
+        .map(|(name, what)| TagBuilder::new().name(*name).description(Some(*what)).build())
+        .collect();
+    description.tags = Some(tags);
+    description
+}
+
+fn describe_headers(operation: &mut Operation) {
+    for response in operation.responses.responses.values_mut() {
+        let RefOr::T(response) = response else { continue };
+        for (name, header) in &mut response.headers {
+            if let RefOr::T(header) = header
+                && header.description.is_none()
+            {
+                let known = HEADERS.iter().find(|(known, _)| known == name);
+                header.description = known.map(|(_, what)| (*what).to_owned());
+            }
+        }
+    }
+}
+
+fn operations_mut(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [
+        &mut path.get,
+        &mut path.put,
+        &mut path.post,
+        &mut path.delete,
+        &mut path.patch,
+    ]
+    .into_iter()
+    .flatten()
+}
+
+fn operations(path: &PathItem) -> impl Iterator<Item = &Operation> {
+    [&path.get, &path.put, &path.post, &path.delete, &path.patch]
+        .into_iter()
+        .flatten()
+}

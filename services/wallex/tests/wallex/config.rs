@@ -1,0 +1,49 @@
+//! `wallex config`, as someone meets it who asks what a process runs with.
+
+use crate::platform::text;
+use crate::process::wallex;
+
+#[test]
+fn config_shows_what_is_in_force_and_no_secret() {
+    let shown = wallex()
+        .args(["config", "--writers", "2"])
+        .env("WALLEX_DATABASE_URL", "postgres://wallex:hunter2@db:5432/wallex")
+        .output()
+        .unwrap();
+    let text = text(&shown);
+    assert!(shown.status.success(), "{text}");
+    assert!(!text.contains("hunter2"), "{text}");
+    for (line, origin) in [
+        (
+            "database_url = \"postgres://***@db:5432/wallex\"",
+            "# variable WALLEX_DATABASE_URL",
+        ),
+        ("writers = 2 ", "# flag --writers"),
+        ("max_batch = 500 ", "# default"),
+    ] {
+        let told = |told: &str| told.starts_with(line) && told.ends_with(origin);
+        assert!(text.lines().any(told), "no {line} … {origin} in\n{text}");
+    }
+}
+
+#[test]
+fn a_wrong_setting_is_named_and_the_reference_is_there_all_the_same() {
+    let config = |arguments: &[&str]| {
+        wallex()
+            .arg("config")
+            .args(arguments)
+            .env("WALLEX_LOG", "info,=")
+            .output()
+            .unwrap()
+    };
+    let refused = config(&[]);
+    assert_eq!(refused.status.code(), Some(1));
+    let error = text(&refused);
+    assert!(
+        error.starts_with("error: log is not valid") && error.contains("from WALLEX_LOG;"),
+        "{error}"
+    );
+    let reference = config(&["--reference"]);
+    assert!(reference.status.success(), "{}", text(&reference));
+    assert!(text(&reference).contains("## max_batch"));
+}

@@ -1,0 +1,71 @@
+//! Random commands, retries and reads over HTTP against a running stack of two command replicas, a publisher and both
+//! projectors, and against books that are kept in memory by the simplest rules. Whatever differs is shrunk to the
+//! fewest operations that show it.
+
+mod api;
+mod books;
+mod check;
+mod operation;
+
+use proptest::strategy::Strategy as _;
+use proptest::test_runner::{Config, TestCaseError, TestRunner};
+
+use crate::platform::Platform;
+use api::Api;
+use books::Books;
+
+/// Streams of operations. Each has wallets of its own; the stack and its data stay.
+const CASES: u32 = 30;
+const OPERATIONS: usize = 40;
+
+#[test]
+fn whatever_is_asked_the_stack_and_the_books_agree() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let platform = runtime.block_on(Platform::new());
+    let roles: [&[&str]; 5] = [
+        &["command"],
+        &["command"],
+        &["publisher"],
+        &["projector", "ledger"],
+        &["projector", "read-model"],
+    ];
+    let processes: Vec<_> = roles.iter().map(|role| platform.start(role)).collect();
+    runtime.block_on(async {
+        for process in &processes {
+            process.ready().await;
+        }
+    });
+    let api = Api::new([processes[0].port, processes[1].port]);
+
+    let mut runner = TestRunner::new(Config {
+        cases: CASES,
+        // Each step of shrinking runs a stream; what is found is small soon.
+        max_shrink_iters: 200,
+        failure_persistence: None,
+        ..Config::default()
+    });
+    let streams = proptest::collection::vec(operation::any(), 1..OPERATIONS);
+    let found = runner.run(&streams.prop_map(operation::Stream), |stream| {
+        runtime
+            .block_on(run(&api, &stream.0))
+            .map_err(TestCaseError::fail)
+    });
+    if let Err(error) = found {
+        panic!("{error}");
+    }
+    let whole = runtime.block_on(check::trial_balance(&api));
+    assert_eq!(whole, Ok(()));
+    platform.verify();
+}
+
+/// One stream: every answer is what the books say, and at the end every read is.
+async fn run(api: &Api, operations: &[operation::Operation]) -> Result<(), String> {
+    let mut books = Books::new();
+    for (index, operation) in operations.iter().enumerate() {
+        operation
+            .run(api, &mut books, index)
+            .await
+            .map_err(|what| format!("operation {index}, {operation:?}: {what}"))?;
+    }
+    check::everything(api, &books).await
+}
