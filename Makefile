@@ -1,6 +1,6 @@
 # The few commands of daily work. What they do stands in dev/; see dev/README.md.
 .DEFAULT_GOAL := help
-.PHONY: help up down bench test e2e dev manifests image lint
+.PHONY: help up down bench test contract e2e dev manifests image lint
 
 # ARGS="…" is handed on by bench, test and dev. Read by the shell, so that quotes in it mean what they say.
 export ARGS
@@ -19,6 +19,9 @@ bench: ## The seed run against what `make up` started; ARGS="--workers 64 --json
 
 test: ## All tests, on real PostgreSQL, Kafka and Redis; ARGS="-p wallex-journal"
 	@eval dev/test "$$ARGS"
+
+contract: ## An external tester holds the HTTP interface to its description; ARGS="-n 200"
+	@eval dev/contract/run "$$ARGS"
 
 e2e: ## The whole stack in a private folder: install, load, failures, delete
 	@dev/e2e

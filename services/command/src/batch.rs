@@ -37,6 +37,7 @@ struct Tag {
 
 /// Up to 1,000 commands in order, each seeing what the ones before it did.
 #[derive(Debug, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(as = Batch)]
 pub(crate) struct BatchBody {
     /// true: all or none. false: a command that is rejected leaves the others be.

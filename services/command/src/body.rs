@@ -35,6 +35,7 @@ macro_rules! bodies {
             /// Up to 1024 characters; erasable.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             #[garde(inner(length(chars, min = 1, max = 1024), custom(plain_text)))]
+#[schema(min_length = 1, max_length = 1024, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
             pub(crate) description: Option<String>,
             /// Up to 64 keys, 16 levels and 16 KiB of JSON; erasable.
             #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -54,11 +55,13 @@ macro_rules! bodies {
             /// Only if the wallet (of a transfer: the one that pays) has this version.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             #[garde(inner(range(min = 1)))]
+#[schema(minimum = 1)]
             pub(crate) expected_version: Option<i64>,
             $($(#[$field_meta])* pub(crate) $field: $type,)*
             /// Up to 1024 characters; erasable.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             #[garde(inner(length(chars, min = 1, max = 1024), custom(plain_text)))]
+#[schema(min_length = 1, max_length = 1024, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
             pub(crate) description: Option<String>,
             /// Up to 64 keys, 16 levels and 16 KiB of JSON; erasable.
             #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -115,6 +118,7 @@ bodies! {
         /// personal data.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[garde(inner(length(chars, min = 1, max = 255), custom(plain_text)))]
+#[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
         external_id: Option<String>,
         /// Code of the currency; ISO 4217 is built in.
         #[schema(value_type = String, example = "EUR", pattern = "^[A-Z][A-Z0-9]{2,7}$")]
@@ -122,10 +126,12 @@ bodies! {
         /// Whose wallet it is; erasable. Up to 255 characters.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[garde(inner(length(chars, min = 1, max = 255), custom(plain_text)))]
+#[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
         owner: Option<String>,
         /// Minor units; 0 when missing.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[garde(inner(range(min = 0, max = MAX_MINOR_UNITS)))]
+#[schema(minimum = 0, maximum = 9_000_000_000_000_000_i64)]
         initial_balance: Option<i64>,
     }
     /// Money from outside into a wallet, or out of it.
@@ -139,6 +145,7 @@ bodies! {
         /// Your own name of the movement; may repeat. Up to 255 characters. Kept for good: not for personal data.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[garde(inner(length(chars, min = 1, max = 255), custom(plain_text)))]
+#[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
         reference: Option<String>,
     }
     /// Money from one wallet to another.
@@ -153,6 +160,7 @@ bodies! {
         /// Your own name of the movement; may repeat. Up to 255 characters. Kept for good: not for personal data.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[garde(inner(length(chars, min = 1, max = 255), custom(plain_text)))]
+#[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
         reference: Option<String>,
     }
     /// Money set aside: it stays in the balance and is not available.
@@ -174,6 +182,7 @@ bodies! {
         /// Your own name of the hold; may repeat. Up to 255 characters. Kept for good: not for personal data.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[garde(inner(length(chars, min = 1, max = 255), custom(plain_text)))]
+#[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
         reference: Option<String>,
     }
     /// Takes what a hold has set aside; what is left of it becomes available again.
@@ -191,6 +200,7 @@ bodies! {
         /// Your own name of the movement; may repeat. Up to 255 characters. Kept for good: not for personal data.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[garde(inner(length(chars, min = 1, max = 255), custom(plain_text)))]
+#[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
         reference: Option<String>,
     }
     /// Ends a hold; all of it becomes available again.
@@ -201,6 +211,7 @@ bodies! {
         /// Your own name of the release; may repeat. Up to 255 characters. Kept for good: not for personal data.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[garde(inner(length(chars, min = 1, max = 255), custom(plain_text)))]
+#[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
         reference: Option<String>,
     }
     /// Takes a transaction back, as a whole or in part.
@@ -215,6 +226,7 @@ bodies! {
         /// Your own name of the reversal; may repeat. Up to 255 characters. Kept for good: not for personal data.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[garde(inner(length(chars, min = 1, max = 255), custom(plain_text)))]
+#[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
         reference: Option<String>,
     }
     /// Why a wallet is frozen, unfrozen or closed.
@@ -229,6 +241,7 @@ bodies! {
     } {
         /// Minor units, 0 to 9000000000000000.
         #[garde(range(min = 0, max = MAX_MINOR_UNITS))]
+#[schema(minimum = 0, maximum = 9_000_000_000_000_000_i64)]
         overdraft_limit: i64,
     }
 }
@@ -256,6 +269,7 @@ pub(crate) struct EraseItem {
     /// Only if the wallet has this version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[garde(inner(range(min = 1)))]
+    #[schema(minimum = 1)]
     pub(crate) expected_version: Option<i64>,
 }
 

@@ -65,7 +65,10 @@ pub fn consumer_config(settings: &Settings, group: &str) -> Result<ClientConfig,
         .set("auto.offset.reset", "earliest")
         .set("enable.auto.commit", "false")
         // A killed consumer's partitions move on after this time; the default is 45 s.
-        .set("session.timeout.ms", "10000");
+        .set("session.timeout.ms", "10000")
+        // By this a member hears that partitions are shared out anew; until then those that move stand still. The
+        // default, 3 s, is longer than reads wait for their position.
+        .set("heartbeat.interval.ms", "1000");
     Ok(config)
 }
 

@@ -19,7 +19,7 @@ impl Scope {
     /// Adds a filter, or its absence. Each is told apart from its neighbours.
     #[must_use]
     pub(crate) fn with(mut self, filter: Option<impl AsRef<[u8]>>) -> Self {
-        match &filter {
+        match filter {
             None => {
                 self.0.update(&[0]);
             }

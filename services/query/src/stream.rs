@@ -48,8 +48,7 @@ const HEADERS: [(HeaderName, &str); 2] = [
 pub(crate) const AFTER: &str = concat!(
     "SELECT ",
     entry_columns!(),
-    ", EXISTS (SELECT 1 FROM read_model.parked WHERE parked.wallet_id = $1) AS stale \
-     FROM read_model.entry WHERE wallet_id = $1 AND version > $2 ORDER BY version LIMIT $3"
+    " FROM read_model.entry WHERE wallet_id = $1 AND version > $2 ORDER BY version LIMIT $3"
 );
 
 /// The version after which a stream begins; `None`: with what comes from now on.

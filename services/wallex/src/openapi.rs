@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use utoipa::openapi::path::Operation;
+use utoipa::openapi::path::{Operation, Parameter};
+use utoipa::openapi::schema::{KnownFormat, Schema, SchemaFormat, SchemaType, Type};
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{InfoBuilder, License, OpenApi, PathItem, RefOr, ServerBuilder};
 
@@ -47,6 +48,33 @@ const HEADERS: &[(&str, &str)] = &[
     ),
     ("Retry-After", "Seconds"),
 ];
+
+/// What the values of parameters look like, wherever they stand.
+const PATTERNS: &[(&str, &str)] = &[
+    ("Idempotency-Key", "^[!-~]{1,255}$"),
+    ("If-Match", r#"^"[0-9]{1,18}"$"#),
+    (
+        "Wallex-Min-Position",
+        "^[0-9]{1,9}:[0-9]{1,18}(,[0-9]{1,9}:[0-9]{1,18})*$",
+    ),
+    ("cursor", "^[0-9a-f]+$"),
+    ("owner", PLAIN_TEXT),
+    ("external_id", PLAIN_TEXT),
+    ("reference", PLAIN_TEXT),
+    ("consistency", "^strong$"),
+    ("status", "^(open|captured|released|expired)$"),
+    ("type", "^[a-z_]+(,[a-z_]+)*$"),
+    (
+        "account",
+        "^((wallet|hold):[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|external:[A-Z][A-Z0-9]{2,7})$",
+    ),
+];
+
+/// No control characters but line feed and tab.
+const PLAIN_TEXT: &str = r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]*$";
+
+/// Parameters that are times as in RFC 3339.
+const TIMES: &[&str] = &["from", "to", "at"];
 
 /// Writes and reads: what the command role and `dev` serve.
 pub(crate) fn full() -> OpenApi {
@@ -103,6 +131,11 @@ fn complete(mut description: OpenApi) -> OpenApi {
     for path in description.paths.paths.values_mut() {
         for operation in operations_mut(path) {
             describe_headers(operation);
+            for parameter in operation.parameters.iter_mut().flatten() {
+                if let RefOr::T(parameter) = parameter {
+                    complete_parameter(parameter);
+                }
+            }
         }
     }
     let used: BTreeSet<&str> = description
@@ -133,6 +166,25 @@ fn describe_headers(operation: &mut Operation) {
                 header.description = known.map(|(_, what)| (*what).to_owned());
             }
         }
+    }
+}
+
+/// A parameter may be left out, but no text stands for null; and its form is the same wherever it stands.
+fn complete_parameter(parameter: &mut Parameter) {
+    let Some(RefOr::T(Schema::Object(schema))) = &mut parameter.schema else {
+        return;
+    };
+    if let SchemaType::Array(types) = &schema.schema_type {
+        let mut given = types.iter().filter(|one| **one != Type::Null);
+        if let (Some(one), None) = (given.next(), given.next()) {
+            schema.schema_type = SchemaType::Type(one.clone());
+        }
+    }
+    if let Some((_, pattern)) = PATTERNS.iter().find(|(name, _)| *name == parameter.name) {
+        schema.pattern = Some((*pattern).to_owned());
+    }
+    if TIMES.contains(&parameter.name.as_str()) {
+        schema.format = Some(SchemaFormat::KnownFormat(KnownFormat::DateTime));
     }
 }
 

@@ -23,7 +23,8 @@ pub(crate) struct HoldBody {
     captured: i64,
     #[schema(example = "EUR")]
     currency: String,
-    /// open, captured, released or expired.
+    /// open, captured, released or expired. A hold whose time is over is open until its end is recorded, although it
+    /// cannot be captured any more.
     #[schema(example = "open")]
     status: &'static str,
     /// From then on it cannot be captured.

@@ -20,6 +20,10 @@ pub(crate) enum Cell<'a> {
 }
 
 impl<'a> Cell<'a> {
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "numbers and ids are small; a call reads as what it writes"
+    )]
     pub(crate) fn plain(value: impl ToString) -> Self {
         Self::Plain(Cow::Owned(value.to_string()))
     }

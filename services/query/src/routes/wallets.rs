@@ -93,8 +93,9 @@ pub(crate) async fn wallet(
 }
 
 /// For the API description: either of the two.
-#[derive(utoipa::ToSchema)]
+#[derive(serde::Serialize, utoipa::ToSchema)]
 #[expect(dead_code, reason = "describes")]
+#[serde(untagged)]
 #[schema(as = WalletAnswer)]
 pub(crate) enum WalletAnswer {
     #[schema(title = "Wallet")]

@@ -1,7 +1,5 @@
 //! Holds the strong read to its plan: a wallet's head, its first and its last event, whatever the journal has.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use wallex_journal::schema::MIGRATIONS;
 use wallex_testing::{TestDatabase, template_name};

@@ -176,7 +176,7 @@ impl Api {
     /// All pages of a list, one after the other, by a member of their items.
     pub(crate) async fn pages(&self, path: &str, member: &str) -> Vec<Value> {
         let (mut all, mut next) = (Vec::new(), path.to_owned());
-        loop {
+        for _ in 0..1_000 {
             let reply = self.get(&next).await;
             all.extend(reply.items(member));
             match reply.body["next_cursor"].as_str() {
@@ -184,6 +184,7 @@ impl Api {
                 None => return all,
             }
         }
+        panic!("{path} has no last page");
     }
 
     pub(crate) async fn execute(&self, sql: &str) {

@@ -3,6 +3,8 @@
 use http::StatusCode;
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::api::{A, Api, B, Entry, NOWHERE, is_problem, time};
 
@@ -170,6 +172,37 @@ async fn an_export_that_fails_midway_breaks_off() {
         assert_eq!(head.status, StatusCode::OK);
         body.collect().await.unwrap_err();
     }
+}
+
+/// What a client of HTTP/1.1 gets: all that the server sends until it closes the connection.
+async fn raw(api: &Api, path: &str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = tokio::spawn(axum::serve(listener, api.router.clone()).into_future());
+    let mut client = TcpStream::connect(address).await.unwrap();
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nHost: x\r\nAccept: application/x-ndjson\r\nConnection: close\r\n\r\n"
+    );
+    client.write_all(request.as_bytes()).await.unwrap();
+    let mut reply = Vec::new();
+    client.read_to_end(&mut reply).await.unwrap();
+    server.abort();
+    String::from_utf8(reply).unwrap()
+}
+
+#[tokio::test]
+async fn on_the_wire_a_broken_export_has_no_end() {
+    const END: &str = "\r\n0\r\n\r\n";
+    let api = Api::start().await;
+    api.long_history(A, LONG).await;
+    let path = format!("/v1/wallets/{A}/transactions");
+    let whole = raw(&api, &path).await;
+    assert!(whole.starts_with("HTTP/1.1 200") && whole.ends_with(END));
+    api.execute("UPDATE read_model.entry SET type = 'unheard-of' WHERE version = 300")
+        .await;
+    let part = raw(&api, &path).await;
+    assert!(part.starts_with("HTTP/1.1 200") && !part.ends_with(END));
+    assert!(part.contains("\"version\":1000,"), "it had begun");
 }
 
 #[tokio::test]

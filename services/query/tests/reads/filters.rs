@@ -185,6 +185,12 @@ async fn new_entries_do_not_shift_filtered_pages() {
 async fn what_nobody_has_is_an_empty_page() {
     let api = Api::start().await;
     mixed(&api).await;
+    let all = "create,credit,debit,transfer_out,transfer_in,hold,capture,release,expire,reversal_out,reversal_in,freeze,\
+               unfreeze,close,overdraft_limit,erase";
+    let reply = api
+        .get(&format!("/v1/wallets/{A}/transactions?limit=200&type={all}"))
+        .await;
+    assert_eq!(reply.versions().len(), 60, "all types are no filter");
     for filter in [
         "type=erase".to_owned(),
         "reference=none".to_owned(),

@@ -56,8 +56,8 @@ async fn every_type_of_entry_has_its_amount_and_direction() {
     let api = Api::start().await;
     let (hold, reversed) = (Uuid::from_u128(0x401D), Uuid::from_u128(0x7));
     // Type, change of the balance, change of what is held, new limit; and what is shown.
-    let cases: [(&str, i64, i64, Option<i64>, u64, &str); 16] = [
-        ("create", 100, 0, None, 100, "in"),
+    let cases = [
+        ("create", 100_i64, 0_i64, None::<i64>, 100_u64, "in"),
         ("credit", 10, 0, None, 10, "in"),
         ("debit", -10, 0, None, 10, "out"),
         ("transfer_out", -10, 0, None, 10, "out"),

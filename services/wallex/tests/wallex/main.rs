@@ -10,5 +10,6 @@ mod model;
 mod openapi;
 mod platform;
 mod process;
+mod redis;
 mod rolling;
 mod start;

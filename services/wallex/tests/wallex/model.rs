@@ -2,7 +2,7 @@
 //! projectors, and against books that are kept in memory by the simplest rules. Whatever differs is shrunk to the
 //! fewest operations that show it.
 
-mod api;
+pub(crate) mod api;
 mod books;
 mod check;
 mod operation;

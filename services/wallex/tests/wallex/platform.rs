@@ -15,6 +15,11 @@ pub(crate) struct Platform {
 
 impl Platform {
     pub(crate) async fn new() -> Self {
+        Self::with_redis(wallex_testing::redis()).await
+    }
+
+    /// With a Redis of the test's own, which it may do anything to.
+    pub(crate) async fn with_redis(redis: String) -> Self {
         let database = TestDatabase::empty().await;
         let name = unique_name("platform");
         let topic = format!("{name}-events");
@@ -27,7 +32,7 @@ impl Platform {
             ("WALLEX_KAFKA_BOOTSTRAP_SERVERS", wallex_testing::kafka()),
             ("WALLEX_KAFKA_EVENTS_TOPIC", topic),
             ("WALLEX_KAFKA_DEAD_LETTERS_TOPIC", dead_letters),
-            ("WALLEX_REDIS_URL", wallex_testing::redis()),
+            ("WALLEX_REDIS_URL", redis),
             // Take-overs are part of the tests; production's patience is not.
             ("WALLEX_PUBLISHER_LEASE_MS", "2000".to_owned()),
         ];

@@ -8,37 +8,37 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 
-pub(super) struct Api {
+pub(crate) struct Api {
     client: Client<HttpConnector, Full<Bytes>>,
     ports: [u16; 2],
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Reply {
-    pub(super) status: u16,
-    pub(super) replayed: bool,
-    pub(super) position: Option<String>,
-    pub(super) body: Value,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) replayed: bool,
+    pub(crate) position: Option<String>,
+    pub(crate) body: Value,
 }
 
 /// A write, to be sent as often as one likes.
 #[derive(Debug, Clone)]
-pub(super) struct Write {
-    pub(super) path: String,
-    pub(super) key: String,
-    pub(super) if_match: Option<i64>,
-    pub(super) body: Value,
+pub(crate) struct Write {
+    pub(crate) path: String,
+    pub(crate) key: String,
+    pub(crate) if_match: Option<i64>,
+    pub(crate) body: Value,
 }
 
 impl Api {
-    pub(super) fn new(ports: [u16; 2]) -> Self {
+    pub(crate) fn new(ports: [u16; 2]) -> Self {
         Self {
             client: Client::builder(TokioExecutor::new()).build_http(),
             ports,
         }
     }
 
-    pub(super) async fn write(&self, replica: usize, write: &Write) -> Result<Reply, String> {
+    pub(crate) async fn write(&self, replica: usize, write: &Write) -> Result<Reply, String> {
         let mut request = Request::post(self.uri(replica, &write.path))
             .header("content-type", "application/json")
             .header("idempotency-key", &write.key);
@@ -50,7 +50,7 @@ impl Api {
     }
 
     /// A read that contains what was written up to `position`.
-    pub(super) async fn read(&self, replica: usize, path: &str, position: &str) -> Result<Reply, String> {
+    pub(crate) async fn read(&self, replica: usize, path: &str, position: &str) -> Result<Reply, String> {
         let mut request = Request::get(self.uri(replica, path));
         if !position.is_empty() {
             request = request.header("wallex-min-position", position);
