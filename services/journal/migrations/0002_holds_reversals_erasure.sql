@@ -31,6 +31,7 @@ CREATE TABLE journal.erasure (
     version      bigint NOT NULL,
     done_version bigint NOT NULL DEFAULT 0
 );
+CREATE INDEX erasure_wallet ON journal.erasure (wallet_id);
 COMMENT ON COLUMN journal.erasure.version IS 'The wallet''s version at the erasure: older events lose their personal data, on both sides of a movement.';
 COMMENT ON COLUMN journal.erasure.done_version IS 'Up to which version (inclusive) that is done.';
 

@@ -19,8 +19,8 @@ use wallex_platform::redis::Accelerator;
 
 use crate::problem::ReadError;
 
-/// How long an entry may answer.
-const LIFE: Duration = Duration::from_secs(2);
+/// How long an entry may answer, unless said otherwise.
+pub(crate) const LIFE: Duration = Duration::from_secs(2);
 /// Longer entries are not stored, longer values are none: a wallet with the largest metadata is 20 kB.
 const MAX_BYTES: usize = 64 * 1024;
 
@@ -64,6 +64,7 @@ pub(crate) const FILLED_AT: &str = "SELECT seq FROM read_model.cursor WHERE part
 pub(crate) struct Cache {
     redis: Accelerator,
     prefix: String,
+    life: Duration,
 }
 
 /// What the cache says to a read.
@@ -94,6 +95,7 @@ impl Cache {
         Self {
             redis: Accelerator::none(),
             prefix: String::new(),
+            life: LIFE,
         }
     }
 
@@ -102,7 +104,12 @@ impl Cache {
         Self {
             redis,
             prefix: format!("wallex:{platform}:wallet:"),
+            life: LIFE,
         }
+    }
+
+    pub(crate) fn with_life(self, life: Duration) -> Self {
+        Self { life, ..self }
     }
 
     fn key(&self, id: Uuid) -> String {
@@ -127,7 +134,7 @@ impl Cache {
         };
         let slot = Slot {
             id,
-            deadline: now.saturating_add(millis(LIFE)),
+            deadline: now.saturating_add(millis(self.life)),
         };
         match Entry::read(id, &value) {
             None => ("miss", Looked::Missed(Some(slot))),
@@ -171,7 +178,7 @@ impl Cache {
             entry.head(),
             format!("{:019}", entry.seq),
             slot.deadline.to_string(),
-            millis(LIFE).to_string(),
+            millis(self.life).to_string(),
         ];
         let mut arguments: Vec<&[u8]> = texts.iter().map(String::as_bytes).collect();
         arguments.push(&bytes);

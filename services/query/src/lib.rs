@@ -22,6 +22,7 @@ mod strong;
 mod trail;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
@@ -68,6 +69,15 @@ impl QueryState {
         Self {
             live: self.live.with_redis(redis.clone(), platform),
             cache: Cache::new(redis, platform),
+            ..self
+        }
+    }
+
+    /// With another life of cached answers than two seconds: how old a plain read may be.
+    #[must_use]
+    pub fn with_cache_life(self, life: Duration) -> Self {
+        Self {
+            cache: self.cache.with_life(life),
             ..self
         }
     }

@@ -36,7 +36,6 @@ const LOAD: u64 = 12;
 const NOT_REACHED: u64 = READERS as u64;
 /// Longer than anybody waits for an answer of Redis, shorter than a connection is given up by its owner.
 const PAUSE: Duration = Duration::from_millis(1500);
-
 /// Partitions of each of two replicas.
 const HALF: usize = PARTITIONS as usize / 2;
 
@@ -283,8 +282,5 @@ async fn whatever_happens_to_redis_no_command_fails_and_no_read_is_older_than_it
         not_reached <= NOT_REACHED,
         "{not_reached} of {asked} reads were too early for the read model"
     );
-    for process in &others {
-        eprintln!("==== {}", process.log());
-    }
     scene.platform.verify();
 }
