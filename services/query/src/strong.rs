@@ -14,8 +14,7 @@ use crate::answer::unreadable;
 use crate::problem::ReadError;
 use crate::statement::WalletRow;
 
-/// Of an erasure that is decided but not finished, nothing is shown any more. There are few of those at any time, and
-/// `journal.erasure` has no index by wallet.
+/// Of an erasure that is decided but not finished, nothing is shown any more.
 pub(crate) const WALLET: &str = "SELECT head.wallet_id, head.partition, head.version, head.external_id, head.currency, \
        head.balance, head.held, head.overdraft_limit, head.status, latest.seq, created.recorded_at AS created_at, \
        latest.recorded_at AS updated_at, \

@@ -31,13 +31,15 @@ pub(crate) const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
      SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off; \
      SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off";
 
-/// Events by (wallet_id, version), the hash before each by (partition, seq), personal data by event.
+/// Events by (wallet_id, version), the hash before each by (partition, seq), personal data by event; of what an erasure
+/// that is decided is still removing, nothing is shown any more.
 pub(crate) const EVENTS: &str = "SELECT event.event_id, event.transaction_id, event.wallet_id, event.partition, event.seq, \
        event.version, event.type AS kind, event.schema_version, event.recorded_at, event.actor, event.traceparent, \
        event.payload, event.hash, before.hash AS prev_hash, personal.salt, personal.data \
      FROM journal.event \
      LEFT JOIN journal.event before ON before.partition = event.partition AND before.seq = event.seq - 1 \
-     LEFT JOIN journal.personal ON personal.event_id = event.event_id \
+     LEFT JOIN journal.personal ON personal.event_id = event.event_id AND NOT EXISTS \
+       (SELECT 1 FROM journal.erasure WHERE erasure.wallet_id = $1 AND erasure.version >= event.version) \
      WHERE event.wallet_id = $1 AND event.version > $2 ORDER BY event.version LIMIT $3";
 
 pub(crate) const EXISTS: &str = "SELECT EXISTS (SELECT 1 FROM journal.head WHERE wallet_id = $1)";

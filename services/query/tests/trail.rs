@@ -289,3 +289,20 @@ async fn what_is_not_there_or_malformed_is_refused() {
     assert_eq!(get(&router, &path, &position("3:1")).await.status, 200);
     refused(&router, &path, &position("3:2"), 503, "position_not_reached").await;
 }
+
+#[tokio::test]
+async fn what_an_erasure_is_still_removing_is_shown_no_more() {
+    let mut journal = Journal::set_up().await;
+    journal.append(A, 1, b"{}").await;
+    journal.append_personal(A, 2, "before").await;
+    journal.append_personal(A, 3, "after").await;
+    journal
+        .stand
+        .execute(&format!(
+            "INSERT INTO journal.erasure (event_id, wallet_id, version) VALUES ('{NOWHERE}', '{A}', 2)"
+        ))
+        .await;
+    let body = events(&journal.router(), "").await;
+    assert_eq!(body["items"][1]["personal"]["status"], json!("erased"));
+    assert_eq!(body["items"][2]["personal"]["status"], json!("present"));
+}

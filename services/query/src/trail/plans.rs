@@ -55,7 +55,7 @@ async fn the_trail_stays_on_its_indexes_as_the_journal_grows() {
             _ => {}
         }
         let events = plan(&mut db, BEGIN, "events", values).await;
-        let indexes = ["event_wallet_id_version_key", "event_pkey", "personal_pkey"];
+        let indexes = ["event_wallet_id_version_key", "event_pkey", "personal_pkey", "erasure_wallet"];
         assert!(uses_only(&events, &indexes), "{stage}:\n{events}");
         let present = plan(&mut db, BEGIN, "present", "md5('7')::uuid").await;
         let indexes = ["head_pkey", "head_wallet_id_partition_key"];
