@@ -1,6 +1,7 @@
 //! The binary as operators and Kubernetes run it: processes, signals, real PostgreSQL, Kafka and Redis.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+mod api;
 mod config;
 mod crash;
 mod dev;

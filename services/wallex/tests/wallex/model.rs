@@ -2,7 +2,6 @@
 //! projectors, and against books that are kept in memory by the simplest rules. Whatever differs is shrunk to the
 //! fewest operations that show it.
 
-pub(crate) mod api;
 mod books;
 mod check;
 mod operation;
@@ -10,8 +9,8 @@ mod operation;
 use proptest::strategy::Strategy as _;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 
+use crate::api::Api;
 use crate::platform::Platform;
-use api::Api;
 use books::Books;
 
 /// Streams of operations. Each has wallets of its own; the stack and its data stay.

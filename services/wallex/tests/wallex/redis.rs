@@ -16,7 +16,7 @@ use serde_json::Value;
 use tokio::task::JoinHandle;
 use wallex_testing::eventually;
 
-use crate::model::api::Api;
+use crate::api::Api;
 use crate::platform::{PARTITIONS, Platform, text};
 use crate::process::{DEADLINE, Process};
 use follower::Follower;

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::api::{Api, Reply};
 use super::books::{Books, Wallet};
+use crate::api::{Api, Reply};
 
 pub(super) async fn everything(api: &Api, books: &Books) -> Result<(), String> {
     let reached = books.reached();

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::api::{Api, Reply, Write};
 use super::books::{Books, Command, Outcome};
+use crate::api::{Api, Reply, Write};
 
 /// Wallets of a stream.
 const WALLETS: usize = 4;

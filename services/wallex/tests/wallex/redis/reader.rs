@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::Load;
-use crate::model::api::{Api, Write};
+use crate::api::{Api, Write};
 
 /// How long an entry of the cache may answer, and what clocks of different kinds may differ by within that time.
 const LIFE: Duration = Duration::from_millis(2_000 + 50);
