@@ -178,7 +178,7 @@ pub(crate) async fn erase(
     let item = item::erase(id, head.expected_version)?;
     let response = submit(&state, head, fingerprint, Work::One(item)).await?;
     // Mostly done when the answer comes; what takes longer goes on in the background.
-    state.upkeep.erase_soon(WalletId(id)).await;
+    state.upkeep.erase_soon(&[WalletId(id)]).await;
     Ok(response)
 }
 
@@ -234,9 +234,7 @@ pub(crate) async fn batch(
     let items = body.into_items(&head.caller, &head.key)?;
     let erased: Vec<WalletId> = items.iter().filter_map(erases).collect();
     let response = submit(&state, head, fingerprint, Work::Batch { items, atomic }).await?;
-    for wallet in erased {
-        state.upkeep.erase_soon(wallet).await;
-    }
+    state.upkeep.erase_soon(&erased).await;
     Ok(response)
 }
 

@@ -34,10 +34,16 @@ impl Upkeep {
         Self { journal }
     }
 
-    /// Removes the personal data of the wallet's pending erasures, as far as a moment takes.
-    pub(crate) async fn erase_soon(&self, wallet: WalletId) {
-        match timeout(ERASING, erasure::finish(&self.journal, Some(wallet))).await {
-            Ok(Ok(_)) => {}
+    /// Removes the personal data of these wallets' pending erasures, as far as a moment takes.
+    pub(crate) async fn erase_soon(&self, wallets: &[WalletId]) {
+        let erasing = async {
+            for wallet in wallets {
+                erasure::finish(&self.journal, Some(*wallet)).await?;
+            }
+            Ok::<_, sqlx::Error>(())
+        };
+        match timeout(ERASING, erasing).await {
+            Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "an erasure is left to the background"),
             Err(_) => tracing::info!("an erasure takes longer and goes on in the background"),
         }
