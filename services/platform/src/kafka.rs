@@ -2,6 +2,7 @@
 
 mod overview;
 mod report;
+mod security;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +35,7 @@ pub enum WaitError {
 /// A client's configuration that reaches the brokers; roles add their own.
 pub fn client_config(settings: &Settings) -> Result<ClientConfig, SettingsError> {
     let mut config = ClientConfig::new();
+    security::secure(settings, &mut config)?;
     config
         .set("bootstrap.servers", settings.kafka_bootstrap_servers()?)
         .set("client.id", &settings.instance)

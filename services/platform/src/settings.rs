@@ -23,7 +23,7 @@ use crate::{PlatformId, Secret};
 pub use error::SettingsError;
 pub use in_force::{InForce, Origin};
 pub use reference::reference;
-pub use text::LogFormat;
+pub use text::{KafkaProtocol, LogFormat, SaslMechanism};
 
 /// One setting, as documentation and error messages tell it.
 #[derive(Debug, Clone, Copy)]
@@ -111,6 +111,20 @@ settings! {
     read_database_url: Option<Secret>, "WALLEX_READ_DATABASE_URL", default "", example "postgres://user:password@host:5432/wallex_read";
     /// Kafka brokers to ask first, separated by commas.
     kafka_bootstrap_servers: Option<String>, "WALLEX_KAFKA_BOOTSTRAP_SERVERS", default "", example "kafka-0:9092,kafka-1:9092";
+    /// How Kafka is reached: in the clear, by TLS (ssl), and with a name and a password (sasl_).
+    kafka_security_protocol: KafkaProtocol, "WALLEX_KAFKA_SECURITY_PROTOCOL", default "plaintext", example "sasl_ssl";
+    /// Certificates of the authorities that brokers are checked against, as PEM. Unset: those of the system.
+    kafka_ca: Option<String>, "WALLEX_KAFKA_CA", default "", example "-----BEGIN CERTIFICATE-----…";
+    /// Certificate that this process shows to brokers, as PEM. Unset: none.
+    kafka_certificate: Option<String>, "WALLEX_KAFKA_CERTIFICATE", default "", example "-----BEGIN CERTIFICATE-----…";
+    /// Private key of kafka_certificate, as PEM.
+    kafka_certificate_key: Option<Secret>, "WALLEX_KAFKA_CERTIFICATE_KEY", default "", example "-----BEGIN PRIVATE KEY-----…";
+    /// How name and password are told to brokers.
+    kafka_sasl_mechanism: SaslMechanism, "WALLEX_KAFKA_SASL_MECHANISM", default "SCRAM-SHA-512", example "";
+    /// Name that brokers know this platform by.
+    kafka_sasl_username: Option<String>, "WALLEX_KAFKA_SASL_USERNAME", default "", example "wallex";
+    /// Password of kafka_sasl_username.
+    kafka_sasl_password: Option<Secret>, "WALLEX_KAFKA_SASL_PASSWORD", default "", example "";
     /// Topic that the publisher copies the journal to.
     kafka_events_topic: String, "WALLEX_KAFKA_EVENTS_TOPIC", default "wallet-events", example "";
     /// Topic that takes a copy of each event that had to be parked.

@@ -26,6 +26,12 @@ pub(crate) use json::Ndjson;
 /// Rows that one chunk should have. With the largest metadata that is 8 MB, usually 200 kB.
 pub(crate) const CHUNK: i64 = 500;
 
+/// The last row of a whole [`CHUNK`]: there may be more after it. `None` when there are not.
+pub(crate) fn last_of_full<T>(rows: &[T]) -> Option<&T> {
+    let full = i64::try_from(rows.len()).is_ok_and(|count| count >= CHUNK);
+    rows.last().filter(|_| full)
+}
+
 /// What JSON says by `stale`.
 const STALE: HeaderName = HeaderName::from_static("wallex-stale");
 
@@ -59,7 +65,7 @@ pub(crate) trait Encode<Row>: Send + 'static {
 
 /// A row of a table: its JSON object is a line of NDJSON, its cells are a line of CSV.
 pub(crate) trait Record: serde::Serialize {
-    const COLUMNS: &'static [&'static str];
+    fn columns() -> Vec<&'static str>;
 
     /// As many as there are columns.
     fn cells(&self) -> Vec<Cell<'_>>;

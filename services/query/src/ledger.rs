@@ -7,10 +7,8 @@
 mod account;
 mod answer;
 mod place;
-#[cfg(test)]
-mod plans;
 pub(crate) mod postings;
-mod statement;
+pub(crate) mod statement;
 
 use std::sync::Arc;
 

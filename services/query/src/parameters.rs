@@ -9,6 +9,7 @@ use uuid::Uuid;
 use wallex_platform::http::Problem;
 
 use crate::cursor::Scope;
+use crate::export::{Format, Table};
 use crate::problem::{self, ReadError};
 
 /// Items on a page when the caller does not say.
@@ -17,6 +18,12 @@ const DEFAULT_LIMIT: i64 = 50;
 const MAX_LIMIT: i64 = 200;
 /// As writes have it, for references, owners and external ids.
 const MAX_TEXT: usize = 255;
+
+/// How much of a list: a page that goes on after a key, or all of it as a file.
+pub(crate) enum Extent<const N: usize> {
+    Page { limit: i64, after: Option<[u8; N]> },
+    All(Table),
+}
 
 /// The parameters of one request, each at most once and each one that the route knows.
 pub(crate) struct Parameters(Vec<(String, String)>);
@@ -97,6 +104,28 @@ impl Parameters {
                 Some(key) => Ok(Some(key)),
                 None => Err(ReadError::InvalidCursor.into()),
             },
+        }
+    }
+
+    /// How much is wanted of a list of `items` that can be exported too; a cursor must be one of `scope`.
+    pub(crate) fn extent<const N: usize>(
+        &self,
+        parts: &Parts,
+        scope: &Scope,
+        items: &str,
+    ) -> Result<Extent<N>, Problem> {
+        match Format::of(parts) {
+            Format::Json => Ok(Extent::Page {
+                limit: self.limit()?,
+                after: self.cursor(scope)?,
+            }),
+            Format::Table(_) if self.has("limit") || self.has("cursor") => Err(problem::invalid_parameters(
+                &["limit", "cursor"],
+                &format!(
+                    "an export (Accept: application/x-ndjson or text/csv) has all {items} and takes neither"
+                ),
+            )),
+            Format::Table(table) => Ok(Extent::All(table)),
         }
     }
 

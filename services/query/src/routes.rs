@@ -11,6 +11,7 @@ use http::header::CACHE_CONTROL;
 use sqlx::{PgConnection, Postgres, Transaction};
 use uuid::Uuid;
 
+use crate::answer::Unreadable;
 use crate::problem::ReadError;
 use crate::statement;
 
@@ -31,10 +32,19 @@ pub(crate) async fn end(snapshot: Transaction<'static, Postgres>) -> Result<(), 
     Ok(snapshot.commit().await?)
 }
 
-/// Cuts what was read one row longer than the page to the page; whether there was more, without counting.
-pub(crate) fn cut<T>(rows: &mut Vec<T>, limit: i64) -> bool {
+/// Cuts what was read one row longer than the page to the page. The page's last row when there are more after it, which
+/// is known so without counting.
+pub(crate) fn cut<T>(rows: &mut Vec<T>, limit: i64) -> Option<&T> {
     let length = usize::try_from(limit).unwrap_or(usize::MAX);
     let more = rows.len() > length;
     rows.truncate(length);
-    more
+    rows.last().filter(|_| more)
+}
+
+/// The rows as they are answered, unless one of them cannot be.
+pub(crate) fn bodies<R, B>(rows: Vec<R>) -> Result<Vec<B>, ReadError>
+where
+    B: TryFrom<R, Error = Unreadable>,
+{
+    Ok(rows.into_iter().map(B::try_from).collect::<Result<_, _>>()?)
 }

@@ -3,9 +3,6 @@
 //! The invariant: the answer is what the next command would be decided on. So a hold whose time is over counts as ended
 //! although its expiry is not an event yet, by the clock that commands go by, which never runs behind what is recorded.
 
-#[cfg(test)]
-mod plans;
-
 use sqlx::PgConnection;
 use uuid::Uuid;
 use wallex_domain::PersonalData;

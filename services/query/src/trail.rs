@@ -4,9 +4,6 @@
 //! The invariant: what was hashed is given as it was hashed. Nothing is decoded, upcast or rounded on the way,
 //! and an event that no build could read is shown all the same.
 
-#[cfg(test)]
-mod plans;
-
 use axum::Json;
 use axum::extract::{FromRequestParts, State};
 use axum::response::{IntoResponse as _, Response};
@@ -23,7 +20,7 @@ use crate::answer::{Unreadable, position, rfc3339};
 use crate::extract::{Id, MinPosition};
 use crate::parameters::Parameters;
 use crate::problem::{AnyRead, OfWallet, ReadError};
-use crate::routes::{NO_STORE, cut, end};
+use crate::routes::{NO_STORE, bodies, cut, end};
 
 /// As `statement::BEGIN`. A join by hash or merge would read more of the journal than the page.
 pub(crate) const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
@@ -232,21 +229,15 @@ pub(crate) async fn events(
     MinPosition(wanted): MinPosition,
 ) -> Result<Response, Problem> {
     let mut snapshot = state.journal.snapshot_by(BEGIN, &wanted).await?;
-    // One more than the page tells whether there is a next one, without counting.
+    // One more than the page tells whether there is a next one.
     let mut rows = fetch(&mut snapshot, id, page.after_version, page.limit + 1).await?;
     if rows.is_empty() && !exists(&mut snapshot, id).await? {
         return Err(ReadError::WalletUnknown(id).into());
     }
     end(snapshot).await?;
-    let more = cut(&mut rows, page.limit);
-    let next_after_version = rows.last().filter(|_| more).map(|last| last.version);
-    let items = rows
-        .into_iter()
-        .map(EventBody::try_from)
-        .collect::<Result<_, _>>()
-        .map_err(ReadError::from)?;
+    let next_after_version = cut(&mut rows, page.limit).map(|last| last.version);
     let body = EventPageBody {
-        items,
+        items: bodies(rows)?,
         next_after_version,
     };
     Ok(([NO_STORE], Json(body)).into_response())

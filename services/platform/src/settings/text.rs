@@ -16,6 +16,44 @@ pub enum LogFormat {
     Json,
 }
 
+/// How brokers are reached, by librdkafka's names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KafkaProtocol {
+    Plaintext,
+    Ssl,
+    SaslPlaintext,
+    SaslSsl,
+}
+
+impl KafkaProtocol {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Plaintext => "plaintext",
+            Self::Ssl => "ssl",
+            Self::SaslPlaintext => "sasl_plaintext",
+            Self::SaslSsl => "sasl_ssl",
+        }
+    }
+}
+
+/// How a name and a password are told, by Kafka's names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SaslMechanism {
+    Plain,
+    ScramSha256,
+    ScramSha512,
+}
+
+impl SaslMechanism {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Plain => "PLAIN",
+            Self::ScramSha256 => "SCRAM-SHA-256",
+            Self::ScramSha512 => "SCRAM-SHA-512",
+        }
+    }
+}
+
 /// A type that a setting can have.
 pub(super) trait Value: Sized {
     /// What the documentation calls such values.
@@ -41,7 +79,7 @@ impl Value for String {
 }
 
 impl Value for Secret {
-    const WORDS: &'static str = "URL, secret";
+    const WORDS: &'static str = "text, secret";
 
     fn from_text(text: &str) -> Result<Self, String> {
         Ok(Secret::new(text))
@@ -98,6 +136,36 @@ impl Value for LogFormat {
             Self::Text => "text",
             Self::Json => "json",
         }))
+    }
+}
+
+impl Value for KafkaProtocol {
+    const WORDS: &'static str = "`plaintext`, `ssl`, `sasl_plaintext` or `sasl_ssl`";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        [Self::Plaintext, Self::Ssl, Self::SaslPlaintext, Self::SaslSsl]
+            .into_iter()
+            .find(|protocol| protocol.as_str() == text)
+            .ok_or_else(|| format!("`{text}` is not one of plaintext, ssl, sasl_plaintext and sasl_ssl"))
+    }
+
+    fn shown(&self) -> Option<String> {
+        Some(quoted(self.as_str()))
+    }
+}
+
+impl Value for SaslMechanism {
+    const WORDS: &'static str = "`SCRAM-SHA-512`, `SCRAM-SHA-256` or `PLAIN`";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        [Self::Plain, Self::ScramSha256, Self::ScramSha512]
+            .into_iter()
+            .find(|mechanism| mechanism.as_str() == text)
+            .ok_or_else(|| format!("`{text}` is not one of SCRAM-SHA-512, SCRAM-SHA-256 and PLAIN"))
+    }
+
+    fn shown(&self) -> Option<String> {
+        Some(quoted(self.as_str()))
     }
 }
 

@@ -208,3 +208,45 @@ async fn a_process_without_kafka_says_so() {
         );
     }
 }
+
+/// Through TLS, with a name and a password: what a producer sends, a consumer reads.
+#[tokio::test]
+async fn the_configurations_carry_a_message_through_tls_with_a_name_and_a_password() {
+    let Ok(servers) = std::env::var("WALLEX_TEST_KAFKA_SECURE") else {
+        eprintln!("skipped: WALLEX_TEST_KAFKA_SECURE is not set");
+        return;
+    };
+    let authority = std::fs::read_to_string(std::env::var("WALLEX_TEST_KAFKA_CA").unwrap()).unwrap();
+    let topic = unique_name("secure");
+    create_topic(&topic, 1).await;
+    for mechanism in ["SCRAM-SHA-512", "PLAIN"] {
+        let settings = Settings::from_flags(&Flags {
+            kafka_bootstrap_servers: Some(servers.clone()),
+            kafka_security_protocol: Some("sasl_ssl".to_owned()),
+            kafka_ca: Some(authority.clone()),
+            kafka_sasl_mechanism: Some(mechanism.to_owned()),
+            kafka_sasl_username: Some("wallex".to_owned()),
+            kafka_sasl_password: Some(std::env::var("WALLEX_TEST_KAFKA_PASSWORD").unwrap()),
+            ..Flags::default()
+        })
+        .unwrap();
+        kafka::wait(&settings, &CancellationToken::new()).await.unwrap();
+        let producer: FutureProducer = kafka::producer_config(&settings).unwrap().create().unwrap();
+        let record = FutureRecord::to(&topic).key("wallet").payload(mechanism);
+        producer.send(record, Duration::ZERO).await.unwrap();
+        let consumer: StreamConsumer = kafka::consumer_config(&settings, &unique_name("group"))
+            .unwrap()
+            .create()
+            .unwrap();
+        consumer.subscribe(&[&topic]).unwrap();
+        let read = async {
+            loop {
+                let message = consumer.recv().await.unwrap();
+                if message.payload() == Some(mechanism.as_bytes()) {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(DEADLINE, read).await.unwrap();
+    }
+}

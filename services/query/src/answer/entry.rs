@@ -173,27 +173,29 @@ impl TryFrom<EntryRow> for EntryBody {
 }
 
 impl Record for EntryBody {
-    const COLUMNS: &'static [&'static str] = &[
-        "version",
-        "recorded_at",
-        "type",
-        "direction",
-        "amount",
-        "currency",
-        "balance_after",
-        "held_change",
-        "held_after",
-        "overdraft_limit",
-        "counterparty",
-        "reference",
-        "description",
-        "metadata",
-        "transaction_id",
-        "hold_id",
-        "reverses",
-        "event_id",
-        "position",
-    ];
+    fn columns() -> Vec<&'static str> {
+        vec![
+            "version",
+            "recorded_at",
+            "type",
+            "direction",
+            "amount",
+            "currency",
+            "balance_after",
+            "held_change",
+            "held_after",
+            "overdraft_limit",
+            "counterparty",
+            "reference",
+            "description",
+            "metadata",
+            "transaction_id",
+            "hold_id",
+            "reverses",
+            "event_id",
+            "position",
+        ]
+    }
 
     fn cells(&self) -> Vec<Cell<'_>> {
         vec![

@@ -47,10 +47,8 @@ pub(crate) struct Csv;
 
 impl<R: Record + 'static> Encode<R> for Csv {
     fn begin(&mut self, out: &mut Vec<u8>) -> Result<(), ReadError> {
-        line(
-            R::COLUMNS.iter().map(|name| Cell::Plain(Cow::Borrowed(name))),
-            out,
-        );
+        let names = R::columns().into_iter();
+        line(names.map(|name| Cell::Plain(Cow::Borrowed(name))), out);
         Ok(())
     }
 

@@ -21,12 +21,12 @@ use super::statement::{self, PostingRow};
 use super::{ACCOUNT, stale};
 use crate::QueryState;
 use crate::cursor::Scope;
-use crate::export::{self, Cell, Format, Record, Rows, Table};
+use crate::export::{self, Cell, Record, Rows, Table};
 use crate::extract::MinPosition;
-use crate::parameters::Parameters;
+use crate::parameters::{Extent, Parameters};
 use crate::position::Snapshots;
 use crate::problem::{self, AnyRead, ReadError};
-use crate::routes::{NO_STORE, cut, end};
+use crate::routes::{NO_STORE, bodies, cut, end};
 
 /// Whose postings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,16 +84,9 @@ impl Filter {
 }
 
 /// What is wanted of the postings.
-pub(crate) enum Wanted {
-    Page {
-        filter: Filter,
-        limit: i64,
-        below: Option<[u8; KEY]>,
-    },
-    All {
-        filter: Filter,
-        table: Table,
-    },
+pub(crate) struct Wanted {
+    filter: Filter,
+    extent: Extent<KEY>,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Wanted {
@@ -103,20 +96,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Wanted {
         let known = ["account", "transaction_id", "from", "to", "limit", "cursor"];
         let parameters = Parameters::of(parts, state, &known).await?;
         let filter = Filter::read(&parameters)?;
-        match Format::of(parts) {
-            Format::Json => Ok(Self::Page {
-                limit: parameters.limit()?,
-                below: parameters.cursor(&filter.scope())?,
-                filter,
-            }),
-            Format::Table(_) if parameters.has("limit") || parameters.has("cursor") => {
-                Err(problem::invalid_parameters(
-                    &["limit", "cursor"],
-                    "an export (Accept: application/x-ndjson or text/csv) has all postings and takes neither",
-                ))
-            }
-            Format::Table(table) => Ok(Self::All { filter, table }),
-        }
+        let extent = parameters.extent(parts, &filter.scope(), "postings")?;
+        Ok(Self { filter, extent })
     }
 }
 
@@ -152,12 +133,12 @@ impl<S: Send + Sync> FromRequestParts<S> for Wanted {
 )]
 pub(crate) async fn postings(
     State(state): State<QueryState>,
-    wanted: Wanted,
+    Wanted { filter, extent }: Wanted,
     MinPosition(position): MinPosition,
 ) -> Result<Response, Problem> {
-    match wanted {
-        Wanted::Page { filter, limit, below } => Ok(page(&state, filter, limit, below, &position).await?),
-        Wanted::All { filter, table } => Ok(export(&state, filter, table, &position).await?),
+    match extent {
+        Extent::Page { limit, after } => Ok(page(&state, filter, limit, after, &position).await?),
+        Extent::All(table) => Ok(export(&state, filter, table, &position).await?),
     }
 }
 
@@ -165,19 +146,17 @@ async fn page(
     state: &QueryState,
     filter: Filter,
     limit: i64,
-    below: Option<[u8; KEY]>,
+    after: Option<[u8; KEY]>,
     position: &Positions,
 ) -> Result<Response, ReadError> {
     let top = filter.top();
-    let below = below.map_or(top, |key| Place::of_key(key).min(top));
+    let below = after.map_or(top, |key| Place::of_key(key).min(top));
     let mut snapshot = state.ledger.snapshot(position).await?;
     // One more than the page tells whether there is a next one.
     let mut rows = statement::postings(&mut snapshot, &filter, below, limit + 1).await?;
     let stale = stale_of(&mut snapshot, &filter).await?;
     end(snapshot).await?;
-    let more = cut(&mut rows, limit);
-    let last = rows.last().filter(|_| more);
-    let next_cursor = last.map(|last| filter.scope().encode(&last.place().key()));
+    let next_cursor = cut(&mut rows, limit).map(|last| filter.scope().encode(&last.place().key()));
     let body = PostingPageBody {
         items: bodies(rows)?,
         next_cursor,
@@ -230,8 +209,7 @@ impl Rows for NewestFirst {
             self.still_has(&self.ledger.cursors(&mut *snapshot).await?)?;
             let mut rows = statement::postings(&mut snapshot, &self.filter, below, export::CHUNK).await?;
             end(snapshot).await?;
-            let full = i64::try_from(rows.len()).is_ok_and(|count| count >= export::CHUNK);
-            self.below = rows.last().filter(|_| full).map(PostingRow::place);
+            self.below = export::last_of_full(&rows).map(PostingRow::place);
             rows.retain(|row| self.began.get(&row.partition).is_some_and(|seq| row.seq <= *seq));
             // A chunk of late ones alone is not the end.
             if !rows.is_empty() {
@@ -255,22 +233,19 @@ impl NewestFirst {
     }
 }
 
-fn bodies(rows: Vec<PostingRow>) -> Result<Vec<PostingBody>, ReadError> {
-    let bodies = rows.into_iter().map(PostingBody::try_from);
-    Ok(bodies.collect::<Result<_, _>>()?)
-}
-
 impl Record for PostingBody {
-    const COLUMNS: &'static [&'static str] = &[
-        "recorded_at",
-        "position",
-        "line",
-        "transaction_id",
-        "source",
-        "destination",
-        "amount",
-        "currency",
-    ];
+    fn columns() -> Vec<&'static str> {
+        vec![
+            "recorded_at",
+            "position",
+            "line",
+            "transaction_id",
+            "source",
+            "destination",
+            "amount",
+            "currency",
+        ]
+    }
 
     fn cells(&self) -> Vec<Cell<'_>> {
         vec![

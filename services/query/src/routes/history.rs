@@ -9,20 +9,20 @@ use uuid::Uuid;
 use wallex_domain::Positions;
 use wallex_platform::http::Problem;
 
-use super::{NO_STORE, cut, end, missing};
+use super::{NO_STORE, bodies, cut, end, missing};
 use crate::QueryState;
 use crate::answer::{EntryBody, EntryType, PageBody};
 use crate::cursor::Scope;
-use crate::export::{self, Format, Rows, Table};
+use crate::export::{self, Rows, Table};
 use crate::extract::{Id, MinPosition};
-use crate::parameters::Parameters;
+use crate::parameters::{Extent, Parameters};
 use crate::position::Snapshots;
-use crate::problem::{self, AnyRead, OfWallet, ReadError};
+use crate::problem::{AnyRead, OfWallet, ReadError};
 use crate::statement::{self, Entries, Span};
 
-/// What a request says about the entries it wants; the wallet comes from the path.
-#[derive(Debug, PartialEq, Eq)]
+/// What a request says about the entries it wants.
 pub(crate) struct Filter {
+    wallet: Uuid,
     /// In the order of their names, each once; `None` for all.
     types: Option<Vec<&'static str>>,
     /// Microseconds, inclusive.
@@ -34,9 +34,10 @@ pub(crate) struct Filter {
 }
 
 impl Filter {
-    fn of(parameters: &Parameters) -> Result<Self, Problem> {
+    fn read(wallet: Uuid, parameters: &Parameters) -> Result<Self, Problem> {
         let (from, to) = parameters.period()?;
         Ok(Self {
+            wallet,
             // All of them are no filter, and cheaper so.
             types: parameters
                 .parsed("type", &types_must(), types)?
@@ -48,9 +49,9 @@ impl Filter {
         })
     }
 
-    fn scope(&self, wallet: Uuid) -> Scope {
+    fn scope(&self) -> Scope {
         Scope::of("entries")
-            .with(Some(wallet.as_bytes()))
+            .with(Some(self.wallet.as_bytes()))
             .with(self.types.as_ref().map(|types| types.join(",")))
             .with(self.from.map(i64::to_be_bytes))
             .with(self.to.map(i64::to_be_bytes))
@@ -58,10 +59,10 @@ impl Filter {
             .with(self.counterparty.as_ref().map(Uuid::as_bytes))
     }
 
-    fn entries(self, wallet: Uuid) -> (Entries, (i64, i64)) {
+    fn entries(self) -> (Entries, (i64, i64)) {
         let period = (self.from.unwrap_or(i64::MIN), self.to.unwrap_or(i64::MAX));
         let entries = Entries {
-            wallet,
+            wallet: self.wallet,
             types: self.types,
             reference: self.reference,
             counterparty: self.counterparty,
@@ -87,22 +88,16 @@ fn types_must() -> String {
 }
 
 /// What is wanted of the entries.
-pub(crate) enum Wanted {
-    Page {
-        filter: Filter,
-        limit: i64,
-        cursor: Option<String>,
-    },
-    All {
-        filter: Filter,
-        table: Table,
-    },
+pub(crate) struct Wanted {
+    filter: Filter,
+    extent: Extent<8>,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Wanted {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Id(wallet) = Id::from_request_parts(parts, state).await?;
         let known = [
             "type",
             "from",
@@ -113,21 +108,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Wanted {
             "cursor",
         ];
         let parameters = Parameters::of(parts, state, &known).await?;
-        let filter = Filter::of(&parameters)?;
-        match Format::of(parts) {
-            Format::Json => Ok(Self::Page {
-                filter,
-                limit: parameters.limit()?,
-                cursor: parameters.parsed("cursor", "a cursor", |text| Some(text.to_owned()))?,
-            }),
-            Format::Table(_) if parameters.has("limit") || parameters.has("cursor") => {
-                Err(problem::invalid_parameters(
-                    &["limit", "cursor"],
-                    "an export (Accept: application/x-ndjson or text/csv) has all entries and takes neither",
-                ))
-            }
-            Format::Table(table) => Ok(Self::All { filter, table }),
-        }
+        let filter = Filter::read(wallet, &parameters)?;
+        let extent = parameters.extent(parts, &filter.scope(), "entries")?;
+        Ok(Self { filter, extent })
     }
 }
 
@@ -167,45 +150,33 @@ impl<S: Send + Sync> FromRequestParts<S> for Wanted {
 )]
 pub(crate) async fn history(
     State(state): State<QueryState>,
-    Id(id): Id,
-    wanted: Wanted,
+    Wanted { filter, extent }: Wanted,
     MinPosition(position): MinPosition,
 ) -> Result<Response, Problem> {
-    match wanted {
-        Wanted::Page {
-            filter,
-            limit,
-            cursor,
-        } => page(&state, id, filter, limit, cursor, &position).await,
-        Wanted::All { filter, table } => Ok(export(&state, id, filter, table, &position).await?),
+    match extent {
+        Extent::Page { limit, after } => Ok(page(&state, filter, limit, after, &position).await?),
+        Extent::All(table) => Ok(export(&state, filter, table, &position).await?),
     }
 }
 
 async fn page(
     state: &QueryState,
-    id: Uuid,
     filter: Filter,
     limit: i64,
-    cursor: Option<String>,
+    after: Option<[u8; 8]>,
     position: &Positions,
-) -> Result<Response, Problem> {
-    let scope = filter.scope(id);
-    let before = match cursor {
-        None => i64::MAX,
-        Some(text) => i64::from_be_bytes(scope.decode(&text).ok_or(ReadError::InvalidCursor)?),
-    };
-    let (entries, period) = filter.entries(id);
+) -> Result<Response, ReadError> {
+    let scope = filter.scope();
+    let (entries, period) = filter.entries();
     let mut snapshot = state.read.snapshot(position).await?;
-    let Some(span) = statement::span(&mut snapshot, id, period).await? else {
-        return Err(missing(&mut snapshot, id).await.into());
+    let Some(span) = statement::span(&mut snapshot, entries.wallet, period).await? else {
+        return Err(missing(&mut snapshot, entries.wallet).await);
     };
-    let below = before.min(span.below);
+    let below = after.map_or(span.below, |key| i64::from_be_bytes(key).min(span.below));
     // One more than the page tells whether there is a next one.
     let mut rows = entries.newest(&mut snapshot, span.low, below, limit + 1).await?;
     end(snapshot).await?;
-    let more = cut(&mut rows, limit);
-    let last = rows.last().filter(|_| more);
-    let next_cursor = last.map(|last| scope.encode(&last.version.to_be_bytes()));
+    let next_cursor = cut(&mut rows, limit).map(|last| scope.encode(&last.version.to_be_bytes()));
     let body = PageBody {
         items: bodies(rows)?,
         next_cursor,
@@ -216,12 +187,12 @@ async fn page(
 
 async fn export(
     state: &QueryState,
-    id: Uuid,
     filter: Filter,
     table: Table,
     position: &Positions,
 ) -> Result<Response, ReadError> {
-    let (entries, period) = filter.entries(id);
+    let (entries, period) = filter.entries();
+    let id = entries.wallet;
     let mut snapshot = state.read.snapshot(position).await?;
     let Some(span) = statement::span(&mut snapshot, id, period).await? else {
         return Err(missing(&mut snapshot, id).await);
@@ -259,18 +230,9 @@ impl Rows for NewestFirst {
             .newest(&mut snapshot, low, below, export::CHUNK)
             .await?;
         end(snapshot).await?;
-        let full = i64::try_from(rows.len()).is_ok_and(|count| count >= export::CHUNK);
-        self.span.below = match rows.last() {
-            Some(last) if full => last.version,
-            Some(_) | None => low,
-        };
+        self.span.below = export::last_of_full(&rows).map_or(low, |last| last.version);
         bodies(rows)
     }
-}
-
-fn bodies(rows: Vec<statement::EntryRow>) -> Result<Vec<EntryBody>, ReadError> {
-    let bodies = rows.into_iter().map(EntryBody::try_from);
-    Ok(bodies.collect::<Result<_, _>>()?)
 }
 
 #[cfg(test)]

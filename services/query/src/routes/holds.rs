@@ -4,10 +4,11 @@ use axum::Json;
 use axum::extract::{FromRequestParts, State};
 use axum::response::{IntoResponse as _, Response};
 use http::request::Parts;
+use uuid::Uuid;
 use wallex_domain::HoldStatus;
 use wallex_platform::http::{Problem, ProblemBody};
 
-use super::{NO_STORE, cut, end, missing};
+use super::{NO_STORE, bodies, cut, end, missing};
 use crate::QueryState;
 use crate::answer::{HoldBody, HoldPageBody};
 use crate::cursor::Scope;
@@ -18,21 +19,47 @@ use crate::statement;
 
 /// Which holds of a wallet.
 pub(crate) struct Filter {
+    wallet: Uuid,
     status: Option<HoldStatus>,
-    limit: i64,
-    cursor: Option<String>,
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Filter {
+impl Filter {
+    fn status(&self) -> Option<&'static str> {
+        self.status.map(HoldStatus::as_str)
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::of("holds")
+            .with(Some(self.wallet.as_bytes()))
+            .with(self.status())
+    }
+}
+
+/// A page of them.
+pub(crate) struct Wanted {
+    filter: Filter,
+    limit: i64,
+    /// Placed below this version of the wallet.
+    below: i64,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Wanted {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Id(wallet) = Id::from_request_parts(parts, state).await?;
         let parameters = Parameters::of(parts, state, &["status", "limit", "cursor"]).await?;
         let must = "one of open, captured, released, expired";
-        Ok(Self {
+        let filter = Filter {
+            wallet,
             status: parameters.parsed("status", must, HoldStatus::parse)?,
+        };
+        Ok(Self {
             limit: parameters.limit()?,
-            cursor: parameters.parsed("cursor", "a cursor", |text| Some(text.to_owned()))?,
+            below: parameters
+                .cursor(&filter.scope())?
+                .map_or(i64::MAX, i64::from_be_bytes),
+            filter,
         })
     }
 }
@@ -58,31 +85,23 @@ impl<S: Send + Sync> FromRequestParts<S> for Filter {
 )]
 pub(crate) async fn holds(
     State(state): State<QueryState>,
-    Id(id): Id,
-    filter: Filter,
-    MinPosition(wanted): MinPosition,
+    Wanted { filter, limit, below }: Wanted,
+    MinPosition(position): MinPosition,
 ) -> Result<Response, Problem> {
-    let status = filter.status.map(HoldStatus::as_str);
-    let scope = Scope::of("holds").with(Some(id.as_bytes())).with(status);
-    let below = match &filter.cursor {
-        None => i64::MAX,
-        Some(text) => i64::from_be_bytes(scope.decode(text).ok_or(ReadError::InvalidCursor)?),
-    };
-    let mut snapshot = state.read.snapshot(&wanted).await?;
-    let mut rows = statement::holds(&mut snapshot, id, below, status, filter.limit + 1).await?;
+    let id = filter.wallet;
+    let mut snapshot = state.read.snapshot(&position).await?;
+    // One more than the page tells whether there is a next one.
+    let mut rows = statement::holds(&mut snapshot, id, below, filter.status(), limit + 1).await?;
     if rows.is_empty() && statement::wallet(&mut snapshot, id).await?.is_none() {
         return Err(missing(&mut snapshot, id).await.into());
     }
     end(snapshot).await?;
-    let more = cut(&mut rows, filter.limit);
-    let last = rows.last().filter(|_| more);
-    let next_cursor = last.map(|last| scope.encode(&last.version.to_be_bytes()));
-    let items = rows
-        .into_iter()
-        .map(HoldBody::try_from)
-        .collect::<Result<_, _>>()
-        .map_err(ReadError::from)?;
-    Ok(([NO_STORE], Json(HoldPageBody { items, next_cursor })).into_response())
+    let next_cursor = cut(&mut rows, limit).map(|last| filter.scope().encode(&last.version.to_be_bytes()));
+    let body = HoldPageBody {
+        items: bodies(rows)?,
+        next_cursor,
+    };
+    Ok(([NO_STORE], Json(body)).into_response())
 }
 
 /// Reads one hold.

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use wallex_domain::Positions;
 use wallex_platform::http::Problem;
 
-use super::{NO_STORE, cut, end, missing};
+use super::{NO_STORE, bodies, cut, end, missing};
 use crate::QueryState;
 use crate::answer::{WalletAtBody, WalletBody, WalletPageBody, rfc3339};
 use crate::cache::{self, Looked};
@@ -238,17 +238,15 @@ pub(crate) async fn wallets(
             limit,
         } => {
             let mut rows = statement::owner(&mut snapshot, owner, *from, limit + 1).await?;
-            let more = cut(&mut rows, *limit);
-            let last = rows.last().filter(|_| more);
-            let next_cursor = last.map(|last| scope(owner).encode(last.wallet_id.as_bytes()));
+            let next_cursor =
+                cut(&mut rows, *limit).map(|last| scope(owner).encode(last.wallet_id.as_bytes()));
             (rows, next_cursor)
         }
     };
     end(snapshot).await?;
-    let items = rows
-        .into_iter()
-        .map(WalletBody::try_from)
-        .collect::<Result<_, _>>()
-        .map_err(ReadError::from)?;
-    Ok(([NO_STORE], Json(WalletPageBody { items, next_cursor })).into_response())
+    let body = WalletPageBody {
+        items: bodies(rows)?,
+        next_cursor,
+    };
+    Ok(([NO_STORE], Json(body)).into_response())
 }

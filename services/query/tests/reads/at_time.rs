@@ -3,7 +3,8 @@
 use http::StatusCode;
 use serde_json::json;
 
-use crate::api::{A, Api, Entry, NOWHERE, is_problem, time};
+use crate::api::{A, Api, NOWHERE, is_problem, time};
+use crate::rows::Entry;
 
 #[tokio::test]
 async fn the_state_at_a_time_is_that_of_the_last_entry_until_then() {

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::api::{A, Api, B, Entry, NOWHERE, is_problem, time};
+use crate::api::{A, Api, B, NOWHERE, is_problem, time};
+use crate::rows::Entry;
 
 const NDJSON: [(&str, &str); 1] = [("Accept", "application/x-ndjson")];
 const CSV: [(&str, &str); 1] = [("Accept", "text/csv")];

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::api::{A, Api, B, Entry, NOWHERE, time};
+use crate::api::{A, Api, B, NOWHERE, time};
+use crate::rows::Entry;
 
 const TYPES: [&str; 5] = ["credit", "debit", "transfer_in", "hold", "freeze"];
 const REFERENCES: [&str; 3] = ["invoice-1", "invoice-2", "= \"odd\", one"];

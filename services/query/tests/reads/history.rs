@@ -4,7 +4,8 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::api::{A, Api, B, Entry, NOWHERE};
+use crate::api::{A, Api, B, NOWHERE};
+use crate::rows::Entry;
 
 #[tokio::test]
 async fn a_history_is_read_page_by_page_and_new_entries_do_not_shift_it() {

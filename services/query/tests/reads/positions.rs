@@ -15,8 +15,8 @@ async fn get_from(api: &Api, path: &str, position: &str) -> Reply {
 async fn a_read_waits_for_the_position_it_needs() {
     let api = Api::start().await;
     api.wallet(A, 3, 1042, 2, 100, 0).await;
-    api.cursor(3, 1041).await;
-    api.cursor(7, 88).await;
+    api.cursor("read_model", 3, 1041).await;
+    api.cursor("read_model", 7, 88).await;
     let path = format!("/v1/wallets/{A}");
     let readers = async {
         // More readers than the pool has connections: nobody may hold one while it waits.
@@ -25,7 +25,7 @@ async fn a_read_waits_for_the_position_it_needs() {
     };
     let projector = async {
         tokio::task::yield_now().await;
-        api.cursor(3, 1042).await;
+        api.cursor("read_model", 3, 1042).await;
     };
     let (replies, ()) = tokio::join!(readers, projector);
     for reply in replies {
@@ -40,7 +40,7 @@ async fn a_read_waits_for_the_position_it_needs() {
 async fn a_position_that_does_not_come_is_a_503_after_two_seconds() {
     let api = Api::start().await;
     api.wallet(A, 3, 5, 2, 100, 0).await;
-    api.cursor(3, 5).await;
+    api.cursor("read_model", 3, 5).await;
     let begin = Instant::now();
     let path = format!("/v1/wallets/{A}");
     let (late, unknown) = tokio::join!(get_from(&api, &path, "3:6"), get_from(&api, &path, "250:1"));
@@ -61,7 +61,7 @@ async fn a_position_that_does_not_come_is_a_503_after_two_seconds() {
 async fn every_read_waits_for_its_position() {
     let api = Api::start().await;
     api.history(A, 2).await;
-    api.cursor(3, 2).await;
+    api.cursor("read_model", 3, 2).await;
     let period = "from=2026-01-01T00:00:00Z&to=2026-02-01T00:00:00Z";
     let paths = [
         format!("/v1/wallets/{A}"),

@@ -3,7 +3,8 @@
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 
-use crate::api::{A, Api, Entry, NOON, is_problem, time};
+use crate::api::{A, Api, NOON, is_problem, time};
+use crate::rows::Entry;
 
 fn path(from: i64, to: i64) -> String {
     format!("/v1/wallets/{A}/statement?from={}&to={}", time(from), time(to))

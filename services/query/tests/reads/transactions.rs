@@ -3,7 +3,8 @@
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::api::{A, Api, B, Entry, NOWHERE};
+use crate::api::{A, Api, B, NOWHERE};
+use crate::rows::Entry;
 
 fn of(transaction: Uuid, entry: Entry) -> Entry {
     Entry { transaction, ..entry }

@@ -84,63 +84,57 @@ pub(crate) enum Line {
 impl Record for Line {
     /// The kind of line, then an entry's. In the first line `recorded_at` and `balance_after` are the beginning of the
     /// period and its opening balance, in the last one the end and the closing balance.
-    const COLUMNS: &'static [&'static str] = &[
-        "line",
-        "version",
-        "recorded_at",
-        "type",
-        "direction",
-        "amount",
-        "currency",
-        "balance_after",
-        "held_change",
-        "held_after",
-        "overdraft_limit",
-        "counterparty",
-        "reference",
-        "description",
-        "metadata",
-        "transaction_id",
-        "hold_id",
-        "reverses",
-        "event_id",
-        "position",
-        "total_in",
-        "total_out",
-    ];
+    fn columns() -> Vec<&'static str> {
+        let mut columns = EntryBody::columns();
+        columns.insert(0, "line");
+        columns.extend(["total_in", "total_out"]);
+        columns
+    }
 
     fn cells(&self) -> Vec<Cell<'_>> {
-        let mut cells: Vec<Cell<'_>> = Vec::with_capacity(Self::COLUMNS.len());
-        let edge = |cells: &mut Vec<Cell<'_>>, line, at: &str, currency: &str, balance: i64| {
-            cells.extend(Self::COLUMNS.iter().map(|column| match *column {
-                "line" => Cell::plain(line),
-                "recorded_at" => Cell::plain(at),
-                "currency" => Cell::plain(currency),
-                "balance_after" => Cell::plain(balance),
-                _ => Cell::Empty,
-            }));
-        };
         match self {
             Self::Opening(opening) => edge(
-                &mut cells,
                 "opening",
                 &opening.from,
                 &opening.currency,
                 opening.opening_balance,
+                None,
             ),
             Self::Entry(entry) => {
-                cells.push(Cell::plain("entry"));
-                cells.extend(entry.cells());
+                let mut cells = entry.cells();
+                cells.insert(0, Cell::plain("entry"));
                 cells.extend([Cell::Empty, Cell::Empty]);
+                cells
             }
-            Self::Closing(closing) => {
-                edge(&mut cells, "closing", &closing.to, "", closing.closing_balance);
-                cells.truncate(Self::COLUMNS.len() - 2);
-                cells.extend([Cell::plain(closing.total_in), Cell::plain(closing.total_out)]);
-            }
+            Self::Closing(closing) => edge(
+                "closing",
+                &closing.to,
+                "",
+                closing.closing_balance,
+                Some((closing.total_in, closing.total_out)),
+            ),
         }
-        cells
     }
+}
+
+/// A statement's first or last line.
+fn edge(
+    line: &str,
+    at: &str,
+    currency: &str,
+    balance: i64,
+    totals: Option<(i128, i128)>,
+) -> Vec<Cell<'static>> {
+    let cell = |column| match column {
+        "line" => Cell::plain(line),
+        "recorded_at" => Cell::plain(at),
+        "currency" => Cell::plain(currency),
+        "balance_after" => Cell::plain(balance),
+        "total_in" => Cell::plain_or_empty(totals.map(|(total_in, _)| total_in)),
+        "total_out" => Cell::plain_or_empty(totals.map(|(_, total_out)| total_out)),
+        _ => Cell::Empty,
+    };
+    Line::columns().into_iter().map(cell).collect()
 }
 
 /// The lines as one JSON object: the opening's members, `entries`, the closing's members.

@@ -1,21 +1,16 @@
 //! The audit trail on a real journal. Each event is checked from the answer's JSON alone, by docs/journal.md.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod stand;
-
-use axum::Router;
 use serde_json::{Value, json};
 use uuid::Uuid;
 use wallex_domain::{Hash, Partition, PersonalData, WalletId};
 use wallex_journal::Event;
 use wallex_journal::personal::Sealed;
 
-use crate::stand::{A, B, NOON, NOWHERE, Stand, get, refused};
+use crate::api::{A, Api, B, NOON, NOWHERE};
 
 /// Writes events into one partition as the journal does.
 struct Journal {
-    stand: Stand,
+    api: Api,
     head: Hash,
     seq: i64,
 }
@@ -23,16 +18,15 @@ struct Journal {
 impl Journal {
     /// With partition 3, and wallets A and B in it.
     async fn set_up() -> Self {
-        let stand = Stand::set_up().await;
-        stand
-            .execute(&format!(
-                "INSERT INTO journal.partition (id) VALUES (3);
+        let api = Api::start().await;
+        api.execute(&format!(
+            "INSERT INTO journal.partition (id) VALUES (3);
                  INSERT INTO journal.head (wallet_id, partition, version, currency, balance, status)
                  VALUES ('{A}', 3, 1, 'EUR', 0, 'active'), ('{B}', 3, 1, 'EUR', 0, 'active');"
-            ))
-            .await;
+        ))
+        .await;
         Self {
-            stand,
+            api,
             head: Hash::GENESIS,
             seq: 0,
         }
@@ -74,12 +68,12 @@ impl Journal {
         .bind(&event.actor)
         .bind(&event.payload[..])
         .bind(event.hash.0.to_vec())
-        .execute(&self.stand.pool)
+        .execute(&self.api.pool)
         .await
         .unwrap();
         sqlx::query("UPDATE journal.partition SET last_seq = $1")
             .bind(self.seq)
-            .execute(&self.stand.pool)
+            .execute(&self.api.pool)
             .await
             .unwrap();
         event
@@ -98,19 +92,15 @@ impl Journal {
             .bind(wallet)
             .bind(sealed.salt.to_vec())
             .bind(&sealed.data[..])
-            .execute(&self.stand.pool)
+            .execute(&self.api.pool)
             .await
             .unwrap();
         event
     }
-
-    fn router(&self) -> Router {
-        self.stand.router()
-    }
 }
 
-async fn events(router: &Router, query: &str) -> Value {
-    let reply = get(router, &format!("/v1/wallets/{A}/events{query}"), &[]).await;
+async fn events(api: &Api, query: &str) -> Value {
+    let reply = api.get(&format!("/v1/wallets/{A}/events{query}")).await;
     assert_eq!(reply.status, 200, "{}", reply.body);
     assert_eq!(reply.header("cache-control"), "no-store");
     reply.body
@@ -158,7 +148,7 @@ async fn the_hash_of_an_event_follows_from_its_json() {
     journal.append(B, 1, b"{}").await;
     let last = journal.append(A, 2, br#"{"amount":1}"#).await;
 
-    let body = events(&journal.router(), "").await;
+    let body = events(&journal.api, "").await;
     let items = body["items"].as_array().unwrap();
     assert_eq!(items.len(), 2);
     for event in items {
@@ -188,13 +178,13 @@ async fn personal_data_is_absent_present_or_erased_and_its_digest_can_be_checked
     journal.append_personal(A, 2, "for Ada").await;
     let erased = journal.append_personal(A, 3, "for Bob").await;
     journal
-        .stand
+        .api
         .execute(&format!(
             "DELETE FROM journal.personal WHERE event_id = '{}'",
             erased.event_id
         ))
         .await;
-    let body = events(&journal.router(), "").await;
+    let body = events(&journal.api, "").await;
     let personal: Vec<&Value> = body["items"]
         .as_array()
         .unwrap()
@@ -230,19 +220,18 @@ async fn a_trail_is_read_page_by_page_oldest_first() {
         journal.append(A, version, b"{}").await;
         journal.append(B, version, b"{}").await;
     }
-    let router = journal.router();
     let (mut versions, mut after) = (Vec::new(), json!(0));
     while !after.is_null() {
-        let body = events(&router, &format!("?limit=2&after_version={after}")).await;
+        let body = events(&journal.api, &format!("?limit=2&after_version={after}")).await;
         let items = body["items"].as_array().unwrap();
         versions.extend(items.iter().map(|event| event["version"].as_i64().unwrap()));
         after = body["next_after_version"].clone();
     }
     assert_eq!(versions, [1, 2, 3, 4, 5]);
-    assert_eq!(events(&router, "?after_version=5").await["items"], json!([]));
+    assert_eq!(events(&journal.api, "?after_version=5").await["items"], json!([]));
     // A full last page has no next.
     assert_eq!(
-        events(&router, "?limit=5").await["next_after_version"],
+        events(&journal.api, "?limit=5").await["next_after_version"],
         Value::Null
     );
 }
@@ -251,7 +240,7 @@ async fn a_trail_is_read_page_by_page_oldest_first() {
 async fn an_event_that_nobody_can_read_is_shown_all_the_same() {
     let mut journal = Journal::set_up().await;
     journal.append(A, 1, b"\xff\x00 no JSON").await;
-    let body = events(&journal.router(), "").await;
+    let body = events(&journal.api, "").await;
     let event = &body["items"][0];
     assert_eq!(event["payload_hex"], json!("ff00206e6f204a534f4e"));
     assert_eq!((event.get("payload"), &event["data"]), (None, &Value::Null));
@@ -261,16 +250,11 @@ async fn an_event_that_nobody_can_read_is_shown_all_the_same() {
 async fn what_is_not_there_or_malformed_is_refused() {
     let mut journal = Journal::set_up().await;
     journal.append(A, 1, b"{}").await;
-    let router = journal.router();
     let path = format!("/v1/wallets/{A}/events");
-    refused(
-        &router,
-        &format!("/v1/wallets/{NOWHERE}/events"),
-        &[],
-        404,
-        "wallet_not_found",
-    )
-    .await;
+    journal
+        .api
+        .refuses(&format!("/v1/wallets/{NOWHERE}/events"), 404, "wallet_not_found")
+        .await;
     for query in [
         "after_version=-1",
         "after_version=x",
@@ -280,14 +264,26 @@ async fn what_is_not_there_or_malformed_is_refused() {
         "limit=1&limit=1",
         "cursor=00",
     ] {
-        refused(&router, &format!("{path}?{query}"), &[], 422, "validation_failed").await;
+        journal
+            .api
+            .refuses(&format!("{path}?{query}"), 422, "validation_failed")
+            .await;
     }
-    refused(&router, "/v1/wallets/7/events", &[], 422, "validation_failed").await;
+    journal
+        .api
+        .refuses("/v1/wallets/7/events", 422, "validation_failed")
+        .await;
     let position = |text| [("Wallex-Min-Position", text)];
-    refused(&router, &path, &position("x"), 400, "precondition_malformed").await;
+    journal
+        .api
+        .refuses_with(&path, &position("x"), 400, "precondition_malformed")
+        .await;
     // The journal has what a write has answered, and nothing else.
-    assert_eq!(get(&router, &path, &position("3:1")).await.status, 200);
-    refused(&router, &path, &position("3:2"), 503, "position_not_reached").await;
+    assert_eq!(journal.api.get_with(&path, &position("3:1")).await.status, 200);
+    journal
+        .api
+        .refuses_with(&path, &position("3:2"), 503, "position_not_reached")
+        .await;
 }
 
 #[tokio::test]
@@ -297,12 +293,12 @@ async fn what_an_erasure_is_still_removing_is_shown_no_more() {
     journal.append_personal(A, 2, "before").await;
     journal.append_personal(A, 3, "after").await;
     journal
-        .stand
+        .api
         .execute(&format!(
             "INSERT INTO journal.erasure (event_id, wallet_id, version) VALUES ('{NOWHERE}', '{A}', 2)"
         ))
         .await;
-    let body = events(&journal.router(), "").await;
+    let body = events(&journal.api, "").await;
     assert_eq!(body["items"][1]["personal"]["status"], json!("erased"));
     assert_eq!(body["items"][2]["personal"]["status"], json!("present"));
 }

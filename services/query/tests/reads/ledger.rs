@@ -1,18 +1,12 @@
 //! The ledger's reads on a real PostgreSQL, with rows written by SQL as the projector writes them.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod stand;
-
-use axum::Router;
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
-use tower::ServiceExt as _;
 use uuid::Uuid;
 
-use crate::stand::{A, B, NOON, NOWHERE, Stand, get, refused};
+use crate::api::{A, Api, B, NOON, NOWHERE, Reply};
 
-impl Stand {
+impl Api {
     #[expect(clippy::too_many_arguments, reason = "a posting has that many parts")]
     async fn posting(
         &self,
@@ -59,8 +53,8 @@ fn wallet(id: Uuid) -> String {
     format!("wallet:{id}")
 }
 
-async fn read(router: &Router, path: &str) -> Value {
-    let reply = get(router, path, &[]).await;
+async fn read(api: &Api, path: &str) -> Value {
+    let reply = api.get(path).await;
     assert_eq!(reply.status, 200, "{path}: {}", reply.body);
     assert_eq!(reply.header("cache-control"), "no-store");
     reply.body
@@ -68,21 +62,20 @@ async fn read(router: &Router, path: &str) -> Value {
 
 #[tokio::test]
 async fn an_account_sums_its_partitions_by_currency() {
-    let stand = Stand::set_up().await;
-    stand.total("external:EUR", "EUR", 0, "100", "30").await;
-    stand.total("external:EUR", "EUR", 7, "5", "1").await;
-    stand.total("external:EURX", "EURX", 0, "9", "9").await;
-    stand.total(&wallet(A), "EUR", 0, "0", "70").await;
-    stand.total(&wallet(A), "USD", 0, "1", "2").await;
-    let router = stand.router();
+    let api = Api::start().await;
+    api.total("external:EUR", "EUR", 0, "100", "30").await;
+    api.total("external:EUR", "EUR", 7, "5", "1").await;
+    api.total("external:EURX", "EURX", 0, "9", "9").await;
+    api.total(&wallet(A), "EUR", 0, "0", "70").await;
+    api.total(&wallet(A), "USD", 0, "1", "2").await;
     assert_eq!(
-        read(&router, "/v1/ledger/accounts/external:EUR").await,
+        read(&api, "/v1/ledger/accounts/external:EUR").await,
         json!({"account": "external:EUR",
                "balances": [{"currency": "EUR", "debits": "105", "credits": "31", "balance": "-74"}]})
     );
     let path = format!("/v1/ledger/accounts/{}", wallet(A)).replace(':', "%3A");
     assert_eq!(
-        read(&router, &path).await,
+        read(&api, &path).await,
         json!({"account": wallet(A), "balances": [
             {"currency": "EUR", "debits": "0", "credits": "70", "balance": "70"},
             {"currency": "USD", "debits": "1", "credits": "2", "balance": "1"}]})
@@ -91,72 +84,55 @@ async fn an_account_sums_its_partitions_by_currency() {
 
 #[tokio::test]
 async fn totals_beyond_every_integer_are_exact() {
-    let stand = Stand::set_up().await;
+    let api = Api::start().await;
     // One more than i64 has, and than doubles can tell.
-    stand
-        .total("external:EUR", "EUR", 0, "9223372036854775807", "0")
+    api.total("external:EUR", "EUR", 0, "9223372036854775807", "0")
         .await;
-    stand
-        .total("external:EUR", "EUR", 1, "9223372036854775807", "3")
+    api.total("external:EUR", "EUR", 1, "9223372036854775807", "3")
         .await;
-    stand
-        .total(&wallet(A), "EUR", 0, "3", "18446744073709551614")
-        .await;
-    let router = stand.router();
+    api.total(&wallet(A), "EUR", 0, "3", "18446744073709551614").await;
     assert_eq!(
-        read(&router, "/v1/ledger/accounts/external:EUR").await["balances"],
+        read(&api, "/v1/ledger/accounts/external:EUR").await["balances"],
         json!([{"currency": "EUR", "debits": "18446744073709551614", "credits": "3", "balance": "-18446744073709551611"}])
     );
-    let balance = read(&router, "/v1/ledger/trial-balance").await;
+    let balance = read(&api, "/v1/ledger/trial-balance").await;
     assert_eq!(balance["currencies"][0]["debits"], json!("18446744073709551617"));
     assert_eq!(balance["balanced"], json!(true));
 }
 
 #[tokio::test]
 async fn an_account_without_a_posting_is_not_found_and_a_malformed_one_is_refused() {
-    let stand = Stand::set_up().await;
-    let router = stand.router();
+    let api = Api::start().await;
     for account in [
         wallet(NOWHERE),
         format!("hold:{NOWHERE}"),
         "external:USD".to_owned(),
     ] {
         let path = format!("/v1/ledger/accounts/{account}");
-        refused(&router, &path, &[], 404, "account_not_found").await;
+        api.refuses(&path, 404, "account_not_found").await;
     }
     for account in ["wallet:7", "external:eur", "cash:EUR", "EUR", "wallet:%FF"] {
         let path = format!("/v1/ledger/accounts/{account}");
-        refused(&router, &path, &[], 422, "validation_failed").await;
+        api.refuses(&path, 422, "validation_failed").await;
     }
-    refused(
-        &router,
-        "/v1/ledger/accounts/external:EUR?x=1",
-        &[],
-        422,
-        "validation_failed",
-    )
-    .await;
+    api.refuses("/v1/ledger/accounts/external:EUR?x=1", 422, "validation_failed")
+        .await;
 }
 
 #[tokio::test]
 async fn reads_of_a_parked_wallets_account_say_stale() {
-    let stand = Stand::set_up().await;
-    stand
-        .execute(&format!(
-            "INSERT INTO ledger.parked VALUES (3, 99, '{A}', 'corrupt')"
-        ))
-        .await;
-    let router = stand.router();
+    let api = Api::start().await;
+    api.execute(&format!(
+        "INSERT INTO ledger.parked VALUES (3, 99, '{A}', 'corrupt')"
+    ))
+    .await;
     let path = format!("/v1/ledger/accounts/{}", wallet(A));
-    refused(&router, &path, &[], 503, "unavailable").await;
-    stand.total(&wallet(A), "EUR", 3, "0", "70").await;
-    assert_eq!(read(&router, &path).await["stale"], json!(true));
+    api.refuses(&path, 503, "unavailable").await;
+    api.total(&wallet(A), "EUR", 3, "0", "70").await;
+    assert_eq!(read(&api, &path).await["stale"], json!(true));
     let list = format!("/v1/ledger/postings?account={}", wallet(A));
-    assert_eq!(read(&router, &list).await["stale"], json!(true));
-    assert_eq!(
-        read(&router, "/v1/ledger/trial-balance").await["stale"],
-        json!(true)
-    );
+    assert_eq!(read(&api, &list).await["stale"], json!(true));
+    assert_eq!(read(&api, "/v1/ledger/trial-balance").await["stale"], json!(true));
 }
 
 /// The full key of each, in the order that a list gives.
@@ -168,8 +144,8 @@ fn places(body: &Value) -> Vec<String> {
 }
 
 /// A posts and receives; times repeat, across partitions, seqs and lines.
-async fn busy() -> (Stand, Vec<String>) {
-    let stand = Stand::set_up().await;
+async fn busy() -> (Api, Vec<String>) {
+    let api = Api::start().await;
     let (a, b) = (wallet(A), wallet(B));
     let mut keys = Vec::new();
     for (partition, seq, line, at) in [
@@ -184,14 +160,12 @@ async fn busy() -> (Stand, Vec<String>) {
         (7, 10, 1, 7),
     ] {
         let (source, destination) = if keys.len() % 2 == 0 { (&a, &b) } else { (&b, &a) };
-        stand
-            .posting(partition, seq, line, Uuid::now_v7(), source, destination, 10, at)
+        api.posting(partition, seq, line, Uuid::now_v7(), source, destination, 10, at)
             .await;
         keys.push((at, partition, seq, line));
     }
     // Of others.
-    stand
-        .posting(5, 1, 1, Uuid::now_v7(), "external:EUR", &b, 10, 5)
+    api.posting(5, 1, 1, Uuid::now_v7(), "external:EUR", &b, 10, 5)
         .await;
     keys.sort_unstable();
     keys.reverse();
@@ -199,14 +173,13 @@ async fn busy() -> (Stand, Vec<String>) {
         .iter()
         .map(|(_, partition, seq, line)| format!("{partition}:{seq}/{line}"));
     let expected = expected.collect();
-    (stand, expected)
+    (api, expected)
 }
 
 #[tokio::test]
 async fn an_accounts_postings_come_newest_first_from_either_side() {
-    let (stand, expected) = busy().await;
-    let router = stand.router();
-    let body = read(&router, &format!("/v1/ledger/postings?account={}", wallet(A))).await;
+    let (api, expected) = busy().await;
+    let body = read(&api, &format!("/v1/ledger/postings?account={}", wallet(A))).await;
     assert_eq!(places(&body), expected);
     assert_eq!(body["next_cursor"], Value::Null);
     let newest = &body["items"][0];
@@ -220,28 +193,26 @@ async fn an_accounts_postings_come_newest_first_from_either_side() {
 
 #[tokio::test]
 async fn pages_of_postings_neither_repeat_nor_skip_and_new_ones_do_not_shift_them() {
-    let (stand, expected) = busy().await;
-    let router = stand.router();
+    let (api, expected) = busy().await;
     for limit in 1..=expected.len() + 1 {
         let path = format!("/v1/ledger/postings?account={}&limit={limit}", wallet(A));
         let (mut seen, mut next) = (Vec::new(), path.clone());
         loop {
-            let body = read(&router, &next).await;
+            let body = read(&api, &next).await;
             assert!(body["items"].as_array().unwrap().len() <= limit);
             seen.extend(places(&body));
             let at = i64::try_from(limit * 100 + seen.len()).unwrap();
-            stand
-                .posting(
-                    9,
-                    at,
-                    1,
-                    Uuid::now_v7(),
-                    &wallet(A),
-                    "external:EUR",
-                    1,
-                    1_000 + at,
-                )
-                .await;
+            api.posting(
+                9,
+                at,
+                1,
+                Uuid::now_v7(),
+                &wallet(A),
+                "external:EUR",
+                1,
+                1_000 + at,
+            )
+            .await;
             match body["next_cursor"].as_str() {
                 Some(cursor) => next = format!("{path}&cursor={cursor}"),
                 None => break,
@@ -252,58 +223,53 @@ async fn pages_of_postings_neither_repeat_nor_skip_and_new_ones_do_not_shift_the
             .filter(|place| !place.starts_with("9:"))
             .collect();
         assert_eq!(old, expected, "limit {limit}");
-        stand
-            .execute("DELETE FROM ledger.posting WHERE partition = 9")
+        api.execute("DELETE FROM ledger.posting WHERE partition = 9")
             .await;
     }
 }
 
 #[tokio::test]
 async fn from_is_inclusive_and_to_is_exclusive() {
-    let (stand, _) = busy().await;
-    let router = stand.router();
+    let (api, _) = busy().await;
     let list = |from: &str, to: &str| {
         format!(
             "/v1/ledger/postings?account={}&from=2026-01-31T12:00:00.{from}Z&to=2026-01-31T12:00:00.{to}Z",
             wallet(A)
         )
     };
-    let within = read(&router, &list("000005", "000006")).await;
+    let within = read(&api, &list("000005", "000006")).await;
     assert_eq!(places(&within), ["7:9/1", "7:1/1", "3:2/2", "3:2/1", "0:40/1"]);
-    assert_eq!(places(&read(&router, &list("000006", "000007")).await), ["3:3/1"]);
-    assert!(places(&read(&router, &list("000008", "000008")).await).is_empty());
-    refused(&router, &list("000008", "000007"), &[], 422, "validation_failed").await;
+    assert_eq!(places(&read(&api, &list("000006", "000007")).await), ["3:3/1"]);
+    assert!(places(&read(&api, &list("000008", "000008")).await).is_empty());
+    api.refuses(&list("000008", "000007"), 422, "validation_failed")
+        .await;
 }
 
 #[tokio::test]
 async fn a_transactions_postings_are_read_by_its_id() {
-    let stand = Stand::set_up().await;
+    let api = Api::start().await;
     let transaction = Uuid::now_v7();
     let hold = format!("hold:{B}");
-    stand
-        .posting(3, 5, 1, transaction, &hold, "external:EUR", 70, 0)
+    api.posting(3, 5, 1, transaction, &hold, "external:EUR", 70, 0)
         .await;
-    stand
-        .posting(3, 5, 2, transaction, &hold, &wallet(A), 30, 0)
-        .await;
-    let router = stand.router();
+    api.posting(3, 5, 2, transaction, &hold, &wallet(A), 30, 0).await;
     let path = format!("/v1/ledger/postings?transaction_id={transaction}");
-    assert_eq!(places(&read(&router, &path).await), ["3:5/2", "3:5/1"]);
-    let first = read(&router, &format!("{path}&limit=1")).await;
+    assert_eq!(places(&read(&api, &path).await), ["3:5/2", "3:5/1"]);
+    let first = read(&api, &format!("{path}&limit=1")).await;
     let cursor = first["next_cursor"].as_str().unwrap();
-    let second = read(&router, &format!("{path}&limit=1&cursor={cursor}")).await;
+    let second = read(&api, &format!("{path}&limit=1&cursor={cursor}")).await;
     assert_eq!(
         (places(&second), &second["next_cursor"]),
         (vec!["3:5/1".to_owned()], &Value::Null)
     );
     let nothing = format!("/v1/ledger/postings?transaction_id={NOWHERE}");
-    assert_eq!(read(&router, &nothing).await["items"], json!([]));
+    assert_eq!(read(&api, &nothing).await["items"], json!([]));
 }
 
 /// 1,200 postings of A in three partitions, many at the same time, and the cursors behind the last of them.
-async fn long() -> Stand {
-    let stand = Stand::set_up().await;
-    stand
+async fn long() -> Api {
+    let api = Api::start().await;
+    api
         .execute(&format!(
             "INSERT INTO ledger.posting (partition, seq, transaction_id, source, destination, amount, currency, recorded_at)
              SELECT s % 3, s, md5(s::text)::uuid, CASE s % 2 WHEN 0 THEN 'external:EUR' ELSE 'wallet:{A}' END,
@@ -312,29 +278,24 @@ async fn long() -> Stand {
         ))
         .await;
     for partition in 0..3 {
-        stand.cursor("ledger", partition, 1_200).await;
+        api.cursor("ledger", partition, 1_200).await;
     }
-    stand
+    api
 }
 
-async fn export(router: &Router, path: &str, accept: &str) -> (http::HeaderMap, String) {
-    let request = http::Request::get(path).header("Accept", accept);
-    let request = request.body(axum::body::Body::empty()).unwrap();
-    let response = router.clone().oneshot(request).await.unwrap();
-    assert_eq!(response.status(), 200);
-    let (head, body) = response.into_parts();
-    let bytes = body.collect().await.unwrap().to_bytes();
-    (head.headers, String::from_utf8(bytes.to_vec()).unwrap())
+async fn export(api: &Api, path: &str, accept: &str) -> Reply {
+    let reply = api.get_with(path, &[("Accept", accept)]).await;
+    assert_eq!(reply.status, 200);
+    reply
 }
 
 #[tokio::test]
 async fn all_postings_are_exported_in_the_order_of_the_list() {
-    let stand = long().await;
-    let router = stand.router();
+    let api = long().await;
     let path = format!("/v1/ledger/postings?account={}", wallet(A));
     let (mut listed, mut next) = (Vec::new(), format!("{path}&limit=200"));
     loop {
-        let body = read(&router, &next).await;
+        let body = read(&api, &next).await;
         listed.extend(body["items"].as_array().unwrap().clone());
         match body["next_cursor"].as_str() {
             Some(cursor) => next = format!("{path}&limit=200&cursor={cursor}"),
@@ -343,17 +304,13 @@ async fn all_postings_are_exported_in_the_order_of_the_list() {
     }
     assert_eq!(listed.len(), 1_200);
 
-    let (headers, text) = export(&router, &path, "application/x-ndjson").await;
-    assert_eq!(headers["content-type"], "application/x-ndjson");
-    let lines: Vec<Value> = text
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
-    assert_eq!(lines, listed);
+    let ndjson = export(&api, &path, "application/x-ndjson").await;
+    assert_eq!(ndjson.header("content-type"), "application/x-ndjson");
+    assert_eq!(ndjson.lines(), listed);
 
-    let (headers, text) = export(&router, &path, "text/csv").await;
-    assert!(headers["content-type"].to_str().unwrap().starts_with("text/csv"));
-    let mut lines = text.split("\r\n");
+    let csv = export(&api, &path, "text/csv").await;
+    assert!(csv.header("content-type").starts_with("text/csv"));
+    let mut lines = csv.text.split("\r\n");
     let names = [
         "recorded_at",
         "position",
@@ -371,38 +328,27 @@ async fn all_postings_are_exported_in_the_order_of_the_list() {
     assert_eq!(lines.next(), Some(names.join(",").as_str()));
     let expected = cells.join(",");
     assert_eq!(lines.next(), Some(expected.as_str()));
-    assert_eq!(text.matches("\r\n").count(), 1_201);
+    assert_eq!(csv.text.matches("\r\n").count(), 1_201);
     // An export has no pages.
     for parameter in ["limit=5", "cursor=00"] {
         let headers = [("Accept", "text/csv")];
-        refused(
-            &router,
-            &format!("{path}&{parameter}"),
-            &headers,
-            422,
-            "validation_failed",
-        )
-        .await;
+        api.refuses_with(&format!("{path}&{parameter}"), &headers, 422, "validation_failed")
+            .await;
     }
 }
 
 #[tokio::test]
 async fn an_export_is_the_ledger_as_of_its_beginning() {
-    let stand = long().await;
+    let api = long().await;
     // Posted by a projector behind the cursors that the export begins at: as if it came while the export runs.
     for partition in 0..3 {
-        stand.cursor("ledger", partition, 600).await;
+        api.cursor("ledger", partition, 600).await;
     }
-    let router = stand.router();
     let path = format!("/v1/ledger/postings?account={}", wallet(A));
-    let (_, text) = export(&router, &path, "application/x-ndjson").await;
-    let amounts: Vec<i64> = text
-        .lines()
-        .map(|line| {
-            serde_json::from_str::<Value>(line).unwrap()["amount"]
-                .as_i64()
-                .unwrap()
-        })
+    let lines = export(&api, &path, "application/x-ndjson").await.lines();
+    let amounts: Vec<i64> = lines
+        .iter()
+        .map(|line| line["amount"].as_i64().unwrap())
         .collect();
     let mut sorted = amounts.clone();
     sorted.sort_unstable();
@@ -411,22 +357,18 @@ async fn an_export_is_the_ledger_as_of_its_beginning() {
 
 #[tokio::test]
 async fn an_export_of_a_ledger_that_is_emptied_breaks_off() {
-    let stand = long().await;
+    let api = long().await;
     let path = format!("/v1/ledger/postings?account={}", wallet(A));
-    let request = http::Request::get(path).header("Accept", "application/x-ndjson");
-    let request = request.body(axum::body::Body::empty()).unwrap();
-    let response = stand.router().oneshot(request).await.unwrap();
-    assert_eq!(response.status(), 200);
-    stand
-        .execute("UPDATE ledger.cursor SET seq = 1; DELETE FROM ledger.posting")
+    let (head, body) = api.open(&path, &[("Accept", "application/x-ndjson")]).await;
+    assert_eq!(head.status, 200);
+    api.execute("UPDATE ledger.cursor SET seq = 1; DELETE FROM ledger.posting")
         .await;
-    assert!(response.into_body().collect().await.is_err());
+    assert!(body.collect().await.is_err());
 }
 
 #[tokio::test]
 async fn exactly_one_of_account_and_transaction_and_nothing_unknown_is_taken() {
-    let (stand, _) = busy().await;
-    let router = stand.router();
+    let (api, _) = busy().await;
     let account = format!("account={}", wallet(A));
     for query in [
         String::new(),
@@ -440,46 +382,33 @@ async fn exactly_one_of_account_and_transaction_and_nothing_unknown_is_taken() {
         format!("{account}&type=credit"),
         format!("{account}&{account}"),
     ] {
-        refused(
-            &router,
-            &format!("/v1/ledger/postings?{query}"),
-            &[],
-            422,
-            "validation_failed",
-        )
-        .await;
+        api.refuses(&format!("/v1/ledger/postings?{query}"), 422, "validation_failed")
+            .await;
     }
-    let page = read(&router, &format!("/v1/ledger/postings?{account}&limit=1")).await;
+    let page = read(&api, &format!("/v1/ledger/postings?{account}&limit=1")).await;
     let cursor = page["next_cursor"].as_str().unwrap();
     for query in [
         format!("{account}&cursor="),
         format!("{account}&cursor={}", &cursor[1..]),
         format!("account={}&cursor={cursor}", wallet(B)),
     ] {
-        refused(
-            &router,
-            &format!("/v1/ledger/postings?{query}"),
-            &[],
-            400,
-            "invalid_cursor",
-        )
-        .await;
+        api.refuses(&format!("/v1/ledger/postings?{query}"), 400, "invalid_cursor")
+            .await;
     }
 }
 
 #[tokio::test]
 async fn the_trial_balance_sums_currencies_and_kinds_and_says_where_it_was_read() {
-    let stand = Stand::set_up().await;
-    stand.cursor("ledger", 7, 9).await;
-    stand.cursor("ledger", 0, 41).await;
-    stand.total("external:EUR", "EUR", 0, "100", "30").await;
-    stand.total(&wallet(A), "EUR", 0, "50", "60").await;
-    stand.total(&wallet(B), "EUR", 7, "0", "40").await;
-    stand.total(&format!("hold:{B}"), "EUR", 0, "0", "20").await;
-    stand.total("external:USD", "USD", 0, "7", "0").await;
-    stand.total(&wallet(A), "USD", 0, "0", "7").await;
-    let router = stand.router();
-    let balance = read(&router, "/v1/ledger/trial-balance").await;
+    let api = Api::start().await;
+    api.cursor("ledger", 7, 9).await;
+    api.cursor("ledger", 0, 41).await;
+    api.total("external:EUR", "EUR", 0, "100", "30").await;
+    api.total(&wallet(A), "EUR", 0, "50", "60").await;
+    api.total(&wallet(B), "EUR", 7, "0", "40").await;
+    api.total(&format!("hold:{B}"), "EUR", 0, "0", "20").await;
+    api.total("external:USD", "USD", 0, "7", "0").await;
+    api.total(&wallet(A), "USD", 0, "0", "7").await;
+    let balance = read(&api, "/v1/ledger/trial-balance").await;
     assert_eq!(
         balance,
         json!({"balanced": true, "positions": "0:41,7:9", "currencies": [
@@ -492,10 +421,10 @@ async fn the_trial_balance_sums_currencies_and_kinds_and_says_where_it_was_read(
                 {"kind": "wallet", "debits": "0", "credits": "7", "balance": "7"}]}]})
     );
 
-    stand
+    api
         .execute("UPDATE ledger.account_total SET credits = credits + 1 WHERE currency = 'USD' AND account LIKE 'wallet:%'")
         .await;
-    let wrong = read(&router, "/v1/ledger/trial-balance").await;
+    let wrong = read(&api, "/v1/ledger/trial-balance").await;
     assert_eq!(
         (
             &wrong["balanced"],
@@ -508,21 +437,20 @@ async fn the_trial_balance_sums_currencies_and_kinds_and_says_where_it_was_read(
 
 #[tokio::test]
 async fn an_empty_ledger_is_balanced() {
-    let stand = Stand::set_up().await;
+    let api = Api::start().await;
     assert_eq!(
-        read(&stand.router(), "/v1/ledger/trial-balance").await,
+        read(&api, "/v1/ledger/trial-balance").await,
         json!({"balanced": true, "currencies": [], "positions": ""})
     );
 }
 
 #[tokio::test]
 async fn the_ledgers_reads_wait_for_the_ledgers_cursor() {
-    let stand = Stand::set_up().await;
-    stand.total("external:EUR", "EUR", 0, "100", "30").await;
+    let api = Api::start().await;
+    api.total("external:EUR", "EUR", 0, "100", "30").await;
     // The read model is there already; it does not count here.
-    stand.cursor("read_model", 3, 50).await;
-    stand.cursor("ledger", 3, 49).await;
-    let router = stand.router();
+    api.cursor("read_model", 3, 50).await;
+    api.cursor("ledger", 3, 49).await;
     let headers = [("Wallex-Min-Position", "3:50")];
     let paths = [
         "/v1/ledger/accounts/external:EUR",
@@ -530,9 +458,9 @@ async fn the_ledgers_reads_wait_for_the_ledgers_cursor() {
         "/v1/ledger/trial-balance",
     ];
     for path in paths {
-        refused(&router, path, &headers, 503, "position_not_reached").await;
-        refused(
-            &router,
+        api.refuses_with(path, &headers, 503, "position_not_reached")
+            .await;
+        api.refuses_with(
             path,
             &[("Wallex-Min-Position", "x")],
             400,
@@ -540,13 +468,13 @@ async fn the_ledgers_reads_wait_for_the_ledgers_cursor() {
         )
         .await;
     }
-    let (early, ()) = tokio::join!(get(&router, paths[0], &headers), async {
+    let (early, ()) = tokio::join!(api.get_with(paths[0], &headers), async {
         tokio::task::yield_now().await;
-        stand.cursor("ledger", 3, 50).await;
+        api.cursor("ledger", 3, 50).await;
     });
     assert_eq!(early.status, 200, "{}", early.body);
     for path in paths {
-        assert_eq!(get(&router, path, &headers).await.status, 200, "{path}");
+        assert_eq!(api.get_with(path, &headers).await.status, 200, "{path}");
     }
 }
 

@@ -1,28 +1,21 @@
 //! The cache of balances, on a real PostgreSQL and Redis. Redis may be anything; the answer may not.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod door;
-mod stand;
-
 use std::time::Duration;
 
-use axum::Router;
 use serde_json::json;
+use uuid::Uuid;
 use wallex_platform::redis::Accelerator;
-use wallex_query::router;
 use wallex_testing::{eventually, unique_name};
 
-use crate::door::Door;
-use crate::stand::{A, Reply, Stand, accelerator, get, refused};
+use crate::api::{A, Api, B, Reply};
+use crate::door::{Door, accelerator};
 
 const DEADLINE: Duration = Duration::from_secs(10);
 /// What production has.
 const LIFE: Duration = Duration::from_secs(2);
 
 struct Cached {
-    stand: Stand,
-    router: Router,
+    api: Api,
     redis: Accelerator,
     door: Door,
     platform: String,
@@ -35,21 +28,20 @@ impl Cached {
     }
 
     async fn with_life(life: Duration) -> Self {
-        let stand = Stand::set_up().await;
+        let mut api = Api::start().await;
         let door = Door::opened();
         let redis = accelerator(&door.url());
         let platform = unique_name("cluster/namespace/platform");
-        let state = stand.state().with_redis(redis.clone(), &platform);
-        let router = router(state.with_cache_life(life));
+        let state = api.state().with_redis(redis.clone(), &platform);
+        api.serve(state.with_cache_life(life));
         let cached = Self {
-            stand,
-            router,
+            api,
             redis,
             door,
             platform,
         };
         cached.connected().await;
-        cached.stand.wallet(A, 100, 7, 100).await;
+        projected(&cached.api, A, 100, 7, 100).await;
         cached
     }
 
@@ -62,7 +54,7 @@ impl Cached {
     }
 
     async fn read(&self) -> Reply {
-        let reply = get(&self.router, &format!("/v1/wallets/{A}"), &[]).await;
+        let reply = self.api.get(&format!("/v1/wallets/{A}")).await;
         assert_eq!(reply.status, 200, "{}", reply.body);
         assert_eq!(reply.header("content-type"), "application/json");
         assert_eq!(reply.header("cache-control"), "no-store");
@@ -76,7 +68,7 @@ impl Cached {
 
     async fn balance_at(&self, position: &str) -> i64 {
         let headers = [("Wallex-Min-Position", position)];
-        let reply = get(&self.router, &format!("/v1/wallets/{A}"), &headers).await;
+        let reply = self.api.get_with(&format!("/v1/wallets/{A}"), &headers).await;
         assert_eq!(reply.status, 200, "{}", reply.body);
         reply.body["balance"].as_i64().unwrap()
     }
@@ -91,10 +83,15 @@ impl Cached {
     }
 }
 
+/// Brings the wallet to a version and its partition's cursor to `seq`, as the projector does.
+async fn projected(api: &Api, id: Uuid, seq: i64, version: i64, balance: i64) {
+    api.wallet(id, 3, seq, version, balance, 0).await;
+    api.cursor("read_model", 3, seq).await;
+}
+
 /// What an answer is when it came from PostgreSQL: the row is changed behind the cache's back, so that the two differ.
-async fn change(stand: &Stand, balance: i64) {
-    stand
-        .execute(&format!("UPDATE read_model.wallet SET balance = {balance}"))
+async fn change(api: &Api, balance: i64) {
+    api.execute(&format!("UPDATE read_model.wallet SET balance = {balance}"))
         .await;
 }
 
@@ -103,7 +100,7 @@ async fn a_plain_read_is_answered_from_the_cache() {
     let cached = Cached::set_up().await;
     let first = cached.read().await;
     cached.filled().await;
-    change(&cached.stand, 1).await;
+    change(&cached.api, 1).await;
     let second = cached.read().await;
     assert_eq!(first.body, second.body);
     assert_eq!(first.headers, second.headers);
@@ -119,7 +116,7 @@ async fn an_entry_lives_two_seconds() {
         .await
         .unwrap();
     assert!(left <= 2_000, "{left} ms");
-    change(&cached.stand, 1).await;
+    change(&cached.api, 1).await;
     eventually(DEADLINE, "the entry's end", async || {
         (cached.balance().await == 1).then_some(())
     })
@@ -129,9 +126,14 @@ async fn an_entry_lives_two_seconds() {
 #[tokio::test]
 async fn an_erasure_does_not_outlive_the_entry() {
     let cached = Cached::with_life(LIFE).await;
-    cached.filled().await;
     cached
-        .stand
+        .api
+        .execute("UPDATE read_model.wallet SET owner = 'Ada'")
+        .await;
+    cached.filled().await;
+    assert_eq!(cached.read().await.body["owner"], json!("Ada"));
+    cached
+        .api
         .execute("UPDATE read_model.wallet SET owner = NULL")
         .await;
     eventually(DEADLINE, "the name's end", async || {
@@ -144,7 +146,7 @@ async fn an_erasure_does_not_outlive_the_entry() {
 async fn a_cached_answer_is_never_older_than_the_position_asked_for() {
     let cached = Cached::set_up().await;
     cached.filled().await;
-    cached.stand.wallet(A, 101, 8, 500).await;
+    projected(&cached.api, A, 101, 8, 500).await;
     assert_eq!(cached.balance_at("3:100").await, 100, "the entry will do");
     assert_eq!(cached.balance_at("3:101").await, 500, "the entry is older");
     // That read has filled the cache anew: no read goes back behind it.
@@ -152,10 +154,10 @@ async fn a_cached_answer_is_never_older_than_the_position_asked_for() {
         (cached.balance().await == 500).then_some(())
     })
     .await;
-    change(&cached.stand, 1).await;
+    change(&cached.api, 1).await;
     assert_eq!(cached.balance_at("3:101").await, 500);
     // Another partition's position says nothing about this entry.
-    cached.stand.cursor("read_model", 7, 88).await;
+    cached.api.cursor("read_model", 7, 88).await;
     assert_eq!(cached.balance_at("3:101,7:88").await, 1);
 }
 
@@ -163,29 +165,30 @@ async fn a_cached_answer_is_never_older_than_the_position_asked_for() {
 async fn an_answer_of_the_cache_is_as_of_the_cursor_not_of_the_wallet() {
     let cached = Cached::set_up().await;
     // Others of the partition have got further; the wallet itself is still as it was at 3:100.
-    cached.stand.cursor("read_model", 3, 900).await;
+    cached.api.cursor("read_model", 3, 900).await;
     cached.filled().await;
-    change(&cached.stand, 1).await;
+    change(&cached.api, 1).await;
     assert_eq!(cached.balance_at("3:900").await, 100);
 }
 
 #[tokio::test]
 async fn a_wallet_that_is_not_there_is_not_remembered_as_such() {
     let cached = Cached::set_up().await;
-    let path = format!("/v1/wallets/{}", stand::B);
-    refused(&cached.router, &path, &[], 404, "wallet_not_found").await;
-    cached.stand.wallet(stand::B, 101, 1, 5).await;
-    assert_eq!(get(&cached.router, &path, &[]).await.body["balance"], json!(5));
+    let path = format!("/v1/wallets/{B}");
+    cached.api.refuses(&path, 404, "wallet_not_found").await;
+    projected(&cached.api, B, 101, 1, 5).await;
+    assert_eq!(cached.api.get(&path).await.body["balance"], json!(5));
 }
 
 #[tokio::test]
 async fn two_platforms_on_one_redis_do_not_share_wallets() {
     let cached = Cached::set_up().await;
     cached.filled().await;
-    let other = Stand::set_up().await;
-    other.wallet(A, 100, 7, 999).await;
+    let mut other = Api::start().await;
+    projected(&other, A, 100, 7, 999).await;
     let state = other.state().with_redis(cached.redis.clone(), "another");
-    let reply = get(&router(state), &format!("/v1/wallets/{A}"), &[]).await;
+    other.serve(state);
+    let reply = other.get(&format!("/v1/wallets/{A}")).await;
     assert_eq!(reply.body["balance"], json!(999));
 }
 
@@ -203,7 +206,7 @@ async fn a_poisoned_entry_is_asked_of_postgresql() {
         good[..good.len() - 1].to_vec(),
         forged,
     ] {
-        change(&cached.stand, 1).await;
+        change(&cached.api, 1).await;
         let long = Duration::from_secs(60);
         assert!(cached.redis.set_px(&cached.key(), &garbage, long).await);
         assert_eq!(cached.balance().await, 1);
@@ -214,7 +217,7 @@ async fn a_poisoned_entry_is_asked_of_postgresql() {
 async fn a_flushed_redis_is_asked_of_postgresql() {
     let cached = Cached::set_up().await;
     cached.filled().await;
-    change(&cached.stand, 1).await;
+    change(&cached.api, 1).await;
     // Of a flush, this key sees its own removal.
     assert!(cached.redis.delete(&cached.key()).await);
     assert_eq!(cached.balance().await, 1);
@@ -222,14 +225,14 @@ async fn a_flushed_redis_is_asked_of_postgresql() {
 
 #[tokio::test]
 async fn without_redis_every_read_is_postgresqls() {
-    let stand = Stand::set_up().await;
-    stand.wallet(A, 100, 7, 100).await;
+    let mut api = Api::start().await;
+    projected(&api, A, 100, 7, 100).await;
     let nowhere = Door::shut();
     for redis in [Accelerator::none(), accelerator(&nowhere.url())] {
-        let router = router(stand.state().with_redis(redis, "platform"));
+        api.serve(api.state().with_redis(redis, "platform"));
         for balance in [1, 2] {
-            change(&stand, balance).await;
-            let reply = get(&router, &format!("/v1/wallets/{A}"), &[]).await;
+            change(&api, balance).await;
+            let reply = api.get(&format!("/v1/wallets/{A}")).await;
             assert_eq!(reply.body["balance"], json!(balance));
         }
     }
@@ -240,11 +243,11 @@ async fn a_redis_that_stops_and_comes_back_is_no_trouble() {
     let mut cached = Cached::with_life(LIFE).await;
     cached.filled().await;
     cached.door.close();
-    change(&cached.stand, 1).await;
+    change(&cached.api, 1).await;
     assert_eq!(cached.balance().await, 1);
     cached.door.open();
     cached.connected().await;
-    change(&cached.stand, 2).await;
+    change(&cached.api, 2).await;
     eventually(DEADLINE, "the entry's end", async || {
         (cached.balance().await == 2).then_some(())
     })
@@ -255,7 +258,7 @@ async fn a_redis_that_stops_and_comes_back_is_no_trouble() {
 async fn a_redis_that_pauses_holds_no_reader_up() {
     let cached = Cached::with_life(LIFE).await;
     cached.filled().await;
-    change(&cached.stand, 1).await;
+    change(&cached.api, 1).await;
     cached.door.hold();
     let begin = tokio::time::Instant::now();
     for _ in 0..20 {

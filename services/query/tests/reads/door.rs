@@ -1,21 +1,15 @@
 //! A port in front of the tests' Redis that can be shut, opened and held: a Redis that is stopped, comes back, or
 //! freezes, without touching the one that others use.
 
-#![allow(
-    clippy::unwrap_used,
-    dead_code,
-    unreachable_pub,
-    reason = "tests; each uses a part"
-)]
-
 use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
-use wallex_platform::CancellationToken;
+use wallex_platform::redis::Accelerator;
+use wallex_platform::{CancellationToken, Flags, Settings};
 
-pub struct Door {
+pub(crate) struct Door {
     address: SocketAddr,
     /// Bound but not listening: while shut, connections are refused and nobody else gets the port.
     _reserved: TcpSocket,
@@ -24,7 +18,7 @@ pub struct Door {
 }
 
 impl Door {
-    pub fn shut() -> Self {
+    pub(crate) fn shut() -> Self {
         let reserved = TcpSocket::new_v4().unwrap();
         reserved.set_reuseport(true).unwrap();
         reserved.bind("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -36,18 +30,18 @@ impl Door {
         }
     }
 
-    pub fn opened() -> Self {
+    pub(crate) fn opened() -> Self {
         let mut door = Self::shut();
         door.open();
         door
     }
 
     /// The tests' Redis, by way of this door.
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         wallex_testing::redis().replace(&server().to_string(), &self.address.to_string())
     }
 
-    pub fn open(&mut self) {
+    pub(crate) fn open(&mut self) {
         self.open = CancellationToken::new();
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_reuseport(true).unwrap();
@@ -61,19 +55,30 @@ impl Door {
     }
 
     /// Cuts every connection and refuses new ones.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         self.open.cancel();
     }
 
     /// Connections stand, but nothing passes.
-    pub fn hold(&self) {
+    pub(crate) fn hold(&self) {
         self.held.send_replace(true);
     }
 
     /// What was held back passes now.
-    pub fn release(&self) {
+    pub(crate) fn release(&self) {
         self.held.send_replace(false);
     }
+}
+
+/// A client of the Redis at `url`.
+pub(crate) fn accelerator(url: &str) -> Accelerator {
+    Accelerator::connect(
+        &Settings::from_flags(&Flags {
+            redis_url: Some(url.to_owned()),
+            ..Flags::default()
+        })
+        .unwrap(),
+    )
 }
 
 async fn accept(listener: TcpListener, open: CancellationToken, held: watch::Receiver<bool>) {

@@ -1,31 +1,22 @@
 //! Live updates on a real PostgreSQL and Redis: what is sent, what wakes a stream, how it ends.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod door;
-mod stand;
-
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
-use http::Request;
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
-use tower::ServiceExt as _;
 use uuid::Uuid;
 use wallex_platform::CancellationToken;
 use wallex_platform::health::Health;
 use wallex_platform::http::{Ending, bind, serve_on};
 use wallex_platform::redis::Accelerator;
-use wallex_query::router;
 use wallex_testing::{eventually, unique_name};
 
-use crate::door::Door;
-use crate::stand::{A, B, NOWHERE, Stand, accelerator, get, refused};
+use crate::api::{A, Api, B, NOWHERE};
+use crate::door::{Door, accelerator};
 
 const DEADLINE: Duration = Duration::from_secs(10);
 /// Without a message the next look comes after half a second.
@@ -45,18 +36,14 @@ struct Stream {
 }
 
 impl Stream {
-    async fn open(router: &Router, path: &str, last_event_id: Option<&str>) -> Self {
-        let mut request = Request::get(path);
-        if let Some(id) = last_event_id {
-            request = request.header("Last-Event-ID", id);
-        }
-        let request = request.body(Body::empty()).unwrap();
-        let response = router.clone().oneshot(request).await.unwrap();
-        assert_eq!(response.status(), 200);
-        assert_eq!(response.headers()["content-type"], "text/event-stream");
-        assert_eq!(response.headers()["cache-control"], "no-store");
+    async fn open(api: &Api, path: &str, last_event_id: Option<&str>) -> Self {
+        let headers = last_event_id.map(|id| ("Last-Event-ID", id));
+        let (head, body) = api.open(path, headers.as_slice()).await;
+        assert_eq!(head.status, 200);
+        assert_eq!(head.headers["content-type"], "text/event-stream");
+        assert_eq!(head.headers["cache-control"], "no-store");
         Self {
-            body: response.into_body(),
+            body,
             text: String::new(),
         }
     }
@@ -110,14 +97,11 @@ fn path(id: Uuid) -> String {
 
 #[tokio::test]
 async fn a_stream_sends_each_entry_as_the_history_shows_it() {
-    let stand = Stand::set_up().await;
-    stand.credits(A, 1, 3).await;
-    let router = stand.router();
-    let mut stream = Stream::open(&router, &format!("{}?after_version=1", path(A)), None).await;
+    let api = Api::start().await;
+    api.history(A, 3).await;
+    let mut stream = Stream::open(&api, &format!("{}?after_version=1", path(A)), None).await;
     let sent = [stream.next().await.unwrap(), stream.next().await.unwrap()];
-    let history = get(&router, &format!("/v1/wallets/{A}/transactions"), &[])
-        .await
-        .body;
+    let history = api.get(&format!("/v1/wallets/{A}/transactions")).await.body;
     for (event, version) in sent.iter().zip([2, 3]) {
         assert_eq!((event.id, event.kind.as_str()), (version, "credit"));
         let entries = history["items"].as_array().unwrap();
@@ -128,27 +112,25 @@ async fn a_stream_sends_each_entry_as_the_history_shows_it() {
 
 #[tokio::test]
 async fn without_a_version_only_what_comes_from_now_on_is_sent() {
-    let stand = Stand::set_up().await;
-    stand.credits(A, 1, 3).await;
-    stand.credits(B, 1, 3).await;
-    let router = stand.router();
-    let mut stream = Stream::open(&router, &path(A), None).await;
-    stand.credits(B, 4, 4).await;
-    stand.credits(A, 4, 5).await;
+    let api = Api::start().await;
+    api.history(A, 3).await;
+    api.history(B, 3).await;
+    let mut stream = Stream::open(&api, &path(A), None).await;
+    api.credits(B, 4, 4).await;
+    api.credits(A, 4, 5).await;
     assert_eq!(stream.ids(2).await, [4, 5]);
     assert!(stream.is_silent().await);
 }
 
 #[tokio::test]
 async fn a_stream_resumes_without_gap_or_repeat() {
-    let stand = Stand::set_up().await;
-    stand.credits(A, 1, 120).await;
-    let router = stand.router();
+    let api = Api::start().await;
+    api.history(A, 120).await;
     let (mut seen, mut last, mut to) = (Vec::new(), 0, 120);
     // Cut off again and again, also in the middle of a page and while new entries come.
     for count in [1, 70, 3, 49, 10] {
-        let mut stream = Stream::open(&router, &path(A), Some(&last.to_string())).await;
-        let (ids, ()) = tokio::join!(stream.ids(count), stand.credits(A, to + 1, to + 20));
+        let mut stream = Stream::open(&api, &path(A), Some(&last.to_string())).await;
+        let (ids, ()) = tokio::join!(stream.ids(count), api.credits(A, to + 1, to + 20));
         to += 20;
         last = *ids.last().unwrap();
         seen.extend(ids);
@@ -156,78 +138,68 @@ async fn a_stream_resumes_without_gap_or_repeat() {
     assert_eq!(seen, (1..=133).collect::<Vec<i64>>());
     // A browser asks at the address of its first connection again: what it has seen counts.
     let first = format!("{}?after_version=0", path(A));
-    let mut stream = Stream::open(&router, &first, Some("200")).await;
+    let mut stream = Stream::open(&api, &first, Some("200")).await;
     assert_eq!(stream.ids(20).await, (201..=220).collect::<Vec<i64>>());
 }
 
 #[tokio::test]
 async fn what_is_not_there_or_malformed_is_refused() {
-    let stand = Stand::set_up().await;
-    stand.credits(A, 1, 1).await;
-    let router = stand.router();
-    refused(&router, &path(NOWHERE), &[], 404, "wallet_not_found").await;
-    refused(&router, "/v1/wallets/7/stream", &[], 422, "validation_failed").await;
+    let api = Api::start().await;
+    api.history(A, 1).await;
+    api.refuses(&path(NOWHERE), 404, "wallet_not_found").await;
+    api.refuses("/v1/wallets/7/stream", 422, "validation_failed")
+        .await;
     for id in ["", "x", "-1", "1.5", "9223372036854775808"] {
         let headers = [("Last-Event-ID", id)];
-        refused(&router, &path(A), &headers, 422, "validation_failed").await;
+        api.refuses_with(&path(A), &headers, 422, "validation_failed")
+            .await;
         let query = format!("{}?after_version={id}", path(A));
-        refused(&router, &query, &[], 422, "validation_failed").await;
+        api.refuses(&query, 422, "validation_failed").await;
     }
     let twice = [("Last-Event-ID", "1"), ("Last-Event-ID", "2")];
-    refused(&router, &path(A), &twice, 422, "validation_failed").await;
-    refused(
-        &router,
-        &format!("{}?since=1", path(A)),
-        &[],
-        422,
-        "validation_failed",
-    )
-    .await;
+    api.refuses_with(&path(A), &twice, 422, "validation_failed").await;
+    api.refuses(&format!("{}?since=1", path(A)), 422, "validation_failed")
+        .await;
+    api.cursor("read_model", 3, 1).await;
     let later = [("Wallex-Min-Position", "3:2")];
-    refused(&router, &path(A), &later, 503, "position_not_reached").await;
+    api.refuses_with(&path(A), &later, 503, "position_not_reached")
+        .await;
 }
 
 #[tokio::test]
 async fn a_process_takes_a_bounded_number_of_streams() {
-    let stand = Stand::set_up().await;
-    stand.credits(A, 1, 1).await;
-    let router = stand.router();
+    let api = Api::start().await;
+    api.history(A, 1).await;
     let mut streams = Vec::new();
     for _ in 0..1_000 {
-        streams.push(Stream::open(&router, &path(A), None).await);
+        streams.push(Stream::open(&api, &path(A), None).await);
     }
-    refused(&router, &path(A), &[], 503, "unavailable").await;
+    api.refuses(&path(A), 503, "unavailable").await;
     drop(streams.pop());
-    streams.push(Stream::open(&router, &path(A), None).await);
-    refused(&router, &path(A), &[], 503, "unavailable").await;
+    streams.push(Stream::open(&api, &path(A), None).await);
+    api.refuses(&path(A), 503, "unavailable").await;
 
     // And all of them hear, though few read at a time.
-    stand.credits(A, 2, 2).await;
+    api.credits(A, 2, 2).await;
     for stream in &mut streams {
         assert_eq!(stream.ids(1).await, [2]);
     }
 }
 
 struct Wired {
-    stand: Stand,
-    router: Router,
+    api: Api,
     redis: Accelerator,
     platform: String,
 }
 
 impl Wired {
     async fn set_up(url: &str) -> Self {
-        let stand = Stand::set_up().await;
+        let mut api = Api::start().await;
         let redis = accelerator(url);
         let platform = unique_name("cluster/namespace/platform");
-        let router = router(stand.state().with_redis(redis.clone(), &platform));
-        stand.credits(A, 1, 3).await;
-        Self {
-            stand,
-            router,
-            redis,
-            platform,
-        }
+        api.serve(api.state().with_redis(redis.clone(), &platform));
+        api.history(A, 3).await;
+        Self { api, redis, platform }
     }
 
     fn channel(&self) -> String {
@@ -255,13 +227,13 @@ impl Wired {
 #[tokio::test]
 async fn a_message_wakes_a_stream_sooner_than_a_look_would() {
     let wired = Wired::set_up(&wallex_testing::redis()).await;
-    let mut stream = Stream::open(&wired.router, &path(A), None).await;
+    let mut stream = Stream::open(&wired.api, &path(A), None).await;
     wired.listening(&mut stream).await;
     let mut message = B.as_bytes().to_vec();
     message.extend(A.as_bytes());
     // Of several wallets, of all, and one that makes no sense.
     for (version, message) in [(4, message), (5, Vec::new()), (6, b"garbage".to_vec())] {
-        wired.stand.credits(A, version, version).await;
+        wired.api.credits(A, version, version).await;
         let begin = Instant::now();
         assert!(wired.announce(&message).await);
         assert_eq!(stream.ids(1).await, [version]);
@@ -276,9 +248,9 @@ async fn a_message_wakes_a_stream_sooner_than_a_look_would() {
 #[tokio::test]
 async fn a_message_that_is_lost_is_made_up_for() {
     let wired = Wired::set_up(&wallex_testing::redis()).await;
-    let mut stream = Stream::open(&wired.router, &path(A), None).await;
+    let mut stream = Stream::open(&wired.api, &path(A), None).await;
     wired.listening(&mut stream).await;
-    wired.stand.credits(A, 4, 4).await;
+    wired.api.credits(A, 4, 4).await;
     assert_eq!(stream.ids(1).await, [4]);
 }
 
@@ -289,11 +261,11 @@ async fn without_redis_it_still_arrives() {
     let mut streams = Vec::new();
     for after in [3, 1] {
         let from = format!("{}?after_version={after}", path(A));
-        streams.push(Stream::open(&wired.router, &from, None).await);
+        streams.push(Stream::open(&wired.api, &from, None).await);
     }
     assert_eq!(streams[1].ids(2).await, [2, 3]);
     for version in [4, 5] {
-        wired.stand.credits(A, version, version).await;
+        wired.api.credits(A, version, version).await;
         let begin = Instant::now();
         for stream in &mut streams {
             assert_eq!(stream.ids(1).await, [version]);
@@ -306,53 +278,52 @@ async fn without_redis_it_still_arrives() {
 async fn a_redis_that_stops_and_comes_back_costs_a_stream_nothing() {
     let mut door = Door::opened();
     let wired = Wired::set_up(&door.url()).await;
-    let mut stream = Stream::open(&wired.router, &path(A), None).await;
+    let mut stream = Stream::open(&wired.api, &path(A), None).await;
     wired.listening(&mut stream).await;
     door.close();
-    wired.stand.credits(A, 4, 4).await;
+    wired.api.credits(A, 4, 4).await;
     assert_eq!(stream.ids(1).await, [4]);
     door.open();
-    wired.stand.credits(A, 5, 5).await;
+    wired.api.credits(A, 5, 5).await;
     assert_eq!(stream.ids(1).await, [5]);
     eventually(DEADLINE, "Redis", async || wired.redis.alive().then_some(())).await;
     wired.listening(&mut stream).await;
-    wired.stand.credits(A, 6, 6).await;
+    wired.api.credits(A, 6, 6).await;
     assert!(wired.announce(A.as_bytes()).await);
     assert_eq!(stream.ids(1).await, [6]);
 }
 
 #[tokio::test]
 async fn a_database_that_is_away_for_a_moment_is_waited_for() {
-    let stand = Stand::set_up().await;
-    stand.credits(A, 1, 3).await;
-    let mut stream = Stream::open(&stand.router(), &path(A), None).await;
-    stand.execute("ALTER TABLE read_model.entry RENAME TO away").await;
-    stand
-        .execute(&format!(
-            "UPDATE read_model.wallet SET version = 4 WHERE wallet_id = '{A}'"
-        ))
-        .await;
+    let api = Api::start().await;
+    api.history(A, 3).await;
+    let mut stream = Stream::open(&api, &path(A), None).await;
+    api.execute("ALTER TABLE read_model.entry RENAME TO away").await;
+    api.execute(&format!(
+        "UPDATE read_model.wallet SET version = 4 WHERE wallet_id = '{A}'"
+    ))
+    .await;
     assert!(stream.is_silent().await);
-    stand.execute("ALTER TABLE read_model.away RENAME TO entry").await;
-    stand.credits(A, 4, 4).await;
+    api.execute("ALTER TABLE read_model.away RENAME TO entry").await;
+    api.credits(A, 4, 4).await;
     assert_eq!(stream.ids(1).await, [4]);
 }
 
 #[tokio::test]
 async fn a_stream_ends_at_shutdown_and_the_drain_does_not_wait_for_it() {
-    let stand = Stand::set_up().await;
-    stand.credits(A, 1, 3).await;
+    let mut api = Api::start().await;
+    api.history(A, 3).await;
     let shutdown = CancellationToken::new();
     let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = listener.local_addr().unwrap();
-    let app = router(stand.state().with_shutdown(shutdown.clone()));
+    api.serve(api.state().with_shutdown(shutdown.clone()));
     let ending = Ending {
         grace: Duration::ZERO,
         limit: Duration::from_secs(60),
     };
     let server = tokio::spawn(serve_on(
         listener,
-        app.clone(),
+        api.router.clone(),
         Health::new(),
         shutdown.clone(),
         ending,
@@ -378,6 +349,6 @@ async fn a_stream_ends_at_shutdown_and_the_drain_does_not_wait_for_it() {
     // The end of a chunked body: ended, not cut.
     assert!(rest.ends_with("0\r\n\r\n"), "{rest:?}");
     // Whoever comes during the end is not refused for good.
-    let mut late = Stream::open(&app, &path(A), Some("0")).await;
+    let mut late = Stream::open(&api, &path(A), Some("0")).await;
     assert_eq!(late.next().await, None);
 }

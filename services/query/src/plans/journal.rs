@@ -1,0 +1,84 @@
+//! The plans of the journal's statements: strong reads and the audit trail. A strong read costs a wallet's head, its first
+//! and its last event, a page of the trail its events and the links before them, whatever the journal has.
+
+use wallex_journal::schema::MIGRATIONS;
+
+use super::{Planned, database, reads_less, stay_on_their_indexes};
+use crate::{statement, strong, trail};
+
+const STRONG: [Planned; 1] = [(
+    "wallet",
+    strong::WALLET,
+    "uuid",
+    "md5('7')::uuid",
+    &[
+        "head_pkey",
+        "head_wallet_id_partition_key",
+        "partition_pkey",
+        "event_wallet_id_version_key",
+        "personal_pkey",
+        "hold_wallet_due",
+        "erasure_wallet",
+    ],
+)];
+
+const TRAIL: [Planned; 2] = [
+    (
+        "events",
+        trail::EVENTS,
+        "uuid, bigint, bigint",
+        "md5('7')::uuid, 5, 11",
+        &[
+            "event_wallet_id_version_key",
+            "event_pkey",
+            "personal_pkey",
+            "erasure_wallet",
+        ],
+    ),
+    (
+        "present",
+        trail::EXISTS,
+        "uuid",
+        "md5('7')::uuid",
+        &["head_pkey", "head_wallet_id_partition_key"],
+    ),
+];
+
+const GROW: &str = "
+    INSERT INTO journal.partition (id) SELECT generate_series(0, 9);
+    INSERT INTO journal.head (wallet_id, partition, version, currency, balance, status)
+    SELECT md5(w::text)::uuid, w % 10, 20, 'EUR', 0, 'active' FROM generate_series(1, 1000) w;
+    INSERT INTO journal.event (partition, seq, event_id, transaction_id, wallet_id, version, type, schema_version,
+                               recorded_at, actor, payload, hash)
+    SELECT w % 10, v * 1000 + w, md5('e' || w || '-' || v)::uuid, md5('t' || w || '-' || v)::uuid, md5(w::text)::uuid, v,
+           'wallet.credited', 1, 0, 'default', '{}', sha256('x')
+    FROM generate_series(1, 1000) w, generate_series(1, 20) v;
+    INSERT INTO journal.hold (hold_id, wallet_id, amount, expires_at, status)
+    SELECT md5('h' || h)::uuid, md5((h % 1000 + 1)::text)::uuid, 1, h,
+           CASE WHEN h % 10 = 0 THEN 'open' ELSE 'released' END FROM generate_series(1, 20000) h;
+    INSERT INTO journal.personal SELECT event_id, wallet_id, decode(repeat('00', 16), 'hex'), '{}' FROM journal.event;";
+
+const ANALYZE: &str = "ANALYZE journal.event, journal.personal, journal.head, journal.hold, journal.erasure";
+
+const STAGES: [(&str, &str); 4] = [
+    ("empty", ""),
+    ("analyzed while empty", ANALYZE),
+    ("grown", GROW),
+    ("grown and analyzed", ANALYZE),
+];
+
+#[tokio::test]
+async fn a_strong_read_stays_on_its_indexes_as_the_journal_grows() {
+    let database = database("journal", &MIGRATIONS).await;
+    let mut db = database.connection().await;
+    stay_on_their_indexes(&mut db, statement::BEGIN, &STRONG, STAGES).await;
+    reads_less(&mut db, statement::BEGIN, "wallet", "md5('7')::uuid", 60).await;
+}
+
+#[tokio::test]
+async fn the_trail_stays_on_its_indexes_as_the_journal_grows() {
+    let database = database("journal", &MIGRATIONS).await;
+    let mut db = database.connection().await;
+    stay_on_their_indexes(&mut db, trail::BEGIN, &TRAIL, STAGES).await;
+    reads_less(&mut db, trail::BEGIN, "events", "md5('7')::uuid, 5, 11", 150).await;
+}
