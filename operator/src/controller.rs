@@ -14,6 +14,7 @@ use k8s_openapi::api::{
     apps::v1::Deployment,
     batch::v1::{CronJob, Job},
     core::v1::{ConfigMap, Secret, Service, ServiceAccount},
+    networking::v1::NetworkPolicy,
     policy::v1::PodDisruptionBudget,
 };
 use kube::core::{DeserializeGuard, PartialObjectMeta};
@@ -30,28 +31,10 @@ use crate::crd::WalletPlatform;
 use crate::metrics::Outcome;
 use crate::names;
 use crate::reconcile::{self, Context, dereference};
+use crate::scope::Scope;
 
 /// A platform as watched: one that can't be read must not stop the watch of the others.
 type Watched = DeserializeGuard<WalletPlatform>;
-
-/// Which namespaces are watched.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Scope {
-    All,
-    Namespace(String),
-}
-
-impl Scope {
-    fn api<K>(&self, client: &Client) -> Api<K>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
-    {
-        match self {
-            Self::All => Api::all(client.clone()),
-            Self::Namespace(namespace) => Api::namespaced(client.clone(), namespace),
-        }
-    }
-}
 
 struct Shared {
     context: Arc<Context>,
@@ -87,6 +70,7 @@ pub async fn run(context: Arc<Context>, scope: Scope, stop: CancellationToken) {
         .owns(meta::<ConfigMap>(&scope, client), children.clone())
         .owns(meta::<Service>(&scope, client), children.clone())
         .owns(meta::<ServiceAccount>(&scope, client), children.clone())
+        .owns(meta::<NetworkPolicy>(&scope, client), children.clone())
         .owns(meta::<PodDisruptionBudget>(&scope, client), children)
         .watches(secrets, watcher::Config::default(), move |secret| {
             named_by(&by_secret, &secret)

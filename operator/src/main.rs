@@ -2,11 +2,12 @@
 #![forbid(unsafe_code)]
 
 use std::net::SocketAddr;
+use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use wallex_operator::run::Settings;
 use wallex_operator::telemetry::{self, LogFormat};
-use wallex_operator::{crd, run};
+use wallex_operator::{check, crd, plugin, run};
 
 /// Runs wallet platforms on Kubernetes.
 ///
@@ -32,6 +33,29 @@ enum Command {
     ///
     /// The chart installs it too. By hand: wallex-operator crd | kubectl apply --server-side -f -
     Crd,
+    /// Check an installation: is the operator ready, and are WalletPlatforms served and readable?
+    ///
+    /// What `helm test` runs, under the operator's own ServiceAccount. Elsewhere it uses the current context of the kubeconfig.
+    Check(CheckArgs),
+    /// Look after wallet platforms: what `kubectl wallex` runs.
+    ///
+    /// A copy of this program, or a link to it, by the name kubectl-wallex on the path makes `kubectl wallex` of it.
+    Kubectl(plugin::Arguments),
+}
+
+#[derive(Args)]
+struct CheckArgs {
+    /// Address of the running operator, host:port.
+    #[arg(long)]
+    operator: String,
+    /// Namespaces that the operator watches, separated by commas. Empty: all of them.
+    #[arg(
+        long,
+        env = "WALLEX_OPERATOR_WATCH_NAMESPACES",
+        value_delimiter = ',',
+        default_value = ""
+    )]
+    watch_namespaces: Vec<String>,
 }
 
 #[derive(Args)]
@@ -62,30 +86,49 @@ struct RunArgs {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> anyhow::Result<ExitCode> {
+    if std::env::args_os()
+        .next()
+        .is_some_and(|program| plugin::is_called(program.as_ref()))
+    {
+        let cli = plugin::Cli::parse();
+        return Ok(plugin::main(cli.arguments).await.into());
+    }
     let cli = Cli::parse();
     match cli.command.unwrap_or(Command::Run(cli.run)) {
+        Command::Kubectl(arguments) => Ok(plugin::main(arguments).await.into()),
         Command::Crd => {
             use std::io::Write as _;
             std::io::stdout().write_all(crd::crd_yaml()?.as_bytes())?;
-            Ok(())
+            Ok(ExitCode::SUCCESS)
         }
         Command::Run(args) => {
             telemetry::start(&args.log, args.log_format)?;
             tracing::info!(version = env!("CARGO_PKG_VERSION"), "wallex-operator");
-            run::operator(settings(args)).await
+            run::operator(settings(args)).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Check(args) => {
+            use std::io::Write as _;
+            let seen = check::run(&args.operator, &named(&args.watch_namespaces)).await?;
+            writeln!(std::io::stdout(), "{}", seen.join("\n"))?;
+            Ok(ExitCode::SUCCESS)
         }
     }
 }
 
+/// Without blanks, and without the empty name that stands for all.
+fn named(namespaces: &[String]) -> Vec<String> {
+    namespaces
+        .iter()
+        .map(|namespace| namespace.trim().to_owned())
+        .filter(|namespace| !namespace.is_empty())
+        .collect()
+}
+
 fn settings(args: RunArgs) -> Settings {
     Settings {
-        watch_namespaces: args
-            .watch_namespaces
-            .iter()
-            .map(|namespace| namespace.trim().to_owned())
-            .filter(|namespace| !namespace.is_empty())
-            .collect(),
+        watch_namespaces: named(&args.watch_namespaces),
         listen: args.listen,
         lease_namespace: args.lease_namespace.filter(|namespace| !namespace.is_empty()),
         identity: args

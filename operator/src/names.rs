@@ -14,6 +14,52 @@ pub const MANIFEST_HASH: &str = "wallex.dev/manifest-hash";
 pub const CONFIG_HASH: &str = "wallex.dev/config-hash";
 /// On pod templates: hash of the Secret values the pods use, so that a rotation rolls them.
 pub const SECRET_HASH: &str = "wallex.dev/secret-hash";
+/// On the publisher's pod template: when the events topic was made anew, so that the pods start again and fill it.
+pub const REFILL: &str = "wallex.dev/events-topic-recreated-at";
+/// Finalizer of a platform whose topics are to be deleted with it.
+pub const TOPICS_FINALIZER: &str = "wallex.dev/topics";
+/// A user's annotation on a platform that is being deleted: `true` lets it go and leaves its topics.
+pub const ABANDON_TOPICS: &str = "wallex.dev/abandon-topics";
+
+/// Labels of pods that the operator or Kubernetes gives; no user may give them too.
+pub const OWNED_LABELS: [&str; 6] = [
+    "app.kubernetes.io/name",
+    "app.kubernetes.io/instance",
+    "app.kubernetes.io/component",
+    "app.kubernetes.io/managed-by",
+    "app.kubernetes.io/part-of",
+    "pod-template-hash",
+];
+
+/// Variables that the operator sets: each has its field in the spec, or follows from the platform.
+pub const OWNED_VARIABLES: [&str; 26] = [
+    "WALLEX_CLUSTER",
+    "WALLEX_NAMESPACE",
+    "WALLEX_PLATFORM",
+    "WALLEX_INSTANCE",
+    "WALLEX_LISTEN",
+    "WALLEX_DATABASE_URL",
+    "WALLEX_DATABASE_MAX_CONNECTIONS",
+    "WALLEX_READ_DATABASE_URL",
+    "WALLEX_KAFKA_BOOTSTRAP_SERVERS",
+    "WALLEX_KAFKA_SECURITY_PROTOCOL",
+    "WALLEX_KAFKA_CA",
+    "WALLEX_KAFKA_CERTIFICATE",
+    "WALLEX_KAFKA_CERTIFICATE_KEY",
+    "WALLEX_KAFKA_SASL_MECHANISM",
+    "WALLEX_KAFKA_SASL_USERNAME",
+    "WALLEX_KAFKA_SASL_PASSWORD",
+    "WALLEX_KAFKA_EVENTS_TOPIC",
+    "WALLEX_KAFKA_DEAD_LETTERS_TOPIC",
+    "WALLEX_REDIS_URL",
+    "WALLEX_LOG",
+    "WALLEX_LOG_FORMAT",
+    "WALLEX_SHUTDOWN_SECONDS",
+    "WALLEX_QUEUE_CAPACITY",
+    "WALLEX_MAX_BATCH",
+    "WALLEX_COMMAND_TIMEOUT_MS",
+    "WALLEX_IDEMPOTENCY_RETENTION_HOURS",
+];
 
 /// The port that every role listens on: API, health and metrics.
 pub const HTTP_PORT: i32 = 8080;
@@ -38,6 +84,15 @@ impl Component {
         Self::ReadModelProjector,
         Self::Query,
         Self::Command,
+    ];
+
+    /// All, in the order in which a platform is suspended: the writer first, the reader last.
+    pub const STOP: [Self; 5] = [
+        Self::Command,
+        Self::Publisher,
+        Self::LedgerProjector,
+        Self::ReadModelProjector,
+        Self::Query,
     ];
 
     /// The component's name: suffix of its objects, value of its label, row of the status table.

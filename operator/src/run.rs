@@ -13,13 +13,15 @@ use kube::Client;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::controller::{self, Scope};
+use crate::controller;
 use crate::http::{self, Served};
+use crate::kafka::Librdkafka;
 use crate::lease::{Election, Fence};
 use crate::metrics::Metrics;
 use crate::names::MANAGER;
 use crate::reconcile::topics::TopicChecks;
 use crate::reconcile::{Context, dereference};
+use crate::scope::scopes;
 use crate::writes::Writes;
 
 /// What reconciles under way may take after a request to stop.
@@ -99,10 +101,13 @@ async fn lead(
         writes: Writes::new(client.clone(), fence.clone(), settings.identity),
         client: client.clone(),
         metrics: metrics.clone(),
-        topics: TopicChecks::default(),
+        topics: TopicChecks::new(Arc::new(Librdkafka)),
         cluster,
+        scopes: scopes(&settings.watch_namespaces),
     });
-    let controllers = scopes(&settings.watch_namespaces)
+    let controllers = context
+        .scopes
+        .clone()
         .into_iter()
         .map(|scope| controller::run(context.clone(), scope, stop.clone()));
     let controllers = tokio::spawn(join_all(controllers));
@@ -126,16 +131,6 @@ async fn lead(
     held.context("the lease was lost; another process leads, or will")?;
     election.release(&client, &fence).await;
     Ok(())
-}
-
-fn scopes(namespaces: &[String]) -> Vec<Scope> {
-    if namespaces.is_empty() {
-        return vec![Scope::All];
-    }
-    let mut namespaces = namespaces.to_vec();
-    namespaces.sort_unstable();
-    namespaces.dedup();
-    namespaces.into_iter().map(Scope::Namespace).collect()
 }
 
 /// Asks until the API server answers. None: asked to stop before.
@@ -172,23 +167,4 @@ fn stop_on_signals() -> anyhow::Result<CancellationToken> {
         token.cancel();
     });
     Ok(stop)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_namespace_named_means_all_of_them() {
-        assert_eq!(scopes(&[]), [Scope::All]);
-    }
-
-    #[test]
-    fn a_namespace_named_twice_is_watched_once() {
-        let named = ["b", "a", "b"].map(str::to_owned);
-        assert_eq!(
-            scopes(&named),
-            [Scope::Namespace("a".into()), Scope::Namespace("b".into())]
-        );
-    }
 }

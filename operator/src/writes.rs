@@ -127,6 +127,31 @@ impl Writes {
         }
     }
 
+    /// Replaces the finalizers of `platform`, if nothing of it was changed since it was read.
+    ///
+    /// # Errors
+    /// When the lease is not held, or the API server refuses.
+    pub async fn finalizers(
+        &self,
+        platform: &WalletPlatform,
+        finalizers: &[String],
+    ) -> Result<(), WriteError> {
+        self.fence.check()?;
+        let name = platform.metadata.name.clone().unwrap_or_default();
+        let namespace = platform.metadata.namespace.clone().unwrap_or_default();
+        let api: Api<WalletPlatform> = Api::namespaced(self.client.clone(), &namespace);
+        tracing::info!(name, namespace, ?finalizers, "setting finalizers");
+        let body = json!({"metadata": {
+            "uid": platform.metadata.uid,
+            "resourceVersion": platform.metadata.resource_version,
+            "finalizers": finalizers,
+        }});
+        api.patch(&name, &PatchParams::default(), &Patch::Merge(&body))
+            .await
+            .map(drop)
+            .map_err(|error| WriteError::refused::<WalletPlatform>(&name, error))
+    }
+
     /// Replaces the whole status of `platform`, the object with exactly its uid.
     ///
     /// # Errors

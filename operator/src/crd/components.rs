@@ -1,8 +1,9 @@
 //! What may be said of each component of a platform, and of its logs.
 
-use k8s_openapi::api::core::v1::ResourceRequirements;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
+
+use super::pods::PodsSpec;
 
 /// One component: a Deployment.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -13,17 +14,15 @@ pub struct ComponentSpec {
     #[schemars(range(min = 0, max = 256))]
     pub replicas: i32,
 
-    /// CPU and memory, as in any container. Default: requests of 20m CPU and 64Mi memory, no limits.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "resources_schema")]
-    pub resources: Option<ResourceRequirements>,
+    #[serde(flatten)]
+    pub pods: PodsSpec,
 }
 
 impl Default for ComponentSpec {
     fn default() -> Self {
         Self {
             replicas: default_replicas(),
-            resources: None,
+            pods: PodsSpec::default(),
         }
     }
 }
@@ -32,26 +31,27 @@ fn default_replicas() -> i32 {
     1
 }
 
-/// The part of Kubernetes' ResourceRequirements that makes sense here; its own schema repeats a page of prose per quantity.
-fn resources_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    let quantities = |what: &str| {
-        serde_json::json!({
-            "description": what,
-            "type": "object",
-            "additionalProperties": {
-                "pattern": r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$",
-                "x-kubernetes-int-or-string": true,
-            },
-        })
-    };
-    schemars::json_schema!({
-        "type": "object",
-        "nullable": true,
-        "properties": {
-            "requests": quantities("What the scheduler sets aside, such as {cpu: 100m, memory: 128Mi}."),
-            "limits": quantities("What a container may use at most, such as {memory: 512Mi}."),
-        },
-    })
+/// The component that takes commands.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct CommandSpec {
+    #[serde(flatten)]
+    pub component: ComponentSpec,
+
+    /// Commands that wait for a writer at most, per pod; one more is answered 503 at once. 1 to 1000000. Default: the services' own, 10000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub queue_capacity: Option<i32>,
+
+    /// Commands that one batch, which is one transaction, takes at most. 1 to 10000. Default: the services' own, 500.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10_000))]
+    pub max_batch: Option<i32>,
+
+    /// Milliseconds after which a command that is still unanswered gets 503. 100 to 600000. Default: the services' own, 10000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 100, max = 600_000))]
+    pub timeout_milliseconds: Option<i32>,
 }
 
 /// The projections.

@@ -15,9 +15,122 @@ pub struct KafkaSpec {
     #[schemars(length(min = 3, max = 4096))]
     pub bootstrap_servers: String,
 
-    /// The topics of this platform. The operator creates them and mends their configuration; it never shrinks or deletes them.
+    /// TLS between the brokers and the operator and all pods. Default: none, in the clear.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<KafkaTlsSpec>,
+
+    /// Name and password for the brokers. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sasl: Option<KafkaSaslSpec>,
+
+    /// The topics of this platform. The operator creates them and mends their configuration; it never shrinks them.
     #[serde(default)]
     pub topics: TopicsSpec,
+}
+
+/// TLS to the brokers. `{}` trusts the certificate authorities of the images.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct KafkaTlsSpec {
+    /// Secret with the certificates of the authorities that brokers are checked against, PEM. A change of its value rolls the pods.
+    /// Default: the authorities of the images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_secret_ref: Option<CaSecretRef>,
+
+    /// Secret of the type kubernetes.io/tls (keys tls.crt and tls.key) with the certificate that is shown to brokers. A change of
+    /// its value rolls the pods. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_secret_ref: Option<TlsSecretRef>,
+}
+
+/// Certificates of authorities in a Secret of the platform's own namespace.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct CaSecretRef {
+    /// Name of the Secret.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+
+    /// Key within the Secret. Default `ca.crt`.
+    #[serde(default = "default_ca_key")]
+    #[schemars(length(min = 1, max = 253))]
+    pub key: String,
+}
+
+/// A Secret of the type kubernetes.io/tls in the platform's own namespace.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct TlsSecretRef {
+    /// Name of the Secret.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+}
+
+/// Name and password for the brokers.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct KafkaSaslSpec {
+    /// How they are told: SCRAM-SHA-512, SCRAM-SHA-256 or PLAIN. Default SCRAM-SHA-512. PLAIN shows the password to whoever listens,
+    /// unless there is TLS.
+    #[serde(default)]
+    pub mechanism: SaslMechanism,
+
+    /// Secret that holds both. A change of its values rolls the pods.
+    pub secret_ref: CredentialsRef,
+}
+
+/// A name and a password in a Secret of the platform's own namespace.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct CredentialsRef {
+    /// Name of the Secret.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+
+    /// Key of the user's name. Default `username`.
+    #[serde(default = "default_username_key")]
+    #[schemars(length(min = 1, max = 253))]
+    pub username_key: String,
+
+    /// Key of the password. Default `password`.
+    #[serde(default = "default_password_key")]
+    #[schemars(length(min = 1, max = 253))]
+    pub password_key: String,
+}
+
+/// Kafka's ways to tell a name and a password.
+#[derive(Serialize, Deserialize, schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SaslMechanism {
+    #[default]
+    #[serde(rename = "SCRAM-SHA-512")]
+    ScramSha512,
+    #[serde(rename = "SCRAM-SHA-256")]
+    ScramSha256,
+    #[serde(rename = "PLAIN")]
+    Plain,
+}
+
+impl SaslMechanism {
+    /// The word Kafka uses.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ScramSha512 => "SCRAM-SHA-512",
+            Self::ScramSha256 => "SCRAM-SHA-256",
+            Self::Plain => "PLAIN",
+        }
+    }
+}
+
+fn default_ca_key() -> String {
+    "ca.crt".to_owned()
+}
+
+fn default_username_key() -> String {
+    "username".to_owned()
+}
+
+fn default_password_key() -> String {
+    "password".to_owned()
 }
 
 /// The topics of a platform.
@@ -34,6 +147,19 @@ pub struct TopicsSpec {
     /// Copies of events that a projector could not use.
     #[serde(default)]
     pub dead_letters: DeadLettersTopicSpec,
+
+    /// What becomes of the topics when the platform is deleted. Retain: they stay. Delete: they are deleted, also when they were there
+    /// before the platform; the object goes when they are gone. The journal in PostgreSQL stays in either case. Default Retain.
+    #[serde(default)]
+    pub deletion_policy: DeletionPolicy,
+}
+
+/// What becomes of something outside the cluster when its platform is deleted.
+#[derive(Serialize, Deserialize, schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeletionPolicy {
+    #[default]
+    Retain,
+    Delete,
 }
 
 /// The topic of the wallet events.

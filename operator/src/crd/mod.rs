@@ -6,15 +6,25 @@
 
 mod components;
 mod kafka;
+mod monitoring;
+mod network;
+mod pods;
 mod sources;
 mod status;
 
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSON;
 use kube::{CustomResource, CustomResourceExt as _, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-pub use components::{ComponentSpec, LogFormat, LogLevel, LoggingSpec, ProjectorsSpec};
-pub use kafka::{Compression, DeadLettersTopicSpec, EventsTopicSpec, KafkaSpec, TopicsSpec};
-pub use sources::{DatabaseSpec, RedisSpec, SecretKeyRef};
+pub use components::{CommandSpec, ComponentSpec, LogFormat, LogLevel, LoggingSpec, ProjectorsSpec};
+pub use kafka::{
+    CaSecretRef, Compression, CredentialsRef, DeadLettersTopicSpec, DeletionPolicy, EventsTopicSpec,
+    KafkaSaslSpec, KafkaSpec, KafkaTlsSpec, SaslMechanism, TlsSecretRef, TopicsSpec,
+};
+pub use monitoring::{MonitoringSpec, ServiceMonitorSettings};
+pub use network::NetworkPolicySpec;
+pub use pods::PodsSpec;
+pub use sources::{DatabaseSpec, MigrationSpec, RedisSpec, SecretKeyRef};
 pub use status::{ComponentStatus, EndpointsStatus, SchemaStatus, TopicStatus, WalletPlatformStatus};
 
 /// The API group of the custom resource and the prefix of every annotation the operator writes.
@@ -54,10 +64,24 @@ pub struct WalletPlatformSpec {
     pub image_pull_policy: Option<ImagePullPolicy>,
 
     /// Partitions of the journal and of the events topic: how many batches can be written side by side. 1 to 256, default 10.
-    /// It may grow and never shrinks: a smaller number than the journal has is reported and otherwise ignored.
+    /// It may grow, when `allowPartitionIncrease` says so, and never shrinks: another number than the journal has is reported and
+    /// otherwise ignored.
     #[serde(default = "default_partitions")]
     #[schemars(range(min = 1, max = 256))]
     pub partitions: i32,
+
+    /// Whether a journal that exists may get more partitions, which can't be taken back. No wallet moves. Default false.
+    #[serde(default)]
+    pub allow_partition_increase: bool,
+
+    /// While true the operator changes nothing: not the children, not the topics; it only looks and reports. Default false.
+    #[serde(default)]
+    pub paused: bool,
+
+    /// While true no component has pods: the command's stop first, the readers' last. Topics, data and the migration stay. Set
+    /// back to false, the replicas asked for return. Default false.
+    #[serde(default)]
+    pub suspended: bool,
 
     /// The PostgreSQL that holds the journal and the projections.
     pub database: DatabaseSpec,
@@ -71,7 +95,7 @@ pub struct WalletPlatformSpec {
 
     /// The API: takes commands, writes the journal, and serves reads too. Stateless, scale at will.
     #[serde(default)]
-    pub command: ComponentSpec,
+    pub command: CommandSpec,
 
     /// Copies the journal to Kafka. More than one replica share the partitions and stand in for each other.
     #[serde(default)]
@@ -85,9 +109,27 @@ pub struct WalletPlatformSpec {
     #[serde(default)]
     pub query: ComponentSpec,
 
+    /// The pods of the migration and of the hourly maintenance. A change runs the migration once more, which then finds nothing to do.
+    #[serde(default)]
+    pub jobs: PodsSpec,
+
+    /// Hours that the answer to an idempotency key is kept at least: for so long a request may be repeated safely. 1 to 8760.
+    /// Default: the services' own, 168 (a week).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 8760))]
+    pub idempotency_retention_hours: Option<i32>,
+
     /// What the components log.
     #[serde(default)]
     pub logging: LoggingSpec,
+
+    /// Who may talk to the pods and to whom they talk.
+    #[serde(default)]
+    pub network_policy: NetworkPolicySpec,
+
+    /// How the platform is watched.
+    #[serde(default)]
+    pub monitoring: MonitoringSpec,
 }
 
 /// When the kubelet pulls an image.
@@ -118,5 +160,17 @@ fn default_partitions() -> i32 {
 /// # Errors
 /// Only when the generated definition can't be written as YAML, which would be a defect of the types above.
 pub fn crd_yaml() -> Result<String, serde_yaml_ng::Error> {
-    serde_yaml_ng::to_string(&WalletPlatform::crd())
+    let mut crd = WalletPlatform::crd();
+    for version in &mut crd.spec.versions {
+        let schema = version
+            .schema
+            .as_mut()
+            .and_then(|schema| schema.open_api_v3_schema.as_mut());
+        let properties = schema.and_then(|schema| schema.properties.as_mut());
+        if let Some(status) = properties.and_then(|properties| properties.get_mut("status")) {
+            // Until the operator has looked, tools that compare generations must not take an empty status for a finished one.
+            status.default = Some(JSON(serde_json::json!({"observedGeneration": -1})));
+        }
+    }
+    serde_yaml_ng::to_string(&crd)
 }

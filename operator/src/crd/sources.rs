@@ -24,6 +24,9 @@ fn default_key() -> String {
 /// The PostgreSQL of a platform. One database belongs to one platform: another platform's is refused.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.readSecretRef) || self.readSecretRef.name != self.secretRef.name || self.readSecretRef.key != self.secretRef.key").message("readSecretRef names the same value as secretRef: leave it out when the read side lives in the journal's database")
+)]
 pub struct DatabaseSpec {
     /// Secret with the connection URL, `postgres://user:password@host:port/database`. A change of its value rolls the pods.
     pub secret_ref: SecretKeyRef,
@@ -32,6 +35,45 @@ pub struct DatabaseSpec {
     #[serde(default = "default_max_connections")]
     #[schemars(range(min = 2, max = 1000))]
     pub max_connections: i32,
+
+    /// Secret with the connection URL of the read side's own database, on which the projectors write and the queries read. A change of
+    /// its value rolls the pods; another database is filled from the journal, from its beginning. Default: the journal's database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_secret_ref: Option<SecretKeyRef>,
+
+    /// Limits of the migration Job.
+    #[serde(default)]
+    pub migration: MigrationSpec,
+}
+
+/// Limits of the migration Job. A change counts from the next Job on.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct MigrationSpec {
+    /// Attempts of one Job after the first, 10, 20, 40, … seconds apart. 0 to 20, default 3. Two minutes after the last one the operator
+    /// starts a new Job.
+    #[serde(default = "default_backoff_limit")]
+    #[schemars(range(min = 0, max = 20))]
+    pub backoff_limit: i32,
+
+    /// Seconds after which a Job that has not finished is ended, all attempts together. 30 to 604800. Default: none, since a
+    /// migration of much data may take its time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 30, max = 604_800))]
+    pub active_deadline_seconds: Option<i64>,
+}
+
+impl Default for MigrationSpec {
+    fn default() -> Self {
+        Self {
+            backoff_limit: default_backoff_limit(),
+            active_deadline_seconds: None,
+        }
+    }
+}
+
+fn default_backoff_limit() -> i32 {
+    3
 }
 
 fn default_max_connections() -> i32 {

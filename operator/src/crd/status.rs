@@ -1,6 +1,6 @@
 //! What the operator reports back. Written by the status stage alone; nobody else owns a field of it.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct WalletPlatformStatus {
-    /// The generation of the spec that this status speaks of.
+    /// The generation of the spec that this status speaks of; -1: of none yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// Ready, Progressing, Degraded, TopicsReady, SchemaReady and <Component>Available.
+    /// Ready, Progressing, Degraded, TopicsReady, SchemaReady and <Component>Available; while it is not ready, Reconciling, or Stalled when only a person can help.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_string()]))]
     pub conditions: Vec<Condition>,
@@ -69,6 +69,12 @@ pub struct TopicStatus {
     pub replication_factor: i32,
     /// Hours that records are kept; -1 for ever.
     pub retention_hours: i64,
+    /// Since when the topic, or a part of its partitions, is missing that was there before. None: it is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing_since: Option<Time>,
+    /// When it was last made anew after it had been missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recreated_at: Option<Time>,
 }
 
 /// The migration that last succeeded.

@@ -1,21 +1,22 @@
-//! The brokers' side of topics: describe, create, configure, grow.
+//! The brokers' side of topics: describe, create, configure, grow, delete.
 //!
 //! All of it runs on a blocking thread, since librdkafka's metadata calls block, and within [`REQUEST`] per request. The
 //! fence is asked before each change.
 
 use std::{collections::BTreeMap, time::Duration};
 
+use futures::{FutureExt as _, future::BoxFuture};
 use rdkafka::{
     admin::{
         AdminClient, AdminOptions, AlterConfig, ConfigSource, NewPartitions, NewTopic, ResourceSpecifier,
         TopicReplication,
     },
     client::DefaultClientContext,
-    config::ClientConfig,
     error::{KafkaError, RDKafkaErrorCode},
 };
 
-use super::{Action, Found, Topic, Wanted, plan};
+use super::client::{self, Complaint};
+use super::{Action, Asked, Connection, Found, Missing, Topic, TopicAdmin, Wanted, plan};
 use crate::lease::{Fence, NotLeader};
 
 /// One request to the brokers. An unreachable cluster costs one of these per attempt.
@@ -25,10 +26,19 @@ const REQUEST: Duration = Duration::from_secs(8);
 #[derive(Debug, thiserror::Error)]
 pub enum TopicsError {
     #[error(
-        "no answer from Kafka at {bootstrap_servers} within {} s: check spec.kafka.bootstrapServers, and that the operator reaches the brokers at the addresses they advertise",
+        "no answer from Kafka at {bootstrap_servers} within {} s{cause}: check spec.kafka.bootstrapServers, and that the operator reaches the brokers at the addresses they advertise",
         REQUEST.as_secs()
     )]
-    Unreachable { bootstrap_servers: String },
+    Unreachable {
+        bootstrap_servers: String,
+        /// What the client heard, in parentheses; may be empty.
+        cause: String,
+    },
+    #[error("Kafka at {bootstrap_servers} does not let the operator in{cause}")]
+    NotAuthenticated {
+        bootstrap_servers: String,
+        cause: String,
+    },
     #[error("Kafka does not authorize the operator: {doing} topic {topic}: {code}")]
     NotAuthorized {
         doing: &'static str,
@@ -54,44 +64,63 @@ pub enum TopicsError {
     NotLeader(#[from] NotLeader),
 }
 
-/// Makes the topics what is wanted and returns what they are.
-///
-/// # Errors
-/// When the brokers can't be reached or refuse; topics before the one that failed are done.
-pub async fn ensure(
-    bootstrap_servers: String,
-    wanted: Vec<Wanted>,
-    fence: Fence,
-) -> Result<Vec<Topic>, TopicsError> {
+/// The brokers, by librdkafka.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Librdkafka;
+
+impl TopicAdmin for Librdkafka {
+    fn ensure(
+        &self,
+        connection: Connection,
+        asked: Vec<Asked>,
+        fence: Fence,
+    ) -> BoxFuture<'static, Result<Vec<Topic>, TopicsError>> {
+        blocking(move |runtime| {
+            let brokers = Brokers::connect(connection)?;
+            asked
+                .iter()
+                .map(|asked| runtime.block_on(brokers.ensure(asked, &fence)))
+                .collect()
+        })
+        .boxed()
+    }
+
+    fn delete(
+        &self,
+        connection: Connection,
+        topics: Vec<String>,
+        fence: Fence,
+    ) -> BoxFuture<'static, Result<(), TopicsError>> {
+        blocking(move |runtime| {
+            let brokers = Brokers::connect(connection)?;
+            topics
+                .iter()
+                .try_for_each(|topic| runtime.block_on(brokers.delete(topic, &fence)))
+        })
+        .boxed()
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce(tokio::runtime::Handle) -> Result<T, TopicsError> + Send + 'static,
+) -> Result<T, TopicsError> {
     let runtime = tokio::runtime::Handle::current();
-    tokio::task::spawn_blocking(move || {
-        let brokers = Brokers::connect(bootstrap_servers)?;
-        wanted
-            .iter()
-            .map(|wanted| runtime.block_on(brokers.ensure(wanted, &fence)))
-            .collect()
-    })
-    .await
-    .map_err(|error| TopicsError::Client(format!("the Kafka client failed: {error}")))?
+    tokio::task::spawn_blocking(move || work(runtime))
+        .await
+        .map_err(|error| TopicsError::Client(format!("the Kafka client failed: {error}")))?
 }
 
 struct Brokers {
-    bootstrap_servers: String,
+    connection: Connection,
     admin: AdminClient<DefaultClientContext>,
 }
 
 impl Brokers {
-    fn connect(bootstrap_servers: String) -> Result<Self, TopicsError> {
-        let admin = ClientConfig::new()
-            .set("bootstrap.servers", &bootstrap_servers)
-            .set("client.id", "wallex-operator")
-            .set("socket.timeout.ms", REQUEST.as_millis().to_string())
+    fn connect(connection: Connection) -> Result<Self, TopicsError> {
+        let admin = client::config(&connection, REQUEST)
             .create()
-            .map_err(|error| TopicsError::Client(format!("spec.kafka.bootstrapServers: {error}")))?;
-        Ok(Self {
-            bootstrap_servers,
-            admin,
-        })
+            .map_err(|error| TopicsError::Client(format!("spec.kafka: {error}")))?;
+        Ok(Self { connection, admin })
     }
 
     fn options() -> AdminOptions {
@@ -100,22 +129,56 @@ impl Brokers {
             .operation_timeout(Some(REQUEST))
     }
 
-    async fn ensure(&self, wanted: &Wanted, fence: &Fence) -> Result<Topic, TopicsError> {
-        let mut found = self.describe(&wanted.name).await?;
-        let actions = plan(wanted, found.as_ref());
-        for action in &actions {
+    async fn ensure(&self, asked: &Asked, fence: &Fence) -> Result<Topic, TopicsError> {
+        let name = &asked.wanted.name;
+        let mut found = self.describe(name).await?;
+        if found.is_none() && asked.known.is_some() && self.is_listed(name)? {
+            // It is not gone: only its description is withheld.
+            let (doing, code) = ("describing", RDKafkaErrorCode::TopicAuthorizationFailed);
+            return Err(self.refused(doing, name, code));
+        }
+        let plan = plan(asked, found.as_ref());
+        for action in &plan.actions {
             fence.check()?;
-            tracing::info!(topic = wanted.name, ?action, "changing topic");
+            tracing::info!(topic = name, ?action, "changing topic");
             match action {
-                Action::Create => self.create(wanted).await?,
-                Action::Configure(config) => self.configure(&wanted.name, config).await?,
-                Action::GrowTo(partitions) => self.grow(&wanted.name, *partitions).await?,
+                Action::Create => self.create(&asked.wanted).await?,
+                Action::Configure(config) => self.configure(name, config).await?,
+                Action::GrowTo(partitions) => self.grow(name, *partitions).await?,
             }
         }
-        if !actions.is_empty() {
-            found = self.describe(&wanted.name).await?;
+        if !plan.actions.is_empty() {
+            found = self.describe(name).await?;
         }
-        Ok(report(wanted, found.as_ref()))
+        Ok(report(asked, found.as_ref(), plan.missing))
+    }
+
+    async fn delete(&self, topic: &str, fence: &Fence) -> Result<(), TopicsError> {
+        const DOING: &str = "deleting";
+        fence.check()?;
+        tracing::info!(topic, "deleting topic");
+        let results = self
+            .admin
+            .delete_topics(&[topic], &Self::options())
+            .await
+            .map_err(|error| self.failed(DOING, topic, &error))?;
+        match results.into_iter().next() {
+            Some(Ok(_)) | None => Ok(()),
+            Some(Err((_, RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic))) => {
+                Ok(())
+            }
+            Some(Err((_, code))) => Err(self.refused(DOING, topic, code)),
+        }
+    }
+
+    /// Whether the brokers have the topic, by the list of all: asking for one by name might create it.
+    fn is_listed(&self, topic: &str) -> Result<bool, TopicsError> {
+        let metadata = self
+            .admin
+            .inner()
+            .fetch_metadata(None, REQUEST)
+            .map_err(|error| self.failed("looking for", topic, &error))?;
+        Ok(metadata.topics().iter().any(|listed| listed.name() == topic))
     }
 
     /// None when the topic does not exist. The configuration is asked for first: asking for a missing topic's metadata
@@ -237,6 +300,25 @@ impl Brokers {
         }
     }
 
+    /// No answer, with the reason if it can be had.
+    fn unreachable(&self) -> TopicsError {
+        let bootstrap_servers = self.connection.bootstrap_servers.clone();
+        match client::complaint(&self.connection) {
+            Some(Complaint::Refused(said)) => TopicsError::NotAuthenticated {
+                bootstrap_servers,
+                cause: format!(": {said}; check spec.kafka.tls, spec.kafka.sasl and their Secrets"),
+            },
+            Some(Complaint::Unreachable(said)) => TopicsError::Unreachable {
+                bootstrap_servers,
+                cause: format!(" ({said})"),
+            },
+            None => TopicsError::Unreachable {
+                bootstrap_servers,
+                cause: String::new(),
+            },
+        }
+    }
+
     /// The brokers' answer about one topic.
     fn refused(&self, doing: &'static str, topic: &str, code: RDKafkaErrorCode) -> TopicsError {
         use RDKafkaErrorCode as Code;
@@ -250,9 +332,7 @@ impl Brokers {
             | Code::TimedOutQueue
             | Code::Resolve
             | Code::NodeUpdate
-            | Code::WaitingForCoordinator => TopicsError::Unreachable {
-                bootstrap_servers: self.bootstrap_servers.clone(),
-            },
+            | Code::WaitingForCoordinator => self.unreachable(),
             Code::TopicAuthorizationFailed
             | Code::ClusterAuthorizationFailed
             | Code::Authentication
@@ -285,15 +365,20 @@ impl Brokers {
     }
 }
 
-/// What was found, or, should the brokers not show it yet, what was asked for.
-fn report(wanted: &Wanted, found: Option<&Found>) -> Topic {
+/// What was found, or, should the brokers not show it yet, what was asked for. Of a topic that is gone, what was last known.
+fn report(asked: &Asked, found: Option<&Found>, missing: Option<Missing>) -> Topic {
+    let wanted = &asked.wanted;
+    let partitions = match (missing, asked.known) {
+        (Some(Missing::Gone), Some(known)) => known.partitions,
+        (Some(Missing::Gone | Missing::Partitions(_)) | None, _) => wanted.partitions,
+    };
     let effective = found.map_or(&wanted.config, |found| &found.effective);
     Topic {
         name: wanted.name.clone(),
         partitions: found
             .map(|found| found.partitions)
             .filter(|count| *count > 0)
-            .unwrap_or(wanted.partitions),
+            .unwrap_or(partitions),
         replication_factor: found
             .map(|found| found.replication_factor)
             .filter(|count| *count > 0)
@@ -302,5 +387,6 @@ fn report(wanted: &Wanted, found: Option<&Found>) -> Topic {
             .get("retention.ms")
             .and_then(|value| value.parse().ok())
             .unwrap_or(-1),
+        missing,
     }
 }

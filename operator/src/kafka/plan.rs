@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Wanted;
+use super::{Asked, Missing};
 
 /// One topic as the brokers describe it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,12 +25,28 @@ pub enum Action {
     GrowTo(i32),
 }
 
-/// The changes, in order. None when the topic is as wanted (or larger: it is never shrunk).
-pub fn plan(wanted: &Wanted, found: Option<&Found>) -> Vec<Action> {
+/// What is to be done about a topic.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// In order. None when the topic is as wanted, or larger: it is never shrunk.
+    pub actions: Vec<Action>,
+    /// What was there and is missing, when it is left so for now: it is reported before it is made anew.
+    pub missing: Option<Missing>,
+}
+
+/// The changes that make a topic what is asked for.
+pub fn plan(asked: &Asked, found: Option<&Found>) -> Plan {
+    let (wanted, known) = (&asked.wanted, asked.known);
+    let anew = asked.refill && known.is_none_or(|known| known.missing);
+    let mut plan = Plan::default();
     let Some(found) = found else {
-        return vec![Action::Create];
+        if known.is_none() || anew {
+            plan.actions.push(Action::Create);
+        } else {
+            plan.missing = Some(Missing::Gone);
+        }
+        return plan;
     };
-    let mut actions = Vec::new();
     let drifted = wanted
         .config
         .iter()
@@ -38,17 +54,24 @@ pub fn plan(wanted: &Wanted, found: Option<&Found>) -> Vec<Action> {
     if drifted {
         let mut config = found.own.clone();
         config.extend(wanted.config.clone());
-        actions.push(Action::Configure(config));
+        plan.actions.push(Action::Configure(config));
     }
     if found.partitions < wanted.partitions {
-        actions.push(Action::GrowTo(wanted.partitions));
+        // Fewer than it had: it is another topic of the same name. Fewer than are wanted now: it grows.
+        let lost = known.is_some_and(|known| known.missing || known.partitions >= wanted.partitions);
+        if lost && !anew {
+            plan.missing = Some(Missing::Partitions(found.partitions));
+        } else {
+            plan.actions.push(Action::GrowTo(wanted.partitions));
+        }
     }
-    actions
+    plan
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kafka::{Known, Wanted};
 
     fn config(entries: &[(&str, &str)]) -> BTreeMap<String, String> {
         entries
@@ -66,6 +89,25 @@ mod tests {
         }
     }
 
+    fn asked(known: Option<Known>, refill: bool) -> Asked {
+        Asked {
+            wanted: wanted(),
+            known,
+            refill,
+        }
+    }
+
+    fn actions(found: Option<&Found>) -> Vec<Action> {
+        plan(&asked(None, true), found).actions
+    }
+
+    fn seen(missing: bool) -> Option<Known> {
+        Some(Known {
+            partitions: 10,
+            missing,
+        })
+    }
+
     fn as_wanted() -> Found {
         Found {
             partitions: 10,
@@ -81,12 +123,12 @@ mod tests {
 
     #[test]
     fn a_missing_topic_is_created() {
-        assert_eq!(plan(&wanted(), None), [Action::Create]);
+        assert_eq!(actions(None), [Action::Create]);
     }
 
     #[test]
     fn a_topic_as_wanted_is_left_alone() {
-        assert_eq!(plan(&wanted(), Some(&as_wanted())), []);
+        assert_eq!(actions(Some(&as_wanted())), []);
     }
 
     #[test]
@@ -95,7 +137,7 @@ mod tests {
         found.effective.insert("retention.ms".to_owned(), "5".to_owned());
         found.own = config(&[("retention.ms", "5"), ("segment.bytes", "7")]);
         assert_eq!(
-            plan(&wanted(), Some(&found)),
+            actions(Some(&found)),
             [Action::Configure(config(&[
                 ("retention.ms", "1000"),
                 ("compression.type", "lz4"),
@@ -108,8 +150,46 @@ mod tests {
     fn partitions_grow_and_never_shrink() {
         let mut found = as_wanted();
         found.partitions = 4;
-        assert_eq!(plan(&wanted(), Some(&found)), [Action::GrowTo(10)]);
+        assert_eq!(actions(Some(&found)), [Action::GrowTo(10)]);
         found.partitions = 20;
-        assert_eq!(plan(&wanted(), Some(&found)), []);
+        assert_eq!(actions(Some(&found)), []);
+    }
+
+    #[test]
+    fn a_topic_that_is_gone_is_reported_first_and_made_anew_only_by_leave() {
+        let reported = plan(&asked(seen(false), true), None);
+        assert_eq!(
+            (reported.actions, reported.missing),
+            (vec![], Some(Missing::Gone))
+        );
+        let held = plan(&asked(seen(true), false), None);
+        assert_eq!((held.actions, held.missing), (vec![], Some(Missing::Gone)));
+        let anew = plan(&asked(seen(true), true), None);
+        assert_eq!((anew.actions, anew.missing), (vec![Action::Create], None));
+    }
+
+    #[test]
+    fn a_topic_with_fewer_partitions_than_it_had_is_another_one() {
+        let mut found = as_wanted();
+        found.partitions = 3;
+        let reported = plan(&asked(seen(false), true), Some(&found));
+        assert_eq!(
+            (reported.actions, reported.missing),
+            (vec![], Some(Missing::Partitions(3)))
+        );
+        let anew = plan(&asked(seen(true), true), Some(&found));
+        assert_eq!((anew.actions, anew.missing), (vec![Action::GrowTo(10)], None));
+    }
+
+    #[test]
+    fn a_topic_that_had_fewer_partitions_than_are_wanted_now_just_grows() {
+        let mut found = as_wanted();
+        found.partitions = 4;
+        let known = Some(Known {
+            partitions: 4,
+            missing: false,
+        });
+        let grown = plan(&asked(known, false), Some(&found));
+        assert_eq!((grown.actions, grown.missing), (vec![Action::GrowTo(10)], None));
     }
 }

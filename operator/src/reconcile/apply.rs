@@ -92,6 +92,9 @@ impl Applier<'_> {
         for budget in &manifests.budgets {
             self.ensure(budget, &self.children.budgets).await?;
         }
+        if let Some(policy) = &manifests.network_policy {
+            self.ensure(policy, &self.children.network_policies).await?;
+        }
         Ok(())
     }
 
@@ -117,6 +120,40 @@ impl Applier<'_> {
         Ok(deployments)
     }
 
+    /// What only watches the workloads.
+    ///
+    /// # Errors
+    /// See [`ApplyError`].
+    pub async fn monitors(&self, manifests: &Manifests) -> Result<(), ApplyError> {
+        if let Some(monitor) = &manifests.service_monitor {
+            self.ensure(monitor, &self.children.service_monitors).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes all pods of a suspended platform away, one component after the other: each waits until the one before has none left, so
+    /// that what the command wrote last is still published and projected, and read. Returns the Deployments as they now are.
+    ///
+    /// # Errors
+    /// See [`ApplyError`].
+    pub async fn stop(&self, manifests: &Manifests) -> Result<Vec<Deployment>, ApplyError> {
+        self.ensure(&manifests.maintain, &self.children.cron_jobs).await?;
+        let mut deployments = Vec::new();
+        let mut gone = true;
+        for component in Component::STOP {
+            for (_, wanted) in manifests.deployments.iter().filter(|(of, _)| *of == component) {
+                let live = named(&self.children.deployments, &wanted.name_any());
+                let now = match live {
+                    Some(live) if !gone => live.clone(),
+                    Some(_) | None => self.ensure(wanted, &self.children.deployments).await?,
+                };
+                gone = gone && has_no_pods(&now);
+                deployments.push(now);
+            }
+        }
+        Ok(deployments)
+    }
+
     /// Removes children that are no longer wanted: other migrations (once this one is done), and whatever an earlier version
     /// of the operator made under another name.
     ///
@@ -129,8 +166,10 @@ impl Applier<'_> {
             config_map,
             services,
             budgets,
+            network_policy,
             maintain,
             deployments,
+            service_monitor,
         } = manifests;
         let deployments: Vec<String> = deployments.iter().map(|(_, wanted)| wanted.name_any()).collect();
         self.remove_others(&self.children.deployments, &deployments)
@@ -139,6 +178,16 @@ impl Applier<'_> {
             .await?;
         self.remove_others(&self.children.budgets, &all_names(budgets))
             .await?;
+        self.remove_others(
+            &self.children.network_policies,
+            &all_names(network_policy.as_slice()),
+        )
+        .await?;
+        self.remove_others(
+            &self.children.service_monitors,
+            &all_names(service_monitor.as_slice()),
+        )
+        .await?;
         self.remove_others(&self.children.config_maps, &[config_map.name_any()])
             .await?;
         self.remove_others(&self.children.service_accounts, &[service_account.name_any()])
@@ -271,6 +320,17 @@ pub fn replaced(deployment: &Deployment) -> bool {
     status.observed_generation >= deployment.metadata.generation
         && updated >= desired
         && status.replicas.unwrap_or_default() == updated
+}
+
+/// Whether a Deployment was told to have no pods and has none.
+pub fn has_no_pods(deployment: &Deployment) -> bool {
+    let Some(status) = &deployment.status else {
+        return false;
+    };
+    deployment.spec.replicas == Some(0)
+        && status.observed_generation >= deployment.metadata.generation
+        && status.replicas.unwrap_or_default() == 0
+        && status.terminating_replicas.unwrap_or_default() == 0
 }
 
 /// Image of a Deployment's container.

@@ -3,14 +3,15 @@
 //! Invariant: all reads go to the API server, not to a cache, so a decision is never made on what was true a while ago.
 //! Whatever is missing is reported as missing; only an API server that does not answer is an error.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::{
     apps::v1::Deployment,
     batch::v1::{CronJob, Job},
-    core::v1::{ConfigMap, Namespace, Secret, Service, ServiceAccount},
+    core::v1::{ConfigMap, Namespace, Pod, Secret, Service, ServiceAccount},
+    networking::v1::NetworkPolicy,
     policy::v1::PodDisruptionBudget,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -19,7 +20,8 @@ use kube::core::DeserializeGuard;
 use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 
-use crate::crd::{GROUP, WalletPlatform, WalletPlatformSpec};
+use super::build::ServiceMonitor;
+use crate::crd::{GROUP, KafkaSpec, PodsSpec, WalletPlatform, WalletPlatformSpec};
 use crate::names;
 
 /// What exists around one platform.
@@ -29,6 +31,10 @@ pub struct Dereferenced {
     pub secrets: BTreeMap<String, SecretValues>,
     /// The children, by their labels.
     pub children: Children,
+    /// All pods of the platform: what they show is said in the conditions, and nothing is decided on it.
+    pub pods: Vec<Pod>,
+    /// Why there can be no ServiceMonitors in this cluster; none when there can.
+    pub no_service_monitors: Option<&'static str>,
 }
 
 /// Values of one Secret by key. Never logged: `Debug` shows the keys alone.
@@ -51,6 +57,8 @@ pub struct Children {
     pub jobs: Vec<Job>,
     pub cron_jobs: Vec<CronJob>,
     pub budgets: Vec<PodDisruptionBudget>,
+    pub network_policies: Vec<NetworkPolicy>,
+    pub service_monitors: Vec<ServiceMonitor>,
 }
 
 /// Whose an object is, by its controller's owner reference.
@@ -108,8 +116,43 @@ pub async fn cluster_id(client: &Client) -> kube::Result<String> {
 
 /// Names of the Secrets that a spec refers to.
 pub fn secret_names(spec: &WalletPlatformSpec) -> impl Iterator<Item = &str> {
-    std::iter::once(spec.database.secret_ref.name.as_str())
-        .chain(spec.redis.as_ref().map(|redis| redis.secret_ref.name.as_str()))
+    let redis = spec.redis.as_ref().map(|redis| &redis.secret_ref);
+    let variables = pods(spec)
+        .flat_map(|pods| &pods.extra_env)
+        .filter_map(|variable| {
+            let reference = variable.value_from.as_ref()?.secret_key_ref.as_ref()?;
+            Some(reference.name.as_str())
+        });
+    std::iter::once(&spec.database.secret_ref)
+        .chain(&spec.database.read_secret_ref)
+        .chain(redis)
+        .map(|reference| reference.name.as_str())
+        .chain(kafka_secret_names(&spec.kafka))
+        .chain(variables)
+}
+
+fn kafka_secret_names(kafka: &KafkaSpec) -> impl Iterator<Item = &str> {
+    let tls = kafka.tls.as_ref();
+    let authorities = tls.and_then(|tls| Some(&tls.ca_secret_ref.as_ref()?.name));
+    let certificate = tls.and_then(|tls| Some(&tls.certificate_secret_ref.as_ref()?.name));
+    let credentials = kafka.sasl.as_ref().map(|sasl| &sasl.secret_ref.name);
+    [authorities, certificate, credentials]
+        .into_iter()
+        .flatten()
+        .map(String::as_str)
+}
+
+/// The settings of all pods.
+fn pods(spec: &WalletPlatformSpec) -> impl Iterator<Item = &PodsSpec> {
+    [
+        &spec.command.component.pods,
+        &spec.publisher.pods,
+        &spec.projectors.ledger.pods,
+        &spec.projectors.read_model.pods,
+        &spec.query.pods,
+        &spec.jobs,
+    ]
+    .into_iter()
 }
 
 /// Reads Secrets and children of `platform`.
@@ -121,7 +164,7 @@ pub async fn run(client: &Client, platform: &WalletPlatform) -> kube::Result<Der
     let name = platform.name_any();
     let secrets_api = Api::<Secret>::namespaced(client.clone(), &namespace);
     let mut secrets = BTreeMap::new();
-    for secret in secret_names(&platform.spec) {
+    for secret in secret_names(&platform.spec).collect::<BTreeSet<_>>() {
         if let Some(found) = secrets_api.get_opt(secret).await? {
             let values = found
                 .data
@@ -132,15 +175,26 @@ pub async fn run(client: &Client, platform: &WalletPlatform) -> kube::Result<Der
             secrets.insert(secret.to_owned(), SecretValues(values));
         }
     }
-    let (deployments, services, config_maps, service_accounts, jobs, cron_jobs, budgets) = futures::try_join!(
-        list(client, &namespace, &name),
-        list(client, &namespace, &name),
-        list(client, &namespace, &name),
-        list(client, &namespace, &name),
-        list(client, &namespace, &name),
-        list(client, &namespace, &name),
-        list(client, &namespace, &name),
-    )?;
+    let (deployments, services, config_maps, service_accounts, jobs, cron_jobs, budgets, network_policies) =
+        futures::try_join!(
+            list(client, &namespace, &name),
+            list(client, &namespace, &name),
+            list(client, &namespace, &name),
+            list(client, &namespace, &name),
+            list(client, &namespace, &name),
+            list(client, &namespace, &name),
+            list(client, &namespace, &name),
+            list(client, &namespace, &name),
+        )?;
+    let (service_monitors, no_service_monitors) = service_monitors(client, &namespace, &name).await?;
+    // They only explain; without them a platform runs as well.
+    let pods = list(client, &namespace, &name).await.unwrap_or_else(|error| {
+        tracing::warn!(
+            error = crate::writes::short(&error),
+            "could not list the pods of a platform"
+        );
+        Vec::new()
+    });
     let children = Children {
         deployments,
         services,
@@ -149,8 +203,37 @@ pub async fn run(client: &Client, platform: &WalletPlatform) -> kube::Result<Der
         jobs,
         cron_jobs,
         budgets,
+        network_policies,
+        service_monitors,
     };
-    Ok(Dereferenced { secrets, children })
+    Ok(Dereferenced {
+        secrets,
+        children,
+        pods,
+        no_service_monitors,
+    })
+}
+
+/// The ServiceMonitors, or why there can be none: their resource is not Kubernetes' own, and a platform runs without it.
+async fn service_monitors(
+    client: &Client,
+    namespace: &str,
+    platform: &str,
+) -> kube::Result<(Vec<ServiceMonitor>, Option<&'static str>)> {
+    match list(client, namespace, platform).await {
+        Ok(found) => Ok((found, None)),
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok((
+            Vec::new(),
+            Some(
+                "this cluster has no ServiceMonitors: install the Prometheus Operator's resource definitions",
+            ),
+        )),
+        Err(kube::Error::Api(status)) if status.is_forbidden() => Ok((
+            Vec::new(),
+            Some("the operator may not read ServiceMonitors: upgrade its chart, or grant it the rule"),
+        )),
+        Err(error) => Err(error),
+    }
 }
 
 async fn list<K>(client: &Client, namespace: &str, platform: &str) -> kube::Result<Vec<K>>
@@ -178,6 +261,8 @@ impl Children {
             .chain(of("Job", &self.jobs))
             .chain(of("CronJob", &self.cron_jobs))
             .chain(of("PodDisruptionBudget", &self.budgets))
+            .chain(of("NetworkPolicy", &self.network_policies))
+            .chain(of("ServiceMonitor", &self.service_monitors))
     }
 
     /// A child of a deleted platform of the same name that Kubernetes has not collected yet: `Kind name`.

@@ -38,7 +38,8 @@ fn is_empty(value: &Value) -> bool {
         Value::Null => true,
         Value::Object(fields) => fields.values().all(is_empty),
         Value::Array(elements) => elements.is_empty(),
-        Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+        Value::String(text) => text.is_empty(),
+        Value::Bool(_) | Value::Number(_) => false,
     }
 }
 
@@ -141,6 +142,9 @@ mod tests {
 
     #[test]
     fn what_is_empty_may_be_absent() {
-        assert!(contains(&json!({}), &json!({"emptyDir": {}, "list": []})));
+        assert!(contains(
+            &json!({}),
+            &json!({"emptyDir": {}, "list": [], "value": ""})
+        ));
     }
 }

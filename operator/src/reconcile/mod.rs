@@ -4,14 +4,21 @@
 //! `conditions` → `status`. Each stage's module says what it may and may not do.
 //!
 //! Invariants: the status is brought up to date whatever stage stopped, so that a platform always says why it is not ready;
-//! a second run on an unchanged world writes nothing; a platform that is being deleted is left to Kubernetes' garbage collection.
+//! a second run on an unchanged world writes nothing; a platform that is being deleted is left to
+//! Kubernetes' garbage collection, but for its topics (`deletion`).
 
 pub mod apply;
 pub mod build;
+pub mod claims;
 pub mod conditions;
+mod deletion;
 pub mod dereference;
+mod line;
+pub mod log;
 pub mod matching;
 pub mod migration;
+pub mod pods;
+mod schema;
 pub mod status;
 pub mod topics;
 pub mod validate;
@@ -20,27 +27,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::Deployment;
 use kube::runtime::controller::Action;
 use kube::{Client, Resource as _, ResourceExt as _};
 
 use crate::backoff;
 use crate::crd::{SchemaStatus, WalletPlatform};
 use crate::metrics::{Metrics, Outcome};
-use crate::names::Component;
+use crate::scope::Scope;
 use crate::writes::{WriteError, Writes};
-use apply::{Applier, ApplyError};
-use build::Manifests;
-use conditions::{Observation, Problem, Progress, reasons};
-use dereference::{Dereferenced, named};
-use migration::{LastWords, Migration};
+use apply::ApplyError;
+use conditions::{Observation, Problem, reasons};
+use dereference::Dereferenced;
+use line::Line;
 use topics::TopicChecks;
 use validate::ValidatedPlatform;
 
 /// While something is under way that no watch reports, such as a pod that can't pull its image.
 const UNDER_WAY: Duration = Duration::from_secs(10);
-/// While Kubernetes removes what a deleted platform of the same name left.
-const PREDECESSOR: Duration = Duration::from_secs(2);
 /// While all is well: the watches report changes, this is for what they might miss.
 const RESYNC: Duration = Duration::from_secs(300);
 
@@ -52,6 +55,8 @@ pub struct Context {
     pub topics: TopicChecks,
     /// Uid of the namespace kube-system.
     pub cluster: String,
+    /// Where the platforms are that this operator runs.
+    pub scopes: Vec<Scope>,
 }
 
 /// Why a reconcile has to be tried again.
@@ -63,22 +68,16 @@ pub enum Error {
     Apply(#[from] ApplyError),
     #[error("status: {0}")]
     Status(#[source] WriteError),
+    #[error("deletion: {0}")]
+    Finalizer(#[source] WriteError),
+    #[error("the topics can't be deleted: {0}")]
+    Topics(String),
 }
 
 impl From<kube::Error> for Error {
     fn from(error: kube::Error) -> Self {
         Self::Read(Box::new(error))
     }
-}
-
-/// What the stages before the status found out.
-#[derive(Default)]
-struct Line {
-    observation: Observation,
-    topics: Option<Vec<crate::kafka::Topic>>,
-    schema: Option<SchemaStatus>,
-    again: Option<Duration>,
-    error: Option<ApplyError>,
 }
 
 /// Reconciles the platform of that name.
@@ -97,13 +96,20 @@ pub async fn run(context: &Arc<Context>, namespace: &str, name: &str) -> Result<
         }
     };
     if platform.metadata.deletion_timestamp.is_some() {
-        return Ok((Action::await_change(), Outcome::Settled));
+        return deletion::run(context, &platform).await;
     }
 
     let found = dereference::run(&context.client, &platform).await?;
-    let line = match validated(context, &platform, &found) {
-        Ok(validated) => stages(context, &validated, &found, &platform).await,
-        Err(problem) => stopped(&platform, &found, problem),
+    let validated = validated(context, &platform, &found).await;
+    if validated.is_ok() && !platform.spec.paused {
+        deletion::hold(context, &platform).await?;
+    }
+    let line = match validated {
+        Ok(validated) if platform.spec.paused => {
+            line::looked_at(context, &validated, &found, &platform).await
+        }
+        Ok(validated) => line::stages(context, &validated, &found, &platform).await,
+        Err(problem) => line::stopped(&platform, &found, problem),
     };
     let Line {
         observation,
@@ -156,7 +162,7 @@ async fn report(
     Ok(())
 }
 
-fn validated(
+async fn validated(
     context: &Context,
     platform: &WalletPlatform,
     found: &Dereferenced,
@@ -168,137 +174,10 @@ fn validated(
             format!("waiting until Kubernetes has removed {child} of the deleted platform of the same name"),
         ));
     }
-    validate::run(platform, found, &context.cluster)
-}
-
-/// What can still be said of a platform that can't be built.
-fn stopped(platform: &WalletPlatform, found: &Dereferenced, problem: Problem) -> Line {
-    let components = status::components(
-        &platform.name_any(),
-        &found.children.deployments,
-        |_| 0,
-        |_, _| true,
-    );
-    let again = (problem.reason == reasons::PREDECESSOR_TERMINATING).then_some(PREDECESSOR);
-    Line {
-        observation: Observation {
-            invalid: Some(problem),
-            components,
-            ..Observation::default()
-        },
-        again,
-        ..Line::default()
-    }
-}
-
-/// Build, topics, apply, orphans.
-async fn stages(
-    context: &Arc<Context>,
-    platform: &ValidatedPlatform,
-    found: &Dereferenced,
-    object: &WalletPlatform,
-) -> Line {
-    let manifests = build::run(platform);
-    let children = &found.children;
-    let applier = Applier {
-        client: &context.client,
-        writes: &context.writes,
-        platform,
-        children,
-    };
-
-    let checked = context.topics.run(platform, context.writes.fence()).await;
-    let job = manifests.migration.name_any();
-    let remembered = object.status.as_ref().and_then(|status| status.schema.as_ref());
-    let migration = migration::state(&job, named(&children.jobs, &job), remembered, Timestamp::now());
-    let schema = (migration == Migration::Succeeded).then(|| SchemaStatus {
-        job: job.clone(),
-        image: platform.image.clone(),
-        partitions: platform.partitions,
-    });
-
-    let applied = in_order(&applier, &manifests, &migration).await;
-    let (deployments, error) = match applied {
-        Ok(Some(deployments)) => (deployments, None),
-        Ok(None) => (children.deployments.clone(), None),
-        Err(error) => (children.deployments.clone(), Some(error)),
-    };
-    let refused = error.as_ref().and_then(ApplyError::problem);
-    let components = status::components(
-        &platform.name,
-        &deployments,
-        |component| platform.component(component).replicas,
-        |component, live| is_wanted(&manifests, component, live),
-    );
-    Line {
-        observation: Observation {
-            invalid: None,
-            topics: checked.progress,
-            schema: schema_progress(context, platform, &job, &migration).await,
-            refused,
-            components,
-        },
-        topics: checked.topics,
-        schema,
-        again: Some(checked.again),
-        error,
-    }
-}
-
-/// Applies in the order that apply.rs explains. None: the migration is not done yet.
-async fn in_order(
-    applier: &Applier<'_>,
-    manifests: &Manifests,
-    migration: &Migration,
-) -> Result<Option<Vec<Deployment>>, ApplyError> {
-    applier.migration(manifests, migration).await?;
-    applier.network(manifests).await?;
-    if *migration != Migration::Succeeded {
-        return Ok(None);
-    }
-    let deployments = applier.workloads(manifests).await?;
-    applier.orphans(manifests).await?;
-    Ok(Some(deployments))
-}
-
-/// Whether a live Deployment has the template that is wanted.
-fn is_wanted(manifests: &Manifests, component: Component, live: &Deployment) -> bool {
-    let wanted = manifests.deployments.iter().find(|(of, _)| *of == component);
-    wanted.is_some_and(|(_, wanted)| apply::is_applied(wanted, live))
-}
-
-async fn schema_progress(
-    context: &Context,
-    platform: &ValidatedPlatform,
-    job: &str,
-    migration: &Migration,
-) -> Progress {
-    let last_words = || migration::last_words(&context.client, &platform.namespace, job);
-    match migration {
-        Migration::Succeeded => Progress::Done(String::new()),
-        Migration::Missing => Progress::Waiting(Problem::new(
-            reasons::MIGRATION_RUNNING,
-            format!("Job {job} is starting"),
-        )),
-        Migration::Running { failed: 0 } => {
-            let said = match last_words().await {
-                LastWords::CannotStart(why) => format!(": {why}"),
-                // A run that goes well has nothing to say here; its log would change the status line by line.
-                LastWords::Log(_) | LastWords::None => String::new(),
-            };
-            let message = format!("Job {job} is running{said}");
-            Progress::Waiting(Problem::new(reasons::MIGRATION_RUNNING, message))
-        }
-        // The Job tries again, but what it says is worth knowing now.
-        Migration::Running { failed } => {
-            let said = last_words().await.said();
-            let message = format!("Job {job} failed ({failed} attempts) and is tried again{said}");
-            Progress::Failed(Problem::new(reasons::MIGRATION_FAILED, message))
-        }
-        Migration::Failed { .. } => {
-            let said = last_words().await.said();
-            let message = format!("Job {job} failed; what ran before keeps running{said}");
-            Progress::Failed(Problem::new(reasons::MIGRATION_FAILED, message))
-        }
+    let validated = validate::run(platform, found, &context.cluster)?;
+    let others = claims::others(&context.client, &context.scopes, platform).await;
+    match claims::taken(platform, &others) {
+        Some(problem) => Err(problem),
+        None => Ok(validated),
     }
 }

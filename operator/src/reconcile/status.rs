@@ -4,12 +4,12 @@
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::ResourceExt as _;
 use kube::runtime::events::{Event, EventType};
 
 use super::apply;
-use super::conditions::{self, ComponentState, Observation};
+use super::conditions::{self, ComponentState, Observation, Problem, reasons};
 use super::dereference::named;
 use crate::crd::{
     ComponentStatus, EndpointsStatus, SchemaStatus, TopicStatus, WalletPlatform, WalletPlatformStatus,
@@ -38,16 +38,22 @@ pub fn components(
                     image: None,
                     rolled_out: false,
                     stalled: None,
+                    problem: None,
                 };
             };
             let desired = live.spec.replicas.unwrap_or(1);
             let status = live.status.clone().unwrap_or_default();
             let ready = status.ready_replicas.unwrap_or_default();
-            let stalled = status.conditions.iter().flatten().find(|condition| {
-                condition.type_.as_deref() == Some("Progressing")
-                    && condition.status.as_deref() == Some("False")
-                    && condition.reason.as_deref() == Some("ProgressDeadlineExceeded")
-            });
+            let said = |type_: &str, says: &str, why: &str| {
+                status.conditions.iter().flatten().find(|condition| {
+                    condition.type_.as_deref() == Some(type_)
+                        && condition.status.as_deref() == Some(says)
+                        && (why.is_empty() || condition.reason.as_deref() == Some(why))
+                })
+            };
+            let stalled = said("Progressing", "False", "ProgressDeadlineExceeded");
+            // A quota or an admission rule; the API server's words stand in its message.
+            let refused = said("ReplicaFailure", "True", "");
             ComponentState {
                 component,
                 exists: true,
@@ -57,6 +63,12 @@ pub fn components(
                 image: apply::image(live).map(str::to_owned),
                 rolled_out: wanted(component, live) && apply::replaced(live) && ready >= desired,
                 stalled: stalled.map(|condition| condition.message.clone().unwrap_or_default()),
+                problem: refused.map(|condition| {
+                    Problem::new(
+                        reasons::PODS_REFUSED,
+                        condition.message.clone().unwrap_or_default(),
+                    )
+                }),
             }
         })
         .collect()
@@ -87,7 +99,13 @@ pub fn run(
         )),
         components: observation.components.iter().map(component_row).collect(),
         // What was last seen stands while Kafka can't be asked.
-        topics: topics.map_or(previous.topics, |topics| topics.iter().map(topic_row).collect()),
+        topics: match topics {
+            Some(topics) => topics
+                .iter()
+                .map(|topic| topic_row(topic, &previous.topics, now))
+                .collect(),
+            None => previous.topics,
+        },
         schema: schema.or(previous.schema),
         endpoints: Some(EndpointsStatus {
             api: endpoint(Component::Command),
@@ -106,7 +124,15 @@ fn component_row(state: &ComponentState) -> ComponentStatus {
     }
 }
 
-fn topic_row(topic: &Topic) -> TopicStatus {
+fn topic_row(topic: &Topic, previous: &[TopicStatus], now: Timestamp) -> TopicStatus {
+    let previous = previous.iter().find(|row| row.name == topic.name);
+    let was_missing = previous.and_then(|row| row.missing_since.clone());
+    let recreated_before = previous.and_then(|row| row.recreated_at.clone());
+    let (missing_since, recreated_at) = match (topic.missing, was_missing) {
+        (Some(_), since) => (since.or(Some(Time(now))), recreated_before),
+        (None, Some(_)) => (None, Some(Time(now))),
+        (None, None) => (None, recreated_before),
+    };
     TopicStatus {
         name: topic.name.clone(),
         partitions: topic.partitions,
@@ -116,43 +142,50 @@ fn topic_row(topic: &Topic) -> TopicStatus {
         } else {
             topic.retention_ms / 3_600_000
         },
+        missing_since,
+        recreated_at,
     }
 }
 
-/// The Ready condition of a status.
-fn ready(status: &WalletPlatformStatus) -> Option<&Condition> {
+/// A condition of a status.
+fn find<'a>(status: &'a WalletPlatformStatus, type_: &str) -> Option<&'a Condition> {
     status
         .conditions
         .iter()
-        .find(|condition| condition.type_ == conditions::types::READY)
+        .find(|condition| condition.type_ == type_)
 }
 
-/// The Event for a transition of Ready; none when Ready stays what it was.
+/// The Event for a transition: Ready changed, or what is wrong did. None when neither did.
 pub fn transition(previous: Option<&WalletPlatformStatus>, now: &WalletPlatformStatus) -> Option<Event> {
-    let after = ready(now)?;
-    if previous
-        .and_then(ready)
-        .is_some_and(|before| before.status == after.status)
-    {
+    let after = find(now, conditions::types::READY)?;
+    let wrong = trouble(now);
+    let ready_before = previous.and_then(|status| find(status, conditions::types::READY));
+    let same_ready = ready_before.is_some_and(|before| before.status == after.status);
+    let same_trouble = wrong.is_none_or(|wrong| {
+        previous
+            .and_then(trouble)
+            .is_some_and(|before| before.reason == wrong.reason)
+    });
+    if same_ready && same_trouble {
         return None;
     }
-    let is_ready = after.status == "True";
-    let expected = is_ready
-        || !now
-            .conditions
-            .iter()
-            .any(|condition| condition.type_ == conditions::types::DEGRADED && condition.status == "True");
+    let said = wrong.unwrap_or(after);
     Some(Event {
-        type_: if expected {
-            EventType::Normal
-        } else {
+        type_: if wrong.is_some() {
             EventType::Warning
+        } else {
+            EventType::Normal
         },
-        reason: after.reason.clone(),
-        note: Some(last_kilobyte(&after.message)),
+        reason: said.reason.clone(),
+        note: Some(last_kilobyte(&said.message)),
         action: "Reconcile".to_owned(),
         secondary: None,
     })
+}
+
+/// What is wrong, if anything.
+fn trouble(status: &WalletPlatformStatus) -> Option<&Condition> {
+    find(status, conditions::types::DEGRADED).filter(|condition| condition.status == "True")
 }
 
 /// An Event's note holds 1 kB at most.

@@ -5,27 +5,31 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use super::conditions::{Problem, Progress, reasons};
-use super::validate::ValidatedPlatform;
+use super::validate::{EVENTS, ValidatedPlatform};
 use crate::backoff;
-use crate::kafka::{self, Topic, TopicsError};
+use crate::crd::TopicStatus;
+use crate::kafka::{self, Asked, Known, Missing, Topic, TopicAdmin, TopicsError};
 use crate::lease::Fence;
+use crate::names::Component;
 
 /// Between two looks at topics that were fine: how long drift may stand.
 const RECHECK: Duration = Duration::from_secs(60);
 
-/// What was last seen of each platform's topics, by uid.
-#[derive(Debug, Default)]
-pub struct TopicChecks(Mutex<HashMap<String, Check>>);
+/// The topics' door, and what was last seen of each platform's topics, by uid.
+pub struct TopicChecks {
+    admin: Arc<dyn TopicAdmin>,
+    checks: Mutex<HashMap<String, Check>>,
+}
 
 #[derive(Clone, Debug)]
 struct Check {
     /// What was asked for then.
-    wanted: (String, Vec<kafka::Wanted>),
+    wanted: (kafka::Connection, Vec<Asked>),
     progress: Progress,
     topics: Option<Vec<Topic>>,
     failures: u32,
@@ -43,36 +47,59 @@ pub struct Checked {
 }
 
 impl TopicChecks {
-    /// Ensures the topics of `platform`, or returns the last answer while it is fresh.
-    pub async fn run(&self, platform: &ValidatedPlatform, fence: &Fence) -> Checked {
-        let wanted = (platform.bootstrap_servers.clone(), platform.topics.clone());
+    pub fn new(admin: Arc<dyn TopicAdmin>) -> Self {
+        Self {
+            admin,
+            checks: Mutex::default(),
+        }
+    }
+
+    /// Ensures the topics of `platform`, or returns the last answer while it is fresh. `rows` is what the status remembers of them,
+    /// `migrated` whether there is a journal to fill a topic from.
+    pub async fn run(
+        &self,
+        platform: &ValidatedPlatform,
+        rows: &[TopicStatus],
+        migrated: bool,
+        fence: &Fence,
+    ) -> Checked {
+        let refill = refill(platform, migrated);
+        let wanted = (platform.kafka.clone(), asked(platform, rows, refill.is_ok()));
         let last = self.last(&platform.uid).filter(|check| check.wanted == wanted);
         if let Some(check) = &last
             && check.next > Instant::now()
         {
             return check.checked();
         }
-        let result = kafka::ensure(wanted.0.clone(), wanted.1.clone(), fence.clone()).await;
+        let (connection, asked) = wanted.clone();
+        let result = self.admin.ensure(connection, asked, fence.clone()).await;
+        let failed = |progress, topics| {
+            let failures = last.map_or(0, |check| check.failures).saturating_add(1);
+            // From two seconds on: a first failure is often a broker that is about to come up.
+            let wait = backoff::jittered(failures.saturating_add(2)).min(RECHECK);
+            Check {
+                progress,
+                topics,
+                failures,
+                next: Instant::now() + wait,
+                wanted: wanted.clone(),
+            }
+        };
         let check = match result {
-            Ok(topics) => Check {
-                progress: Progress::Done(summary(platform, &topics)),
-                topics: Some(topics),
-                failures: 0,
-                next: Instant::now() + backoff::period(RECHECK),
-                wanted,
+            Ok(topics) => match missing(&topics, refill) {
+                Some(problem) => failed(Progress::Failed(problem), Some(topics)),
+                None => Check {
+                    progress: Progress::Done(summary(platform, &topics)),
+                    topics: Some(topics),
+                    failures: 0,
+                    next: Instant::now() + backoff::period(RECHECK),
+                    wanted,
+                },
             },
             Err(error) => {
                 tracing::warn!(%error, platform = platform.name, namespace = platform.namespace, "topics");
-                let failures = last.map_or(0, |check| check.failures).saturating_add(1);
-                // From two seconds on: a first failure is often a broker that is about to come up.
-                let wait = backoff::jittered(failures.saturating_add(2)).min(RECHECK);
-                Check {
-                    progress: Progress::Failed(Problem::new(reason(&error), error.to_string())),
-                    topics: None,
-                    failures,
-                    next: Instant::now() + wait,
-                    wanted,
-                }
+                let problem = Problem::new(reason(&error), error.to_string());
+                failed(Progress::Failed(problem), None)
             }
         };
         let checked = check.checked();
@@ -80,8 +107,21 @@ impl TopicChecks {
         checked
     }
 
+    /// Deletes topics for good.
+    ///
+    /// # Errors
+    /// See [`TopicAdmin::delete`].
+    pub async fn delete(
+        &self,
+        connection: kafka::Connection,
+        topics: Vec<String>,
+        fence: &Fence,
+    ) -> Result<(), TopicsError> {
+        self.admin.delete(connection, topics, fence.clone()).await
+    }
+
     fn last(&self, uid: &str) -> Option<Check> {
-        self.0
+        self.checks
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .get(uid)
@@ -89,7 +129,7 @@ impl TopicChecks {
     }
 
     fn remember(&self, uid: String, check: Check) {
-        let mut checks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut checks = self.checks.lock().unwrap_or_else(PoisonError::into_inner);
         // Platforms that are gone are asked for no more; an hour later they are forgotten.
         let hour_ago = Instant::now().checked_sub(Duration::from_secs(3600));
         checks.retain(|_, check| hour_ago.is_none_or(|hour_ago| check.next > hour_ago));
@@ -110,12 +150,117 @@ impl Check {
 fn reason(error: &TopicsError) -> &'static str {
     match error {
         TopicsError::Unreachable { .. } => reasons::KAFKA_UNREACHABLE,
-        TopicsError::NotAuthorized { .. } => reasons::KAFKA_NOT_AUTHORIZED,
+        TopicsError::NotAuthorized { .. } | TopicsError::NotAuthenticated { .. } => {
+            reasons::KAFKA_NOT_AUTHORIZED
+        }
         TopicsError::Refused { .. } => reasons::TOPIC_REFUSED,
         TopicsError::Failed { .. } | TopicsError::Client(_) | TopicsError::NotLeader(_) => {
             reasons::TOPICS_FAILED
         }
     }
+}
+
+/// What is asked of the brokers, with what is known of each topic.
+fn asked(platform: &ValidatedPlatform, rows: &[TopicStatus], refill: bool) -> Vec<Asked> {
+    let known = |name: &str| {
+        let row = rows.iter().find(|row| row.name == name)?;
+        Some(Known {
+            partitions: row.partitions,
+            missing: row.missing_since.is_some(),
+        })
+    };
+    platform
+        .topics
+        .iter()
+        .enumerate()
+        .map(|(index, wanted)| Asked {
+            wanted: wanted.clone(),
+            known: known(&wanted.name),
+            // Dead letters are copies of rows that the projections hold: nobody fills that topic again, and nobody needs to.
+            refill: refill || index != EVENTS,
+        })
+        .collect()
+}
+
+/// Whether the publisher can fill an events topic that is made anew from the journal; if not, what is to be done for it.
+fn refill(platform: &ValidatedPlatform, migrated: bool) -> Result<(), &'static str> {
+    if !migrated {
+        Err("it is made anew when the database is migrated")
+    } else if platform.suspended {
+        Err(
+            "it is made anew when spec.suspended is false, since the publisher has to fill it from the journal",
+        )
+    } else if platform.component(Component::Publisher).replicas == 0 {
+        Err(
+            "it is made anew when spec.publisher.replicas is 1 or more, since the publisher has to fill it from the journal",
+        )
+    } else {
+        Ok(())
+    }
+}
+
+/// What to say of topics that are gone, or lack partitions that they had.
+fn missing(topics: &[Topic], refill: Result<(), &'static str>) -> Option<Problem> {
+    let said: Vec<String> = topics
+        .iter()
+        .enumerate()
+        .filter_map(|(index, topic)| {
+            let what = match topic.missing? {
+                Missing::Gone => format!("topic {} was deleted from Kafka", topic.name),
+                Missing::Partitions(found) => {
+                    format!(
+                        "topic {} has {found} partitions only: it was replaced in Kafka",
+                        topic.name
+                    )
+                }
+            };
+            Some(match refill {
+                Err(until) if index == EVENTS => format!("{what}; {until}"),
+                Ok(()) | Err(_) => format!("{what}; it is made anew at once"),
+            })
+        })
+        .collect();
+    (!said.is_empty()).then(|| Problem::new(reasons::TOPIC_MISSING, said.join("; ")))
+}
+
+/// Says of topics that are there again that they were gone, for as long as the publisher has not started again on the new one.
+/// `rows` and `last` (the reason of TopicsReady) are what the status said before.
+pub fn recreated(
+    progress: Progress,
+    rows: &[TopicStatus],
+    last: Option<&str>,
+    events: &str,
+    publisher_is_new: bool,
+) -> Progress {
+    match progress {
+        Progress::Done(_) => {}
+        Progress::NotChecked | Progress::Waiting(_) | Progress::Failed(_) => return progress,
+    }
+    if let Some(row) = rows.iter().find(|row| row.missing_since.is_some()) {
+        return Progress::Failed(recreation(&row.name, events));
+    }
+    let waits = last == Some(reasons::TOPIC_RECREATED)
+        && !publisher_is_new
+        && rows
+            .iter()
+            .any(|row| row.name == events && row.recreated_at.is_some());
+    if waits {
+        Progress::Failed(recreation(events, events))
+    } else {
+        progress
+    }
+}
+
+fn recreation(topic: &str, events: &str) -> Problem {
+    let filled = if topic == events {
+        "the publisher starts again and fills it from the journal, from the first event on"
+    } else {
+        "what it held is gone from Kafka; the projections still hold the rows"
+    };
+    Problem::new(
+        reasons::TOPIC_RECREATED,
+        format!("topic {topic} was gone and is there again: {filled}"),
+    )
 }
 
 /// What is worth saying about topics that are usable.
@@ -124,6 +269,12 @@ fn summary(platform: &ValidatedPlatform, topics: &[Topic]) -> String {
     if let Some(asked) = platform.fewer_partitions_asked {
         notes.push(format!(
             "spec.partitions says {asked}, but the journal has {} and never shrinks",
+            platform.partitions
+        ));
+    }
+    if let Some(asked) = platform.more_partitions_asked {
+        notes.push(format!(
+            "spec.partitions says {asked}, but the journal has {}: set spec.allowPartitionIncrease to true to let it grow",
             platform.partitions
         ));
     }
@@ -142,4 +293,89 @@ fn summary(platform: &ValidatedPlatform, topics: &[Topic]) -> String {
         }
     }
     notes.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::error::RDKafkaErrorCode as Code;
+
+    use super::*;
+
+    #[test]
+    fn each_kind_of_failure_has_its_reason() {
+        let (doing, topic) = ("creating", "t".to_owned());
+        let bootstrap_servers = "k:9092".to_owned();
+        let cause = String::new();
+        for (error, expected) in [
+            (
+                TopicsError::Unreachable {
+                    bootstrap_servers: bootstrap_servers.clone(),
+                    cause: cause.clone(),
+                },
+                reasons::KAFKA_UNREACHABLE,
+            ),
+            (
+                TopicsError::NotAuthenticated {
+                    bootstrap_servers,
+                    cause,
+                },
+                reasons::KAFKA_NOT_AUTHORIZED,
+            ),
+            (
+                TopicsError::NotAuthorized {
+                    doing,
+                    topic: topic.clone(),
+                    code: Code::TopicAuthorizationFailed,
+                },
+                reasons::KAFKA_NOT_AUTHORIZED,
+            ),
+            (
+                TopicsError::Refused {
+                    doing,
+                    topic: topic.clone(),
+                    code: Code::InvalidConfig,
+                    hint: "",
+                },
+                reasons::TOPIC_REFUSED,
+            ),
+            (
+                TopicsError::Failed {
+                    doing,
+                    topic,
+                    code: Code::Unknown,
+                },
+                reasons::TOPICS_FAILED,
+            ),
+        ] {
+            assert_eq!(reason(&error), expected, "{error}");
+        }
+    }
+
+    fn row(missing: bool) -> TopicStatus {
+        let at = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH);
+        TopicStatus {
+            name: "events".to_owned(),
+            missing_since: missing.then(|| at.clone()),
+            recreated_at: (!missing).then_some(at),
+            ..TopicStatus::default()
+        }
+    }
+
+    /// Whether a topic that is fine now is said to have been gone.
+    fn is_told(missing: bool, last: &str, publisher_is_new: bool) -> bool {
+        let done = Progress::Done(String::new());
+        let told = recreated(done, &[row(missing)], Some(last), "events", publisher_is_new);
+        matches!(told, Progress::Failed(problem) if problem.reason == reasons::TOPIC_RECREATED)
+    }
+
+    #[test]
+    fn a_topic_that_is_there_again_is_told_until_the_publisher_has_started_again() {
+        assert!(is_told(true, reasons::TOPIC_MISSING, true));
+        assert!(is_told(false, reasons::TOPIC_RECREATED, false));
+        assert!(!is_told(false, reasons::TOPIC_RECREATED, true));
+        assert!(
+            !is_told(false, reasons::AS_EXPECTED, false),
+            "a rollout of later days"
+        );
+    }
 }

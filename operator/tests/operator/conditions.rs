@@ -5,13 +5,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use wallex_operator::crd::WalletPlatformStatus;
 use wallex_operator::names::Component;
 use wallex_operator::reconcile::conditions::{
-    self, ComponentState, Observation, Problem, Progress, reasons, types,
+    self, ComponentState, Hold, Observation, Problem, Progress, reasons, types,
 };
 use wallex_operator::reconcile::status;
 
 use crate::fixture::platform;
 
-fn at(second: i64) -> Timestamp {
+pub(crate) fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_700_000_000 + second).unwrap()
 }
 
@@ -25,10 +25,11 @@ fn component(component: Component) -> ComponentState {
         image: Some("v1".to_owned()),
         rolled_out: true,
         stalled: None,
+        problem: None,
     }
 }
 
-fn all_well() -> Observation {
+pub(crate) fn all_well() -> Observation {
     Observation {
         topics: Progress::Done(String::new()),
         schema: Progress::Done(String::new()),
@@ -222,4 +223,160 @@ fn each_transition_of_ready_is_one_event() {
         reasons::SECRET_NOT_FOUND
     );
     assert!(status::transition(Some(&broken), &broken).is_none());
+}
+
+fn paused(observation: Observation) -> Observation {
+    Observation {
+        hold: Some(Hold::Paused),
+        topics: Progress::NotChecked,
+        ..observation
+    }
+}
+
+#[test]
+fn a_paused_platform_that_runs_as_asked_for_stays_ready_and_says_that_it_is_paused() {
+    let held = ("False", reasons::PAUSED);
+    assert_eq!(
+        summary(&paused(all_well())),
+        expected(("True", reasons::PAUSED), held, FINE)
+    );
+}
+
+#[test]
+fn a_paused_platform_says_what_would_be_changed() {
+    let mut observation = paused(all_well());
+    observation.components[3].rolled_out = false;
+    let held = ("False", reasons::PAUSED);
+    assert_eq!(summary(&observation), expected(held, held, FINE));
+    assert_eq!(
+        find(&run(&observation), types::READY).message,
+        "spec.paused is true, so nothing is changed; query is being replaced"
+    );
+}
+
+#[test]
+fn a_problem_of_a_paused_platform_is_not_hidden() {
+    let mut observation = paused(all_well());
+    observation.invalid = Some(Problem::new(
+        reasons::SECRET_NOT_FOUND,
+        "Secret a/b does not exist",
+    ));
+    let held = ("False", reasons::PAUSED);
+    assert_eq!(
+        summary(&observation),
+        expected(held, held, ("True", reasons::SECRET_NOT_FOUND))
+    );
+}
+
+#[test]
+fn what_was_known_of_topics_stands_while_a_platform_is_paused() {
+    let before = run(&all_well());
+    let after = conditions::run(&before, Some(5), &paused(all_well()), at(60));
+    assert_eq!(
+        find(&after, types::TOPICS_READY),
+        find(&before, types::TOPICS_READY)
+    );
+    let never = conditions::run(&[], Some(5), &paused(all_well()), at(60));
+    let topics = find(&never, types::TOPICS_READY);
+    assert_eq!(
+        (topics.status.as_str(), topics.reason.as_str()),
+        ("Unknown", reasons::PAUSED)
+    );
+}
+
+#[test]
+fn a_migration_that_waits_for_the_end_of_a_pause_is_not_called_done() {
+    let before = run(&all_well());
+    let mut observation = paused(all_well());
+    observation.schema = Progress::Waiting(Problem::new(reasons::PAUSED, "the migration waits"));
+    let after = conditions::run(&before, Some(5), &observation, at(60));
+    assert_eq!(find(&after, types::SCHEMA_READY).status, "False");
+    assert_eq!(find(&after, types::READY).status, "False");
+}
+
+#[test]
+fn a_suspended_platform_stops_one_component_after_the_other_and_is_then_settled() {
+    let mut observation = Observation {
+        hold: Some(Hold::Suspended),
+        ..all_well()
+    };
+    for state in &mut observation.components {
+        state.rolled_out = false;
+    }
+    let suspended = reasons::SUSPENDED;
+    assert_eq!(
+        summary(&observation),
+        expected(("False", suspended), ("True", suspended), FINE)
+    );
+    assert!(!observation.is_ready());
+
+    for state in &mut observation.components {
+        (state.desired, state.ready, state.rolled_out) = (0, 0, true);
+    }
+    assert_eq!(
+        summary(&observation),
+        expected(("False", suspended), ("False", suspended), FINE)
+    );
+    let conditions = run(&observation);
+    assert_eq!(
+        find(&conditions, types::READY).message,
+        "spec.suspended is true, so no component runs"
+    );
+    assert_eq!(
+        find(&conditions, "CommandAvailable").reason,
+        reasons::SCALED_TO_ZERO
+    );
+    // Nothing is left to do, and nothing counts as ready.
+    assert!(observation.is_ready());
+    assert_eq!(observation.components_ready(), 0);
+}
+
+#[test]
+fn what_is_left_out_is_said_in_the_message_of_ready() {
+    let observation = Observation {
+        notes: vec!["spec.x is left out".to_owned()],
+        ..all_well()
+    };
+    let conditions = run(&observation);
+    let ready = find(&conditions, types::READY);
+    assert_eq!(
+        (ready.status.as_str(), ready.message.as_str()),
+        ("True", "all components are ready; spec.x is left out")
+    );
+}
+
+#[test]
+fn a_tool_that_waits_is_told_to_go_on_waiting_unless_only_a_person_can_help() {
+    let with = |reason| Observation {
+        topics: Progress::Failed(Problem::new(reason, "why")),
+        ..all_well()
+    };
+    let there = |observation: &Observation| {
+        let conditions = run(observation);
+        [types::RECONCILING, types::STALLED].map(|type_| {
+            let found = conditions.iter().find(|condition| condition.type_ == type_);
+            found.map(|condition| (condition.status.clone(), condition.reason.clone()))
+        })
+    };
+    assert_eq!(there(&all_well()), [None, None]);
+    let passing = Some(("True".to_owned(), reasons::KAFKA_UNREACHABLE.to_owned()));
+    assert_eq!(there(&with(reasons::KAFKA_UNREACHABLE)), [passing, None]);
+    let stalled = Some(("True".to_owned(), reasons::TOPIC_REFUSED.to_owned()));
+    assert_eq!(there(&with(reasons::TOPIC_REFUSED)), [None, stalled]);
+}
+
+#[test]
+fn another_trouble_is_another_event_and_the_same_one_is_not() {
+    let platform = platform();
+    let with = |reason| {
+        let observation = Observation {
+            topics: Progress::Failed(Problem::new(reason, "why")),
+            ..all_well()
+        };
+        status::run(&platform, &observation, None, None, at(0))
+    };
+    let (missing, unreachable) = (with(reasons::TOPIC_MISSING), with(reasons::KAFKA_UNREACHABLE));
+    let event = status::transition(Some(&missing), &unreachable).unwrap();
+    assert_eq!(event.reason, reasons::KAFKA_UNREACHABLE);
+    assert!(status::transition(Some(&missing), &missing).is_none());
 }

@@ -38,10 +38,12 @@ fn the_crd_survives_an_uninstall_of_the_chart() {
     assert!(crd_yaml().unwrap().contains("helm.sh/resource-policy: keep"));
 }
 
-/// `kubectl apply` keeps a copy in an annotation, which holds 256 KiB at most.
+/// `kubectl apply` keeps a copy, as JSON without blanks, in an annotation; all annotations together hold 256 KiB at most.
 #[test]
 fn the_crd_fits_a_client_side_apply() {
-    assert!(crd_yaml().unwrap().len() < 256 * 1024);
+    let crd: serde_json::Value = serde_yaml_ng::from_str(&crd_yaml().unwrap()).unwrap();
+    let copy = crd.to_string().len();
+    assert!(copy < 250_000, "{copy} bytes");
 }
 
 #[test]
@@ -73,6 +75,10 @@ fn every_field_of_the_spec_is_explained() {
         };
         for (name, property) in properties {
             let path = format!("{path}.{}", name.as_str().unwrap());
+            // Kubernetes' own, which `kubectl explain pod.spec.affinity` tells.
+            if path.ends_with(".affinity") {
+                continue;
+            }
             assert!(property.get("description").is_some(), "{path} has no description");
             check(&path, property);
         }

@@ -1,6 +1,8 @@
 //! A platform as a user would write it, and the world around it.
 
+use k8s_openapi::api::core::v1::PodTemplateSpec;
 use wallex_operator::crd::WalletPlatform;
+use wallex_operator::names::Component;
 use wallex_operator::reconcile::build::{self, Manifests};
 use wallex_operator::reconcile::dereference::{Dereferenced, SecretValues};
 use wallex_operator::reconcile::validate::{self, ValidatedPlatform};
@@ -47,10 +49,61 @@ pub(crate) fn world() -> Dereferenced {
     world
 }
 
+/// A platform that says every field.
+pub(crate) fn full() -> WalletPlatform {
+    serde_yaml_ng::from_str(include_str!("golden/full-platform.yaml")).unwrap()
+}
+
+/// [`world`] with the further Secrets of [`full`].
+pub(crate) fn full_world() -> Dereferenced {
+    let mut world = world();
+    secret(
+        &mut world,
+        "demo-read-database",
+        "postgres://wallex:hunter2@10.89.0.2:6432/read",
+    );
+    secret(&mut world, "demo-extra", "eu-central");
+    values(
+        &mut world,
+        "kafka-ca",
+        &[("authorities.pem", "-----BEGIN CERTIFICATE-----")],
+    );
+    values(
+        &mut world,
+        "kafka-client",
+        &[("tls.crt", "-----BEGIN CERTIFICATE-----"), ("tls.key", "hunter2")],
+    );
+    values(
+        &mut world,
+        "kafka-user",
+        &[("user", "wallex"), ("pass", "hunter2\n")],
+    );
+    world
+}
+
+/// The pod template of a component.
+pub(crate) fn template(manifests: &Manifests, component: Component) -> &PodTemplateSpec {
+    let (_, deployment) = manifests
+        .deployments
+        .iter()
+        .find(|(of, _)| *of == component)
+        .unwrap();
+    &deployment.spec.template
+}
+
 /// Puts a Secret with a key `url` into the world.
 pub(crate) fn secret(world: &mut Dereferenced, name: &str, url: &str) {
-    let values = SecretValues([("url".to_owned(), url.as_bytes().to_vec())].into());
-    world.secrets.insert(name.to_owned(), values);
+    values(world, name, &[("url", url)]);
+}
+
+/// Puts a Secret into the world.
+pub(crate) fn values(world: &mut Dereferenced, name: &str, values: &[(&str, &str)]) {
+    let values = values
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), value.as_bytes().to_vec()));
+    world
+        .secrets
+        .insert(name.to_owned(), SecretValues(values.collect()));
 }
 
 pub(crate) fn validated(platform: &WalletPlatform, world: &Dereferenced) -> ValidatedPlatform {

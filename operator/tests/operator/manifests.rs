@@ -1,6 +1,5 @@
 //! What is built: whole manifests as goldens, and the properties that rollouts rest on.
 
-use k8s_openapi::api::core::v1::PodTemplateSpec;
 use kube::ResourceExt as _;
 use serde::Serialize;
 use wallex_operator::crd::{RedisSpec, SecretKeyRef, WalletPlatform};
@@ -8,7 +7,7 @@ use wallex_operator::names::Component;
 use wallex_operator::reconcile::build::Manifests;
 use wallex_operator::reconcile::dereference::Dereferenced;
 
-use crate::fixture::{assert_golden, built, changed, platform, secret, world};
+use crate::fixture::{assert_golden, built, changed, platform, secret, template, world};
 
 fn yaml(documents: &[&dyn erased::ToYaml]) -> String {
     documents
@@ -39,15 +38,6 @@ fn with_redis() -> WalletPlatform {
         key: "url".to_owned(),
     };
     changed(|platform| platform.spec.redis = Some(RedisSpec { secret_ref }))
-}
-
-fn template(manifests: &Manifests, component: Component) -> &PodTemplateSpec {
-    let (_, deployment) = manifests
-        .deployments
-        .iter()
-        .find(|(of, _)| *of == component)
-        .unwrap();
-    &deployment.spec.template
 }
 
 fn templates(manifests: &Manifests) -> Vec<String> {
@@ -98,7 +88,7 @@ fn everything_else_is_as_reviewed() {
 #[test]
 fn pod_templates_do_not_depend_on_replica_counts() {
     let scaled = changed(|platform| {
-        platform.spec.command.replicas = 7;
+        platform.spec.command.component.replicas = 7;
         platform.spec.projectors.ledger.replicas = 0;
     });
     assert_eq!(
@@ -176,7 +166,7 @@ fn another_image_partition_count_or_database_is_another_migration() {
 #[test]
 fn scaling_and_settings_of_services_are_no_reason_to_migrate() {
     let scaled = changed(|platform| {
-        platform.spec.command.replicas = 3;
+        platform.spec.command.component.replicas = 3;
         platform.spec.kafka.bootstrap_servers = "elsewhere:9092".to_owned();
         platform.spec.database.max_connections = 20;
     });

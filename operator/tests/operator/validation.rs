@@ -96,6 +96,147 @@ fn a_journal_never_gets_fewer_partitions_than_it_has() {
     );
 }
 
+fn grown(allowed: bool) -> wallex_operator::crd::WalletPlatform {
+    changed(|platform| {
+        platform.spec.partitions = 20;
+        platform.spec.allow_partition_increase = allowed;
+        let schema = SchemaStatus {
+            partitions: 12,
+            ..SchemaStatus::default()
+        };
+        platform.status = Some(WalletPlatformStatus {
+            schema: Some(schema),
+            ..WalletPlatformStatus::default()
+        });
+    })
+}
+
+#[test]
+fn a_journal_grows_only_when_that_is_allowed() {
+    let held = validated(&grown(false), &world());
+    assert_eq!((held.partitions, held.more_partitions_asked), (12, Some(20)));
+    assert_eq!(held.topics[EVENTS].partitions, 12);
+    let free = validated(&grown(true), &world());
+    assert_eq!((free.partitions, free.more_partitions_asked), (20, None));
+    assert_eq!(free.topics[EVENTS].partitions, 20);
+}
+
+#[test]
+fn the_read_database_must_be_postgresql_too() {
+    let platform = changed(|platform| {
+        platform.spec.database.read_secret_ref = Some(SecretKeyRef {
+            name: "demo-redis".to_owned(),
+            key: "url".to_owned(),
+        });
+    });
+    assert_eq!(
+        problem(&platform, &world()),
+        Problem::new(
+            reasons::SECRET_INVALID,
+            "key \"url\" of Secret wallex/demo-redis must be a URL that starts with postgres:// or postgresql://"
+        )
+    );
+}
+
+#[test]
+fn what_would_overrule_the_operator_is_refused_though_the_schema_let_it_through() {
+    let label = changed(|platform| {
+        let labels = &mut platform.spec.query.pods.pod_labels;
+        labels.insert("app.kubernetes.io/component".to_owned(), "x".to_owned());
+    });
+    let annotation = changed(|platform| {
+        let annotations = &mut platform.spec.jobs.pod_annotations;
+        annotations.insert("wallex.dev/secret-hash".to_owned(), "x".to_owned());
+    });
+    let variable = changed(|platform| {
+        platform.spec.command.component.pods.extra_env =
+            serde_json::from_value(serde_json::json!([{"name": "WALLEX_LISTEN", "value": "x"}])).unwrap();
+    });
+    for (platform, field) in [
+        (label, "spec.query.podLabels: app.kubernetes.io/component"),
+        (annotation, "spec.jobs.podAnnotations: wallex.dev/secret-hash"),
+        (variable, "spec.command.extraEnv: WALLEX_LISTEN"),
+    ] {
+        let problem = problem(&platform, &world());
+        assert_eq!(problem.reason, reasons::INVALID_SPEC);
+        assert!(problem.message.starts_with(field), "{}", problem.message);
+    }
+}
+
+#[test]
+fn a_secret_of_extra_environment_must_exist_unless_it_is_optional() {
+    let with = |optional: bool| {
+        changed(|platform| {
+            platform.spec.query.pods.extra_env = serde_json::from_value(serde_json::json!([
+                {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "nowhere", "key": "x", "optional": optional}}},
+            ]))
+            .unwrap();
+        })
+    };
+    assert_eq!(
+        problem(&with(false), &world()).message,
+        "Secret wallex/nowhere does not exist"
+    );
+    validated(&with(true), &world());
+}
+
+#[test]
+fn the_operator_reaches_kafka_as_its_pods_do_and_shows_no_secret() {
+    let full = validated(&crate::fixture::full(), &crate::fixture::full_world());
+    for (property, value) in [
+        ("security.protocol", "sasl_ssl"),
+        ("sasl.mechanism", "SCRAM-SHA-256"),
+        ("sasl.username", "wallex"),
+        ("sasl.password", "hunter2"),
+        ("ssl.ca.pem", "-----BEGIN CERTIFICATE-----"),
+        ("ssl.key.pem", "hunter2"),
+    ] {
+        assert_eq!(full.kafka.security[property], value, "{property}");
+    }
+    assert!(!format!("{full:?}").contains("hunter2"));
+    assert!(validated(&platform(), &world()).kafka.security.is_empty());
+}
+
+#[test]
+fn tls_and_sasl_each_work_without_the_other() {
+    for (kafka, protocol) in [
+        (serde_json::json!({"tls": {}}), "ssl"),
+        (
+            serde_json::json!({"sasl": {"secretRef": {"name": "kafka-user"}}}),
+            "sasl_plaintext",
+        ),
+    ] {
+        let mut world = world();
+        crate::fixture::values(&mut world, "kafka-user", &[("username", "u"), ("password", "p")]);
+        let platform = changed(|platform| {
+            let mut spec = serde_json::to_value(&platform.spec).unwrap();
+            let fields = kafka.as_object().unwrap().clone();
+            spec["kafka"].as_object_mut().unwrap().extend(fields);
+            platform.spec = serde_json::from_value(spec).unwrap();
+        });
+        let kafka = validated(&platform, &world).kafka;
+        assert_eq!(kafka.security["security.protocol"], protocol);
+    }
+}
+
+#[test]
+fn every_secret_that_a_spec_names_is_read() {
+    use wallex_operator::reconcile::dereference::secret_names;
+    let names: std::collections::BTreeSet<String> = secret_names(&crate::fixture::full().spec)
+        .map(str::to_owned)
+        .collect();
+    let expected = [
+        "demo-database",
+        "demo-extra",
+        "demo-read-database",
+        "demo-redis",
+        "kafka-ca",
+        "kafka-client",
+        "kafka-user",
+    ];
+    assert_eq!(names, expected.map(str::to_owned).into());
+}
+
 #[test]
 fn a_topic_that_would_be_compacted_is_refused() {
     let platform = changed(|platform| {

@@ -35,7 +35,7 @@ pub(super) fn build(platform: &ValidatedPlatform) -> ConfigMap {
             ),
             (
                 "WALLEX_KAFKA_BOOTSTRAP_SERVERS",
-                platform.bootstrap_servers.clone(),
+                platform.kafka.bootstrap_servers.clone(),
             ),
             ("WALLEX_KAFKA_EVENTS_TOPIC", platform.topics[EVENTS].name.clone()),
             (
@@ -46,6 +46,17 @@ pub(super) fn build(platform: &ValidatedPlatform) -> ConfigMap {
         ]
         .map(|(name, value)| (name.to_owned(), value)),
     );
+    data.extend(
+        platform
+            .kafka_access
+            .settings
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), value.clone())),
+    );
+    // Only when asked for: pods that are not told keep the services' own default, and stay as they are.
+    if let Some(hours) = platform.idempotency_retention_hours {
+        data.insert("WALLEX_IDEMPOTENCY_RETENTION_HOURS".to_owned(), hours.to_string());
+    }
     ConfigMap {
         metadata: metadata(platform, names::config_map(&platform.name), None),
         data: Some(data),

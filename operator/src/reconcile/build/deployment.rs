@@ -3,12 +3,14 @@
 //! A rollout loses no request: a new pod is ready before an old one goes, and an old one that serves clients waits until
 //! the endpoints no longer name it before it is told to finish.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment};
 use k8s_openapi::api::core::v1::{
     ConfigMap, ContainerPort, HTTPGetAction, Lifecycle, LifecycleHandler, PodTemplateSpec, Probe,
     SleepAction, TopologySpreadConstraint,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::{config_map, metadata, pod};
@@ -37,7 +39,7 @@ pub(super) fn build(
     Deployment {
         metadata: metadata(platform, name, Some(component.name())),
         spec: DeploymentSpec {
-            replicas: Some(settings.replicas),
+            replicas: Some(if platform.suspended { 0 } else { settings.replicas }),
             selector: selector.clone(),
             strategy: Some(DeploymentStrategy {
                 type_: Some("RollingUpdate".to_owned()),
@@ -62,8 +64,12 @@ fn template(
     config_map: &ConfigMap,
     selector: LabelSelector,
 ) -> PodTemplateSpec {
+    let settings = platform.component(component);
+    let pods = &settings.pods;
     let args = component.args().iter().map(|arg| (*arg).to_owned()).collect();
-    let mut container = pod::container(platform, args, pod::env(platform, true));
+    let mut env = pod::env(platform, true);
+    env.extend(pod::plain(settings.settings.clone()));
+    let mut container = pod::container(platform, pods, args, env);
     container.env_from = Some(pod::env_from(platform));
     container.ports = Some(vec![ContainerPort {
         name: Some(names::HTTP_PORT_NAME.to_owned()),
@@ -71,9 +77,6 @@ fn template(
         protocol: Some("TCP".to_owned()),
         ..ContainerPort::default()
     }]);
-    if let Some(resources) = &platform.component(component).resources {
-        container.resources = Some(resources.clone());
-    }
     // A start may wait for the database; until it has begun to listen, the other probes are held back.
     container.startup_probe = Some(probe("/health/live", 1, 120));
     container.readiness_probe = Some(probe("/health/ready", 2, 2));
@@ -90,29 +93,34 @@ fn template(
         });
     }
 
-    let mut spec = pod::spec(platform, container);
+    let mut spec = pod::spec(platform, pods, container);
     spec.termination_grace_period_seconds = Some(GRACE_SECONDS);
-    // A wish only: two pods of a component rather not on one node.
-    spec.topology_spread_constraints = Some(vec![TopologySpreadConstraint {
-        max_skew: 1,
-        topology_key: "kubernetes.io/hostname".to_owned(),
-        when_unsatisfiable: "ScheduleAnyway".to_owned(),
-        label_selector: Some(selector),
-        match_label_keys: Some(vec!["pod-template-hash".to_owned()]),
-        ..TopologySpreadConstraint::default()
-    }]);
+    if pods.spread.is_none() {
+        // A wish only: two pods of a component rather not on one node.
+        spec.topology_spread_constraints = Some(vec![TopologySpreadConstraint {
+            max_skew: 1,
+            topology_key: "kubernetes.io/hostname".to_owned(),
+            when_unsatisfiable: "ScheduleAnyway".to_owned(),
+            label_selector: Some(selector),
+            match_label_keys: Some(vec!["pod-template-hash".to_owned()]),
+            ..TopologySpreadConstraint::default()
+        }]);
+    }
+    let mut annotations = BTreeMap::from([
+        (names::CONFIG_HASH.to_owned(), config_map::hash(config_map)),
+        (names::SECRET_HASH.to_owned(), pod::secret_hash(platform, pods)),
+    ]);
+    // A publisher looks at the end of its topic when it starts; one that has nothing to publish would not notice that it is empty.
+    if let Some(at) = platform
+        .events_recreated_at
+        .as_ref()
+        .filter(|_| component == Component::Publisher)
+    {
+        annotations.insert(names::REFILL.to_owned(), at.clone());
+    }
+    let labels = names::labels(&platform.name, Some(component.name()));
     PodTemplateSpec {
-        metadata: Some(ObjectMeta {
-            labels: Some(names::labels(&platform.name, Some(component.name()))),
-            annotations: Some(
-                [
-                    (names::CONFIG_HASH.to_owned(), config_map::hash(config_map)),
-                    (names::SECRET_HASH.to_owned(), pod::secret_hash(platform)),
-                ]
-                .into(),
-            ),
-            ..ObjectMeta::default()
-        }),
+        metadata: Some(pod::metadata(pods, labels, annotations)),
         spec: Some(spec),
     }
 }

@@ -3,9 +3,10 @@
 //!
 //! Everything it needs stands in itself, not in the ConfigMap: that one changes only when the migration is done.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::PodTemplateSpec;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::{config_map, metadata, pod};
 use crate::names;
@@ -13,10 +14,6 @@ use crate::reconcile::validate::ValidatedPlatform;
 
 /// Role of the Job's pods in their labels.
 pub(crate) const ROLE: &str = "migrate";
-
-/// Attempts of one Job after the first, 10, 20 and 40 seconds apart. After that the operator starts a new Job (migration.rs), so
-/// that a database which was away for an hour is migrated minutes after it is back.
-const RETRIES: i32 = 3;
 
 /// Arguments of the migration.
 fn args(platform: &ValidatedPlatform) -> Vec<String> {
@@ -27,12 +24,16 @@ fn args(platform: &ValidatedPlatform) -> Vec<String> {
     ]
 }
 
-/// The Job's name.
+/// The Job's name. Other settings of its pods count too: a Job that can't be scheduled is helped by another one only.
 fn name(platform: &ValidatedPlatform) -> String {
     let args = args(platform);
-    let parts = [platform.image.as_bytes(), platform.database.location.as_bytes()]
+    let read = platform.database.read.as_ref().map(|read| &read.location);
+    let parts = [&platform.image, &platform.database.location]
         .into_iter()
-        .chain(args.iter().map(String::as_bytes));
+        .chain(&args)
+        .chain(read)
+        .chain(&platform.jobs.stated)
+        .map(String::as_bytes);
     names::migrate(&platform.name, &names::short_hash(parts, 10))
 }
 
@@ -41,19 +42,19 @@ pub(super) fn build(platform: &ValidatedPlatform) -> Job {
         .into_iter()
         .chain(pod::plain(config_map::identity(platform)))
         .collect();
-    let container = pod::container(platform, args(platform), env);
-    let mut spec = pod::spec(platform, container);
+    let container = pod::container(platform, &platform.jobs, args(platform), env);
+    let mut spec = pod::spec(platform, &platform.jobs, container);
     // Never: the pods of failed attempts stay, and with them the lines that say why.
     spec.restart_policy = Some("Never".to_owned());
+    let limits = platform.database.migration;
+    let labels = names::labels(&platform.name, Some(ROLE));
     Job {
         metadata: metadata(platform, name(platform), Some(ROLE)),
         spec: Some(JobSpec {
-            backoff_limit: Some(RETRIES),
+            backoff_limit: Some(limits.backoff_limit),
+            active_deadline_seconds: limits.active_deadline_seconds,
             template: PodTemplateSpec {
-                metadata: Some(ObjectMeta {
-                    labels: Some(names::labels(&platform.name, Some(ROLE))),
-                    ..ObjectMeta::default()
-                }),
+                metadata: Some(pod::metadata(&platform.jobs, labels, BTreeMap::new())),
                 spec: Some(spec),
             },
             ..JobSpec::default()

@@ -7,15 +7,18 @@ mod config_map;
 mod cron_job;
 mod deployment;
 mod job;
+mod network_policy;
 mod pod;
 mod pod_disruption_budget;
 mod service;
 mod service_account;
+mod service_monitor;
 
 use k8s_openapi::api::{
     apps::v1::Deployment,
     batch::v1::{CronJob, Job},
     core::v1::{ConfigMap, Service, ServiceAccount},
+    networking::v1::NetworkPolicy,
     policy::v1::PodDisruptionBudget,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -24,6 +27,7 @@ use super::validate::ValidatedPlatform;
 use crate::names::{self, Component};
 
 pub use pod::DEFAULT_REQUESTS;
+pub use service_monitor::{ServiceMonitor, ServiceMonitorSpec};
 
 /// Everything that one platform consists of in the cluster.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,9 +37,11 @@ pub struct Manifests {
     pub config_map: ConfigMap,
     pub services: Vec<Service>,
     pub budgets: Vec<PodDisruptionBudget>,
+    pub network_policy: Option<NetworkPolicy>,
     pub maintain: CronJob,
     /// In the order in which they are rolled.
     pub deployments: Vec<(Component, Deployment)>,
+    pub service_monitor: Option<ServiceMonitor>,
 }
 
 /// Builds all of them.
@@ -56,9 +62,11 @@ pub fn run(platform: &ValidatedPlatform) -> Manifests {
             .into_iter()
             .map(|component| pod_disruption_budget::build(platform, component))
             .collect(),
+        network_policy: network_policy::build(platform),
         maintain: cron_job::build(platform),
         config_map,
         deployments,
+        service_monitor: service_monitor::build(platform),
     }
 }
 

@@ -10,9 +10,10 @@ use k8s_openapi::api::core::v1::{
     SecretKeySelector, SecurityContext, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::names;
-use crate::reconcile::validate::{SecretValue, ValidatedPlatform};
+use crate::reconcile::validate::{SecretValue, ValidatedPlatform, ValidatedPods};
 
 /// The only container's name.
 pub(super) const CONTAINER: &str = "wallex";
@@ -34,15 +35,21 @@ pub(super) fn default_resources() -> ResourceRequirements {
     }
 }
 
-/// A container that runs `wallex` with these arguments.
-pub(super) fn container(platform: &ValidatedPlatform, args: Vec<String>, env: Vec<EnvVar>) -> Container {
+/// A container that runs `wallex` with these arguments. What the user adds to `env` stands last.
+pub(super) fn container(
+    platform: &ValidatedPlatform,
+    pods: &ValidatedPods,
+    args: Vec<String>,
+    mut env: Vec<EnvVar>,
+) -> Container {
+    env.extend(pods.env.iter().cloned());
     Container {
         name: CONTAINER.to_owned(),
         image: Some(platform.image.clone()),
         image_pull_policy: platform.image_pull_policy.map(str::to_owned),
         args: Some(args),
         env: Some(env),
-        resources: Some(default_resources()),
+        resources: Some(pods.resources.clone().unwrap_or_else(default_resources)),
         security_context: Some(SecurityContext {
             allow_privilege_escalation: Some(false),
             capabilities: Some(Capabilities {
@@ -64,8 +71,13 @@ pub(super) fn container(platform: &ValidatedPlatform, args: Vec<String>, env: Ve
 }
 
 /// A pod around one container.
-pub(super) fn spec(platform: &ValidatedPlatform, container: Container) -> PodSpec {
+pub(super) fn spec(platform: &ValidatedPlatform, pods: &ValidatedPods, container: Container) -> PodSpec {
     PodSpec {
+        node_selector: some_unless_empty(&pods.node_selector),
+        affinity: pods.affinity.clone(),
+        tolerations: (!pods.tolerations.is_empty()).then(|| pods.tolerations.clone()),
+        priority_class_name: pods.priority_class.clone(),
+        topology_spread_constraints: pods.spread.clone().filter(|spread| !spread.is_empty()),
         service_account_name: Some(platform.name.clone()),
         automount_service_account_token: Some(false),
         // Otherwise Kubernetes adds a variable per Service of the namespace, and pods would differ by their neighbours.
@@ -94,8 +106,30 @@ pub(super) fn spec(platform: &ValidatedPlatform, container: Container) -> PodSpe
     }
 }
 
-/// Environment of every process: its own name and the databases, by reference.
-pub(super) fn env(platform: &ValidatedPlatform, redis: bool) -> Vec<EnvVar> {
+/// Metadata of a pod template: `labels` and `annotations` of the operator's own, and what the user adds.
+pub(super) fn metadata(
+    pods: &ValidatedPods,
+    labels: BTreeMap<String, String>,
+    annotations: BTreeMap<String, String>,
+) -> ObjectMeta {
+    let mut all_labels = pods.labels.clone();
+    all_labels.extend(labels);
+    let mut all_annotations = pods.annotations.clone();
+    all_annotations.extend(annotations);
+    ObjectMeta {
+        labels: Some(all_labels),
+        annotations: some_unless_empty(&all_annotations),
+        ..ObjectMeta::default()
+    }
+}
+
+fn some_unless_empty(map: &BTreeMap<String, String>) -> Option<BTreeMap<String, String>> {
+    (!map.is_empty()).then(|| map.clone())
+}
+
+/// Environment of every process: its own name and the databases, by reference. A `component` talks to Redis and Kafka too; the
+/// migration and the maintenance don't.
+pub(super) fn env(platform: &ValidatedPlatform, component: bool) -> Vec<EnvVar> {
     let mut env = vec![
         EnvVar {
             name: "WALLEX_INSTANCE".to_owned(),
@@ -110,16 +144,21 @@ pub(super) fn env(platform: &ValidatedPlatform, redis: bool) -> Vec<EnvVar> {
         },
         secret("WALLEX_DATABASE_URL", &platform.database.url),
     ];
-    if let Some(url) = platform.redis.as_ref().filter(|_| redis) {
-        env.push(secret("WALLEX_REDIS_URL", url));
+    if let Some(read) = &platform.database.read {
+        env.push(secret("WALLEX_READ_DATABASE_URL", &read.url));
+    }
+    if component {
+        env.extend(platform.redis.as_ref().map(|url| secret("WALLEX_REDIS_URL", url)));
+        let kafka = &platform.kafka_access.secrets;
+        env.extend(kafka.iter().map(|(variable, value)| secret(variable, value)));
     }
     env
 }
 
 /// Settings as plain variables, for pods that must not depend on the ConfigMap.
-pub(super) fn plain(settings: BTreeMap<String, String>) -> impl Iterator<Item = EnvVar> {
+pub(super) fn plain<N: Into<String>>(settings: BTreeMap<N, String>) -> impl Iterator<Item = EnvVar> {
     settings.into_iter().map(|(name, value)| EnvVar {
-        name,
+        name: name.into(),
         value: Some(value),
         ..EnvVar::default()
     })
@@ -136,10 +175,16 @@ pub(super) fn env_from(platform: &ValidatedPlatform) -> Vec<EnvFromSource> {
     }]
 }
 
-/// Hash of the Secret values that a process with [`env`] uses.
-pub(super) fn secret_hash(platform: &ValidatedPlatform) -> String {
-    let hashes = std::iter::once(&platform.database.url).chain(platform.redis.as_ref());
-    names::short_hash(hashes.map(|value| value.hash.as_bytes()), 16)
+/// Hash of the Secret values that a component's pods use.
+pub(super) fn secret_hash(platform: &ValidatedPlatform, pods: &ValidatedPods) -> String {
+    let read = platform.database.read.as_ref().map(|read| &read.url);
+    let hashes = std::iter::once(&platform.database.url)
+        .chain(platform.redis.as_ref())
+        .chain(read)
+        .chain(platform.kafka_access.secrets.iter().map(|(_, value)| value))
+        .map(|value| &value.hash)
+        .chain(&pods.secret_hashes);
+    names::short_hash(hashes.map(String::as_bytes), 16)
 }
 
 fn secret(variable: &str, value: &SecretValue) -> EnvVar {

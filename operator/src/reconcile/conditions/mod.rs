@@ -1,76 +1,16 @@
 //! What a platform's conditions say, from what the stages saw. Pure.
 //!
-//! Invariant: types and reasons are the closed sets below; `lastTransitionTime` moves only when a condition's status does;
+//! Invariant: types and reasons are the closed sets of `vocabulary`; `lastTransitionTime` moves only when a condition's status does;
 //! the same observation gives the same conditions, so an unchanged platform causes no write.
+
+mod vocabulary;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use crate::names::Component;
 
-/// Types of conditions, besides one `…Available` per component ([`Component::condition`]).
-pub mod types {
-    /// Everything asked for is there and serves.
-    pub const READY: &str = "Ready";
-    /// Something is on its way that ends by itself.
-    pub const PROGRESSING: &str = "Progressing";
-    /// Something failed; what ran before keeps running.
-    pub const DEGRADED: &str = "Degraded";
-    /// The topics are in Kafka as asked for.
-    pub const TOPICS_READY: &str = "TopicsReady";
-    /// The database is migrated for the present image.
-    pub const SCHEMA_READY: &str = "SchemaReady";
-}
-
-/// Reasons of conditions: a closed set, each one explained in the documentation.
-pub mod reasons {
-    /// All is well.
-    pub const READY: &str = "Ready";
-    /// Nothing is on its way, or nothing failed.
-    pub const AS_EXPECTED: &str = "AsExpected";
-    /// It was not looked at, since an earlier stage stopped.
-    pub const NOT_CHECKED: &str = "NotChecked";
-
-    /// A named Secret does not exist.
-    pub const SECRET_NOT_FOUND: &str = "SecretNotFound";
-    /// A named Secret has no such key.
-    pub const SECRET_KEY_MISSING: &str = "SecretKeyMissing";
-    /// A Secret's value is not a URL of the kind wanted.
-    pub const SECRET_INVALID: &str = "SecretInvalid";
-    /// The spec says something impossible that the schema could not refuse.
-    pub const INVALID_SPEC: &str = "InvalidSpec";
-    /// Children of a deleted platform of the same name are still being removed.
-    pub const PREDECESSOR_TERMINATING: &str = "PredecessorTerminating";
-    /// An object of the name that a child needs belongs to something else.
-    pub const NAME_TAKEN: &str = "NameTaken";
-    /// The API server refused a child: quota, admission, a stored field that can't change.
-    pub const APPLY_FAILED: &str = "ApplyFailed";
-
-    /// No broker answers.
-    pub const KAFKA_UNREACHABLE: &str = "KafkaUnreachable";
-    /// The brokers refuse the operator.
-    pub const KAFKA_NOT_AUTHORIZED: &str = "KafkaNotAuthorized";
-    /// The brokers refuse a topic or its configuration.
-    pub const TOPIC_REFUSED: &str = "TopicRefused";
-    /// The brokers failed otherwise.
-    pub const TOPICS_FAILED: &str = "TopicsFailed";
-
-    /// The migration Job has not finished yet.
-    pub const MIGRATION_RUNNING: &str = "MigrationRunning";
-    /// An attempt of the migration failed. It is tried again for as long as it is wanted.
-    pub const MIGRATION_FAILED: &str = "MigrationFailed";
-
-    /// Pods are being replaced or started.
-    pub const ROLLING_OUT: &str = "RollingOut";
-    /// Pods did not become ready in the time that a rollout may take.
-    pub const ROLLOUT_STALLED: &str = "RolloutStalled";
-    /// At least one pod serves.
-    pub const AVAILABLE: &str = "Available";
-    /// No pod serves.
-    pub const UNAVAILABLE: &str = "Unavailable";
-    /// No pod is asked for.
-    pub const SCALED_TO_ZERO: &str = "ScaledToZero";
-}
+pub use vocabulary::{STALLING, reasons, types};
 
 /// Something that keeps a platform from being what was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,6 +52,17 @@ pub struct ComponentState {
     pub rolled_out: bool,
     /// The Deployment says that its rollout takes too long, in its own words.
     pub stalled: Option<String>,
+    /// Why its pods do not become ready, where they show it.
+    pub problem: Option<Problem>,
+}
+
+/// A wish of the user's to hold still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// Nothing is changed, whatever differs.
+    Paused,
+    /// No component shall have pods.
+    Suspended,
 }
 
 /// All that the conditions are made of.
@@ -124,14 +75,19 @@ pub struct Observation {
     /// The API server refused a child, or a child's name is taken.
     pub refused: Option<Problem>,
     pub components: Vec<ComponentState>,
+    pub hold: Option<Hold>,
+    /// What is worth saying of a platform that is ready.
+    pub notes: Vec<String>,
 }
 
 impl Observation {
-    /// How many components have all the pods asked for ready, be they of the present template or the one before.
+    /// How many components have all the pods asked for ready, be they of the present template or the one before. In a suspended
+    /// platform those that have any.
     pub fn components_ready(&self) -> usize {
+        let least = i32::from(self.hold == Some(Hold::Suspended));
         self.components
             .iter()
-            .filter(|state| state.exists && state.ready >= state.desired)
+            .filter(|state| state.exists && state.ready >= state.desired.max(least))
             .count()
     }
 
@@ -144,7 +100,7 @@ impl Observation {
     fn verdict(&self) -> Verdict {
         if let Some(problem) = &self.invalid {
             return match problem.reason {
-                reasons::PREDECESSOR_TERMINATING => Verdict::Waiting(problem.clone()),
+                reasons::PREDECESSOR_TERMINATING | reasons::DELETING => Verdict::Waiting(problem.clone()),
                 _ => Verdict::Failed(problem.clone()),
             };
         }
@@ -155,6 +111,16 @@ impl Observation {
             if let Progress::Failed(problem) = part {
                 return Verdict::Failed(problem.clone());
             }
+        }
+        if let Some((component, problem)) = self
+            .components
+            .iter()
+            .find_map(|state| Some((state.component, state.problem.as_ref()?)))
+        {
+            return Verdict::Failed(Problem::new(
+                problem.reason,
+                format!("{}: {}", component.name(), problem.message),
+            ));
         }
         if let Some((component, message)) = self
             .components
@@ -169,6 +135,8 @@ impl Observation {
         for part in [&self.schema, &self.topics] {
             match part {
                 Progress::Waiting(problem) => return Verdict::Waiting(problem.clone()),
+                // A paused platform's topics are not looked at, since looking would mend them.
+                Progress::NotChecked if self.hold == Some(Hold::Paused) => {}
                 Progress::NotChecked => {
                     return Verdict::Waiting(Problem::new(reasons::NOT_CHECKED, "not checked yet"));
                 }
@@ -194,6 +162,13 @@ impl Observation {
             .collect();
         if missing.is_empty() {
             Verdict::Ready
+        } else if self.hold == Some(Hold::Suspended) {
+            let running = self.components.iter().filter(|state| !state.rolled_out);
+            let names: Vec<&str> = running.map(|state| state.component.name()).collect();
+            Verdict::Waiting(Problem::new(
+                reasons::SUSPENDED,
+                format!("stopping {}", names.join(", ")),
+            ))
         } else {
             Verdict::Waiting(Problem::new(reasons::ROLLING_OUT, missing.join(", ")))
         }
@@ -215,13 +190,9 @@ pub fn run(
 ) -> Vec<Condition> {
     let verdict = observation.verdict();
     let fine = || Problem::new(reasons::AS_EXPECTED, "");
-    let ready = match &verdict {
-        Verdict::Ready => ("True", Problem::new(reasons::READY, "all components are ready")),
-        Verdict::Waiting(problem) | Verdict::Failed(problem) => ("False", problem.clone()),
-    };
-    let progressing = match &verdict {
-        Verdict::Waiting(problem) => ("True", problem.clone()),
-        Verdict::Ready | Verdict::Failed(_) => ("False", fine()),
+    let (ready, progressing) = match observation.hold {
+        None => (ready(&verdict, &observation.notes), progressing(&verdict)),
+        Some(hold) => held(hold, &verdict),
     };
     let degraded = match &verdict {
         Verdict::Failed(problem) => ("True", problem.clone()),
@@ -231,9 +202,18 @@ pub fn run(
         (types::READY, ready),
         (types::PROGRESSING, progressing),
         (types::DEGRADED, degraded),
-        (types::TOPICS_READY, part(&observation.topics)),
-        (types::SCHEMA_READY, part(&observation.schema)),
+        (types::TOPICS_READY, part(&observation.topics, observation.hold)),
+        (types::SCHEMA_READY, part(&observation.schema, observation.hold)),
     ];
+    match &verdict {
+        Verdict::Ready => {}
+        Verdict::Failed(problem) if STALLING.contains(&problem.reason) => {
+            wanted.push((types::STALLED, ("True", problem.clone())));
+        }
+        Verdict::Waiting(problem) | Verdict::Failed(problem) => {
+            wanted.push((types::RECONCILING, ("True", problem.clone())));
+        }
+    }
     wanted.extend(
         observation
             .components
@@ -244,6 +224,13 @@ pub fn run(
     wanted
         .into_iter()
         .map(|(type_, (status, Problem { reason, message }))| {
+            if let Some(known) = previous.iter().find(|condition| {
+                (status, reason) == ("Unknown", reasons::PAUSED)
+                    && condition.type_ == type_
+                    && PARTS.contains(&type_)
+            }) {
+                return known.clone();
+            }
             let last_transition_time = previous
                 .iter()
                 .find(|condition| condition.type_ == type_ && condition.status == status)
@@ -260,8 +247,68 @@ pub fn run(
         .collect()
 }
 
-fn part(progress: &Progress) -> (&'static str, Problem) {
+/// Conditions that keep saying what was last seen while a platform is paused and nobody looks.
+const PARTS: [&str; 2] = [types::TOPICS_READY, types::SCHEMA_READY];
+
+fn ready(verdict: &Verdict, notes: &[String]) -> (&'static str, Problem) {
+    match verdict {
+        Verdict::Ready => {
+            let said = std::iter::once("all components are ready").chain(notes.iter().map(String::as_str));
+            let message = said.collect::<Vec<_>>().join("; ");
+            ("True", Problem::new(reasons::READY, message))
+        }
+        Verdict::Waiting(problem) | Verdict::Failed(problem) => ("False", problem.clone()),
+    }
+}
+
+fn progressing(verdict: &Verdict) -> (&'static str, Problem) {
+    match verdict {
+        Verdict::Waiting(problem) => ("True", problem.clone()),
+        Verdict::Ready | Verdict::Failed(_) => ("False", Problem::new(reasons::AS_EXPECTED, "")),
+    }
+}
+
+/// Ready and Progressing of a platform that is told to hold still: the reason is the user's wish, the message what else there is to say.
+fn held(hold: Hold, verdict: &Verdict) -> ((&'static str, Problem), (&'static str, Problem)) {
+    let also = match verdict {
+        Verdict::Ready => String::new(),
+        Verdict::Waiting(problem) | Verdict::Failed(problem) => format!("; {}", problem.message),
+    };
+    match hold {
+        // What runs may well be all that was asked for: then it is ready, paused or not.
+        Hold::Paused => {
+            let message = format!("spec.paused is true, so nothing is changed{also}");
+            let status = if matches!(verdict, Verdict::Ready) {
+                "True"
+            } else {
+                "False"
+            };
+            (
+                (status, Problem::new(reasons::PAUSED, message.clone())),
+                ("False", Problem::new(reasons::PAUSED, message)),
+            )
+        }
+        Hold::Suspended => {
+            let message = format!("spec.suspended is true, so no component runs{also}");
+            let on_its_way = if matches!(verdict, Verdict::Waiting(_)) {
+                "True"
+            } else {
+                "False"
+            };
+            (
+                ("False", Problem::new(reasons::SUSPENDED, message.clone())),
+                (on_its_way, Problem::new(reasons::SUSPENDED, message)),
+            )
+        }
+    }
+}
+
+fn part(progress: &Progress, hold: Option<Hold>) -> (&'static str, Problem) {
     match progress {
+        Progress::NotChecked if hold == Some(Hold::Paused) => (
+            "Unknown",
+            Problem::new(reasons::PAUSED, "spec.paused is true, so nobody looks"),
+        ),
         Progress::NotChecked => (
             "Unknown",
             Problem::new(reasons::NOT_CHECKED, "an earlier stage stopped"),
@@ -272,11 +319,17 @@ fn part(progress: &Progress) -> (&'static str, Problem) {
 }
 
 fn available(state: &ComponentState) -> (&'static str, Problem) {
+    let problem = state.problem.as_ref();
     if state.ready > 0 {
-        ("True", Problem::new(reasons::AVAILABLE, ""))
+        let message = problem.map_or("", |problem| problem.message.as_str());
+        ("True", Problem::new(reasons::AVAILABLE, message))
     } else if state.desired == 0 {
         ("False", Problem::new(reasons::SCALED_TO_ZERO, ""))
     } else {
-        ("False", Problem::new(reasons::UNAVAILABLE, ""))
+        let problem = problem.cloned();
+        (
+            "False",
+            problem.unwrap_or_else(|| Problem::new(reasons::UNAVAILABLE, "")),
+        )
     }
 }

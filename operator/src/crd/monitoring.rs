@@ -1,0 +1,35 @@
+//! How a platform is watched by Prometheus.
+
+use std::collections::BTreeMap;
+
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+/// What is made for those who watch a platform.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct MonitoringSpec {
+    /// A ServiceMonitor for the Prometheus Operator, over all components.
+    #[serde(default)]
+    pub service_monitor: ServiceMonitorSettings,
+}
+
+/// The ServiceMonitor of a platform.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct ServiceMonitorSettings {
+    /// Whether there is one. Takes the Prometheus Operator's resource definitions in the cluster; without them the platform
+    /// runs all the same, and says so in the message of Ready. Default false.
+    #[serde(default)]
+    pub enabled: bool,
+
+    /// How often /metrics is read, such as `30s`. Default: Prometheus' own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32), regex(pattern = r"^([0-9]+(ms|s|m|h))+$"))]
+    pub interval: Option<String>,
+
+    /// Further labels of the ServiceMonitor, by which a Prometheus selects it, such as {release: kube-prometheus-stack}. Default: none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "super::pods::labels_schema")]
+    pub labels: BTreeMap<String, String>,
+}

@@ -1,0 +1,29 @@
+//! Who may talk to the pods of a platform and to whom they talk.
+
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+/// The NetworkPolicy of a platform.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct NetworkPolicySpec {
+    /// Whether there is one. It lets in whatever goes to the API's port (8080), and lets out DNS and whatever goes to the ports of
+    /// PostgreSQL, Kafka and Redis as their addresses name them. Default false: no policy of the operator's.
+    #[serde(default)]
+    pub enabled: bool,
+
+    /// Further TCP ports that pods may connect to, such as those of brokers that advertise other ports than `bootstrapServers`
+    /// names. 1 to 65535, 32 at most. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "ports_schema")]
+    pub extra_egress_ports: Vec<i32>,
+}
+
+fn ports_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "type": "array",
+        "maxItems": 32,
+        "items": {"type": "integer", "format": "int32", "minimum": 1, "maximum": 65535},
+        "x-kubernetes-list-type": "set",
+    })
+}

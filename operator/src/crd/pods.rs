@@ -1,0 +1,263 @@
+//! What may be said of any pod of a platform: resources, labels, scheduling, further environment.
+//!
+//! The types are Kubernetes' own, so a manifest's lines can be copied here. Their schemas are Kubernetes' own too, shortened:
+//! with all their prose, six times over, the CRD would be larger than `kubectl apply` can store.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{
+    Affinity, EnvVar, ResourceRequirements, Toleration, TopologySpreadConstraint,
+};
+use kube::KubeSchema;
+use schemars::{Schema, SchemaGenerator};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::names;
+
+/// Settings of pods.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct PodsSpec {
+    /// CPU and memory, as in any container. Default: requests of 20m CPU and 64Mi memory, no limits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "resources_schema")]
+    pub resources: Option<ResourceRequirements>,
+
+    /// Further labels of the pods, besides those that the operator gives. Default: none. A change replaces the pods.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "labels_schema")]
+    pub pod_labels: BTreeMap<String, String>,
+
+    /// Further annotations of the pods. Default: none. A change replaces the pods.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "annotations_schema")]
+    pub pod_annotations: BTreeMap<String, String>,
+
+    /// Labels that a node must have to take the pods. Default: none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "node_selector_schema")]
+    pub node_selector: BTreeMap<String, String>,
+
+    /// Which nodes and which neighbours the pods want, as in any pod: `kubectl explain pod.spec.affinity`. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "affinity_schema")]
+    pub affinity: Option<Affinity>,
+
+    /// How pods are spread, as in any pod; one without a labelSelector counts the pods of this component. Default: over
+    /// nodes, as a wish. An empty list means no spreading.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "spread_schema")]
+    pub topology_spread_constraints: Option<Vec<TopologySpreadConstraint>>,
+
+    /// Taints of nodes that the pods tolerate, as in any pod. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "tolerations_schema")]
+    pub tolerations: Vec<Toleration>,
+
+    /// PriorityClass of the pods. Default: the cluster's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub priority_class_name: Option<String>,
+
+    /// Further environment variables, as in any container, such as settings that have no field here. Those that the operator sets
+    /// are refused. A change of a Secret named here replaces the pods; a change of a ConfigMap does not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "env_schema")]
+    pub extra_env: Vec<EnvVar>,
+}
+
+/// The part of Kubernetes' ResourceRequirements that makes sense here.
+fn resources_schema(_: &mut SchemaGenerator) -> Schema {
+    let quantities = |what: &str| {
+        json!({
+            "description": what,
+            "type": "object",
+            "additionalProperties": {
+                "pattern": r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$",
+                "x-kubernetes-int-or-string": true,
+            },
+        })
+    };
+    schemars::json_schema!({
+        "type": "object",
+        "nullable": true,
+        "properties": {
+            "requests": quantities("What the scheduler sets aside, such as {cpu: 100m, memory: 128Mi}."),
+            "limits": quantities("What a container may use at most, such as {memory: 512Mi}."),
+        },
+    })
+}
+
+/// A map of short strings. Bounded in size, which keeps the cost that the API server estimates for its rules within its budget.
+fn map_schema(max_length: u32, rules: &Value) -> Schema {
+    schemars::json_schema!({
+        "type": "object",
+        "additionalProperties": {"type": "string", "maxLength": max_length},
+        "maxProperties": 64,
+        "x-kubernetes-validations": rules,
+    })
+}
+
+/// Values of a list in a CEL expression.
+fn cel_list(values: &[&str]) -> String {
+    let quoted: Vec<String> = values.iter().map(|value| format!("'{value}'")).collect();
+    format!("[{}]", quoted.join(", "))
+}
+
+pub(super) fn labels_schema(_: &mut SchemaGenerator) -> Schema {
+    let owned = cel_list(&names::OWNED_LABELS);
+    map_schema(
+        63,
+        &json!([{
+            "rule": format!("self.all(key, !(key in {owned}))"),
+            "message": "the labels app.kubernetes.io/{name,instance,component,managed-by,part-of} and pod-template-hash select the pods and can't be changed: use labels of your own",
+        }]),
+    )
+}
+
+fn annotations_schema(_: &mut SchemaGenerator) -> Schema {
+    map_schema(
+        16_384,
+        &json!([{
+            "rule": "self.all(key, !key.startsWith('wallex.dev/'))",
+            "message": "annotations that begin with wallex.dev/ are the operator's: use annotations of your own",
+        }]),
+    )
+}
+
+fn node_selector_schema(_: &mut SchemaGenerator) -> Schema {
+    schemars::json_schema!({
+        "type": "object",
+        "additionalProperties": {"type": "string", "maxLength": 63},
+        "maxProperties": 64,
+    })
+}
+
+fn affinity_schema(generator: &mut SchemaGenerator) -> Schema {
+    let mut schema = generator.subschema_for::<Affinity>();
+    if let Some(Value::Object(properties)) = schema.get_mut("properties") {
+        for property in properties.values_mut() {
+            without_prose(property);
+        }
+    }
+    schema.insert("nullable".to_owned(), true.into());
+    schema
+}
+
+fn spread_schema(generator: &mut SchemaGenerator) -> Schema {
+    let mut item = compact(generator.subschema_for::<TopologySpreadConstraint>());
+    put(&mut item, "/properties/maxSkew/minimum", json!(1));
+    put(
+        &mut item,
+        "/properties/whenUnsatisfiable/enum",
+        json!(["DoNotSchedule", "ScheduleAnyway"]),
+    );
+    schemars::json_schema!({"type": "array", "nullable": true, "maxItems": 16, "items": item})
+}
+
+fn tolerations_schema(generator: &mut SchemaGenerator) -> Schema {
+    let mut item = compact(generator.subschema_for::<Toleration>());
+    put(&mut item, "/properties/value/maxLength", json!(63));
+    item.insert(
+        "x-kubernetes-validations".to_owned(),
+        json!([{
+            "rule": "!has(self.operator) || self.operator != 'Exists' || !has(self.value) || self.value == ''",
+            "message": "a toleration with operator Exists tolerates every value: leave value out, or use operator Equal",
+        }]),
+    );
+    schemars::json_schema!({"type": "array", "maxItems": 64, "items": item})
+}
+
+fn env_schema(generator: &mut SchemaGenerator) -> Schema {
+    let mut item = compact(generator.subschema_for::<EnvVar>());
+    put(&mut item, "/properties/name/minLength", json!(1));
+    put(&mut item, "/properties/name/maxLength", json!(253));
+    put(&mut item, "/properties/value/maxLength", json!(32_768));
+    // Needs a volume, and there is none to name.
+    if let Some(sources) = item
+        .pointer_mut("/properties/valueFrom/properties")
+        .and_then(Value::as_object_mut)
+    {
+        sources.remove("fileKeyRef");
+    }
+    item.insert(
+        "x-kubernetes-validations".to_owned(),
+        json!([
+            {
+                "rule": format!("!(self.name in {})", cel_list(&names::OWNED_VARIABLES)),
+                "message": "the operator sets this variable: say it by its field in spec (docs/operator.md has the list), or leave it out",
+            },
+            {
+                "rule": "!has(self.valueFrom) || !has(self.value) || self.value == ''",
+                "message": "a variable has either value or valueFrom: leave one of them out",
+            },
+        ]),
+    );
+    schemars::json_schema!({
+        "type": "array",
+        "maxItems": 64,
+        "items": item,
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["name"],
+    })
+}
+
+/// One of Kubernetes' schemas with the first sentence of each description.
+fn compact(mut schema: Schema) -> Schema {
+    if let Some(schema) = schema.as_object_mut() {
+        shorten(schema);
+    }
+    schema
+}
+
+fn shorten(schema: &mut Map<String, Value>) {
+    if let Some(Value::String(description)) = schema.get_mut("description") {
+        let end = description
+            .match_indices(". ")
+            .find(|(dot, _)| {
+                !["e.g", "i.e"]
+                    .iter()
+                    .any(|short| description[..*dot].ends_with(short))
+            })
+            .map_or(description.len(), |(dot, _)| dot + 1);
+        let line = description.find('\n').unwrap_or(description.len());
+        description.truncate(end.min(line));
+    }
+    if let Some(Value::Object(properties)) = schema.get_mut("properties") {
+        for property in properties.values_mut().filter_map(Value::as_object_mut) {
+            shorten(property);
+        }
+    }
+    for key in ["items", "additionalProperties"] {
+        if let Some(Value::Object(inner)) = schema.get_mut(key) {
+            shorten(inner);
+        }
+    }
+}
+
+/// One of Kubernetes' schemas whose fields are explained elsewhere.
+fn without_prose(schema: &mut Value) {
+    let Some(schema) = schema.as_object_mut() else {
+        return;
+    };
+    schema.remove("description");
+    if let Some(Value::Object(properties)) = schema.get_mut("properties") {
+        properties.values_mut().for_each(without_prose);
+    }
+    for key in ["items", "additionalProperties"] {
+        if let Some(inner) = schema.get_mut(key) {
+            without_prose(inner);
+        }
+    }
+}
+
+/// Sets one keyword of a schema, where `path` leads to a schema that exists.
+fn put(schema: &mut Schema, path: &str, value: Value) {
+    let Some((parent, key)) = path.rsplit_once('/') else {
+        return;
+    };
+    if let Some(parent) = schema.pointer_mut(parent).and_then(Value::as_object_mut) {
+        parent.insert(key.to_owned(), value);
+    }
+}

@@ -1,0 +1,118 @@
+//! The words of conditions: their types and reasons. Depends on nothing.
+//!
+//! Invariant: closed sets, each word with its row in docs/operator-conditions.md (a test compares them). A word that was released keeps its
+//! meaning: people write alerts on it.
+
+/// Types of conditions, besides one `…Available` per component ([`Component::condition`]).
+pub mod types {
+    /// Everything asked for is there and serves.
+    pub const READY: &str = "Ready";
+    /// Something is on its way that ends by itself.
+    pub const PROGRESSING: &str = "Progressing";
+    /// Something failed; what ran before keeps running.
+    pub const DEGRADED: &str = "Degraded";
+    /// What failed won't get better by waiting: the object, or what it names, must be changed. There only while it is true, like
+    /// Reconciling, as kstatus wants it.
+    pub const STALLED: &str = "Stalled";
+    /// Not Ready and not Stalled: it may become ready by waiting.
+    pub const RECONCILING: &str = "Reconciling";
+    /// The topics are in Kafka as asked for.
+    pub const TOPICS_READY: &str = "TopicsReady";
+    /// The database is migrated for the present image.
+    pub const SCHEMA_READY: &str = "SchemaReady";
+}
+
+/// Reasons of conditions: a closed set, each one explained in the documentation.
+pub mod reasons {
+    /// All is well.
+    pub const READY: &str = "Ready";
+    /// Nothing is on its way, or nothing failed.
+    pub const AS_EXPECTED: &str = "AsExpected";
+    /// It was not looked at, since an earlier stage stopped.
+    pub const NOT_CHECKED: &str = "NotChecked";
+
+    /// A named Secret does not exist.
+    pub const SECRET_NOT_FOUND: &str = "SecretNotFound";
+    /// A named Secret has no such key.
+    pub const SECRET_KEY_MISSING: &str = "SecretKeyMissing";
+    /// A Secret's value is not a URL of the kind wanted.
+    pub const SECRET_INVALID: &str = "SecretInvalid";
+    /// The spec says something impossible that the schema could not refuse.
+    pub const INVALID_SPEC: &str = "InvalidSpec";
+    /// Children of a deleted platform of the same name are still being removed.
+    pub const PREDECESSOR_TERMINATING: &str = "PredecessorTerminating";
+    /// An object of the name that a child needs belongs to something else.
+    pub const NAME_TAKEN: &str = "NameTaken";
+    /// The API server refused a child: quota, admission, a stored field that can't change.
+    pub const APPLY_FAILED: &str = "ApplyFailed";
+
+    /// No broker answers.
+    pub const KAFKA_UNREACHABLE: &str = "KafkaUnreachable";
+    /// The brokers refuse the operator: its name, its certificate or its rights.
+    pub const KAFKA_NOT_AUTHORIZED: &str = "KafkaNotAuthorized";
+    /// The brokers refuse a topic or its configuration.
+    pub const TOPIC_REFUSED: &str = "TopicRefused";
+    /// The brokers failed otherwise.
+    pub const TOPICS_FAILED: &str = "TopicsFailed";
+    /// A topic that was there, or a part of its partitions, is gone.
+    pub const TOPIC_MISSING: &str = "TopicMissing";
+    /// A topic that was gone is there again, and is about to be filled from the journal.
+    pub const TOPIC_RECREATED: &str = "TopicRecreated";
+    /// A topic belongs to another platform.
+    pub const TOPIC_TAKEN: &str = "TopicTaken";
+
+    /// The platform is being deleted, and its topics with it.
+    pub const DELETING: &str = "Deleting";
+    /// The topics of a platform that is being deleted can't be.
+    pub const TOPIC_DELETION_FAILED: &str = "TopicDeletionFailed";
+    /// Event only: the topics are deleted.
+    pub const TOPICS_DELETED: &str = "TopicsDeleted";
+    /// Event only: a deleted platform left its topics, because an annotation said so.
+    pub const TOPICS_ABANDONED: &str = "TopicsAbandoned";
+
+    /// The migration Job has not finished yet.
+    pub const MIGRATION_RUNNING: &str = "MigrationRunning";
+    /// An attempt of the migration failed. It is tried again for as long as it is wanted.
+    pub const MIGRATION_FAILED: &str = "MigrationFailed";
+    /// The database belongs to another platform.
+    pub const DATABASE_TAKEN: &str = "DatabaseTaken";
+    /// A process can't use PostgreSQL: away, or it refuses.
+    pub const DATABASE_UNREACHABLE: &str = "DatabaseUnreachable";
+
+    /// The kubelet can't pull an image.
+    pub const IMAGE_PULL_FAILED: &str = "ImagePullFailed";
+    /// A container can't be started, for another reason than its image.
+    pub const CONTAINER_CANNOT_START: &str = "ContainerCannotStart";
+    /// A container ends with an error again and again.
+    pub const CRASH_LOOP: &str = "CrashLoop";
+    /// No node takes a pod.
+    pub const PODS_UNSCHEDULABLE: &str = "PodsUnschedulable";
+    /// The API server refuses pods: a quota, or an admission rule.
+    pub const PODS_REFUSED: &str = "PodsRefused";
+
+    /// `spec.paused` is true: nothing is changed.
+    pub const PAUSED: &str = "Paused";
+    /// `spec.suspended` is true: no component shall have pods.
+    pub const SUSPENDED: &str = "Suspended";
+
+    /// Pods are being replaced or started.
+    pub const ROLLING_OUT: &str = "RollingOut";
+    /// Pods did not become ready in the time that a rollout may take.
+    pub const ROLLOUT_STALLED: &str = "RolloutStalled";
+    /// At least one pod serves.
+    pub const AVAILABLE: &str = "Available";
+    /// No pod serves.
+    pub const UNAVAILABLE: &str = "Unavailable";
+    /// No pod is asked for.
+    pub const SCALED_TO_ZERO: &str = "ScaledToZero";
+}
+
+/// Reasons that stand until somebody changes the object or what it names. All others may pass: a Secret may still come, a broker come back.
+pub const STALLING: [&str; 6] = [
+    reasons::INVALID_SPEC,
+    reasons::SECRET_INVALID,
+    reasons::NAME_TAKEN,
+    reasons::TOPIC_TAKEN,
+    reasons::TOPIC_REFUSED,
+    reasons::DATABASE_TAKEN,
+];

@@ -1,0 +1,208 @@
+//! What a platform leaves behind: nothing is done with `Retain`; with `Delete` a finalizer holds the object until its topics are gone.
+//!
+//! Order: the workloads first, or a pod that still runs would have its topic made anew by a broker that makes topics by itself.
+//! Invariant: only topics that this platform had, and that no other has, are deleted; a deletion that can't be done says so and ends when
+//! the annotation [`ABANDON_TOPICS`] is set, so that it never holds an object for ever against its owner's will.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::runtime::controller::Action;
+use kube::runtime::events::{Event, EventType};
+use kube::{Resource as _, ResourceExt as _};
+
+use super::conditions::{Problem, reasons};
+use super::dereference::{self, Dereferenced, Ownership, ownership};
+use super::line::stopped;
+use super::{Context, Error, claims, report, validate};
+use crate::crd::{DeletionPolicy, WalletPlatform};
+use crate::metrics::Outcome;
+use crate::names::{ABANDON_TOPICS, TOPICS_FINALIZER};
+use crate::writes::WriteError;
+
+/// Between two looks at pods that are about to end.
+const AGAIN: Duration = Duration::from_secs(2);
+/// How long pods are waited for. One on a node that is lost never ends.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Sets the finalizer while topics are to be deleted with the platform, and takes it away when they are not.
+pub(super) async fn hold(context: &Context, platform: &WalletPlatform) -> Result<(), Error> {
+    let wanted = platform.spec.kafka.topics.deletion_policy == DeletionPolicy::Delete;
+    if wanted == is_held(platform) {
+        return Ok(());
+    }
+    set_held(context, platform, wanted).await
+}
+
+fn is_held(platform: &WalletPlatform) -> bool {
+    platform
+        .finalizers()
+        .iter()
+        .any(|finalizer| finalizer == TOPICS_FINALIZER)
+}
+
+async fn set_held(context: &Context, platform: &WalletPlatform, held: bool) -> Result<(), Error> {
+    let mut finalizers: Vec<String> = platform
+        .finalizers()
+        .iter()
+        .filter(|finalizer| *finalizer != TOPICS_FINALIZER)
+        .cloned()
+        .collect();
+    if held {
+        finalizers.push(TOPICS_FINALIZER.to_owned());
+    }
+    context
+        .writes
+        .finalizers(platform, &finalizers)
+        .await
+        .map_err(Error::Finalizer)
+}
+
+/// Brings the deletion of `platform` on.
+pub(super) async fn run(
+    context: &Arc<Context>,
+    platform: &WalletPlatform,
+) -> Result<(Action, Outcome), Error> {
+    let done = Ok((Action::await_change(), Outcome::Settled));
+    if !is_held(platform) {
+        return done;
+    }
+    if platform.spec.kafka.topics.deletion_policy == DeletionPolicy::Retain {
+        set_held(context, platform, false).await?;
+        return done;
+    }
+    if platform
+        .annotations()
+        .get(ABANDON_TOPICS)
+        .is_some_and(|value| value == "true")
+    {
+        let note = format!(
+            "the topics are left in Kafka, as {ABANDON_TOPICS} says: {}",
+            topics(platform).join(", ")
+        );
+        event(
+            context,
+            platform,
+            EventType::Warning,
+            reasons::TOPICS_ABANDONED,
+            note,
+        )
+        .await;
+        set_held(context, platform, false).await?;
+        return done;
+    }
+
+    let found = dereference::run(&context.client, platform).await?;
+    if platform.spec.paused {
+        let message = "spec.paused is true, so nothing is deleted: set it to false";
+        return wait(context, platform, &found, message.to_owned()).await;
+    }
+    stop(context, platform, &found).await.map_err(Error::Finalizer)?;
+    if !found.pods.is_empty() && !waited_long(platform) {
+        let message = format!("waiting until {} pods have ended", found.pods.len());
+        return wait(context, platform, &found, message).await;
+    }
+    match delete_topics(context, platform, &found).await {
+        Ok(deleted) => {
+            let note = format!("deleted from Kafka: {}", deleted.join(", "));
+            event(
+                context,
+                platform,
+                EventType::Normal,
+                reasons::TOPICS_DELETED,
+                note,
+            )
+            .await;
+            set_held(context, platform, false).await?;
+            done
+        }
+        Err(why) => {
+            let message = format!(
+                "the topics can't be deleted: {why}. It is tried again; to let the object go and leave them: kubectl annotate \
+                 walletplatform {} -n {} {ABANDON_TOPICS}=true",
+                platform.name_any(),
+                platform.namespace().unwrap_or_default()
+            );
+            let problem = Problem::new(reasons::TOPIC_DELETION_FAILED, message);
+            let line = stopped(platform, &found, problem);
+            report(context, platform, &line.observation, None, None).await?;
+            // As an error: so attempts grow apart.
+            Err(Error::Topics(why))
+        }
+    }
+}
+
+async fn wait(
+    context: &Context,
+    platform: &WalletPlatform,
+    found: &Dereferenced,
+    message: String,
+) -> Result<(Action, Outcome), Error> {
+    let line = stopped(platform, found, Problem::new(reasons::DELETING, message));
+    report(context, platform, &line.observation, None, None).await?;
+    Ok((Action::requeue(AGAIN), Outcome::Waiting))
+}
+
+/// Deletes what runs pods.
+async fn stop(context: &Context, platform: &WalletPlatform, found: &Dereferenced) -> Result<(), WriteError> {
+    let (name, uid) = (platform.name_any(), platform.uid().unwrap_or_default());
+    let ours = |metadata: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta| {
+        ownership(metadata, &name, &uid) == Ownership::Ours && metadata.deletion_timestamp.is_none()
+    };
+    let children = &found.children;
+    for deployment in children.deployments.iter().filter(|child| ours(&child.metadata)) {
+        context.writes.delete(deployment).await?;
+    }
+    for cron_job in children.cron_jobs.iter().filter(|child| ours(&child.metadata)) {
+        context.writes.delete(cron_job).await?;
+    }
+    for job in children.jobs.iter().filter(|child| ours(&child.metadata)) {
+        context.writes.delete(job).await?;
+    }
+    Ok(())
+}
+
+fn waited_long(platform: &WalletPlatform) -> bool {
+    let since = platform.metadata.deletion_timestamp.as_ref();
+    since.is_some_and(|since| {
+        let waited = Timestamp::now().duration_since(since.0);
+        Duration::try_from(waited).unwrap_or_default() >= PATIENCE
+    })
+}
+
+/// The topics that the platform had.
+fn topics(platform: &WalletPlatform) -> Vec<String> {
+    let rows = platform.status.iter().flat_map(|status| &status.topics);
+    rows.map(|row| row.name.clone()).collect()
+}
+
+async fn delete_topics(
+    context: &Context,
+    platform: &WalletPlatform,
+    found: &Dereferenced,
+) -> Result<Vec<String>, String> {
+    let mut topics = topics(platform);
+    if topics.is_empty() {
+        return Ok(topics);
+    }
+    let others = claims::others(&context.client, &context.scopes, platform).await;
+    topics.retain(|topic| claims::owner(topic, platform, &others).is_none());
+    let connection = validate::connection(platform, found).map_err(|problem| problem.message)?;
+    let deleted = context
+        .topics
+        .delete(connection, topics.clone(), context.writes.fence());
+    deleted.await.map_err(|error| error.to_string())?;
+    Ok(topics)
+}
+
+async fn event(context: &Context, platform: &WalletPlatform, type_: EventType, reason: &str, note: String) {
+    let event = Event {
+        type_,
+        reason: reason.to_owned(),
+        note: Some(note),
+        action: "Delete".to_owned(),
+        secondary: None,
+    };
+    context.writes.event(&platform.object_ref(&()), &event).await;
+}

@@ -1,0 +1,167 @@
+//! What the services' own words mean: a container's last message and the lines it logs. Pure.
+//!
+//! Invariant: a text that is not understood is shown as it is and means nothing; no decision but a reason rests on any of it. The
+//! phrases are the services', and a test holds them to their source (tests/operator/failures.rs).
+
+use serde_json::Value;
+
+use super::conditions::{Problem, reasons};
+
+/// Bytes of a container's words that a condition shows.
+const SHOWN: usize = 1024;
+
+/// In the error of a role that finds another platform's id in its database (services/journal, platform_id.rs).
+pub const TAKEN: &str = "this database belongs to platform";
+/// In the line about a server that can't be used (services/platform, backoff.rs).
+pub const OUTAGE: &str = "cannot be used yet, trying again";
+/// In the line that ends an outage (the same).
+pub const OVER: &str = " answers";
+
+/// Servers as those lines call them, and the reason for each.
+pub const SERVERS: [(&str, &str); 6] = [
+    ("PostgreSQL", reasons::DATABASE_UNREACHABLE),
+    ("The journal", reasons::DATABASE_UNREACHABLE),
+    ("The projection's database", reasons::DATABASE_UNREACHABLE),
+    ("Kafka", reasons::KAFKA_UNREACHABLE),
+    ("The events topic", reasons::KAFKA_UNREACHABLE),
+    ("The events source", reasons::KAFKA_UNREACHABLE),
+];
+
+/// The reason that an error's text gives away by itself.
+pub fn reason(text: &str) -> Option<&'static str> {
+    text.contains(TAKEN).then_some(reasons::DATABASE_TAKEN)
+}
+
+/// The end of what a container said, from its error on when it says where that begins.
+pub fn gist(text: &str) -> &str {
+    let text = text.trim();
+    let error = text
+        .match_indices("error: ")
+        .map(|(at, _)| at)
+        .filter(|at| *at == 0 || text[..*at].ends_with('\n'))
+        .last();
+    let from = error.unwrap_or_else(|| text.rfind('\n').map_or(0, |line| line + 1));
+    last_bytes(&text[from..], SHOWN)
+}
+
+/// The server that a process waits for, by the last lines of its log: one that was reported away and did not answer since.
+pub fn outage(log: &str) -> Option<Problem> {
+    let mut away: Vec<(&str, Problem)> = Vec::new();
+    for line in log.lines() {
+        let line = Line::read(line);
+        for (server, reason) in SERVERS {
+            if line.message == format!("{server} {OUTAGE}") {
+                away.retain(|(known, _)| *known != server);
+                away.push((server, Problem::new(reason, line.said(server))));
+            } else if line.message == format!("{server}{OVER}") {
+                away.retain(|(known, _)| *known != server);
+            }
+        }
+    }
+    away.into_iter().next().map(|(_, problem)| problem)
+}
+
+/// The end of a text, whole characters.
+pub fn last_bytes(text: &str, limit: usize) -> &str {
+    let mut start = text.len().saturating_sub(limit);
+    while !text.is_char_boundary(start) {
+        start += 1;
+    }
+    &text[start..]
+}
+
+/// One log line of a service, in either of its formats.
+#[derive(Default)]
+struct Line {
+    message: String,
+    server: String,
+    cause: String,
+}
+
+impl Line {
+    fn read(line: &str) -> Self {
+        if let Ok(Value::Object(fields)) = serde_json::from_str(line) {
+            let field = |name| fields.get(name).and_then(Value::as_str).unwrap_or_default();
+            return Self {
+                message: field("message").to_owned(),
+                server: field("server").to_owned(),
+                cause: field("cause").to_owned(),
+            };
+        }
+        // Text: `TIME LEVEL target: MESSAGE name="value" …`.
+        let rest = line.split_once(": ").map_or("", |(_, rest)| rest);
+        let message = rest.split(" server=\"").next().unwrap_or_default();
+        Self {
+            message: message.to_owned(),
+            server: quoted(rest, "server"),
+            cause: quoted(rest, "cause"),
+        }
+    }
+
+    fn said(&self, server: &str) -> String {
+        format!("{server} ({}) can't be used: {}", self.server, self.cause)
+    }
+}
+
+/// The value of ` name="value"`, with its escapes undone.
+fn quoted(text: &str, name: &str) -> String {
+    let Some((_, rest)) = text.split_once(&format!(" {name}=\"")) else {
+        return String::new();
+    };
+    let mut value = String::new();
+    let mut characters = rest.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '"' => break,
+            '\\' => value.extend(characters.next()),
+            other => value.push(other),
+        }
+    }
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    const JSON: &str = r#"{"timestamp":"t","level":"WARN","server":"10.0.0.1:5432/demo","setting":"database_url","cause":"connection refused","message":"PostgreSQL cannot be used yet, trying again","target":"x"}"#;
+    const TEXT: &str = r#"2026-01-01T00:00:00Z  WARN wallex_platform::backoff: Kafka cannot be used yet, trying again server="k:9092" setting="kafka_bootstrap_servers" cause="no \"answer\"""#;
+
+    #[test]
+    fn a_server_that_is_away_is_named_with_its_cause_in_either_format() {
+        let database = outage(&format!("{{}}\n{JSON}\nnoise")).unwrap();
+        assert_eq!(database.reason, reasons::DATABASE_UNREACHABLE);
+        assert_eq!(
+            database.message,
+            "PostgreSQL (10.0.0.1:5432/demo) can't be used: connection refused"
+        );
+        let kafka = outage(TEXT).unwrap();
+        assert_eq!(kafka.reason, reasons::KAFKA_UNREACHABLE);
+        assert_eq!(kafka.message, "Kafka (k:9092) can't be used: no \"answer\"");
+    }
+
+    #[test]
+    fn a_server_that_answered_since_is_not_the_reason() {
+        let over = r#"{"level":"INFO","server":"10.0.0.1:5432/demo","message":"PostgreSQL answers"}"#;
+        assert_eq!(outage(&format!("{JSON}\n{over}")), None);
+        assert!(outage(&format!("{JSON}\n{over}\n{JSON}")).is_some());
+    }
+
+    #[test]
+    fn the_gist_is_the_error_or_the_last_line() {
+        assert_eq!(
+            gist("starting\nerror: no port\n  cause: taken\n"),
+            "error: no port\n  cause: taken"
+        );
+        assert_eq!(gist("one\ntwo\n"), "two");
+        assert_eq!(gist("  "), "");
+    }
+
+    #[test]
+    fn a_long_text_is_cut_at_its_beginning_between_characters() {
+        assert_eq!(last_bytes("abc", 10), "abc");
+        assert_eq!(last_bytes("aä", 1), "");
+        assert_eq!(last_bytes("xäb", 3), "äb");
+    }
+}

@@ -1,0 +1,147 @@
+//! What is said of the migration: how far its Job is, and why it does not get on. Reads logs and Events, writes nothing.
+//!
+//! Invariant: what cannot be read is left out, and a migration that goes well says nothing that changes line by line.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{Event, Pod};
+use kube::api::ListParams;
+use kube::{Api, Client, ResourceExt as _};
+
+use super::conditions::{Problem, Progress, reasons};
+use super::log;
+use super::migration::Migration;
+use super::pods;
+
+/// Lines and bytes of a failed attempt's log that a condition shows.
+const LOG_LINES: i64 = 8;
+const LOG_BYTES: usize = 1024;
+/// Lines of a running attempt's log in which a server that is away would show. An outage is repeated every ten seconds.
+const OUTAGE_LINES: i64 = 50;
+/// How long a Job may be without a pod. Kubernetes makes one at once, unless it is refused.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Where the migration stands. `live` is the Job `name` as it was read, `all` are the platform's pods.
+pub(super) async fn progress(
+    client: &Client,
+    live: Option<&Job>,
+    all: &[Pod],
+    name: &str,
+    migration: &Migration,
+) -> Progress {
+    let now = Timestamp::now();
+    let attempts = attempts(all, name);
+    match migration {
+        Migration::Succeeded => Progress::Done(String::new()),
+        Migration::Missing => waiting(format!("Job {name} is starting")),
+        Migration::Running { failed: 0 } => {
+            let problem = match pods::problem(&attempts, now) {
+                Some(problem) => Some(problem),
+                None => match attempts.first() {
+                    Some(pod) => outage(client, pod).await,
+                    None => refused(client, live, now).await,
+                },
+            };
+            match problem {
+                Some(problem) => Progress::Failed(Problem::new(
+                    problem.reason,
+                    format!("Job {name} can't get on: {}", problem.message),
+                )),
+                None => waiting(format!("Job {name} is running")),
+            }
+        }
+        // The Job tries again, but what it says is worth knowing now.
+        Migration::Running { failed } => {
+            let told = format!("Job {name} failed ({failed} attempts) and is tried again");
+            failure(client, &attempts, told, now).await
+        }
+        Migration::Failed { .. } => {
+            let told = format!("Job {name} failed; what ran before keeps running");
+            failure(client, &attempts, told, now).await
+        }
+    }
+}
+
+fn waiting(message: String) -> Progress {
+    Progress::Waiting(Problem::new(reasons::MIGRATION_RUNNING, message))
+}
+
+/// The Job's pods, the last attempt first.
+fn attempts<'a>(all: &'a [Pod], job: &str) -> Vec<&'a Pod> {
+    let mut found: Vec<&Pod> = all
+        .iter()
+        .filter(|pod| {
+            pod.labels()
+                .get("batch.kubernetes.io/job-name")
+                .is_some_and(|of| of == job)
+        })
+        .collect();
+    found.sort_by_key(|pod| std::cmp::Reverse(pod.creation_timestamp()));
+    found
+}
+
+/// A failure with the best that is known of its cause.
+async fn failure(client: &Client, attempts: &[&Pod], told: String, now: Timestamp) -> Progress {
+    if let Some(problem) = pods::problem(attempts, now) {
+        return Progress::Failed(Problem::new(
+            problem.reason,
+            format!("{told}: {}", problem.message),
+        ));
+    }
+    // The last attempt may not have begun to log; the one before it has.
+    for pod in attempts {
+        let words = log_of(client, pod, LOG_LINES).await;
+        let words = words.trim();
+        if !words.is_empty() {
+            let away = log::outage(words).map(|problem| problem.reason);
+            let reason = log::reason(words).or(away).unwrap_or(reasons::MIGRATION_FAILED);
+            let shown = log::last_bytes(words, LOG_BYTES);
+            return Progress::Failed(Problem::new(reason, format!("{told}: {shown}")));
+        }
+    }
+    Progress::Failed(Problem::new(reasons::MIGRATION_FAILED, told))
+}
+
+/// The server that a running attempt waits for.
+async fn outage(client: &Client, pod: &Pod) -> Option<Problem> {
+    let running = pod
+        .status
+        .as_ref()
+        .is_some_and(|status| status.phase.as_deref() == Some("Running"));
+    if !running {
+        return None;
+    }
+    log::outage(&log_of(client, pod, OUTAGE_LINES).await)
+}
+
+async fn log_of(client: &Client, pod: &Pod, lines: i64) -> String {
+    pods::tail(
+        client,
+        &pod.namespace().unwrap_or_default(),
+        &pod.name_any(),
+        lines,
+    )
+    .await
+}
+
+/// Why a Job has no pod at all. A Job, unlike a Deployment, says so in Events alone.
+async fn refused(client: &Client, live: Option<&Job>, now: Timestamp) -> Option<Problem> {
+    let live = live?;
+    let created = live.creation_timestamp()?.0;
+    let age = Duration::try_from(now.duration_since(created)).unwrap_or_default();
+    if age < PATIENCE {
+        return None;
+    }
+    let events: Api<Event> = Api::namespaced(client.clone(), &live.namespace().unwrap_or_default());
+    let of_job = format!("involvedObject.kind=Job,involvedObject.name={}", live.name_any());
+    let found = events.list(&ListParams::default().fields(&of_job)).await;
+    let found = found.map(|list| list.items).unwrap_or_default();
+    let said = found
+        .iter()
+        .filter(|event| event.reason.as_deref() == Some("FailedCreate"))
+        .max_by_key(|event| event.last_timestamp.as_ref().map(|time| time.0))
+        .and_then(|event| event.message.clone());
+    said.map(|message| Problem::new(reasons::PODS_REFUSED, message))
+}

@@ -1,0 +1,316 @@
+//! Second stage: turns what was read into a [`ValidatedPlatform`], or says what is wrong. Pure.
+//!
+//! Invariant: no later stage looks at the raw spec or, but for the credentials of the brokers, at a Secret's value. Whoever holds a `ValidatedPlatform` need not check again.
+
+mod kafka_access;
+mod network;
+mod pods;
+mod secrets;
+mod topics;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::{Resource as _, ResourceExt as _};
+
+use super::conditions::{Problem, reasons};
+use super::dereference::Dereferenced;
+use crate::crd::{
+    CommandSpec, LoggingSpec, MigrationSpec, ServiceMonitorSettings, WalletPlatform, WalletPlatformSpec,
+};
+use crate::kafka;
+use crate::names::{self, Component};
+pub use kafka_access::KafkaAccess;
+pub use pods::ValidatedPods;
+pub use secrets::SecretValue;
+use secrets::Secrets;
+
+/// A platform that can be built.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ValidatedPlatform {
+    pub name: String,
+    pub namespace: String,
+    pub uid: String,
+    pub generation: i64,
+    /// Reference to the platform, for its children.
+    pub owner: OwnerReference,
+    /// Uid of the namespace kube-system; with namespace and name it is the platform's id.
+    pub cluster: String,
+    pub image: String,
+    pub image_pull_policy: Option<&'static str>,
+    /// What the journal gets: never fewer than it was given before.
+    pub partitions: i32,
+    /// What the spec says, when that is fewer.
+    pub fewer_partitions_asked: Option<i32>,
+    /// What the spec says, when that is more and it does not allow the increase.
+    pub more_partitions_asked: Option<i32>,
+    /// No component shall have pods.
+    pub suspended: bool,
+    pub database: Database,
+    pub redis: Option<SecretValue>,
+    /// The only part that holds secret values, for the topics stage: its `Debug` shows none.
+    pub kafka: kafka::Connection,
+    /// What the pods are told besides the addresses.
+    pub kafka_access: KafkaAccess,
+    pub topics: Vec<kafka::Wanted>,
+    /// When the events topic was last made anew; none: never.
+    pub events_recreated_at: Option<String>,
+    pub logging: LoggingSpec,
+    /// None: the services' own default.
+    pub idempotency_retention_hours: Option<i32>,
+    pub components: BTreeMap<Component, ValidatedComponent>,
+    /// Pods of the migration and of the maintenance.
+    pub jobs: ValidatedPods,
+    /// TCP ports that pods may connect to; none: no NetworkPolicy.
+    pub egress_ports: Option<BTreeSet<i32>>,
+    /// None: no ServiceMonitor.
+    pub service_monitor: Option<ServiceMonitorSettings>,
+}
+
+/// The PostgreSQL of a validated platform.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Database {
+    pub url: SecretValue,
+    /// Host, port and database of the URL, without credentials: another one must be migrated anew.
+    pub location: String,
+    pub max_connections: i32,
+    /// The read side's own database; none: it lives in the journal's.
+    pub read: Option<ReadDatabase>,
+    pub migration: MigrationSpec,
+}
+
+/// The read side's own database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadDatabase {
+    pub url: SecretValue,
+    /// See [`Database::location`].
+    pub location: String,
+}
+
+/// One component of a validated platform.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ValidatedComponent {
+    /// Pods, while the platform is not suspended.
+    pub replicas: i32,
+    pub pods: ValidatedPods,
+    /// Settings of this component alone, by the services' variables.
+    pub settings: BTreeMap<&'static str, String>,
+}
+
+/// Indices of [`ValidatedPlatform::topics`].
+pub const EVENTS: usize = 0;
+/// See [`EVENTS`].
+pub const DEAD_LETTERS: usize = 1;
+
+impl ValidatedPlatform {
+    /// The component's settings.
+    pub fn component(&self, component: Component) -> &ValidatedComponent {
+        &self.components[&component]
+    }
+}
+
+/// Validates. Everything the API server's schema already refuses is checked only where a wrong value would do harm.
+///
+/// # Errors
+/// The first thing that is wrong, with its reason and a message that names it.
+pub fn run(
+    platform: &WalletPlatform,
+    found: &Dereferenced,
+    cluster: &str,
+) -> Result<ValidatedPlatform, Problem> {
+    let spec = &platform.spec;
+    let name = platform.name_any();
+    let namespace = platform.namespace().unwrap_or_default();
+    let uid = platform.uid().unwrap_or_default();
+    if name.len() > 40 || !name.starts_with(|first: char| first.is_ascii_lowercase()) || name.contains('.') {
+        return Err(Problem::new(
+            reasons::INVALID_SPEC,
+            format!(
+                "the name {name:?} must have at most 40 characters, start with a letter, and hold no dot"
+            ),
+        ));
+    }
+
+    let secrets = Secrets {
+        found,
+        namespace: &namespace,
+        uid: &uid,
+    };
+    let mut ports = network::Ports::default();
+    let database = database(spec, &secrets, &mut ports)?;
+    let redis = match &spec.redis {
+        None => None,
+        Some(redis) => {
+            let (value, text) = secrets.url(&redis.secret_ref, &["redis", "rediss"])?;
+            ports.redis(&text);
+            Some(value)
+        }
+    };
+    ports.kafka(&spec.kafka.bootstrap_servers);
+    let (kafka, kafka_access) = kafka_access::run(&spec.kafka, &secrets)?;
+
+    let migrated = platform.status.as_ref().and_then(|status| status.schema.as_ref());
+    let partitions = match migrated {
+        Some(schema) if spec.partitions < schema.partitions || !spec.allow_partition_increase => {
+            schema.partitions
+        }
+        Some(_) | None => spec.partitions,
+    };
+    let events = &spec.kafka.topics.events;
+    let dead_letters = &spec.kafka.topics.dead_letters;
+    let topics = vec![
+        topics::wanted(
+            &events.name,
+            partitions,
+            events.replication_factor,
+            events.retention_hours,
+            events.compression,
+            &events.config,
+        )?,
+        topics::wanted(
+            &dead_letters.name,
+            partitions,
+            dead_letters.replication_factor,
+            dead_letters.retention_hours,
+            dead_letters.compression,
+            &dead_letters.config,
+        )?,
+    ];
+    if events.name == dead_letters.name {
+        return Err(Problem::new(
+            reasons::INVALID_SPEC,
+            format!(
+                "spec.kafka.topics: events and deadLetters are both named {:?}",
+                events.name
+            ),
+        ));
+    }
+
+    let components = Component::ROLLOUT
+        .into_iter()
+        .map(|component| Ok((component, validated_component(spec, component, &name, &secrets)?)))
+        .collect::<Result<_, Problem>>()?;
+    let jobs = pods::run("jobs", &spec.jobs, &names::selector(&name, None), &secrets)?;
+    let egress_ports = spec
+        .network_policy
+        .enabled
+        .then(|| ports.with(&spec.network_policy.extra_egress_ports));
+    let service_monitor = &spec.monitoring.service_monitor;
+    pods::refuse_owned_labels("monitoring.serviceMonitor.labels", &service_monitor.labels)?;
+
+    Ok(ValidatedPlatform {
+        generation: platform.metadata.generation.unwrap_or_default(),
+        // An object that was read from the API server always has a name and a uid.
+        owner: platform.controller_owner_ref(&()).unwrap_or_default(),
+        cluster: cluster.to_owned(),
+        image: spec.image.clone(),
+        image_pull_policy: spec.image_pull_policy.map(crate::crd::ImagePullPolicy::as_str),
+        partitions,
+        fewer_partitions_asked: (spec.partitions < partitions).then_some(spec.partitions),
+        more_partitions_asked: (spec.partitions > partitions).then_some(spec.partitions),
+        suspended: spec.suspended,
+        database,
+        redis,
+        kafka,
+        kafka_access,
+        topics,
+        events_recreated_at: recreated_at(platform),
+        logging: spec.logging,
+        idempotency_retention_hours: spec.idempotency_retention_hours,
+        components,
+        jobs,
+        egress_ports,
+        service_monitor: service_monitor.enabled.then(|| service_monitor.clone()),
+        name,
+        namespace,
+        uid,
+    })
+}
+
+/// How the brokers of a platform are reached; that alone, for a platform that needs nothing else any more.
+///
+/// # Errors
+/// When a Secret that it takes is not as it should be.
+pub fn connection(platform: &WalletPlatform, found: &Dereferenced) -> Result<kafka::Connection, Problem> {
+    let secrets = Secrets {
+        found,
+        namespace: &platform.namespace().unwrap_or_default(),
+        uid: &platform.uid().unwrap_or_default(),
+    };
+    kafka_access::run(&platform.spec.kafka, &secrets).map(|(connection, _)| connection)
+}
+
+fn recreated_at(platform: &WalletPlatform) -> Option<String> {
+    let events = &platform.spec.kafka.topics.events.name;
+    let row = platform
+        .status
+        .as_ref()?
+        .topics
+        .iter()
+        .find(|row| row.name == *events)?;
+    row.recreated_at.as_ref().map(|time| time.0.to_string())
+}
+
+fn database(
+    spec: &WalletPlatformSpec,
+    secrets: &Secrets<'_>,
+    ports: &mut network::Ports,
+) -> Result<Database, Problem> {
+    let (url, location, text) = secrets.postgres(&spec.database.secret_ref)?;
+    ports.postgres(&text);
+    let read = match &spec.database.read_secret_ref {
+        None => None,
+        Some(reference) => {
+            let (url, location, text) = secrets.postgres(reference)?;
+            ports.postgres(&text);
+            Some(ReadDatabase { url, location })
+        }
+    };
+    Ok(Database {
+        url,
+        location,
+        max_connections: spec.database.max_connections,
+        read,
+        migration: spec.database.migration,
+    })
+}
+
+fn validated_component(
+    spec: &WalletPlatformSpec,
+    component: Component,
+    platform: &str,
+    secrets: &Secrets<'_>,
+) -> Result<ValidatedComponent, Problem> {
+    let (field, asked) = match component {
+        Component::Publisher => ("publisher", &spec.publisher),
+        Component::LedgerProjector => ("projectors.ledger", &spec.projectors.ledger),
+        Component::ReadModelProjector => ("projectors.readModel", &spec.projectors.read_model),
+        Component::Query => ("query", &spec.query),
+        Component::Command => ("command", &spec.command.component),
+    };
+    let settings = match component {
+        Component::Command => command_settings(&spec.command),
+        Component::Publisher
+        | Component::LedgerProjector
+        | Component::ReadModelProjector
+        | Component::Query => BTreeMap::new(),
+    };
+    let selector = names::selector(platform, Some(component.name()));
+    Ok(ValidatedComponent {
+        replicas: asked.replicas,
+        pods: pods::run(field, &asked.pods, &selector, secrets)?,
+        settings,
+    })
+}
+
+/// Only what was asked for: a default that the services have need not be said, and pods that are not told stay as they are.
+fn command_settings(command: &CommandSpec) -> BTreeMap<&'static str, String> {
+    [
+        ("WALLEX_QUEUE_CAPACITY", command.queue_capacity),
+        ("WALLEX_MAX_BATCH", command.max_batch),
+        ("WALLEX_COMMAND_TIMEOUT_MS", command.timeout_milliseconds),
+    ]
+    .into_iter()
+    .filter_map(|(variable, value)| Some((variable, value?.to_string())))
+    .collect()
+}

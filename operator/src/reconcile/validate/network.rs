@@ -1,0 +1,100 @@
+//! The TCP ports on which pods reach PostgreSQL, Kafka and Redis, as their addresses name them. Pure.
+
+use std::collections::BTreeSet;
+
+const POSTGRES: i32 = 5432;
+const KAFKA: i32 = 9092;
+const REDIS: i32 = 6379;
+
+/// Ports that were found.
+#[derive(Debug, Default)]
+pub(super) struct Ports(BTreeSet<i32>);
+
+impl Ports {
+    /// Those of a PostgreSQL URL, which may name several hosts, and ports as a parameter too.
+    pub(super) fn postgres(&mut self, url: &str) {
+        let query = url.split_once('?').map_or("", |(_, query)| query);
+        let named = query
+            .split('&')
+            .filter_map(|parameter| parameter.strip_prefix("port="))
+            .flat_map(|ports| ports.split(','))
+            .filter_map(|port| port.parse::<i32>().ok());
+        let before = self.0.len();
+        self.0.extend(named);
+        if self.0.len() == before {
+            self.hosts(authority(url), POSTGRES);
+        }
+    }
+
+    /// That of a Redis URL.
+    pub(super) fn redis(&mut self, url: &str) {
+        self.hosts(authority(url), REDIS);
+    }
+
+    /// Those of a list of brokers.
+    pub(super) fn kafka(&mut self, bootstrap_servers: &str) {
+        self.hosts(bootstrap_servers, KAFKA);
+    }
+
+    /// With further ones.
+    pub(super) fn with(mut self, further: &[i32]) -> BTreeSet<i32> {
+        self.0.extend(further);
+        self.0
+    }
+
+    fn hosts(&mut self, hosts: &str, default: i32) {
+        self.0.extend(hosts.split(',').map(|host| {
+            // The last colon of a bare IPv6 address is followed by the bracket that ends it.
+            let port = host
+                .trim()
+                .rsplit_once(':')
+                .and_then(|(_, port)| port.parse::<i32>().ok());
+            port.unwrap_or(default)
+        }));
+    }
+}
+
+/// `host:port[,host:port]` of a URL. A password may hold '@' or '/' unescaped, so the last '@' ends the credentials.
+fn authority(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let rest = rest.split_once('?').map_or(rest, |(rest, _)| rest);
+    let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
+    rest.split_once('/').map_or(rest, |(hosts, _)| hosts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(find: impl FnOnce(&mut Ports)) -> Vec<i32> {
+        let mut ports = Ports::default();
+        find(&mut ports);
+        ports.with(&[]).into_iter().collect()
+    }
+
+    #[test]
+    fn ports_are_read_from_addresses_or_are_the_usual_ones() {
+        assert_eq!(
+            found(|ports| ports.postgres("postgres://u:p@ss/w@db/wallex")),
+            [5432]
+        );
+        assert_eq!(
+            found(|ports| ports.postgres("postgres://u:p@a:6432,b:6433/wallex?sslmode=require")),
+            [6432, 6433]
+        );
+        assert_eq!(
+            found(|ports| ports.postgres("postgres:///wallex?host=db&port=7000")),
+            [7000]
+        );
+        assert_eq!(
+            found(|ports| ports.postgres("postgres://[fd00::1]/wallex")),
+            [5432]
+        );
+        assert_eq!(found(|ports| ports.redis("rediss://:pw@cache:6380/0")), [6380]);
+        assert_eq!(found(|ports| ports.redis("redis://cache")), [6379]);
+        assert_eq!(
+            found(|ports| ports.kafka("a:9093, b,c:19092")),
+            [9092, 9093, 19092]
+        );
+    }
+}

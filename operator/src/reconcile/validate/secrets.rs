@@ -1,0 +1,110 @@
+//! The values of Secrets that a platform refers to: that they are there, and what they look like. Pure.
+//!
+//! Invariant: nothing of a value leaves this module but its salted hash and the address in a URL; never in a message.
+
+use crate::crd::SecretKeyRef;
+use crate::names;
+use crate::reconcile::conditions::{Problem, reasons};
+use crate::reconcile::dereference::Dereferenced;
+
+/// A Secret's value that is known to exist, by reference.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretValue {
+    pub secret: String,
+    pub key: String,
+    /// Hash of the value, salted with the platform's uid.
+    pub hash: String,
+}
+
+/// The Secrets of one platform.
+pub(super) struct Secrets<'a> {
+    pub(super) found: &'a Dereferenced,
+    pub(super) namespace: &'a str,
+    pub(super) uid: &'a str,
+}
+
+impl Secrets<'_> {
+    /// The value a reference points at, and its text.
+    pub(super) fn value(&self, reference: &SecretKeyRef) -> Result<(SecretValue, String), Problem> {
+        let SecretKeyRef { name, key } = reference;
+        let Some(values) = self.found.secrets.get(name) else {
+            return Err(Problem::new(
+                reasons::SECRET_NOT_FOUND,
+                format!("Secret {}/{name} does not exist", self.namespace),
+            ));
+        };
+        let Some(value) = values.0.get(key) else {
+            return Err(Problem::new(
+                reasons::SECRET_KEY_MISSING,
+                format!("Secret {}/{name} has no key {key:?}", self.namespace),
+            ));
+        };
+        let text = String::from_utf8_lossy(value).trim().to_owned();
+        let value = SecretValue {
+            secret: name.clone(),
+            key: key.clone(),
+            hash: names::short_hash([self.uid.as_bytes(), value], 16),
+        };
+        Ok((value, text))
+    }
+
+    /// The same of a value that must be a URL with one of `schemes`.
+    pub(super) fn url(
+        &self,
+        reference: &SecretKeyRef,
+        schemes: &[&str],
+    ) -> Result<(SecretValue, String), Problem> {
+        let (value, text) = self.value(reference)?;
+        let fits = |scheme: &&str| text.starts_with(&format!("{scheme}://"));
+        if schemes.iter().any(fits) {
+            Ok((value, text))
+        } else {
+            Err(self.not_a_url(&value, schemes))
+        }
+    }
+
+    /// The same of a PostgreSQL URL, with its location between.
+    pub(super) fn postgres(
+        &self,
+        reference: &SecretKeyRef,
+    ) -> Result<(SecretValue, String, String), Problem> {
+        let schemes = ["postgres", "postgresql"];
+        let (value, text) = self.url(reference, &schemes)?;
+        let location = database_location(&text).ok_or_else(|| self.not_a_url(&value, &schemes))?;
+        Ok((value, location, text))
+    }
+
+    /// Never shows the value, which holds a password.
+    fn not_a_url(&self, value: &SecretValue, schemes: &[&str]) -> Problem {
+        let schemes = schemes
+            .iter()
+            .map(|scheme| format!("{scheme}://"))
+            .collect::<Vec<_>>()
+            .join(" or ");
+        Problem::new(
+            reasons::SECRET_INVALID,
+            format!(
+                "key {:?} of Secret {}/{} must be a URL that starts with {schemes}",
+                value.key, self.namespace, value.secret
+            ),
+        )
+    }
+}
+
+/// `host:port/database` of a PostgreSQL URL, with those parameters that say the same by name. Neither user nor password.
+fn database_location(url: &str) -> Option<String> {
+    let rest = url
+        .strip_prefix("postgres://")
+        .or_else(|| url.strip_prefix("postgresql://"))?;
+    let (address, query) = rest.split_once('?').unwrap_or((rest, ""));
+    // A password may hold '@' or '/' unescaped, so the last '@' ends the credentials.
+    let address = address.rsplit_once('@').map_or(address, |(_, address)| address);
+    let mut location = address.trim_end_matches('/').to_owned();
+    for parameter in query.split('&') {
+        if let Some(("host" | "hostaddr" | "port" | "dbname", _)) = parameter.split_once('=') {
+            location.push(';');
+            location.push_str(parameter);
+        }
+    }
+    Some(location)
+}

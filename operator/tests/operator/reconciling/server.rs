@@ -1,0 +1,443 @@
+//! A small Kubernetes: an API server that remembers what is applied, with the controllers that a platform's children need, and a Kafka
+//! that holds topics. Whatever is written is counted.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use http::{Method, Request, Response};
+use kube::Client;
+use kube::client::Body;
+use serde_json::{Value, json};
+use wallex_operator::kafka::{Action, Asked, Connection, Found, Topic, TopicAdmin, TopicsError, plan};
+use wallex_operator::lease::Fence;
+use wallex_operator::metrics::Metrics;
+use wallex_operator::reconcile::topics::TopicChecks;
+use wallex_operator::reconcile::{Context, conditions};
+use wallex_operator::scope::Scope;
+use wallex_operator::writes::Writes;
+
+use crate::fixture::CLUSTER;
+
+/// What the world holds. Clones are the same world.
+#[derive(Clone, Default)]
+pub(crate) struct World(Arc<Mutex<State>>);
+
+#[derive(Default)]
+pub(crate) struct State {
+    /// Objects by path.
+    pub(crate) objects: BTreeMap<String, Value>,
+    /// What was written since somebody looked, `METHOD path`.
+    pub(crate) writes: Vec<String>,
+    /// Every read of an object, with the (virtual) time of it.
+    pub(crate) reads: Vec<(String, tokio::time::Instant)>,
+    /// Reads under these beginnings of paths fail.
+    pub(crate) failing: BTreeSet<String>,
+    /// Requests under these are never answered.
+    pub(crate) hanging: BTreeSet<String>,
+    /// The last lines that pods logged, by the pods' names.
+    pub(crate) logs: BTreeMap<String, String>,
+    /// Topics by broker and name.
+    pub(crate) topics: BTreeMap<(String, String), Found>,
+    /// Brokers that never answer.
+    pub(crate) dead_brokers: BTreeSet<String>,
+    /// What becomes of a Job; none: it succeeds at once.
+    pub(crate) job_status: Option<Value>,
+    versions: u64,
+}
+
+impl World {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        let world = self.clone();
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let world = world.clone();
+            async move { Ok::<_, Infallible>(world.answer(request).await) }
+        });
+        Client::new(service, "wallex")
+    }
+
+    /// An operator that has just started and leads.
+    pub(crate) fn operator(&self, scopes: Vec<Scope>) -> Arc<Context> {
+        let fence = Fence::default();
+        fence.raise(Instant::now() + Duration::from_secs(600));
+        Arc::new(Context {
+            client: self.client(),
+            writes: Writes::new(self.client(), fence, "test".to_owned()),
+            metrics: Metrics::new().unwrap(),
+            topics: TopicChecks::new(Arc::new(self.clone())),
+            cluster: CLUSTER.to_owned(),
+            scopes,
+        })
+    }
+
+    /// Adds a platform and the Secret it names.
+    pub(crate) fn add_platform(&self, namespace: &str, name: &str, kafka: &Value) {
+        let uid = format!("uid-{namespace}-{name}");
+        let platform = json!({
+            "apiVersion": "wallex.dev/v1alpha1", "kind": "WalletPlatform",
+            "metadata": {"name": name, "namespace": namespace, "uid": uid, "generation": 1,
+                         "creationTimestamp": "2026-01-01T00:00:00Z"},
+            "spec": {"image": "wallex:1", "database": {"secretRef": {"name": "database"}}, "kafka": kafka},
+        });
+        // postgres://u:p@db/x
+        let secret = json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "database", "namespace": namespace},
+            "data": {"url": "cG9zdGdyZXM6Ly91OnBAZGIveA=="},
+        });
+        self.state().put(&platform_path(namespace, name), platform);
+        self.state().put(
+            &format!("/api/v1/namespaces/{namespace}/secrets/database"),
+            secret,
+        );
+    }
+
+    /// Changes the spec of a platform, as a user would.
+    pub(crate) fn change(&self, namespace: &str, name: &str, change: impl FnOnce(&mut Value)) {
+        let path = platform_path(namespace, name);
+        let mut state = self.state();
+        let mut platform = state.objects[&path].clone();
+        change(&mut platform);
+        let generation = platform["metadata"]["generation"].as_i64().unwrap() + 1;
+        platform["metadata"]["generation"] = generation.into();
+        state.put(&path, platform);
+    }
+
+    pub(crate) fn platform(&self, namespace: &str, name: &str) -> Option<Value> {
+        self.state().objects.get(&platform_path(namespace, name)).cloned()
+    }
+
+    /// Status and reason of a condition.
+    pub(crate) fn condition(&self, namespace: &str, name: &str, type_: &str) -> (String, String, String) {
+        let platform = self.platform(namespace, name).unwrap_or_default();
+        let conditions = platform["status"]["conditions"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        let found = conditions.iter().find(|condition| condition["type"] == type_);
+        let text = |field: &str| {
+            let value = found
+                .map(|condition| condition[field].clone())
+                .unwrap_or_default();
+            value.as_str().unwrap_or_default().to_owned()
+        };
+        (text("status"), text("reason"), text("message"))
+    }
+
+    pub(crate) fn is_ready(&self, namespace: &str, name: &str) -> bool {
+        self.condition(namespace, name, conditions::types::READY).0 == "True"
+    }
+
+    /// What was written since the last call.
+    pub(crate) fn written(&self) -> Vec<String> {
+        std::mem::take(&mut self.state().writes)
+    }
+
+    /// Reasons of the Events reported so far.
+    pub(crate) fn events(&self) -> Vec<String> {
+        let state = self.state();
+        let events = state.objects.values().filter(|object| object["kind"] == "Event");
+        events
+            .map(|event| event["reason"].as_str().unwrap_or_default().to_owned())
+            .collect()
+    }
+
+    async fn answer(&self, request: Request<Body>) -> Response<Body> {
+        let (head, body) = request.into_parts();
+        let body = body.collect_bytes().await.unwrap();
+        let path = head.uri.path().to_owned();
+        let query = head.uri.query().unwrap_or_default().to_owned();
+        let hangs = {
+            let state = self.state();
+            state.hanging.iter().any(|hanging| path.starts_with(hanging)) || query.contains("watch=true")
+        };
+        if hangs {
+            std::future::pending::<()>().await;
+        }
+        let body = serde_json::from_slice(&body).unwrap_or_default();
+        let (status, answer) = self.state().answer(&head.method, &path, &query, body);
+        let bytes = match answer {
+            Value::String(text) => text.into_bytes(),
+            object => object.to_string().into_bytes(),
+        };
+        Response::builder()
+            .status(status)
+            .body(Body::from(bytes))
+            .unwrap()
+    }
+}
+
+pub(crate) fn platform_path(namespace: &str, name: &str) -> String {
+    format!("/apis/wallex.dev/v1alpha1/namespaces/{namespace}/walletplatforms/{name}")
+}
+
+impl State {
+    fn answer(&mut self, method: &Method, path: &str, query: &str, body: Value) -> (u16, Value) {
+        if *method == Method::GET {
+            self.reads.push((path.to_owned(), tokio::time::Instant::now()));
+            return self.read(path, query);
+        }
+        self.writes.push(format!("{method} {path}"));
+        match *method {
+            Method::PATCH if path.ends_with("/status") => {
+                let path = path.trim_end_matches("/status");
+                let Some(mut object) = self.objects.get(path).cloned() else {
+                    return failure(404);
+                };
+                object["status"] = body["status"].clone();
+                (200, self.put(path, object))
+            }
+            Method::PATCH if query.contains("fieldManager") => (200, self.apply(path, body)),
+            Method::PATCH => {
+                let Some(mut object) = self.objects.get(path).cloned() else {
+                    return failure(404);
+                };
+                if body["metadata"]["resourceVersion"] != object["metadata"]["resourceVersion"] {
+                    return failure(409);
+                }
+                object["metadata"]["finalizers"] = body["metadata"]["finalizers"].clone();
+                let object = self.put(path, object);
+                self.collect(path);
+                (200, object)
+            }
+            Method::POST => {
+                let number = self.versions;
+                (201, self.put(&format!("{path}/{number}"), body))
+            }
+            Method::DELETE => {
+                self.objects.remove(path);
+                (
+                    200,
+                    json!({"kind": "Status", "apiVersion": "v1", "status": "Success"}),
+                )
+            }
+            _ => failure(405),
+        }
+    }
+
+    fn read(&self, path: &str, query: &str) -> (u16, Value) {
+        if self.failing.iter().any(|failing| path.starts_with(failing)) {
+            return failure(500);
+        }
+        if let Some(pod) = path.strip_suffix("/log") {
+            let pod = pod.rsplit('/').next().unwrap_or_default();
+            return (
+                200,
+                Value::String(self.logs.get(pod).cloned().unwrap_or_default()),
+            );
+        }
+        if let Some(object) = self.objects.get(path) {
+            return (200, object.clone());
+        }
+        let kind = path.rsplit('/').next().unwrap_or_default();
+        // An object that is not there, rather than the list of a kind.
+        if !KINDS.contains(&kind) {
+            return failure(404);
+        }
+        let labels = wanted_labels(query);
+        let (group, within) = match path.find("/namespaces/") {
+            Some(at) => (&path[..at], &path[at..]),
+            None => (path.trim_end_matches(kind).trim_end_matches('/'), ""),
+        };
+        let items: Vec<Value> = self
+            .objects
+            .iter()
+            .filter(|(of, _)| {
+                let parent = of.rsplit_once('/').map_or("", |(parent, _)| parent);
+                let everywhere = within.is_empty() && parent.starts_with(group) && parent.ends_with(kind);
+                parent == path || everywhere
+            })
+            .map(|(_, object)| object.clone())
+            .filter(|object| {
+                labels
+                    .iter()
+                    .all(|(key, value)| object["metadata"]["labels"][key] == **value)
+            })
+            .collect();
+        let version = self.versions.to_string();
+        (
+            200,
+            json!({"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": version}, "items": items}),
+        )
+    }
+
+    /// Server-side apply of a child by its only manager, and what its controller makes of it at once.
+    fn apply(&mut self, path: &str, mut object: Value) -> Value {
+        let before = self.objects.get(path).cloned().unwrap_or_default();
+        let generation = before["metadata"]["generation"].as_i64().unwrap_or_default();
+        let changed = before["spec"] != object["spec"];
+        object["metadata"]["generation"] = (generation + i64::from(changed)).into();
+        object["metadata"]["uid"] = format!("uid-{path}").into();
+        object["metadata"]["creationTimestamp"] = "2026-01-01T00:00:00Z".into();
+        let generation = object["metadata"]["generation"].clone();
+        let replicas = object["spec"]["replicas"].clone();
+        if object["kind"] == "Deployment" {
+            object["status"] = json!({
+                "observedGeneration": generation, "replicas": replicas, "updatedReplicas": replicas,
+                "readyReplicas": replicas,
+            });
+        }
+        if object["kind"] == "Job" {
+            let succeeded = json!({"conditions": [{"type": "Complete", "status": "True"}]});
+            object["status"] = self.job_status.clone().unwrap_or(succeeded);
+        }
+        self.put(path, object)
+    }
+
+    pub(crate) fn put(&mut self, path: &str, mut object: Value) -> Value {
+        self.versions += 1;
+        object["metadata"]["resourceVersion"] = self.versions.to_string().into();
+        self.objects.insert(path.to_owned(), object.clone());
+        object
+    }
+
+    /// Removes an object that is being deleted once nothing holds it.
+    fn collect(&mut self, path: &str) {
+        let object = &self.objects[path];
+        let held = object["metadata"]["finalizers"]
+            .as_array()
+            .is_some_and(|held| !held.is_empty());
+        if !object["metadata"]["deletionTimestamp"].is_null() && !held {
+            self.objects.remove(path);
+        }
+    }
+}
+
+/// Names of kinds in paths.
+const KINDS: [&str; 13] = [
+    "walletplatforms",
+    "secrets",
+    "configmaps",
+    "services",
+    "serviceaccounts",
+    "pods",
+    "events",
+    "deployments",
+    "jobs",
+    "cronjobs",
+    "poddisruptionbudgets",
+    "networkpolicies",
+    "servicemonitors",
+];
+
+fn wanted_labels(query: &str) -> Vec<(String, String)> {
+    let selector = query
+        .split('&')
+        .find_map(|parameter| parameter.strip_prefix("labelSelector="))
+        .unwrap_or_default()
+        .replace("%3D", "=")
+        .replace("%2C", ",")
+        .replace("%2F", "/");
+    let pairs = selector.split(',').filter_map(|pair| pair.split_once('='));
+    pairs
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect()
+}
+
+fn failure(code: u16) -> (u16, Value) {
+    let reason = match code {
+        404 => "NotFound",
+        409 => "Conflict",
+        _ => "InternalError",
+    };
+    let status = json!({
+        "kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "code": code, "message": reason,
+    });
+    (code, status)
+}
+
+/// Topics as the brokers keep them, changed by the operator's own plan.
+impl TopicAdmin for World {
+    fn ensure(
+        &self,
+        connection: Connection,
+        asked: Vec<Asked>,
+        _: Fence,
+    ) -> BoxFuture<'static, Result<Vec<Topic>, TopicsError>> {
+        let world = self.clone();
+        let servers = connection.bootstrap_servers;
+        async move {
+            world.reach(&servers).await;
+            let mut state = world.state();
+            let ensured = asked.iter().map(|asked| state.ensure(&servers, asked));
+            Ok(ensured.collect())
+        }
+        .boxed()
+    }
+
+    fn delete(
+        &self,
+        connection: Connection,
+        topics: Vec<String>,
+        _: Fence,
+    ) -> BoxFuture<'static, Result<(), TopicsError>> {
+        let world = self.clone();
+        async move {
+            let bootstrap_servers = connection.bootstrap_servers;
+            let mut state = world.state();
+            if state.dead_brokers.contains(&bootstrap_servers) {
+                return Err(TopicsError::Unreachable {
+                    bootstrap_servers,
+                    cause: String::new(),
+                });
+            }
+            for topic in topics {
+                state.writes.push(format!("DELETE topic {topic}"));
+                state.topics.remove(&(bootstrap_servers.clone(), topic));
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+}
+
+impl World {
+    /// Never returns while the brokers are dead.
+    async fn reach(&self, servers: &str) {
+        let dead = self.state().dead_brokers.contains(servers);
+        if dead {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+impl State {
+    fn ensure(&mut self, servers: &str, asked: &Asked) -> Topic {
+        let wanted = &asked.wanted;
+        let key = (servers.to_owned(), wanted.name.clone());
+        let plan = plan(asked, self.topics.get(&key));
+        for action in &plan.actions {
+            self.writes.push(format!("{action:?} topic {}", wanted.name));
+            let found = self.topics.entry(key.clone()).or_default();
+            match action {
+                Action::Create => {
+                    found.partitions = wanted.partitions;
+                    found.replication_factor = wanted.replication_factor;
+                    found.own = wanted.config.clone();
+                    found.effective = wanted.config.clone();
+                }
+                Action::Configure(config) => {
+                    found.own = config.clone();
+                    found.effective.extend(config.clone());
+                }
+                Action::GrowTo(partitions) => found.partitions = *partitions,
+            }
+        }
+        Topic {
+            name: wanted.name.clone(),
+            partitions: self
+                .topics
+                .get(&key)
+                .map_or(wanted.partitions, |found| found.partitions),
+            replication_factor: wanted.replication_factor,
+            retention_ms: 3_600_000,
+            missing: plan.missing,
+        }
+    }
+}
