@@ -1,6 +1,6 @@
 # The few commands of daily work. What they do stands in dev/; see dev/README.md.
 .DEFAULT_GOAL := help
-.PHONY: help up down bench test contract e2e dev manifests image lint
+.PHONY: help up down bench test contract charts e2e dev manifests image lint
 
 # ARGS="…" is handed on by bench, test and dev. Read by the shell, so that quotes in it mean what they say.
 export ARGS
@@ -23,6 +23,9 @@ test: ## All tests, on real PostgreSQL, Kafka and Redis; ARGS="-p wallex-journal
 contract: ## An external tester holds the HTTP interface to its description; ARGS="-n 200"
 	@eval dev/contract/run "$$ARGS"
 
+charts: ## Checks the charts without a cluster; UPDATE=1 writes charts/tests/golden anew
+	@dev/charts
+
 e2e: ## The whole stack in a private folder: install, load, failures, delete
 	@dev/e2e
 
@@ -34,7 +37,7 @@ image: ## Builds the release programs and packs the image into target/image.tar
 	@dev/install rust
 	@dev/image target/image.tar
 
-manifests: ## Writes what is generated from the Rust code: crds/, the chart's copy, docs/configuration.md, docs/openapi.json
+manifests: ## Writes what is generated: crds/, the chart's copy, charts/plain/, docs/configuration.md, docs/openapi.json
 	@dev/manifests
 
 lint: ## Format and clippy, as CI checks them
