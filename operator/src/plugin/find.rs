@@ -30,7 +30,8 @@ pub(super) fn api(session: &Session) -> Api<DynamicObject> {
 pub(super) async fn platform(session: &Session, name: &str) -> Result<DynamicObject, Error> {
     match api(session).get(name).await {
         Ok(platform) => Ok(platform),
-        Err(kube::Error::Api(status)) if status.is_not_found() => Err(missing(session, name).await),
+        // In plain text, without a reason, when the cluster has no such kind.
+        Err(kube::Error::Api(status)) if status.code == 404 => Err(missing(session, name).await),
         Err(error) => Err(Access::new("get", PLATFORMS, &session.namespace).failed(&error)),
     }
 }
@@ -45,8 +46,8 @@ pub(super) async fn platforms(session: &Session, everywhere: bool) -> Result<Vec
     };
     match api.list(&ListParams::default()).await {
         Ok(list) => Ok(list.items),
-        // An empty list is no 404: the path itself is unknown.
-        Err(kube::Error::Api(status)) if status.is_not_found() => Err(Error::NotInstalled),
+        // An empty list is no 404: the path itself is unknown. That is said in plain text, so there is no reason to go by.
+        Err(kube::Error::Api(status)) if status.code == 404 => Err(Error::NotInstalled),
         Err(error) => Err(access.failed(&error)),
     }
 }

@@ -222,7 +222,7 @@ async fn service_monitors(
 ) -> kube::Result<(Vec<ServiceMonitor>, Option<&'static str>)> {
     match list(client, namespace, platform).await {
         Ok(found) => Ok((found, None)),
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok((
+        Err(kube::Error::Api(status)) if is_not_served(&status) => Ok((
             Vec::new(),
             Some(
                 "this cluster has no ServiceMonitors: install the Prometheus Operator's resource definitions",
@@ -234,6 +234,11 @@ async fn service_monitors(
         )),
         Err(error) => Err(error),
     }
+}
+
+/// Whether the API server does not know the resource at all. It says so in plain text then, so there is no reason to go by.
+fn is_not_served(status: &kube::core::Status) -> bool {
+    status.code == 404
 }
 
 async fn list<K>(client: &Client, namespace: &str, platform: &str) -> kube::Result<Vec<K>>
@@ -284,6 +289,32 @@ pub fn named<'a, K: Resource>(objects: &'a [K], name: &str) -> Option<&'a K> {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
+
+    /// A real API server answers `404 page not found` as text when no definition of a resource is installed.
+    #[tokio::test]
+    async fn a_cluster_without_service_monitors_is_told_by_a_404_in_plain_text() {
+        for (status, body, readable) in [
+            (404, "404 page not found\n", true),
+            (
+                403,
+                r#"{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Forbidden","code":403}"#,
+                true,
+            ),
+            (500, "no", false),
+        ] {
+            let answer = tower::service_fn(move |_: http::Request<kube::client::Body>| async move {
+                let body = kube::client::Body::from(body.as_bytes().to_vec());
+                let answer = http::Response::builder().status(status).body(body);
+                Ok::<_, std::convert::Infallible>(answer.unwrap())
+            });
+            let client = Client::new(answer, "wallex");
+            let found = service_monitors(&client, "wallex", "demo").await;
+            assert_eq!(found.is_ok(), readable, "{status}");
+            if let Ok((monitors, why)) = found {
+                assert!(monitors.is_empty() && why.is_some());
+            }
+        }
+    }
 
     fn owned_by(kind: &str, name: &str, uid: &str) -> ObjectMeta {
         serde_json::from_value(serde_json::json!({

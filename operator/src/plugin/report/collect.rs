@@ -194,8 +194,8 @@ async fn children(
         .await;
     let objects = match listed {
         Ok(list) => list.items,
-        // The cluster has no such kind.
-        Err(kube::Error::Api(status)) if status.is_not_found() => return,
+        // The cluster has no such kind, and says so in plain text, without a reason.
+        Err(kube::Error::Api(status)) if status.code == 404 => return,
         Err(error) => {
             let why = Access::new("list", plural, &session.namespace)
                 .failed(&error)
