@@ -1,14 +1,14 @@
 # The few commands of daily work. What they do stands in dev/; see dev/README.md.
 .DEFAULT_GOAL := help
-.PHONY: help up down bench test contract charts e2e dev manifests image lint
+.PHONY: help up down bench test contract charts e2e e2e-full demo-autoscaling dev manifests image lint
 
 # ARGS="…" is handed on by bench, test and dev. Read by the shell, so that quotes in it mean what they say.
 export ARGS
 
 help: ## Lists these targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-up: ## Brings all of it up on a real Kubernetes of its own (CONTEXT=name VALUES=file: on yours)
+up: ## Brings all of it up on a real Kubernetes of its own (KEDA=1: with autoscalers; CONTEXT=name VALUES=file: on yours)
 	@dev/up
 
 down: ## Removes all that `make up` made
@@ -27,7 +27,13 @@ charts: ## Checks the charts without a cluster; UPDATE=1 writes charts/tests/gol
 	@dev/charts
 
 e2e: ## The whole stack in a private folder: install, load, failures, delete
-	@dev/e2e
+	@dev/e2e/run core
+
+e2e-full: ## The same with every test: upgrades, rotations, topics, leaders, …; ARGS="30-plugin" for some
+	@eval dev/e2e/run "$${ARGS:-full}"
+
+demo-autoscaling: ## Projectors scale by their lag, live: 200,000 events pile up, pods come, drain them and go
+	@dev/demo-autoscaling
 
 dev: ## The small way in: one process, no Kubernetes, no Kafka, API on port 3000
 	@dev/install rust

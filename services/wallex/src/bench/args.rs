@@ -6,7 +6,8 @@ use std::str::FromStr;
 
 use super::plan::Kind;
 
-/// Loads a running platform over HTTP, then checks that no money is lost, doubled or made up.
+/// Loads a running platform over HTTP, then checks that no money is lost, doubled or made up. SIGUSR1 ends the load
+/// early, and what was run is checked all the same.
 #[derive(Debug, Clone, clap::Args)]
 // A script gives its own defaults first and its caller's options after them.
 #[command(args_override_self = true)]
@@ -44,6 +45,10 @@ pub(crate) struct Args {
     /// Connections, each with one operation at a time.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) workers: u32,
+
+    /// Operations a second at most, over all workers; as fast as the answers come unless given.
+    #[arg(long, value_name = "PER_SECOND", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) rate: Option<u32>,
 
     /// The same seed gives the same operations; random unless given, and printed.
     #[arg(long)]

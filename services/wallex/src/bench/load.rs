@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::{Method, StatusCode};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use wallex_domain::Positions;
@@ -72,6 +72,10 @@ pub(crate) struct Load {
     run: Uuid,
     timeout: Duration,
     stop: CancellationToken,
+    /// Set when no more operations are to be begun.
+    enough: CancellationToken,
+    /// Between the beginnings of two operations, over all workers.
+    interval: Duration,
     /// Set when a wallet cannot be created: the others would not be used.
     hopeless: CancellationToken,
 }
@@ -89,7 +93,9 @@ impl Load {
         plan: Plan,
         currency: String,
         timeout: Duration,
+        rate: Option<u32>,
         stop: CancellationToken,
+        enough: CancellationToken,
     ) -> Self {
         Self {
             target,
@@ -99,6 +105,8 @@ impl Load {
             run: Uuid::now_v7(),
             timeout,
             stop,
+            enough,
+            interval: rate.map_or(Duration::ZERO, |rate| Duration::from_secs(1) / rate),
             hopeless: CancellationToken::new(),
         }
     }
@@ -122,7 +130,7 @@ impl Load {
         let workers: Vec<_> = (0..workers.min(self.steps(phase)))
             .map(|_| {
                 let (load, next, progress) = (Arc::clone(self), Arc::clone(&next), Arc::clone(progress));
-                tokio::spawn(async move { load.work(phase, &next, &progress).await })
+                tokio::spawn(async move { load.work(phase, begin, &next, &progress).await })
             })
             .collect();
         let mut tally = Tally::new();
@@ -144,7 +152,7 @@ impl Load {
         (tally, begin.elapsed())
     }
 
-    async fn work(&self, phase: Phase, next: &AtomicUsize, progress: &Progress) -> Tally {
+    async fn work(&self, phase: Phase, begin: Instant, next: &AtomicUsize, progress: &Progress) -> Tally {
         let mut connection = Connection::new(Arc::clone(&self.target));
         let mut tally = Tally::new();
         while !self.stop.is_cancelled() && !self.hopeless.is_cancelled() {
@@ -154,11 +162,32 @@ impl Load {
             }
             match phase {
                 Phase::Wallets => self.create(step, &mut connection, &mut tally).await,
-                Phase::Operations => self.operate(step, &mut connection, &mut tally).await,
+                Phase::Operations => {
+                    if !self.is_due(begin, step).await {
+                        break;
+                    }
+                    self.operate(step, &mut connection, &mut tally).await;
+                }
             }
             progress.advance();
         }
         tally
+    }
+
+    /// Waits for the turn of that operation. False: there are to be no more.
+    async fn is_due(&self, begin: Instant, step: usize) -> bool {
+        let due = begin + self.interval * u32::try_from(step).unwrap_or(u32::MAX);
+        let over = async {
+            tokio::select! {
+                () = self.stop.cancelled() => {}
+                () = self.enough.cancelled() => {}
+            }
+        };
+        tokio::select! {
+            biased;
+            () = over => false,
+            () = sleep_until(due) => true,
+        }
     }
 
     async fn create(&self, wallet: usize, connection: &mut Connection, tally: &mut Tally) {

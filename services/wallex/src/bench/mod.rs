@@ -6,7 +6,7 @@
 //! and read model (or, without a database, the API) agree with the generator to the minor unit.
 
 pub(crate) mod args;
-mod connection;
+pub(crate) mod connection;
 mod lag;
 mod load;
 mod plan;
@@ -24,6 +24,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use http::{Method, StatusCode};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -45,6 +46,7 @@ const READY: Duration = Duration::from_secs(5);
 /// Runs the load, then the check. The exit code: 0 all predicted and verified, 1 not, 130 interrupted.
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let stop = wallex_platform::shutdown::token();
+    let enough = enough_on_signal()?;
     let mix = args.shares();
     if mix.transfers > 0 && args.wallets < 2 {
         bail!("transfers need two wallets: raise --wallets or leave transfers out of the mix");
@@ -74,7 +76,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         plan,
         args.currency.clone(),
         timeout,
+        args.rate,
         stop.clone(),
+        enough.clone(),
     ));
     let (created, _) = phase(&load, Phase::Wallets, args.workers as usize, None).await;
     show_failures(&created);
@@ -94,7 +98,11 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     .await;
     let request = Request {
         wallets: args.wallets,
-        operations: args.operations,
+        operations: if enough.is_cancelled() {
+            tally.operations()
+        } else {
+            args.operations
+        },
         workers: args.workers,
         seed,
         mix: mix.to_string(),
@@ -115,6 +123,19 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
     }
     finish(&args, &report)
+}
+
+/// SIGUSR1: begin no more operations.
+fn enough_on_signal() -> anyhow::Result<CancellationToken> {
+    let enough = CancellationToken::new();
+    let mut signal = signal(SignalKind::user_defined1())?;
+    let token = enough.clone();
+    tokio::spawn(async move {
+        signal.recv().await;
+        say("SIGUSR1: no more operations");
+        token.cancel();
+    });
+    Ok(enough)
 }
 
 /// Says clearly when there is no API to load.

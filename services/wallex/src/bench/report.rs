@@ -124,7 +124,9 @@ impl Report {
 
     /// Whether the run went as it must.
     pub(crate) fn is_success(&self) -> bool {
-        self.verified && self.failed == 0 && self.ok == u64::from(self.operations) && !self.interrupted
+        // A worker that died is among the failures alone.
+        let all_ok = self.failures.is_empty() && self.ok == u64::from(self.operations);
+        self.verified && self.failed == 0 && all_ok && !self.interrupted
     }
 
     pub(crate) fn table(&self) -> String {

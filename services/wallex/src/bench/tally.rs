@@ -99,6 +99,11 @@ impl Tally {
         self.kinds.iter().map(|kind| kind.failed).sum()
     }
 
+    /// Operations that got an answer, whichever.
+    pub(crate) fn operations(&self) -> u32 {
+        u32::try_from(self.ok() + self.failed()).unwrap_or(u32::MAX)
+    }
+
     pub(crate) fn latency(&self) -> Latency {
         let mut all = Latency::new();
         for kind in &self.kinds {

@@ -1,0 +1,27 @@
+# shellcheck shell=bash
+SUITE=core
+EXPECT='What somebody else changed or deleted is mended; foreign labels stay; no pod is replaced'
+
+mended() {
+  [ "$(deployment query .spec.replicas)" = 1 ] &&
+    [ "$(field '.spec.ports[0].port' service "$PLATFORM-command")" = 8080 ] &&
+    [ "$(field .data.WALLEX_LOG configmap "$PLATFORM-config")" = info ] &&
+    k -n "$NAMESPACE" get "poddisruptionbudget/$PLATFORM-command" "serviceaccount/$PLATFORM" "cronjob/$PLATFORM-maintain"
+}
+
+run_test() {
+  local before
+  before=$(template_hashes)
+  k -n "$NAMESPACE" label deployment "$PLATFORM-query" e2e.example.com/foreign=yes
+  k -n "$NAMESPACE" scale deployment "$PLATFORM-query" --replicas=2
+  k -n "$NAMESPACE" patch configmap "$PLATFORM-config" --type=merge -p '{"data": {"WALLEX_LOG": "trace"}}'
+  k -n "$NAMESPACE" delete service "$PLATFORM-command"
+  k -n "$NAMESPACE" delete poddisruptionbudget "$PLATFORM-command"
+  k -n "$NAMESPACE" delete cronjob "$PLATFORM-maintain"
+  k -n "$NAMESPACE" delete serviceaccount "$PLATFORM"
+  until_true 30 mended || die "not mended within 30 s"
+  platform_wait 60
+  [ "$(template_hashes)" = "$before" ] || die "pods were replaced: $before became $(template_hashes)"
+  [ "$(field '.metadata.labels["e2e.example.com/foreign"]' deployment "$PLATFORM-query")" = yes ] || die "a foreign label is gone"
+  k -n "$NAMESPACE" label deployment "$PLATFORM-query" e2e.example.com/foreign-
+}

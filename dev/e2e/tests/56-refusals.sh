@@ -1,0 +1,81 @@
+# shellcheck shell=bash
+SUITE=full
+EXPECT='Each rule of the schema is kept by the real API server: it refuses an object that breaks it, and says what to do'
+
+# cases: PATH VALUE, a line each: an object that is refused when it has the value there. A rule of the CRD that none of them
+# breaks fails the test.
+cases() {
+  local pods topic
+  for pods in command publisher query projectors.ledger projectors.readModel jobs; do
+    cat <<CASES
+spec.$pods.podLabels {"app.kubernetes.io/component": "x"}
+spec.$pods.podAnnotations {"wallex.dev/config-hash": "x"}
+spec.$pods.tolerations [{"key": "dedicated", "operator": "Exists", "value": "wallex"}]
+spec.$pods.extraEnv [{"name": "WALLEX_DATABASE_URL", "value": "postgres://elsewhere"}]
+spec.$pods.extraEnv [{"name": "A", "value": "1", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}]
+CASES
+  done
+  for pods in command query projectors.ledger projectors.readModel; do
+    echo "spec.$pods.autoscaling {\"minReplicas\": 3, \"maxReplicas\": 2}"
+  done
+  for pods in command query; do
+    echo "spec.$pods {\"autoscaling\": {\"maxReplicas\": 2}, \"resources\": {\"requests\": {\"memory\": \"64Mi\"}}}"
+  done
+  for pods in ledger readModel; do
+    echo "spec.projectors.$pods.autoscaling {\"maxReplicas\": 11}"
+  done
+  for topic in events deadLetters; do
+    cat <<CASES
+spec.kafka.topics.$topic.config {"cleanup.policy": "compact"}
+spec.kafka.topics.$topic.config {"retention.ms": "5"}
+spec.kafka.topics.$topic.retentionHours 0
+CASES
+  done
+  cat <<CASES
+metadata.name "1st"
+spec.database.readSecretRef {"name": "s", "key": "url"}
+spec.kafka.topics.deadLetters.name "wallet-events"
+spec.monitoring.serviceMonitor.labels {"app.kubernetes.io/part-of": "x"}
+spec.monitoring.dashboards.labels {"app.kubernetes.io/part-of": "x"}
+CASES
+}
+
+# objects: the cases as objects, each a platform that is right but for the one value.
+objects() {
+  cases | jq -R -n --arg namespace "$NAMESPACE" '
+    {kind: "List", apiVersion: "v1", items: [inputs | capture("^(?<path>[^ ]+) (?<value>.*)$")] | to_entries | map(
+      .key as $number | (.value.path | split(".")) as $path | (.value.value | fromjson) as $value
+      | {apiVersion: "wallex.dev/v1alpha1", kind: "WalletPlatform", metadata: {name: "case-\($number)", namespace: $namespace},
+         spec: {image: "i", database: {secretRef: {name: "s"}}, kafka: {bootstrapServers: "k:9092"}}}
+      | setpath($path; $value))}'
+}
+
+# rules: {path, message} of each rule in the CRD. The object itself is <nil> to the server.
+rules() {
+  k get crd walletplatforms.wallex.dev -o json | jq -c '
+    def rules($path): (."x-kubernetes-validations"[]? | {path: $path, message}),
+      (.properties // {} | to_entries[] | .key as $name | .value | rules(if $path == "<nil>" then $name else $path + "." + $name end)),
+      ((.items, .additionalProperties) | objects | rules($path));
+    .spec.versions[].schema.openAPIV3Schema | rules("<nil>")' | sort -u
+}
+
+# unheard SAID: the rules that nothing in it was refused by. Elements of lists and keys of maps stand in brackets behind the path.
+unheard() {
+  rules | jq -r --arg said "$1" '
+    ($said | split("\n") | map(gsub("\\[[^\\]]*\\]"; ""))) as $said
+    | select(. as $rule | any($said[]; contains(" is invalid: \($rule.path): Invalid value: ") and endswith(" " + $rule.message)) | not)
+    | "\(.path): \(.message)"'
+}
+
+run_test() {
+  local said
+  said=$(
+    objects | k create --dry-run=server -f - 2>&1
+    # Against what there is, not against what an object may be.
+    change '{"spec": {"kafka": {"topics": {"events": {"name": "other-events"}}}}}' --dry-run=server 2>&1
+  ) || true
+  echo "$said"
+  ! grep -v '^\(Error from server (Invalid): \)\?.* is invalid: ' <<<"$said" || die "not refused, or not as invalid"
+  [ -n "$(rules)" ] || die "the CRD has no rules"
+  [ -z "$(unheard "$said")" ] || die "no case breaks these rules: $(unheard "$said")"
+}

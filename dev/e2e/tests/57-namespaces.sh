@@ -1,0 +1,47 @@
+# shellcheck shell=bash
+SUITE=full
+EXPECT='The operator watches one namespace, then two, then all: what it may follows, and platforms elsewhere are ignored until they are its own'
+
+# may NAMESPACE: whether the operator may read Secrets there.
+may() { k auth can-i -q list secrets -n "$1" --as "system:serviceaccount:$OPERATOR_NAMESPACE:wallex-operator"; }
+
+has_service() { k -n "$NAMESPACE" get service "$PLATFORM-query"; }
+# mends: fails unless somebody mends the platform when a part of it is taken away.
+mends() {
+  k -n "$NAMESPACE" delete service "$PLATFORM-query" || die "nothing to take away"
+  until_true 60 has_service || die "$NAMESPACE/$PLATFORM is not mended within 60 s"
+}
+
+# ignored: fails unless nobody cares for the platform.
+ignored() {
+  [ "$(field '.status.conditions // "none"')" = none ] || die "a platform that is not watched has conditions: $(field .status)"
+  no_children "$PLATFORM" || die "a platform that is not watched has children: $(children "$PLATFORM")"
+}
+
+run_test() {
+  local other=e2e-elsewhere url
+  operator_with "watchNamespaces={$NAMESPACE}" || die "the operator can't be told to watch one namespace"
+  k -n "$NAMESPACE" get role wallex-operator || die "there is no Role in $NAMESPACE"
+  may "$NAMESPACE" || die "the operator may not read Secrets where it watches"
+  may "$OPERATOR_NAMESPACE" && die "the operator may read Secrets where it does not watch"
+  mends
+
+  url=$(new_database e2e_elsewhere)
+  platform_in "$other" away "$url" || die "no second platform"
+  # By then whoever sees both has seen it.
+  mends
+  NAMESPACE=$other PLATFORM=away ignored
+
+  operator_with "watchNamespaces={$NAMESPACE,$other}" || die "the operator can't be told to watch two namespaces"
+  NAMESPACE=$other PLATFORM=away platform_wait 300 || die "the second platform is not Ready when its namespace is watched"
+  may "$OPERATOR_NAMESPACE" && die "the operator may read Secrets where it does not watch"
+  mends
+
+  operator_with watchNamespaces=null || die "the operator can't be told to watch all namespaces"
+  may "$OPERATOR_NAMESPACE" || die "the operator may not read Secrets everywhere"
+  ! k -n "$NAMESPACE" get role wallex-operator || die "a Role of before is left"
+  mends
+  NAMESPACE=$other PLATFORM=away mends
+  drop_platform "$other" || die "the namespace $other does not end"
+  drop_database e2e_elsewhere
+}

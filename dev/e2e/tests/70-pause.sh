@@ -1,0 +1,19 @@
+# shellcheck shell=bash
+SUITE=full
+EXPECT='While paused nothing is changed, drift neither; on resume it is mended, and no pod is replaced'
+replicas_are() { [ "$(deployment query .spec.replicas)" = "$1" ]; }
+run_test() {
+  local before writes
+  before=$(template_hashes)
+  plugin pause -n "$NAMESPACE" "$PLATFORM"
+  expect_says 30 Progressing False Paused
+  k -n "$NAMESPACE" scale deployment "$PLATFORM-query" --replicas=2
+  # A reconcile has seen it: the status shows it, and it stands.
+  shown() { [ "$(field '.status.components[] | select(.name == "query") | .desired')" = 2 ]; }
+  until_true 30 shown || die "the status does not show the foreign change"
+  replicas_are 2 || die "it was mended while paused"
+  plugin resume -n "$NAMESPACE" "$PLATFORM"
+  until_true 30 replicas_are 1 || die "it was not mended on resume"
+  platform_wait 60
+  [ "$(template_hashes)" = "$before" ] || die "pods were replaced"
+}

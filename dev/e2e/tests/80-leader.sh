@@ -1,0 +1,53 @@
+# shellcheck shell=bash
+SUITE=full
+EXPECT='Of two operators one leads: when it is killed or frozen the other acts within 20 s, and one that wakes up writes nothing; SIGTERM hands over at once'
+
+mended() { [ "$(deployment query .spec.replicas)" = 1 ]; }
+leader_is_not() { local now; now=$(leader); [ -n "$now" ] && [ "$now" != "$1" ]; }
+# acts_within SECONDS: drift of the platform is mended in that time.
+acts_within() {
+  local begun=$SECONDS
+  k -n "$NAMESPACE" scale deployment "$PLATFORM-query" --replicas=2
+  until_true "$1" mended || die "nobody mends drift within $1 s; the lease is $(leader)'s"
+  echo "mended after $((SECONDS - begun)) s by $(leader)"
+}
+two_ready() { [ "$(k -n "$OPERATOR_NAMESPACE" get deployment wallex-operator -o jsonpath='{.status.readyReplicas}')" = 2 ]; }
+written_by() { operator_metrics "$1" | awk '/^wallex_operator_api_writes_total/ { sum += $2 } END { print sum + 0 }'; }
+
+run_test() {
+  local old transitions
+  operator_with replicas=2
+  until_true 60 two_ready || die "there are no two operators"
+  acts_within 20
+
+  # Killed: the container starts again, under the same name, and may not lead by right of its name alone.
+  old=$(leader)
+  k -n "$OPERATOR_NAMESPACE" delete pod "$old" --grace-period=0 --force
+  acts_within 20
+  until_true 60 two_ready || die "the killed operator is not replaced"
+
+  # Frozen: its lease runs out; woken, it sees so before it writes anything, and ends.
+  old=$(leader)
+  signal SIGSTOP "$old" "$OPERATOR_NAMESPACE"
+  acts_within 20
+  [ "$(leader)" != "$old" ] || die "a frozen operator still leads"
+  transitions=$(k -n "$OPERATOR_NAMESPACE" get lease wallex-operator -o jsonpath='{.spec.leaseTransitions}')
+  managed() { k -n "$NAMESPACE" get deployments,services,configmaps,walletplatforms -o json | jq -r '.items[] | "\(.kind)/\(.metadata.name) \(.metadata.resourceVersion)"'; }
+  platform_wait 60
+  managed >"$STATE/e2e/managed-before"
+  signal SIGCONT "$old" "$OPERATOR_NAMESPACE"
+  ended() { k -n "$OPERATOR_NAMESPACE" get pod "$old" -o json | jq -e '.status.containerStatuses[0].restartCount > 0'; }
+  until_true 60 ended || die "an operator that lost its lease does not end"
+  k -n "$OPERATOR_NAMESPACE" logs "$old" --previous | tail -n 3
+  [ "$(k -n "$OPERATOR_NAMESPACE" get lease wallex-operator -o jsonpath='{.spec.leaseTransitions}')" = "$transitions" ] || die "it took the lease back"
+  managed >"$STATE/e2e/managed-after"
+  diff "$STATE/e2e/managed-before" "$STATE/e2e/managed-after" || die "something was written meanwhile"
+
+  # Asked to stop: the lease is given away, not waited for.
+  until_true 60 two_ready || die "there are no two operators"
+  old=$(leader)
+  k -n "$OPERATOR_NAMESPACE" delete pod "$old" --wait=false
+  until_true 6 leader_is_not "$old" || die "the lease is not handed over on SIGTERM"
+  acts_within 20
+  operator_with replicas=1
+}
