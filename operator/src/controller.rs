@@ -8,10 +8,11 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Instant;
 
-use futures::StreamExt as _;
+use futures::{Stream, StreamExt as _};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::{
     apps::v1::Deployment,
+    autoscaling::v2::HorizontalPodAutoscaler,
     batch::v1::{CronJob, Job},
     core::v1::{ConfigMap, Secret, Service, ServiceAccount},
     networking::v1::NetworkPolicy,
@@ -30,6 +31,8 @@ use crate::backoff::{self, Failures};
 use crate::crd::WalletPlatform;
 use crate::metrics::Outcome;
 use crate::names;
+use crate::reconcile::build::{ScaledObject, ServiceMonitor};
+use crate::reconcile::conditions::types;
 use crate::reconcile::{self, Context, dereference};
 use crate::scope::Scope;
 
@@ -55,6 +58,14 @@ pub async fn run(context: Arc<Context>, scope: Scope, stop: CancellationToken) {
         .applied_objects()
         .predicate_filter(relevant, kube::runtime::PredicateConfig::default());
 
+    let counted = platforms.clone();
+    context.metrics.watch_platforms(move || {
+        counted
+            .state()
+            .iter()
+            .map(|platform| is_ready(platform))
+            .collect()
+    });
     let children = watcher::Config::default().labels(&names::all_children());
     let secrets = scope.api::<PartialObjectMeta<Secret>>(client);
     let by_secret = platforms.clone();
@@ -71,7 +82,10 @@ pub async fn run(context: Arc<Context>, scope: Scope, stop: CancellationToken) {
         .owns(meta::<Service>(&scope, client), children.clone())
         .owns(meta::<ServiceAccount>(&scope, client), children.clone())
         .owns(meta::<NetworkPolicy>(&scope, client), children.clone())
-        .owns(meta::<PodDisruptionBudget>(&scope, client), children)
+        .owns(meta::<PodDisruptionBudget>(&scope, client), children.clone())
+        .owns(meta::<HorizontalPodAutoscaler>(&scope, client), children.clone())
+        .owns_stream(where_served::<ScaledObject>(&scope, client, children.clone()))
+        .owns_stream(where_served::<ServiceMonitor>(&scope, client, children))
         .watches(secrets, watcher::Config::default(), move |secret| {
             named_by(&by_secret, &secret)
         })
@@ -91,6 +105,33 @@ where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
 {
     scope.api(client)
+}
+
+/// A watch of children whose resource a cluster may lack, or get later. Watches that go by [`Controller::owns`] share one backoff, so
+/// one that fails for ever would slow all of them; this one tries again by itself, twice a minute at most.
+fn where_served<K>(
+    scope: &Scope,
+    client: &Client,
+    children: watcher::Config,
+) -> impl Stream<Item = watcher::Result<PartialObjectMeta<K>>> + use<K>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + DeserializeOwned
+        + Send
+        + 'static,
+{
+    watcher(meta::<K>(scope, client), children)
+        .default_backoff()
+        .touched_objects()
+        .filter(|found| std::future::ready(found.is_ok()))
+}
+
+fn is_ready(platform: &Watched) -> bool {
+    let status = platform.0.as_ref().ok().and_then(|read| read.status.as_ref());
+    let mut conditions = status.into_iter().flat_map(|status| &status.conditions);
+    conditions.any(|condition| condition.type_ == types::READY && condition.status == "True")
 }
 
 /// The platforms that refer to a Secret.
@@ -140,4 +181,54 @@ fn failed(platform: Arc<Watched>, error: &reconcile::Error, shared: Arc<Shared>)
         "reconcile failed"
     );
     Action::requeue(wait)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use std::pin::pin;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use kube::client::Body;
+    use serde_json::json;
+
+    use super::*;
+
+    /// The resource is defined while the operator runs: until then a real API server answers 404 in plain text.
+    #[tokio::test(start_paused = true)]
+    async fn children_of_a_resource_that_is_served_later_are_watched_from_then_on() {
+        let lists = Arc::new(AtomicUsize::new(0));
+        let asked = lists.clone();
+        let server = tower::service_fn(move |request: http::Request<Body>| {
+            let is_watch = request
+                .uri()
+                .query()
+                .is_some_and(|query| query.contains("watch=true"));
+            let earlier = asked.fetch_add(usize::from(!is_watch), Ordering::Relaxed);
+            async move {
+                if is_watch {
+                    std::future::pending::<()>().await;
+                }
+                let (status, body) = if earlier < 4 {
+                    (404, "404 page not found\n".to_owned())
+                } else {
+                    let monitor = json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata",
+                        "metadata": {"name": "demo", "namespace": "shop"}});
+                    let list = json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadataList",
+                        "metadata": {"resourceVersion": "1"}, "items": [monitor]});
+                    (200, list.to_string())
+                };
+                let answer = http::Response::builder()
+                    .status(status)
+                    .body(Body::from(body.into_bytes()));
+                Ok::<_, std::convert::Infallible>(answer.unwrap())
+            }
+        });
+        let client = Client::new(server, "shop");
+        let watched = where_served::<ServiceMonitor>(&Scope::All, &client, watcher::Config::default());
+        let found = tokio::time::timeout(Duration::from_secs(300), pin!(watched).next()).await;
+        assert_eq!(found.unwrap().unwrap().unwrap().name_any(), "demo");
+        assert_eq!(lists.load(Ordering::Relaxed), 5, "refusals are not passed on");
+    }
 }

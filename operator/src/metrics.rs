@@ -1,7 +1,10 @@
-//! The operator's own metrics. Labels are bounded: an outcome, never a name or a message.
+//! The operator's own metrics. Labels are bounded: an outcome or a kind, never a name or a message.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
 use prometheus::{
     Encoder as _, Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
@@ -30,6 +33,55 @@ impl Outcome {
     }
 }
 
+type Ready = Box<dyn Fn() -> Vec<bool> + Send + Sync>;
+
+/// The platforms by readiness, counted in the watches' stores when somebody reads: so none is counted that is gone.
+#[derive(Clone)]
+struct Platforms {
+    watched: Arc<Mutex<Vec<Ready>>>,
+    gauge: IntGaugeVec,
+}
+
+impl Platforms {
+    fn new() -> Result<Self, prometheus::Error> {
+        let gauge = IntGaugeVec::new(
+            Opts::new(
+                "wallex_operator_platforms",
+                "Platforms by whether they are ready, in the process that leads. When `ready=\"false\"` stays, `kubectl get wp -A` says why.",
+            ),
+            &["ready"],
+        )?;
+        let watched = Arc::default();
+        Ok(Self { watched, gauge })
+    }
+
+    fn watch(&self, ready: Ready) {
+        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        watched.push(ready);
+    }
+}
+
+impl Collector for Platforms {
+    fn desc(&self) -> Vec<&Desc> {
+        self.gauge.desc()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        if watched.is_empty() {
+            return Vec::new();
+        }
+        let states: Vec<bool> = watched.iter().flat_map(|ready| ready()).collect();
+        for ready in [true, false] {
+            let count = states.iter().filter(|state| **state == ready).count();
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            let label = if ready { "true" } else { "false" };
+            self.gauge.with_label_values(&[label]).set(count);
+        }
+        self.gauge.collect()
+    }
+}
+
 /// All metrics and the registry that holds them.
 #[derive(Clone)]
 pub struct Metrics {
@@ -37,6 +89,8 @@ pub struct Metrics {
     reconciles: IntCounterVec,
     duration: Histogram,
     leader: IntGauge,
+    writes: IntCounterVec,
+    platforms: Platforms,
 }
 
 impl Metrics {
@@ -68,6 +122,18 @@ impl Metrics {
             Opts::new("wallex_operator_build_info", "1, labelled with the version."),
             &["version"],
         )?;
+        let writes = IntCounterVec::new(
+            Opts::new(
+                "wallex_operator_api_writes_total",
+                "Writes sent to the API server, but for the Lease, by kind and outcome (ok, failed). While platforms stay as they are only \
+                 `WalletPlatform/status` grows, at most once in 30 s each. Another kind that grows steadily is fought over by somebody \
+                 else: see the log's lines `applying`. When `failed` grows, see the conditions of the platforms.",
+            ),
+            &["kind", "outcome"],
+        )?;
+        let platforms = Platforms::new()?;
+        registry.register(Box::new(writes.clone()))?;
+        registry.register(Box::new(platforms.clone()))?;
         registry.register(Box::new(reconciles.clone()))?;
         registry.register(Box::new(duration.clone()))?;
         registry.register(Box::new(leader.clone()))?;
@@ -86,7 +152,20 @@ impl Metrics {
             reconciles,
             duration,
             leader,
+            writes,
+            platforms,
         })
+    }
+
+    /// Counts one write to the API server.
+    pub fn wrote(&self, kind: &str, ok: bool) {
+        let outcome = if ok { "ok" } else { "failed" };
+        self.writes.with_label_values(&[kind, outcome]).inc();
+    }
+
+    /// Adds platforms to those that are counted whenever the metrics are read; `ready` says of each whether it is ready.
+    pub fn watch_platforms(&self, ready: impl Fn() -> Vec<bool> + Send + Sync + 'static) {
+        self.platforms.watch(Box::new(ready));
     }
 
     /// Counts one reconcile.
@@ -115,6 +194,26 @@ impl Metrics {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
+
+    #[test]
+    fn platforms_are_counted_when_somebody_reads_and_by_the_leader_alone() {
+        let metrics = Metrics::new().unwrap();
+        let text = || String::from_utf8(metrics.render().unwrap()).unwrap();
+        assert!(!text().contains("wallex_operator_platforms{"), "{}", text());
+        let first = Arc::new(Mutex::new(vec![true, false, true]));
+        let watched = first.clone();
+        metrics.watch_platforms(move || watched.lock().unwrap().clone());
+        metrics.watch_platforms(|| vec![false]);
+        let shown = |ready: &str, count: u8| {
+            let line = format!("wallex_operator_platforms{{ready=\"{ready}\"}} {count}\n");
+            assert!(text().contains(&line), "{line} {}", text());
+        };
+        shown("true", 2);
+        shown("false", 2);
+        first.lock().unwrap().clear();
+        shown("true", 0);
+        shown("false", 1);
+    }
 
     #[test]
     fn every_outcome_is_shown_from_the_start() {

@@ -8,6 +8,10 @@ use std::collections::BTreeMap;
 /// Name under which the operator owns fields (server-side apply), reports Events and labels its children.
 pub const MANAGER: &str = "wallex-operator";
 
+/// Name under which the present number of pods is stated while an autoscaler takes it over: without a second owner the number would fall
+/// back to Kubernetes' default the moment the operator states it no more.
+pub const HANDOVER: &str = "wallex-autoscaler-handover";
+
 /// Hash of the manifest that was last applied; tells whether what is wanted has changed since.
 pub const MANIFEST_HASH: &str = "wallex.dev/manifest-hash";
 /// On pod templates: hash of the configuration, so that a change of it rolls the pods.
@@ -32,7 +36,7 @@ pub const OWNED_LABELS: [&str; 6] = [
 ];
 
 /// Variables that the operator sets: each has its field in the spec, or follows from the platform.
-pub const OWNED_VARIABLES: [&str; 26] = [
+pub const OWNED_VARIABLES: [&str; 28] = [
     "WALLEX_CLUSTER",
     "WALLEX_NAMESPACE",
     "WALLEX_PLATFORM",
@@ -59,6 +63,8 @@ pub const OWNED_VARIABLES: [&str; 26] = [
     "WALLEX_MAX_BATCH",
     "WALLEX_COMMAND_TIMEOUT_MS",
     "WALLEX_IDEMPOTENCY_RETENTION_HOURS",
+    "WALLEX_OTLP_ENDPOINT",
+    "WALLEX_TRACE_SAMPLE_RATIO",
 ];
 
 /// The port that every role listens on: API, health and metrics.
@@ -128,6 +134,15 @@ impl Component {
         }
     }
 
+    /// The projection that the component runs, by the name that its metrics have; none: it runs none.
+    pub fn projection(self) -> Option<&'static str> {
+        match self {
+            Self::LedgerProjector => Some("ledger"),
+            Self::ReadModelProjector => Some("read-model"),
+            Self::Publisher | Self::Query | Self::Command => None,
+        }
+    }
+
     /// Whether clients talk to it, so that endpoints must drain before it stops.
     pub fn serves_clients(self) -> bool {
         match self {
@@ -137,14 +152,29 @@ impl Component {
     }
 }
 
-/// `demo-command`: Deployment, Service and PodDisruptionBudget of a component.
+/// `demo-command`: Deployment, Service, PodDisruptionBudget and autoscaler of a component.
 pub fn component_object(platform: &str, component: Component) -> String {
     format!("{platform}-{}", component.name())
+}
+
+/// The consumer group of a projector on the events topic, as the services name it (`wallex_projector::consumer_group`).
+pub fn consumer_group(platform: &str, projection: &str) -> String {
+    format!("{platform}-{projection}-projector")
+}
+
+/// `demo-kafka`: how KEDA makes itself known to the brokers.
+pub fn trigger_authentication(platform: &str) -> String {
+    format!("{platform}-kafka")
 }
 
 /// `demo-config`: the ConfigMap.
 pub fn config_map(platform: &str) -> String {
     format!("{platform}-config")
+}
+
+/// `demo-dashboards`: the ConfigMap of dashboards.
+pub fn dashboards(platform: &str) -> String {
+    format!("{platform}-dashboards")
 }
 
 /// `demo-maintain`: the CronJob.

@@ -19,6 +19,7 @@ use crate::kafka::Librdkafka;
 use crate::lease::{Election, Fence};
 use crate::metrics::Metrics;
 use crate::names::MANAGER;
+use crate::reconcile::projections::{Http, Readings};
 use crate::reconcile::topics::TopicChecks;
 use crate::reconcile::{Context, dereference};
 use crate::scope::scopes;
@@ -98,10 +99,11 @@ async fn lead(
     metrics.leading(true);
 
     let context = Arc::new(Context {
-        writes: Writes::new(client.clone(), fence.clone(), settings.identity),
+        writes: Writes::new(client.clone(), fence.clone(), settings.identity, metrics.clone()),
         client: client.clone(),
         metrics: metrics.clone(),
         topics: TopicChecks::new(Arc::new(Librdkafka)),
+        projections: Readings::new(Arc::new(Http::default())),
         cluster,
         scopes: scopes(&settings.watch_namespaces),
     });

@@ -6,6 +6,7 @@
 use std::fmt::Debug;
 
 use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use kube::runtime::events::{Event, Recorder, Reporter};
@@ -15,7 +16,8 @@ use serde_json::json;
 
 use crate::crd::{WalletPlatform, WalletPlatformStatus};
 use crate::lease::{Fence, NotLeader};
-use crate::names::MANAGER;
+use crate::metrics::Metrics;
+use crate::names::{HANDOVER, MANAGER};
 
 /// A write that did not happen.
 #[derive(Debug, thiserror::Error)]
@@ -55,11 +57,12 @@ pub struct Writes {
     client: Client,
     fence: Fence,
     recorder: Recorder,
+    metrics: Metrics,
 }
 
 impl Writes {
     /// `instance` names this process in the Events it reports.
-    pub fn new(client: Client, fence: Fence, instance: String) -> Self {
+    pub fn new(client: Client, fence: Fence, instance: String, metrics: Metrics) -> Self {
         let reporter = Reporter {
             controller: MANAGER.to_owned(),
             instance: Some(instance),
@@ -68,7 +71,20 @@ impl Writes {
             recorder: Recorder::new(client.clone(), reporter),
             client,
             fence,
+            metrics,
         }
+    }
+
+    /// Every request that was sent comes by here: it is counted, and a refusal named.
+    fn sent<K: Resource<DynamicType = ()>, T>(
+        &self,
+        part: &str,
+        name: &str,
+        answer: kube::Result<T>,
+    ) -> Result<T, WriteError> {
+        self.metrics
+            .wrote(&format!("{}{part}", K::kind(&())), answer.is_ok());
+        answer.map_err(|error| WriteError::refused::<K>(name, error))
     }
 
     /// The gate, for writes that go elsewhere (Kafka).
@@ -93,13 +109,37 @@ impl Writes {
         let namespace = desired.meta().namespace.clone().unwrap_or_default();
         let api: Api<K> = Api::namespaced(self.client.clone(), &namespace);
         tracing::info!(kind = %K::kind(&()), name, namespace, "applying");
-        api.patch(
-            &name,
-            &PatchParams::apply(MANAGER).force(),
-            &Patch::Apply(desired),
-        )
-        .await
-        .map_err(|error| WriteError::refused::<K>(&name, error))
+        let params = PatchParams::apply(MANAGER).force();
+        let answer = api.patch(&name, &params, &Patch::Apply(desired)).await;
+        self.sent::<K, _>("", &name, answer)
+    }
+
+    /// States the number of pods of `live` under the name [`HANDOVER`], for whoever takes it over. False: somebody changed the number
+    /// meanwhile, or the Deployment is another one by now; with `force` the number of others does not count.
+    ///
+    /// # Errors
+    /// When the lease is not held, or the API server refuses.
+    pub async fn hand_over(&self, live: &Deployment, replicas: i32, force: bool) -> Result<bool, WriteError> {
+        self.fence.check()?;
+        let name = live.metadata.name.clone().unwrap_or_default();
+        let namespace = live.metadata.namespace.clone().unwrap_or_default();
+        let api: Api<Deployment> = Api::namespaced(self.client.clone(), &namespace);
+        tracing::info!(name, namespace, replicas, "handing over the number of pods");
+        let body = json!({
+            "apiVersion": Deployment::api_version(&()),
+            "kind": Deployment::kind(&()),
+            "metadata": {"name": name, "uid": live.metadata.uid},
+            "spec": {"replicas": replicas},
+        });
+        let params = PatchParams {
+            force,
+            ..PatchParams::apply(HANDOVER)
+        };
+        let answer = match api.patch(&name, &params, &Patch::Apply(&body)).await {
+            Err(kube::Error::Api(status)) if status.is_conflict() => Ok(false),
+            answer => answer.map(|_| true),
+        };
+        self.sent::<Deployment, _>("", &name, answer)
     }
 
     /// Deletes `object`, exactly this one: a namesake that was created meanwhile stays. One that is gone already is no error.
@@ -119,12 +159,12 @@ impl Writes {
             uid: object.meta().uid.clone(),
             resource_version: None,
         });
-        match api.delete(&name, &params).await {
-            Ok(_) => Ok(()),
+        let answer = match api.delete(&name, &params).await {
             // A conflict here means that the uid differs: what we meant is gone.
             Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
-            Err(error) => Err(WriteError::refused::<K>(&name, error)),
-        }
+            answer => answer.map(drop),
+        };
+        self.sent::<K, _>("", &name, answer)
     }
 
     /// Replaces the finalizers of `platform`, if nothing of it was changed since it was read.
@@ -146,10 +186,10 @@ impl Writes {
             "resourceVersion": platform.metadata.resource_version,
             "finalizers": finalizers,
         }});
-        api.patch(&name, &PatchParams::default(), &Patch::Merge(&body))
-            .await
-            .map(drop)
-            .map_err(|error| WriteError::refused::<WalletPlatform>(&name, error))
+        let answer = api
+            .patch(&name, &PatchParams::default(), &Patch::Merge(&body))
+            .await;
+        self.sent::<WalletPlatform, _>("", &name, answer.map(drop))
     }
 
     /// Replaces the whole status of `platform`, the object with exactly its uid.
@@ -171,10 +211,10 @@ impl Writes {
             "metadata": {"name": name, "uid": platform.metadata.uid},
             "status": status,
         });
-        api.patch_status(&name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(&body))
-            .await
-            .map(drop)
-            .map_err(|error| WriteError::refused::<WalletPlatform>(&name, error))
+        let answer = api
+            .patch_status(&name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(&body))
+            .await;
+        self.sent::<WalletPlatform, _>("/status", &name, answer.map(drop))
     }
 
     /// Reports an Event. Events are for people; one that can't be written is logged and forgotten.
@@ -182,7 +222,9 @@ impl Writes {
         if self.fence.check().is_err() {
             return;
         }
-        if let Err(error) = self.recorder.publish(event, regarding).await {
+        let reported = self.recorder.publish(event, regarding).await;
+        self.metrics.wrote("Event", reported.is_ok());
+        if let Err(error) = reported {
             tracing::warn!(
                 error = short(&error),
                 reason = event.reason,

@@ -82,10 +82,19 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [networking.k8s.io]
   resources: [networkpolicies]
   verbs: [get, list, watch, create, patch, delete]
+# spec.*.autoscaling by CPU, and by lag where KEDA does not do it.
+- apiGroups: [autoscaling]
+  resources: [horizontalpodautoscalers]
+  verbs: [get, list, watch, create, patch, delete]
+# spec.projectors.*.autoscaling with KEDA, and how KEDA gets at the brokers: Secrets by reference. Harmless where a cluster does not
+# have it.
+- apiGroups: [keda.sh]
+  resources: [scaledobjects, triggerauthentications]
+  verbs: [get, list, watch, create, patch, delete]
 # spec.monitoring.serviceMonitor: the Prometheus Operator's resource. Harmless where a cluster does not have it.
 - apiGroups: [monitoring.coreos.com]
   resources: [servicemonitors]
-  verbs: [get, list, create, patch, delete]
+  verbs: [get, list, watch, create, patch, delete]
 # To say in the status why pods do not become ready and why a migration failed: what Kubernetes says of them, and their last lines.
 - apiGroups: [""]
   resources: [pods]

@@ -3,6 +3,7 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
+use super::autoscaling::{CpuAutoscalingSpec, LagAutoscalingSpec};
 use super::pods::PodsSpec;
 
 /// One component: a Deployment.
@@ -34,9 +35,14 @@ fn default_replicas() -> i32 {
 /// The component that takes commands.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new(CPU_REQUEST).message(CPU_REQUEST_MESSAGE))]
 pub struct CommandSpec {
     #[serde(flatten)]
     pub component: ComponentSpec,
+
+    /// Lets the number of pods follow their use of CPU; `replicas` is not looked at then. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autoscaling: Option<CpuAutoscalingSpec>,
 
     /// Commands that wait for a writer at most, per pod; one more is answered 503 at once. 1 to 1000000. Default: the services' own, 10000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -54,17 +60,46 @@ pub struct CommandSpec {
     pub timeout_milliseconds: Option<i32>,
 }
 
+/// The component that serves reads.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new(CPU_REQUEST).message(CPU_REQUEST_MESSAGE))]
+pub struct QuerySpec {
+    #[serde(flatten)]
+    pub component: ComponentSpec,
+
+    /// Lets the number of pods follow their use of CPU; `replicas` is not looked at then. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autoscaling: Option<CpuAutoscalingSpec>,
+}
+
+/// Without a request there is nothing that the use of CPU could be a part of, and the autoscaler fails. A limit is a request too.
+const CPU_REQUEST: &str = "!has(self.autoscaling) || !has(self.resources) || (has(self.resources.requests) && 'cpu' in self.resources.requests) || (has(self.resources.limits) && 'cpu' in self.resources.limits)";
+const CPU_REQUEST_MESSAGE: &str = "autoscaling by CPU takes a request of CPU: set resources.requests.cpu to what a pod uses under usual load";
+
+/// One projection.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ProjectorSpec {
+    #[serde(flatten)]
+    pub component: ComponentSpec,
+
+    /// Lets the number of pods follow the projection's lag; `replicas` is not looked at then. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autoscaling: Option<LagAutoscalingSpec>,
+}
+
 /// The projections.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct ProjectorsSpec {
     /// The double-entry ledger.
     #[serde(default)]
-    pub ledger: ComponentSpec,
+    pub ledger: ProjectorSpec,
 
     /// Wallets and their histories, as the query API serves them.
     #[serde(default)]
-    pub read_model: ComponentSpec,
+    pub read_model: ProjectorSpec,
 }
 
 /// What the components log.
@@ -78,6 +113,32 @@ pub struct LoggingSpec {
     /// One JSON object per line, or text for people. Default json.
     #[serde(default)]
     pub format: LogFormat,
+
+    /// Which requests have a line: all, those that failed or took more than a second (errors), or none. Default all.
+    #[serde(default)]
+    pub requests: RequestLog,
+}
+
+impl LoggingSpec {
+    /// The services' setting `WALLEX_LOG`.
+    pub fn filter(self) -> String {
+        let level = self.level.as_str();
+        match self.requests {
+            RequestLog::All => level.to_owned(),
+            RequestLog::Errors => format!("{level},request=warn"),
+            RequestLog::None => format!("{level},request=off"),
+        }
+    }
+}
+
+/// Requests that have a log line.
+#[derive(Serialize, Deserialize, schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum RequestLog {
+    #[default]
+    All,
+    Errors,
+    None,
 }
 
 /// Levels of log lines.

@@ -4,6 +4,7 @@
 //! Invariant: fields are only ever added here, never renamed, removed or narrowed, so that stored objects stay readable.
 //! The doc comments are what `kubectl explain walletplatform` shows.
 
+mod autoscaling;
 mod components;
 mod kafka;
 mod monitoring;
@@ -11,21 +12,32 @@ mod network;
 mod pods;
 mod sources;
 mod status;
+mod tracing;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSON;
 use kube::{CustomResource, CustomResourceExt as _, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-pub use components::{CommandSpec, ComponentSpec, LogFormat, LogLevel, LoggingSpec, ProjectorsSpec};
+pub use autoscaling::{
+    AutoscalingDriver, AutoscalingSpec, CpuAutoscalingSpec, LagAutoscalingSpec, ScalingStepsSpec,
+};
+pub use components::{
+    CommandSpec, ComponentSpec, LogFormat, LogLevel, LoggingSpec, ProjectorSpec, ProjectorsSpec, QuerySpec,
+    RequestLog,
+};
 pub use kafka::{
     CaSecretRef, Compression, CredentialsRef, DeadLettersTopicSpec, DeletionPolicy, EventsTopicSpec,
     KafkaSaslSpec, KafkaSpec, KafkaTlsSpec, SaslMechanism, TlsSecretRef, TopicsSpec,
 };
-pub use monitoring::{MonitoringSpec, ServiceMonitorSettings};
+pub use monitoring::{DashboardsSettings, MonitoringSpec, ServiceMonitorSettings};
 pub use network::NetworkPolicySpec;
 pub use pods::PodsSpec;
 pub use sources::{DatabaseSpec, MigrationSpec, RedisSpec, SecretKeyRef};
-pub use status::{ComponentStatus, EndpointsStatus, SchemaStatus, TopicStatus, WalletPlatformStatus};
+pub use status::{
+    ComponentStatus, EndpointsStatus, ProjectionStatus, SchemaStatus, SchemaVersions, TopicStatus,
+    WalletPlatformStatus,
+};
+pub use tracing::TracingSpec;
 
 /// The API group of the custom resource and the prefix of every annotation the operator writes.
 pub const GROUP: &str = "wallex.dev";
@@ -45,9 +57,12 @@ pub const GROUP: &str = "wallex.dev";
     doc = "A wallet platform: an event-sourced wallet service with its journal in PostgreSQL, its events in Kafka, and its projections. Deleting it removes the workloads and keeps topics and data.",
     annotation("helm.sh/resource-policy", "keep"),
     validation = Rule::new("self.metadata.name.size() <= 40 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')").message("the name must have at most 40 characters, start with a letter, and consist of a-z, 0-9 and '-': the names of Services are made of it"),
+    validation = Rule::new("!has(self.spec.projectors.ledger.autoscaling) || self.spec.projectors.ledger.autoscaling.maxReplicas <= self.spec.partitions").message("projectors.ledger.autoscaling.maxReplicas must be at most partitions, since further pods would stand idle: lower it, or raise partitions (with allowPartitionIncrease)"),
+    validation = Rule::new("!has(self.spec.projectors.readModel.autoscaling) || self.spec.projectors.readModel.autoscaling.maxReplicas <= self.spec.partitions").message("projectors.readModel.autoscaling.maxReplicas must be at most partitions, since further pods would stand idle: lower it, or raise partitions (with allowPartitionIncrease)"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status", description = "Whether everything asked for is running"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", description = "Why it is ready, or why not"),
     printcolumn(name = "Components", type_ = "string", json_path = ".status.componentsReady", description = "Components whose pods are all ready, of all"),
+    printcolumn(name = "Lag", type_ = "integer", json_path = ".status.lag", description = "Events that the projection furthest behind has still to apply"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message", priority = "1"),
     printcolumn(name = "API", type_ = "string", json_path = ".status.endpoints.api", priority = "1"),
@@ -107,7 +122,11 @@ pub struct WalletPlatformSpec {
 
     /// Serves reads only, and scales apart from the writers.
     #[serde(default)]
-    pub query: ComponentSpec,
+    pub query: QuerySpec,
+
+    /// How the components that have `autoscaling` are scaled.
+    #[serde(default)]
+    pub autoscaling: AutoscalingSpec,
 
     /// The pods of the migration and of the hourly maintenance. A change runs the migration once more, which then finds nothing to do.
     #[serde(default)]
@@ -122,6 +141,10 @@ pub struct WalletPlatformSpec {
     /// What the components log.
     #[serde(default)]
     pub logging: LoggingSpec,
+
+    /// Traces of the components. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracing: Option<TracingSpec>,
 
     /// Who may talk to the pods and to whom they talk.
     #[serde(default)]

@@ -1,4 +1,4 @@
-//! How a platform is watched by Prometheus.
+//! How a platform is watched by Prometheus and Grafana.
 
 use std::collections::BTreeMap;
 
@@ -12,6 +12,10 @@ pub struct MonitoringSpec {
     /// A ServiceMonitor for the Prometheus Operator, over all components.
     #[serde(default)]
     pub service_monitor: ServiceMonitorSettings,
+
+    /// A dashboard of this platform for Grafana, as a ConfigMap that Grafana's sidecar finds.
+    #[serde(default)]
+    pub dashboards: DashboardsSettings,
 }
 
 /// The ServiceMonitor of a platform.
@@ -29,6 +33,22 @@ pub struct ServiceMonitorSettings {
     pub interval: Option<String>,
 
     /// Further labels of the ServiceMonitor, by which a Prometheus selects it, such as {release: kube-prometheus-stack}. Default: none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "super::pods::labels_schema")]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// The dashboards of a platform.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct DashboardsSettings {
+    /// Whether there is a ConfigMap `<platform>-dashboards`. It is not needed where the operator's chart brings the dashboards for
+    /// all platforms. Default false.
+    #[serde(default)]
+    pub enabled: bool,
+
+    /// Labels of the ConfigMap besides `grafana_dashboard: "1"`, or another value of that one, as your Grafana's sidecar looks for.
+    /// Default: none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "super::pods::labels_schema")]
     pub labels: BTreeMap<String, String>,

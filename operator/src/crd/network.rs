@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase")]
 pub struct NetworkPolicySpec {
     /// Whether there is one. It lets in whatever goes to the API's port (8080), and lets out DNS and whatever goes to the ports of
-    /// PostgreSQL, Kafka and Redis as their addresses name them. Default false: no policy of the operator's.
+    /// PostgreSQL, Kafka, Redis and the collector of traces as their addresses name them. Default false: no policy of the operator's.
     #[serde(default)]
     pub enabled: bool,
 

@@ -12,7 +12,7 @@ pub struct WalletPlatformStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// Ready, Progressing, Degraded, TopicsReady, SchemaReady and <Component>Available; while it is not ready, Reconciling, or Stalled when only a person can help.
+    /// Ready, Progressing, Degraded, TopicsReady, SchemaReady, ProjectionsCurrent, AutoscalingActive (where something is scaled) and <Component>Available; while it is not ready, Reconciling, or Stalled when only a person can help.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_string()]))]
     pub conditions: Vec<Condition>,
@@ -34,6 +34,15 @@ pub struct WalletPlatformStatus {
     /// The last migration that succeeded. Remembered here so that a migration Job that is gone is not run again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<SchemaStatus>,
+
+    /// How far the projections are behind, a row each, read at most every 30 seconds. None while that can't be read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_string()]))]
+    pub projections: Vec<ProjectionStatus>,
+
+    /// Events that the projection furthest behind has still to apply. None while that can't be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lag: Option<i64>,
 
     /// Where the platform answers, within the cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -87,6 +96,33 @@ pub struct SchemaStatus {
     pub image: String,
     /// Partitions that the journal was given.
     pub partitions: i32,
+    /// Versions of the database's schemas after it, as the migration logged them. None when its log could not be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<SchemaVersions>,
+}
+
+/// Versions of the database's schemas.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct SchemaVersions {
+    /// Version of the schema `journal`.
+    pub journal: i64,
+    /// Version of the schema `ledger`.
+    pub ledger: i64,
+    /// Version of the schema `read_model`.
+    pub read_model: i64,
+}
+
+/// One projection's distance to the journal.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct ProjectionStatus {
+    /// Name of the projection, `ledger` or `read-model`.
+    pub name: String,
+    /// Events that are published and not yet applied, over all partitions.
+    pub lag_events: i64,
+    /// Whole seconds since the oldest of them was published.
+    pub lag_seconds: i64,
 }
 
 /// Addresses within the cluster.

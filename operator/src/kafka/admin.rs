@@ -3,7 +3,10 @@
 //! All of it runs on a blocking thread, since librdkafka's metadata calls block, and within [`REQUEST`] per request. The
 //! fence is asked before each change.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use futures::{FutureExt as _, future::BoxFuture};
 use rdkafka::{
@@ -21,6 +24,8 @@ use crate::lease::{Fence, NotLeader};
 
 /// One request to the brokers. An unreachable cluster costs one of these per attempt.
 const REQUEST: Duration = Duration::from_secs(8);
+/// How long brokers may take to tell each other of a topic.
+const SETTLES: Duration = Duration::from_secs(3);
 
 /// Why the topics are not as wanted.
 #[derive(Debug, thiserror::Error)]
@@ -131,7 +136,11 @@ impl Brokers {
 
     async fn ensure(&self, asked: &Asked, fence: &Fence) -> Result<Topic, TopicsError> {
         let name = &asked.wanted.name;
-        let mut found = self.describe(name).await?;
+        let remembered = asked
+            .known
+            .filter(|known| !known.missing)
+            .map_or(0, |known| known.partitions);
+        let mut found = self.settled(name, remembered).await?;
         if found.is_none() && asked.known.is_some() && self.is_listed(name)? {
             // It is not gone: only its description is withheld.
             let (doing, code) = ("describing", RDKafkaErrorCode::TopicAuthorizationFailed);
@@ -148,7 +157,7 @@ impl Brokers {
             }
         }
         if !plan.actions.is_empty() {
-            found = self.describe(name).await?;
+            found = self.settled(name, asked.wanted.partitions).await?;
         }
         Ok(report(asked, found.as_ref(), plan.missing))
     }
@@ -179,6 +188,20 @@ impl Brokers {
             .fetch_metadata(None, REQUEST)
             .map_err(|error| self.failed("looking for", topic, &error))?;
         Ok(metadata.topics().iter().any(|listed| listed.name() == topic))
+    }
+
+    /// Describes the topic; while it is missing, or has fewer partitions than `expected`, again and again for a moment: a broker learns
+    /// of what another one has made a little later, and must not be taken to say that it is gone.
+    async fn settled(&self, topic: &str, expected: i32) -> Result<Option<Found>, TopicsError> {
+        let until = Instant::now() + SETTLES;
+        loop {
+            let found = self.describe(topic).await?;
+            let partitions = found.as_ref().map_or(0, |found| found.partitions);
+            if partitions >= expected || Instant::now() >= until {
+                return Ok(found);
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 
     /// None when the topic does not exist. The configuration is asked for first: asking for a missing topic's metadata

@@ -21,7 +21,7 @@ pub(super) struct Facts {
     pub(super) status: WalletPlatformStatus,
     pub(super) deployments: Known<Vec<Deployment>>,
     pub(super) pods: Known<Vec<Pod>>,
-    pub(super) lag: Known<Vec<Lag>>,
+    pub(super) lag: Known<Lag>,
     /// The oldest first.
     pub(super) events: Known<Vec<Event>>,
 }

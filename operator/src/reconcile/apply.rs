@@ -1,7 +1,7 @@
 //! Fourth stage: writes the manifests, in an order that matters, and only those that differ from what is there.
 //!
 //! Order: the ServiceAccount that pods need; the migration Job; Services and budgets, which select pods and harm none; and only
-//! when the migration is done the ConfigMap, the CronJob and the Deployments, readers before writers. So until a migration
+//! when the migration is done the ConfigMap, the CronJob and the Deployments with their autoscalers (`handover`), readers before writers. So until a migration
 //! succeeds, what ran before runs on with the settings it had.
 //!
 //! Invariant: a child that already is as stated is not written. "As stated" means that the manifest applied last is
@@ -106,6 +106,10 @@ impl Applier<'_> {
         self.ensure(&manifests.config_map, &self.children.config_maps)
             .await?;
         self.ensure(&manifests.maintain, &self.children.cron_jobs).await?;
+        if let Some(authentication) = &manifests.trigger_authentication {
+            self.ensure(authentication, &self.children.trigger_authentications)
+                .await?;
+        }
         let mut deployments = Vec::new();
         for (component, wanted) in &manifests.deployments {
             let live = named(&self.children.deployments, &wanted.name_any());
@@ -114,7 +118,7 @@ impl Applier<'_> {
                     tracing::info!(name = wanted.name_any(), "waits for the readers of the new image");
                     deployments.push(live.clone());
                 }
-                _ => deployments.push(self.ensure(wanted, &self.children.deployments).await?),
+                _ => deployments.push(self.component(*component, wanted, manifests).await?),
             }
         }
         Ok(deployments)
@@ -127,6 +131,9 @@ impl Applier<'_> {
     pub async fn monitors(&self, manifests: &Manifests) -> Result<(), ApplyError> {
         if let Some(monitor) = &manifests.service_monitor {
             self.ensure(monitor, &self.children.service_monitors).await?;
+        }
+        if let Some(dashboards) = &manifests.dashboards {
+            self.ensure(dashboards, &self.children.config_maps).await?;
         }
         Ok(())
     }
@@ -145,7 +152,7 @@ impl Applier<'_> {
                 let live = named(&self.children.deployments, &wanted.name_any());
                 let now = match live {
                     Some(live) if !gone => live.clone(),
-                    Some(_) | None => self.ensure(wanted, &self.children.deployments).await?,
+                    Some(_) | None => self.component(component, wanted, manifests).await?,
                 };
                 gone = gone && has_no_pods(&now);
                 deployments.push(now);
@@ -169,11 +176,24 @@ impl Applier<'_> {
             network_policy,
             maintain,
             deployments,
+            // Those of components are seen to with their Deployments.
+            scalers: _,
+            trigger_authentication,
             service_monitor,
+            dashboards,
         } = manifests;
         let deployments: Vec<String> = deployments.iter().map(|(_, wanted)| wanted.name_any()).collect();
         self.remove_others(&self.children.deployments, &deployments)
             .await?;
+        self.remove_others(&self.children.scaled_objects, &deployments)
+            .await?;
+        self.remove_others(&self.children.autoscalers, &deployments)
+            .await?;
+        self.remove_others(
+            &self.children.trigger_authentications,
+            &all_names(trigger_authentication.as_slice()),
+        )
+        .await?;
         self.remove_others(&self.children.services, &all_names(services))
             .await?;
         self.remove_others(&self.children.budgets, &all_names(budgets))
@@ -188,7 +208,9 @@ impl Applier<'_> {
             &all_names(service_monitor.as_slice()),
         )
         .await?;
-        self.remove_others(&self.children.config_maps, &[config_map.name_any()])
+        let mut config_maps = all_names(dashboards.as_slice());
+        config_maps.push(config_map.name_any());
+        self.remove_others(&self.children.config_maps, &config_maps)
             .await?;
         self.remove_others(&self.children.service_accounts, &[service_account.name_any()])
             .await?;
@@ -213,7 +235,7 @@ impl Applier<'_> {
     }
 
     /// Applies `wanted` unless it is there already, and returns it as it is.
-    async fn ensure<K>(&self, wanted: &K, live: &[K]) -> Result<K, ApplyError>
+    pub(super) async fn ensure<K>(&self, wanted: &K, live: &[K]) -> Result<K, ApplyError>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
             + Clone
@@ -310,16 +332,21 @@ fn held_back(live: &Deployment, wanted: &Deployment, readers: &[Deployment]) -> 
     image(live) != image(wanted) && readers.iter().any(|reader| !replaced(reader))
 }
 
-/// Whether all pods of a Deployment are of its present template.
+/// Whether all pods of a Deployment are there and of its present template.
 pub fn replaced(deployment: &Deployment) -> bool {
+    let desired = deployment.spec.replicas.unwrap_or(1);
+    let status = deployment.status.as_ref();
+    let updated = status.and_then(|status| status.updated_replicas);
+    all_present(deployment) && updated.unwrap_or_default() >= desired
+}
+
+/// Whether those pods of a Deployment that are there are of its present template.
+pub fn all_present(deployment: &Deployment) -> bool {
     let Some(status) = &deployment.status else {
         return false;
     };
-    let desired = deployment.spec.replicas.unwrap_or(1);
-    let updated = status.updated_replicas.unwrap_or_default();
     status.observed_generation >= deployment.metadata.generation
-        && updated >= desired
-        && status.replicas.unwrap_or_default() == updated
+        && status.replicas.unwrap_or_default() == status.updated_replicas.unwrap_or_default()
 }
 
 /// Whether a Deployment was told to have no pods and has none.

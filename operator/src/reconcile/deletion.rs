@@ -144,13 +144,24 @@ async fn wait(
     Ok((Action::requeue(AGAIN), Outcome::Waiting))
 }
 
-/// Deletes what runs pods.
+/// Deletes what runs pods, and what scales them.
 async fn stop(context: &Context, platform: &WalletPlatform, found: &Dereferenced) -> Result<(), WriteError> {
     let (name, uid) = (platform.name_any(), platform.uid().unwrap_or_default());
     let ours = |metadata: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta| {
         ownership(metadata, &name, &uid) == Ownership::Ours && metadata.deletion_timestamp.is_none()
     };
     let children = &found.children;
+    // What scales pods goes first.
+    for scaled in children
+        .scaled_objects
+        .iter()
+        .filter(|child| ours(&child.metadata))
+    {
+        context.writes.delete(scaled).await?;
+    }
+    for autoscaler in children.autoscalers.iter().filter(|child| ours(&child.metadata)) {
+        context.writes.delete(autoscaler).await?;
+    }
     for deployment in children.deployments.iter().filter(|child| ours(&child.metadata)) {
         context.writes.delete(deployment).await?;
     }

@@ -9,6 +9,7 @@ use std::fmt::Debug;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::{
     apps::v1::Deployment,
+    autoscaling::v2::HorizontalPodAutoscaler,
     batch::v1::{CronJob, Job},
     core::v1::{ConfigMap, Namespace, Pod, Secret, Service, ServiceAccount},
     networking::v1::NetworkPolicy,
@@ -20,7 +21,7 @@ use kube::core::DeserializeGuard;
 use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 
-use super::build::ServiceMonitor;
+use super::build::{ScaledObject, ServiceMonitor, TriggerAuthentication};
 use crate::crd::{GROUP, KafkaSpec, PodsSpec, WalletPlatform, WalletPlatformSpec};
 use crate::names;
 
@@ -35,6 +36,8 @@ pub struct Dereferenced {
     pub pods: Vec<Pod>,
     /// Why there can be no ServiceMonitors in this cluster; none when there can.
     pub no_service_monitors: Option<&'static str>,
+    /// Why KEDA can't scale in this cluster; none when it can.
+    pub no_keda: Option<&'static str>,
 }
 
 /// Values of one Secret by key. Never logged: `Debug` shows the keys alone.
@@ -59,6 +62,10 @@ pub struct Children {
     pub budgets: Vec<PodDisruptionBudget>,
     pub network_policies: Vec<NetworkPolicy>,
     pub service_monitors: Vec<ServiceMonitor>,
+    /// KEDA's own are among them: they have their ScaledObject's labels, and belong to it.
+    pub autoscalers: Vec<HorizontalPodAutoscaler>,
+    pub scaled_objects: Vec<ScaledObject>,
+    pub trigger_authentications: Vec<TriggerAuthentication>,
 }
 
 /// Whose an object is, by its controller's owner reference.
@@ -147,9 +154,9 @@ fn pods(spec: &WalletPlatformSpec) -> impl Iterator<Item = &PodsSpec> {
     [
         &spec.command.component.pods,
         &spec.publisher.pods,
-        &spec.projectors.ledger.pods,
-        &spec.projectors.read_model.pods,
-        &spec.query.pods,
+        &spec.projectors.ledger.component.pods,
+        &spec.projectors.read_model.component.pods,
+        &spec.query.component.pods,
         &spec.jobs,
     ]
     .into_iter()
@@ -175,18 +182,35 @@ pub async fn run(client: &Client, platform: &WalletPlatform) -> kube::Result<Der
             secrets.insert(secret.to_owned(), SecretValues(values));
         }
     }
-    let (deployments, services, config_maps, service_accounts, jobs, cron_jobs, budgets, network_policies) =
-        futures::try_join!(
-            list(client, &namespace, &name),
-            list(client, &namespace, &name),
-            list(client, &namespace, &name),
-            list(client, &namespace, &name),
-            list(client, &namespace, &name),
-            list(client, &namespace, &name),
-            list(client, &namespace, &name),
-            list(client, &namespace, &name),
-        )?;
-    let (service_monitors, no_service_monitors) = service_monitors(client, &namespace, &name).await?;
+    let (
+        deployments,
+        services,
+        config_maps,
+        service_accounts,
+        jobs,
+        cron_jobs,
+        budgets,
+        network_policies,
+        autoscalers,
+    ) = futures::try_join!(
+        list(client, &namespace, &name),
+        list(client, &namespace, &name),
+        list(client, &namespace, &name),
+        list(client, &namespace, &name),
+        list(client, &namespace, &name),
+        list(client, &namespace, &name),
+        list(client, &namespace, &name),
+        list(client, &namespace, &name),
+        list(client, &namespace, &name),
+    )?;
+    let (service_monitors, no_service_monitors) =
+        optional(client, &namespace, &name, &SERVICE_MONITORS).await?;
+    let (scaled_objects, no_keda) = optional(client, &namespace, &name, &SCALED_OBJECTS).await?;
+    // Where there are no ScaledObjects nothing needs to be known of these.
+    let (trigger_authentications, _) = match no_keda {
+        None => optional(client, &namespace, &name, &SCALED_OBJECTS).await?,
+        Some(_) => Default::default(),
+    };
     // They only explain; without them a platform runs as well.
     let pods = list(client, &namespace, &name).await.unwrap_or_else(|error| {
         tracing::warn!(
@@ -205,33 +229,50 @@ pub async fn run(client: &Client, platform: &WalletPlatform) -> kube::Result<Der
         budgets,
         network_policies,
         service_monitors,
+        autoscalers,
+        scaled_objects,
+        trigger_authentications,
     };
     Ok(Dereferenced {
         secrets,
         children,
         pods,
         no_service_monitors,
+        no_keda,
     })
 }
 
-/// The ServiceMonitors, or why there can be none: their resource is not Kubernetes' own, and a platform runs without it.
-async fn service_monitors(
+/// A resource that is not Kubernetes' own, and what is said where it can't be read.
+struct Foreign {
+    not_served: &'static str,
+    forbidden: &'static str,
+}
+
+const SERVICE_MONITORS: Foreign = Foreign {
+    not_served: "this cluster has no ServiceMonitors: install the Prometheus Operator's resource definitions",
+    forbidden: "the operator may not read ServiceMonitors: upgrade its chart, or grant it the rule",
+};
+const SCALED_OBJECTS: Foreign = Foreign {
+    not_served: "this cluster has no ScaledObjects: install KEDA",
+    forbidden: "the operator may not read ScaledObjects and TriggerAuthentications: upgrade its chart, or grant it the rule",
+};
+
+/// The children of a kind that a cluster may lack, or why there can be none: a platform runs without it.
+async fn optional<K>(
     client: &Client,
     namespace: &str,
     platform: &str,
-) -> kube::Result<(Vec<ServiceMonitor>, Option<&'static str>)> {
+    resource: &Foreign,
+) -> kube::Result<(Vec<K>, Option<&'static str>)>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+{
     match list(client, namespace, platform).await {
         Ok(found) => Ok((found, None)),
-        Err(kube::Error::Api(status)) if is_not_served(&status) => Ok((
-            Vec::new(),
-            Some(
-                "this cluster has no ServiceMonitors: install the Prometheus Operator's resource definitions",
-            ),
-        )),
-        Err(kube::Error::Api(status)) if status.is_forbidden() => Ok((
-            Vec::new(),
-            Some("the operator may not read ServiceMonitors: upgrade its chart, or grant it the rule"),
-        )),
+        Err(kube::Error::Api(status)) if is_not_served(&status) => {
+            Ok((Vec::new(), Some(resource.not_served)))
+        }
+        Err(kube::Error::Api(status)) if status.is_forbidden() => Ok((Vec::new(), Some(resource.forbidden))),
         Err(error) => Err(error),
     }
 }
@@ -268,6 +309,9 @@ impl Children {
             .chain(of("PodDisruptionBudget", &self.budgets))
             .chain(of("NetworkPolicy", &self.network_policies))
             .chain(of("ServiceMonitor", &self.service_monitors))
+            .chain(of("HorizontalPodAutoscaler", &self.autoscalers))
+            .chain(of("ScaledObject", &self.scaled_objects))
+            .chain(of("TriggerAuthentication", &self.trigger_authentications))
     }
 
     /// A child of a deleted platform of the same name that Kubernetes has not collected yet: `Kind name`.
@@ -292,7 +336,7 @@ mod tests {
 
     /// A real API server answers `404 page not found` as text when no definition of a resource is installed.
     #[tokio::test]
-    async fn a_cluster_without_service_monitors_is_told_by_a_404_in_plain_text() {
+    async fn a_cluster_without_a_resource_is_told_by_a_404_in_plain_text() {
         for (status, body, readable) in [
             (404, "404 page not found\n", true),
             (
@@ -308,10 +352,10 @@ mod tests {
                 Ok::<_, std::convert::Infallible>(answer.unwrap())
             });
             let client = Client::new(answer, "wallex");
-            let found = service_monitors(&client, "wallex", "demo").await;
+            let found = optional::<ScaledObject>(&client, "wallex", "demo", &SCALED_OBJECTS).await;
             assert_eq!(found.is_ok(), readable, "{status}");
-            if let Ok((monitors, why)) = found {
-                assert!(monitors.is_empty() && why.is_some());
+            if let Ok((objects, why)) = found {
+                assert!(objects.is_empty() && why.is_some());
             }
         }
     }

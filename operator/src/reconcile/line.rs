@@ -12,16 +12,19 @@ use kube::ResourceExt as _;
 
 use super::apply::{self, Applier, ApplyError};
 use super::build::{self, Manifests};
-use super::conditions::{ComponentState, Hold, Observation, Problem, Progress, reasons, types};
+use super::conditions::{ComponentState, Hold, Lag, Observation, Problem, Progress, reasons, types};
 use super::dereference::{Dereferenced, named};
 use super::migration::{self, Migration};
 use super::validate::{self, ValidatedPlatform};
-use super::{Context, pods, schema, status, topics};
+use super::{Context, autoscaling, pods, schema, status, topics};
 use crate::crd::{SchemaStatus, WalletPlatform, WalletPlatformStatus};
 use crate::names::Component;
 
 /// While Kubernetes removes what a deleted platform of the same name left.
 const PREDECESSOR: Duration = Duration::from_secs(2);
+
+/// While an autoscaler comes or goes: what KEDA makes and removes itself is not watched.
+const HANDING_OVER: Duration = Duration::from_secs(5);
 
 /// What the stages before the status found out.
 #[derive(Default)]
@@ -39,6 +42,7 @@ pub(super) fn stopped(platform: &WalletPlatform, found: &Dereferenced, problem: 
         &platform.name_any(),
         &found.children.deployments,
         |_| 0,
+        |_| None,
         |_, _| true,
     );
     pods::judge(&mut components, &found.pods, Timestamp::now());
@@ -48,6 +52,7 @@ pub(super) fn stopped(platform: &WalletPlatform, found: &Dereferenced, problem: 
             invalid: Some(problem),
             components,
             hold: hold(platform),
+            autoscaling: autoscaling::not_checked(&platform.spec),
             ..Observation::default()
         },
         again,
@@ -91,6 +96,7 @@ pub(super) async fn looked_at(
             schema,
             components,
             hold: hold(object),
+            autoscaling: autoscaling::run(platform, &manifests, &found.children),
             ..Observation::default()
         },
         ..Line::default()
@@ -108,11 +114,16 @@ async fn components(
         &platform.name,
         deployments,
         |component| {
-            if platform.suspended {
-                0
-            } else {
-                platform.component(component).replicas
+            let settings = platform.component(component);
+            match &settings.autoscaling {
+                _ if platform.suspended => 0,
+                Some(scaling) => scaling.min,
+                None => settings.replicas,
             }
+        },
+        |component| {
+            let scaling = platform.component(component).autoscaling.as_ref()?;
+            Some(scaling.min)
         },
         |component, live| is_wanted(manifests, component, live),
     );
@@ -130,7 +141,7 @@ pub(super) async fn stages(
     object: &WalletPlatform,
 ) -> Line {
     let mut manifests = build::run(platform);
-    let notes = without_missing_apis(&mut manifests, found);
+    let mut notes = without_missing_apis(&mut manifests, found);
     let children = &found.children;
     let applier = Applier {
         client: &context.client,
@@ -143,11 +154,23 @@ pub(super) async fn stages(
     let remembered = object.status.as_ref().and_then(|status| status.schema.as_ref());
     let live = named(&children.jobs, &job);
     let migration = migration::state(&job, live, remembered, Timestamp::now());
-    let remember = (migration == Migration::Succeeded).then(|| SchemaStatus {
-        job: job.clone(),
-        image: platform.image.clone(),
-        partitions: platform.partitions,
-    });
+    let remember = match &migration {
+        Migration::Succeeded => match remembered.filter(|schema| schema.job == job) {
+            Some(schema) => Some(schema.clone()),
+            // Asked once, when the Job has just ended: its log goes with it.
+            None => {
+                let told = schema::migrated(&context.client, &found.pods, &job).await;
+                Some(SchemaStatus {
+                    job: job.clone(),
+                    image: platform.image.clone(),
+                    // An older journal may have more than was asked for; the next reconcile asks for as many.
+                    partitions: told.as_ref().map_or(0, |(_, has)| *has).max(platform.partitions),
+                    version: told.map(|(versions, _)| versions),
+                })
+            }
+        },
+        Migration::Missing | Migration::Running { .. } | Migration::Failed { .. } => None,
+    };
 
     let status = object.status.clone().unwrap_or_default();
     let migrated = migration == Migration::Succeeded;
@@ -175,6 +198,13 @@ pub(super) async fn stages(
             .iter()
             .any(|state| state.component == Component::Publisher && state.rolled_out),
     );
+    let autoscaling = autoscaling::run(platform, &manifests, children);
+    notes.extend(autoscaling::note(&autoscaling));
+    let again = if autoscaling::is_under_way(&autoscaling) {
+        checked.again.min(HANDING_OVER)
+    } else {
+        checked.again
+    };
     Line {
         observation: Observation {
             invalid: None,
@@ -183,11 +213,14 @@ pub(super) async fn stages(
             refused,
             components,
             hold: hold(object),
+            // Read when the line is done.
+            lag: Lag::NotChecked,
+            autoscaling,
             notes,
         },
         topics: checked.topics,
         schema: remember,
-        again: Some(checked.again),
+        again: Some(again),
         error,
     }
 }

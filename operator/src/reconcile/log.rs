@@ -6,6 +6,7 @@
 use serde_json::Value;
 
 use super::conditions::{Problem, reasons};
+use crate::crd::SchemaVersions;
 
 /// Bytes of a container's words that a condition shows.
 const SHOWN: usize = 1024;
@@ -16,6 +17,9 @@ pub const TAKEN: &str = "this database belongs to platform";
 pub const OUTAGE: &str = "cannot be used yet, trying again";
 /// In the line that ends an outage (the same).
 pub const OVER: &str = " answers";
+
+/// The migration's last line, which carries the versions it reached (services/wallex, migrate.rs).
+pub const MIGRATED: &str = "the database is ready";
 
 /// Servers as those lines call them, and the reason for each.
 pub const SERVERS: [(&str, &str); 6] = [
@@ -59,6 +63,31 @@ pub fn outage(log: &str) -> Option<Problem> {
         }
     }
     away.into_iter().next().map(|(_, problem)| problem)
+}
+
+/// The versions that a migration's log tells of, and the partitions that the journal has; none when it does not: an older image, or
+/// a level that leaves the line out.
+pub fn migrated(log: &str) -> Option<(SchemaVersions, i32)> {
+    log.lines().rev().find_map(|line| {
+        let versions = SchemaVersions {
+            journal: number(line, "journal")?,
+            ledger: number(line, "ledger")?,
+            read_model: number(line, "read_model")?,
+        };
+        Some((versions, number(line, "partitions")?.try_into().ok()?))
+    })
+}
+
+/// The whole number in a field of the migration's last line; none when it is another line.
+fn number(line: &str, field: &str) -> Option<i64> {
+    if let Ok(Value::Object(fields)) = serde_json::from_str(line) {
+        let is_it = fields.get("message").and_then(Value::as_str) == Some(MIGRATED);
+        return fields.get(field).filter(|_| is_it)?.as_i64();
+    }
+    // Text: `TIME LEVEL target: MESSAGE name=1 …`.
+    let (_, fields) = line.split_once(&format!(": {MIGRATED} "))?;
+    let mut fields = fields.split(' ').filter_map(|field| field.split_once('='));
+    fields.find(|(name, _)| *name == field)?.1.parse().ok()
 }
 
 /// The end of a text, whole characters.
@@ -146,6 +175,36 @@ mod tests {
         let over = r#"{"level":"INFO","server":"10.0.0.1:5432/demo","message":"PostgreSQL answers"}"#;
         assert_eq!(outage(&format!("{JSON}\n{over}")), None);
         assert!(outage(&format!("{JSON}\n{over}\n{JSON}")).is_some());
+    }
+
+    #[test]
+    fn the_versions_that_a_migration_reached_are_read_in_either_format() {
+        let expected = SchemaVersions {
+            journal: 2,
+            ledger: 1,
+            read_model: 3,
+        };
+        let json = r#"{"level":"INFO","platform":"a/b/c","partitions":10,"journal":2,"ledger":1,"read_model":3,"message":"the database is ready"}"#;
+        let text = "2026-01-01T00:00:00Z  INFO wallex::migrate: the database is ready platform=a/b/c partitions=10 journal=2 ledger=1 read_model=3";
+        for line in [json, text] {
+            assert_eq!(
+                migrated(&format!("noise\n{line}\n{{}}\n")),
+                Some((expected.clone(), 10))
+            );
+        }
+    }
+
+    #[test]
+    fn a_log_that_lacks_a_version_tells_of_none() {
+        for line in [
+            "",
+            "2026-01-01T00:00:00Z  INFO wallex::migrate: the database is ready platform=a/b/c partitions=10",
+            r#"{"journal":2,"ledger":1,"read_model":3,"message":"something else"}"#,
+            r#"{"journal":2,"ledger":"1","read_model":3,"message":"the database is ready"}"#,
+            "x: the database is ready journal=two ledger=1 read_model=3",
+        ] {
+            assert_eq!(migrated(line), None, "{line}");
+        }
     }
 
     #[test]

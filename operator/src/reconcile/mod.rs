@@ -1,23 +1,26 @@
 //! One reconcile: the line of stages from a `WalletPlatform` to its children and its status.
 //!
 //! `dereference` reads → `validate` proves → `build` makes manifests → topics, then `apply` in order → orphans →
-//! `conditions` → `status`. Each stage's module says what it may and may not do.
+//! `projections` → `conditions` → `status`. Each stage's module says what it may and may not do.
 //!
 //! Invariants: the status is brought up to date whatever stage stopped, so that a platform always says why it is not ready;
 //! a second run on an unchanged world writes nothing; a platform that is being deleted is left to
 //! Kubernetes' garbage collection, but for its topics (`deletion`).
 
 pub mod apply;
+pub mod autoscaling;
 pub mod build;
 pub mod claims;
 pub mod conditions;
 mod deletion;
 pub mod dereference;
+pub mod handover;
 mod line;
 pub mod log;
 pub mod matching;
 pub mod migration;
 pub mod pods;
+pub mod projections;
 mod schema;
 pub mod status;
 pub mod topics;
@@ -39,6 +42,7 @@ use apply::ApplyError;
 use conditions::{Observation, Problem, reasons};
 use dereference::Dereferenced;
 use line::Line;
+use projections::Readings;
 use topics::TopicChecks;
 use validate::ValidatedPlatform;
 
@@ -53,6 +57,7 @@ pub struct Context {
     pub writes: Writes,
     pub metrics: Metrics,
     pub topics: TopicChecks,
+    pub projections: Readings,
     /// Uid of the namespace kube-system.
     pub cluster: String,
     /// Where the platforms are that this operator runs.
@@ -112,12 +117,14 @@ pub async fn run(context: &Arc<Context>, namespace: &str, name: &str) -> Result<
         Err(problem) => line::stopped(&platform, &found, problem),
     };
     let Line {
-        observation,
+        mut observation,
         topics,
         schema,
         again,
         error,
     } = line;
+    let (lag, measured_again) = context.projections.of(&platform, &observation.components).await;
+    observation.lag = lag;
     if let Some(error) = error.as_ref().filter(|error| error.problem().is_none()) {
         // It says nothing about the platform, so neither does the status.
         tracing::debug!(%error, "stopped");
@@ -134,7 +141,9 @@ pub async fn run(context: &Arc<Context>, namespace: &str, name: &str) -> Result<
     };
     // Whatever is due first; never at once, or a deadline that just passed would spin.
     let again = again
-        .map_or(plain, |again| again.min(plain))
+        .into_iter()
+        .chain(measured_again)
+        .fold(plain, Duration::min)
         .max(Duration::from_millis(500));
     Ok((Action::requeue(backoff::period(again)), outcome))
 }

@@ -71,7 +71,7 @@ pub async fn tail(client: &Client, namespace: &str, pod: &str, lines: i64) -> St
 }
 
 fn lacks_pods(state: &ComponentState) -> bool {
-    state.exists && state.desired > 0 && !state.rolled_out
+    state.exists && state.desired > 0 && (!state.rolled_out || state.ready < state.desired)
 }
 
 /// The pods of a component that shall run, by age, the youngest first: its template is the one that is wanted.

@@ -14,6 +14,7 @@ use super::conditions::{Problem, Progress, reasons};
 use super::log;
 use super::migration::Migration;
 use super::pods;
+use crate::crd::SchemaVersions;
 
 /// Lines and bytes of a failed attempt's log that a condition shows.
 const LOG_LINES: i64 = 8;
@@ -64,6 +65,17 @@ pub(super) async fn progress(
     }
 }
 
+/// The versions that the finished Job `name` says it reached, and the partitions that the journal has.
+pub(super) async fn migrated(client: &Client, all: &[Pod], name: &str) -> Option<(SchemaVersions, i32)> {
+    let of_job = attempts(all, name);
+    let done = of_job.into_iter().find(|pod| phase(pod) == Some("Succeeded"))?;
+    log::migrated(&log_of(client, done, LOG_LINES).await)
+}
+
+fn phase(pod: &Pod) -> Option<&str> {
+    pod.status.as_ref()?.phase.as_deref()
+}
+
 fn waiting(message: String) -> Progress {
     Progress::Waiting(Problem::new(reasons::MIGRATION_RUNNING, message))
 }
@@ -90,8 +102,9 @@ async fn failure(client: &Client, attempts: &[&Pod], told: String, now: Timestam
             format!("{told}: {}", problem.message),
         ));
     }
-    // The last attempt may not have begun to log; the one before it has.
-    for pod in attempts {
+    // Not those of an attempt that still runs, or that succeeds at last: they are no reason.
+    let failed = attempts.iter().filter(|pod| phase(pod) == Some("Failed"));
+    for pod in failed {
         let words = log_of(client, pod, LOG_LINES).await;
         let words = words.trim();
         if !words.is_empty() {
@@ -106,11 +119,7 @@ async fn failure(client: &Client, attempts: &[&Pod], told: String, now: Timestam
 
 /// The server that a running attempt waits for.
 async fn outage(client: &Client, pod: &Pod) -> Option<Problem> {
-    let running = pod
-        .status
-        .as_ref()
-        .is_some_and(|status| status.phase.as_deref() == Some("Running"));
-    if !running {
+    if phase(pod) != Some("Running") {
         return None;
     }
     log::outage(&log_of(client, pod, OUTAGE_LINES).await)

@@ -17,11 +17,13 @@ use crate::crd::{
 use crate::kafka::Topic;
 use crate::names::{self, Component};
 
-/// The components' Deployments as they are. `wanted` tells whether a Deployment is of the template wanted now.
+/// The components' Deployments as they are. `desired` is the number of pods of one that does not exist yet, `least` the number that
+/// suffices of one whose number an autoscaler decides; `wanted` tells whether a Deployment is of the template wanted now.
 pub fn components(
     platform: &str,
     deployments: &[Deployment],
     desired: impl Fn(Component) -> i32,
+    least: impl Fn(Component) -> Option<i32>,
     wanted: impl Fn(Component, &Deployment) -> bool,
 ) -> Vec<ComponentState> {
     Component::ROLLOUT
@@ -54,6 +56,11 @@ pub fn components(
             let stalled = said("Progressing", "False", "ProgressDeadlineExceeded");
             // A quota or an admission rule; the API server's words stand in its message.
             let refused = said("ReplicaFailure", "True", "");
+            let enough = match least(component) {
+                // Further pods that an autoscaler has just asked for are no reason to say that the platform is not ready.
+                Some(least) => apply::all_present(live) && ready >= least.min(desired),
+                None => apply::replaced(live) && ready >= desired,
+            };
             ComponentState {
                 component,
                 exists: true,
@@ -61,7 +68,7 @@ pub fn components(
                 ready,
                 updated: status.updated_replicas.unwrap_or_default(),
                 image: apply::image(live).map(str::to_owned),
-                rolled_out: wanted(component, live) && apply::replaced(live) && ready >= desired,
+                rolled_out: wanted(component, live) && enough,
                 stalled: stalled.map(|condition| condition.message.clone().unwrap_or_default()),
                 problem: refused.map(|condition| {
                     Problem::new(
@@ -107,6 +114,8 @@ pub fn run(
             None => previous.topics,
         },
         schema: schema.or(previous.schema),
+        projections: observation.lag.rows().to_vec(),
+        lag: observation.lag.rows().iter().map(|row| row.lag_events).max(),
         endpoints: Some(EndpointsStatus {
             api: endpoint(Component::Command),
             query: endpoint(Component::Query),

@@ -2,8 +2,8 @@
 
 use mlua::{Lua, LuaSerdeExt as _, Table};
 use serde_json::{Value, json};
-use wallex_operator::crd::WalletPlatform;
-use wallex_operator::reconcile::conditions::{Observation, Problem, Progress, reasons};
+use wallex_operator::crd::{ProjectionStatus, WalletPlatform};
+use wallex_operator::reconcile::conditions::{Lag, Observation, Problem, Progress, reasons};
 use wallex_operator::reconcile::status;
 
 use crate::conditions::{all_well, at};
@@ -37,6 +37,33 @@ fn a_ready_platform_is_healthy() {
         (status.as_str(), message.as_str()),
         ("Healthy", "Ready: all components are ready")
     );
+}
+
+#[test]
+fn a_platform_whose_projections_lag_is_healthy_since_it_serves() {
+    for lag in [Lag::Known(vec![behind(95)]), Lag::Unknown("no answer".to_owned())] {
+        let object = live(&plain(), &Observation { lag, ..all_well() });
+        let conditions = object["status"]["conditions"].as_array().unwrap();
+        let current = conditions
+            .iter()
+            .find(|condition| condition["type"] == "ProjectionsCurrent");
+        assert_ne!(current.unwrap()["status"], "True");
+        assert_eq!(health(&object).0, "Healthy");
+        // What kstatus goes by.
+        assert!(
+            conditions
+                .iter()
+                .all(|condition| !["Reconciling", "Stalled"].contains(&condition["type"].as_str().unwrap()))
+        );
+    }
+}
+
+fn behind(seconds: i64) -> ProjectionStatus {
+    ProjectionStatus {
+        name: "read-model".to_owned(),
+        lag_events: 1250,
+        lag_seconds: seconds,
+    }
 }
 
 #[test]

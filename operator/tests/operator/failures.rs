@@ -344,6 +344,11 @@ fn the_phrases_that_are_understood_are_the_services_own() {
     let services = concat!(env!("CARGO_MANIFEST_DIR"), "/../services");
     let read = |path: &str| std::fs::read_to_string(format!("{services}/{path}")).unwrap();
     assert!(read("journal/src/platform_id.rs").contains(log::TAKEN));
+    let migrate = read("wallex/src/migrate.rs");
+    for word in ["journal = ", "ledger = ", "read_model = "] {
+        assert!(migrate.contains(word), "{word}");
+    }
+    assert!(migrate.contains(&format!("\"{}\"", log::MIGRATED)));
     let outage = read("platform/src/backoff.rs");
     assert!(outage.contains(&format!("\"{{what}} {}\"", log::OUTAGE)));
     assert!(outage.contains(&format!("\"{{}}{}\"", log::OVER)));

@@ -3,6 +3,7 @@
 
 mod api;
 mod argocd;
+mod autoscaling;
 mod conditions;
 mod crd;
 mod failures;

@@ -89,7 +89,7 @@ fn everything_else_is_as_reviewed() {
 fn pod_templates_do_not_depend_on_replica_counts() {
     let scaled = changed(|platform| {
         platform.spec.command.component.replicas = 7;
-        platform.spec.projectors.ledger.replicas = 0;
+        platform.spec.projectors.ledger.component.replicas = 0;
     });
     assert_eq!(
         templates(&built(&platform(), &world())),

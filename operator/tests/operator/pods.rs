@@ -59,6 +59,7 @@ fn a_platform_that_says_everything_is_built_as_reviewed() {
         text(&manifests.network_policy),
         text(&manifests.service_monitor),
         text(&manifests.config_map.data),
+        text(&manifests.dashboards.as_ref().unwrap().metadata),
     ];
     assert_golden("full-manifests.yaml", &documents.join("---\n"));
 }
@@ -102,7 +103,7 @@ fn the_full_platform_says_every_field() {
 #[test]
 fn pod_labels_reach_the_pods_and_never_the_selector() {
     let labelled = changed(|platform| {
-        let labels = &mut platform.spec.query.pods.pod_labels;
+        let labels = &mut platform.spec.query.component.pods.pod_labels;
         labels.insert("team".to_owned(), "payments".to_owned());
     });
     let (before, after) = (built(&platform(), &world()), built(&labelled, &world()));
@@ -194,7 +195,7 @@ fn a_setting_of_the_command_rolls_the_command_alone() {
 #[test]
 fn a_secret_named_in_extra_environment_rolls_the_pods_that_use_it() {
     let with_env = changed(|platform| {
-        platform.spec.query.pods.extra_env = vec![EnvVar {
+        platform.spec.query.component.pods.extra_env = vec![EnvVar {
             name: "TOKEN".to_owned(),
             value_from: Some(k8s_openapi::api::core::v1::EnvVarSource {
                 secret_key_ref: Some(SecretKeySelector {
@@ -291,6 +292,33 @@ fn a_network_policy_names_the_ports_of_all_addresses() {
         .iter()
         .map(|port| port["port"].as_i64().unwrap())
         .collect();
-    assert_eq!(ports, [53, 53, 5432, 6379, 6432, 9093, 19092]);
+    assert_eq!(ports, [53, 53, 4318, 5432, 6379, 6432, 9093, 19092]);
     assert_eq!(spec["ingress"][0]["ports"][0]["port"], 8080);
+}
+
+#[test]
+fn each_platform_has_a_dashboard_of_its_own_that_opens_on_it() {
+    let dashboard = |name: &str| -> Value {
+        let platform = changed(|platform| {
+            platform.metadata.name = Some(name.to_owned());
+            platform.spec.monitoring.dashboards.enabled = true;
+        });
+        let data = built(&platform, &world()).dashboards.unwrap().data.unwrap();
+        let file = format!("wallex-wallex-{name}.json");
+        serde_json::from_str(&data[&file]).unwrap()
+    };
+    let (one, other) = (dashboard("demo"), dashboard("shop"));
+    assert_ne!(one["uid"], other["uid"]);
+    assert_ne!(one["title"], other["title"]);
+    assert!(one["panels"].as_array().unwrap().len() > 5);
+    assert_eq!(one["panels"], other["panels"]);
+    let opens_on = |variable: &str| {
+        let variables = one["templating"]["list"].as_array().unwrap();
+        let found = variables.iter().find(|found| found["name"] == variable).unwrap();
+        found["current"]["value"].clone()
+    };
+    assert_eq!(
+        (opens_on("namespace"), opens_on("platform")),
+        (json!("wallex"), json!("demo"))
+    );
 }

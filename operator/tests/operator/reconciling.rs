@@ -1,5 +1,8 @@
 //! Whole reconciles, stage by stage as in production, against a small world: an API server, Kubernetes' controllers, and topics.
 
+mod autoscaling;
+mod reported;
+mod scaling;
 pub(crate) mod server;
 
 use std::sync::Arc;
@@ -87,6 +90,68 @@ async fn nothing_is_written_about_a_platform_that_is_ready() {
         once(&world).await;
         assert_eq!(world.written(), Vec::<String>::new());
     }
+}
+
+#[tokio::test]
+async fn the_writes_of_a_platform_are_counted_by_kind_and_a_ready_one_has_none() {
+    let world = world();
+    let operator = world.operator(vec![Scope::All]);
+    let count = || {
+        let text = String::from_utf8(operator.metrics.render().unwrap()).unwrap();
+        let lines = text.lines().filter(|line| {
+            let kind = ["Event", "WalletPlatform/status"]
+                .iter()
+                .any(|kind| line.contains(kind));
+            line.starts_with("wallex_operator_api_writes_total{") && !kind
+        });
+        lines
+            .map(|line| line.rsplit(' ').next().unwrap().parse::<usize>().unwrap())
+            .sum::<usize>()
+    };
+    while !world.is_ready("shop", "demo") {
+        run(&operator, "shop", "demo").await;
+    }
+    let children = world.written();
+    let children = children.iter().filter(|write| {
+        write.starts_with("PATCH") && !write.ends_with("/status") || write.starts_with("DELETE /")
+    });
+    assert_eq!(count(), children.count());
+    let before = count();
+    run(&operator, "shop", "demo").await;
+    assert_eq!(count(), before);
+}
+
+fn dashboards(world: &World) -> Value {
+    let path = "/api/v1/namespaces/shop/configmaps/demo-dashboards";
+    world.state().objects.get(path).cloned().unwrap_or_default()
+}
+
+#[tokio::test]
+async fn dashboards_come_are_mended_and_go_with_the_wish_for_them() {
+    let world = world();
+    until_ready(&world).await;
+    assert_eq!(dashboards(&world), Value::Null);
+    let wish = |enabled: bool| {
+        world.change("shop", "demo", |platform| {
+            platform["spec"]["monitoring"] = json!({"dashboards": {"enabled": enabled}});
+        });
+    };
+    wish(true);
+    once(&world).await;
+    let made = dashboards(&world);
+    assert_eq!(made["metadata"]["labels"]["grafana_dashboard"], "1");
+
+    let path = "/api/v1/namespaces/shop/configmaps/demo-dashboards";
+    world.state().objects.get_mut(path).unwrap()["data"] = json!({});
+    once(&world).await;
+    assert_eq!(dashboards(&world)["data"], made["data"]);
+    world.written();
+    once(&world).await;
+    assert_eq!(world.written(), Vec::<String>::new());
+
+    wish(false);
+    once(&world).await;
+    assert_eq!(dashboards(&world), Value::Null);
 }
 
 #[tokio::test]

@@ -129,11 +129,45 @@ fn refused() -> Vec<(&'static str, Value, Option<Value>)> {
         one("readSecretRef names the same value as secretRef", |object| {
             object["spec"]["database"]["readSecretRef"] = json!({"name": "demo-database", "key": "url"});
         }),
+        one(
+            "projectors.ledger.autoscaling.maxReplicas must be at most",
+            |object| {
+                object["spec"]["projectors"] = json!({"ledger": {"autoscaling": {"maxReplicas": 11}}});
+            },
+        ),
+        one(
+            "projectors.readModel.autoscaling.maxReplicas must be at most",
+            |object| {
+                object["spec"]["partitions"] = json!(3);
+                object["spec"]["projectors"] = json!({"readModel": {"autoscaling": {"maxReplicas": 4}}});
+            },
+        ),
+        one("autoscaling by CPU takes a request of CPU", |object| {
+            object["spec"]["query"] =
+                json!({"autoscaling": {"maxReplicas": 4}, "resources": {"requests": {"memory": "64Mi"}}});
+        }),
+        one("autoscaling by CPU takes a request of CPU", |object| {
+            object["spec"]["command"] = json!({"autoscaling": {"maxReplicas": 4}, "resources": {}});
+        }),
         one("the labels app.kubernetes.io/{name,", |object| {
             object["spec"]["monitoring"] =
                 json!({"serviceMonitor": {"labels": {"app.kubernetes.io/part-of": "x"}}});
         }),
     ];
+    for field in [
+        "/command",
+        "/query",
+        "/projectors/ledger",
+        "/projectors/readModel",
+    ] {
+        cases.push(one("maxReplicas must be at least minReplicas", |object| {
+            let mut spec = &mut object["spec"];
+            for part in field.split('/').skip(1) {
+                spec = &mut spec[part];
+            }
+            *spec = json!({"autoscaling": {"minReplicas": 3, "maxReplicas": 2}});
+        }));
+    }
     for topic in ["events", "deadLetters"] {
         let config = |message: &'static str, key: &str, value: &str| {
             one(message, |object| {
@@ -259,6 +293,25 @@ fn an_object_that_says_everything_is_accepted() {
     for object in [platform(|_| {}), full] {
         assert_eq!(messages(&object, Some(&object)), BTreeSet::new());
     }
+}
+
+#[test]
+fn autoscaling_is_accepted_up_to_the_partitions_and_with_a_request_or_a_limit_of_cpu() {
+    let object = platform(|object| {
+        let spec = &mut object["spec"];
+        spec["autoscaling"] = json!({"driver": "KEDA"});
+        spec["projectors"] = json!({"ledger": {"autoscaling": {"minReplicas": 10, "maxReplicas": 10}}});
+        // The default request.
+        spec["command"] = json!({"autoscaling": {"maxReplicas": 256}});
+        spec["query"] = json!({"autoscaling": {"maxReplicas": 2}, "resources": {"limits": {"cpu": 1}}});
+    });
+    assert_eq!(messages(&object, None), BTreeSet::new());
+    assert_eq!(
+        object["spec"]["projectors"]["ledger"]["autoscaling"]["lagThreshold"],
+        1000
+    );
+    assert_eq!(object["spec"]["query"]["autoscaling"]["cpuUtilization"], 70);
+    assert_eq!(object["spec"]["query"]["autoscaling"]["minReplicas"], 1);
 }
 
 #[test]

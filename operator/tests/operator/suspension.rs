@@ -124,7 +124,8 @@ async fn a_suspended_platform_stops_its_writer_first_its_readers_last_and_comes_
     let fence = Fence::default();
     fence.raise(Instant::now() + Duration::from_secs(600));
     let client = server.client();
-    let writes = Writes::new(client.clone(), fence, "test".to_owned());
+    let metrics = wallex_operator::metrics::Metrics::new().unwrap();
+    let writes = Writes::new(client.clone(), fence, "test".to_owned(), metrics);
     let running = validated(&platform(), &world());
     let suspended = validated(&changed(|platform| platform.spec.suspended = true), &world());
     let apply = async |platform| {

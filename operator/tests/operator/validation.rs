@@ -141,7 +141,7 @@ fn the_read_database_must_be_postgresql_too() {
 #[test]
 fn what_would_overrule_the_operator_is_refused_though_the_schema_let_it_through() {
     let label = changed(|platform| {
-        let labels = &mut platform.spec.query.pods.pod_labels;
+        let labels = &mut platform.spec.query.component.pods.pod_labels;
         labels.insert("app.kubernetes.io/component".to_owned(), "x".to_owned());
     });
     let annotation = changed(|platform| {
@@ -167,7 +167,7 @@ fn what_would_overrule_the_operator_is_refused_though_the_schema_let_it_through(
 fn a_secret_of_extra_environment_must_exist_unless_it_is_optional() {
     let with = |optional: bool| {
         changed(|platform| {
-            platform.spec.query.pods.extra_env = serde_json::from_value(serde_json::json!([
+            platform.spec.query.component.pods.extra_env = serde_json::from_value(serde_json::json!([
                 {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "nowhere", "key": "x", "optional": optional}}},
             ]))
             .unwrap();

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use sqlx::{AssertSqlSafe, PgConnection};
 use wallex_journal::maintain::{Retention, empty_expired_slots};
 use wallex_journal::{schema, verify};
 use wallex_platform::health::Health;
@@ -60,8 +61,22 @@ pub(crate) async fn migrate(
     wallex_projector::schema::add_cursors(&mut read, partitions).await?;
     // Only now: wallets may come to partitions that every projection has a cursor for.
     schema::open_partitions(&mut db).await?;
-    tracing::info!(platform = %journal::platform_id(settings), partitions, "the database is ready");
+    // The operator reads the versions from this line.
+    tracing::info!(
+        platform = %journal::platform_id(settings),
+        partitions,
+        journal = version(&mut db, "journal").await?,
+        ledger = version(&mut read, "ledger").await?,
+        read_model = version(&mut read, "read_model").await?,
+        "the database is ready"
+    );
     Ok(())
+}
+
+/// The version that a schema is at: a newer one than this build's where a newer build has been.
+async fn version(db: &mut PgConnection, schema: &str) -> sqlx::Result<i64> {
+    let statement = format!("SELECT max(version)::bigint FROM {schema}.compatibility");
+    sqlx::query_scalar(AssertSqlSafe(statement)).fetch_one(db).await
 }
 
 pub(crate) async fn maintain(settings: &Settings, shutdown: &CancellationToken) -> anyhow::Result<()> {

@@ -13,11 +13,12 @@ pub(super) const SHUTDOWN_SECONDS: i64 = 25;
 
 /// The platform's id, which the journal remembers, and the shape of log lines: what every process of the platform is told.
 pub(super) fn identity(platform: &ValidatedPlatform) -> BTreeMap<String, String> {
+    let log = platform.logging.filter();
     [
         ("WALLEX_CLUSTER", platform.cluster.as_str()),
         ("WALLEX_NAMESPACE", &platform.namespace),
         ("WALLEX_PLATFORM", &platform.name),
-        ("WALLEX_LOG", platform.logging.level.as_str()),
+        ("WALLEX_LOG", &log),
         ("WALLEX_LOG_FORMAT", platform.logging.format.as_str()),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
@@ -56,6 +57,12 @@ pub(super) fn build(platform: &ValidatedPlatform) -> ConfigMap {
     // Only when asked for: pods that are not told keep the services' own default, and stay as they are.
     if let Some(hours) = platform.idempotency_retention_hours {
         data.insert("WALLEX_IDEMPOTENCY_RETENTION_HOURS".to_owned(), hours.to_string());
+    }
+    if let Some(tracing) = &platform.tracing {
+        data.insert("WALLEX_OTLP_ENDPOINT".to_owned(), tracing.endpoint.clone());
+        if let Some(ratio) = &tracing.sample_ratio {
+            data.insert("WALLEX_TRACE_SAMPLE_RATIO".to_owned(), ratio.clone());
+        }
     }
     ConfigMap {
         metadata: metadata(platform, names::config_map(&platform.name), None),

@@ -30,7 +30,6 @@ pub(super) fn build(
     component: Component,
     config_map: &ConfigMap,
 ) -> Deployment {
-    let settings = platform.component(component);
     let name = names::component_object(&platform.name, component);
     let selector = LabelSelector {
         match_labels: Some(names::selector(&platform.name, Some(component.name()))),
@@ -39,7 +38,7 @@ pub(super) fn build(
     Deployment {
         metadata: metadata(platform, name, Some(component.name())),
         spec: DeploymentSpec {
-            replicas: Some(if platform.suspended { 0 } else { settings.replicas }),
+            replicas: replicas(platform, component),
             selector: selector.clone(),
             strategy: Some(DeploymentStrategy {
                 type_: Some("RollingUpdate".to_owned()),
@@ -55,6 +54,18 @@ pub(super) fn build(
             ..DeploymentSpec::default()
         },
         ..Deployment::default()
+    }
+}
+
+/// None: whoever scales the component decides, and what is not stated is not taken back.
+fn replicas(platform: &ValidatedPlatform, component: Component) -> Option<i32> {
+    let settings = platform.component(component);
+    if platform.suspended {
+        Some(0)
+    } else if settings.autoscaling.is_some() {
+        None
+    } else {
+        Some(settings.replicas)
     }
 }
 

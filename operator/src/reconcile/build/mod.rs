@@ -5,17 +5,22 @@
 
 mod config_map;
 mod cron_job;
+mod dashboards;
 mod deployment;
+mod horizontal_pod_autoscaler;
 mod job;
 mod network_policy;
 mod pod;
 mod pod_disruption_budget;
+mod scaled_object;
 mod service;
 mod service_account;
 mod service_monitor;
+mod trigger_authentication;
 
 use k8s_openapi::api::{
     apps::v1::Deployment,
+    autoscaling::v2::HorizontalPodAutoscaler,
     batch::v1::{CronJob, Job},
     core::v1::{ConfigMap, Service, ServiceAccount},
     networking::v1::NetworkPolicy,
@@ -23,11 +28,13 @@ use k8s_openapi::api::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::validate::ValidatedPlatform;
+use super::validate::{Autoscaling, LagDriver, Measure, ValidatedPlatform};
 use crate::names::{self, Component};
 
 pub use pod::DEFAULT_REQUESTS;
+pub use scaled_object::{ScaledObject, ScaledObjectCondition, ScaledObjectSpec, ScaledObjectStatus};
 pub use service_monitor::{ServiceMonitor, ServiceMonitorSpec};
+pub use trigger_authentication::{TriggerAuthentication, TriggerAuthenticationSpec};
 
 /// Everything that one platform consists of in the cluster.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,7 +48,27 @@ pub struct Manifests {
     pub maintain: CronJob,
     /// In the order in which they are rolled.
     pub deployments: Vec<(Component, Deployment)>,
+    /// Of the components whose number of pods is not stated. None has one while the platform is suspended.
+    pub scalers: Vec<(Component, Scaler)>,
+    /// What a ScaledObject needs to reach the brokers.
+    pub trigger_authentication: Option<TriggerAuthentication>,
     pub service_monitor: Option<ServiceMonitor>,
+    pub dashboards: Option<ConfigMap>,
+}
+
+/// What scales a component.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Scaler {
+    Keda(Box<ScaledObject>),
+    Hpa(Box<HorizontalPodAutoscaler>),
+}
+
+impl Manifests {
+    /// What scales a component.
+    pub fn scaler(&self, component: Component) -> Option<&Scaler> {
+        let found = self.scalers.iter().find(|(of, _)| *of == component);
+        found.map(|(_, scaler)| scaler)
+    }
 }
 
 /// Builds all of them.
@@ -51,6 +78,17 @@ pub fn run(platform: &ValidatedPlatform) -> Manifests {
         .into_iter()
         .map(|component| (component, deployment::build(platform, component, &config_map)))
         .collect();
+    let scalers: Vec<(Component, Scaler)> = Component::ROLLOUT
+        .into_iter()
+        .filter(|_| !platform.suspended)
+        .filter_map(|component| {
+            let scaling = platform.component(component).autoscaling.as_ref()?;
+            Some((component, scaler(platform, component, scaling)?))
+        })
+        .collect();
+    let by_keda = scalers
+        .iter()
+        .any(|(_, scaler)| matches!(scaler, Scaler::Keda(_)));
     Manifests {
         service_account: service_account::build(platform),
         migration: job::build(platform),
@@ -66,7 +104,26 @@ pub fn run(platform: &ValidatedPlatform) -> Manifests {
         maintain: cron_job::build(platform),
         config_map,
         deployments,
+        trigger_authentication: by_keda.then(|| trigger_authentication::build(platform)).flatten(),
+        scalers,
         service_monitor: service_monitor::build(platform),
+        dashboards: dashboards::build(platform),
+    }
+}
+
+/// None: what was asked for is not there.
+fn scaler(platform: &ValidatedPlatform, component: Component, scaling: &Autoscaling) -> Option<Scaler> {
+    let hpa = || {
+        let built = horizontal_pod_autoscaler::build(platform, component, scaling);
+        Some(Scaler::Hpa(Box::new(built)))
+    };
+    match (scaling.by, platform.lag_driver) {
+        (Measure::Cpu(_), _) | (Measure::Lag(_), LagDriver::Hpa) => hpa(),
+        (Measure::Lag(_), LagDriver::Keda) => {
+            let built = scaled_object::build(platform, component, scaling)?;
+            Some(Scaler::Keda(Box::new(built)))
+        }
+        (Measure::Lag(_), LagDriver::Missing(_)) => None,
     }
 }
 

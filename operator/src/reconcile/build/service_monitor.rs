@@ -41,6 +41,31 @@ pub struct Endpoint {
     pub path: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<String>,
+    /// Further labels that its series get.
+    #[serde(default)]
+    pub relabelings: Vec<Relabeling>,
+}
+
+/// A label made of others.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Relabeling {
+    #[serde(default)]
+    pub source_labels: Vec<String>,
+    #[serde(default)]
+    pub target_label: String,
+}
+
+/// The short names of what a series is of, by which autoscalers ask for it: the platform and the component.
+fn relabelings() -> Vec<Relabeling> {
+    [("instance", "platform"), ("component", "component")]
+        .map(|(label, target)| Relabeling {
+            source_labels: vec![format!(
+                "__meta_kubernetes_service_label_app_kubernetes_io_{label}"
+            )],
+            target_label: target.to_owned(),
+        })
+        .into()
 }
 
 pub(super) fn build(platform: &ValidatedPlatform) -> Option<ServiceMonitor> {
@@ -64,6 +89,7 @@ pub(super) fn build(platform: &ValidatedPlatform) -> Option<ServiceMonitor> {
                 port: names::HTTP_PORT_NAME.to_owned(),
                 path: "/metrics".to_owned(),
                 interval: settings.interval.clone(),
+                relabelings: relabelings(),
             }],
         },
     })

@@ -3,6 +3,7 @@
 //! Invariant: types and reasons are the closed sets of `vocabulary`; `lastTransitionTime` moves only when a condition's status does;
 //! the same observation gives the same conditions, so an unchanged platform causes no write.
 
+mod lag;
 mod vocabulary;
 
 use jiff::Timestamp;
@@ -10,6 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use crate::names::Component;
 
+pub use lag::Lag;
 pub use vocabulary::{STALLING, reasons, types};
 
 /// Something that keeps a platform from being what was asked for.
@@ -76,6 +78,10 @@ pub struct Observation {
     pub refused: Option<Problem>,
     pub components: Vec<ComponentState>,
     pub hold: Option<Hold>,
+    /// How far the projections are behind. No part of Ready: a platform that catches up serves.
+    pub lag: Lag,
+    /// Status and reason of AutoscalingActive; none when nothing is scaled. No part of Ready: the pods that there are serve on.
+    pub autoscaling: Option<(&'static str, Problem)>,
     /// What is worth saying of a platform that is ready.
     pub notes: Vec<String>,
 }
@@ -204,7 +210,13 @@ pub fn run(
         (types::DEGRADED, degraded),
         (types::TOPICS_READY, part(&observation.topics, observation.hold)),
         (types::SCHEMA_READY, part(&observation.schema, observation.hold)),
+        (
+            types::PROJECTIONS_CURRENT,
+            lag::current(&observation.lag, find(previous, types::PROJECTIONS_CURRENT)),
+        ),
     ];
+    let autoscaling = observation.autoscaling.clone();
+    wanted.extend(autoscaling.map(|said| (types::AUTOSCALING_ACTIVE, said)));
     match &verdict {
         Verdict::Ready => {}
         Verdict::Failed(problem) if STALLING.contains(&problem.reason) => {
@@ -231,9 +243,8 @@ pub fn run(
             }) {
                 return known.clone();
             }
-            let last_transition_time = previous
-                .iter()
-                .find(|condition| condition.type_ == type_ && condition.status == status)
+            let last_transition_time = find(previous, type_)
+                .filter(|condition| condition.status == status)
                 .map_or_else(|| Time(now), |condition| condition.last_transition_time.clone());
             Condition {
                 type_: type_.to_owned(),
@@ -245,6 +256,11 @@ pub fn run(
             }
         })
         .collect()
+}
+
+/// The condition of that type.
+fn find<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Condition> {
+    conditions.iter().find(|condition| condition.type_ == type_)
 }
 
 /// Conditions that keep saying what was last seen while a platform is paused and nobody looks.

@@ -20,6 +20,10 @@ pub mod types {
     pub const TOPICS_READY: &str = "TopicsReady";
     /// The database is migrated for the present image.
     pub const SCHEMA_READY: &str = "SchemaReady";
+    /// The projections keep up with the journal.
+    pub const PROJECTIONS_CURRENT: &str = "ProjectionsCurrent";
+    /// Every component that is scaled has an autoscaler that can read what it goes by. There only while one is scaled.
+    pub const AUTOSCALING_ACTIVE: &str = "AutoscalingActive";
 }
 
 /// Reasons of conditions: a closed set, each one explained in the documentation.
@@ -78,6 +82,26 @@ pub mod reasons {
     pub const DATABASE_TAKEN: &str = "DatabaseTaken";
     /// A process can't use PostgreSQL: away, or it refuses.
     pub const DATABASE_UNREACHABLE: &str = "DatabaseUnreachable";
+
+    /// The projections keep up.
+    pub const CURRENT: &str = "Current";
+    /// A projection is more than a minute behind.
+    pub const LAGGING: &str = "Lagging";
+    /// How far the projections are behind can't be read.
+    pub const LAG_UNKNOWN: &str = "LagUnknown";
+
+    /// All that is scaled follows its measure.
+    pub const ACTIVE: &str = "Active";
+    /// The same, and a projector asks for more pods than there are partitions.
+    pub const CAPPED: &str = "Capped";
+    /// An autoscaler is being made, removed or replaced.
+    pub const HANDING_OVER: &str = "HandingOver";
+    /// An autoscaler can't read what it goes by, or can't scale.
+    pub const METRIC_UNAVAILABLE: &str = "MetricUnavailable";
+    /// The driver that the spec names is not in the cluster.
+    pub const DRIVER_MISSING: &str = "DriverMissing";
+    /// Somebody switched an autoscaler off.
+    pub const SCALING_DISABLED: &str = "ScalingDisabled";
 
     /// The kubelet can't pull an image.
     pub const IMAGE_PULL_FAILED: &str = "ImagePullFailed";

@@ -2,6 +2,7 @@
 //!
 //! Invariant: no later stage looks at the raw spec or, but for the credentials of the brokers, at a Secret's value. Whoever holds a `ValidatedPlatform` need not check again.
 
+mod autoscaling;
 mod kafka_access;
 mod network;
 mod pods;
@@ -16,10 +17,12 @@ use kube::{Resource as _, ResourceExt as _};
 use super::conditions::{Problem, reasons};
 use super::dereference::Dereferenced;
 use crate::crd::{
-    CommandSpec, LoggingSpec, MigrationSpec, ServiceMonitorSettings, WalletPlatform, WalletPlatformSpec,
+    CommandSpec, DashboardsSettings, LoggingSpec, MigrationSpec, ServiceMonitorSettings, TracingSpec,
+    WalletPlatform, WalletPlatformSpec,
 };
 use crate::kafka;
 use crate::names::{self, Component};
+pub use autoscaling::{Autoscaling, LagDriver, Measure, Steps};
 pub use kafka_access::KafkaAccess;
 pub use pods::ValidatedPods;
 pub use secrets::SecretValue;
@@ -56,15 +59,21 @@ pub struct ValidatedPlatform {
     /// When the events topic was last made anew; none: never.
     pub events_recreated_at: Option<String>,
     pub logging: LoggingSpec,
+    /// None: no traces.
+    pub tracing: Option<TracingSpec>,
     /// None: the services' own default.
     pub idempotency_retention_hours: Option<i32>,
     pub components: BTreeMap<Component, ValidatedComponent>,
+    /// Who scales those components that follow their lag.
+    pub lag_driver: LagDriver,
     /// Pods of the migration and of the maintenance.
     pub jobs: ValidatedPods,
     /// TCP ports that pods may connect to; none: no NetworkPolicy.
     pub egress_ports: Option<BTreeSet<i32>>,
     /// None: no ServiceMonitor.
     pub service_monitor: Option<ServiceMonitorSettings>,
+    /// None: no dashboards.
+    pub dashboards: Option<DashboardsSettings>,
 }
 
 /// The PostgreSQL of a validated platform.
@@ -90,8 +99,10 @@ pub struct ReadDatabase {
 /// One component of a validated platform.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ValidatedComponent {
-    /// Pods, while the platform is not suspended.
+    /// Pods, while the platform is not suspended and nobody scales the component.
     pub replicas: i32,
+    /// None: the number of pods is the stated one.
+    pub autoscaling: Option<Autoscaling>,
     pub pods: ValidatedPods,
     /// Settings of this component alone, by the services' variables.
     pub settings: BTreeMap<&'static str, String>,
@@ -147,6 +158,9 @@ pub fn run(
         }
     };
     ports.kafka(&spec.kafka.bootstrap_servers);
+    if let Some(tracing) = &spec.tracing {
+        ports.http(&tracing.endpoint);
+    }
     let (kafka, kafka_access) = kafka_access::run(&spec.kafka, &secrets)?;
 
     let migrated = platform.status.as_ref().and_then(|status| status.schema.as_ref());
@@ -188,7 +202,10 @@ pub fn run(
 
     let components = Component::ROLLOUT
         .into_iter()
-        .map(|component| Ok((component, validated_component(spec, component, &name, &secrets)?)))
+        .map(|component| {
+            let validated = validated_component(spec, component, &name, partitions, &secrets)?;
+            Ok((component, validated))
+        })
         .collect::<Result<_, Problem>>()?;
     let jobs = pods::run("jobs", &spec.jobs, &names::selector(&name, None), &secrets)?;
     let egress_ports = spec
@@ -197,6 +214,8 @@ pub fn run(
         .then(|| ports.with(&spec.network_policy.extra_egress_ports));
     let service_monitor = &spec.monitoring.service_monitor;
     pods::refuse_owned_labels("monitoring.serviceMonitor.labels", &service_monitor.labels)?;
+    let dashboards = &spec.monitoring.dashboards;
+    pods::refuse_owned_labels("monitoring.dashboards.labels", &dashboards.labels)?;
 
     Ok(ValidatedPlatform {
         generation: platform.metadata.generation.unwrap_or_default(),
@@ -216,11 +235,14 @@ pub fn run(
         topics,
         events_recreated_at: recreated_at(platform),
         logging: spec.logging,
+        tracing: spec.tracing.clone(),
         idempotency_retention_hours: spec.idempotency_retention_hours,
         components,
+        lag_driver: autoscaling::lag_driver(spec.autoscaling.driver, found.no_keda),
         jobs,
         egress_ports,
         service_monitor: service_monitor.enabled.then(|| service_monitor.clone()),
+        dashboards: dashboards.enabled.then(|| dashboards.clone()),
         name,
         namespace,
         uid,
@@ -279,13 +301,14 @@ fn validated_component(
     spec: &WalletPlatformSpec,
     component: Component,
     platform: &str,
+    partitions: i32,
     secrets: &Secrets<'_>,
 ) -> Result<ValidatedComponent, Problem> {
     let (field, asked) = match component {
         Component::Publisher => ("publisher", &spec.publisher),
-        Component::LedgerProjector => ("projectors.ledger", &spec.projectors.ledger),
-        Component::ReadModelProjector => ("projectors.readModel", &spec.projectors.read_model),
-        Component::Query => ("query", &spec.query),
+        Component::LedgerProjector => ("projectors.ledger", &spec.projectors.ledger.component),
+        Component::ReadModelProjector => ("projectors.readModel", &spec.projectors.read_model.component),
+        Component::Query => ("query", &spec.query.component),
         Component::Command => ("command", &spec.command.component),
     };
     let settings = match component {
@@ -298,6 +321,7 @@ fn validated_component(
     let selector = names::selector(platform, Some(component.name()));
     Ok(ValidatedComponent {
         replicas: asked.replicas,
+        autoscaling: autoscaling::run(spec, component, partitions),
         pods: pods::run(field, &asked.pods, &selector, secrets)?,
         settings,
     })

@@ -1,7 +1,8 @@
-//! The TCP ports on which pods reach PostgreSQL, Kafka and Redis, as their addresses name them. Pure.
+//! The TCP ports on which pods reach PostgreSQL, Kafka, Redis and the collector of traces, as their addresses name them. Pure.
 
 use std::collections::BTreeSet;
 
+const HTTP: i32 = 80;
 const POSTGRES: i32 = 5432;
 const KAFKA: i32 = 9092;
 const REDIS: i32 = 6379;
@@ -29,6 +30,11 @@ impl Ports {
     /// That of a Redis URL.
     pub(super) fn redis(&mut self, url: &str) {
         self.hosts(authority(url), REDIS);
+    }
+
+    /// That of an HTTP URL.
+    pub(super) fn http(&mut self, url: &str) {
+        self.hosts(authority(url), HTTP);
     }
 
     /// Those of a list of brokers.

@@ -5,7 +5,7 @@ use wallex_operator::plugin::{Error, Outcome, Status, Verb, run};
 
 use super::cluster::{Cluster, failure};
 use super::world::{
-    ALL_PLATFORMS, DEMO, DEPLOYMENTS, EVENTS, LAG, PLATFORMS, PODS, cluster, looping_pod, platform,
+    ALL_PLATFORMS, DEMO, DEPLOYMENTS, EVENTS, KAFKA, LAG, PLATFORMS, PODS, cluster, looping_pod, platform,
     running_pod,
 };
 use crate::fixture::assert_golden;
@@ -92,15 +92,45 @@ async fn a_spec_that_the_operator_has_not_seen_yet_is_marked_old() {
 }
 
 #[tokio::test]
-async fn an_unwell_kafka_is_the_reason_why_the_lag_is_not_known() {
+async fn a_role_that_does_not_know_the_lag_says_why() {
     let cluster = cluster();
-    cluster.forget("GET", LAG).on(
-        "GET",
-        LAG,
-        503,
-        &json!({"status": "unready", "reason": "no broker answers", "brokers": 0, "topics": [], "groups": []}),
-    );
+    let problem =
+        json!({"title": "unavailable", "code": "unavailable", "detail": "the journal does not answer"});
+    cluster.forget("GET", LAG).on("GET", LAG, 503, &problem);
     let screen = shown(&cluster, named("demo")).await;
+    assert!(
+        screen.contains("not known: the journal does not answer"),
+        "{screen}"
+    );
+}
+
+/// A cluster whose image is older than `/health/projections`; Kafka's report is this.
+fn old_image(status: u16, report: &serde_json::Value) -> Cluster {
+    let cluster = cluster();
+    let problem = json!({"title": "not found", "code": "not_found"});
+    cluster
+        .forget("GET", LAG)
+        .on("GET", LAG, 404, &problem)
+        .on("GET", KAFKA, status, report);
+    cluster
+}
+
+#[tokio::test]
+async fn an_older_image_is_asked_for_committed_offsets() {
+    let report = json!({"status": "ready", "brokers": 1, "topics": [], "groups": [
+        {"name": "demo-ledger-projector", "lag": 0, "partitions": []},
+        {"name": "demo-read-model-projector", "lag": 1250, "partitions": []},
+    ]});
+    let screen = shown(&old_image(200, &report), named("demo")).await;
+    assert!(screen.contains("demo-read-model-projector  1250\n"), "{screen}");
+    assert!(screen.contains("by committed offsets"), "{screen}");
+}
+
+#[tokio::test]
+async fn an_unwell_kafka_is_the_reason_why_an_older_image_does_not_know_the_lag() {
+    let report =
+        json!({"status": "unready", "reason": "no broker answers", "brokers": 0, "topics": [], "groups": []});
+    let screen = shown(&old_image(503, &report), named("demo")).await;
     assert!(screen.contains("not known: no broker answers"), "{screen}");
 }
 

@@ -17,7 +17,8 @@ pub(crate) const PODS: &str = "/api/v1/namespaces/wallex/pods";
 pub(crate) const EVENTS: &str = "/api/v1/namespaces/wallex/events";
 pub(crate) const JOBS: &str = "/apis/batch/v1/namespaces/wallex/jobs";
 pub(crate) const MAINTAIN: &str = "/apis/batch/v1/namespaces/wallex/cronjobs/demo-maintain";
-pub(crate) const LAG: &str = "/api/v1/namespaces/wallex/services/demo-command:http/proxy/health/kafka";
+pub(crate) const LAG: &str = "/api/v1/namespaces/wallex/services/demo-command:http/proxy/health/projections";
+pub(crate) const KAFKA: &str = "/api/v1/namespaces/wallex/services/demo-command:http/proxy/health/kafka";
 
 pub(crate) fn condition(type_: &str, status: &str, reason: &str, since: &str, message: &str) -> Value {
     json!({
@@ -53,13 +54,21 @@ pub(crate) fn platform() -> Value {
                 condition("Degraded", "False", "AsExpected", "2026-11-20T21:03:00Z", ""),
                 condition("TopicsReady", "True", "AsExpected", "2026-11-20T21:01:00Z", ""),
                 condition("SchemaReady", "True", "AsExpected", "2026-11-20T21:02:00Z", ""),
+                condition("ProjectionsCurrent", "False", "Lagging", "2026-11-24T20:59:00Z", "read-model is 1250 events and 95 s behind"),
                 condition("CommandAvailable", "True", "Available", "2026-11-20T21:03:00Z", ""),
             ],
             "topics": [
                 {"name": "wallet-events", "partitions": 10, "replicationFactor": 3, "retentionHours": 168},
                 {"name": "wallet-events-dlq", "partitions": 10, "replicationFactor": 3, "retentionHours": -1},
             ],
-            "schema": {"job": "demo-migrate-0123456789", "image": "registry.example.com/wallex:1.1.0", "partitions": 10},
+            "projections": [
+                {"name": "ledger", "lagEvents": 0, "lagSeconds": 0}, {"name": "read-model", "lagEvents": 1250, "lagSeconds": 95},
+            ],
+            "lag": 1250,
+            "schema": {
+                "job": "demo-migrate-0123456789", "image": "registry.example.com/wallex:1.1.0", "partitions": 10,
+                "version": {"journal": 2, "ledger": 1, "readModel": 3},
+            },
             "endpoints": {
                 "api": "http://demo-command.wallex.svc:8080", "query": "http://demo-query.wallex.svc:8080",
             },
@@ -194,9 +203,9 @@ pub(crate) fn cluster() -> Cluster {
         )
         .get(
             LAG,
-            &json!({"status": "ready", "brokers": 1, "topics": [], "groups": [
-                {"name": "demo-ledger-projector", "lag": 0, "partitions": []},
-                {"name": "demo-read-model-projector", "lag": 1250, "partitions": []},
+            &json!({"measured_at": "2026-11-24T21:00:00Z", "projections": [
+                {"name": "ledger", "lag_events": 0, "lag_seconds": 0.0, "partitions": []},
+                {"name": "read-model", "lag_events": 1250, "lag_seconds": 95.4, "partitions": []},
             ]}),
         )
         .get(MAINTAIN, &maintenance());

@@ -15,11 +15,15 @@ use serde_json::{Value, json};
 use wallex_operator::kafka::{Action, Asked, Connection, Found, Topic, TopicAdmin, TopicsError, plan};
 use wallex_operator::lease::Fence;
 use wallex_operator::metrics::Metrics;
+use wallex_operator::names::HANDOVER;
+use wallex_operator::reconcile::projections::report::Answer;
+use wallex_operator::reconcile::projections::{Readings, Roles};
 use wallex_operator::reconcile::topics::TopicChecks;
 use wallex_operator::reconcile::{Context, conditions};
 use wallex_operator::scope::Scope;
 use wallex_operator::writes::Writes;
 
+use super::scaling::Scaled;
 use crate::fixture::CLUSTER;
 
 /// What the world holds. Clones are the same world.
@@ -44,6 +48,16 @@ pub(crate) struct State {
     pub(crate) topics: BTreeMap<(String, String), Found>,
     /// Brokers that never answer.
     pub(crate) dead_brokers: BTreeSet<String>,
+    /// What the roles say of the projections, by their addresses; no lag where nothing stands here.
+    pub(crate) lags: BTreeMap<String, Result<Answer, String>>,
+    /// Whether KEDA's resources are served.
+    pub(crate) keda: bool,
+    /// What was said of the Deployments' numbers of pods.
+    pub(crate) scaled: Vec<Scaled>,
+    /// A Deployment that is scaled at the moment before its number of pods is handed over.
+    pub(crate) race: Option<(String, i64)>,
+    /// Writes that succeed before all others fail; none: no end.
+    pub(crate) writes_left: Option<usize>,
     /// What becomes of a Job; none: it succeeds at once.
     pub(crate) job_status: Option<Value>,
     versions: u64,
@@ -67,11 +81,13 @@ impl World {
     pub(crate) fn operator(&self, scopes: Vec<Scope>) -> Arc<Context> {
         let fence = Fence::default();
         fence.raise(Instant::now() + Duration::from_secs(600));
+        let metrics = Metrics::new().unwrap();
         Arc::new(Context {
             client: self.client(),
-            writes: Writes::new(self.client(), fence, "test".to_owned()),
-            metrics: Metrics::new().unwrap(),
+            writes: Writes::new(self.client(), fence, "test".to_owned(), metrics.clone()),
+            metrics,
             topics: TopicChecks::new(Arc::new(self.clone())),
+            projections: Readings::new(Arc::new(self.clone())),
             cluster: CLUSTER.to_owned(),
             scopes,
         })
@@ -183,6 +199,11 @@ impl State {
             self.reads.push((path.to_owned(), tokio::time::Instant::now()));
             return self.read(path, query);
         }
+        match &mut self.writes_left {
+            Some(0) => return failure(500),
+            Some(left) => *left -= 1,
+            None => {}
+        }
         self.writes.push(format!("{method} {path}"));
         match *method {
             Method::PATCH if path.ends_with("/status") => {
@@ -193,7 +214,10 @@ impl State {
                 object["status"] = body["status"].clone();
                 (200, self.put(path, object))
             }
-            Method::PATCH if query.contains("fieldManager") => (200, self.apply(path, body)),
+            Method::PATCH if query.contains("fieldManager") => match self.apply(path, query, body) {
+                Some(object) => (200, object),
+                None => failure(409),
+            },
             Method::PATCH => {
                 let Some(mut object) = self.objects.get(path).cloned() else {
                     return failure(404);
@@ -211,7 +235,11 @@ impl State {
                 (201, self.put(&format!("{path}/{number}"), body))
             }
             Method::DELETE => {
-                self.objects.remove(path);
+                if let Some(mut object) = self.objects.get(path).cloned() {
+                    object["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
+                    self.put(path, object);
+                    self.collect(path);
+                }
                 (
                     200,
                     json!({"kind": "Status", "apiVersion": "v1", "status": "Success"}),
@@ -224,6 +252,9 @@ impl State {
     fn read(&self, path: &str, query: &str) -> (u16, Value) {
         if self.failing.iter().any(|failing| path.starts_with(failing)) {
             return failure(500);
+        }
+        if path.starts_with("/apis/keda.sh/") && !self.keda {
+            return (404, Value::String("404 page not found\n".to_owned()));
         }
         if let Some(pod) = path.strip_suffix("/log") {
             let pod = pod.rsplit('/').next().unwrap_or_default();
@@ -267,9 +298,32 @@ impl State {
         )
     }
 
-    /// Server-side apply of a child by its only manager, and what its controller makes of it at once.
-    fn apply(&mut self, path: &str, mut object: Value) -> Value {
+    /// Server-side apply of a child by its only manager, but for a number of pods, and what its controller makes of it at once. None: refused.
+    fn apply(&mut self, path: &str, query: &str, mut object: Value) -> Option<Value> {
+        if query.contains(HANDOVER)
+            && let Some((deployment, replicas)) = self.race.take()
+        {
+            self.scale(&deployment, replicas);
+        }
         let before = self.objects.get(path).cloned().unwrap_or_default();
+        if object["kind"] == "Deployment" {
+            let said = |name: &str| {
+                query
+                    .split('&')
+                    .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+            };
+            let force = said("force") == Some("true");
+            object = self.apply_replicas(path, &before, object, said("fieldManager")?, force)?;
+        }
+        // What others wrote.
+        for field in ["finalizers", "deletionTimestamp"] {
+            if !before["metadata"][field].is_null() {
+                object["metadata"][field] = before["metadata"][field].clone();
+            }
+        }
+        if !before["status"].is_null() {
+            object["status"] = before["status"].clone();
+        }
         let generation = before["metadata"]["generation"].as_i64().unwrap_or_default();
         let changed = before["spec"] != object["spec"];
         object["metadata"]["generation"] = (generation + i64::from(changed)).into();
@@ -287,7 +341,7 @@ impl State {
             let succeeded = json!({"conditions": [{"type": "Complete", "status": "True"}]});
             object["status"] = self.job_status.clone().unwrap_or(succeeded);
         }
-        self.put(path, object)
+        Some(self.put(path, object))
     }
 
     pub(crate) fn put(&mut self, path: &str, mut object: Value) -> Value {
@@ -310,7 +364,7 @@ impl State {
 }
 
 /// Names of kinds in paths.
-const KINDS: [&str; 13] = [
+const KINDS: [&str; 16] = [
     "walletplatforms",
     "secrets",
     "configmaps",
@@ -324,6 +378,9 @@ const KINDS: [&str; 13] = [
     "poddisruptionbudgets",
     "networkpolicies",
     "servicemonitors",
+    "horizontalpodautoscalers",
+    "scaledobjects",
+    "triggerauthentications",
 ];
 
 fn wanted_labels(query: &str) -> Vec<(String, String)> {
@@ -395,6 +452,23 @@ impl TopicAdmin for World {
         }
         .boxed()
     }
+}
+
+/// The roles of all platforms.
+impl Roles for World {
+    fn ask(&self, authority: String) -> BoxFuture<'static, Result<Answer, String>> {
+        let answer = self.state().lags.get(&authority).cloned();
+        std::future::ready(answer.unwrap_or_else(|| Ok(lag(0, 0.0)))).boxed()
+    }
+}
+
+/// A role's report of both projections.
+pub(crate) fn lag(events: u64, seconds: f64) -> Answer {
+    let row =
+        |name: &str| json!({"name": name, "lag_events": events, "lag_seconds": seconds, "partitions": []});
+    let report =
+        json!({"measured_at": "2026-01-01T00:00:00Z", "projections": [row("ledger"), row("read-model")]});
+    (http::StatusCode::OK, report.to_string().into_bytes())
 }
 
 impl World {

@@ -1,18 +1,22 @@
 //! Draws a platform, or a table of platforms. Pure: facts and the time in, text out.
 
+mod components;
+mod lag;
+mod table;
+
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt as _;
-use kube::api::DynamicObject;
 
 use super::facts::{Facts, Known};
 use super::text::{Cell, Drawing, Paint, age, first_line};
-use super::{events, find, pods};
+use super::{events, find};
 use crate::crd::WalletPlatformStatus;
-use crate::names::{self, Component};
-use crate::reconcile::apply;
 use crate::reconcile::conditions::types;
+use components::components;
+use lag::lag;
+
+pub(super) use table::table;
 
 /// Events that the screen shows.
 const EVENTS: usize = 5;
@@ -31,60 +35,11 @@ pub(super) fn platform(facts: &Facts, now: Timestamp, colour: bool) -> String {
     drawing.finish()
 }
 
-/// A table of platforms, with their namespaces when `everywhere`.
-pub(super) fn table(platforms: &[DynamicObject], everywhere: bool, now: Timestamp, colour: bool) -> String {
-    let mut header = vec!["NAME", "READY", "REASON", "COMPONENTS", "AGE", "MESSAGE"];
-    if everywhere {
-        header.insert(0, "NAMESPACE");
-    }
-    let rows: Vec<Vec<Cell>> = platforms
-        .iter()
-        .map(|platform| {
-            let status = find::status_of(platform);
-            let ready = ready(&status);
-            let born = platform.creation_timestamp().map_or(now, |time| time.0);
-            let mut row: Vec<Cell> = vec![
-                platform.name_any().into(),
-                ready.map_or("-".into(), verdict),
-                reason(platform, ready).into(),
-                status.components_ready.as_deref().unwrap_or("-").into(),
-                age(born, now).into(),
-                ready
-                    .map(|ready| first_line(&ready.message))
-                    .unwrap_or_default()
-                    .into(),
-            ];
-            if everywhere {
-                row.insert(0, platform.namespace().unwrap_or_default().into());
-            }
-            row
-        })
-        .collect();
-    let mut drawing = Drawing::new(colour);
-    drawing.table(0, &header, &rows);
-    drawing.finish()
-}
-
 fn ready(status: &WalletPlatformStatus) -> Option<&Condition> {
     status
         .conditions
         .iter()
         .find(|condition| condition.type_ == types::READY)
-}
-
-/// Why it is as it is; the user's own switches come first.
-fn reason(platform: &DynamicObject, ready: Option<&Condition>) -> String {
-    let switched: Vec<&str> = ["suspended", "paused"]
-        .into_iter()
-        .filter(|switch| find::is_on(platform, switch))
-        .collect();
-    match ready {
-        Some(ready) if switched.is_empty() || switched.contains(&ready.reason.to_lowercase().as_str()) => {
-            ready.reason.clone()
-        }
-        Some(ready) => format!("{} ({})", ready.reason, switched.join(", ")),
-        None => "not seen by an operator".to_owned(),
-    }
 }
 
 /// The status of a condition, coloured by whether that is good.
@@ -181,110 +136,6 @@ fn conditions(drawing: &mut Drawing, conditions: &[Condition], now: Timestamp) {
     drawing.table(2, &["TYPE", "STATUS", "REASON", "SINCE", "MESSAGE"], &rows);
 }
 
-/// A component as its Deployment says, or the status when Deployments can't be read.
-struct Row {
-    name: String,
-    desired: i32,
-    ready: i32,
-    updated: i32,
-    image: String,
-}
-
-fn rows(facts: &Facts) -> Vec<Row> {
-    let Ok(deployments) = &facts.deployments else {
-        let stored = facts.status.components.iter();
-        return stored
-            .map(|component| Row {
-                name: component.name.clone(),
-                desired: component.desired,
-                ready: component.ready,
-                updated: component.updated,
-                image: component.image.clone().unwrap_or_default(),
-            })
-            .collect();
-    };
-    let platform = facts.platform.name_any();
-    Component::ROLLOUT
-        .into_iter()
-        .filter_map(|component| {
-            let name = names::component_object(&platform, component);
-            let live = deployments.iter().find(|live| live.name_any() == name)?;
-            let status = live.status.clone().unwrap_or_default();
-            Some(Row {
-                name: component.name().to_owned(),
-                desired: live.spec.replicas.unwrap_or(1),
-                ready: status.ready_replicas.unwrap_or_default(),
-                updated: status.updated_replicas.unwrap_or_default(),
-                image: apply::image(live).unwrap_or_default().to_owned(),
-            })
-        })
-        .collect()
-}
-
-fn components(drawing: &mut Drawing, facts: &Facts) {
-    drawing.section("COMPONENTS");
-    if let Err(why) = &facts.deployments {
-        let text = format!("as the operator last saw them; what is now is not known: {why}");
-        drawing.paragraph(2, Paint::Warn, &text);
-    }
-    let rows = rows(facts);
-    if rows.is_empty() {
-        drawing.paragraph(2, Paint::Plain, "none yet");
-        return;
-    }
-    let of = |name: &str| -> Vec<&Pod> {
-        let all = facts.pods.iter().flatten();
-        all.filter(|pod| pods::component(pod) == Some(name)).collect()
-    };
-    let cells: Vec<Vec<Cell>> = rows
-        .iter()
-        .map(|row| {
-            let paint = if row.ready >= row.desired {
-                Paint::Good
-            } else {
-                Paint::Bad
-            };
-            let restarts: i32 = of(&row.name).iter().map(|pod| pods::restarts(pod)).sum();
-            vec![
-                row.name.clone().into(),
-                Cell::new(paint, format!("{}/{}", row.ready, row.desired)),
-                row.updated.to_string().into(),
-                if facts.pods.is_ok() {
-                    restarts.to_string()
-                } else {
-                    "?".to_owned()
-                }
-                .into(),
-                row.image.clone().into(),
-            ]
-        })
-        .collect();
-    drawing.table(2, &["NAME", "READY", "UPDATED", "RESTARTS", "IMAGE"], &cells);
-    unknown(drawing, "pods", &facts.pods);
-
-    let troubled: Vec<Vec<Cell>> = facts
-        .pods
-        .iter()
-        .flatten()
-        .filter_map(|pod| {
-            let why = pods::trouble(pod)?;
-            let restarts = match pods::restarts(pod) {
-                0 => String::new(),
-                1 => " (1 restart)".to_owned(),
-                count => format!(" ({count} restarts)"),
-            };
-            Some(vec![
-                pod.name_any().into(),
-                Cell::new(Paint::Bad, format!("{why}{restarts}")),
-            ])
-        })
-        .collect();
-    if !troubled.is_empty() {
-        drawing.section("PODS THAT ARE NOT READY");
-        drawing.table(2, &[], &troubled);
-    }
-}
-
 /// Says that something is not known, and why.
 fn unknown<T>(drawing: &mut Drawing, what: &str, known: &Known<T>) {
     if let Err(why) = known {
@@ -317,27 +168,6 @@ fn topics(drawing: &mut Drawing, status: &WalletPlatformStatus) {
     drawing.table(2, &["NAME", "PARTITIONS", "COPIES", "KEPT"], &rows);
 }
 
-fn lag(drawing: &mut Drawing, facts: &Facts) {
-    drawing.section("LAG (events that a projection has not consumed)");
-    match &facts.lag {
-        Ok(groups) => {
-            let rows: Vec<Vec<Cell>> = groups
-                .iter()
-                .map(|group| {
-                    let lag = match group.lag {
-                        Some(0) => Cell::new(Paint::Good, "0"),
-                        Some(lag) => lag.to_string().into(),
-                        None => Cell::new(Paint::Warn, "not known"),
-                    };
-                    vec![group.name.clone().into(), lag]
-                })
-                .collect();
-            drawing.table(2, &[], &rows);
-        }
-        Err(why) => drawing.paragraph(2, Paint::Warn, &format!("not known: {why}")),
-    }
-}
-
 fn schema(drawing: &mut Drawing, status: &WalletPlatformStatus) {
     let Some(schema) = &status.schema else { return };
     drawing.section("SCHEMA");
@@ -345,6 +175,17 @@ fn schema(drawing: &mut Drawing, status: &WalletPlatformStatus) {
         vec!["migrated by".into(), schema.image.clone().into()],
         vec!["job".into(), schema.job.clone().into()],
         vec!["partitions".into(), schema.partitions.to_string().into()],
+        vec![
+            "versions".into(),
+            match &schema.version {
+                Some(version) => format!(
+                    "journal {}, ledger {}, read model {}",
+                    version.journal, version.ledger, version.read_model
+                ),
+                None => "not known".to_owned(),
+            }
+            .into(),
+        ],
     ];
     drawing.table(2, &[], &rows);
 }

@@ -1,0 +1,20 @@
+//! Where the traces of a platform go.
+
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+/// Traces of the components.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct TracingSpec {
+    /// Address of an OpenTelemetry collector that takes spans by OTLP over plain HTTP, such as
+    /// `http://otel-collector.monitoring:4318`.
+    #[schemars(regex(pattern = r"^http://[^\s/?#@]+(/[^\s?#]*)?$"), length(max = 1024))]
+    pub endpoint: String,
+
+    /// Share of the requests without a `traceparent` that is traced, from "0" to "1"; one with a `traceparent` is traced when its
+    /// flag says so. Default: the services' own, "0.01".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^(0(\.[0-9]{1,6})?|1(\.0{1,6})?)$"))]
+    pub sample_ratio: Option<String>,
+}
