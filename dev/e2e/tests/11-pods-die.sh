@@ -14,7 +14,7 @@ at() {
 run_test() {
   local begun run
   begun=$(events)
-  bench --wallets 50 --operations 30000 --workers 8 --timeout 120 --json "$STATE/e2e/bench-kill.json" &
+  bench_in_place --wallets 50 --operations 30000 --workers 8 --timeout 120 --json "$STATE/e2e/bench-kill.json" &
   run=$!
   trap 'kill "$run" 2>/dev/null || true' EXIT
   at 1000 crash command

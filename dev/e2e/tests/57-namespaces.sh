@@ -2,6 +2,12 @@
 SUITE=full
 EXPECT='The operator watches one namespace, then two, then all: what it may follows, and platforms elsewhere are ignored until they are its own'
 
+# watches JSON: a list of namespaces. Not null for all of them: by --reuse-values Helm keeps what was there before.
+watches() {
+  h upgrade wallex-operator "$REPO/charts/wallex-operator" --namespace "$OPERATOR_NAMESPACE" --reuse-values --hide-notes \
+    --set-json "watchNamespaces=$1" --wait --timeout 3m || die "the operator can't be told to watch $1"
+}
+
 # may NAMESPACE: whether the operator may read Secrets there.
 may() { k auth can-i -q list secrets -n "$1" --as "system:serviceaccount:$OPERATOR_NAMESPACE:wallex-operator"; }
 
@@ -14,13 +20,13 @@ mends() {
 
 # ignored: fails unless nobody cares for the platform.
 ignored() {
-  [ "$(field '.status.conditions // "none"')" = none ] || die "a platform that is not watched has conditions: $(field .status)"
+  [ "$(field '.status.conditions // "none"')" = none ] || die "a platform that is not watched has conditions: $(condition Ready)"
   no_children "$PLATFORM" || die "a platform that is not watched has children: $(children "$PLATFORM")"
 }
 
 run_test() {
   local other=e2e-elsewhere url
-  operator_with "watchNamespaces={$NAMESPACE}" || die "the operator can't be told to watch one namespace"
+  watches "[\"$NAMESPACE\"]"
   k -n "$NAMESPACE" get role wallex-operator || die "there is no Role in $NAMESPACE"
   may "$NAMESPACE" || die "the operator may not read Secrets where it watches"
   may "$OPERATOR_NAMESPACE" && die "the operator may read Secrets where it does not watch"
@@ -32,12 +38,12 @@ run_test() {
   mends
   NAMESPACE=$other PLATFORM=away ignored
 
-  operator_with "watchNamespaces={$NAMESPACE,$other}" || die "the operator can't be told to watch two namespaces"
+  watches "[\"$NAMESPACE\", \"$other\"]"
   NAMESPACE=$other PLATFORM=away platform_wait 300 || die "the second platform is not Ready when its namespace is watched"
   may "$OPERATOR_NAMESPACE" && die "the operator may read Secrets where it does not watch"
   mends
 
-  operator_with watchNamespaces=null || die "the operator can't be told to watch all namespaces"
+  watches '[]'
   may "$OPERATOR_NAMESPACE" || die "the operator may not read Secrets everywhere"
   ! k -n "$NAMESPACE" get role wallex-operator || die "a Role of before is left"
   mends

@@ -32,7 +32,11 @@ run_test() {
   acts_within 20
   [ "$(leader)" != "$old" ] || die "a frozen operator still leads"
   transitions=$(k -n "$OPERATOR_NAMESPACE" get lease wallex-operator -o jsonpath='{.spec.leaseTransitions}')
-  managed() { k -n "$NAMESPACE" get deployments,services,configmaps,walletplatforms -o json | jq -r '.items[] | "\(.kind)/\(.metadata.name) \(.metadata.resourceVersion)"'; }
+  # What the operator has written, and when; the rest of an object is Kubernetes' own.
+  managed() {
+    k -n "$NAMESPACE" get deployments,services,configmaps,walletplatforms -o json --show-managed-fields |
+      jq -c '.items[] | [.kind, .metadata.name, (.metadata.managedFields[] | select(.manager == "wallex-operator" and .subresource == null) | .time)]'
+  }
   platform_wait 60
   managed >"$STATE/e2e/managed-before"
   signal SIGCONT "$old" "$OPERATOR_NAMESPACE"

@@ -1,0 +1,23 @@
+# shellcheck shell=bash
+SUITE=full
+EXPECT='KEDA takes the read-model projector from 1 to 4 pods as the lag of its Kafka group grows, every pod applies events, the lag drains, and it comes back to 1'
+. "$E2E/autoscaling.sh"
+run_test() {
+  local begun=$SECONDS
+  # Held back until a backlog is there; the pods come back quickly, so that the test need not wait for the default's five minutes.
+  change '{"spec": {"projectors": {"readModel": {"replicas": 0}}}}'
+  until_true 60 replicas_are read-model-projector 0
+  bench --wallets 200 --operations 20000 --workers 16 --drain-timeout 1 || true # the read model can't become level
+  change '{"spec": {"projectors": {"readModel": {"resources": {"limits": {"cpu": "50m"}}, "autoscaling": {"maxReplicas": 4, "lagThreshold": 1000,
+    "scaleDown": {"stabilizationSeconds": 5, "percent": 100, "periodSeconds": 5}}}}}}'
+  expect_says 120 AutoscalingActive True Active
+  until_true 180 replicas_are read-model-projector 4 || die "there are $(replicas read-model-projector) pods, not 4"
+  level() { [ "$(sql "SELECT sum(last_seq) FROM journal.partition")" = "$(sql "SELECT sum(seq) FROM read_model.cursor")" ]; }
+  until_true 300 level || die "the lag does not drain"
+  until_true 180 replicas_are read-model-projector 1 || die "there are $(replicas read-model-projector) pods, not 1"
+  [ "$(applied read-model-projector $((SECONDS - begun + 10)))" -ge 4 ] || die "of 4 pods only $(applied read-model-projector $((SECONDS - begun + 10))) applied events"
+  change '{"spec": {"projectors": {"readModel": {"replicas": 1, "autoscaling": null, "resources": null}}}}'
+  platform_wait 120
+  bench --wallets 10 --operations 200 --workers 4
+  WALLEX_LOG=warn plugin verify -n "$NAMESPACE" "$PLATFORM"
+}
