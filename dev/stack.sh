@@ -2,11 +2,15 @@
 # The stack that `make up` starts: where its state lies, its servers, and how its cluster is spoken to. Sourced after lib.sh.
 #   NUMBER  0 … 9: every number has its own addresses, so that stacks live side by side. 0 unless said otherwise
 #   STATE   the folder of everything it keeps; `down` removes it
+#   KEDA    1: with KEDA and metrics-server in the cluster, which scale pods by lag and by CPU. They stay until `down`
 #   CONTEXT a kubectl context to use in place of servers and cluster of our own, with VALUES, a file (see dev/README.md)
 
 NUMBER=${NUMBER:-0}
 [[ $NUMBER =~ ^[0-9]$ ]] || die "NUMBER=$NUMBER: it must be a digit"
 CONTEXT=${CONTEXT:-}
+KEDA=${KEDA:-}
+case $KEDA in '' | 1) ;; *) die "KEDA=$KEDA: it must be 1, or not be there" ;; esac
+[ -z "$KEDA" ] || [ -z "$CONTEXT" ] || die "KEDA=1 is for the cluster of make up; in yours, KEDA is for you to install"
 if [ -z "${STATE:-}" ]; then
   STATE=$CACHE/up
   [ "$NUMBER" = 0 ] || STATE+=-$NUMBER
@@ -22,6 +26,7 @@ export STATE NUMBER LOGS CLUSTER_DIR CLUSTER_NUMBER
 . "$DEV/servers/postgres.sh"
 . "$DEV/servers/kafka.sh"
 . "$DEV/servers/redis.sh"
+. "$DEV/servers/prometheus.sh"
 
 OPERATOR_NAMESPACE=wallex-system
 NAMESPACE=wallex
@@ -55,19 +60,23 @@ server_settings() {
   POSTGRES_PORT=$(remembered postgres-port free_port 5432)
   KAFKA_PORT=$(remembered kafka-port free_port 9092)
   KAFKA_CONTROLLER_PORT=$(remembered kafka-controller-port random_port)
+  KAFKA_SECURE_PORT=$(remembered kafka-secure-port free_port 9093)
   REDIS_PORT=$(remembered redis-port free_port 6379)
+  PROMETHEUS_PORT=$(remembered prometheus-port free_port 9090)
   POSTGRES_PASSWORD=$(remembered postgres-password secret)
   DATABASE_PASSWORD=$(remembered database-password secret)
   REDIS_PASSWORD=$(remembered redis-password secret)
+  KAFKA_PASSWORD=$(remembered kafka-password secret)
   DATABASE_URL=postgres://wallex:$DATABASE_PASSWORD@$HOST_IP:$POSTGRES_PORT/wallex
   KAFKA_BOOTSTRAP_SERVERS=$HOST_IP:$KAFKA_PORT
   REDIS_URL=redis://default:$REDIS_PASSWORD@$HOST_IP:$REDIS_PORT/0
+  PROMETHEUS_URL=http://$HOST_IP:$PROMETHEUS_PORT
 }
 
 servers_alive() { alive "$STATE" postgres && alive "$STATE" kafka && alive "$STATE" redis; }
 
 servers_up() {
-  alive "$STATE" kafka || kafka_start "$STATE" "$HOST_IP" "$KAFKA_PORT" "$KAFKA_CONTROLLER_PORT"
+  alive "$STATE" kafka || kafka_start "$STATE" "$HOST_IP" "$KAFKA_PORT" "$KAFKA_CONTROLLER_PORT" "$KAFKA_SECURE_PORT" "$KAFKA_PASSWORD"
   alive "$STATE" redis || redis_start "$STATE" "$HOST_IP" "$REDIS_PORT" "$REDIS_PASSWORD"
   alive "$STATE" postgres || postgres_start "$STATE" "$HOST_IP" "$POSTGRES_PORT" "$POSTGRES_PASSWORD" scram-sha-256
   postgres_wait "$STATE" "$HOST_IP" "$POSTGRES_PORT"
@@ -83,8 +92,16 @@ sql_as_superuser() {
   PGPASSWORD=$POSTGRES_PASSWORD psql -X -q -v ON_ERROR_STOP=1 -h "$HOST_IP" -p "$POSTGRES_PORT" -U postgres -d postgres
 }
 
+# prometheus_up: after the cluster, whose API server tells it what to scrape.
+prometheus_up() {
+  prometheus_start "$STATE" "$HOST_IP" "$PROMETHEUS_PORT" "https://$NODE_IP:6443" "$CLUSTER_DIR/pki" \
+    "$REPO/charts/wallex-operator/alerts.yaml"
+  prometheus_wait "$STATE" "$HOST_IP" "$PROMETHEUS_PORT"
+}
+
 # By the ways that don't spare the data: it is removed afterwards.
 servers_down() {
+  prometheus_stop "$STATE" KILL
   kafka_stop "$STATE" KILL
   redis_stop "$STATE"
   postgres_stop "$STATE" QUIT
@@ -136,6 +153,7 @@ export WALLEX_PLATFORM=$PLATFORM
 export WALLEX_DATABASE_URL=$DATABASE_URL
 export WALLEX_KAFKA_BOOTSTRAP_SERVERS=$KAFKA_BOOTSTRAP_SERVERS
 export WALLEX_REDIS_URL=$REDIS_URL
+export PROMETHEUS_URL=$PROMETHEUS_URL
 ENV
   )
 }
