@@ -29,7 +29,7 @@ use tracing::Instrument as _;
 
 use crate::backoff::{self, Failures};
 use crate::crd::WalletPlatform;
-use crate::metrics::Outcome;
+use crate::metrics::{Outcome, Seen};
 use crate::names;
 use crate::reconcile::build::{ScaledObject, ServiceMonitor};
 use crate::reconcile::conditions::types;
@@ -59,13 +59,9 @@ pub async fn run(context: Arc<Context>, scope: Scope, stop: CancellationToken) {
         .predicate_filter(relevant, kube::runtime::PredicateConfig::default());
 
     let counted = platforms.clone();
-    context.metrics.watch_platforms(move || {
-        counted
-            .state()
-            .iter()
-            .map(|platform| is_ready(platform))
-            .collect()
-    });
+    context
+        .metrics
+        .watch_platforms(move || counted.state().iter().map(|platform| seen(platform)).collect());
     let children = watcher::Config::default().labels(&names::all_children());
     let secrets = scope.api::<PartialObjectMeta<Secret>>(client);
     let by_secret = platforms.clone();
@@ -128,10 +124,17 @@ where
         .filter(|found| std::future::ready(found.is_ok()))
 }
 
-fn is_ready(platform: &Watched) -> bool {
+/// What the metrics count of a platform.
+fn seen(platform: &Watched) -> Seen {
     let status = platform.0.as_ref().ok().and_then(|read| read.status.as_ref());
-    let mut conditions = status.into_iter().flat_map(|status| &status.conditions);
-    conditions.any(|condition| condition.type_ == types::READY && condition.status == "True")
+    let holds = |type_: &str| {
+        let mut conditions = status.into_iter().flat_map(|status| &status.conditions);
+        conditions.find(|condition| condition.type_ == type_ && condition.status == "True")
+    };
+    Seen {
+        ready: holds(types::READY).is_some(),
+        degraded: holds(types::DEGRADED).map(|condition| condition.reason.clone()),
+    }
 }
 
 /// The platforms that refer to a Secret.

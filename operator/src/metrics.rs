@@ -33,29 +33,51 @@ impl Outcome {
     }
 }
 
-type Ready = Box<dyn Fn() -> Vec<bool> + Send + Sync>;
+/// What is counted of a platform.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// It is ready.
+    pub ready: bool,
+    /// Why it is degraded, when it is: a reason of its conditions, of which there is a closed set.
+    pub degraded: Option<String>,
+}
 
-/// The platforms by readiness, counted in the watches' stores when somebody reads: so none is counted that is gone.
+type Look = Box<dyn Fn() -> Vec<Seen> + Send + Sync>;
+
+/// The platforms by readiness and by what degrades them, counted in the watches' stores when somebody reads: so none is counted that is gone.
 #[derive(Clone)]
 struct Platforms {
-    watched: Arc<Mutex<Vec<Ready>>>,
-    gauge: IntGaugeVec,
+    watched: Arc<Mutex<Vec<Look>>>,
+    ready: IntGaugeVec,
+    degraded: IntGaugeVec,
 }
 
 impl Platforms {
     fn new() -> Result<Self, prometheus::Error> {
-        let gauge = IntGaugeVec::new(
+        let ready = IntGaugeVec::new(
             Opts::new(
                 "wallex_operator_platforms",
                 "Platforms by whether they are ready, in the process that leads. When `ready=\"false\"` stays, `kubectl get wp -A` says why.",
             ),
             &["ready"],
         )?;
+        let degraded = IntGaugeVec::new(
+            Opts::new(
+                "wallex_operator_degraded_platforms",
+                "Platforms of which something failed, by reason, in the process that leads. None: no series. docs/operator-conditions.md \
+                 explains each reason, `kubectl get wp -A` names the platforms.",
+            ),
+            &["reason"],
+        )?;
         let watched = Arc::default();
-        Ok(Self { watched, gauge })
+        Ok(Self {
+            watched,
+            ready,
+            degraded,
+        })
     }
 
-    fn watch(&self, ready: Ready) {
+    fn watch(&self, ready: Look) {
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         watched.push(ready);
     }
@@ -63,7 +85,9 @@ impl Platforms {
 
 impl Collector for Platforms {
     fn desc(&self) -> Vec<&Desc> {
-        self.gauge.desc()
+        let mut described = self.ready.desc();
+        described.extend(self.degraded.desc());
+        described
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
@@ -71,14 +95,21 @@ impl Collector for Platforms {
         if watched.is_empty() {
             return Vec::new();
         }
-        let states: Vec<bool> = watched.iter().flat_map(|ready| ready()).collect();
+        let platforms: Vec<Seen> = watched.iter().flat_map(|look| look()).collect();
         for ready in [true, false] {
-            let count = states.iter().filter(|state| **state == ready).count();
+            let count = platforms.iter().filter(|seen| seen.ready == ready).count();
             let count = i64::try_from(count).unwrap_or(i64::MAX);
             let label = if ready { "true" } else { "false" };
-            self.gauge.with_label_values(&[label]).set(count);
+            self.ready.with_label_values(&[label]).set(count);
         }
-        self.gauge.collect()
+        // So that a reason that nobody has any more is gone.
+        self.degraded.reset();
+        for reason in platforms.iter().filter_map(|seen| seen.degraded.as_deref()) {
+            self.degraded.with_label_values(&[reason]).inc();
+        }
+        let mut collected = self.ready.collect();
+        collected.extend(self.degraded.collect());
+        collected
     }
 }
 
@@ -163,9 +194,9 @@ impl Metrics {
         self.writes.with_label_values(&[kind, outcome]).inc();
     }
 
-    /// Adds platforms to those that are counted whenever the metrics are read; `ready` says of each whether it is ready.
-    pub fn watch_platforms(&self, ready: impl Fn() -> Vec<bool> + Send + Sync + 'static) {
-        self.platforms.watch(Box::new(ready));
+    /// Adds platforms to those that are counted whenever the metrics are read; `look` says how each is.
+    pub fn watch_platforms(&self, look: impl Fn() -> Vec<Seen> + Send + Sync + 'static) {
+        self.platforms.watch(Box::new(look));
     }
 
     /// Counts one reconcile.
@@ -200,17 +231,29 @@ mod tests {
         let metrics = Metrics::new().unwrap();
         let text = || String::from_utf8(metrics.render().unwrap()).unwrap();
         assert!(!text().contains("wallex_operator_platforms{"), "{}", text());
-        let first = Arc::new(Mutex::new(vec![true, false, true]));
+        let seen = |ready: bool, degraded: Option<&str>| Seen {
+            ready,
+            degraded: degraded.map(str::to_owned),
+        };
+        let failed = seen(false, Some("MigrationFailed"));
+        let first = Arc::new(Mutex::new(vec![seen(true, None), failed, seen(true, None)]));
         let watched = first.clone();
         metrics.watch_platforms(move || watched.lock().unwrap().clone());
-        metrics.watch_platforms(|| vec![false]);
+        metrics.watch_platforms(move || vec![seen(false, None)]);
         let shown = |ready: &str, count: u8| {
             let line = format!("wallex_operator_platforms{{ready=\"{ready}\"}} {count}\n");
             assert!(text().contains(&line), "{line} {}", text());
         };
         shown("true", 2);
         shown("false", 2);
+        let degraded = "wallex_operator_degraded_platforms{reason=\"MigrationFailed\"} 1\n";
+        assert!(text().contains(degraded), "{}", text());
         first.lock().unwrap().clear();
+        assert!(
+            !text().contains("wallex_operator_degraded_platforms{"),
+            "{}",
+            text()
+        );
         shown("true", 0);
         shown("false", 1);
     }

@@ -5,10 +5,10 @@ EXPECT='KEDA takes the read-model projector from 1 to 4 pods as the lag of its K
 run_test() {
   local begun=$SECONDS
   # Held back until a backlog is there; the pods come back quickly, so that the test need not wait for the default's five minutes.
-  change '{"spec": {"projectors": {"readModel": {"replicas": 0}}}}'
+  change '{"spec": {"projectors": {"readModel": {"replicas": 0, "resources": {"limits": {"cpu": "20m"}}}}}}'
   until_true 60 replicas_are read-model-projector 0
-  bench --wallets 200 --operations 20000 --workers 16 --drain-timeout 1 || true # the read model can't become level
-  change '{"spec": {"projectors": {"readModel": {"resources": {"limits": {"cpu": "50m"}}, "autoscaling": {"maxReplicas": 4, "lagThreshold": 1000,
+  bench --wallets 200 --operations 40000 --only transfers --workers 16 --drain-timeout 1 || true # the read model can't become level
+  change '{"spec": {"projectors": {"readModel": {"autoscaling": {"maxReplicas": 4, "lagThreshold": 1000,
     "scaleDown": {"stabilizationSeconds": 5, "percent": 100, "periodSeconds": 5}}}}}}'
   expect_says 120 AutoscalingActive True Active
   until_true 180 replicas_are read-model-projector 4 || die "there are $(replicas read-model-projector) pods, not 4"

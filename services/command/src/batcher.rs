@@ -10,9 +10,10 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use wallex_journal::append::{Config, Reply, Request, Stages, Work, Writer};
 use wallex_journal::route::Routes;
-use wallex_platform::metrics::{self, Histogram, HistogramVec, IntCounterVec, IntGauge};
+use wallex_platform::trace::{self, SpanKind};
 
 use crate::RENDER;
+use crate::metrics::{CommandMetrics, named, outcome};
 
 #[derive(Debug, Clone)]
 pub struct BatcherConfig {
@@ -98,32 +99,13 @@ impl Enqueue {
             self.queue.try_send(waiting).ok()
         });
         if queued.is_none() {
-            self.metrics
-                .commands
-                .with_label_values(&[kind, "queue_full"])
-                .inc();
+            self.metrics.turned_away(kind);
             return Err(QueueFull);
         }
         let reply = tokio::time::timeout(self.timeout, replied).await;
         let reply = reply.ok().and_then(Result::ok).unwrap_or(Reply::OutcomeUnknown);
-        self.metrics
-            .commands
-            .with_label_values(&[kind, outcome(&reply)])
-            .inc();
+        self.metrics.answered(kind, &reply);
         Ok(reply)
-    }
-}
-
-fn outcome(reply: &Reply) -> &'static str {
-    match reply {
-        Reply::Answered { replayed: true, .. } => "replayed",
-        Reply::Answered { answer, .. } if answer.status < 400 => "committed",
-        Reply::Answered { .. } => "rejected",
-        Reply::KeyReused => "key_reused",
-        Reply::NotFound(_) => "not_found",
-        Reply::Unavailable => "unavailable",
-        Reply::OutcomeUnknown => "outcome_unknown",
-        Reply::Failed => "failed",
     }
 }
 
@@ -142,7 +124,7 @@ impl Batcher {
             capacity: config.queue_capacity,
         };
         let routes = Arc::new(Routes::default());
-        let metrics = Arc::new(CommandMetrics::new());
+        let metrics = Arc::new(CommandMetrics::new(&admission.waiting));
         let mut writers = JoinSet::new();
         for _ in 0..config.writers.max(1) {
             let new_writer = {
@@ -153,7 +135,6 @@ impl Batcher {
                 new_writer,
                 receiver.clone(),
                 config.clone(),
-                admission.clone(),
                 metrics.clone(),
             ));
         }
@@ -184,7 +165,6 @@ async fn keep_writing(
     new_writer: impl Fn() -> Writer + Send,
     queue: async_channel::Receiver<Waiting>,
     config: BatcherConfig,
-    admission: Admission,
     metrics: Arc<CommandMetrics>,
 ) {
     loop {
@@ -192,7 +172,6 @@ async fn keep_writing(
             new_writer(),
             queue.clone(),
             config.clone(),
-            admission.clone(),
             metrics.clone(),
         ));
         match writing.await {
@@ -206,7 +185,6 @@ async fn write(
     mut writer: Writer,
     queue: async_channel::Receiver<Waiting>,
     config: BatcherConfig,
-    admission: Admission,
     metrics: Arc<CommandMetrics>,
 ) {
     let (mut requests, mut replies) = (Vec::new(), Vec::new());
@@ -226,79 +204,45 @@ async fn write(
                 .then(|| queue.try_recv().ok())
                 .flatten();
         }
-        metrics
-            .queue_depth
-            .set(i64::try_from(admission.waiting.load(Ordering::Relaxed)).unwrap_or(i64::MAX));
         metrics.batch_size.observe(commands as f64);
-        for (reply, to) in writer
-            .append(&requests, oldest + config.timeout)
-            .await
-            .into_iter()
-            .zip(replies.drain(..))
-        {
+        let taken = Instant::now();
+        let replied = writer.append(&requests, oldest + config.timeout).await;
+        if trace::is_on() {
+            record_spans(&requests, &replied, taken, writer.stages);
+        }
+        for (reply, to) in replied.into_iter().zip(replies.drain(..)) {
             // Whoever gave up meanwhile asks again with the same key.
             let _ = to.send(reply);
         }
         metrics.observe(writer.stages);
+        metrics.ran_again(writer.conflicts.drain(..));
         requests.clear();
     }
     writer.close().await;
 }
 
-struct CommandMetrics {
-    commands: IntCounterVec,
-    queue_depth: IntGauge,
-    batch_size: Histogram,
-    stages: HistogramVec,
-}
-
-impl CommandMetrics {
-    fn new() -> Self {
-        Self {
-            commands: metrics::counter_vec(
-                "wallex_commands_total",
-                "Commands by kind and outcome. unavailable, outcome_unknown or failed rising: PostgreSQL is in \
-                 trouble, see /health/ready. queue_full rising: add command replicas or a faster disk.",
-                &["command", "outcome"],
-            ),
-            queue_depth: metrics::gauge(
-                "wallex_command_queue_depth",
-                "Commands that wait for a writer. Near the capacity: commands are about to be answered 503.",
-            ),
-            batch_size: metrics::histogram(
-                "wallex_batch_commands",
-                "Commands per batch. Large batches mean load, not trouble.",
-                metrics::SIZES,
-            ),
-            stages: metrics::histogram_vec(
-                "wallex_batch_stage_duration_seconds",
-                "Time per stage of a batch. lock: other writers hold the partitions. commit: the disk.",
-                &["stage"],
-                metrics::SECONDS,
-            ),
-        }
-    }
-
-    fn observe(&self, stages: Stages) {
-        let Stages {
-            route,
-            lock,
-            load,
-            decide,
-            write,
-            commit,
-        } = stages;
-        for (stage, took) in [
-            ("route", route),
-            ("lock", lock),
-            ("load", load),
-            ("decide", decide),
-            ("write", write),
-            ("commit", commit),
-        ] {
-            self.stages
-                .with_label_values(&[stage])
-                .observe(took.as_secs_f64());
+/// A span for each sampled request of a batch that has just been answered. What it waited in the queue is the time
+/// between its beginning and that of the span above it.
+fn record_spans(requests: &[Request], replies: &[Reply], taken: Instant, stages: Stages) {
+    let ended = Instant::now();
+    for (request, reply) in requests.iter().zip(replies) {
+        let traceparent = request.traceparent.as_deref();
+        let name = || "journal.append".into();
+        let Some(mut span) = trace::below(traceparent, name, SpanKind::Internal, taken) else {
+            continue;
+        };
+        span.set(
+            "wallex.batch.requests",
+            i64::try_from(requests.len()).unwrap_or(i64::MAX),
+        )
+        .set("wallex.outcome", outcome(reply));
+        // Otherwise the stages are not this batch's.
+        if let Reply::Answered { .. } = reply {
+            let mut end = ended;
+            for (stage, took) in named(stages).into_iter().rev() {
+                span.stage(stage, end, took);
+                end = end.checked_sub(took).unwrap_or(end);
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ use http::request::Parts;
 use std::sync::{Arc, LazyLock};
 use wallex_domain::Hash;
 use wallex_platform::http::Problem;
+use wallex_platform::trace::TraceContext;
 
 use crate::problem;
 
@@ -21,6 +22,7 @@ pub(crate) struct WriteHead {
     pub(crate) key: Arc<str>,
     /// From `If-Match: "7"`.
     pub(crate) expected_version: Option<i64>,
+    /// Of the request's span, or else what the client sent.
     pub(crate) traceparent: Option<String>,
     /// Of method, path, query and `If-Match`; the body is still to come.
     fingerprint: blake3::Hasher,
@@ -67,7 +69,7 @@ impl<S: Send + Sync> FromRequestParts<S> for WriteHead {
             caller: CALLER.clone(),
             key: key(parts)?,
             expected_version,
-            traceparent: traceparent(parts),
+            traceparent: parts.extensions.get::<TraceContext>().map(ToString::to_string),
             fingerprint,
         })
     }
@@ -103,18 +105,6 @@ fn version(text: &str) -> Option<i64> {
     let digits = text.strip_prefix('"')?.strip_suffix('"')?;
     let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     plain.then(|| digits.parse().ok()).flatten()
-}
-
-/// W3C trace context, level 1: `00-<32 hex>-<16 hex>-<2 hex>`. Anything else is left out, as the
-/// recommendation says.
-fn traceparent(parts: &Parts) -> Option<String> {
-    let text = single(parts, "traceparent").ok()??;
-    let hex = |part: &str, len| part.len() == len && part.bytes().all(|b| b.is_ascii_hexdigit());
-    let fields: Vec<&str> = text.split('-').collect();
-    let [version, trace, span, flags] = fields[..] else {
-        return None;
-    };
-    (version == "00" && hex(trace, 32) && hex(span, 16) && hex(flags, 2)).then(|| text.to_owned())
 }
 
 #[cfg(test)]

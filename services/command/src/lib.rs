@@ -10,6 +10,7 @@ mod batcher;
 mod body;
 mod headers;
 mod item;
+mod metrics;
 mod problem;
 mod routes;
 pub mod upkeep;

@@ -34,6 +34,8 @@ const RECORDED_AT: &str = "ce_recordedat";
 const PREV_HASH: &str = "ce_prevhash";
 const HASH: &str = "ce_hash";
 const TRACEPARENT: &str = "ce_traceparent";
+/// The same for consumers that know traces but no CloudEvents: their instrumentation looks for W3C's own name.
+const PLAIN_TRACEPARENT: &str = "traceparent";
 
 /// The `ce_source` of a platform's events.
 pub fn source(platform: &str) -> String {
@@ -75,6 +77,7 @@ pub fn encode(event: &Event, source: &str) -> Message {
     }
     if let Some(traceparent) = &event.traceparent {
         headers.push((TRACEPARENT, traceparent.clone().into()));
+        headers.push((PLAIN_TRACEPARENT, traceparent.clone().into()));
     }
     Message {
         key: wallet,
@@ -270,7 +273,9 @@ mod tests {
 
     #[test]
     fn the_headers_are_those_of_the_cloud_events_kafka_binding() {
-        let message = encode(&event(), SOURCE_OF_TESTS);
+        let mut event = event();
+        event.traceparent = Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned());
+        let message = encode(&event, SOURCE_OF_TESTS);
         let written: Vec<String> = message
             .headers
             .iter()
@@ -287,6 +292,8 @@ mod tests {
             "ce_partition: 3",
             "ce_seq: 1042",
             "ce_recordedat: 1700000000123456",
+            "ce_traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
         ] {
             assert!(
                 written.iter().any(|line| line == expected),

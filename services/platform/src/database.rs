@@ -2,6 +2,7 @@
 //! stands in a line or an error.
 
 use std::str::FromStr as _;
+use std::sync::{Mutex, Once, PoisonError};
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -10,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Secret;
 use crate::backoff::{Backoff, Outage};
+use crate::metrics;
 
 /// A server that takes longer to greet is treated as away.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -55,6 +57,49 @@ pub async fn connect(
             })
         })
         .connect_lazy_with(options))
+}
+
+/// The pools that `/metrics` shows, by name.
+static SHOWN: Mutex<Vec<(&str, PgPool)>> = Mutex::new(Vec::new());
+
+/// Shows in `/metrics` how much of a pool is in use, until the process ends. `name` is the label: `journal` or `read`.
+pub fn show_pool(name: &'static str, pool: &PgPool) {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        metrics::gauges_when_asked(
+            "wallex_database_connections",
+            "Connections of the pool that are open, by whether they are in use. All of them in use for long: requests wait \
+             for one up to 2 s and then fail; raise the pool's size or add replicas, within the server's max_connections.",
+            &["pool", "state"],
+            || {
+                let of = |name: &str, state: &str, count: usize| {
+                    (vec![name.to_owned(), state.to_owned()], count as f64)
+                };
+                shown(|name, pool| {
+                    let idle = pool.num_idle();
+                    let used = (pool.size() as usize).saturating_sub(idle);
+                    vec![of(name, "in_use", used), of(name, "idle", idle)]
+                })
+            },
+        );
+        metrics::gauges_when_asked(
+            "wallex_database_connections_max",
+            "Connections that the pool opens at most (setting database_max_connections).",
+            &["pool"],
+            || {
+                shown(|name, pool| {
+                    vec![(vec![name.to_owned()], f64::from(pool.options().get_max_connections()))]
+                })
+            },
+        );
+    });
+    let mut pools = SHOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    pools.push((name, pool.clone()));
+}
+
+fn shown(series: impl Fn(&str, &PgPool) -> Vec<(Vec<String>, f64)>) -> Vec<(Vec<String>, f64)> {
+    let pools = SHOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    pools.iter().flat_map(|(name, pool)| series(name, pool)).collect()
 }
 
 /// Options for a connection of one's own, outside a pool.

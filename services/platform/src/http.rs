@@ -1,6 +1,7 @@
 //! The HTTP side of every role: server, health routes, metrics of requests, and the one shape of errors.
 
 mod health;
+mod log_level;
 mod observe;
 mod problem;
 mod serve;

@@ -16,6 +16,7 @@ mod secret;
 pub mod settings;
 pub mod shutdown;
 pub mod telemetry;
+pub mod trace;
 
 pub use identity::PlatformId;
 pub use secret::Secret;

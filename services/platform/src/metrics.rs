@@ -5,10 +5,11 @@
 
 use std::any::Any;
 use std::collections::HashMap;
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-use prometheus::core::Collector;
-use prometheus::{Encoder as _, HistogramOpts, Opts, Registry, TextEncoder};
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
+use prometheus::{Encoder as _, GaugeVec, HistogramOpts, Opts, Registry, TextEncoder};
 pub use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 /// Seconds, from half a millisecond to ten: fits requests, batches and transactions.
@@ -42,6 +43,47 @@ pub fn gauge(name: &str, help: &str) -> IntGauge {
 
 pub fn gauge_vec(name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
     registered(name, || IntGaugeVec::new(Opts::new(name, help), labels))
+}
+
+/// A gauge whose series are made when they are asked for: `series` gives the values of the labels, in their order, and the
+/// figure of each. For figures that must be gone rather than old, and together or not at all. Of two with one name the
+/// first stays.
+pub fn gauges_when_asked(
+    name: &str,
+    help: &str,
+    labels: &[&str],
+    series: impl Fn() -> Vec<(Vec<String>, f64)> + Send + Sync + 'static,
+) {
+    registered(name, || {
+        Ok(WhenAsked {
+            gauges: GaugeVec::new(Opts::new(name, help), labels)?,
+            series: Arc::new(series),
+            asked: Arc::default(),
+        })
+    });
+}
+
+#[derive(Clone)]
+struct WhenAsked {
+    gauges: GaugeVec,
+    series: Arc<dyn Fn() -> Vec<(Vec<String>, f64)> + Send + Sync>,
+    /// Two that ask at once would mix their series.
+    asked: Arc<Mutex<()>>,
+}
+
+impl Collector for WhenAsked {
+    fn desc(&self) -> Vec<&Desc> {
+        self.gauges.desc()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let _alone = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        self.gauges.reset();
+        for (labels, value) in (self.series)() {
+            self.gauges.with_label_values(&labels).set(value);
+        }
+        self.gauges.collect()
+    }
 }
 
 /// A histogram in base units (`_seconds`, `_bytes`, `_events`); buckets: [`SECONDS`], [`SIZES`] or your own.
@@ -111,6 +153,22 @@ mod tests {
         let text = String::from_utf8_lossy(&encode().0).into_owned();
         assert!(text.contains("wallex_test_same_total 2"), "{text}");
         assert!(text.contains("wallex_build_info{version="), "{text}");
+    }
+
+    #[test]
+    fn series_made_when_asked_for_are_gone_when_there_are_none() {
+        let figures = Arc::new(Mutex::new(vec![(vec!["0".to_owned()], 0.5)]));
+        let given = Arc::clone(&figures);
+        let series = move || given.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        gauges_when_asked("wallex_test_when_asked", "For a test.", &["partition"], series);
+        let text = || String::from_utf8_lossy(&encode().0).into_owned();
+        let shown = text();
+        assert!(
+            shown.contains("wallex_test_when_asked{partition=\"0\"} 0.5"),
+            "{shown}"
+        );
+        figures.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        assert!(!text().contains("wallex_test_when_asked"));
     }
 
     #[test]

@@ -131,10 +131,15 @@ settings! {
     kafka_dead_letters_topic: String, "WALLEX_KAFKA_DEAD_LETTERS_TOPIC", default "wallet-events-dlq", example "";
     /// URL of Redis. Unset: work without it, a little slower.
     redis_url: Option<Secret>, "WALLEX_REDIS_URL", default "", example "redis://:password@host:6379/0";
-    /// What to log: a level, or levels by module (tracing's EnvFilter).
-    log: String, "WALLEX_LOG", default "info", example "info,wallex_journal=debug";
+    /// What to log: a level, or levels by module (tracing's EnvFilter). The module of request lines is called request;
+    /// those of slow and failed requests are at warn. `wallex log-level` changes it while a role runs.
+    log: String, "WALLEX_LOG", default "info", example "info,request=warn";
     /// How log lines look: text or json.
     log_format: LogFormat, "WALLEX_LOG_FORMAT", default "text", example "json";
+    /// Address of an OpenTelemetry collector that takes spans by OTLP over HTTP, /v1/traces is added to it. Unset: no tracing.
+    otlp_endpoint: Option<String>, "WALLEX_OTLP_ENDPOINT", default "", example "http://otel-collector.monitoring:4318";
+    /// Share of the requests without a traceparent that is traced. One with a traceparent is traced when its flag says so.
+    trace_sample_ratio: f64, "WALLEX_TRACE_SAMPLE_RATIO", default "0.01", example "";
     /// Seconds that requests and batches in flight get to finish after SIGTERM.
     shutdown_seconds: u64, "WALLEX_SHUTDOWN_SECONDS", default "25", example "";
     /// Of shutdown_seconds, how long the API goes on taking requests after SIGTERM, unready and with `Connection: close`,

@@ -1,30 +1,25 @@
-//! Log lines: to stderr, as text or as one JSON object each, with the fields of the spans they stand in.
+//! Log lines: to stderr, as text or as one JSON object each, with the fields of the spans they stand in. What is
+//! logged can be changed while the process runs.
 
 use std::io::IsTerminal as _;
+use std::sync::OnceLock;
 
-use tracing_subscriber::EnvFilter;
+use tracing::level_filters::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Registry, reload};
 
 use crate::settings::{LogFormat, Settings};
 
 /// PostgreSQL's notices ("relation exists, skipping") are no news to an operator.
 const QUIET: [&str; 1] = ["sqlx::postgres::notice=warn"];
 
+static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
+
 /// Starts logging for this process, and sends panics there too. A second call changes nothing.
 pub fn init(settings: &Settings) {
     // `Settings::load` has checked the filter; one set by hand and wrong must not keep the process from logging.
-    let mut filter = EnvFilter::try_new(QUIET.join(",")).unwrap_or_default();
-    for directive in settings
-        .log
-        .split(',')
-        .filter(|directive| !directive.trim().is_empty())
-    {
-        match directive.trim().parse() {
-            Ok(directive) => filter = filter.add_directive(directive),
-            Err(_) => filter = filter.add_directive(tracing::Level::INFO.into()),
-        }
-    }
+    let (filter, handle) = reload::Layer::new(filter(&settings.log).unwrap_or_default());
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let registry = tracing_subscriber::registry().with(filter);
     let started = match settings.log_format {
@@ -34,8 +29,44 @@ pub fn init(settings: &Settings) {
         LogFormat::Json => registry.with(lines.json().flatten_event(true)).try_init(),
     };
     if started.is_ok() {
+        let _ = FILTER.set(handle);
         log_panics();
     }
+}
+
+/// What is logged now, as [`set`] takes it. `None` before [`init`].
+pub fn current() -> Option<String> {
+    FILTER.get()?.with_current(ToString::to_string).ok()
+}
+
+/// Logs by `log` from now on: a level, or levels by module. The error says what is wrong with it.
+pub fn set(log: &str) -> Result<(), String> {
+    let filter = filter(log)?;
+    let handle = FILTER.get().ok_or("this process does not log")?;
+    handle.reload(filter).map_err(|error| error.to_string())
+}
+
+/// Reads a setting `log`. A word alone must be a level: the filter would take a misspelled one for a module, and log
+/// nothing else.
+pub(crate) fn filter(log: &str) -> Result<EnvFilter, String> {
+    let directives = log
+        .split(',')
+        .map(str::trim)
+        .filter(|directive| !directive.is_empty());
+    let mut filter = EnvFilter::try_new(QUIET.join(",")).map_err(|error| error.to_string())?;
+    for directive in directives {
+        if !directive.contains('=') && directive.parse::<LevelFilter>().is_err() {
+            return Err(format!(
+                "`{directive}` is not one of trace, debug, info, warn, error and off"
+            ));
+        }
+        filter = filter.add_directive(
+            directive
+                .parse()
+                .map_err(|error| format!("`{directive}`: {error}"))?,
+        );
+    }
+    Ok(filter)
 }
 
 /// A panic as a log line: with `log_format` json nothing else may stand on stderr.
@@ -45,4 +76,26 @@ fn log_panics() {
         let panic = panic.payload_as_str().unwrap_or("without a message");
         tracing::error!(location, panic, "panicked");
     }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_alone_must_be_a_level() {
+        for log in [
+            "info",
+            "WARN",
+            "off",
+            "info,wallex_journal=debug",
+            "request=off, debug",
+            "",
+        ] {
+            assert!(filter(log).is_ok(), "{log}");
+        }
+        for log in ["dubug", "info,wallex_journal", "info,request=loud", "info,="] {
+            assert!(filter(log).is_err(), "{log}");
+        }
+    }
 }

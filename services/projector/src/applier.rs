@@ -20,6 +20,7 @@ use std::time::Instant;
 use sqlx::{PgConnection, PgPool};
 use wallex_domain::Partition;
 use wallex_journal::read;
+use wallex_platform::trace::{self, SpanKind};
 
 #[cfg(test)]
 pub(crate) use choose::VERIFY;
@@ -201,8 +202,11 @@ impl<P: Projection> Applier<P> {
                 .batch_seconds
                 .observe(started.elapsed().as_secs_f64());
         }
+        if trace::is_on() {
+            record_spans(P::NAME, &projected, started);
+        }
         self.metrics.applied.inc_by(projected.len() as u64);
-        self.metrics.parked.inc_by(step.parked.len() as u64);
+        self.metrics.parked(&step.parked);
         Ok(step)
     }
 
@@ -227,5 +231,19 @@ impl<P: Projection> Applier<P> {
             projected.personal = data.remove(&projected.event.event_id);
         }
         Ok(())
+    }
+}
+
+/// A span for each sampled event of a step that was committed.
+fn record_spans(projection: &str, projected: &[Projected], started: Instant) {
+    for Projected { event, .. } in projected {
+        let name = || format!("{projection} apply").into();
+        if let Some(mut span) = trace::below(event.traceparent.as_deref(), name, SpanKind::Consumer, started)
+        {
+            span.set("wallex.position", event.position().to_string()).set(
+                "wallex.batch.events",
+                i64::try_from(projected.len()).unwrap_or(i64::MAX),
+            );
+        }
     }
 }

@@ -40,7 +40,32 @@ impl Cursor {
 #[derive(Debug, Clone)]
 pub(crate) struct Parked {
     pub(crate) event: Event,
+    pub(crate) why: Why,
+    /// For people.
     pub(crate) reason: String,
+}
+
+/// Label of the metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// Its hash does not fit its content and its predecessor.
+    HashChainBroken,
+    /// Nobody can read its content.
+    Unreadable,
+    /// An earlier event of its wallet is parked.
+    AfterParked,
+}
+
+impl Why {
+    pub(crate) const ALL: [Self; 3] = [Self::HashChainBroken, Self::Unreadable, Self::AfterParked];
+
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::HashChainBroken => "HashChainBroken",
+            Self::Unreadable => "Unreadable",
+            Self::AfterParked => "AfterParked",
+        }
+    }
 }
 
 /// Creates missing cursors of `$1`.

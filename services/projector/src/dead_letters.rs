@@ -12,8 +12,9 @@ use wallex_platform::kafka;
 use wallex_platform::settings::{Settings, SettingsError};
 
 use crate::cursor::Parked;
+use crate::metrics;
 
-struct Reports;
+struct Reports(metrics::Letters);
 
 impl ClientContext for Reports {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -29,10 +30,16 @@ impl ProducerContext for Reports {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        if let Err((error, _)) = result {
-            tracing::warn!(%error, "a parked event could not be copied to the dead-letters topic");
+        match result {
+            Ok(_) => self.0.delivered.inc(),
+            Err((error, _)) => not_copied(&self.0, error),
         }
     }
+}
+
+fn not_copied(counted: &metrics::Letters, error: &KafkaError) {
+    counted.failed.inc();
+    tracing::warn!(%error, "a parked event could not be copied to the dead-letters topic");
 }
 
 pub(crate) struct DeadLetters(Option<Letters>);
@@ -41,6 +48,8 @@ struct Letters {
     config: ClientConfig,
     topic: String,
     source: String,
+    projection: &'static str,
+    counted: metrics::Letters,
     /// Made when the first letter is written, which should never be.
     producer: Option<ThreadedProducer<Reports>>,
 }
@@ -50,37 +59,39 @@ impl DeadLetters {
         Self(None)
     }
 
-    pub(crate) fn to(settings: &Settings) -> Result<Self, SettingsError> {
+    pub(crate) fn to(settings: &Settings, projection: &'static str) -> Result<Self, SettingsError> {
         let mut config = kafka::producer_config(settings)?;
         config.set("message.timeout.ms", "60000");
         Ok(Self(Some(Letters {
             config,
             topic: settings.kafka_dead_letters_topic.clone(),
             source: cloud_event::source(&settings.platform),
+            projection,
+            counted: metrics::Letters::of(projection),
             producer: None,
         })))
     }
 
-    pub(crate) fn write(&mut self, projection: &str, parked: &[Parked]) {
+    pub(crate) fn write(&mut self, parked: &[Parked]) {
         let Some(letters) = &mut self.0 else { return };
         for letter in parked {
-            if let Err(error) = letters.write(projection, letter) {
-                tracing::warn!(%error, "a parked event could not be copied to the dead-letters topic");
+            if let Err(error) = letters.write(letter) {
+                not_copied(&letters.counted, &error);
             }
         }
     }
 }
 
 impl Letters {
-    fn write(&mut self, projection: &str, parked: &Parked) -> Result<(), KafkaError> {
+    fn write(&mut self, parked: &Parked) -> Result<(), KafkaError> {
         let producer = match &mut self.producer {
             Some(producer) => producer,
-            none => none.insert(self.config.create_with_context(Reports)?),
+            none => none.insert(self.config.create_with_context(Reports(self.counted.clone()))?),
         };
         let message = cloud_event::encode(&parked.event, &self.source);
         let mut headers = OwnedHeaders::new();
         let about = [
-            ("wallex_projection", projection),
+            ("wallex_projection", self.projection),
             ("wallex_reason", &parked.reason),
         ];
         let event = message.headers.iter().map(|(key, value)| (*key, value.as_ref()));

@@ -120,7 +120,7 @@ async fn run_projection<P: Projection>(
             let group = group_of(settings, P::NAME);
             (
                 Source::Kafka(Box::new(KafkaSource::join(settings, &group)?)),
-                DeadLetters::to(settings)?,
+                DeadLetters::to(settings, P::NAME)?,
             )
         }
     };

@@ -1,20 +1,43 @@
-//! The projector's figures. Those of a partition exist only while this replica owns it.
+//! The projector's figures. Those of a partition exist only while this replica owns it. How far a projection is behind is
+//! none of them: a dead projector would take that with it, so the roles that serve reads measure it.
 
-use prometheus::{Histogram, IntCounter, IntGaugeVec};
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGaugeVec};
 use wallex_domain::Partition;
 use wallex_platform::metrics;
 
+use crate::cursor::{Parked, Why};
 use crate::stall::Stall;
+
+/// The copies of parked events.
+#[derive(Clone)]
+pub(crate) struct Letters {
+    pub(crate) delivered: IntCounter,
+    pub(crate) failed: IntCounter,
+}
+
+impl Letters {
+    pub(crate) fn of(projection: &'static str) -> Self {
+        let copies = metrics::counter_vec(
+            "wallex_projection_dead_letters_total",
+            "Copies of parked events on the dead-letters topic, by whether Kafka took them. failed: only the copy is \
+             missing, the rows in `parked` are there; the log says why.",
+            &["projection", "outcome"],
+        );
+        Self {
+            delivered: copies.with_label_values(&[projection, "delivered"]),
+            failed: copies.with_label_values(&[projection, "failed"]),
+        }
+    }
+}
 
 pub(crate) struct Metrics {
     projection: &'static str,
     position: IntGaugeVec,
-    lag: IntGaugeVec,
     stalled: IntGaugeVec,
     pub(crate) applied: IntCounter,
     pub(crate) filled: IntCounter,
     pub(crate) refused: IntCounter,
-    pub(crate) parked: IntCounter,
+    parked: IntCounterVec,
     pub(crate) batch_events: Histogram,
     pub(crate) batch_seconds: Histogram,
 }
@@ -23,17 +46,21 @@ impl Metrics {
     pub(crate) fn new(projection: &'static str) -> Self {
         let counter =
             |name, help| metrics::counter_vec(name, help, &["projection"]).with_label_values(&[projection]);
+        let parked = metrics::counter_vec(
+            "wallex_projection_parked_events_total",
+            "Events that the journal itself has unusably, with the later ones of their wallets, by reason. \
+             HashChainBroken: the journal was damaged or changed by hand. Any: run `wallex verify`.",
+            &["projection", "reason"],
+        );
+        // There from the start, so that the first one is seen as an increase.
+        for why in Why::ALL {
+            parked.with_label_values(&[projection, why.label()]);
+        }
         Self {
             projection,
             position: metrics::gauge_vec(
                 "wallex_projection_position",
                 "Seq up to which the projection has applied the partition.",
-                &["projection", "partition"],
-            ),
-            lag: metrics::gauge_vec(
-                "wallex_projector_lag_events",
-                "Events of the partition in the journal that its owner has not applied yet. A dead projector takes \
-                 this figure with it: autoscale by wallex_projection_lag_events.",
                 &["projection", "partition"],
             ),
             stalled: metrics::gauge_vec(
@@ -55,11 +82,7 @@ impl Metrics {
                 "Messages that are not events of this journal: damaged, or from another one. Something else \
                  writes to the topic, or it is left over.",
             ),
-            parked: counter(
-                "wallex_projection_parked_events_total",
-                "Events that the journal itself has unusably, with the later ones of their wallets. Any: run \
-                 `wallex verify`.",
-            ),
+            parked,
             batch_events: metrics::histogram_vec(
                 "wallex_projection_batch_events",
                 "Events per transaction.",
@@ -83,18 +106,20 @@ impl Metrics {
             .set(seq);
     }
 
-    pub(crate) fn lag(&self, partition: Partition, events: i64) {
-        self.lag
-            .with_label_values(&[self.projection, &partition.to_string()])
-            .set(events.max(0));
+    pub(crate) fn parked(&self, parked: &[Parked]) {
+        for Parked { why, .. } in parked {
+            self.parked
+                .with_label_values(&[self.projection, why.label()])
+                .inc();
+        }
     }
 
     /// Another replica has the partition now.
     pub(crate) fn forget(&self, partition: Partition) {
-        for gauge in [&self.position, &self.lag] {
-            // Fails when there is none, which is what is wanted.
-            let _ = gauge.remove_label_values(&[self.projection, &partition.to_string()]);
-        }
+        // Fails when there is none, which is what is wanted.
+        let _ = self
+            .position
+            .remove_label_values(&[self.projection, &partition.to_string()]);
     }
 
     pub(crate) fn stalled(&self, stalls: &[&Stall]) {

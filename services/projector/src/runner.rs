@@ -23,14 +23,12 @@ use crate::projection::Projection;
 use crate::source::Source;
 use crate::stall::{Stall, TRY_AGAIN};
 
-/// Between two looks at how far journal and topic are.
+/// Between two looks at how far the topic is.
 const SURVEY: Duration = Duration::from_secs(2);
 /// A cursor that stands still for so long behind what was published is not waiting for messages any more.
 const OVERDUE: Duration = Duration::from_secs(5);
 
-const HEADS: &str = "
-SELECT head.id, head.last_seq, coalesce(publication.checkpoint_seq, 0)
-  FROM journal.partition head LEFT JOIN journal.publication ON publication.partition = head.id";
+const PUBLISHED: &str = "SELECT partition, checkpoint_seq FROM journal.publication";
 
 struct Stalled {
     stall: Stall,
@@ -148,25 +146,24 @@ impl<P: Projection> Runner<P> {
         Ok(())
     }
 
-    /// Measures the lag, and finds partitions for which the topic will not bring what it has: offsets that
-    /// were committed before the cursor was lost, records that retention took.
+    /// Finds partitions for which the topic will not bring what it has: offsets that were committed before the cursor
+    /// was lost, records that retention took.
     async fn survey(&mut self, batch: &mut Batch) {
-        if self.last_survey.elapsed() < SURVEY {
+        if !self.source.may_miss_events() || self.last_survey.elapsed() < SURVEY {
             return;
         }
         self.last_survey = Instant::now();
-        let heads: Vec<(i32, i64, i64)> = match sqlx::query_as(HEADS).fetch_all(&self.journal).await {
-            Ok(heads) => heads,
+        let marks: Vec<(i32, i64)> = match sqlx::query_as(PUBLISHED).fetch_all(&self.journal).await {
+            Ok(marks) => marks,
             Err(error) => return tracing::debug!(%error, "the journal could not be surveyed"),
         };
         let before = std::mem::take(&mut self.behind);
-        for (partition, last_seq, published) in heads {
+        for (partition, published) in marks {
             let partition = Partition(partition);
             let Some(cursor) = self.cursors.get(&partition) else {
                 continue;
             };
-            self.applier.metrics().lag(partition, last_seq - cursor.seq);
-            if !self.source.may_miss_events() || cursor.seq >= published || batch.0.contains_key(&partition) {
+            if cursor.seq >= published || batch.0.contains_key(&partition) {
                 continue;
             }
             let since = match before.get(&partition) {
@@ -174,7 +171,8 @@ impl<P: Projection> Runner<P> {
                 Some(_) | None => self.last_survey,
             };
             self.behind.insert(partition, (cursor.seq, since));
-            if since.elapsed() >= OVERDUE {
+            // With a backlog a partition may have to wait for the others' messages: what is on its way is not missing.
+            if since.elapsed() >= OVERDUE && !self.source.has_more(partition).await {
                 tracing::warn!(
                     projection = P::NAME, %partition, cursor = cursor.seq, published,
                     "the topic does not bring what was published: taking it from the journal"
@@ -205,6 +203,7 @@ impl<P: Projection> Runner<P> {
                         .unwrap_or(false)
                 }
                 Stall::JournalRewound { witness: None, .. }
+                | Stall::HashChainBroken { .. }
                 | Stall::NeedsNewerVersion { .. }
                 | Stall::Refused { .. } => true,
             };
@@ -273,7 +272,7 @@ impl<P: Projection> Runner<P> {
                 projection = P::NAME, position = %parked.event.position(), reason = parked.reason, "parked an event"
             );
         }
-        self.dead_letters.write(P::NAME, &step.parked);
+        self.dead_letters.write(&step.parked);
         for (partition, stall) in step.stalled {
             self.stall(partition, stall, batch);
         }

@@ -53,6 +53,14 @@ impl Source {
         matches!(self, Self::Kafka(_))
     }
 
+    /// Whether events of the partition are still on their way from this source.
+    pub(crate) async fn has_more(&self, partition: Partition) -> bool {
+        match self {
+            Self::Journal(_) => false,
+            Self::Kafka(source) => source.has_more(partition).await,
+        }
+    }
+
     /// Called now and then while a batch takes long.
     pub(crate) async fn stay(&mut self) {
         match self {

@@ -18,6 +18,8 @@ pub(crate) enum Stall {
         /// What Kafka brought and the journal must have before the partition goes on.
         witness: Option<Cursor>,
     },
+    /// The journal's events do not follow each other: one between them is gone.
+    HashChainBroken { partition: Partition, what: String },
     /// An event of a type or version that this build does not know.
     NeedsNewerVersion { partition: Partition, what: String },
     /// The database refuses the rows, or they do not fit together.
@@ -29,12 +31,18 @@ impl Stall {
     pub(crate) fn reason(&self) -> &'static str {
         match self {
             Self::JournalRewound { .. } => "JournalRewound",
+            Self::HashChainBroken { .. } => "HashChainBroken",
             Self::NeedsNewerVersion { .. } => "NeedsNewerVersion",
             Self::Refused { .. } => "Refused",
         }
     }
 
-    pub(crate) const REASONS: [&'static str; 3] = ["JournalRewound", "NeedsNewerVersion", "Refused"];
+    pub(crate) const REASONS: [&'static str; 4] = [
+        "JournalRewound",
+        "HashChainBroken",
+        "NeedsNewerVersion",
+        "Refused",
+    ];
 }
 
 impl std::fmt::Display for Stall {
@@ -46,6 +54,11 @@ impl std::fmt::Display for Stall {
                  fail-over. Either restore the journal that has it, or accept the loss: stop publishers and projectors, \
                  delete the events topic, empty the projections' schemas and start again; they are filled from the \
                  journal"
+            ),
+            Self::HashChainBroken { partition, what } => write!(
+                f,
+                "HashChainBroken in partition {partition}: {what}. The journal was damaged or changed by hand: \
+                 `wallex verify` names the place; recover the events from a backup. The partition goes on by itself then"
             ),
             Self::NeedsNewerVersion { partition, what } => write!(
                 f,

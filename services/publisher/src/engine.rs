@@ -18,6 +18,7 @@ use wallex_domain::Partition;
 use wallex_platform::backoff::{Backoff, Outage};
 use wallex_platform::health::{Check, Health};
 use wallex_platform::redis::Accelerator;
+use wallex_platform::trace;
 
 use crate::Config;
 use crate::leases::Leases;
@@ -81,6 +82,8 @@ pub(crate) struct Engine {
     topic: Topic,
     tracks: BTreeMap<Partition, Track>,
     producer: Option<Producer>,
+    /// Spans of sampled events that are on their way to Kafka.
+    traced: BTreeMap<(Partition, i64), trace::Span>,
     lives: u64,
     deliveries: mpsc::UnboundedReceiver<Delivery>,
     deliver: mpsc::UnboundedSender<Delivery>,
@@ -119,6 +122,7 @@ impl Engine {
             },
             tracks: BTreeMap::new(),
             producer: None,
+            traced: BTreeMap::new(),
             lives: 0,
             deliveries,
             deliver,

@@ -38,7 +38,7 @@ const STALE: HeaderName = HeaderName::from_static("wallex-stale");
 /// Exports of this process that read at the same time; the other connections are for everybody else.
 static READING: Semaphore = Semaphore::const_new(2);
 
-static BROKEN: LazyLock<IntCounter> = LazyLock::new(|| {
+pub(crate) static BROKEN: LazyLock<IntCounter> = LazyLock::new(|| {
     metrics::counter(
         "wallex_query_exports_broken_total",
         "Exports that broke off after they had begun; the log says why. Clients see an incomplete answer and ask again.",

@@ -1,4 +1,4 @@
-//! HTTP reads: wallets, their histories, holds, transactions, the ledger. Everything comes from the schemas that the
+//! HTTP reads: wallets, their histories, holds, transactions, the ledger; and how far the projections are. Everything comes from the schemas that the
 //! projectors write, strong reads and the audit trail from the journal's; nothing here writes.
 //!
 //! The invariant: an answer is one snapshot (an export: one per chunk), and when the caller names a position that
@@ -9,6 +9,7 @@ mod cache;
 mod cursor;
 mod export;
 mod extract;
+mod lag;
 mod ledger;
 mod parameters;
 #[cfg(test)]
@@ -20,8 +21,9 @@ mod statement;
 mod stream;
 mod strong;
 mod trail;
+mod vitals;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -33,8 +35,10 @@ use wallex_platform::CancellationToken;
 use wallex_platform::redis::Accelerator;
 
 use crate::cache::Cache;
+use crate::lag::Lag;
 use crate::position::{Snapshots, Source};
 use crate::stream::live::Live;
+use crate::vitals::Vitals;
 
 /// What the routes share; built once, cloned per request.
 #[derive(Clone)]
@@ -43,6 +47,8 @@ pub struct QueryState {
     journal: Snapshots,
     ledger: Snapshots,
     trial_balances: Arc<Semaphore>,
+    lag: Lag,
+    vitals: Vitals,
     cache: Cache,
     live: Live,
 }
@@ -52,11 +58,18 @@ impl QueryState {
     /// a pool on the journal's database, on its primary. Both may be the same.
     pub fn new(read: PgPool, journal: PgPool) -> Self {
         let read_model = Snapshots::of(Source::ReadModel, read.clone());
+        let ledger = Snapshots::of(Source::Ledger, read);
+        let journal = Snapshots::of(Source::Journal, journal);
         Self {
             live: Live::new(read_model.clone()),
+            lag: Lag::new(journal.clone(), ledger.clone(), read_model.clone()),
+            vitals: Vitals {
+                journal: journal.clone(),
+                read: ledger.clone(),
+            },
             read: read_model,
-            journal: Snapshots::of(Source::Journal, journal),
-            ledger: Snapshots::of(Source::Ledger, read),
+            journal,
+            ledger,
             trial_balances: Arc::new(Semaphore::new(ledger::TRIAL_BALANCES)),
             cache: Cache::none(),
         }
@@ -71,6 +84,21 @@ impl QueryState {
             cache: Cache::new(redis, platform),
             ..self
         }
+    }
+
+    /// Of a platform with a publisher: projections cannot be behind what it has not published yet.
+    #[must_use]
+    pub fn with_publisher(self) -> Self {
+        Self {
+            lag: self.lag.with_publisher(),
+            ..self
+        }
+    }
+
+    /// Measures what only the databases know, for `/metrics`, until `shutdown`: the lag of the projections every few seconds,
+    /// the rest more seldom. Without it the lag is measured only for who asks at `/health/projections`.
+    pub async fn keep_measuring(self, shutdown: CancellationToken) {
+        tokio::join!(self.lag.run(shutdown.clone()), self.vitals.run(shutdown));
     }
 
     /// With another life of cached answers than two seconds: how old a plain read may be.
@@ -94,6 +122,7 @@ impl QueryState {
 
 /// The read routes, without fallbacks: whoever mounts them answers unknown paths and methods.
 pub fn router(state: QueryState) -> Router {
+    show_metrics();
     Router::new()
         .route("/v1/wallets", get(routes::wallets::wallets))
         .route("/v1/wallets/{id}", get(routes::wallets::wallet))
@@ -107,7 +136,16 @@ pub fn router(state: QueryState) -> Router {
         .route("/v1/ledger/accounts/{account}", get(ledger::account))
         .route("/v1/ledger/postings", get(ledger::postings::postings))
         .route("/v1/ledger/trial-balance", get(ledger::trial_balance))
+        .route("/health/projections", get(lag::projections))
         .with_state(state)
+}
+
+/// A figure that is shown only once something has happened looks like one that is missing.
+fn show_metrics() {
+    LazyLock::force(&position::WAITED);
+    LazyLock::force(&position::NOT_REACHED);
+    LazyLock::force(&export::BROKEN);
+    LazyLock::force(&stream::live::OPEN);
 }
 
 #[derive(OpenApi)]
@@ -125,6 +163,7 @@ pub fn router(state: QueryState) -> Router {
         ledger::account,
         ledger::postings::postings,
         ledger::trial_balance,
+        lag::projections,
     ),
     components(schemas(wallex_platform::http::ProblemBody))
 )]

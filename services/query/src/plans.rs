@@ -48,7 +48,17 @@ async fn run(db: &mut PgConnection, sql: &str) {
 
 async fn prepare(db: &mut PgConnection, statements: &[Planned]) {
     for (name, statement, types, ..) in statements {
-        run(db, &format!("PREPARE {name} ({types}) AS {statement}")).await;
+        let types = parenthesised(types);
+        run(db, &format!("PREPARE {name} {types} AS {statement}")).await;
+    }
+}
+
+/// SQL has no empty parentheses here.
+fn parenthesised(list: &str) -> String {
+    if list.is_empty() {
+        String::new()
+    } else {
+        format!("({list})")
     }
 }
 
@@ -67,7 +77,8 @@ async fn stay_on_their_indexes(
     for (stage, change) in stages {
         run(db, change).await;
         for (name, _, _, values, indexes) in statements {
-            let execute = format!("EXPLAIN (COSTS OFF) EXECUTE {name} ({values})");
+            let values = parenthesised(values);
+            let execute = format!("EXPLAIN (COSTS OFF) EXECUTE {name} {values}");
             let plan = explain(db, begin, &execute).await;
             assert!(uses_only(&plan, indexes), "{name}, {stage}:\n{plan}");
         }

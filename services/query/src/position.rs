@@ -26,14 +26,14 @@ const POLL: Duration = Duration::from_millis(10);
 /// How long a read waits for a free connection.
 const ACQUIRE: Duration = Duration::from_secs(2);
 
-static WAITED: LazyLock<Histogram> = LazyLock::new(|| {
+pub(crate) static WAITED: LazyLock<Histogram> = LazyLock::new(|| {
     metrics::histogram(
         "wallex_query_position_wait_seconds",
         "Time that reads with Wallex-Min-Position waited for their projection. Rising: its projector is behind.",
         metrics::SECONDS,
     )
 });
-static NOT_REACHED: LazyLock<IntCounter> = LazyLock::new(|| {
+pub(crate) static NOT_REACHED: LazyLock<IntCounter> = LazyLock::new(|| {
     metrics::counter(
         "wallex_query_position_not_reached_total",
         "Reads answered 503 position_not_reached. Rising: look at the lag of the projectors.",

@@ -29,6 +29,11 @@ pub fn redis() -> String {
     server("WALLEX_TEST_REDIS")
 }
 
+/// The OpenTelemetry Collector's program.
+pub fn collector() -> String {
+    server("WALLEX_TEST_COLLECTOR")
+}
+
 /// URL of the PostgreSQL that tests use, as its superuser. For a database of one's own: [`TestDatabase`].
 pub fn postgres() -> String {
     server("WALLEX_TEST_DATABASE_URL")

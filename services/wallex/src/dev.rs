@@ -118,9 +118,9 @@ async fn serve(settings: Settings, shutdown: CancellationToken) -> anyhow::Resul
         )
         .await?;
         let (journal, read) = journal::connect_both(&settings, "dev", &health, &shutdown).await?;
+        let source = roles::SourceName::Journal;
         for projection in [roles::ProjectionName::Ledger, roles::ProjectionName::ReadModel] {
             let (journal, read) = (journal.clone(), read.clone());
-            let source = roles::SourceName::Journal;
             projecting.push(roles::spawn_projection(
                 projection, source, &settings, journal, read, &health, &shutdown,
             ));
@@ -128,7 +128,7 @@ async fn serve(settings: Settings, shutdown: CancellationToken) -> anyhow::Resul
         let (writing, state) = roles::writes(&settings, journal.clone(), &shutdown)?;
         batcher = Some(writing);
         tracing::info!("the API is at http://localhost:{}", settings.listen.port());
-        let reads = roles::reads(&settings, read, journal, &shutdown);
+        let reads = roles::reads(&settings, source, read, journal, &shutdown);
         anyhow::Ok(api::full(state, reads))
     };
     http::serve_starting::<anyhow::Error>(

@@ -43,6 +43,7 @@ pub(crate) async fn connect(
     .await?;
     let ours = platform_id(settings);
     wait_for(async || journal_fits(&journal, &ours).await, &check, shutdown).await?;
+    database::show_pool("journal", &journal);
     tokio::spawn(watch(journal.clone(), check, shutdown.clone()));
     Ok(journal)
 }
@@ -81,6 +82,7 @@ async fn connect_read_side(
         shutdown,
     )
     .await?;
+    database::show_pool("read", &pool);
     tokio::spawn(watch(
         pool.clone(),
         health.check("read_database"),

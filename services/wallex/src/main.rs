@@ -7,6 +7,7 @@ mod bench;
 mod config;
 mod dev;
 mod journal;
+mod log_level;
 mod migrate;
 mod openapi;
 mod roles;
@@ -14,7 +15,7 @@ mod roles;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use wallex_platform::{CancellationToken, Flags, Settings, shutdown, telemetry};
+use wallex_platform::{CancellationToken, Flags, Settings, shutdown, telemetry, trace};
 
 /// Allocation is a tenth of a command's CPU time with the system's allocator, a twentieth with this one.
 #[global_allocator]
@@ -75,6 +76,15 @@ enum Verb {
     /// that names it and where it came from.
     #[command(verbatim_doc_comment)]
     Config(config::Args),
+    /// Show or change what a running role logs; it forgets it when it is restarted
+    ///
+    ///   kubectl exec deploy/demo-command -- wallex log-level                      what is logged now
+    ///   kubectl exec deploy/demo-command -- wallex log-level debug                more, in one of its pods
+    ///   kubectl exec POD -- wallex log-level info,wallex_journal=debug            more of one module
+    ///   kubectl exec POD -- wallex log-level info,request=warn                    of requests only what is slow or failed
+    ///   wallex log-level debug --port 3000                                        wallex dev on this machine
+    #[command(verbatim_doc_comment)]
+    LogLevel(log_level::Args),
     /// Print the OpenAPI 3.1 description of the HTTP interface
     ///
     ///   wallex openapi > wallex.json     for generators of clients and for testers of contracts
@@ -104,11 +114,22 @@ fn main() -> ExitCode {
         match run(cli).await {
             Ok(code) => code,
             Err(error) => {
-                eprintln!("error: {error:#}");
+                eprintln!("error: {}", told(&error));
                 ExitCode::FAILURE
             }
         }
     })
+}
+
+/// The error and its causes, each said once: some repeat their cause's words in their own.
+fn told(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
@@ -117,6 +138,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Bench(args) => return bench::run(args.clone()).await,
         Verb::Config(args) => return config::run(&cli.flags, args),
         Verb::Openapi => return openapi::print(),
+        Verb::LogLevel(args) => return log_level::run(&cli.flags, args).await,
         Verb::Command
         | Verb::Publisher
         | Verb::Projector { .. }
@@ -128,14 +150,40 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     }
     let settings = Settings::load(&cli.flags)?;
     telemetry::init(&settings);
+    if let Some(role) = traced(&cli.command) {
+        trace::init(&settings, role);
+    }
     let shutdown = shutdown::token();
-    match run_role(cli.command, settings, &shutdown).await {
+    let done = run_role(cli.command, settings, &shutdown).await;
+    trace::finish().await;
+    match done {
         // Asked to stop while waiting for something: that is no failure.
         Err(error) if shutdown.is_cancelled() => {
             tracing::info!(%error, "stopped");
             Ok(ExitCode::SUCCESS)
         }
         done => done,
+    }
+}
+
+/// What a role is called in traces; chores have none.
+fn traced(command: &Verb) -> Option<&'static str> {
+    match command {
+        Verb::Command => Some("command"),
+        Verb::Publisher => Some("publisher"),
+        Verb::Projector { projection, .. } => Some(match projection {
+            roles::ProjectionName::Ledger => "ledger-projector",
+            roles::ProjectionName::ReadModel => "read-model-projector",
+        }),
+        Verb::Query => Some("query"),
+        Verb::Dev(_) => Some("dev"),
+        Verb::Migrate(_)
+        | Verb::Maintain
+        | Verb::Verify
+        | Verb::Bench(_)
+        | Verb::Config(_)
+        | Verb::LogLevel(_)
+        | Verb::Openapi => None,
     }
 }
 
@@ -156,7 +204,19 @@ async fn run_role(
         Verb::Verify => return migrate::verify(&settings, shutdown).await,
         Verb::Dev(args) => dev::run(settings, args, shutdown.clone()).await?,
         // Done before the settings were read.
-        Verb::Bench(_) | Verb::Config(_) | Verb::Openapi => {}
+        Verb::Bench(_) | Verb::Config(_) | Verb::LogLevel(_) | Verb::Openapi => {}
     }
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_cause_that_its_error_repeats_is_told_once() {
+        let cause = std::io::Error::other("no right");
+        let error = anyhow::Error::new(cause)
+            .context("migrating: no right")
+            .context("start");
+        assert_eq!(super::told(&error), "start: migrating: no right");
+    }
 }

@@ -51,17 +51,33 @@ fn health(settings: &Settings) -> Health {
     health
 }
 
-/// What the read routes work with. Its streams end with the process, not with their clients.
+/// Where the platform's projectors take events from: a publisher brings them to Kafka where one is set.
+fn fed_by(settings: &Settings) -> SourceName {
+    match settings.kafka_bootstrap_servers {
+        Some(_) => SourceName::Kafka,
+        None => SourceName::Journal,
+    }
+}
+
+/// What the read routes work with, of projections that take events from `source`, and the measuring of their lag, which
+/// ends with the process. Streams end with it too, not with their clients.
 pub(crate) fn reads(
     settings: &Settings,
+    source: SourceName,
     read: PgPool,
     journal: PgPool,
     shutdown: &CancellationToken,
 ) -> QueryState {
     let platform = settings.platform_id().to_string();
-    QueryState::new(read, journal)
+    let state = QueryState::new(read, journal)
         .with_redis(Accelerator::connect(settings), &platform)
-        .with_shutdown(shutdown.clone())
+        .with_shutdown(shutdown.clone());
+    let state = match source {
+        SourceName::Kafka => state.with_publisher(),
+        SourceName::Journal => state,
+    };
+    tokio::spawn(state.clone().keep_measuring(shutdown.clone()));
+    state
 }
 
 /// What the write routes work with, and the upkeep beside them, which ends with the process.
@@ -83,7 +99,7 @@ pub(crate) async fn command(settings: Settings, shutdown: CancellationToken) -> 
         let (journal, read) = journal::connect_both(&settings, "command", &health, &shutdown).await?;
         let (writing, state) = writes(&settings, journal.clone(), &shutdown)?;
         batcher = Some(writing);
-        let reads = reads(&settings, read, journal, &shutdown);
+        let reads = reads(&settings, fed_by(&settings), read, journal, &shutdown);
         anyhow::Ok(api::full(state, reads))
     };
     http::serve_starting(
@@ -105,7 +121,13 @@ pub(crate) async fn query(settings: Settings, shutdown: CancellationToken) -> an
     let health = health(&settings);
     let starting = async {
         let (journal, read) = journal::connect_both(&settings, "query", &health, &shutdown).await?;
-        anyhow::Ok(api::reads(reads(&settings, read, journal, &shutdown)))
+        anyhow::Ok(api::reads(reads(
+            &settings,
+            fed_by(&settings),
+            read,
+            journal,
+            &shutdown,
+        )))
     };
     http::serve_starting(
         settings.listen,

@@ -20,6 +20,7 @@
 //! - A writer that freezes between two statements loses its transaction to the server's time-out, and with
 //!   it the locks; what it sends when it wakes is refused. It never had told anybody of success.
 
+mod conflict;
 mod load;
 mod look_up;
 mod record;
@@ -38,6 +39,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
 use wallex_domain::{Partition, WalletId};
 
+pub use conflict::Conflict;
 pub use request::{Answer, BatchOutcome, Committed, Item, Render, Reply, Request, Work};
 use routing::{Routed, Routing};
 use staging::{Staged, Staging};
@@ -81,6 +83,8 @@ pub struct Writer {
     config: Config,
     /// Of the last batch that was committed.
     pub stages: Stages,
+    /// Why batches ran again, since whoever counts them has taken them out.
+    pub conflicts: Vec<Conflict>,
 }
 
 /// Why a batch's transaction did not take place.
@@ -121,6 +125,7 @@ impl Writer {
             render,
             config,
             stages: Stages::default(),
+            conflicts: Vec::new(),
         }
     }
 
@@ -156,7 +161,11 @@ impl Writer {
         let mut look_up: HashSet<WalletId> = HashSet::new();
         let mut backoff = Duration::from_millis(5);
         while !group.is_empty() {
-            match self.attempt(requests, &group, &look_up).await {
+            let attempted = self.attempt(requests, &group, &look_up).await;
+            if let Err(setback) = &attempted {
+                self.conflicts.push(Conflict::of(setback));
+            }
+            match attempted {
                 Ok(staged) => {
                     group.clear();
                     for (index, staged) in staged {
@@ -174,6 +183,7 @@ impl Writer {
                     }
                     if !group.is_empty() {
                         misroutes += 1;
+                        self.conflicts.push(Conflict::Misrouted);
                         self.open_since = None;
                     }
                     continue;
@@ -182,6 +192,7 @@ impl Writer {
                     refusals += 1;
                     tracing::debug!(%error, refusals, requests = group.len(), "batch refused");
                     if refusals >= 2 && group.len() > 1 {
+                        self.conflicts.push(Conflict::OneByOne);
                         return group;
                     }
                     if refusals >= 4 {

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use wallex_domain::{Command, CreateWallet, EventData, Partition};
-use wallex_journal::append::Reply;
+use wallex_journal::append::{Conflict, Reply};
 use wallex_journal::route::{Routes, derived_wallet_id};
 use wallex_journal::{personal::Sealed, read, verify};
 
@@ -127,6 +127,7 @@ async fn a_memory_of_routes_that_is_wrong_never_writes_wrongly() {
         let reply = run_one(&mut confused, transfer(&format!("t{wrong}"), a, b, 1)).await;
         assert_eq!(status(&reply), DONE);
     }
+    assert!(confused.conflicts.contains(&Conflict::Misrouted));
     assert_eq!(journal.balance(b).await, 1_000 + i64::from(PARTITIONS));
     journal.assert_whole().await;
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use wallex_journal::append::{Config, Reply, Timeouts, Writer};
+use wallex_journal::append::{Config, Conflict, Reply, Timeouts, Writer};
 
 use crate::harness::*;
 use crate::proxy::{Break, breaking};
@@ -77,6 +77,16 @@ async fn one_bad_command_never_fails_its_neighbours() {
         }
     }
     assert_eq!(journal.balance(wallet(3)).await, 100);
+    let (constraint, alone) = (Conflict::Constraint, Conflict::OneByOne);
+    let twice_together_then_alone = [constraint, constraint, alone];
+    assert_eq!(writer.conflicts[..3], twice_together_then_alone);
+    assert!(
+        writer.conflicts[3..]
+            .iter()
+            .all(|conflict| *conflict == constraint),
+        "{:?}",
+        writer.conflicts
+    );
     journal.assert_whole().await;
 }
 
@@ -109,6 +119,7 @@ async fn a_writer_survives_the_end_of_its_connection() {
         DONE
     );
     assert_eq!(journal.balance(wallet(1)).await, 2);
+    assert_eq!(writer.conflicts, [Conflict::Connection]);
 }
 
 /// A session that holds a partition's lock and never ends: batches wait for the lock as long as they may,
@@ -137,10 +148,17 @@ async fn a_lock_that_is_held_too_long_is_given_up() {
         [Reply::Unavailable]
     );
     holder.rollback().await.unwrap();
+    let before = std::mem::take(&mut writer.conflicts);
+    assert!(
+        before.iter().all(|conflict| *conflict == Conflict::LockTimeout),
+        "{before:?}"
+    );
+    assert!(before.len() > 1, "it is tried until the deadline");
     assert_eq!(
         status(&run_one(&mut writer, credit("k", wallet(1), 1)).await),
         DONE
     );
+    assert_eq!(writer.conflicts, []);
 }
 
 #[tokio::test]

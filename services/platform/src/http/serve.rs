@@ -32,7 +32,7 @@ use tokio_util::task::TaskTracker;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::observe::{Observe, in_flight};
-use super::{Problem, health};
+use super::{Problem, health, log_level};
 use crate::health::Health;
 use crate::settings::Settings;
 
@@ -246,10 +246,16 @@ async fn connection(stream: TcpStream, app: Router, farewell: Arc<Farewell>) {
         .timer(TokioTimer::new())
         .keep_alive_interval(KEEP_ALIVE);
     let is_http2 = Arc::new(AtomicBool::new(false));
+    let is_local = stream
+        .peer_addr()
+        .is_ok_and(|peer| peer.ip().to_canonical().is_loopback());
     let service = {
         let (app, farewell) = (TowerToHyperService::new(app), Arc::clone(&farewell));
         let is_http2 = Arc::clone(&is_http2);
-        service_fn(move |request: Request<Incoming>| {
+        service_fn(move |mut request: Request<Incoming>| {
+            if is_local {
+                request.extensions_mut().insert(log_level::Local);
+            }
             let http2 = request.version() >= Version::HTTP_2;
             is_http2.store(http2, Ordering::Relaxed);
             let (answer, farewell) = (app.call(request), Arc::clone(&farewell));
@@ -304,6 +310,7 @@ pub fn router(app: Router, health: Health) -> Router {
 /// [`router`] for an app that has its fallback already.
 fn assemble(app: Router, health: Health) -> Router {
     app.merge(health::routes(health))
+        .merge(log_level::routes())
         .method_not_allowed_fallback(method_not_allowed)
         .layer(CatchPanicLayer::custom(panicked))
         .layer(Observe)

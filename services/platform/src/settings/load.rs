@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use figment::providers::{Format, Toml};
 use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
-use tracing_subscriber::EnvFilter;
 
 use super::{Flags, InForce, Origin, REFERENCE, Settings, SettingsError};
+use crate::telemetry;
 
 impl Settings {
     /// Settings from defaults, the file named by `--config` or `WALLEX_CONFIG`, the environment and `flags`.
@@ -106,11 +106,16 @@ impl Settings {
                 format!("{grace} leaves nothing of the {all} of shutdown_seconds"),
             );
         }
-        if let Err(error) = EnvFilter::try_new(&self.log) {
+        if let Some(endpoint) = &self.otlp_endpoint
+            && !is_plain_http(endpoint)
+        {
             return invalid(
-                "log",
-                format!("`{}` is neither a level nor a filter: {error}", self.log),
+                "otlp_endpoint",
+                format!("`{endpoint}` is not http://host:port (a collector nearby may go on by TLS)"),
             );
+        }
+        if let Err(error) = telemetry::filter(&self.log) {
+            return invalid("log", error);
         }
         Ok(())
     }
@@ -120,6 +125,14 @@ fn origin(sources: &Figment, name: &str) -> Origin {
     sources
         .find_metadata(name)
         .map_or(Origin::Default, |it| Origin::named(&it.name))
+}
+
+fn is_plain_http(url: &str) -> bool {
+    url.parse::<http::Uri>().is_ok_and(|url| {
+        url.scheme_str() == Some("http")
+            && url.authority().is_some_and(|it| !it.as_str().contains('@'))
+            && url.query().is_none()
+    })
 }
 
 /// Kafka's rule for names of topics.

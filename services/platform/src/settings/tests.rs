@@ -166,6 +166,26 @@ fn a_wrong_value_is_named_with_its_origin_and_reason() {
         log.starts_with("log is not valid") && log.contains("from WALLEX_LOG;"),
         "{log}"
     );
+    let misspelled = message(&["--log", "dubug"], &[]);
+    assert!(
+        misspelled.starts_with("log is not valid: `dubug` is not one of trace"),
+        "{misspelled}"
+    );
+    for endpoint in [
+        "https://collector",
+        "collector:4317",
+        "http://user:secret@collector",
+    ] {
+        let endpoint = message(&["--otlp-endpoint", endpoint], &[]);
+        assert!(endpoint.starts_with("otlp_endpoint is not valid"), "{endpoint}");
+    }
+    for ratio in ["1.1", "-0.1", "NaN", "half"] {
+        let ratio = message(&[&format!("--trace-sample-ratio={ratio}")], &[]);
+        assert!(
+            ratio.contains("is not a number from 0 to 1 (from --trace-sample-ratio"),
+            "{ratio}"
+        );
+    }
     let topic = message(&["--kafka-events-topic", "wallet events"], &[]);
     assert!(
         topic.starts_with("kafka_events_topic is not valid: `wallet events`"),

@@ -183,6 +183,23 @@ impl Value for Duration {
     }
 }
 
+/// A share of something.
+impl Value for f64 {
+    const WORDS: &'static str = "number from 0 to 1";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        text.parse()
+            .ok()
+            .filter(|share| (0.0..=1.0).contains(share))
+            .ok_or_else(|| format!("`{text}` is not a number from 0 to 1"))
+    }
+
+    fn shown(&self) -> Option<String> {
+        // With a point also when it is 0 or 1: TOML tells whole numbers from others.
+        Some(format!("{self:?}"))
+    }
+}
+
 /// Numbers of settings count something; none makes sense as 0.
 macro_rules! positive {
     ($($type:ty),+) => {$(

@@ -138,6 +138,19 @@ async fn kafka_is_shown_and_nothing_depends_on_it() {
     }
 }
 
+#[tokio::test]
+async fn the_log_level_is_nothing_to_those_from_elsewhere() {
+    // Without a socket there is no loopback interface that a request could have come over.
+    let app = app(Router::new());
+    for method in ["GET", "PUT"] {
+        let (status, _, body) = ask(&app, method, "/log-level").await;
+        assert_eq!(
+            (status, &body["code"]),
+            (StatusCode::NOT_FOUND, &json!("not_found"))
+        );
+    }
+}
+
 #[test]
 fn what_every_role_serves_is_described() {
     let described = serde_json::to_value(wallex_platform::http::openapi()).unwrap();

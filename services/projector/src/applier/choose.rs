@@ -174,7 +174,7 @@ async fn fill(
     for event in &events {
         if !at.precedes(event) {
             let what = format!("event {} does not follow the one at {}", event.position(), at.seq);
-            return rewound(what, None);
+            return Ok(Err(Stall::HashChainBroken { partition, what }));
         }
         at = Cursor::at(event);
     }

@@ -9,7 +9,7 @@ use wallex_domain::{DecodeError, EventData, Partition, WalletId};
 use wallex_journal::Event;
 
 use super::Step;
-use crate::cursor::{Cursor, Parked};
+use crate::cursor::{Cursor, Parked, Why};
 use crate::projection::Projected;
 use crate::stall::Stall;
 
@@ -36,8 +36,11 @@ pub(super) fn decode_all(
         }
         let data = match decode(&event) {
             Ok(data) if !parked_wallets.contains(&event.wallet_id) => Ok(data),
-            Ok(_) => Err("an earlier event of the wallet is parked".to_owned()),
-            Err(Unusable::Corrupt(reason)) => Err(reason),
+            Ok(_) => Err((
+                Why::AfterParked,
+                "an earlier event of the wallet is parked".to_owned(),
+            )),
+            Err(Unusable::Corrupt(why, reason)) => Err((why, reason)),
             Err(Unusable::Newer(what)) => {
                 step.stalled
                     .insert(partition, Stall::NeedsNewerVersion { partition, what });
@@ -51,9 +54,9 @@ pub(super) fn decode_all(
                 data,
                 personal: None,
             }),
-            Err(reason) => {
+            Err((why, reason)) => {
                 parked_wallets.insert(event.wallet_id);
-                step.parked.push(Parked { event, reason });
+                step.parked.push(Parked { event, why, reason });
             }
         }
     }
@@ -62,18 +65,19 @@ pub(super) fn decode_all(
 
 enum Unusable {
     Newer(String),
-    Corrupt(String),
+    Corrupt(Why, String),
 }
 
 /// Reads an event that is the journal's own.
 fn decode(event: &Event) -> Result<EventData, Unusable> {
     if !event.is_authentic() {
-        return Err(Unusable::Corrupt("its hash does not fit its content".to_owned()));
+        let reason = "its hash does not fit its content".to_owned();
+        return Err(Unusable::Corrupt(Why::HashChainBroken, reason));
     }
     event.decode().map_err(|error| match error {
         DecodeError::NeedsNewerVersion { .. } => {
             Unusable::Newer(format!("event {}: {error}", event.position()))
         }
-        DecodeError::Corrupt { .. } => Unusable::Corrupt(error.to_string()),
+        DecodeError::Corrupt { .. } => Unusable::Corrupt(Why::Unreadable, error.to_string()),
     })
 }

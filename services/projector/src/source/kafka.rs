@@ -34,6 +34,9 @@ const COMMIT: Duration = Duration::from_millis(500);
 /// (`max.poll.interval.ms`), but a rebalance waits for every member.
 const STAY: Duration = Duration::from_secs(1);
 
+/// How long the brokers may take to say where a partition ends.
+const ASKING: Duration = Duration::from_secs(1);
+
 /// A trouble is believed for so long after it was last heard of, unless a message comes. librdkafka speaks of
 /// brokers when it tries them, and of a missing topic whenever it asks for the topic.
 const TROUBLE: Duration = Duration::from_secs(35);
@@ -109,7 +112,7 @@ enum Content {
 }
 
 pub(crate) struct KafkaSource {
-    consumer: StreamConsumer<Context>,
+    consumer: Arc<StreamConsumer<Context>>,
     assignment: Arc<Assignment>,
     topic: String,
     source: String,
@@ -140,7 +143,7 @@ impl KafkaSource {
         consumer.subscribe(&[&topic])?;
         let now = Instant::now();
         Ok(Self {
-            consumer,
+            consumer: Arc::new(consumer),
             assignment,
             topic,
             source: cloud_event::source(&settings.platform),
@@ -217,6 +220,32 @@ impl KafkaSource {
             self.early
                 .push_back(receive(&message, &self.source, &BTreeMap::new()));
         }
+    }
+
+    /// Whether the topic has records of the partition that are still to come; not when the brokers don't say.
+    pub(crate) async fn has_more(&self, partition: Partition) -> bool {
+        let (consumer, topic) = (Arc::clone(&self.consumer), self.topic.clone());
+        let asked = move || {
+            let (first, end) = consumer.fetch_watermarks(&topic, partition.0, ASKING)?;
+            let known = |list: &TopicPartitionList| {
+                let element = list.find_partition(&topic, partition.0)?;
+                match element.offset() {
+                    Offset::Offset(offset) => Some(offset),
+                    _ => None,
+                }
+            };
+            // Before its first message a consumer stands where its group was, or at the beginning.
+            let next = match known(&consumer.position()?) {
+                Some(next) => next,
+                None => {
+                    let mut list = TopicPartitionList::new();
+                    list.add_partition(&topic, partition.0);
+                    known(&consumer.committed_offsets(list, ASKING)?).unwrap_or(first)
+                }
+            };
+            Ok::<_, KafkaError>(next.max(first) < end)
+        };
+        matches!(tokio::task::spawn_blocking(asked).await, Ok(Ok(true)))
     }
 
     fn resume(&mut self) {

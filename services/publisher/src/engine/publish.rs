@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use wallex_domain::Partition;
 use wallex_journal::Event;
 use wallex_journal::read::{self, PartitionHead};
+use wallex_platform::trace::{self, SpanKind};
 
 use super::{Engine, MAX_IN_FLIGHT, PAGE, Stage, TICK};
 use crate::producer::{Delivery, Refused};
@@ -91,6 +92,16 @@ impl Engine {
             if track.progress.in_flight() == 0 {
                 track.moved = Instant::now();
             }
+            let name = || format!("{} publish", self.config.topic).into();
+            let traceparent = event.traceparent.as_deref();
+            if let Some(mut span) =
+                trace::below(traceparent, name, SpanKind::Producer, Instant::now().into_std())
+            {
+                span.set("messaging.system", "kafka")
+                    .set("messaging.destination.name", self.config.topic.clone())
+                    .set("wallex.position", event.position().to_string());
+                self.traced.insert((partition, event.seq), span);
+            }
             last = Mark {
                 seq: event.seq,
                 hash: event.hash,
@@ -116,6 +127,12 @@ impl Engine {
             return;
         }
         let partition = delivery.partition;
+        if !self.traced.is_empty()
+            && let Some(mut span) = self.traced.remove(&(partition, delivery.seq))
+            && let Err(error) = &delivery.outcome
+        {
+            span.fail(error.to_string());
+        }
         let offset = match delivery.outcome {
             Ok(offset) => offset,
             Err(error) => {
@@ -144,6 +161,10 @@ impl Engine {
     pub(super) fn restart(&mut self, cause: &str) {
         tracing::warn!(cause, "publishing starts again from the checkpoint");
         self.metrics.restarts.inc();
+        for span in self.traced.values_mut() {
+            span.fail("given up, to be sent again");
+        }
+        self.traced.clear();
         if let Some(producer) = self.producer.take() {
             // Joins its thread.
             tokio::task::spawn_blocking(move || drop(producer));

@@ -1,10 +1,11 @@
-//! The plans of the journal's statements: strong reads and the audit trail. A strong read costs a wallet's head, its first
-//! and its last event, a page of the trail its events and the links before them, whatever the journal has.
+//! The plans of the journal's statements: strong reads, the audit trail, the lag of projections. A strong read costs a
+//! wallet's head, its first and its last event, a page of the trail its events and the links before them, the lag two rows
+//! and one event per partition, whatever the journal has.
 
 use wallex_journal::schema::MIGRATIONS;
 
 use super::{Planned, database, reads_less, stay_on_their_indexes};
-use crate::{statement, strong, trail};
+use crate::{lag, statement, strong, trail};
 
 const STRONG: [Planned; 1] = [(
     "wallet",
@@ -44,8 +45,26 @@ const TRAIL: [Planned; 2] = [
     ),
 ];
 
+const LAG: [Planned; 2] = [
+    (
+        "published",
+        lag::PUBLISHED,
+        "",
+        "",
+        &["partition_pkey", "publication_pkey"],
+    ),
+    (
+        "ages",
+        lag::AGES,
+        "int[], bigint[]",
+        "'{7, 8}', '{5007, 9008}'",
+        &["event_pkey"],
+    ),
+];
+
 const GROW: &str = "
     INSERT INTO journal.partition (id) SELECT generate_series(0, 9);
+    INSERT INTO journal.publication (partition) SELECT id FROM journal.partition;
     INSERT INTO journal.head (wallet_id, partition, version, currency, balance, status)
     SELECT md5(w::text)::uuid, w % 10, 20, 'EUR', 0, 'active' FROM generate_series(1, 1000) w;
     INSERT INTO journal.event (partition, seq, event_id, transaction_id, wallet_id, version, type, schema_version,
@@ -58,7 +77,8 @@ const GROW: &str = "
            CASE WHEN h % 10 = 0 THEN 'open' ELSE 'released' END FROM generate_series(1, 20000) h;
     INSERT INTO journal.personal SELECT event_id, wallet_id, decode(repeat('00', 16), 'hex'), '{}' FROM journal.event;";
 
-const ANALYZE: &str = "ANALYZE journal.event, journal.personal, journal.head, journal.hold, journal.erasure";
+const ANALYZE: &str = "ANALYZE journal.event, journal.personal, journal.head, journal.hold, journal.erasure, \
+                       journal.partition, journal.publication";
 
 const STAGES: [(&str, &str); 4] = [
     ("empty", ""),
@@ -81,4 +101,12 @@ async fn the_trail_stays_on_its_indexes_as_the_journal_grows() {
     let mut db = database.connection().await;
     stay_on_their_indexes(&mut db, trail::BEGIN, &TRAIL, STAGES).await;
     reads_less(&mut db, trail::BEGIN, "events", "md5('7')::uuid, 5, 11", 150).await;
+}
+
+#[tokio::test]
+async fn the_lag_stays_on_its_indexes_as_the_journal_grows() {
+    let database = database("journal", &MIGRATIONS).await;
+    let mut db = database.connection().await;
+    stay_on_their_indexes(&mut db, lag::BEGIN, &LAG, STAGES).await;
+    reads_less(&mut db, lag::BEGIN, "ages", "'{7, 8}', '{5007, 9008}'", 12).await;
 }

@@ -30,7 +30,7 @@ const SAFETY_POLL: Duration = Duration::from_secs(5);
 /// A wallet's id in a message: its 16 bytes.
 const ID: usize = 16;
 
-static OPEN: LazyLock<IntGauge> = LazyLock::new(|| {
+pub(crate) static OPEN: LazyLock<IntGauge> = LazyLock::new(|| {
     metrics::gauge(
         "wallex_query_streams",
         "Live streams that this process serves. At 1000 new ones get 503: add query replicas.",

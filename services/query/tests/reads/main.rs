@@ -10,6 +10,7 @@ mod export;
 mod filters;
 mod history;
 mod holds;
+mod lag;
 mod ledger;
 mod positions;
 mod refused;

@@ -20,13 +20,23 @@ impl Platform {
 
     /// With a Redis of the test's own, which it may do anything to.
     pub(crate) async fn with_redis(redis: String) -> Self {
+        Self::with(redis, Vec::new()).await
+    }
+
+    /// With a read side of its own.
+    pub(crate) async fn with_read_side(database: &TestDatabase) -> Self {
+        let setting = ("WALLEX_READ_DATABASE_URL", database.url().to_owned());
+        Self::with(wallex_testing::redis(), vec![setting]).await
+    }
+
+    async fn with(redis: String, more: Vec<(&'static str, String)>) -> Self {
         let database = TestDatabase::empty().await;
         let name = unique_name("platform");
         let topic = format!("{name}-events");
         let dead_letters = format!("{name}-dlq");
         create_topic(&topic, PARTITIONS).await;
         create_topic(&dead_letters, 1).await;
-        let settings = vec![
+        let mut settings = vec![
             ("WALLEX_PLATFORM", name),
             ("WALLEX_DATABASE_URL", database.url().to_owned()),
             ("WALLEX_KAFKA_BOOTSTRAP_SERVERS", wallex_testing::kafka()),
@@ -36,6 +46,7 @@ impl Platform {
             // Take-overs are part of the tests; production's patience is not.
             ("WALLEX_PUBLISHER_LEASE_MS", "2000".to_owned()),
         ];
+        settings.extend(more);
         let platform = Self { database, settings };
         let migrated = platform
             .tool(&["migrate", "--partitions", &PARTITIONS.to_string()])
@@ -47,6 +58,11 @@ impl Platform {
             String::from_utf8_lossy(&migrated.stderr)
         );
         platform
+    }
+
+    /// With another setting for all that is started from now on.
+    pub(crate) fn set(&mut self, variable: &'static str, value: impl Into<String>) {
+        self.settings.push((variable, value.into()));
     }
 
     pub(crate) fn start(&self, arguments: &[&str]) -> Process {

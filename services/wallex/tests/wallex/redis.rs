@@ -203,7 +203,7 @@ async fn hits(replica: &Process) -> Option<u64> {
 /// Partitions that a projector has.
 async fn owned(projector: &Process) -> Option<usize> {
     let (_, metrics) = projector.read("/metrics").await?;
-    let line = "wallex_projector_lag_events{";
+    let line = "wallex_projection_position{";
     Some(metrics.lines().filter(|text| text.starts_with(line)).count())
 }
 

@@ -1,0 +1,154 @@
+//! The figures of the writes. Depends on the journal's replies; nothing is decided here.
+//!
+//! The invariant: each command that was admitted or turned away is counted once, when it is answered, under labels of
+//! closed sets.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use serde::Deserialize;
+use wallex_journal::append::{Answer, Conflict, Reply, Stages};
+use wallex_platform::metrics::{self, Histogram, HistogramVec, IntCounterVec};
+
+pub(crate) struct CommandMetrics {
+    commands: IntCounterVec,
+    rejections: IntCounterVec,
+    conflicts: IntCounterVec,
+    pub(crate) batch_size: Histogram,
+    stages: HistogramVec,
+}
+
+impl CommandMetrics {
+    /// `waiting` counts the commands in the queue.
+    pub(crate) fn new(waiting: &Arc<AtomicUsize>) -> Self {
+        let waiting = Arc::clone(waiting);
+        metrics::gauges_when_asked(
+            "wallex_command_queue_depth",
+            "Commands that wait for a writer. Near the capacity: commands are about to be answered 503.",
+            &[],
+            move || vec![(Vec::new(), waiting.load(Ordering::Relaxed) as f64)],
+        );
+        let conflicts = metrics::counter_vec(
+            "wallex_batch_conflicts_total",
+            "Times that a batch, or a part of it, had to run again, by cause. Nothing is lost. lock_timeout, \
+             statement_timeout, connection, commit_unknown: look at PostgreSQL. constraint: clients race for one id. \
+             serialization, content, one_by_one: rare; steadily growing, the log at debug says which statement.",
+            &["cause"],
+        );
+        // There from the start, so that the first one is seen as an increase.
+        for conflict in Conflict::ALL {
+            conflicts.with_label_values(&[conflict.cause()]);
+        }
+        Self {
+            commands: metrics::counter_vec(
+                "wallex_commands_total",
+                "Commands by kind and outcome. unavailable, outcome_unknown or failed rising: PostgreSQL is in \
+                 trouble, see /health/ready. queue_full rising: add command replicas or a faster disk. replayed are \
+                 hits of idempotency keys: retries, with the first answer. key_reused: a client gives one key to \
+                 different requests, which is its mistake.",
+                &["command", "outcome"],
+            ),
+            rejections: metrics::counter_vec(
+                "wallex_command_rejections_total",
+                "Commands that were rejected or about something unknown, by kind and the code of the answer; each code \
+                 has a page in docs/errors. Of a batch only its own answer counts. A code that jumps up: ask what the \
+                 clients changed.",
+                &["command", "code"],
+            ),
+            conflicts,
+            batch_size: metrics::histogram(
+                "wallex_batch_commands",
+                "Commands per batch. Large batches mean load, not trouble.",
+                metrics::SIZES,
+            ),
+            stages: metrics::histogram_vec(
+                "wallex_batch_stage_duration_seconds",
+                "Time per stage of a batch. lock: other writers hold the partitions. commit: the disk.",
+                &["stage"],
+                metrics::SECONDS,
+            ),
+        }
+    }
+
+    pub(crate) fn turned_away(&self, kind: &str) {
+        self.commands.with_label_values(&[kind, "queue_full"]).inc();
+    }
+
+    pub(crate) fn answered(&self, kind: &str, reply: &Reply) {
+        self.commands.with_label_values(&[kind, outcome(reply)]).inc();
+        if let Some(code) = rejection(reply) {
+            self.rejections.with_label_values(&[kind, code]).inc();
+        }
+    }
+
+    pub(crate) fn observe(&self, stages: Stages) {
+        for (stage, took) in named(stages) {
+            self.stages
+                .with_label_values(&[stage])
+                .observe(took.as_secs_f64());
+        }
+    }
+
+    pub(crate) fn ran_again(&self, conflicts: impl Iterator<Item = Conflict>) {
+        for conflict in conflicts {
+            self.conflicts.with_label_values(&[conflict.cause()]).inc();
+        }
+    }
+}
+
+pub(crate) fn outcome(reply: &Reply) -> &'static str {
+    match reply {
+        Reply::Answered { replayed: true, .. } => "replayed",
+        Reply::Answered { answer, .. } if answer.status < 400 => "committed",
+        Reply::Answered { .. } => "rejected",
+        Reply::KeyReused => "key_reused",
+        Reply::NotFound(_) => "not_found",
+        Reply::Unavailable => "unavailable",
+        Reply::OutcomeUnknown => "outcome_unknown",
+        Reply::Failed => "failed",
+    }
+}
+
+/// The code of an answer that says no and was decided just now. It is in JSON of this program's own, so the codes are a
+/// closed set.
+fn rejection(reply: &Reply) -> Option<&str> {
+    #[derive(Deserialize)]
+    struct Coded<'a> {
+        code: &'a str,
+    }
+    let answer: &Answer = match reply {
+        Reply::Answered {
+            answer,
+            replayed: false,
+        } if answer.status >= 400 => answer,
+        Reply::NotFound(answer) => answer,
+        Reply::Answered { .. }
+        | Reply::KeyReused
+        | Reply::Unavailable
+        | Reply::OutcomeUnknown
+        | Reply::Failed => return None,
+    };
+    let coded: Coded<'_> = serde_json::from_slice(&answer.body).ok()?;
+    Some(coded.code)
+}
+
+/// In the order they are gone through.
+pub(crate) fn named(stages: Stages) -> [(&'static str, Duration); 6] {
+    let Stages {
+        route,
+        lock,
+        load,
+        decide,
+        write,
+        commit,
+    } = stages;
+    [
+        ("route", route),
+        ("lock", lock),
+        ("load", load),
+        ("decide", decide),
+        ("write", write),
+        ("commit", commit),
+    ]
+}

@@ -1,0 +1,278 @@
+//! How far the projections are behind what was published. Measured by roles that own no partition of a projection, so that a
+//! projector that dies does not take the figure with it. Depends on both databases, on no projector and no publisher.
+//!
+//! The invariant: a figure is of all partitions and young, or there is none. An autoscaler that acts on an old one takes
+//! away what is needed, or adds what is not.
+
+mod measurement;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use tokio::time::{Instant, timeout};
+use wallex_platform::CancellationToken;
+use wallex_platform::backoff::Backoff;
+use wallex_platform::http::{Problem, ProblemBody};
+use wallex_platform::metrics;
+
+use crate::QueryState;
+use crate::position::Snapshots;
+use crate::routes::NO_STORE;
+#[cfg(test)]
+pub(crate) use measurement::{AGES, BEGIN, PUBLISHED};
+use measurement::{LagError, Measurement, PartitionLag, Published, Sources};
+
+/// The longest pause between two measurements, and how old one may be that is answered with. The pause is shortened by up
+/// to half at random, so that replicas don't measure in step.
+const PAUSE: Duration = Duration::from_secs(5);
+/// A measurement that takes longer has failed. It asks each database for a few rows, at most twice.
+const BUDGET: Duration = Duration::from_secs(4);
+/// Older figures are not shown to Prometheus: measuring stands still.
+const STALE: Duration = Duration::from_secs(30);
+/// After a failure, for so long everyone is told that the lag is not known, without asking the databases again.
+const FAILED: Duration = Duration::from_secs(1);
+
+const LABELS: &[&str] = &["projection", "partition"];
+
+/// The last measurement, and how to make the next. Clones share it.
+#[derive(Clone)]
+pub(crate) struct Lag(Arc<Inner>);
+
+struct Inner {
+    sources: Sources,
+    last: Mutex<Last>,
+    measuring: tokio::sync::Mutex<()>,
+}
+
+#[derive(Clone)]
+enum Last {
+    Never,
+    Known {
+        /// When it began.
+        at: Instant,
+        measured: Arc<Measurement>,
+    },
+    Failed {
+        /// When it ended.
+        at: Instant,
+    },
+}
+
+impl Last {
+    /// What whoever asks `now` is answered with; `None`: there is need to measure.
+    fn answer(&self, now: Instant) -> Option<Option<Arc<Measurement>>> {
+        match self {
+            Self::Known { at, measured } if now.duration_since(*at) <= PAUSE => {
+                Some(Some(Arc::clone(measured)))
+            }
+            Self::Failed { at } if now.duration_since(*at) <= FAILED => Some(None),
+            Self::Never | Self::Known { .. } | Self::Failed { .. } => None,
+        }
+    }
+
+    /// The series that Prometheus is shown `now`.
+    fn series(
+        &self,
+        now: Instant,
+        series: impl Fn(&Measurement) -> Vec<(Vec<String>, f64)>,
+    ) -> Vec<(Vec<String>, f64)> {
+        match self {
+            Self::Known { at, measured } if now.duration_since(*at) < STALE => series(measured),
+            Self::Never | Self::Known { .. } | Self::Failed { .. } => Vec::new(),
+        }
+    }
+}
+
+impl Lag {
+    /// Of projections that tail the journal: what is in it is published.
+    pub(crate) fn new(journal: Snapshots, ledger: Snapshots, read_model: Snapshots) -> Self {
+        Self::of(Sources {
+            journal,
+            ledger,
+            read_model,
+            published: Published::Journal,
+        })
+    }
+
+    /// Of projections that read what a publisher brings to Kafka.
+    pub(crate) fn with_publisher(&self) -> Self {
+        Self::of(Sources {
+            published: Published::Publisher,
+            ..self.0.sources.clone()
+        })
+    }
+
+    fn of(sources: Sources) -> Self {
+        Self(Arc::new(Inner {
+            sources,
+            last: Mutex::new(Last::Never),
+            measuring: tokio::sync::Mutex::default(),
+        }))
+    }
+
+    /// Shows the lag in `/metrics` and keeps measuring until `shutdown`.
+    pub(crate) async fn run(self, shutdown: CancellationToken) {
+        self.show();
+        let mut pause = Backoff::new(PAUSE, PAUSE);
+        loop {
+            {
+                let _alone = self.0.measuring.lock().await;
+                self.measure().await;
+            }
+            if !pause.wait(&shutdown).await {
+                return;
+            }
+        }
+    }
+
+    fn show(&self) {
+        let series = |figure: fn(&PartitionLag) -> f64| {
+            let lag = self.clone();
+            move || {
+                lag.last()
+                    .series(Instant::now(), |measured| measured.series(figure))
+            }
+        };
+        let lag = self.clone();
+        metrics::gauges_when_asked(
+            "wallex_projection_lag_events",
+            "Published events of the partition that the projection has not applied. Every replica of command and query \
+             says the same: take the max. Not there: not known, see /health/projections. Growing: the projection needs \
+             replicas, or stands still.",
+            LABELS,
+            series(|partition| partition.lag_events as f64),
+        );
+        metrics::gauges_when_asked(
+            "wallex_projection_lag_seconds",
+            "Age of the oldest published event of the partition that the projection has not applied, 0 when there is none. \
+             Growing as the clock does: the partition stands still.",
+            LABELS,
+            series(|partition| partition.lag_seconds),
+        );
+        metrics::gauges_when_asked(
+            "wallex_publisher_lag_seconds",
+            "Age of the oldest event of the partition that is not in Kafka by the publisher's checkpoint, 0 when there is \
+             none; whether a publisher runs or not. Every replica of command and query says the same: take the max. \
+             Growing as the clock does: nobody publishes the partition, see the publisher's log.",
+            &["partition"],
+            move || lag.last().series(Instant::now(), Measurement::unpublished),
+        );
+    }
+
+    /// The lag as of a few seconds ago, unless it is not known.
+    async fn current(&self) -> Option<Arc<Measurement>> {
+        // Whoever comes while somebody measures is answered with that.
+        let _alone = self.0.measuring.lock().await;
+        match self.last().answer(Instant::now()) {
+            Some(answer) => answer,
+            None => self.measure().await,
+        }
+    }
+
+    async fn measure(&self) -> Option<Arc<Measurement>> {
+        let at = Instant::now();
+        let measured = timeout(BUDGET, self.0.sources.measure()).await;
+        let measured = measured.unwrap_or(Err(LagError::Slow)).map(Arc::new);
+        let last = match &measured {
+            Ok(measured) => Last::Known {
+                at,
+                measured: Arc::clone(measured),
+            },
+            Err(_) => Last::Failed { at: Instant::now() },
+        };
+        let before = std::mem::replace(&mut *self.lock(), last);
+        match measured {
+            Ok(measured) => {
+                if matches!(before, Last::Failed { .. }) {
+                    tracing::info!("the lag of the projections is known again");
+                }
+                Some(measured)
+            }
+            Err(error) => {
+                let error = error.cause();
+                if matches!(before, Last::Failed { .. }) {
+                    tracing::debug!(error, "the lag of the projections is still not known");
+                } else {
+                    tracing::warn!(error, "the lag of the projections is not known");
+                }
+                None
+            }
+        }
+    }
+
+    fn last(&self) -> Last {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Last> {
+        self.0.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Shows how far the projections are behind what was published, whether a projector runs or not.
+///
+/// Of all partitions, or not at all; at most 5 s old. Neither readiness nor liveness depends on it.
+#[utoipa::path(
+    get,
+    path = "/health/projections",
+    tag = "operations",
+    operation_id = "getProjectionsLag",
+    responses(
+        (status = 200, description = "The lag of each projection", body = Measurement),
+        (status = 503, description = "unavailable: the lag is not known, because a database does not answer", body = ProblemBody, content_type = "application/problem+json", headers(("Retry-After" = u64, description = "Seconds"))),
+    )
+)]
+pub(crate) async fn projections(State(state): State<QueryState>) -> Result<Response, Problem> {
+    let measured = state.lag.current().await.ok_or_else(|| {
+        Problem::unavailable(
+            "How far the projections are is not known: the journal's or the read side's database does not answer. \
+             The log says why.",
+        )
+    })?;
+    Ok(([NO_STORE], Json(&*measured)).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known(at: Instant) -> Last {
+        Last::Known {
+            at,
+            measured: Arc::new(Measurement::of_one_partition()),
+        }
+    }
+
+    fn shown(last: &Last, now: Instant) -> usize {
+        last.series(now, |measured| measured.series(|partition| partition.lag_seconds))
+            .len()
+    }
+
+    #[test]
+    fn an_old_figure_is_no_figure() {
+        let at = Instant::now();
+        assert_eq!(shown(&known(at), at + Duration::from_secs(29)), 2);
+        assert_eq!(shown(&known(at), at + Duration::from_secs(30)), 0);
+        assert_eq!(shown(&Last::Never, at), 0);
+        assert_eq!(shown(&Last::Failed { at }, at), 0);
+    }
+
+    #[test]
+    fn whoever_asks_is_answered_from_a_measurement_of_five_seconds_or_a_failure_of_one() {
+        let at = Instant::now();
+        let answered = |last: &Last, later: u64| {
+            let answer = last.answer(at + Duration::from_secs(later));
+            answer.map(|known| known.is_some())
+        };
+        assert_eq!(
+            [answered(&known(at), 5), answered(&known(at), 6)],
+            [Some(true), None]
+        );
+        let failed = Last::Failed { at };
+        assert_eq!([answered(&failed, 1), answered(&failed, 2)], [Some(false), None]);
+        assert_eq!(answered(&Last::Never, 0), None);
+    }
+}

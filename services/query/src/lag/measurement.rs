@@ -1,0 +1,276 @@
+//! One measurement: the journal says what is published, the read side what is applied, the journal again how old the first
+//! event between is. Short transactions one after the other, none held while the other database is asked.
+//!
+//! The invariant: what is published is read before what is applied, so that what arrives in between counts as no lag.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use sqlx::PgConnection;
+use utoipa::ToSchema;
+use wallex_domain::{Partition, Position, Positions};
+
+use crate::position::Snapshots;
+use crate::problem::ReadError;
+use crate::routes::end;
+
+/// As the audit trail's: joins by the primary keys, whatever was planned when the tables were empty.
+pub(crate) use crate::trail::BEGIN;
+
+/// Up to which seq (inclusive) each partition is in Kafka, and in the journal. One that no publisher has a row for is not in
+/// Kafka at all.
+pub(crate) const PUBLISHED: &str = "SELECT lane.id, coalesce(publication.checkpoint_seq, 0), lane.last_seq \
+     FROM journal.partition lane LEFT JOIN journal.publication ON publication.partition = lane.id";
+
+/// Age in microseconds of the events named, by the clock that recorded them. Never negative: an event may carry a time that
+/// is ahead, of a server before it.
+pub(crate) const AGES: &str = "SELECT event.partition, event.seq, \
+       greatest((extract(epoch FROM clock_timestamp()) * 1000000)::bigint - event.recorded_at, 0) \
+     FROM unnest($1::int[], $2::bigint[]) AS first (partition, seq) \
+     JOIN journal.event ON event.partition = first.partition AND event.seq = first.seq";
+
+/// What counts as published.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Published {
+    /// All that is in the journal.
+    Journal,
+    /// What a publisher has brought to Kafka, by its checkpoints.
+    Publisher,
+}
+
+#[derive(Clone)]
+pub(crate) struct Sources {
+    pub(crate) journal: Snapshots,
+    pub(crate) ledger: Snapshots,
+    pub(crate) read_model: Snapshots,
+    pub(crate) published: Published,
+}
+
+/// Why the lag is not known.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LagError {
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error("the databases took too long")]
+    Slow,
+    #[error("the journal lacks {0}, which was published")]
+    Missing(Position),
+}
+
+impl LagError {
+    /// For the log.
+    pub(crate) fn cause(&self) -> String {
+        match self {
+            Self::Read(ReadError::Database(error)) => error.to_string(),
+            Self::Read(_) | Self::Slow | Self::Missing(_) => self.to_string(),
+        }
+    }
+}
+
+/// How far the projections are behind what was published.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ProjectionsLag)]
+pub(crate) struct Measurement {
+    #[schema(example = "2026-01-31T12:00:00.000000Z")]
+    measured_at: String,
+    projections: Vec<ProjectionLag>,
+    /// How far Kafka is behind the journal, in the words of a projection; `None` without a publisher. For metrics only.
+    #[serde(skip)]
+    publisher: Option<ProjectionLag>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ProjectionLag {
+    #[schema(example = "ledger")]
+    name: &'static str,
+    /// Published events that are not applied yet, over all partitions.
+    lag_events: i64,
+    /// Of the partition that is furthest behind.
+    lag_seconds: f64,
+    partitions: Vec<PartitionLag>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PartitionLag {
+    partition: i32,
+    /// Up to which seq (inclusive) the projection is given events: what is in Kafka, or in the journal without Kafka.
+    published: i64,
+    /// Up to which seq (inclusive) it has applied them. May be ahead of `published` for a moment.
+    applied: i64,
+    /// Published events that are not applied yet.
+    pub(crate) lag_events: i64,
+    /// Age of the oldest of them; 0 when there is none.
+    pub(crate) lag_seconds: f64,
+}
+
+impl Measurement {
+    /// Values of the labels projection and partition, and the figure of each.
+    pub(crate) fn series(&self, figure: fn(&PartitionLag) -> f64) -> Vec<(Vec<String>, f64)> {
+        let of = |projection: &ProjectionLag, partition: &PartitionLag| {
+            let labels = vec![projection.name.to_owned(), partition.partition.to_string()];
+            (labels, figure(partition))
+        };
+        let projections = self.projections.iter();
+        projections
+            .flat_map(|projection| projection.partitions.iter().map(move |one| of(projection, one)))
+            .collect()
+    }
+
+    /// Age in seconds of the oldest event that is not in Kafka, by partition.
+    pub(crate) fn unpublished(&self) -> Vec<(Vec<String>, f64)> {
+        let partitions = self.publisher.iter().flat_map(|publisher| &publisher.partitions);
+        partitions
+            .map(|one| (vec![one.partition.to_string()], one.lag_seconds))
+            .collect()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of_one_partition() -> Self {
+        let published = [(0, 1)];
+        Self {
+            measured_at: String::new(),
+            projections: vec![
+                behind("ledger", &published, &[(0, 1)]),
+                behind("read-model", &published, &[]),
+            ],
+            publisher: Some(behind("publisher", &published, &published)),
+        }
+    }
+}
+
+impl Sources {
+    pub(crate) async fn measure(&self) -> Result<Measurement, LagError> {
+        let (published, recorded) = self.published().await?;
+        let (ledger, read_model) = self.applied().await?;
+        // The names that the projectors' own metrics and consumer groups carry.
+        let mut projections = vec![
+            behind("ledger", &published, &ledger),
+            behind("read-model", &published, &read_model),
+        ];
+        let mut publisher = match self.published {
+            Published::Journal => None,
+            Published::Publisher => Some(behind("publisher", &recorded, &published)),
+        };
+        let ages = self.ages(projections.iter().chain(&publisher)).await?;
+        for projection in &mut projections {
+            projection.date(&ages)?;
+        }
+        // The projections' figures do not hang on an event that nobody has published.
+        if let Some(behind) = &mut publisher
+            && behind.date(&ages).is_err()
+        {
+            publisher = None;
+        }
+        Ok(Measurement {
+            measured_at: format!("{:.6}", Timestamp::now()),
+            projections,
+            publisher,
+        })
+    }
+
+    /// What is published and what is in the journal; by partition, ascending.
+    async fn published(&self) -> Result<(Vec<(i32, i64)>, Vec<(i32, i64)>), ReadError> {
+        let mut snapshot = self.journal.snapshot_by(BEGIN, &Positions::default()).await?;
+        let mut partitions: Vec<(i32, i64, i64)> = match self.published {
+            Published::Journal => {
+                let heads = self.journal.cursors(&mut *snapshot).await?.into_iter();
+                heads.map(|(partition, seq)| (partition, seq, seq)).collect()
+            }
+            Published::Publisher => sqlx::query_as(PUBLISHED).fetch_all(&mut *snapshot).await?,
+        };
+        end(snapshot).await?;
+        partitions.sort_unstable();
+        let partitions = partitions.into_iter();
+        Ok(partitions
+            .map(|(id, published, recorded)| ((id, published), (id, recorded)))
+            .unzip())
+    }
+
+    async fn applied(&self) -> Result<(Vec<(i32, i64)>, Vec<(i32, i64)>), ReadError> {
+        let mut snapshot = self.ledger.snapshot_by(BEGIN, &Positions::default()).await?;
+        let ledger = self.ledger.cursors(&mut *snapshot).await?;
+        let read_model = self.read_model.cursors(&mut *snapshot).await?;
+        end(snapshot).await?;
+        Ok((ledger, read_model))
+    }
+
+    /// How long, in microseconds, the first events that are not applied, or not published, have been waiting.
+    async fn ages(
+        &self,
+        behind: impl Iterator<Item = &ProjectionLag>,
+    ) -> Result<HashMap<(i32, i64), i64>, LagError> {
+        let partitions = behind.flat_map(|one| &one.partitions);
+        let waiting: Vec<(i32, i64)> = partitions.filter_map(PartitionLag::first).collect();
+        if waiting.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let mut snapshot = self.journal.snapshot_by(BEGIN, &Positions::default()).await?;
+        let ages = ages(&mut snapshot, waiting).await?;
+        end(snapshot).await?;
+        Ok(ages)
+    }
+}
+
+impl ProjectionLag {
+    fn date(&mut self, ages: &HashMap<(i32, i64), i64>) -> Result<(), LagError> {
+        for partition in &mut self.partitions {
+            let Some(first) = partition.first() else { continue };
+            let age = ages.get(&first).ok_or_else(|| missing(first))?;
+            partition.lag_seconds = *age as f64 / 1e6;
+            self.lag_seconds = self.lag_seconds.max(partition.lag_seconds);
+        }
+        Ok(())
+    }
+}
+
+impl PartitionLag {
+    /// Partition and seq of the first published event that is not applied.
+    fn first(&self) -> Option<(i32, i64)> {
+        (self.lag_events > 0).then_some((self.partition, self.applied + 1))
+    }
+}
+
+/// The lag in events. A partition without a cursor has had nothing applied.
+fn behind(name: &'static str, published: &[(i32, i64)], applied: &[(i32, i64)]) -> ProjectionLag {
+    let applied: HashMap<i32, i64> = applied.iter().copied().collect();
+    let partitions: Vec<PartitionLag> = published
+        .iter()
+        .map(|&(partition, published)| {
+            let applied = applied.get(&partition).copied().unwrap_or(0);
+            PartitionLag {
+                partition,
+                published,
+                applied,
+                lag_events: (published - applied).max(0),
+                lag_seconds: 0.0,
+            }
+        })
+        .collect();
+    ProjectionLag {
+        name,
+        lag_events: partitions.iter().map(|partition| partition.lag_events).sum(),
+        lag_seconds: 0.0,
+        partitions,
+    }
+}
+
+async fn ages(db: &mut PgConnection, events: Vec<(i32, i64)>) -> Result<HashMap<(i32, i64), i64>, ReadError> {
+    let (partitions, seqs): (Vec<i32>, Vec<i64>) = events.into_iter().unzip();
+    let ages: Vec<(i32, i64, i64)> = sqlx::query_as(AGES)
+        .bind(partitions)
+        .bind(seqs)
+        .fetch_all(db)
+        .await?;
+    let ages = ages.into_iter();
+    Ok(ages
+        .map(|(partition, seq, age)| ((partition, seq), age))
+        .collect())
+}
+
+fn missing((partition, seq): (i32, i64)) -> LagError {
+    LagError::Missing(Position {
+        partition: Partition(partition),
+        seq,
+    })
+}

@@ -1,0 +1,271 @@
+//! Figures that only the databases know, looked at seldom: what holds vacuum back, what is parked, whether the ledger is in
+//! balance. Depends on both databases and on no projector. Nothing waits for it.
+//!
+//! The invariant: a figure is young or there is none. Each look is one snapshot with a time limit, so that looking holds
+//! nothing back itself.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use sqlx::PgConnection;
+use tokio::time::{Instant, timeout};
+use wallex_domain::Positions;
+use wallex_platform::CancellationToken;
+use wallex_platform::backoff::Backoff;
+use wallex_platform::metrics;
+
+use crate::ledger::statement::BEGIN_TRIAL_BALANCE;
+use crate::position::Snapshots;
+use crate::problem::ReadError;
+use crate::routes::end;
+use crate::statement;
+
+/// Between two looks at sessions and parked rows, which are few.
+const OFTEN: Duration = Duration::from_secs(15);
+/// Between two sums of the ledger, which read every total there is.
+const SELDOM: Duration = Duration::from_secs(300);
+/// A look is repeated after this many times what it took at the earliest: a hundredth of a connection is what it may cost.
+const SHARE: u32 = 100;
+/// The same after a failure, which may have been a short outage.
+const SHARE_OF_FAILURES: u32 = 10;
+/// A look that takes longer has failed.
+const BUDGET: Duration = Duration::from_secs(35);
+
+/// What keeps vacuum from removing rows of this database, by what holds it, as seconds and as transactions. A slot has no
+/// age in seconds. Only what this role may see: others' sessions need `pg_monitor`.
+const HOLDERS: &str = "SELECT 'session' AS holder, \
+       coalesce(max(extract(epoch FROM clock_timestamp() - xact_start)), 0)::float8 AS seconds, \
+       coalesce(max(greatest(age(backend_xmin), age(backend_xid))), 0)::float8 AS transactions \
+     FROM pg_stat_activity \
+     WHERE pid <> pg_backend_pid() AND (backend_xmin IS NOT NULL OR backend_xid IS NOT NULL) \
+       AND (datid IS NULL OR datname = current_database()) AND backend_type <> 'autovacuum worker' \
+     UNION ALL \
+     SELECT 'prepared', coalesce(max(extract(epoch FROM clock_timestamp() - prepared)), 0)::float8, \
+       coalesce(max(age(transaction)), 0)::float8 \
+     FROM pg_prepared_xacts WHERE database = current_database() \
+     UNION ALL \
+     SELECT 'slot', NULL, coalesce(max(age(xmin)), 0)::float8 FROM pg_replication_slots";
+
+const PARKED: &str = "SELECT 'ledger' AS projection, count(DISTINCT wallet_id)::float8 FROM ledger.parked \
+     UNION ALL SELECT 'read-model', count(DISTINCT wallet_id)::float8 FROM read_model.parked";
+
+/// Every movement debits one account and credits another in one transaction, so the totals of a currency are equal in
+/// every snapshot.
+const UNBALANCED: &str = "SELECT count(*)::float8 FROM (SELECT currency FROM ledger.account_total \
+     GROUP BY currency HAVING sum(debits) <> sum(credits)) unbalanced";
+
+/// Values of the labels, and the figure.
+type Series = (Vec<String>, f64);
+
+/// Where to look. Clones share the pools.
+#[derive(Clone)]
+pub(crate) struct Vitals {
+    pub(crate) journal: Snapshots,
+    pub(crate) read: Snapshots,
+}
+
+/// What was seen last, and until when it may be shown.
+struct Seen<T>(Mutex<Option<(Instant, T)>>);
+
+impl<T: Clone> Seen<T> {
+    fn new() -> Arc<Self> {
+        Arc::new(Self(Mutex::new(None)))
+    }
+
+    fn set(&self, seen: Option<(Instant, T)>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = seen;
+    }
+
+    fn get(&self) -> Option<T> {
+        let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        seen.and_then(|(until, seen)| (Instant::now() < until).then_some(seen))
+    }
+
+    fn show(
+        self: &Arc<Self>,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+        series: impl Fn(T) -> Vec<Series> + Send + Sync + 'static,
+    ) where
+        T: Send + 'static,
+    {
+        let seen = Arc::clone(self);
+        metrics::gauges_when_asked(name, help, labels, move || {
+            seen.get().map(&series).unwrap_or_default()
+        });
+    }
+}
+
+/// One holder of one database's horizon.
+#[derive(Clone)]
+struct Held {
+    labels: Vec<String>,
+    seconds: Option<f64>,
+    transactions: f64,
+}
+
+impl Vitals {
+    /// Shows the figures in `/metrics` and keeps looking until `shutdown`.
+    pub(crate) async fn run(self, shutdown: CancellationToken) {
+        let (held, parked, unbalanced) = (Seen::new(), Seen::new(), Seen::new());
+        show_held(&held);
+        parked.show(
+            "wallex_projection_parked_wallets",
+            "Wallets whose later events the projection cannot apply, as its table `parked` has it. Any: run \
+             `wallex verify`; reads of these wallets say stale. Every replica of command and query says the same: take \
+             the max.",
+            &["projection"],
+            |series| series,
+        );
+        unbalanced.show(
+            "wallex_ledger_unbalanced_currencies",
+            "Currencies whose debits and credits in the ledger differ, at one snapshot, looked at every five minutes or \
+             more seldom. Any: stop paying out by the ledger; GET /v1/ledger/trial-balance says which, `wallex verify` \
+             whether the journal is whole. Every replica of command and query says the same: take the max.",
+            &[],
+            |count: f64| vec![(Vec::new(), count)],
+        );
+        tokio::join!(
+            keep("what holds vacuum back", OFTEN, &held, &shutdown, || self.held()),
+            keep("what is parked", OFTEN, &parked, &shutdown, || self.parked()),
+            keep(
+                "the balance of the ledger",
+                SELDOM,
+                &unbalanced,
+                &shutdown,
+                || { self.unbalanced() }
+            ),
+        );
+    }
+
+    async fn held(&self) -> Result<Vec<Held>, ReadError> {
+        let mut held = Vec::new();
+        for (database, snapshots) in [("journal", &self.journal), ("read", &self.read)] {
+            let rows: Vec<(String, Option<f64>, f64)> = look(snapshots, statement::BEGIN, async |db| {
+                sqlx::query_as(HOLDERS).fetch_all(db).await
+            })
+            .await?;
+            held.extend(rows.into_iter().map(|(holder, seconds, transactions)| Held {
+                labels: vec![database.to_owned(), holder],
+                seconds,
+                transactions,
+            }));
+        }
+        Ok(held)
+    }
+
+    async fn parked(&self) -> Result<Vec<Series>, ReadError> {
+        let rows: Vec<(String, f64)> = look(&self.read, statement::BEGIN, async |db| {
+            sqlx::query_as(PARKED).fetch_all(db).await
+        })
+        .await?;
+        Ok(rows
+            .into_iter()
+            .map(|(projection, wallets)| (vec![projection], wallets))
+            .collect())
+    }
+
+    async fn unbalanced(&self) -> Result<f64, ReadError> {
+        look(&self.read, BEGIN_TRIAL_BALANCE, async |db| {
+            sqlx::query_scalar(UNBALANCED).fetch_one(db).await
+        })
+        .await
+    }
+}
+
+fn show_held(held: &Arc<Seen<Vec<Held>>>) {
+    let labels = &["database", "holder"];
+    held.show(
+        "wallex_database_oldest_snapshot_seconds",
+        "Age of the oldest transaction that keeps vacuum from removing rows, by what holds it (session, prepared). \
+         Growing: hot rows become slow; find it in pg_stat_activity or pg_prepared_xacts and end it. Sessions of other \
+         users count when this role has pg_monitor. Take the max over replicas.",
+        labels,
+        |held| {
+            held.into_iter()
+                .filter_map(|one| Some((one.labels, one.seconds?)))
+                .collect()
+        },
+    );
+    held.show(
+        "wallex_database_oldest_xmin_transactions",
+        "Transactions since the oldest one that keeps vacuum from removing rows, by what holds it (session, prepared, \
+         slot). slot growing: a replication slot that nobody reads; drop it or start its reader. Take the max over \
+         replicas.",
+        labels,
+        |held| {
+            held.into_iter()
+                .map(|one| (one.labels, one.transactions))
+                .collect()
+        },
+    );
+}
+
+async fn look<T>(
+    snapshots: &Snapshots,
+    begin: &'static str,
+    read: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
+) -> Result<T, ReadError> {
+    let mut snapshot = snapshots.snapshot_by(begin, &Positions::default()).await?;
+    let seen = read(&mut snapshot).await?;
+    end(snapshot).await?;
+    Ok(seen)
+}
+
+/// Looks again and again until `shutdown`. What could not be seen is not shown; the log says so once.
+async fn keep<T: Clone, Looking: Future<Output = Result<T, ReadError>>>(
+    what: &'static str,
+    every: Duration,
+    seen: &Arc<Seen<T>>,
+    shutdown: &CancellationToken,
+    look: impl Fn() -> Looking,
+) {
+    let mut failed = false;
+    loop {
+        let started = Instant::now();
+        let looked = timeout(BUDGET, look()).await;
+        let share = if matches!(looked, Ok(Ok(_))) {
+            SHARE
+        } else {
+            SHARE_OF_FAILURES
+        };
+        let pause = every.max(started.elapsed() * share);
+        match looked {
+            Ok(Ok(figure)) => {
+                // Until the look after the next would have ended.
+                seen.set(Some((started + 2 * (pause + BUDGET), figure)));
+                if failed {
+                    tracing::info!("{what} is known again");
+                }
+                failed = false;
+            }
+            Ok(Err(error)) => {
+                seen.set(None);
+                let error = match error {
+                    ReadError::Database(error) => error.to_string(),
+                    other => other.to_string(),
+                };
+                say(failed, what, &error);
+                failed = true;
+            }
+            Err(_) => {
+                seen.set(None);
+                say(failed, what, "the database took too long");
+                failed = true;
+            }
+        }
+        // Shortened by up to half at random, so that replicas don't look in step.
+        if !Backoff::new(pause, pause).wait(shutdown).await {
+            return;
+        }
+    }
+}
+
+fn say(again: bool, what: &str, error: &str) {
+    if again {
+        tracing::debug!(error, "{what} is still not known");
+    } else {
+        tracing::warn!(error, "{what} is not known");
+    }
+}

@@ -1,0 +1,208 @@
+//! `/health/projections`: how far the projections are, with rows as publisher, projectors and journal write them.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use serde_json::{Value, json};
+use wallex_query::QueryState;
+use wallex_testing::eventually;
+
+use crate::api::{A, Api, Reply, is_problem};
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+impl Api {
+    /// Two partitions, the first with `events` that were recorded `seconds` ago, all brought to Kafka up to `published`.
+    async fn journal_of(&self, events: i64, seconds: i64, published: i64) {
+        self.execute(&format!(
+            "INSERT INTO journal.partition (id, last_seq) VALUES (0, {events}), (1, 0);
+             INSERT INTO journal.publication (partition, checkpoint_seq) VALUES (0, {published}), (1, 0);
+             INSERT INTO journal.head (wallet_id, partition, version, currency, balance, status)
+             VALUES ('{A}', 0, {events}, 'EUR', 0, 'active');
+             INSERT INTO journal.event (partition, seq, event_id, transaction_id, wallet_id, version, type,
+                                        schema_version, recorded_at, actor, payload, hash)
+             SELECT 0, v, md5(v::text)::uuid, md5(v::text)::uuid, '{A}', v, 'wallet.credited', 1,
+                    (extract(epoch FROM clock_timestamp()) - {seconds}) * 1000000 + v, 'default', '{{}}', sha256('x')
+               FROM generate_series(1, {events}) v"
+        ))
+        .await;
+    }
+
+    async fn cursors(&self, ledger: i64, read_model: i64) {
+        for (schema, seq) in [("ledger", ledger), ("read_model", read_model)] {
+            self.cursor(schema, 0, seq).await;
+            self.cursor(schema, 1, 0).await;
+        }
+    }
+
+    /// Asks routes that have measured nothing yet.
+    async fn lag_of(&mut self, state: QueryState) -> Reply {
+        self.serve(state);
+        self.get("/health/projections").await
+    }
+
+    async fn lag(&mut self) -> Reply {
+        self.lag_of(self.state().with_publisher()).await
+    }
+}
+
+/// Name, events and whole seconds of each projection.
+fn totals(reply: &Reply) -> Vec<(String, i64, i64)> {
+    let projections = reply.body["projections"].as_array();
+    let projections = projections.unwrap_or_else(|| panic!("{} {}", reply.status, reply.text));
+    projections
+        .iter()
+        .map(|projection| {
+            let seconds = projection["lag_seconds"].as_f64().unwrap();
+            (
+                projection["name"].as_str().unwrap().to_owned(),
+                projection["lag_events"].as_i64().unwrap(),
+                seconds as i64,
+            )
+        })
+        .collect()
+}
+
+fn total(ledger: (i64, i64), read_model: (i64, i64)) -> Vec<(String, i64, i64)> {
+    [("ledger", ledger), ("read-model", read_model)]
+        .map(|(name, (events, seconds))| (name.to_owned(), events, seconds))
+        .into()
+}
+
+#[tokio::test]
+async fn the_lag_is_what_is_published_and_not_applied_and_as_old_as_the_first_of_it() {
+    let mut api = Api::start().await;
+    api.journal_of(10, 3_600, 9).await;
+    api.cursors(7, 9).await;
+    let reply = api.lag().await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.text);
+    assert_eq!(reply.header("cache-control"), "no-store");
+    assert_eq!(totals(&reply), total((2, 3_600), (0, 0)));
+    let ledger = &reply.body["projections"][0];
+    assert_eq!(
+        ledger["partitions"][0]["lag_seconds"], ledger["lag_seconds"],
+        "{ledger}"
+    );
+    let mut partitions = ledger["partitions"].clone();
+    partitions[0]["lag_seconds"] = Value::Null;
+    assert_eq!(
+        partitions,
+        json!([
+            {"partition": 0, "published": 9, "applied": 7, "lag_events": 2, "lag_seconds": null},
+            {"partition": 1, "published": 0, "applied": 0, "lag_events": 0, "lag_seconds": 0.0},
+        ])
+    );
+    // Applied, and nothing is left.
+    api.cursors(9, 9).await;
+    assert_eq!(totals(&api.lag().await), total((0, 0), (0, 0)));
+    // A checkpoint is saved after the events have gone out: a projection may be ahead of it.
+    api.cursors(10, 10).await;
+    assert_eq!(totals(&api.lag().await), total((0, 0), (0, 0)));
+}
+
+#[tokio::test]
+async fn a_projection_that_stands_still_grows_older() {
+    let mut api = Api::start().await;
+    api.journal_of(1, 0, 1).await;
+    api.cursors(0, 1).await;
+    let seconds = |reply: &Reply| reply.body["projections"][0]["lag_seconds"].as_f64().unwrap();
+    let first = seconds(&api.lag().await);
+    eventually(DEADLINE, "a second of lag", async || {
+        (seconds(&api.lag().await) >= first + 1.0).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn without_a_publisher_all_that_is_in_the_journal_is_published() {
+    let mut api = Api::start().await;
+    api.journal_of(10, 60, 4).await;
+    api.cursors(4, 10).await;
+    assert_eq!(totals(&api.lag().await), total((0, 0), (0, 0)));
+    assert_eq!(totals(&api.lag_of(api.state()).await), total((6, 60), (0, 0)));
+}
+
+#[tokio::test]
+async fn a_partition_that_nobody_publishes_yet_or_no_projection_has_met_counts_from_the_beginning() {
+    let mut api = Api::start().await;
+    api.journal_of(5, 60, 5).await;
+    api.execute("INSERT INTO journal.partition (id, last_seq) VALUES (2, 3)")
+        .await;
+    api.cursor("ledger", 0, 5).await;
+    let reply = api.lag().await;
+    assert_eq!(totals(&reply), total((0, 0), (5, 60)));
+    assert_eq!(
+        reply.body["projections"][1]["partitions"][2],
+        json!({"partition": 2, "published": 0, "applied": 0, "lag_events": 0, "lag_seconds": 0.0})
+    );
+}
+
+#[tokio::test]
+async fn the_journal_and_the_read_side_may_be_two_databases() {
+    let (journal, mut read) = (Api::start().await, Api::start().await);
+    journal.journal_of(8, 120, 8).await;
+    // What the journal's database has of these schemas is not asked.
+    journal.cursors(8, 8).await;
+    read.cursors(5, 6).await;
+    let pools = (read.pool.clone(), journal.pool.clone());
+    let state = || QueryState::new(pools.0.clone(), pools.1.clone()).with_publisher();
+    let reply = read.lag_of(state()).await;
+    assert_eq!(totals(&reply), total((3, 120), (2, 120)));
+    pools.0.close().await;
+    is_problem(
+        &read.lag_of(state()).await,
+        503,
+        "unavailable",
+        "the read side is gone",
+    );
+}
+
+#[tokio::test]
+async fn what_is_known_of_some_partitions_only_is_not_told() {
+    let mut api = Api::start().await;
+    api.journal_of(5, 60, 5).await;
+    api.cursors(2, 2).await;
+    assert_eq!(api.lag().await.status, StatusCode::OK);
+    // The event that would say how old the lag of partition 1 is.
+    api.execute("UPDATE journal.publication SET checkpoint_seq = 1 WHERE partition = 1")
+        .await;
+    is_problem(&api.lag().await, 503, "unavailable", "missing");
+}
+
+#[tokio::test]
+async fn a_database_that_does_not_get_on_is_not_waited_for() {
+    let mut api = Api::start().await;
+    api.journal_of(5, 60, 5).await;
+    api.cursors(2, 2).await;
+    let mut lock = api.pool.begin().await.unwrap();
+    sqlx::query("LOCK TABLE read_model.cursor IN ACCESS EXCLUSIVE MODE")
+        .execute(&mut *lock)
+        .await
+        .unwrap();
+    let started = std::time::Instant::now();
+    is_problem(&api.lag().await, 503, "unavailable", "locked");
+    assert!(
+        started.elapsed() < Duration::from_secs(8),
+        "{:?}",
+        started.elapsed()
+    );
+    lock.rollback().await.unwrap();
+    assert_eq!(api.lag().await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn whoever_asks_again_is_answered_with_the_same_measurement() {
+    let mut api = Api::start().await;
+    api.journal_of(5, 60, 5).await;
+    api.cursors(2, 2).await;
+    api.serve(api.state().with_publisher());
+    let first = api.get("/health/projections").await;
+    api.cursors(5, 5).await;
+    assert_eq!(api.get("/health/projections").await.body, first.body);
+    // For five seconds at most.
+    eventually(DEADLINE, "another measurement", async || {
+        let reply = api.get("/health/projections").await;
+        (totals(&reply) == total((0, 0), (0, 0))).then_some(())
+    })
+    .await;
+}
