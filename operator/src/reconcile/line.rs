@@ -156,15 +156,16 @@ pub(super) async fn stages(
     let migration = migration::state(&job, live, remembered, Timestamp::now());
     let remember = match &migration {
         Migration::Succeeded => match remembered.filter(|schema| schema.job == job) {
-            Some(schema) => Some(schema.clone()),
-            // Asked once, when the Job has just ended: its log goes with it.
-            None => {
+            Some(schema) if schema.version.is_some() => Some(schema.clone()),
+            // Asked until it has said so: its log goes with its pod.
+            known => {
                 let told = schema::migrated(&context.client, &found.pods, &job).await;
+                let known = known.map_or(platform.partitions, |schema| schema.partitions);
                 Some(SchemaStatus {
                     job: job.clone(),
                     image: platform.image.clone(),
                     // An older journal may have more than was asked for; the next reconcile asks for as many.
-                    partitions: told.as_ref().map_or(0, |(_, has)| *has).max(platform.partitions),
+                    partitions: told.as_ref().map_or(known, |(_, has)| known.max(*has)),
                     version: told.map(|(versions, _)| versions),
                 })
             }

@@ -1,26 +1,48 @@
 //! Log lines: to stderr, as text or as one JSON object each, with the fields of the spans they stand in. What is
 //! logged can be changed while the process runs.
+//!
+//! Lines of requests are written by a thread of their own, and dropped when whoever reads stderr is too slow: no request may wait for
+//! that. All other lines are few, and written at once, so that the last words of a process are never lost.
 
 use std::io::IsTerminal as _;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use tracing::level_filters::LevelFilter;
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::fmt::writer::MakeWriterExt as _;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Registry, reload};
 
+use crate::metrics;
 use crate::settings::{LogFormat, Settings};
 
 /// PostgreSQL's notices ("relation exists, skipping") are no news to an operator.
 const QUIET: [&str; 1] = ["sqlx::postgres::notice=warn"];
 
+/// Target of the line that each request leaves.
+pub(crate) const REQUEST: &str = "request";
+/// Lines of requests that may wait to be written.
+const WAITING: usize = 16_384;
+
+/// What writes the lines of requests; dropped, it writes what waits.
+static REQUESTS: Mutex<Option<WorkerGuard>> = Mutex::new(None);
 static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
 
 /// Starts logging for this process, and sends panics there too. A second call changes nothing.
 pub fn init(settings: &Settings) {
     // `Settings::load` has checked the filter; one set by hand and wrong must not keep the process from logging.
     let (filter, handle) = reload::Layer::new(filter(&settings.log).unwrap_or_default());
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let (requests, guard) = NonBlockingBuilder::default()
+        .lossy(true)
+        .buffered_lines_limit(WAITING)
+        .thread_name("request-log")
+        .finish(std::io::stderr());
+    let dropped = requests.error_counter();
+    let writer = requests
+        .with_filter(|metadata| metadata.target() == REQUEST)
+        .or_else(std::io::stderr);
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     let registry = tracing_subscriber::registry().with(filter);
     let started = match settings.log_format {
         LogFormat::Text => registry
@@ -30,8 +52,21 @@ pub fn init(settings: &Settings) {
     };
     if started.is_ok() {
         let _ = FILTER.set(handle);
+        *REQUESTS.lock().unwrap_or_else(PoisonError::into_inner) = Some(guard);
+        metrics::gauges_when_asked(
+            "wallex_log_dropped_lines",
+            "Lines of requests dropped since the start, because stderr was not read fast enough. Growing: the node's log \
+             collection is behind; spec.logging.requests says which requests leave a line.",
+            &[],
+            move || vec![(Vec::new(), dropped.dropped_lines() as f64)],
+        );
         log_panics();
     }
+}
+
+/// Writes the lines that still wait. At the end of the process.
+pub fn finish() {
+    REQUESTS.lock().unwrap_or_else(PoisonError::into_inner).take();
 }
 
 /// What is logged now, as [`set`] takes it. `None` before [`init`].

@@ -1,6 +1,7 @@
 //! Log lines of a process, read as a log collector reads them. The process is this test binary, told to be the child.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -70,4 +71,42 @@ fn text_is_one_line_each_without_colours_off_a_terminal() {
         lines[0]
     );
     assert!(lines.iter().all(|line| !line.contains('\u{1b}')), "{lines:?}");
+}
+
+/// Lines of requests that the child of the next test writes: more than a pipe and the lines that may wait hold.
+const FLOOD: usize = 60_000;
+
+#[test]
+#[ignore = "the child of another test"]
+fn flooding_child() {
+    telemetry::init(&Settings::from_flags(&Flags::default()).unwrap());
+    for number in 0..FLOOD {
+        tracing::info!(target: "request", number, "request");
+    }
+    println!("done");
+    // Until the other side has seen that and reads on.
+    std::io::stdin().read_to_string(&mut String::new()).unwrap();
+    tracing::info!("the last words");
+    telemetry::finish();
+}
+
+#[test]
+fn lines_of_requests_wait_for_nobody_who_reads_them() {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "flooding_child", "--nocapture"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Nobody reads stderr by now: a process that waited for that would never come so far.
+    let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(stdout.by_ref().map_while(Result::ok).any(|line| line == "done"));
+    drop(child.stdin.take());
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert!(child.wait().unwrap().success());
+    let requests = said.matches("number=").count();
+    assert!((1..FLOOD).contains(&requests), "{requests} lines");
+    assert!(said.contains("the last words"));
 }

@@ -27,6 +27,9 @@ use crate::stall::{Stall, TRY_AGAIN};
 const SURVEY: Duration = Duration::from_secs(2);
 /// A cursor that stands still for so long behind what was published is not waiting for messages any more.
 const OVERDUE: Duration = Duration::from_secs(5);
+/// The same when the topic still has messages of the partition: with a backlog it may have to wait for the others'. After
+/// this time the topic cannot be read there, whatever it says.
+const OVERDUE_WITH_MORE: Duration = Duration::from_secs(60);
 
 const PUBLISHED: &str = "SELECT partition, checkpoint_seq FROM journal.publication";
 
@@ -158,6 +161,7 @@ impl<P: Projection> Runner<P> {
             Err(error) => return tracing::debug!(%error, "the journal could not be surveyed"),
         };
         let before = std::mem::take(&mut self.behind);
+        let mut overdue = Vec::new();
         for (partition, published) in marks {
             let partition = Partition(partition);
             let Some(cursor) = self.cursors.get(&partition) else {
@@ -171,10 +175,20 @@ impl<P: Projection> Runner<P> {
                 Some(_) | None => self.last_survey,
             };
             self.behind.insert(partition, (cursor.seq, since));
-            // With a backlog a partition may have to wait for the others' messages: what is on its way is not missing.
-            if since.elapsed() >= OVERDUE && !self.source.has_more(partition).await {
+            let stood = since.elapsed();
+            if stood >= OVERDUE {
+                overdue.push((partition, cursor.seq, published, stood));
+            }
+        }
+        if overdue.is_empty() {
+            return;
+        }
+        let asked = overdue.iter().map(|(partition, ..)| *partition).collect();
+        let with_more = self.source.with_more(asked).await;
+        for (partition, cursor, published, stood) in overdue {
+            if is_missing(stood, with_more.contains(&partition)) {
                 tracing::warn!(
-                    projection = P::NAME, %partition, cursor = cursor.seq, published,
+                    projection = P::NAME, %partition, cursor, published,
                     "the topic does not bring what was published: taking it from the journal"
                 );
                 batch.partition(partition).fill_to(published);
@@ -303,5 +317,27 @@ impl<P: Projection> Runner<P> {
             }
             (None, true) => self.check.set_ready(),
         }
+    }
+}
+
+/// Whether a partition that has stood so long behind what was published is to be taken from the journal.
+fn is_missing(stood: Duration, topic_has_more: bool) -> bool {
+    stood
+        >= if topic_has_more {
+            OVERDUE_WITH_MORE
+        } else {
+            OVERDUE
+        }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_topic_is_waited_for_longer_when_it_has_more_but_not_for_ever() {
+        let missing = |seconds, more| is_missing(Duration::from_secs(seconds), more);
+        assert_eq!([missing(4, false), missing(5, false)], [false, true]);
+        assert_eq!([missing(59, true), missing(60, true)], [false, true]);
     }
 }

@@ -53,11 +53,11 @@ impl Source {
         matches!(self, Self::Kafka(_))
     }
 
-    /// Whether events of the partition are still on their way from this source.
-    pub(crate) async fn has_more(&self, partition: Partition) -> bool {
+    /// Those of the partitions of which events are still on their way from this source.
+    pub(crate) async fn with_more(&self, partitions: Vec<Partition>) -> BTreeSet<Partition> {
         match self {
-            Self::Journal(_) => false,
-            Self::Kafka(source) => source.has_more(partition).await,
+            Self::Journal(_) => BTreeSet::new(),
+            Self::Kafka(source) => source.with_more(partitions).await,
         }
     }
 

@@ -156,6 +156,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let shutdown = shutdown::token();
     let done = run_role(cli.command, settings, &shutdown).await;
     trace::finish().await;
+    telemetry::finish();
     match done {
         // Asked to stop while waiting for something: that is no failure.
         Err(error) if shutdown.is_cancelled() => {

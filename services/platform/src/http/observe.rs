@@ -178,7 +178,7 @@ fn log(route: Option<&MatchedPath>, method: &Method, status: StatusCode, elapsed
     macro_rules! line {
         ($level:ident) => {
             tracing::event!(
-                target: "request", tracing::Level::$level,
+                target: crate::telemetry::REQUEST, tracing::Level::$level,
                 %method, route = pattern(route), status = status.as_u16(), elapsed_us = elapsed.as_micros() as u64,
             )
         };

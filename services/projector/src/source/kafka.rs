@@ -222,30 +222,25 @@ impl KafkaSource {
         }
     }
 
-    /// Whether the topic has records of the partition that are still to come; not when the brokers don't say.
-    pub(crate) async fn has_more(&self, partition: Partition) -> bool {
+    /// Those of the partitions of which the topic has records that are still to come. Brokers that don't say are asked no
+    /// further: waiting for each partition in turn would keep all of them from being read.
+    pub(crate) async fn with_more(&self, partitions: Vec<Partition>) -> BTreeSet<Partition> {
         let (consumer, topic) = (Arc::clone(&self.consumer), self.topic.clone());
         let asked = move || {
-            let (first, end) = consumer.fetch_watermarks(&topic, partition.0, ASKING)?;
-            let known = |list: &TopicPartitionList| {
-                let element = list.find_partition(&topic, partition.0)?;
-                match element.offset() {
-                    Offset::Offset(offset) => Some(offset),
-                    _ => None,
+            let mut with_more = BTreeSet::new();
+            for partition in partitions {
+                match has_more(&consumer, &topic, partition) {
+                    Ok(true) => drop(with_more.insert(partition)),
+                    Ok(false) => {}
+                    Err(error) => {
+                        tracing::debug!(%error, %partition, "Kafka does not say where the partition ends");
+                        break;
+                    }
                 }
-            };
-            // Before its first message a consumer stands where its group was, or at the beginning.
-            let next = match known(&consumer.position()?) {
-                Some(next) => next,
-                None => {
-                    let mut list = TopicPartitionList::new();
-                    list.add_partition(&topic, partition.0);
-                    known(&consumer.committed_offsets(list, ASKING)?).unwrap_or(first)
-                }
-            };
-            Ok::<_, KafkaError>(next.max(first) < end)
+            }
+            with_more
         };
-        matches!(tokio::task::spawn_blocking(asked).await, Ok(Ok(true)))
+        tokio::task::spawn_blocking(asked).await.unwrap_or_default()
     }
 
     fn resume(&mut self) {
@@ -293,6 +288,31 @@ impl KafkaSource {
         })
         .await;
     }
+}
+
+fn has_more(
+    consumer: &StreamConsumer<Context>,
+    topic: &str,
+    partition: Partition,
+) -> Result<bool, KafkaError> {
+    let (first, end) = consumer.fetch_watermarks(topic, partition.0, ASKING)?;
+    let known = |list: &TopicPartitionList| {
+        let element = list.find_partition(topic, partition.0)?;
+        match element.offset() {
+            Offset::Offset(offset) => Some(offset),
+            _ => None,
+        }
+    };
+    // Before its first message a consumer stands where its group was, or at the beginning.
+    let next = match known(&consumer.position()?) {
+        Some(next) => next,
+        None => {
+            let mut list = TopicPartitionList::new();
+            list.add_partition(topic, partition.0);
+            known(&consumer.committed_offsets(list, ASKING)?).unwrap_or(first)
+        }
+    };
+    Ok(next.max(first) < end)
 }
 
 /// Remembers an error that somebody has to know of; one broker's connection comes and goes.

@@ -94,8 +94,9 @@ impl Engine {
             }
             let name = || format!("{} publish", self.config.topic).into();
             let traceparent = event.traceparent.as_deref();
-            if let Some(mut span) =
-                trace::below(traceparent, name, SpanKind::Producer, Instant::now().into_std())
+            if trace::is_on()
+                && let Some(mut span) =
+                    trace::below(traceparent, name, SpanKind::Producer, Instant::now().into_std())
             {
                 span.set("messaging.system", "kafka")
                     .set("messaging.destination.name", self.config.topic.clone())
