@@ -294,6 +294,8 @@ mod tests {
         report.failed = 0;
         assert!(!report.is_success(), "one is missing");
         report.ok = 3;
+        assert!(!report.is_success(), "a worker died");
+        report.failures.clear();
         assert!(report.is_success());
     }
 }
