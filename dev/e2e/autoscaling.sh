@@ -1,8 +1,6 @@
 # shellcheck shell=bash
 # What the tests of autoscaling share. Sourced by them, after lib.sh; they need the stack of KEDA=1.
 
-replicas() { deployment "$1" .spec.replicas; }
-replicas_are() { [ "$(replicas "$1")" = "$2" ]; }
 more_replicas_than() { [ "$(replicas "$1")" -gt "$2" ]; }
 
 # watch_replicas COMPONENT FILE: writes every number of pods that the component's Deployment ever states, until the test ends.

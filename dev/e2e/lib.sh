@@ -105,6 +105,9 @@ no_children() { [ -z "$(children "$1")" ]; }
 COMPONENTS=(command ledger-projector publisher query read-model-projector)
 # deployment COMPONENT PATH: a field of a component's Deployment.
 deployment() { field "$2" deployment "$PLATFORM-$1"; }
+# replicas COMPONENT: how many pods its Deployment states.
+replicas() { deployment "$1" .spec.replicas; }
+replicas_are() { [ "$(replicas "$1")" = "$2" ]; }
 # pods COMPONENT: names of its pods.
 pods() { k -n "$NAMESPACE" get pods -l "app.kubernetes.io/instance=$PLATFORM,app.kubernetes.io/component=$1" -o name; }
 # template_hashes: the components' ReplicaSets in force. Equal before and after: no pod was replaced.

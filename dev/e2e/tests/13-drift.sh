@@ -3,7 +3,7 @@ SUITE=core
 EXPECT='What somebody else changed or deleted is mended; foreign labels stay; no pod is replaced'
 
 mended() {
-  [ "$(deployment query .spec.replicas)" = 1 ] &&
+  replicas_are query 1 &&
     [ "$(field '.spec.ports[0].port' service "$PLATFORM-command")" = 8080 ] &&
     [ "$(field .data.WALLEX_LOG configmap "$PLATFORM-config")" = info ] &&
     k -n "$NAMESPACE" get "poddisruptionbudget/$PLATFORM-command" "serviceaccount/$PLATFORM" "cronjob/$PLATFORM-maintain"

@@ -1,7 +1,6 @@
 # shellcheck shell=bash
 SUITE=full
 EXPECT='Platforms whose Kafka or database does not answer say so, and do not delay the mending of another one by more than seconds'
-mended() { [ "$(deployment query .spec.replicas)" = 1 ]; }
 run_test() {
   local url number turn
   url=$(new_database e2e_broken)
@@ -14,7 +13,7 @@ run_test() {
   (NAMESPACE=e2e-broken-4 PLATFORM=mute && expect_says 180 Ready False DatabaseUnreachable)
   for turn in 1 2 3 4 5; do
     k -n "$NAMESPACE" scale deployment "$PLATFORM-query" --replicas=2
-    until_true 10 mended || die "drift of a healthy platform was not mended within 10 s beside four broken ones (turn $turn)"
+    until_true 10 replicas_are query 1 || die "drift of a healthy platform was not mended within 10 s beside four broken ones (turn $turn)"
   done
   for number in 1 2 3 4; do k delete namespace "e2e-broken-$number" --wait=false; done
   for number in 1 2 3 4; do k wait --for=delete "namespace/e2e-broken-$number" --timeout=120s; done

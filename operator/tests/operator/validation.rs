@@ -76,18 +76,22 @@ fn defaults_are_those_that_the_schema_states() {
     );
 }
 
+/// Of a platform whose journal has twelve partitions.
+fn twelve_partitions() -> WalletPlatformStatus {
+    WalletPlatformStatus {
+        schema: Some(SchemaStatus {
+            partitions: 12,
+            ..SchemaStatus::default()
+        }),
+        ..WalletPlatformStatus::default()
+    }
+}
+
 #[test]
 fn a_journal_never_gets_fewer_partitions_than_it_has() {
     let platform = changed(|platform| {
         platform.spec.partitions = 4;
-        let schema = SchemaStatus {
-            partitions: 12,
-            ..SchemaStatus::default()
-        };
-        platform.status = Some(WalletPlatformStatus {
-            schema: Some(schema),
-            ..WalletPlatformStatus::default()
-        });
+        platform.status = Some(twelve_partitions());
     });
     let validated = validated(&platform, &world());
     assert_eq!(
@@ -100,14 +104,7 @@ fn grown(allowed: bool) -> wallex_operator::crd::WalletPlatform {
     changed(|platform| {
         platform.spec.partitions = 20;
         platform.spec.allow_partition_increase = allowed;
-        let schema = SchemaStatus {
-            partitions: 12,
-            ..SchemaStatus::default()
-        };
-        platform.status = Some(WalletPlatformStatus {
-            schema: Some(schema),
-            ..WalletPlatformStatus::default()
-        });
+        platform.status = Some(twelve_partitions());
     })
 }
 

@@ -34,17 +34,22 @@ fn scaled(max: i32) -> Value {
     json!({"replicas": 3, "autoscaling": {"maxReplicas": max}})
 }
 
+/// KEDA takes on the ledger projector, and autoscaling is active.
+async fn adopted(world: &World) {
+    world.keda_adopts(LEDGER);
+    once(world).await;
+    assert_eq!(
+        demo(world, types::AUTOSCALING_ACTIVE),
+        expected("True", reasons::ACTIVE)
+    );
+}
+
 /// A platform whose ledger projector KEDA scales; it has three pods.
 async fn by_keda() -> World {
     let world = three(true).await;
     ledger(&world, &scaled(8));
     once(&world).await;
-    world.keda_adopts(LEDGER);
-    once(&world).await;
-    assert_eq!(
-        demo(&world, types::AUTOSCALING_ACTIVE),
-        expected("True", reasons::ACTIVE)
-    );
+    adopted(&world).await;
     world.scaled(LEDGER);
     world.written();
     world
@@ -211,12 +216,7 @@ async fn another_driver_waits_until_the_old_one_is_gone_and_moves_nothing() {
     assert!(world.autoscaler(AUTOSCALERS, LEDGER).is_none());
     assert!(world.autoscaler(OBJECTS, LEDGER).is_none(), "one after the other");
     once(&world).await;
-    world.keda_adopts(LEDGER);
-    once(&world).await;
-    assert_eq!(
-        demo(&world, types::AUTOSCALING_ACTIVE),
-        expected("True", reasons::ACTIVE)
-    );
+    adopted(&world).await;
 
     world.change("shop", "demo", |platform| {
         platform["spec"]["autoscaling"] = json!({"driver": "HPA"});
