@@ -5,6 +5,7 @@ mod api;
 mod config;
 mod crash;
 mod dev;
+mod documentation;
 mod examples;
 mod health;
 mod lag;
