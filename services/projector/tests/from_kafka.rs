@@ -63,7 +63,11 @@ async fn repetitions_disorder_and_holes_change_nothing() {
     setup.all_applied_smoothly("read_model", &read_model).await;
     setup.assert_ledger().await;
     setup.assert_read_model().await;
-    assert!(counted("wallex_projection_filled_events_total") > filled);
+    // Counted after the commit that makes the rows visible.
+    eventually(DEADLINE, "filled events to be counted", async || {
+        (counted("wallex_projection_filled_events_total") > filled).then_some(())
+    })
+    .await;
     ledger.stop().await;
     read_model.stop().await;
 }

@@ -3,15 +3,11 @@
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::str::FromStr as _;
-use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool};
 
-use crate::{eventually, unique_name};
-
-/// A migration and a queue of clones before it fit in here, also on a busy machine.
-const DEADLINE: Duration = Duration::from_secs(60);
+use crate::{DEADLINE, eventually, unique_name};
 
 /// A database that is dropped when this value is, whoever may still be connected.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ mod waiting;
 
 pub use database::{TestDatabase, template_name};
 pub use kafka::create_topic;
-pub use waiting::eventually;
+pub use waiting::{DEADLINE, eventually};
 
 use uuid::Uuid;
 

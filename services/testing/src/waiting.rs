@@ -2,6 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+/// How long to wait for what is about to happen. Reached only when it never does, so it is generous: a busy machine runs
+/// everything at a small part of its speed.
+pub const DEADLINE: Duration = Duration::from_secs(120);
 /// Between two looks: short beside what is waited for, long beside what looking costs.
 const PAUSE: Duration = Duration::from_millis(20);
 

@@ -1,7 +1,5 @@
 //! What happens without being asked for: holds expire, erased data goes.
 
-use std::time::Duration;
-
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use wallex_testing::eventually;
@@ -35,7 +33,7 @@ async fn a_hold_that_nobody_touches_expires_by_itself_also_under_two_replicas() 
             ))
         })
         .collect();
-    eventually(Duration::from_secs(10), "the expiry", async || {
+    eventually(wallex_testing::DEADLINE, "the expiry", async || {
         let held: i64 = sqlx::query_scalar("SELECT held FROM journal.head WHERE wallet_id = $1::uuid")
             .bind(&id)
             .fetch_one(&app.pool)

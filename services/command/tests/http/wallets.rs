@@ -1,7 +1,5 @@
 //! Creating, crediting, debiting, transferring: what clients send, what they get, and that money moves once.
 
-use std::time::Duration;
-
 use axum::body::Body;
 use http::{Request, StatusCode};
 use serde_json::json;
@@ -246,7 +244,7 @@ async fn a_full_queue_is_said_at_once() {
         })
         .collect();
     // One in the writer's hands and one in the queue wait; whoever is answered now was refused.
-    wallex_testing::eventually(Duration::from_secs(5), "a refusal", async || {
+    wallex_testing::eventually(wallex_testing::DEADLINE, "a refusal", async || {
         waiting
             .iter()
             .any(tokio::task::JoinHandle::is_finished)

@@ -169,11 +169,9 @@ async fn a_batch_taken_back_leaves_holds_due_for_whoever_comes_next() {
     run_one(&mut writer, create("c", wallet(1), 100)).await;
     let expires_at = journal.now().await + 500_000;
     run_one(&mut writer, hold("h", 1, wallet(1), 100, Some(expires_at))).await;
-    wallex_testing::eventually(
-        std::time::Duration::from_secs(10),
-        "the hold's time",
-        async || (journal.now().await > expires_at).then_some(()),
-    )
+    wallex_testing::eventually(wallex_testing::DEADLINE, "the hold's time", async || {
+        (journal.now().await > expires_at).then_some(())
+    })
     .await;
     let doomed = batch("doomed", true, [Command::Debit(movement(wallet(1), 101))]);
     let replies = run(&mut writer, &[doomed, debit("d", wallet(1), 100)]).await;

@@ -101,7 +101,7 @@ async fn an_erasure_of_many_movements_goes_on_where_it_was_cut_off() {
         erasure::finish(&journal.pool, None),
     );
     let _ = cut_off.await;
-    wallex_testing::eventually(std::time::Duration::from_secs(20), "the erasure", async || {
+    wallex_testing::eventually(wallex_testing::DEADLINE, "the erasure", async || {
         erasure::finish(&journal.pool, Some(wallet(1))).await.unwrap();
         known(&journal).await.is_empty().then_some(())
     })

@@ -100,7 +100,8 @@ async fn an_unreachable_server_is_unavailable_by_the_deadline() {
         .append(&[credit("k", wallet(1), 5)], started + Duration::from_millis(300))
         .await;
     assert_eq!(replies, [Reply::Unavailable]);
-    assert!(started.elapsed() < Duration::from_secs(2));
+    // Well before an attempt's own limit.
+    assert!(started.elapsed() < Duration::from_secs(10));
 }
 
 #[tokio::test]

@@ -83,7 +83,7 @@ async fn a_writer_stopped_between_lock_and_commit_holds_nobody_up() {
     );
     let waited = started.elapsed();
     assert!(
-        waited < Duration::from_secs(6),
+        waited < Duration::from_secs(15),
         "others waited {waited:?} for a stopped writer"
     );
     assert_eq!(

@@ -1,7 +1,5 @@
 //! Holds: money set aside, taken or given back once, and never after its time.
 
-use std::time::Duration;
-
 use wallex_domain::{Change, Command};
 use wallex_journal::hold::due_wallets;
 use wallex_testing::eventually;
@@ -84,7 +82,7 @@ async fn an_expired_hold_cannot_be_captured_though_nobody_wrote_its_expiry() {
     run_one(&mut writer, hold("h", 1, wallet(1), 100, Some(expires_at))).await;
     let past = run_one(&mut writer, hold("p", 2, wallet(1), 1, Some(1))).await;
     assert!(body(&past).contains("not in the future"));
-    eventually(Duration::from_secs(10), "the hold's time", async || {
+    eventually(wallex_testing::DEADLINE, "the hold's time", async || {
         (journal.now().await > expires_at).then_some(())
     })
     .await;
@@ -123,7 +121,7 @@ async fn due_holds_end_in_the_order_of_their_time_before_anything_else() {
         hold("later", 4, wallet(1), 10, Some(now + 3_600 * SECOND)),
     )
     .await;
-    let due = eventually(Duration::from_secs(10), "three due holds", async || {
+    let due = eventually(wallex_testing::DEADLINE, "three due holds", async || {
         let due = due_wallets(&journal.pool, 100).await.unwrap();
         (due.len() == 3).then_some(due)
     })

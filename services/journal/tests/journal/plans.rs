@@ -88,7 +88,7 @@ async fn batches_use_indexes_only_however_the_tables_grew() {
     }
     writer.close().await;
     // A closed session has reported its statistics.
-    let read = wallex_testing::eventually(std::time::Duration::from_secs(5), "statistics", async || {
+    let read = wallex_testing::eventually(wallex_testing::DEADLINE, "statistics", async || {
         let inserted: i64 = sqlx::query_scalar(AssertSqlSafe(
             "SELECT n_tup_ins FROM pg_stat_user_tables WHERE schemaname = 'journal' AND relname = 'event'"
                 .to_owned(),

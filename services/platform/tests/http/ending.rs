@@ -20,7 +20,7 @@ use wallex_platform::health::Health;
 use wallex_platform::http::{Ending, ServeError, bind, serve, serve_on, serve_starting};
 use wallex_testing::eventually;
 
-const DEADLINE: Duration = Duration::from_secs(10);
+const DEADLINE: Duration = wallex_testing::DEADLINE;
 /// No grace, and time enough for every request.
 const AT_ONCE: Ending = Ending {
     grace: Duration::ZERO,

@@ -184,7 +184,7 @@ async fn an_overview_of_a_kafka_that_is_away_comes_in_time() {
         // Many ask at once; they get one answer.
         let (one, two) = tokio::join!(overview.report(), overview.report());
         assert!(
-            asked.elapsed() < Duration::from_secs(4),
+            asked.elapsed() < Duration::from_secs(15),
             "took {:?}",
             asked.elapsed()
         );

@@ -9,4 +9,4 @@ mod redis;
 
 use std::time::Duration;
 
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = wallex_testing::DEADLINE;

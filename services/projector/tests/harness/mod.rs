@@ -8,7 +8,6 @@
 )]
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::message::{Header, OwnedHeaders};
@@ -26,7 +25,7 @@ use wallex_testing::{TestDatabase, create_topic, eventually, unique_name};
 
 use crate::fixture::{self, Journal};
 
-pub const DEADLINE: Duration = Duration::from_secs(40);
+pub use wallex_testing::DEADLINE;
 
 pub struct Setup {
     _database: TestDatabase,

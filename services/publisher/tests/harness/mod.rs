@@ -23,7 +23,7 @@ use wallex_testing::{TestDatabase, create_topic, eventually, unique_name};
 
 use crate::fixture::{self, Journal};
 
-pub const DEADLINE: Duration = Duration::from_secs(40);
+pub use wallex_testing::DEADLINE;
 
 pub struct Setup {
     _database: TestDatabase,

@@ -10,7 +10,7 @@ use wallex_testing::{eventually, unique_name};
 use crate::api::{A, Api, B, Reply};
 use crate::door::{Door, accelerator};
 
-const DEADLINE: Duration = Duration::from_secs(10);
+const DEADLINE: Duration = wallex_testing::DEADLINE;
 /// What production has.
 const LIFE: Duration = Duration::from_secs(2);
 

@@ -44,7 +44,7 @@ async fn a_position_that_does_not_come_is_a_503_after_two_seconds() {
     let begin = Instant::now();
     let path = format!("/v1/wallets/{A}");
     let (late, unknown) = tokio::join!(get_from(&api, &path, "3:6"), get_from(&api, &path, "250:1"));
-    assert!((Duration::from_millis(1_900)..Duration::from_secs(6)).contains(&begin.elapsed()));
+    assert!((Duration::from_millis(1_900)..Duration::from_secs(15)).contains(&begin.elapsed()));
     for reply in [&late, &unknown] {
         is_problem(reply, 503, "position_not_reached", "late");
         assert_eq!(reply.header("retry-after"), "1");

@@ -18,7 +18,7 @@ use wallex_testing::{eventually, unique_name};
 use crate::api::{A, Api, B, NOWHERE};
 use crate::door::{Door, accelerator};
 
-const DEADLINE: Duration = Duration::from_secs(10);
+const DEADLINE: Duration = wallex_testing::DEADLINE;
 /// Without a message the next look comes after half a second.
 const LOOK: Duration = Duration::from_millis(1_500);
 
@@ -340,7 +340,7 @@ async fn a_stream_ends_at_shutdown_and_the_drain_does_not_wait_for_it() {
     }
 
     shutdown.cancel();
-    timeout(Duration::from_secs(5), server).await.unwrap().unwrap();
+    timeout(DEADLINE, server).await.unwrap().unwrap();
     let mut rest = String::new();
     timeout(DEADLINE, client.read_to_string(&mut rest))
         .await

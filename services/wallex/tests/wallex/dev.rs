@@ -1,11 +1,9 @@
 //! `wallex dev` on a database of one's own: the whole API in one process.
 
-use std::time::Duration;
-
 use wallex_testing::{TestDatabase, eventually};
 
 use crate::platform::text;
-use crate::process::{Process, free_port, wallex};
+use crate::process::{DEADLINE, Process, free_port, wallex};
 
 #[tokio::test]
 async fn one_process_serves_writes_and_reads_and_every_balance_agrees() {
@@ -72,7 +70,7 @@ async fn a_private_postgresql_keeps_its_data_between_runs() {
         bench(port);
         dev.signal("-INT");
         assert!(dev.ended().await.success(), "{}", dev.log());
-        eventually(Duration::from_secs(10), "the private server's end", async || {
+        eventually(DEADLINE, "the private server's end", async || {
             (!folder.join("data/postmaster.pid").exists()).then_some(())
         })
         .await;

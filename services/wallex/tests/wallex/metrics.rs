@@ -106,7 +106,7 @@ async fn every_metric_that_a_role_shows_is_explained() {
         "wallex_commands_total{command=\"create\",outcome=\"replayed\"}",
         "wallex_command_rejections_total{code=\"wallet_not_found\",command=\"credit\"}",
     ] {
-        assert_eq!(figure(command, series).await, Some(1.0), "{series}");
+        becomes(command, series, 1.0).await;
     }
     let documented = documented();
     // What is measured from time to time comes a moment later; of the projectors, once there was an event.

@@ -6,13 +6,12 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use wallex_testing::{eventually, unique_name};
 
-pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) use wallex_testing::DEADLINE;
 
 pub(crate) struct Process {
     child: Child,

@@ -146,13 +146,17 @@ async fn a_transfer_is_one_trace_from_the_request_to_each_projection() {
     told.sort();
     assert_eq!(kept, told);
 
-    // Each request has a line, with its trace when it came with one.
-    let log = processes[0].log();
-    let lines: Vec<Value> = log
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .filter(|line: &Value| line["target"] == "request" && line["route"] == "/v1/transfers")
-        .collect();
+    // Each request has a line, with its trace when it came with one; it is written later than the answer.
+    let lines = eventually(DEADLINE, "a line of each transfer", async || {
+        let log = processes[0].log();
+        // The last line may be half written.
+        let lines = log.lines().filter_map(|line| serde_json::from_str(line).ok());
+        let lines: Vec<Value> = lines
+            .filter(|line: &Value| line["target"] == "request" && line["route"] == "/v1/transfers")
+            .collect();
+        (lines.len() >= 2).then_some(lines)
+    })
+    .await;
     let traces: Vec<&Value> = lines.iter().map(|line| &line["span"]["trace_id"]).collect();
     assert_eq!(traces, [&json!(unsampled), &json!(sampled)], "{lines:#?}");
     assert_eq!(
