@@ -7,12 +7,15 @@ use std::collections::BTreeMap;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
+use super::rules;
+
 /// The Kafka cluster of a platform.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct KafkaSpec {
     /// Brokers to start from, `host:port[,host:port…]`. Both the operator and the pods must reach them.
     #[schemars(length(min = 3, max = 4096))]
+    #[x_kube(validation = Rule::new(rules::SERVERS).message(rules::SERVERS_MESSAGE))]
     pub bootstrap_servers: String,
 
     /// TLS between the brokers and the operator and all pods. Default: none, in the clear.
@@ -49,11 +52,13 @@ pub struct KafkaTlsSpec {
 pub struct CaSecretRef {
     /// Name of the Secret.
     #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new(rules::NAME).message(rules::NAME_MESSAGE))]
     pub name: String,
 
     /// Key within the Secret. Default `ca.crt`.
     #[serde(default = "default_ca_key")]
     #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new(rules::KEY).message(rules::KEY_MESSAGE))]
     pub key: String,
 }
 
@@ -63,6 +68,7 @@ pub struct CaSecretRef {
 pub struct TlsSecretRef {
     /// Name of the Secret.
     #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new(rules::NAME).message(rules::NAME_MESSAGE))]
     pub name: String,
 }
 
@@ -85,16 +91,19 @@ pub struct KafkaSaslSpec {
 pub struct CredentialsRef {
     /// Name of the Secret.
     #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new(rules::NAME).message(rules::NAME_MESSAGE))]
     pub name: String,
 
     /// Key of the user's name. Default `username`.
     #[serde(default = "default_username_key")]
     #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new(rules::KEY).message(rules::KEY_MESSAGE))]
     pub username_key: String,
 
     /// Key of the password. Default `password`.
     #[serde(default = "default_password_key")]
     #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new(rules::KEY).message(rules::KEY_MESSAGE))]
     pub password_key: String,
 }
 

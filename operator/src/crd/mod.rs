@@ -10,6 +10,7 @@ mod kafka;
 mod monitoring;
 mod network;
 mod pods;
+mod rules;
 mod sources;
 mod status;
 mod tracing;
@@ -72,6 +73,7 @@ pub const GROUP: &str = "wallex.dev";
 pub struct WalletPlatformSpec {
     /// Image that every component, the migration and the maintenance run. Required. A tag other than `latest`, or better a digest.
     #[schemars(length(min = 1, max = 1024))]
+    #[x_kube(validation = Rule::new(rules::IMAGE).message(rules::IMAGE_MESSAGE))]
     pub image: String,
 
     /// When the kubelet pulls the image: Always, IfNotPresent or Never. Default: Kubernetes' own (Always for `latest`, otherwise IfNotPresent).

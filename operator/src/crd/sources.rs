@@ -3,17 +3,22 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
+use super::kafka::CaSecretRef;
+use super::rules;
+
 /// A value in a Secret of the platform's own namespace.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretKeyRef {
     /// Name of the Secret.
     #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new(rules::NAME).message(rules::NAME_MESSAGE))]
     pub name: String,
 
     /// Key within the Secret. Default `url`.
     #[serde(default = "default_key")]
     #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new(rules::KEY).message(rules::KEY_MESSAGE))]
     pub key: String,
 }
 
