@@ -215,6 +215,12 @@ pub fn children_of(platform: &str) -> String {
 /// Label selector that finds the children of all platforms.
 pub fn all_children() -> String {
     format!("app.kubernetes.io/managed-by={MANAGER}")
+/// Whether [`children_of`] finds what has these labels.
+pub fn is_child_of(labels: &BTreeMap<String, String>, platform: &str) -> bool {
+    let has = |key: &str, value: &str| labels.get(key).is_some_and(|found| found == value);
+    has("app.kubernetes.io/managed-by", MANAGER) && has("app.kubernetes.io/instance", platform)
+}
+
 }
 
 /// The first `length` hex digits of a BLAKE3 hash over parts; each part is preceded by its length, so that no two lists collide by shifting.

@@ -32,6 +32,8 @@ pub struct Dereferenced {
     pub secrets: BTreeMap<String, SecretValues>,
     /// The children, by their labels.
     pub children: Children,
+    /// Autoscalers of the namespace that scale Deployments and are not this platform's.
+    pub foreign_autoscalers: Vec<HorizontalPodAutoscaler>,
     /// All pods of the platform: what they show is said in the conditions, and nothing is decided on it.
     pub pods: Vec<Pod>,
     /// Why there can be no ServiceMonitors in this cluster; none when there can.
@@ -191,7 +193,7 @@ pub async fn run(client: &Client, platform: &WalletPlatform) -> kube::Result<Der
         cron_jobs,
         budgets,
         network_policies,
-        autoscalers,
+        (autoscalers, foreign_autoscalers),
     ) = futures::try_join!(
         list(client, &namespace, &name),
         list(client, &namespace, &name),
@@ -201,7 +203,7 @@ pub async fn run(client: &Client, platform: &WalletPlatform) -> kube::Result<Der
         list(client, &namespace, &name),
         list(client, &namespace, &name),
         list(client, &namespace, &name),
-        list(client, &namespace, &name),
+        autoscalers(client, &namespace, &name),
     )?;
     let (service_monitors, no_service_monitors) =
         optional(client, &namespace, &name, &SERVICE_MONITORS).await?;
@@ -238,6 +240,7 @@ pub async fn run(client: &Client, platform: &WalletPlatform) -> kube::Result<Der
         children,
         pods,
         no_service_monitors,
+        foreign_autoscalers,
         no_keda,
     })
 }
@@ -284,6 +287,21 @@ fn is_not_served(status: &kube::core::Status) -> bool {
 
 async fn list<K>(client: &Client, namespace: &str, platform: &str) -> kube::Result<Vec<K>>
 where
+/// The autoscalers of a platform, and those of others that scale a Deployment of the same namespace.
+async fn autoscalers(
+    client: &Client,
+    namespace: &str,
+    platform: &str,
+) -> kube::Result<(Vec<HorizontalPodAutoscaler>, Vec<HorizontalPodAutoscaler>)> {
+    let api = Api::<HorizontalPodAutoscaler>::namespaced(client.clone(), namespace);
+    let all = api.list(&ListParams::default()).await?.items;
+    let (ours, mut others): (Vec<_>, Vec<_>) = all
+        .into_iter()
+        .partition(|found| names::is_child_of(found.labels(), platform));
+    others.retain(|found| found.spec.scale_target_ref.kind == "Deployment");
+    Ok((ours, others))
+}
+
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
 {
     let api = Api::<K>::namespaced(client.clone(), namespace);

@@ -23,9 +23,6 @@ use crate::names::Component;
 /// While Kubernetes removes what a deleted platform of the same name left.
 const PREDECESSOR: Duration = Duration::from_secs(2);
 
-/// While an autoscaler comes or goes: what KEDA makes and removes itself is not watched.
-const HANDING_OVER: Duration = Duration::from_secs(5);
-
 /// What the stages before the status found out.
 #[derive(Default)]
 pub(super) struct Line {
@@ -115,16 +112,13 @@ async fn components(
         deployments,
         |component| {
             let settings = platform.component(component);
-            match &settings.autoscaling {
+            match settings.least() {
                 _ if platform.suspended => 0,
-                Some(scaling) => scaling.min,
+                Some(least) => least,
                 None => settings.replicas,
             }
         },
-        |component| {
-            let scaling = platform.component(component).autoscaling.as_ref()?;
-            Some(scaling.min)
-        },
+        |component| platform.component(component).least(),
         |component, live| is_wanted(manifests, component, live),
     );
     let now = Timestamp::now();
@@ -201,11 +195,7 @@ pub(super) async fn stages(
     );
     let autoscaling = autoscaling::run(platform, &manifests, children);
     notes.extend(autoscaling::note(&autoscaling));
-    let again = if autoscaling::is_under_way(&autoscaling) {
-        checked.again.min(HANDING_OVER)
-    } else {
-        checked.again
-    };
+    let again = autoscaling::again(&autoscaling).map_or(checked.again, |soon| checked.again.min(soon));
     Line {
         observation: Observation {
             invalid: None,

@@ -106,6 +106,8 @@ pub mod reasons {
     /// The kubelet can't pull an image.
     pub const IMAGE_PULL_FAILED: &str = "ImagePullFailed";
     /// A container can't be started, for another reason than its image.
+    /// Somebody else's autoscaler scales a component.
+    pub const FOREIGN_AUTOSCALER: &str = "ForeignAutoscaler";
     pub const CONTAINER_CANNOT_START: &str = "ContainerCannotStart";
     /// A container ends with an error again and again.
     pub const CRASH_LOOP: &str = "CrashLoop";

@@ -22,7 +22,7 @@ use crate::crd::{
 };
 use crate::kafka;
 use crate::names::{self, Component};
-pub use autoscaling::{Autoscaling, LagDriver, Measure, Steps};
+pub use autoscaling::{Autoscaling, ForeignAutoscaler, LagDriver, Measure, Steps};
 pub use kafka_access::KafkaAccess;
 pub use pods::ValidatedPods;
 pub use secrets::SecretValue;
@@ -108,10 +108,20 @@ pub struct ValidatedComponent {
     pub settings: BTreeMap<&'static str, String>,
 }
 
+    /// Somebody else's autoscaler, which goes before both: two that scale one Deployment fight. None: there is none.
+    pub foreign_autoscaler: Option<ForeignAutoscaler>,
 /// Indices of [`ValidatedPlatform::topics`].
 pub const EVENTS: usize = 0;
 /// See [`EVENTS`].
 pub const DEAD_LETTERS: usize = 1;
+
+impl ValidatedComponent {
+    /// Pods at least, where somebody scales the component.
+    pub fn least(&self) -> Option<i32> {
+        let foreign = self.foreign_autoscaler.as_ref().map(|foreign| foreign.min);
+        foreign.or(self.autoscaling.as_ref().map(|scaling| scaling.min))
+    }
+}
 
 impl ValidatedPlatform {
     /// The component's settings.
@@ -338,3 +348,6 @@ fn command_settings(command: &CommandSpec) -> BTreeMap<&'static str, String> {
     .filter_map(|(variable, value)| Some((variable, value?.to_string())))
     .collect()
 }
+        foreign_autoscaler: (asked.replicas > 0 && !spec.suspended)
+            .then(|| autoscaling::foreign(&secrets.found.foreign_autoscalers, platform, component))
+            .flatten(),
