@@ -14,6 +14,7 @@ pub mod claims;
 pub mod conditions;
 mod deletion;
 pub mod dereference;
+pub mod drift;
 pub mod handover;
 mod line;
 pub mod log;
