@@ -40,8 +40,8 @@ pub struct KafkaTlsSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_secret_ref: Option<CaSecretRef>,
 
-    /// Secret of the type kubernetes.io/tls (keys tls.crt and tls.key) with the certificate that is shown to brokers. A change of
-    /// its value rolls the pods. Default: none.
+    /// Secret with the certificate that is shown to brokers: keys tls.crt and tls.key, as the type kubernetes.io/tls has them, or user.crt and
+    /// user.key, as Strimzi's users have them. A change of its value rolls the pods. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate_secret_ref: Option<TlsSecretRef>,
 }
@@ -62,7 +62,7 @@ pub struct CaSecretRef {
     pub key: String,
 }
 
-/// A Secret of the type kubernetes.io/tls in the platform's own namespace.
+/// A Secret with a certificate and its key in the platform's own namespace.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct TlsSecretRef {
@@ -94,7 +94,7 @@ pub struct CredentialsRef {
     #[x_kube(validation = Rule::new(rules::NAME).message(rules::NAME_MESSAGE))]
     pub name: String,
 
-    /// Key of the user's name. Default `username`.
+    /// Key of the user's name. Default `username`; where the Secret has no such key, as those of Strimzi's users, the name is the Secret's own.
     #[serde(default = "default_username_key")]
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = Rule::new(rules::KEY).message(rules::KEY_MESSAGE))]
@@ -134,8 +134,13 @@ fn default_ca_key() -> String {
     "ca.crt".to_owned()
 }
 
+impl CredentialsRef {
+    /// The key of the user's name, unless another one is said.
+    pub const USERNAME_KEY: &str = "username";
+}
+
 fn default_username_key() -> String {
-    "username".to_owned()
+    CredentialsRef::USERNAME_KEY.to_owned()
 }
 
 fn default_password_key() -> String {

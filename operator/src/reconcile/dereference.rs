@@ -126,6 +126,7 @@ pub async fn cluster_id(client: &Client) -> kube::Result<String> {
 /// Names of the Secrets that a spec refers to.
 pub fn secret_names(spec: &WalletPlatformSpec) -> impl Iterator<Item = &str> {
     let redis = spec.redis.as_ref().map(|redis| &redis.secret_ref);
+    let authorities = spec.database.ca_secret_ref.as_ref();
     let variables = pods(spec)
         .flat_map(|pods| &pods.extra_env)
         .filter_map(|variable| {
@@ -136,6 +137,7 @@ pub fn secret_names(spec: &WalletPlatformSpec) -> impl Iterator<Item = &str> {
         .chain(&spec.database.read_secret_ref)
         .chain(redis)
         .map(|reference| reference.name.as_str())
+        .chain(authorities.map(|authorities| authorities.name.as_str()))
         .chain(kafka_secret_names(&spec.kafka))
         .chain(variables)
 }
@@ -238,9 +240,9 @@ pub async fn run(client: &Client, platform: &WalletPlatform) -> kube::Result<Der
     Ok(Dereferenced {
         secrets,
         children,
+        foreign_autoscalers,
         pods,
         no_service_monitors,
-        foreign_autoscalers,
         no_keda,
     })
 }
@@ -285,8 +287,6 @@ fn is_not_served(status: &kube::core::Status) -> bool {
     status.code == 404
 }
 
-async fn list<K>(client: &Client, namespace: &str, platform: &str) -> kube::Result<Vec<K>>
-where
 /// The autoscalers of a platform, and those of others that scale a Deployment of the same namespace.
 async fn autoscalers(
     client: &Client,
@@ -302,6 +302,8 @@ async fn autoscalers(
     Ok((ours, others))
 }
 
+async fn list<K>(client: &Client, namespace: &str, platform: &str) -> kube::Result<Vec<K>>
+where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
 {
     let api = Api::<K>::namespaced(client.clone(), namespace);
