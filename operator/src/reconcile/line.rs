@@ -189,6 +189,7 @@ pub(super) async fn stages(
     tell_put_back(context, object, &report).await;
     let refused = report.problem().or_else(|| in_force(&report));
     notes.extend(report.left.iter().map(left));
+    notes.extend(context.rivals.note(&context.installation, &platform.namespace));
     let error = report.into_error();
     let schema = schema::progress(&context.client, live, &found.pods, &job, &migration).await;
     let components = components(context, platform, &manifests, &deployments, &found.pods).await;

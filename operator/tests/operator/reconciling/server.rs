@@ -93,6 +93,8 @@ impl World {
             projections: Readings::new(Arc::new(self.clone())),
             cluster: CLUSTER.to_owned(),
             scopes,
+            rivals: wallex_operator::rivals::Rivals::default(),
+            installation: "wallex-system".to_owned(),
         })
     }
 
@@ -217,13 +219,13 @@ impl State {
                 object["status"] = body["status"].clone();
                 (200, self.put(path, object))
             }
+            Method::PATCH if self.wrong(path).is_some() => invalid(&self.wrong(path).unwrap_or_default()),
+            Method::PATCH if body.is_array() => self.json_patch(path, &body),
             Method::PATCH if query.contains("fieldManager") => match self.apply(path, query, body) {
                 Some(object) => match hands::contradiction(&object) {
                     Some(words) => invalid(&words),
                     None => (200, self.put(path, object)),
                 },
-            Method::PATCH if self.wrong(path).is_some() => invalid(&self.wrong(path).unwrap_or_default()),
-            Method::PATCH if body.is_array() => self.json_patch(path, &body),
                 None => failure(409),
             },
             Method::PATCH => {
@@ -434,19 +436,19 @@ fn wanted_labels(query: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-fn failure(code: u16) -> (u16, Value) {
-    let reason = match code {
 fn invalid(words: &str) -> (u16, Value) {
     let (code, mut status) = failure(422);
     status["message"] = words.into();
     (code, status)
 }
 
+fn failure(code: u16) -> (u16, Value) {
+    let reason = match code {
         404 => "NotFound",
         409 => "Conflict",
+        422 => "Invalid",
         _ => "InternalError",
     };
-        422 => "Invalid",
     let status = json!({
         "kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "code": code, "message": reason,
     });
