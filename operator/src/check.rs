@@ -1,4 +1,4 @@
-//! `wallex-operator check`: what `helm test` runs. Reads only: asks a running operator whether it is ready, and the API
+//! `wallex-operator check`: what `helm test` runs, and `check-uninstall`: what `helm uninstall` runs first. Reads only: asks a running operator whether it is ready, and the API
 //! server whether it serves WalletPlatforms to the ServiceAccount this runs under.
 //!
 //! Invariant: returns without an error only if both answered as they should.
@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use kube::api::{Api, ListParams};
-use kube::core::DeserializeGuard;
-use kube::{Client, Resource as _};
+use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::{Client, Resource as _, ResourceExt as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::crd::WalletPlatform;
+use crate::names::TOPICS_FINALIZER;
 
 /// From the connection to the last byte of the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -42,6 +43,49 @@ pub async fn run(address: &str, namespaces: &[String]) -> anyhow::Result<Vec<Str
         }
     }
     Ok(seen)
+}
+
+/// Looks for platforms that only a running operator lets go: those that a finalizer holds until their topics are deleted.
+///
+/// # Errors
+/// When there are any, and it names them; or when they can't be listed.
+pub async fn uninstall(client: &Client, namespaces: &[String]) -> anyhow::Result<()> {
+    let scopes = crate::scope::scopes(namespaces);
+    let mut held = Vec::new();
+    for scope in scopes {
+        let api: Api<PartialObjectMeta<WalletPlatform>> = scope.api(client);
+        let found = match api.list_metadata(&ListParams::default()).await {
+            Ok(found) => found.items,
+            // Without the definition of the resource there is none.
+            Err(kube::Error::Api(status)) if status.code == 404 => Vec::new(),
+            Err(error) => bail!(
+                "WalletPlatforms can't be listed: {}",
+                crate::writes::short(&error)
+            ),
+        };
+        let waiting = found.iter().filter(|platform| {
+            platform
+                .finalizers()
+                .iter()
+                .any(|finalizer| finalizer == TOPICS_FINALIZER)
+        });
+        held.extend(waiting.map(|platform| {
+            format!(
+                "{}/{}",
+                platform.namespace().unwrap_or_default(),
+                platform.name_any()
+            )
+        }));
+    }
+    if held.is_empty() {
+        return Ok(());
+    }
+    bail!(
+        "these WalletPlatforms have deletionPolicy Delete, and without an operator nobody lets them go: {}. Delete them first, or set \
+         spec.kafka.topics.deletionPolicy to Retain; or uninstall with --no-hooks, and take their finalizers away when they are deleted \
+         (docs/install.md)",
+        held.join(", ")
+    )
 }
 
 /// The body of `/health/ready`, when the status is 200.
@@ -112,6 +156,54 @@ mod tests {
             error.contains("503") && error.contains("has not answered yet"),
             "{error}"
         );
+    }
+
+    /// An API server with these platforms, each with its finalizers.
+    fn with_platforms(status: u16, platforms: &'static [(&'static str, &'static str)]) -> Client {
+        let answer = move |_: ::http::Request<kube::client::Body>| async move {
+            let items: Vec<serde_json::Value> = platforms
+                .iter()
+                .map(|(name, finalizer)| {
+                    let finalizers: Vec<&str> =
+                        Some(*finalizer).into_iter().filter(|of| !of.is_empty()).collect();
+                    serde_json::json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata",
+                        "metadata": {"name": name, "namespace": "shop", "finalizers": finalizers}})
+                })
+                .collect();
+            let list = serde_json::json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadataList",
+                "metadata": {}, "items": items});
+            let text = if status == 200 {
+                list.to_string()
+            } else {
+                "404 page not found".to_owned()
+            };
+            let body = kube::client::Body::from(text.into_bytes());
+            let answer = ::http::Response::builder().status(status).body(body);
+            Ok::<_, std::convert::Infallible>(answer.unwrap())
+        };
+        Client::new(tower::service_fn(answer), "shop")
+    }
+
+    #[tokio::test]
+    async fn platforms_that_would_wait_for_ever_are_named_before_the_operator_goes() {
+        let platforms = &[
+            ("kept", ""),
+            ("theirs", "example.com/x"),
+            ("held", TOPICS_FINALIZER),
+        ];
+        let error = uninstall(&with_platforms(200, platforms), &[])
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("shop/held"), "{error}");
+        assert!(
+            !error.contains("shop/kept") && !error.contains("shop/theirs"),
+            "{error}"
+        );
+        uninstall(&with_platforms(200, &platforms[..2]), &[])
+            .await
+            .unwrap();
+        uninstall(&with_platforms(404, &[]), &[]).await.unwrap();
     }
 
     #[tokio::test]

@@ -22,6 +22,7 @@ pub mod metrics;
 pub mod names;
 pub mod plugin;
 pub mod reconcile;
+pub mod rivals;
 pub mod run;
 pub mod scope;
 pub mod telemetry;

@@ -37,6 +37,10 @@ enum Command {
     ///
     /// What `helm test` runs, under the operator's own ServiceAccount. Elsewhere it uses the current context of the kubeconfig.
     Check(CheckArgs),
+    /// Check that the operator can be uninstalled: does any WalletPlatform need it to be let go?
+    ///
+    /// What `helm uninstall` runs first. Fails, and names them, while there are platforms with deletionPolicy Delete.
+    CheckUninstall(UninstallArgs),
     /// Look after wallet platforms: what `kubectl wallex` runs.
     ///
     /// A copy of this program, or a link to it, by the name kubectl-wallex on the path makes `kubectl wallex` of it.
@@ -48,6 +52,18 @@ struct CheckArgs {
     /// Address of the running operator, host:port.
     #[arg(long)]
     operator: String,
+    /// Namespaces that the operator watches, separated by commas. Empty: all of them.
+    #[arg(
+        long,
+        env = "WALLEX_OPERATOR_WATCH_NAMESPACES",
+        value_delimiter = ',',
+        default_value = ""
+    )]
+    watch_namespaces: Vec<String>,
+}
+
+#[derive(Args)]
+struct UninstallArgs {
     /// Namespaces that the operator watches, separated by commas. Empty: all of them.
     #[arg(
         long,
@@ -106,6 +122,11 @@ async fn main() -> anyhow::Result<ExitCode> {
             telemetry::start(&args.log, args.log_format)?;
             tracing::info!(version = env!("CARGO_PKG_VERSION"), "wallex-operator");
             run::operator(settings(args)).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::CheckUninstall(args) => {
+            let client = kube::Client::try_default().await?;
+            check::uninstall(&client, &named(&args.watch_namespaces)).await?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Check(args) => {

@@ -67,6 +67,9 @@ pub const OWNED_VARIABLES: [&str; 28] = [
     "WALLEX_TRACE_SAMPLE_RATIO",
 ];
 
+/// The variable by which PostgreSQL's clients find the certificates of authorities, a file.
+pub const DATABASE_AUTHORITIES: &str = "PGSSLROOTCERT";
+
 /// The port that every role listens on: API, health and metrics.
 pub const HTTP_PORT: i32 = 8080;
 /// Name of that port in pods and Services.
@@ -210,6 +213,12 @@ pub fn selector(platform: &str, role: Option<&str>) -> BTreeMap<String, String> 
 /// Label selector that finds all children of one platform.
 pub fn children_of(platform: &str) -> String {
     format!("app.kubernetes.io/managed-by={MANAGER},app.kubernetes.io/instance={platform}")
+}
+
+/// Whether [`children_of`] finds what has these labels.
+pub fn is_child_of(labels: &BTreeMap<String, String>, platform: &str) -> bool {
+    let has = |key: &str, value: &str| labels.get(key).is_some_and(|found| found == value);
+    has("app.kubernetes.io/managed-by", MANAGER) && has("app.kubernetes.io/instance", platform)
 }
 
 /// Label selector that finds the children of all platforms.

@@ -22,6 +22,7 @@ use crate::names::MANAGER;
 use crate::reconcile::projections::{Http, Readings};
 use crate::reconcile::topics::TopicChecks;
 use crate::reconcile::{Context, dereference};
+use crate::rivals::Rivals;
 use crate::scope::scopes;
 use crate::writes::Writes;
 
@@ -87,6 +88,7 @@ async fn lead(
             .unwrap_or_else(|| client.default_namespace().to_owned()),
         name: MANAGER.to_owned(),
         identity: settings.identity.clone(),
+        watches: settings.watch_namespaces.join(","),
     };
     if !election.acquire(&client, &fence, stop).await {
         return Ok(());
@@ -106,6 +108,12 @@ async fn lead(
         projections: Readings::new(Arc::new(Http::default())),
         cluster,
         scopes: scopes(&settings.watch_namespaces),
+        rivals: Rivals::default(),
+        installation: election.namespace.clone(),
+    });
+    let looks = settings.watch_namespaces.is_empty().then(|| {
+        let rivals = context.rivals.clone();
+        tokio::spawn(rivals.watch(client.clone(), election.namespace.clone()))
     });
     let controllers = context
         .scopes
@@ -130,6 +138,9 @@ async fn lead(
         () = work => Ok(()),
     };
     metrics.leading(false);
+    if let Some(looks) = looks {
+        looks.abort();
+    }
     held.context("the lease was lost; another process leads, or will")?;
     election.release(&client, &fence).await;
     Ok(())

@@ -1,7 +1,8 @@
 //! The only door to the API server's writing verbs (the Lease itself excepted).
 //!
 //! Invariant: every write asks the fence first, so a process that lost its lease, or was frozen past it, writes nothing more.
-//! Applies are server-side, by one field manager, forced: what we state is ours, what we do not state is left alone.
+//! Applies are server-side, by one field manager, forced: what we state is ours. What we do not state is left alone, but for hand edits
+//! of the parts that are the operator's (`reconcile::drift`): those are put back by a patch of the version that was looked at.
 
 use std::fmt::Debug;
 
@@ -12,7 +13,7 @@ use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use kube::runtime::events::{Event, Recorder, Reporter};
 use kube::{Api, Client, Resource};
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::crd::{WalletPlatform, WalletPlatformStatus};
 use crate::lease::{Fence, NotLeader};
@@ -42,6 +43,16 @@ pub fn short(error: &kube::Error) -> String {
 }
 
 impl WriteError {
+    /// Whether the API server finds the object itself wrong, which waiting does not change.
+    pub fn is_invalid(&self) -> bool {
+        match self {
+            Self::NotLeader(_) => false,
+            Self::Refused { source, .. } => {
+                matches!(&**source, kube::Error::Api(status) if status.is_invalid())
+            }
+        }
+    }
+
     fn refused<K: Resource<DynamicType = ()>>(name: &str, source: kube::Error) -> Self {
         Self::Refused {
             kind: K::kind(&()).into_owned(),
@@ -111,6 +122,35 @@ impl Writes {
         tracing::info!(kind = %K::kind(&()), name, namespace, "applying");
         let params = PatchParams::apply(MANAGER).force();
         let answer = api.patch(&name, &params, &Patch::Apply(desired)).await;
+        self.sent::<K, _>("", &name, answer)
+    }
+
+    /// Changes `live` by a JSON patch, which names the version of the object that it is for. None: it was changed since it was read.
+    ///
+    /// # Errors
+    /// When the lease is not held, or the API server refuses.
+    pub async fn put_back<K>(&self, live: &K, patch: Value) -> Result<Option<K>, WriteError>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+    {
+        self.fence.check()?;
+        let name = live.meta().name.clone().unwrap_or_default();
+        let namespace = live.meta().namespace.clone().unwrap_or_default();
+        let api: Api<K> = Api::namespaced(self.client.clone(), &namespace);
+        tracing::info!(kind = %K::kind(&()), name, namespace, "putting back what was changed by hand");
+        let params = PatchParams {
+            field_manager: Some(MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        let patch = serde_json::from_value(patch).map_err(kube::Error::SerdeError);
+        let answer = match patch {
+            Ok(patch) => api.patch(&name, &params, &Patch::<()>::Json(patch)).await,
+            Err(error) => Err(error),
+        };
+        let answer = match answer {
+            Err(kube::Error::Api(status)) if status.is_conflict() => Ok(None),
+            answer => answer.map(Some),
+        };
         self.sent::<K, _>("", &name, answer)
     }
 

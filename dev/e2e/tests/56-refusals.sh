@@ -10,7 +10,29 @@ cases() {
     cat <<CASES
 spec.$pods.podLabels {"app.kubernetes.io/component": "x"}
 spec.$pods.podAnnotations {"wallex.dev/config-hash": "x"}
+spec.$pods.podLabels {"bad key": "x"}
+spec.$pods.podLabels {"a": "-x"}
+spec.$pods.podAnnotations {"a/b/c": "x"}
+spec.$pods.nodeSelector {"a b": "x"}
+spec.$pods.nodeSelector {"a": "x y"}
+spec.$pods.resources.limits {"memroy": "1Gi"}
+spec.$pods.resources.limits {"memory": "-1Gi"}
+spec.$pods.resources.requests {"memroy": "1Gi"}
+spec.$pods.resources.requests {"memory": -1}
+spec.$pods.resources {"requests": {"memory": "2Gi"}, "limits": {"memory": "1500Mi"}}
+spec.$pods.priorityClassName "Very High"
+spec.$pods.topologySpreadConstraints [{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway", "minDomains": 2}]
 spec.$pods.tolerations [{"key": "dedicated", "operator": "Exists", "value": "wallex"}]
+spec.$pods.tolerations [{"effect": "NoSchedule"}]
+spec.$pods.tolerations [{"key": "a", "tolerationSeconds": 5}]
+spec.$pods.tolerations [{"key": "-a"}]
+spec.$pods.tolerations [{"key": "a", "value": "-"}]
+spec.$pods.tolerations [{"key": "a", "effect": "NoShedule"}]
+spec.$pods.tolerations [{"key": "a", "operator": "Exist"}]
+spec.$pods.affinity {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": ""}]}}
+spec.$pods.extraEnv [{"name": "1A", "value": "x"}]
+spec.$pods.extraEnv [{"name": "A", "valueFrom": {}}]
+spec.$pods.extraEnv [{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "metadata.nane"}}}]
 spec.$pods.extraEnv [{"name": "WALLEX_DATABASE_URL", "value": "postgres://elsewhere"}]
 spec.$pods.extraEnv [{"name": "A", "value": "1", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}]
 CASES
@@ -31,8 +53,27 @@ spec.kafka.topics.$topic.config {"retention.ms": "5"}
 spec.kafka.topics.$topic.retentionHours 0
 CASES
   done
+  local image servers reference
+  for image in '  ' 'http://registry/wallex:1' 'wallex:' 'Wallex'; do echo "spec.image \"$image\""; done
+  for servers in http://kafka:9092 kafka kafka:0 'a:9092,,b:9092' 'a:9092, b:9092'; do echo "spec.kafka.bootstrapServers \"$servers\""; done
+  for reference in database.secretRef database.readSecretRef database.caSecretRef redis.secretRef kafka.tls.caSecretRef; do
+    cat <<CASES
+spec.$reference {"name": "Not_A_Name"}
+spec.$reference {"name": "s2", "key": "a/b"}
+CASES
+  done
   cat <<CASES
 metadata.name "1st"
+spec.imagePullSecrets [{"name": "My Registry"}]
+spec.kafka.tls.certificateSecretRef {"name": "Not_A_Name"}
+spec.kafka.sasl.secretRef {"name": "Not_A_Name"}
+spec.kafka.sasl.secretRef {"name": "s", "usernameKey": "a/b"}
+spec.kafka.sasl.secretRef {"name": "s", "passwordKey": "a/b"}
+spec.tracing.endpoint "https://collector:4318"
+spec.monitoring.serviceMonitor.labels {"bad key": "x"}
+spec.monitoring.serviceMonitor.labels {"a": "-"}
+spec.monitoring.dashboards.labels {"bad key": "x"}
+spec.monitoring.dashboards.labels {"a": "-"}
 spec.database.readSecretRef {"name": "s", "key": "url"}
 spec.kafka.topics.deadLetters.name "wallet-events"
 spec.monitoring.serviceMonitor.labels {"app.kubernetes.io/part-of": "x"}

@@ -7,12 +7,15 @@ use std::collections::BTreeMap;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
+use super::rules;
+
 /// The Kafka cluster of a platform.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct KafkaSpec {
     /// Brokers to start from, `host:port[,host:port…]`. Both the operator and the pods must reach them.
     #[schemars(length(min = 3, max = 4096))]
+    #[x_kube(validation = Rule::new(rules::SERVERS).message(rules::SERVERS_MESSAGE))]
     pub bootstrap_servers: String,
 
     /// TLS between the brokers and the operator and all pods. Default: none, in the clear.
@@ -37,8 +40,8 @@ pub struct KafkaTlsSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_secret_ref: Option<CaSecretRef>,
 
-    /// Secret of the type kubernetes.io/tls (keys tls.crt and tls.key) with the certificate that is shown to brokers. A change of
-    /// its value rolls the pods. Default: none.
+    /// Secret with the certificate that is shown to brokers: keys tls.crt and tls.key, as the type kubernetes.io/tls has them, or user.crt and
+    /// user.key, as Strimzi's users have them. A change of its value rolls the pods. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate_secret_ref: Option<TlsSecretRef>,
 }
@@ -49,20 +52,23 @@ pub struct KafkaTlsSpec {
 pub struct CaSecretRef {
     /// Name of the Secret.
     #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new(rules::NAME).message(rules::NAME_MESSAGE))]
     pub name: String,
 
     /// Key within the Secret. Default `ca.crt`.
     #[serde(default = "default_ca_key")]
     #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new(rules::KEY).message(rules::KEY_MESSAGE))]
     pub key: String,
 }
 
-/// A Secret of the type kubernetes.io/tls in the platform's own namespace.
+/// A Secret with a certificate and its key in the platform's own namespace.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct TlsSecretRef {
     /// Name of the Secret.
     #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new(rules::NAME).message(rules::NAME_MESSAGE))]
     pub name: String,
 }
 
@@ -85,16 +91,19 @@ pub struct KafkaSaslSpec {
 pub struct CredentialsRef {
     /// Name of the Secret.
     #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new(rules::NAME).message(rules::NAME_MESSAGE))]
     pub name: String,
 
-    /// Key of the user's name. Default `username`.
+    /// Key of the user's name. Default `username`; where the Secret has no such key, as those of Strimzi's users, the name is the Secret's own.
     #[serde(default = "default_username_key")]
     #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new(rules::KEY).message(rules::KEY_MESSAGE))]
     pub username_key: String,
 
     /// Key of the password. Default `password`.
     #[serde(default = "default_password_key")]
     #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new(rules::KEY).message(rules::KEY_MESSAGE))]
     pub password_key: String,
 }
 
@@ -125,8 +134,13 @@ fn default_ca_key() -> String {
     "ca.crt".to_owned()
 }
 
+impl CredentialsRef {
+    /// The key of the user's name, unless another one is said.
+    pub const USERNAME_KEY: &str = "username";
+}
+
 fn default_username_key() -> String {
-    "username".to_owned()
+    CredentialsRef::USERNAME_KEY.to_owned()
 }
 
 fn default_password_key() -> String {

@@ -10,6 +10,7 @@ mod kafka;
 mod monitoring;
 mod network;
 mod pods;
+mod rules;
 mod sources;
 mod status;
 mod tracing;
@@ -72,11 +73,22 @@ pub const GROUP: &str = "wallex.dev";
 pub struct WalletPlatformSpec {
     /// Image that every component, the migration and the maintenance run. Required. A tag other than `latest`, or better a digest.
     #[schemars(length(min = 1, max = 1024))]
+    #[x_kube(validation = Rule::new(rules::IMAGE).message(rules::IMAGE_MESSAGE))]
     pub image: String,
 
     /// When the kubelet pulls the image: Always, IfNotPresent or Never. Default: Kubernetes' own (Always for `latest`, otherwise IfNotPresent).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_pull_policy: Option<ImagePullPolicy>,
+
+    /// Secrets of this namespace to pull the image with, as in any pod, for every pod. Default: none, but for those of the ServiceAccount.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "pull_secrets_schema")]
+    pub image_pull_secrets: Vec<PullSecretRef>,
+
+    /// Which user and group pods run as. Image: 65532, the image's own. Namespace: none is named, so that the namespace's range counts, as
+    /// OpenShift wants it; elsewhere the image's then. Never root. Default Image. A change replaces the pods.
+    #[serde(default)]
+    pub run_as: RunAs,
 
     /// Partitions of the journal and of the events topic: how many batches can be written side by side. 1 to 256, default 10.
     /// It may grow, when `allowPartitionIncrease` says so, and never shrinks: another number than the journal has is reported and
@@ -172,6 +184,34 @@ impl ImagePullPolicy {
             Self::Never => "Never",
         }
     }
+}
+
+/// A Secret to pull an image with.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct PullSecretRef {
+    /// Name of the Secret, of the type kubernetes.io/dockerconfigjson.
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new(rules::NAME).message(rules::NAME_MESSAGE))]
+    pub name: String,
+}
+
+fn pull_secrets_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    let item = generator.subschema_for::<PullSecretRef>();
+    schemars::json_schema!({
+        "type": "array",
+        "maxItems": 16,
+        "items": item,
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["name"],
+    })
+}
+
+/// Who says which user pods run as.
+#[derive(Serialize, Deserialize, schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RunAs {
+    #[default]
+    Image,
+    Namespace,
 }
 
 fn default_partitions() -> i32 {

@@ -29,7 +29,10 @@ pub struct ServiceMonitorSettings {
 
     /// How often /metrics is read, such as `30s`. Default: Prometheus' own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 32), regex(pattern = r"^([0-9]+(ms|s|m|h))+$"))]
+    #[schemars(
+        length(min = 2, max = 32),
+        regex(pattern = r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$")
+    )]
     pub interval: Option<String>,
 
     /// Further labels of the ServiceMonitor, by which a Prometheus selects it, such as {release: kube-prometheus-stack}. Default: none.

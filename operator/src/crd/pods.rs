@@ -13,7 +13,15 @@ use schemars::{Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::rules;
 use crate::names;
+
+/// See [`rules::NAME`], as a pattern.
+const OBJECT_NAME: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
+/// What a variable may be told of its pod.
+const FIELD_PATH: &str = "^(metadata[.](name|namespace|uid|(labels|annotations)\\['[^']+'\\])|spec[.](nodeName|serviceAccountName)|status[.](hostIPs?|podIPs?))$";
+/// What a variable may be told of its container.
+const CONTAINER_RESOURCE: &str = "^(limits|requests)[.](cpu|memory|ephemeral-storage|hugepages-.+)$";
 
 /// Settings of pods.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
@@ -58,6 +66,7 @@ pub struct PodsSpec {
     /// PriorityClass of the pods. Default: the cluster's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new(rules::NAME).message(rules::NAME_MESSAGE))]
     pub priority_class_name: Option<String>,
 
     /// Further environment variables, as in any container, such as settings that have no field here. Those that the operator sets
@@ -73,10 +82,25 @@ fn resources_schema(_: &mut SchemaGenerator) -> Schema {
         json!({
             "description": what,
             "type": "object",
+            "maxProperties": 16,
             "additionalProperties": {
+                "maxLength": 32,
                 "pattern": r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$",
                 "x-kubernetes-int-or-string": true,
             },
+            "x-kubernetes-validations": [
+                {
+                    "rule": format!(
+                        "self.all(name, name in ['cpu', 'memory', 'ephemeral-storage'] || name.startsWith('hugepages-') || (name.contains('/') && name.matches('{}')))",
+                        rules::QUALIFIED
+                    ),
+                    "message": "not a resource: write cpu, memory, ephemeral-storage, hugepages-<size>, or the name of an extended one (example.com/name)",
+                },
+                {
+                    "rule": "self.all(name, !string(self[name]).startsWith('-'))",
+                    "message": "an amount must not be negative",
+                },
+            ],
         })
     };
     schemars::json_schema!({
@@ -86,6 +110,10 @@ fn resources_schema(_: &mut SchemaGenerator) -> Schema {
             "requests": quantities("What the scheduler sets aside, such as {cpu: 100m, memory: 128Mi}."),
             "limits": quantities("What a container may use at most, such as {memory: 512Mi}."),
         },
+        "x-kubernetes-validations": [{
+            "rule": "!has(self.requests) || !has(self.limits) || self.requests.all(name, !(name in self.limits) || quantity(string(self.requests[name])).compareTo(quantity(string(self.limits[name]))) <= 0)",
+            "message": "requests must not be above limits: lower the request, or raise the limit of the same name",
+        }],
     })
 }
 
@@ -109,29 +137,48 @@ pub(super) fn labels_schema(_: &mut SchemaGenerator) -> Schema {
     let owned = cel_list(&names::OWNED_LABELS);
     map_schema(
         63,
-        &json!([{
-            "rule": format!("self.all(key, !(key in {owned}))"),
-            "message": "the labels app.kubernetes.io/{name,instance,component,managed-by,part-of} and pod-template-hash select the pods and can't be changed: use labels of your own",
-        }]),
+        &json!([
+            {
+                "rule": format!("self.all(key, !(key in {owned}))"),
+                "message": "the labels app.kubernetes.io/{name,instance,component,managed-by,part-of} and pod-template-hash select the pods and can't be changed: use labels of your own",
+            },
+            qualified_keys(),
+            label_values(),
+        ]),
     )
+}
+
+/// Keys of a map as Kubernetes takes them.
+fn qualified_keys() -> Value {
+    json!({
+        "rule": format!("self.all(key, key.size() <= 317 && key.matches('{}'))", rules::QUALIFIED),
+        "message": rules::LABEL_KEY_MESSAGE,
+    })
+}
+
+/// Values of a map of labels as Kubernetes takes them.
+fn label_values() -> Value {
+    json!({
+        "rule": format!("self.all(key, self[key].matches('{}'))", rules::LABEL_VALUE),
+        "message": rules::LABEL_VALUE_MESSAGE,
+    })
 }
 
 fn annotations_schema(_: &mut SchemaGenerator) -> Schema {
     map_schema(
         16_384,
-        &json!([{
-            "rule": "self.all(key, !key.startsWith('wallex.dev/'))",
-            "message": "annotations that begin with wallex.dev/ are the operator's: use annotations of your own",
-        }]),
+        &json!([
+            {
+                "rule": "self.all(key, !key.startsWith('wallex.dev/'))",
+                "message": "annotations that begin with wallex.dev/ are the operator's: use annotations of your own",
+            },
+            qualified_keys(),
+        ]),
     )
 }
 
 fn node_selector_schema(_: &mut SchemaGenerator) -> Schema {
-    schemars::json_schema!({
-        "type": "object",
-        "additionalProperties": {"type": "string", "maxLength": 63},
-        "maxProperties": 64,
-    })
+    map_schema(63, &json!([qualified_keys(), label_values()]))
 }
 
 fn affinity_schema(generator: &mut SchemaGenerator) -> Schema {
@@ -139,6 +186,7 @@ fn affinity_schema(generator: &mut SchemaGenerator) -> Schema {
     if let Some(Value::Object(properties)) = schema.get_mut("properties") {
         for property in properties.values_mut() {
             without_prose(property);
+            selecting(property);
         }
     }
     schema.insert("nullable".to_owned(), true.into());
@@ -153,18 +201,115 @@ fn spread_schema(generator: &mut SchemaGenerator) -> Schema {
         "/properties/whenUnsatisfiable/enum",
         json!(["DoNotSchedule", "ScheduleAnyway"]),
     );
-    schemars::json_schema!({"type": "array", "nullable": true, "maxItems": 16, "items": item})
+    for policy in ["nodeAffinityPolicy", "nodeTaintsPolicy"] {
+        put(
+            &mut item,
+            &format!("/properties/{policy}/enum"),
+            json!(["Honor", "Ignore"]),
+        );
+    }
+    put(&mut item, "/properties/minDomains/minimum", json!(1));
+    if let Some(item) = item.as_object_mut() {
+        item.values_mut().for_each(selecting);
+    }
+    item.insert(
+        "x-kubernetes-validations".to_owned(),
+        json!([{
+            "rule": "!has(self.minDomains) || self.whenUnsatisfiable == 'DoNotSchedule'",
+            "message": "minDomains takes whenUnsatisfiable DoNotSchedule",
+        }]),
+    );
+    schemars::json_schema!({
+        "type": "array",
+        "nullable": true,
+        "maxItems": 16,
+        "items": item,
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["topologyKey", "whenUnsatisfiable"],
+    })
+}
+
+/// What selects nodes and pods, wherever it stands in a schema: operators, weights and keys that the API server would refuse later.
+fn selecting(schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            let of_nodes =
+                fields.keys().any(|key| key == "matchFields") || fields.contains_key("nodeSelectorTerms");
+            if let Some(Value::Object(properties)) = fields.get_mut("properties") {
+                let is_node_term = of_nodes || properties.contains_key("matchFields");
+                for (name, property) in properties.iter_mut() {
+                    limit(name, property, is_node_term);
+                }
+            }
+            fields.values_mut().for_each(selecting);
+        }
+        Value::Array(elements) => elements.iter_mut().for_each(selecting),
+        _ => {}
+    }
+}
+
+/// One field of what selects.
+fn limit(name: &str, property: &mut Value, is_node_term: bool) {
+    match name {
+        "weight" => {
+            property["minimum"] = json!(1);
+            property["maximum"] = json!(100);
+        }
+        "topologyKey" => {
+            property["minLength"] = json!(1);
+            property["maxLength"] = json!(317);
+            property["pattern"] = json!(rules::QUALIFIED);
+        }
+        "matchExpressions" => {
+            let mut operators = vec!["In", "NotIn", "Exists", "DoesNotExist"];
+            if is_node_term {
+                operators.extend(["Gt", "Lt"]);
+            }
+            let item = &mut property["items"]["properties"];
+            item["operator"]["enum"] = json!(operators);
+            item["key"]["minLength"] = json!(1);
+            item["key"]["maxLength"] = json!(317);
+            item["key"]["pattern"] = json!(rules::QUALIFIED);
+        }
+        _ => {}
+    }
 }
 
 fn tolerations_schema(generator: &mut SchemaGenerator) -> Schema {
     let mut item = compact(generator.subschema_for::<Toleration>());
+    put(&mut item, "/properties/key/maxLength", json!(317));
     put(&mut item, "/properties/value/maxLength", json!(63));
+    put(
+        &mut item,
+        "/properties/operator/enum",
+        json!(["Equal", "Exists", ""]),
+    );
+    let effects = json!(["NoSchedule", "PreferNoSchedule", "NoExecute", ""]);
+    put(&mut item, "/properties/effect/enum", effects);
     item.insert(
         "x-kubernetes-validations".to_owned(),
-        json!([{
-            "rule": "!has(self.operator) || self.operator != 'Exists' || !has(self.value) || self.value == ''",
-            "message": "a toleration with operator Exists tolerates every value: leave value out, or use operator Equal",
-        }]),
+        json!([
+            {
+                "rule": "!has(self.operator) || self.operator != 'Exists' || !has(self.value) || self.value == ''",
+                "message": "a toleration with operator Exists tolerates every value: leave value out, or use operator Equal",
+            },
+            {
+                "rule": "(has(self.key) && self.key != '') || (has(self.operator) && self.operator == 'Exists')",
+                "message": "a toleration without a key tolerates every taint: that takes operator Exists",
+            },
+            {
+                "rule": "!has(self.tolerationSeconds) || (has(self.effect) && self.effect == 'NoExecute')",
+                "message": "tolerationSeconds takes effect NoExecute",
+            },
+            {
+                "rule": format!("!has(self.key) || self.key == '' || self.key.matches('{}')", rules::QUALIFIED),
+                "message": rules::LABEL_KEY_MESSAGE,
+            },
+            {
+                "rule": format!("!has(self.value) || self.value.matches('{}')", rules::LABEL_VALUE),
+                "message": rules::LABEL_VALUE_MESSAGE,
+            },
+        ]),
     );
     schemars::json_schema!({"type": "array", "maxItems": 64, "items": item})
 }
@@ -180,6 +325,23 @@ fn env_schema(generator: &mut SchemaGenerator) -> Schema {
         .and_then(Value::as_object_mut)
     {
         sources.remove("fileKeyRef");
+        for reference in ["configMapKeyRef", "secretKeyRef"] {
+            let Some(reference) = sources.get_mut(reference) else {
+                continue;
+            };
+            reference["required"] = json!(["name", "key"]);
+            reference["properties"]["name"]["minLength"] = json!(1);
+            reference["properties"]["name"]["maxLength"] = json!(253);
+            reference["properties"]["name"]["pattern"] = json!(OBJECT_NAME);
+            reference["properties"]["key"]["maxLength"] = json!(253);
+            reference["properties"]["key"]["pattern"] = json!("^[-._a-zA-Z0-9]+$");
+        }
+        if let Some(path) = sources.get_mut("fieldRef") {
+            path["properties"]["fieldPath"]["pattern"] = json!(FIELD_PATH);
+        }
+        if let Some(resource) = sources.get_mut("resourceFieldRef") {
+            resource["properties"]["resource"]["pattern"] = json!(CONTAINER_RESOURCE);
+        }
     }
     item.insert(
         "x-kubernetes-validations".to_owned(),
@@ -191,6 +353,14 @@ fn env_schema(generator: &mut SchemaGenerator) -> Schema {
             {
                 "rule": "!has(self.valueFrom) || !has(self.value) || self.value == ''",
                 "message": "a variable has either value or valueFrom: leave one of them out",
+            },
+            {
+                "rule": "self.name.matches('^[-._a-zA-Z][-._a-zA-Z0-9]*$')",
+                "message": "the name of a variable has letters, digits, '_', '-' and '.', and does not begin with a digit",
+            },
+            {
+                "rule": "!has(self.valueFrom) || [has(self.valueFrom.configMapKeyRef), has(self.valueFrom.fieldRef), has(self.valueFrom.resourceFieldRef), has(self.valueFrom.secretKeyRef)].filter(named, named).size() == 1",
+                "message": "valueFrom names one source: configMapKeyRef, fieldRef, resourceFieldRef or secretKeyRef",
             },
         ]),
     );

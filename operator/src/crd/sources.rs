@@ -3,17 +3,22 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
+use super::kafka::CaSecretRef;
+use super::rules;
+
 /// A value in a Secret of the platform's own namespace.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretKeyRef {
     /// Name of the Secret.
     #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new(rules::NAME).message(rules::NAME_MESSAGE))]
     pub name: String,
 
     /// Key within the Secret. Default `url`.
     #[serde(default = "default_key")]
     #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new(rules::KEY).message(rules::KEY_MESSAGE))]
     pub key: String,
 }
 
@@ -30,6 +35,11 @@ fn default_key() -> String {
 pub struct DatabaseSpec {
     /// Secret with the connection URL, `postgres://user:password@host:port/database`. A change of its value rolls the pods.
     pub secret_ref: SecretKeyRef,
+
+    /// Secret with the certificates of the authorities that PostgreSQL is checked against, PEM, for `sslmode=verify-full` or `verify-ca` in
+    /// the URL; it counts for both databases. A change of its value rolls the pods. Default: the public authorities.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_secret_ref: Option<CaSecretRef>,
 
     /// Connections that each pod opens at most. 2 to 1000, default 8: one or two writers saturate two cores already.
     #[serde(default = "default_max_connections")]

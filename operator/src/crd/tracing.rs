@@ -3,13 +3,16 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
+use super::rules;
+
 /// Traces of the components.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct TracingSpec {
     /// Address of an OpenTelemetry collector that takes spans by OTLP over plain HTTP, such as
     /// `http://otel-collector.monitoring:4318`.
-    #[schemars(regex(pattern = r"^http://[^\s/?#@]+(/[^\s?#]*)?$"), length(max = 1024))]
+    #[schemars(length(min = 8, max = 1024))]
+    #[x_kube(validation = Rule::new(rules::ENDPOINT).message(rules::ENDPOINT_MESSAGE))]
     pub endpoint: String,
 
     /// Share of the requests without a `traceparent` that is traced, from "0" to "1"; one with a `traceparent` is traced when its

@@ -20,6 +20,8 @@ use kube::api::PostParams;
 use kube::{Api, Client};
 use tokio_util::sync::CancellationToken;
 
+use crate::rivals::WATCHES;
+
 pub use decide::{Decision, Observer};
 pub use fence::{Fence, NotLeader};
 
@@ -39,6 +41,8 @@ pub struct Election {
     pub name: String,
     /// Unique among the processes that take part: the pod's name, or host and process.
     pub identity: String,
+    /// What the holder watches, for other operators to see ([`WATCHES`]).
+    pub watches: String,
 }
 
 /// Why the election ended.
@@ -180,6 +184,8 @@ impl Election {
             },
             spec: None,
         });
+        let annotations = lease.metadata.annotations.get_or_insert_default();
+        annotations.insert(WATCHES.to_owned(), self.watches.clone());
         let spec: &mut LeaseSpec = lease.spec.get_or_insert_default();
         if *decision == Decision::Take {
             spec.acquire_time = Some(now.clone());

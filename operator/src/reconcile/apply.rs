@@ -4,10 +4,12 @@
 //! when the migration is done the ConfigMap, the CronJob and the Deployments with their autoscalers (`handover`), readers before writers. So until a migration
 //! succeeds, what ran before runs on with the settings it had.
 //!
-//! Invariant: a child that already is as stated is not written. "As stated" means that the manifest applied last is
-//! this one (by its hash, so removed fields count too) **and** that every field of it still has its value (so drift counts too).
+//! Invariants: a child that already is as stated is not written. "As stated" means that the manifest applied last is this one (by its hash,
+//! so removed fields count too), that every field of it still has its value, **and** that nobody added to what is the operator's (`drift`).
+//! A child that can't be written holds up only what needs it: the others are written all the same, and every error is told.
 
 use std::fmt::Debug;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -16,8 +18,9 @@ use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::build::Manifests;
-use super::conditions::{Problem, reasons};
+use super::conditions::{Problem, STALLING, reasons};
 use super::dereference::{Children, Ownership, named, ownership};
+use super::drift::{self, Found};
 use super::matching;
 use super::migration::Migration;
 use super::validate::ValidatedPlatform;
@@ -45,6 +48,7 @@ impl ApplyError {
     pub fn problem(&self) -> Option<Problem> {
         let reason = match self {
             Self::Write(WriteError::NotLeader(_)) | Self::Read { .. } => return None,
+            Self::Write(error) if error.is_invalid() => reasons::MANIFEST_INVALID,
             Self::Write(WriteError::Refused { .. }) => reasons::APPLY_FAILED,
             Self::NameTaken { .. } => reasons::NAME_TAKEN,
         };
@@ -58,115 +62,188 @@ pub struct Applier<'a> {
     pub writes: &'a Writes,
     pub platform: &'a ValidatedPlatform,
     pub children: &'a Children,
+    pub report: Mutex<Report>,
+}
+
+/// What there is to say of an apply.
+#[derive(Default)]
+pub struct Report {
+    /// What could not be written, the first one first.
+    pub errors: Vec<ApplyError>,
+    /// Children that others had changed, `Kind name`, with what was put back.
+    pub put_back: Vec<(String, Vec<Found>)>,
+    /// The same with what stays: it is no business of the operator's, or it came back in the very write that took it away.
+    pub left: Vec<(String, Vec<Found>)>,
+}
+
+impl Report {
+    /// Whether an error says that nothing more can be written now, by no fault of the platform.
+    fn ends(&self) -> bool {
+        self.errors.iter().any(|error| error.problem().is_none())
+    }
+
+    /// What went wrong, as one problem: the reason is the first one's that waiting does not mend, and every message is told.
+    pub fn problem(&self) -> Option<Problem> {
+        let problems: Vec<Problem> = self.errors.iter().filter_map(ApplyError::problem).collect();
+        let lasting = problems.iter().find(|problem| STALLING.contains(&problem.reason));
+        let reason = lasting.or(problems.first())?.reason;
+        let messages: Vec<&str> = problems.iter().map(|problem| problem.message.as_str()).collect();
+        Some(Problem::new(reason, messages.join("; ")))
+    }
+
+    /// The error that decides when it is tried again; none when nothing failed.
+    pub fn into_error(self) -> Option<ApplyError> {
+        let place = self.errors.iter().position(|error| error.problem().is_none());
+        self.errors.into_iter().nth(place.unwrap_or(0))
+    }
 }
 
 impl Applier<'_> {
+    pub(super) fn report(&self) -> MutexGuard<'_, Report> {
+        self.report.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes an error, and goes on without what failed.
+    fn noted<T>(&self, result: Result<T, ApplyError>) -> Option<T> {
+        result.map_err(|error| self.report().errors.push(error)).ok()
+    }
+
+    /// Makes a child what it shall be; an error is noted. None: it is not.
+    async fn child<K>(&self, wanted: &K, live: &[K]) -> Option<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + Debug
+            + Serialize
+            + DeserializeOwned,
+    {
+        if self.report().ends() {
+            return None;
+        }
+        let result = self.ensure(wanted, live).await;
+        self.noted(result)
+    }
+
     /// The migration Job and what its pods need. A Job that exists is never changed: its template can't be.
-    ///
-    /// # Errors
-    /// See [`ApplyError`].
-    pub async fn migration(&self, manifests: &Manifests, migration: &Migration) -> Result<(), ApplyError> {
-        self.ensure(&manifests.service_account, &self.children.service_accounts)
-            .await?;
+    pub async fn migration(&self, manifests: &Manifests, migration: &Migration) {
+        let account = &manifests.service_account;
+        if self
+            .child(account, &self.children.service_accounts)
+            .await
+            .is_none()
+        {
+            return;
+        }
         let wanted = &manifests.migration;
         match migration {
-            Migration::Missing => drop(self.ensure(wanted, &[]).await?),
+            Migration::Missing => drop(self.child(wanted, &[]).await),
             Migration::Failed { retry: true } => {
                 if let Some(job) = named(&self.children.jobs, &wanted.name_any()) {
-                    self.writes.delete(job).await?;
+                    let deleted = self.writes.delete(job).await;
+                    self.noted(deleted.map_err(ApplyError::from));
                 }
             }
             Migration::Running { .. } | Migration::Succeeded | Migration::Failed { retry: false } => {}
         }
-        Ok(())
     }
 
     /// What needs no migrated database.
-    ///
-    /// # Errors
-    /// See [`ApplyError`].
-    pub async fn network(&self, manifests: &Manifests) -> Result<(), ApplyError> {
+    pub async fn network(&self, manifests: &Manifests) {
         for service in &manifests.services {
-            self.ensure(service, &self.children.services).await?;
+            self.child(service, &self.children.services).await;
         }
         for budget in &manifests.budgets {
-            self.ensure(budget, &self.children.budgets).await?;
+            self.child(budget, &self.children.budgets).await;
         }
         if let Some(policy) = &manifests.network_policy {
-            self.ensure(policy, &self.children.network_policies).await?;
+            self.child(policy, &self.children.network_policies).await;
         }
-        Ok(())
     }
 
-    /// What needs the migrated database. Returns the Deployments as they now are; those held back as they were.
-    ///
-    /// # Errors
-    /// See [`ApplyError`].
-    pub async fn workloads(&self, manifests: &Manifests) -> Result<Vec<Deployment>, ApplyError> {
-        self.ensure(&manifests.config_map, &self.children.config_maps)
-            .await?;
-        self.ensure(&manifests.maintain, &self.children.cron_jobs).await?;
+    /// What needs the migrated database. Returns the Deployments as they now are; those held back, and those that could not be written,
+    /// as they were.
+    pub async fn workloads(&self, manifests: &Manifests) -> Vec<Deployment> {
+        // Pods are started with these settings, so without them no pod is replaced.
+        let settings = self
+            .child(&manifests.config_map, &self.children.config_maps)
+            .await;
+        if settings.is_none() {
+            return self.children.deployments.clone();
+        }
+        self.child(&manifests.maintain, &self.children.cron_jobs).await;
         if let Some(authentication) = &manifests.trigger_authentication {
-            self.ensure(authentication, &self.children.trigger_authentications)
-                .await?;
+            self.child(authentication, &self.children.trigger_authentications)
+                .await;
         }
         let mut deployments = Vec::new();
         for (component, wanted) in &manifests.deployments {
             let live = named(&self.children.deployments, &wanted.name_any());
-            match live {
-                Some(live) if *component == Component::Command && held_back(live, wanted, &deployments) => {
-                    tracing::info!(name = wanted.name_any(), "waits for the readers of the new image");
-                    deployments.push(live.clone());
-                }
-                _ => deployments.push(self.component(*component, wanted, manifests).await?),
+            if *component == Component::Command
+                && let Some(live) = live
+                && held_back(live, wanted, &deployments)
+            {
+                tracing::info!(name = wanted.name_any(), "waits for the readers of the new image");
+                deployments.push(live.clone());
+                continue;
             }
+            deployments.extend(self.deployment(*component, wanted, manifests).await);
         }
-        Ok(deployments)
+        deployments
+    }
+
+    /// One component; when it can't be written, as it was.
+    async fn deployment(
+        &self,
+        component: Component,
+        wanted: &Deployment,
+        manifests: &Manifests,
+    ) -> Option<Deployment> {
+        let live = || named(&self.children.deployments, &wanted.name_any()).cloned();
+        if self.report().ends() {
+            return live();
+        }
+        let result = self.component(component, wanted, manifests).await;
+        self.noted(result).or_else(live)
     }
 
     /// What only watches the workloads.
-    ///
-    /// # Errors
-    /// See [`ApplyError`].
-    pub async fn monitors(&self, manifests: &Manifests) -> Result<(), ApplyError> {
+    pub async fn monitors(&self, manifests: &Manifests) {
         if let Some(monitor) = &manifests.service_monitor {
-            self.ensure(monitor, &self.children.service_monitors).await?;
+            self.child(monitor, &self.children.service_monitors).await;
         }
         if let Some(dashboards) = &manifests.dashboards {
-            self.ensure(dashboards, &self.children.config_maps).await?;
+            self.child(dashboards, &self.children.config_maps).await;
         }
-        Ok(())
     }
 
     /// Takes all pods of a suspended platform away, one component after the other: each waits until the one before has none left, so
     /// that what the command wrote last is still published and projected, and read. Returns the Deployments as they now are.
-    ///
-    /// # Errors
-    /// See [`ApplyError`].
-    pub async fn stop(&self, manifests: &Manifests) -> Result<Vec<Deployment>, ApplyError> {
-        self.ensure(&manifests.maintain, &self.children.cron_jobs).await?;
-        let mut deployments = Vec::new();
+    pub async fn stop(&self, manifests: &Manifests) -> Vec<Deployment> {
+        self.child(&manifests.maintain, &self.children.cron_jobs).await;
+        let mut deployments: Vec<Deployment> = Vec::new();
         let mut gone = true;
         for component in Component::STOP {
             for (_, wanted) in manifests.deployments.iter().filter(|(of, _)| *of == component) {
                 let live = named(&self.children.deployments, &wanted.name_any());
                 let now = match live {
-                    Some(live) if !gone => live.clone(),
-                    Some(_) | None => self.component(component, wanted, manifests).await?,
+                    Some(live) if !gone => Some(live.clone()),
+                    Some(_) | None => self.deployment(component, wanted, manifests).await,
                 };
-                gone = gone && has_no_pods(&now);
-                deployments.push(now);
+                gone = gone && now.as_ref().is_some_and(has_no_pods);
+                deployments.extend(now);
             }
         }
-        Ok(deployments)
+        deployments
     }
 
     /// Removes children that are no longer wanted: other migrations (once this one is done), and whatever an earlier version
     /// of the operator made under another name.
-    ///
-    /// # Errors
-    /// See [`ApplyError`].
-    pub async fn orphans(&self, manifests: &Manifests) -> Result<(), ApplyError> {
+    pub async fn orphans(&self, manifests: &Manifests) {
+        let removed = self.remove_orphans(manifests).await;
+        self.noted(removed);
+    }
+
+    async fn remove_orphans(&self, manifests: &Manifests) -> Result<(), ApplyError> {
         let Manifests {
             service_account,
             migration,
@@ -246,29 +323,82 @@ impl Applier<'_> {
         let wanted = stamped(wanted);
         let name = wanted.name_any();
         if let Some(live) = named(live, &name) {
-            if as_stated(&wanted, live) {
+            let drift = drift::run(&wanted, live);
+            let child = format!("{} {name}", K::kind(&()));
+            if as_stated(&wanted, live) && drift.strays.is_empty() {
+                self.leave(child, drift.left);
                 return Ok(live.clone());
             }
             self.refuse_foreign(live)?;
-        } else {
-            // Not among our children by label: it is missing, it lost its labels, or it is somebody else's.
-            let api: Api<K> = Api::namespaced(self.client.clone(), &self.platform.namespace);
-            let existing = api.get_opt(&name).await.map_err(|source| ApplyError::Read {
-                kind: K::kind(&()).into_owned(),
-                name: name.clone(),
-                source: Box::new(source),
-            })?;
-            if let Some(existing) = existing {
-                let manifest_hash = existing.annotations().contains_key(MANIFEST_HASH);
-                if ownership(existing.meta(), &self.platform.name, &self.platform.uid) == Ownership::Unowned
-                    && !manifest_hash
-                {
-                    return Err(taken::<K>(&name));
-                }
-                self.refuse_foreign(&existing)?;
+            return self.mend(&wanted, live, &drift, child).await;
+        }
+        // Not among our children by label: it is missing, it lost its labels, or it is somebody else's.
+        let api: Api<K> = Api::namespaced(self.client.clone(), &self.platform.namespace);
+        let existing = api.get_opt(&name).await.map_err(|source| ApplyError::Read {
+            kind: K::kind(&()).into_owned(),
+            name: name.clone(),
+            source: Box::new(source),
+        })?;
+        let Some(existing) = existing else {
+            return Ok(self.writes.apply(&wanted).await?);
+        };
+        if ownership(existing.meta(), &self.platform.name, &self.platform.uid) == Ownership::Unowned
+            && manifest_hash(&existing).is_none()
+        {
+            return Err(taken::<K>(&name));
+        }
+        self.refuse_foreign(&existing)?;
+        let drift = drift::run(&wanted, &existing);
+        self.mend(&wanted, &existing, &drift, format!("{} {name}", K::kind(&())))
+            .await
+    }
+
+    /// Makes a child of ours what it shall be, whatever others made of it.
+    async fn mend<K>(
+        &self,
+        wanted: &K,
+        live: &K,
+        drift: &drift::Drift,
+        child: String,
+    ) -> Result<K, ApplyError>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + Debug
+            + Serialize
+            + DeserializeOwned,
+    {
+        if !drift.strays.is_empty() {
+            let version = live.meta().resource_version.clone().unwrap_or_default();
+            let put_back = self.writes.put_back(live, drift.patch(&version)).await?;
+            if put_back.is_none() {
+                // It was changed since it was read, which calls for another look anyway.
+                return Ok(live.clone());
             }
         }
-        Ok(self.writes.apply(&wanted).await?)
+        let applied = self.writes.apply(wanted).await?;
+        // With a new manifest values differ anyway.
+        let told = if manifest_hash(wanted) == manifest_hash(live) {
+            drift.put_back()
+        } else {
+            drift.strays.clone()
+        };
+        let told = others_only(told);
+        let again = drift::run(wanted, &applied);
+        let mut left = again.left;
+        left.extend(again.strays);
+        if !told.is_empty() {
+            self.report().put_back.push((child.clone(), told));
+        }
+        self.leave(child, left);
+        Ok(applied)
+    }
+
+    fn leave(&self, child: String, left: Vec<Found>) {
+        let left = others_only(left);
+        if !left.is_empty() {
+            self.report().left.push((child, left));
+        }
     }
 
     fn refuse_foreign<K: Resource<DynamicType = ()>>(&self, live: &K) -> Result<(), ApplyError> {
@@ -279,6 +409,15 @@ impl Applier<'_> {
             }
         }
     }
+}
+
+/// Without what is known to be the operator's own, of an earlier write.
+fn others_only(found: Vec<Found>) -> Vec<Found> {
+    found.into_iter().filter(|found| !found.ours).collect()
+}
+
+fn manifest_hash<K: Resource>(object: &K) -> Option<&String> {
+    object.meta().annotations.as_ref()?.get(MANIFEST_HASH)
 }
 
 fn taken<K: Resource<DynamicType = ()>>(name: &str) -> ApplyError {
@@ -316,6 +455,31 @@ pub fn is_applied<K: Resource + Clone + Serialize>(manifest: &K, live: &K) -> bo
     as_stated(&stamped(manifest), live)
 }
 
+/// What others added to the children: all that an apply would put back or leave.
+pub fn edited(manifests: &Manifests, children: &Children) -> Vec<(String, Vec<Found>)> {
+    fn one<K>(wanted: &K, live: &[K]) -> Option<(String, Vec<Found>)>
+    where
+        K: Resource<DynamicType = ()> + Serialize,
+    {
+        let name = wanted.meta().name.as_deref()?;
+        let drift = drift::run(wanted, named(live, name)?);
+        let edited = others_only(drift.strays.into_iter().chain(drift.left).collect());
+        (!edited.is_empty()).then(|| (format!("{} {name}", K::kind(&())), edited))
+    }
+    let deployments = manifests.deployments.iter();
+    deployments
+        .filter_map(|(_, wanted)| one(wanted, &children.deployments))
+        .chain(
+            manifests
+                .services
+                .iter()
+                .filter_map(|wanted| one(wanted, &children.services)),
+        )
+        .chain(one(&manifests.config_map, &children.config_maps))
+        .chain(one(&manifests.maintain, &children.cron_jobs))
+        .collect()
+}
+
 /// Whether every field of `wanted`, its hash included, is in `live` with its value.
 fn as_stated<K: Serialize>(wanted: &K, live: &K) -> bool {
     match (serde_json::to_value(wanted), serde_json::to_value(live)) {
@@ -327,9 +491,10 @@ fn as_stated<K: Serialize>(wanted: &K, live: &K) -> bool {
 /// Whether the command, which writes, must keep its image because pods of some reader still run an older one.
 ///
 /// Only a change of image is held back: it alone may bring events that an older reader does not know. Anything else must be able
-/// to reach the command even while a reader is unwell.
+/// to reach the command even while a reader is unwell. A reader that could not be given the new image is an older one too.
 fn held_back(live: &Deployment, wanted: &Deployment, readers: &[Deployment]) -> bool {
-    image(live) != image(wanted) && readers.iter().any(|reader| !replaced(reader))
+    let is_older = |reader: &Deployment| image(reader) != image(wanted) || !replaced(reader);
+    image(live) != image(wanted) && readers.iter().any(is_older)
 }
 
 /// Whether all pods of a Deployment are there and of its present template.

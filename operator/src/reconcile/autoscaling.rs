@@ -3,6 +3,8 @@
 //! Invariant: it only reports. A figure that can't be read changes no number of pods, and takes nothing from Ready or Degraded: the pods
 //! that there are serve on.
 
+use std::time::Duration;
+
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use kube::ResourceExt as _;
 
@@ -10,9 +12,14 @@ use super::build::{Manifests, ScaledObject, Scaler};
 use super::conditions::{Problem, reasons};
 use super::dereference::{Children, named};
 use super::handover;
-use super::validate::{LagDriver, Measure, ValidatedPlatform};
+use super::validate::{ForeignAutoscaler, LagDriver, Measure, ValidatedPlatform};
 use crate::crd::WalletPlatformSpec;
 use crate::names::{self, Component};
+
+/// While an autoscaler comes or goes: what KEDA makes and removes itself is not watched.
+const HANDING_OVER: Duration = Duration::from_secs(5);
+/// While somebody else's autoscaler is there: it is not watched, and its end gives the number of pods back to the spec.
+const FOREIGN: Duration = Duration::from_secs(30);
 
 /// Status and problem of the condition; none when nothing is scaled.
 pub type Verdict = Option<(&'static str, Problem)>;
@@ -56,7 +63,7 @@ enum State {
 pub fn run(platform: &ValidatedPlatform, manifests: &Manifests, children: &Children) -> Verdict {
     let scaled: Vec<Component> = Component::ROLLOUT
         .into_iter()
-        .filter(|component| platform.component(*component).autoscaling.is_some())
+        .filter(|component| platform.component(*component).least().is_some())
         .collect();
     if scaled.is_empty() {
         return None;
@@ -89,11 +96,14 @@ pub fn run(platform: &ValidatedPlatform, manifests: &Manifests, children: &Child
     })
 }
 
-/// Whether an autoscaler is on its way, which nothing but another look shows.
-pub fn is_under_way(verdict: &Verdict) -> bool {
-    verdict
-        .as_ref()
-        .is_some_and(|(_, problem)| problem.reason == reasons::HANDING_OVER)
+/// When to look again, where nothing else shows what becomes of an autoscaler.
+pub fn again(verdict: &Verdict) -> Option<Duration> {
+    let (_, problem) = verdict.as_ref()?;
+    match problem.reason {
+        reasons::HANDING_OVER => Some(HANDING_OVER),
+        reasons::FOREIGN_AUTOSCALER => Some(FOREIGN),
+        _ => None,
+    }
 }
 
 fn described(platform: &ValidatedPlatform, manifests: &Manifests, component: Component) -> String {
@@ -126,6 +136,9 @@ fn state(
     component: Component,
 ) -> State {
     let scaler = manifests.scaler(component);
+    if let Some(foreign) = &platform.component(component).foreign_autoscaler {
+        return State::Not(foreign_autoscaler(platform, component, foreign));
+    }
     if let Some(left) = handover::obstacle(platform, children, component, scaler) {
         return State::NotYet(format!("waiting until {left} is gone; the number of pods stays"));
     }
@@ -147,6 +160,29 @@ fn state(
         )),
         (None, LagDriver::Keda | LagDriver::Hpa) => State::NotYet("its autoscaler is being made".to_owned()),
     }
+}
+
+fn foreign_autoscaler(
+    platform: &ValidatedPlatform,
+    component: Component,
+    foreign: &ForeignAutoscaler,
+) -> Problem {
+    let deployment = names::component_object(&platform.name, component);
+    let instead = match component {
+        Component::Publisher => "",
+        Component::LedgerProjector
+        | Component::ReadModelProjector
+        | Component::Query
+        | Component::Command => ", and say it by `autoscaling` in the spec",
+    };
+    Problem::new(
+        reasons::FOREIGN_AUTOSCALER,
+        format!(
+            "{} scales Deployment {deployment} and is none of the operator's, which leaves the number of pods to it: what the spec says \
+             of replicas and autoscaling does not count until it is gone. Delete it{instead}",
+            foreign.name
+        ),
+    )
 }
 
 fn of_keda(live: &ScaledObject) -> State {

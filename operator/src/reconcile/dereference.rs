@@ -32,6 +32,8 @@ pub struct Dereferenced {
     pub secrets: BTreeMap<String, SecretValues>,
     /// The children, by their labels.
     pub children: Children,
+    /// Autoscalers of the namespace that scale Deployments and are not this platform's.
+    pub foreign_autoscalers: Vec<HorizontalPodAutoscaler>,
     /// All pods of the platform: what they show is said in the conditions, and nothing is decided on it.
     pub pods: Vec<Pod>,
     /// Why there can be no ServiceMonitors in this cluster; none when there can.
@@ -124,6 +126,7 @@ pub async fn cluster_id(client: &Client) -> kube::Result<String> {
 /// Names of the Secrets that a spec refers to.
 pub fn secret_names(spec: &WalletPlatformSpec) -> impl Iterator<Item = &str> {
     let redis = spec.redis.as_ref().map(|redis| &redis.secret_ref);
+    let authorities = spec.database.ca_secret_ref.as_ref();
     let variables = pods(spec)
         .flat_map(|pods| &pods.extra_env)
         .filter_map(|variable| {
@@ -134,6 +137,7 @@ pub fn secret_names(spec: &WalletPlatformSpec) -> impl Iterator<Item = &str> {
         .chain(&spec.database.read_secret_ref)
         .chain(redis)
         .map(|reference| reference.name.as_str())
+        .chain(authorities.map(|authorities| authorities.name.as_str()))
         .chain(kafka_secret_names(&spec.kafka))
         .chain(variables)
 }
@@ -191,7 +195,7 @@ pub async fn run(client: &Client, platform: &WalletPlatform) -> kube::Result<Der
         cron_jobs,
         budgets,
         network_policies,
-        autoscalers,
+        (autoscalers, foreign_autoscalers),
     ) = futures::try_join!(
         list(client, &namespace, &name),
         list(client, &namespace, &name),
@@ -201,7 +205,7 @@ pub async fn run(client: &Client, platform: &WalletPlatform) -> kube::Result<Der
         list(client, &namespace, &name),
         list(client, &namespace, &name),
         list(client, &namespace, &name),
-        list(client, &namespace, &name),
+        autoscalers(client, &namespace, &name),
     )?;
     let (service_monitors, no_service_monitors) =
         optional(client, &namespace, &name, &SERVICE_MONITORS).await?;
@@ -236,6 +240,7 @@ pub async fn run(client: &Client, platform: &WalletPlatform) -> kube::Result<Der
     Ok(Dereferenced {
         secrets,
         children,
+        foreign_autoscalers,
         pods,
         no_service_monitors,
         no_keda,
@@ -280,6 +285,21 @@ where
 /// Whether the API server does not know the resource at all. It says so in plain text then, so there is no reason to go by.
 fn is_not_served(status: &kube::core::Status) -> bool {
     status.code == 404
+}
+
+/// The autoscalers of a platform, and those of others that scale a Deployment of the same namespace.
+async fn autoscalers(
+    client: &Client,
+    namespace: &str,
+    platform: &str,
+) -> kube::Result<(Vec<HorizontalPodAutoscaler>, Vec<HorizontalPodAutoscaler>)> {
+    let api = Api::<HorizontalPodAutoscaler>::namespaced(client.clone(), namespace);
+    let all = api.list(&ListParams::default()).await?.items;
+    let (ours, mut others): (Vec<_>, Vec<_>) = all
+        .into_iter()
+        .partition(|found| names::is_child_of(found.labels(), platform));
+    others.retain(|found| found.spec.scale_target_ref.kind == "Deployment");
+    Ok((ours, others))
 }
 
 async fn list<K>(client: &Client, namespace: &str, platform: &str) -> kube::Result<Vec<K>>

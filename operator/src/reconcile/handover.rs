@@ -7,6 +7,7 @@
 //! - **Off**: the autoscaler is deleted and waited for; then the stated number is applied, by force, which takes it over in the same write.
 //! - **Another driver**: the old autoscaler is deleted and waited for; the number stays without a master until the new one is made.
 //! - **Suspended**: as off, to 0.
+//! - **Somebody else's autoscaler** (`kubectl autoscale`, a ScaledObject of theirs): as on, but nothing is made; as off when it is gone.
 //!
 //! Invariants: every step follows from what is there, so a process that dies between two of them goes on where it stopped; while an
 //! autoscaler is there, the operator writes no number of pods.
@@ -52,10 +53,10 @@ impl Applier<'_> {
             self.scale_by(scaler).await?;
         }
         if let (Some(live), Some(present)) = (let_go, present) {
-            let scaling = self.platform.component(component).autoscaling.as_ref();
-            let handed_over = match (present, scaling) {
-                // The 0 is ours, hence by force; there is no autoscaler yet that could have written something else.
-                (0, Some(scaling)) => self.writes.hand_over(live, scaling.min, true).await?,
+            let handed_over = match (present, self.platform.component(component).least()) {
+                // The 0 is ours, hence by force; there is no autoscaler yet that could have written something else, and somebody else's
+                // writes nothing from 0.
+                (0, Some(least)) => self.writes.hand_over(live, least, true).await?,
                 (present, _) => self.writes.hand_over(live, present, false).await?,
             };
             if !handed_over {

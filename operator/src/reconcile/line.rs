@@ -2,29 +2,28 @@
 //!
 //! Invariant: whichever stage stops, what was seen until then reaches the status.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::Pod;
-use kube::ResourceExt as _;
+use k8s_openapi::api::core::v1::{ObjectReference, Pod};
+use kube::runtime::events::{Event, EventType};
+use kube::{Resource as _, ResourceExt as _};
 
-use super::apply::{self, Applier, ApplyError};
+use super::apply::{self, Applier, ApplyError, Report};
 use super::build::{self, Manifests};
 use super::conditions::{ComponentState, Hold, Lag, Observation, Problem, Progress, reasons, types};
 use super::dereference::{Dereferenced, named};
+use super::drift::{self, Found};
 use super::migration::{self, Migration};
 use super::validate::{self, ValidatedPlatform};
 use super::{Context, autoscaling, pods, schema, status, topics};
 use crate::crd::{SchemaStatus, WalletPlatform, WalletPlatformStatus};
-use crate::names::Component;
+use crate::names::{self, Component};
 
 /// While Kubernetes removes what a deleted platform of the same name left.
 const PREDECESSOR: Duration = Duration::from_secs(2);
-
-/// While an autoscaler comes or goes: what KEDA makes and removes itself is not watched.
-const HANDING_OVER: Duration = Duration::from_secs(5);
 
 /// What the stages before the status found out.
 #[derive(Default)]
@@ -91,12 +90,14 @@ pub(super) async fn looked_at(
     };
     let deployments = &found.children.deployments;
     let components = components(context, platform, &manifests, deployments, &found.pods).await;
+    let notes = apply::edited(&manifests, &found.children);
     Line {
         observation: Observation {
             schema,
             components,
             hold: hold(object),
             autoscaling: autoscaling::run(platform, &manifests, &found.children),
+            notes: notes.iter().map(left_alone).collect(),
             ..Observation::default()
         },
         ..Line::default()
@@ -115,16 +116,13 @@ async fn components(
         deployments,
         |component| {
             let settings = platform.component(component);
-            match &settings.autoscaling {
+            match settings.least() {
                 _ if platform.suspended => 0,
-                Some(scaling) => scaling.min,
+                Some(least) => least,
                 None => settings.replicas,
             }
         },
-        |component| {
-            let scaling = platform.component(component).autoscaling.as_ref()?;
-            Some(scaling.min)
-        },
+        |component| platform.component(component).least(),
         |component, live| is_wanted(manifests, component, live),
     );
     let now = Timestamp::now();
@@ -148,6 +146,7 @@ pub(super) async fn stages(
         writes: &context.writes,
         platform,
         children,
+        report: Mutex::default(),
     };
 
     let job = manifests.migration.name_any();
@@ -182,12 +181,16 @@ pub(super) async fn stages(
         .await;
 
     let applied = in_order(&applier, &manifests, &migration).await;
-    let (deployments, error) = match applied {
-        Ok(Some(deployments)) => (deployments, None),
-        Ok(None) => (children.deployments.clone(), None),
-        Err(error) => (children.deployments.clone(), Some(error)),
-    };
-    let refused = error.as_ref().and_then(ApplyError::problem);
+    let deployments = applied.unwrap_or_else(|| children.deployments.clone());
+    let report = applier
+        .report
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
+    tell_put_back(context, object, &report).await;
+    let refused = report.problem().or_else(|| in_force(&report));
+    notes.extend(report.left.iter().map(left));
+    notes.extend(context.rivals.note(&context.installation, &platform.namespace));
+    let error = report.into_error();
     let schema = schema::progress(&context.client, live, &found.pods, &job, &migration).await;
     let components = components(context, platform, &manifests, &deployments, &found.pods).await;
     let topics = topics::recreated(
@@ -201,11 +204,7 @@ pub(super) async fn stages(
     );
     let autoscaling = autoscaling::run(platform, &manifests, children);
     notes.extend(autoscaling::note(&autoscaling));
-    let again = if autoscaling::is_under_way(&autoscaling) {
-        checked.again.min(HANDING_OVER)
-    } else {
-        checked.again
-    };
+    let again = autoscaling::again(&autoscaling).map_or(checked.again, |soon| checked.again.min(soon));
     Line {
         observation: Observation {
             invalid: None,
@@ -250,22 +249,80 @@ async fn in_order(
     applier: &Applier<'_>,
     manifests: &Manifests,
     migration: &Migration,
-) -> Result<Option<Vec<Deployment>>, ApplyError> {
-    applier.migration(manifests, migration).await?;
-    applier.network(manifests).await?;
+) -> Option<Vec<Deployment>> {
+    applier.migration(manifests, migration).await;
+    applier.network(manifests).await;
     let migrated = *migration == Migration::Succeeded;
     // Pods are taken away whether or not the database is migrated.
     let deployments = match (applier.platform.suspended, migrated) {
-        (true, _) => applier.stop(manifests).await?,
-        (false, true) => applier.workloads(manifests).await?,
-        (false, false) => return Ok(None),
+        (true, _) => applier.stop(manifests).await,
+        (false, true) => applier.workloads(manifests).await,
+        (false, false) => return None,
     };
     if !migrated {
-        return Ok(Some(deployments));
+        return Some(deployments);
     }
-    applier.monitors(manifests).await?;
-    applier.orphans(manifests).await?;
-    Ok(Some(deployments))
+    applier.monitors(manifests).await;
+    applier.orphans(manifests).await;
+    Some(deployments)
+}
+
+/// What others did to a child of a paused platform.
+fn left_alone((child, found): &(String, Vec<Found>)) -> String {
+    format!("{child} was changed by hand: {}", drift::shown(found))
+}
+
+/// What others did to a child, and stays.
+fn left((child, found): &(String, Vec<Found>)) -> String {
+    format!(
+        "{child} has what others added, and keeps it: {}",
+        drift::shown(found)
+    )
+}
+
+/// Variables of the operator's own that somebody else gives a value, and that could not be taken away: an admission webhook adds them anew.
+fn in_force(report: &Report) -> Option<Problem> {
+    let is_owned = |found: &&Found| {
+        names::OWNED_VARIABLES.iter().any(|variable| {
+            found.path.contains(&format!(".env[{variable}]")) || found.path == format!("data.{variable}")
+        })
+    };
+    let told = report.left.iter().find_map(|(child, found)| {
+        let owned: Vec<Found> = found.iter().filter(is_owned).cloned().collect();
+        (!owned.is_empty()).then(|| format!("{child}: {}", drift::shown(&owned)))
+    })?;
+    Some(Problem::new(
+        reasons::FOREIGN_EDITS,
+        format!(
+            "{told} is in force though the operator sets these variables, and comes back whenever it is taken away: see to whoever writes it"
+        ),
+    ))
+}
+
+/// Says, as an Event, whose changes were put back.
+async fn tell_put_back(context: &Context, object: &WalletPlatform, report: &Report) {
+    for (child, found) in &report.put_back {
+        let (kind, name) = child.split_once(' ').unwrap_or_default();
+        // Events that differ in their message alone are taken for one that is repeated.
+        let related = ObjectReference {
+            kind: Some(kind.to_owned()),
+            name: Some(name.to_owned()),
+            namespace: object.namespace(),
+            field_path: found.first().map(|found| found.path.clone()),
+            ..ObjectReference::default()
+        };
+        let event = Event {
+            type_: EventType::Warning,
+            reason: reasons::HAND_EDIT_PUT_BACK.to_owned(),
+            note: Some(format!(
+                "{child} was changed by hand and is put back: {}; say it in the WalletPlatform's spec",
+                drift::shown(found)
+            )),
+            action: "Reconcile".to_owned(),
+            secondary: Some(related),
+        };
+        context.writes.event(&object.object_ref(&()), &event).await;
+    }
 }
 
 /// Whether a live Deployment has the template that is wanted.

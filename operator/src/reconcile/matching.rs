@@ -1,7 +1,7 @@
 //! Whether a live object still holds everything a manifest states. Pure.
 //!
-//! What the manifest does not mention is somebody else's: defaults of the API server, other controllers' annotations, a
-//! sidecar that was injected. Lists of objects with names are compared by name, others element by element.
+//! What the manifest does not mention does not count here: defaults of the API server, other controllers' annotations, a sidecar that
+//! was injected (`drift` looks at those). Lists of objects with names are compared by name, others element by element.
 
 use serde_json::Value;
 
@@ -33,7 +33,7 @@ pub fn contains(live: &Value, wanted: &Value) -> bool {
 }
 
 /// The API server drops what is empty.
-fn is_empty(value: &Value) -> bool {
+pub(super) fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::Object(fields) => fields.values().all(is_empty),
@@ -44,7 +44,7 @@ fn is_empty(value: &Value) -> bool {
 }
 
 /// The field by which all elements of a list can be told apart.
-fn keyed(list: &[Value]) -> Option<&'static str> {
+pub(super) fn keyed(list: &[Value]) -> Option<&'static str> {
     ["uid", "name"].into_iter().find(|key| {
         !list.is_empty()
             && list

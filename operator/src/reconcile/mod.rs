@@ -14,6 +14,7 @@ pub mod claims;
 pub mod conditions;
 mod deletion;
 pub mod dereference;
+pub mod drift;
 pub mod handover;
 mod line;
 pub mod log;
@@ -36,6 +37,7 @@ use kube::{Client, Resource as _, ResourceExt as _};
 use crate::backoff;
 use crate::crd::{SchemaStatus, WalletPlatform};
 use crate::metrics::{Metrics, Outcome};
+use crate::rivals::Rivals;
 use crate::scope::Scope;
 use crate::writes::{WriteError, Writes};
 use apply::ApplyError;
@@ -62,6 +64,10 @@ pub struct Context {
     pub cluster: String,
     /// Where the platforms are that this operator runs.
     pub scopes: Vec<Scope>,
+    /// Other operators that run the same platforms.
+    pub rivals: Rivals,
+    /// The namespace that this operator's Lease is in.
+    pub installation: String,
 }
 
 /// Why a reconcile has to be tried again.

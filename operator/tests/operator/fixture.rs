@@ -65,6 +65,11 @@ pub(crate) fn full_world() -> Dereferenced {
     secret(&mut world, "demo-extra", "eu-central");
     values(
         &mut world,
+        "database-ca",
+        &[("bundle.pem", "-----BEGIN CERTIFICATE-----")],
+    );
+    values(
+        &mut world,
         "kafka-ca",
         &[("authorities.pem", "-----BEGIN CERTIFICATE-----")],
     );

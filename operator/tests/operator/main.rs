@@ -4,6 +4,7 @@
 mod api;
 mod argocd;
 mod autoscaling;
+mod clusters;
 mod conditions;
 mod crd;
 mod failures;

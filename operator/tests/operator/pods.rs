@@ -157,6 +157,8 @@ fn every_variable_that_the_operator_sets_is_one_that_users_may_not() {
         "EMPTY",
         "REGION",
         "RUST_BACKTRACE",
+        // Theirs, unless spec.database.caSecretRef is said.
+        wallex_operator::names::DATABASE_AUTHORITIES,
     ];
     let mut set: BTreeSet<String> = manifests.config_map.data.clone().unwrap().into_keys().collect();
     let mut templates = vec![job_template(&manifests)];

@@ -1,6 +1,8 @@
 //! Whole reconciles, stage by stage as in production, against a small world: an API server, Kubernetes' controllers, and topics.
 
 mod autoscaling;
+mod drift;
+mod hands;
 mod reported;
 mod scaling;
 pub(crate) mod server;

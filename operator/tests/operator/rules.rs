@@ -2,8 +2,9 @@
 //! and says what to do.
 
 use std::collections::BTreeSet;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
+use cel::extractors::This;
 use serde_json::{Value, json};
 use wallex_operator::crd::crd_yaml;
 
@@ -40,6 +41,79 @@ fn with_defaults(schema: &Value, object: &mut Value) {
     }
 }
 
+/// The number that a quantity is; Kubernetes' library of CEL compares them exactly.
+fn amount(text: &str) -> f64 {
+    let digits = text
+        .find(|c: char| !"0123456789.+-".contains(c))
+        .unwrap_or(text.len());
+    let (number, suffix) = text.split_at(digits);
+    let factor = match suffix {
+        "m" => 1e-3,
+        "" => 1.0,
+        "k" => 1e3,
+        "M" => 1e6,
+        "G" => 1e9,
+        "Ki" => 1024.0,
+        "Mi" => 1024.0 * 1024.0,
+        "Gi" => 1024.0 * 1024.0 * 1024.0,
+        other => panic!("{other}"),
+    };
+    number.parse::<f64>().unwrap() * factor
+}
+
+/// Where `object` is not of the shape that the schema asks for: enums, patterns, bounds and required fields.
+fn misshapen(schema: &Value, object: &Value, path: &str, found: &mut Vec<String>) {
+    let fits = |keyword: &str, fits: &dyn Fn(&Value) -> bool| schema.get(keyword).is_none_or(fits);
+    let text = object.as_str();
+    let ok = fits("enum", &|values| values.as_array().unwrap().contains(object))
+        && fits("pattern", &|pattern| {
+            text.is_none_or(|text| {
+                regex::Regex::new(pattern.as_str().unwrap())
+                    .unwrap()
+                    .is_match(text)
+            })
+        })
+        && fits("minLength", &|least| {
+            text.is_none_or(|text| text.len() as u64 >= least.as_u64().unwrap())
+        })
+        && fits("minimum", &|least| {
+            object
+                .as_f64()
+                .is_none_or(|number| number >= least.as_f64().unwrap())
+        })
+        && fits("maximum", &|most| {
+            object
+                .as_f64()
+                .is_none_or(|number| number <= most.as_f64().unwrap())
+        })
+        && fits("required", &|names| {
+            names
+                .as_array()
+                .unwrap()
+                .iter()
+                .all(|name| object.get(name.as_str().unwrap()).is_some())
+        });
+    if !ok {
+        found.push(path.to_owned());
+    }
+    match object {
+        Value::Object(fields) => {
+            for (name, field) in fields {
+                let inner = schema["properties"]
+                    .get(name)
+                    .unwrap_or(&schema["additionalProperties"]);
+                misshapen(inner, field, &format!("{path}.{name}"), found);
+            }
+        }
+        Value::Array(elements) => {
+            for element in elements {
+                misshapen(&schema["items"], element, path, found);
+            }
+        }
+        _ => {}
+    }
+}
+
 /// Messages of the rules that `object` breaks, where `old` is what it was before.
 fn broken(schema: &Value, object: &Value, old: Option<&Value>, messages: &mut BTreeSet<String>) {
     for rule in schema["x-kubernetes-validations"]
@@ -50,6 +124,14 @@ fn broken(schema: &Value, object: &Value, old: Option<&Value>, messages: &mut BT
         let text = rule["rule"].as_str().unwrap();
         let program = cel::Program::compile(text).unwrap_or_else(|error| panic!("{text}: {error}"));
         let mut context = cel::Context::default();
+        context
+            .add_function("quantity", |text: Arc<String>| amount(&text))
+            .unwrap();
+        context
+            .add_function("compareTo", |This(left): This<f64>, right: f64| {
+                left.total_cmp(&right) as i64
+            })
+            .unwrap();
         context.add_variable("self", object).unwrap();
         if text.contains("oldSelf") {
             // A rule on a transition is asked only when there is something to compare.
@@ -126,6 +208,27 @@ fn refused() -> Vec<(&'static str, Value, Option<Value>)> {
         one("events and deadLetters must be two topics", |object| {
             object["spec"]["kafka"]["topics"] = json!({"deadLetters": {"name": "wallet-events"}});
         }),
+        one("a name has lower case letters", |object| {
+            object["spec"]["imagePullSecrets"] = json!([{"name": "My Registry"}]);
+        }),
+        one("a name has lower case letters", |object| {
+            object["spec"]["database"]["secretRef"]["name"] = json!("Demo_Database");
+        }),
+        one("a key has letters", |object| {
+            object["spec"]["database"]["secretRef"]["key"] = json!("url/of");
+        }),
+        one("a name has lower case letters", |object| {
+            object["spec"]["kafka"]["tls"] = json!({"caSecretRef": {"name": "-ca"}});
+        }),
+        one("a key has letters", |object| {
+            object["spec"]["kafka"]["sasl"] = json!({"secretRef": {"name": "user", "usernameKey": "a b"}});
+        }),
+        one("not an address of a collector", |object| {
+            object["spec"]["tracing"] = json!({"endpoint": "https://collector:4318"});
+        }),
+        one("not an address of a collector", |object| {
+            object["spec"]["tracing"] = json!({"endpoint": "http://:4318"});
+        }),
         one("readSecretRef names the same value as secretRef", |object| {
             object["spec"]["database"]["readSecretRef"] = json!({"name": "demo-database", "key": "url"});
         }),
@@ -166,6 +269,42 @@ fn refused() -> Vec<(&'static str, Value, Option<Value>)> {
                 spec = &mut spec[part];
             }
             *spec = json!({"autoscaling": {"minReplicas": 3, "maxReplicas": 2}});
+        }));
+    }
+    for image in [
+        "  ",
+        " wallex:1",
+        "wallex: 1",
+        "http://registry/wallex:1",
+        "Wallex",
+        "wallex:",
+        "wallex@sha256:12",
+        "a//b",
+    ] {
+        cases.push(one("not the reference of an image", |object| {
+            object["spec"]["image"] = json!(image);
+        }));
+    }
+    for servers in [
+        "http://kafka:9092",
+        "SASL_SSL://kafka:9092",
+        "kafka",
+        "kafka:",
+        "kafka:0",
+        "kafka:65536",
+        "kafka:9092,",
+        ",kafka:9092",
+        "a:9092,,b:9092",
+        "a:9092, b:9092",
+        " a:9092",
+        "a:9092;b:9092",
+        "   ",
+        ":9092",
+        "u:p@kafka:9092",
+        "fd00::1:9092",
+    ] {
+        cases.push(one("not a list of brokers", |object| {
+            object["spec"]["kafka"]["bootstrapServers"] = json!(servers);
         }));
     }
     for topic in ["events", "deadLetters"] {
@@ -227,6 +366,48 @@ fn refused() -> Vec<(&'static str, Value, Option<Value>)> {
                 "tolerations",
                 json!([{"key": "spot"}, {"key": "dedicated", "operator": "Exists", "value": "wallex"}]),
             ),
+            pods("not a key", "podLabels", json!({"bad key!": "x"})),
+            pods("not a key", "podLabels", json!({"a/b/c": "x"})),
+            pods("not a key", "podLabels", json!({"Example.com/a": "x"})),
+            pods("not a value of a label", "podLabels", json!({"a": "-x"})),
+            pods("not a key", "podAnnotations", json!({"": "x"})),
+            pods("not a key", "podAnnotations", json!({"a".repeat(64): "x"})),
+            pods("not a key", "nodeSelector", json!({"a b": "x"})),
+            pods("not a value of a label", "nodeSelector", json!({"a": "x y"})),
+            pods("not a resource", "resources", json!({"limits": {"memroy": "1Gi"}})),
+            pods("not a resource", "resources", json!({"requests": {"CPU": 1}})),
+            pods("an amount must not be negative", "resources", json!({"limits": {"memory": "-1Gi"}})),
+            pods("an amount must not be negative", "resources", json!({"requests": {"cpu": -1}})),
+            pods(
+                "requests must not be above limits",
+                "resources",
+                json!({"requests": {"memory": "1Gi", "cpu": "100m"}, "limits": {"memory": "1000Mi", "cpu": 1}}),
+            ),
+            pods(
+                "requests must not be above limits",
+                "resources",
+                json!({"requests": {"cpu": 2}, "limits": {"cpu": "1900m"}}),
+            ),
+            pods("a toleration without a key", "tolerations", json!([{"effect": "NoSchedule"}])),
+            pods("tolerationSeconds takes effect", "tolerations", json!([{"key": "a", "tolerationSeconds": 5}])),
+            pods("not a key", "tolerations", json!([{"key": "-a"}])),
+            pods("not a value of a label", "tolerations", json!([{"key": "a", "value": "-"}])),
+            pods(
+                "minDomains takes",
+                "topologySpreadConstraints",
+                json!([{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway", "minDomains": 2}]),
+            ),
+            pods("a name has lower case letters", "priorityClassName", json!("Very High")),
+            pods("the name of a variable has letters", "extraEnv", json!([{"name": "1A", "value": "x"}])),
+            pods("the name of a variable has letters", "extraEnv", json!([{"name": "A=B", "value": "x"}])),
+            pods("valueFrom names one source", "extraEnv", json!([{"name": "A", "valueFrom": {}}])),
+            pods(
+                "valueFrom names one source",
+                "extraEnv",
+                json!([{"name": "A", "valueFrom": {
+                    "fieldRef": {"fieldPath": "metadata.name"}, "secretKeyRef": {"name": "a", "key": "b"},
+                }}]),
+            ),
             pods(
                 "the operator sets this variable",
                 "extraEnv",
@@ -251,6 +432,94 @@ fn each_refused_object_breaks_one_rule_which_says_what_to_do() {
             said.iter().all(|said| said.starts_with(message)),
             "{message}: {said:?}"
         );
+    }
+}
+
+#[test]
+fn what_has_an_enum_a_pattern_or_bounds_is_refused_where_kubernetes_would_refuse_it_later() {
+    let affinity =
+        |term: &Value| json!({"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}});
+    let node = |expression: &Value| {
+        let terms = json!({"nodeSelectorTerms": [{"matchExpressions": [expression]}]});
+        json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}})
+    };
+    let source = |source: &Value| json!([{"name": "A", "valueFrom": source}]);
+    for (field, value, ok) in [
+        ("tolerations", json!([{"key": "a", "effect": "NoShedule"}]), false),
+        ("tolerations", json!([{"key": "a", "operator": "Exist"}]), false),
+        (
+            "tolerations",
+            json!([{"key": "a", "operator": "Exists", "effect": "NoExecute"}]),
+            true,
+        ),
+        ("affinity", affinity(&json!({"topologyKey": ""})), false),
+        (
+            "affinity",
+            affinity(
+                &json!({"topologyKey": "zone", "labelSelector": {"matchExpressions": [{"key": "a", "operator": "Gt"}]}}),
+            ),
+            false,
+        ),
+        (
+            "affinity",
+            affinity(
+                &json!({"topologyKey": "zone", "labelSelector": {"matchExpressions": [{"key": "a", "operator": "Exists"}]}}),
+            ),
+            true,
+        ),
+        (
+            "affinity",
+            node(&json!({"key": "a", "operator": "in", "values": ["b"]})),
+            false,
+        ),
+        (
+            "affinity",
+            node(&json!({"key": "a", "operator": "Gt", "values": ["1"]})),
+            true,
+        ),
+        (
+            "affinity",
+            json!({"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [
+                {"weight": 101, "podAffinityTerm": {"topologyKey": "zone"}},
+            ]}}),
+            false,
+        ),
+        (
+            "topologySpreadConstraints",
+            json!([{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule", "nodeTaintsPolicy": "Honour"}]),
+            false,
+        ),
+        (
+            "extraEnv",
+            source(&json!({"secretKeyRef": {"name": "", "key": "a"}})),
+            false,
+        ),
+        ("extraEnv", source(&json!({"secretKeyRef": {"key": "a"}})), false),
+        (
+            "extraEnv",
+            source(&json!({"configMapKeyRef": {"name": "a", "key": "a/b"}})),
+            false,
+        ),
+        (
+            "extraEnv",
+            source(&json!({"fieldRef": {"fieldPath": "metadata.nane"}})),
+            false,
+        ),
+        (
+            "extraEnv",
+            source(&json!({"fieldRef": {"fieldPath": "metadata.labels['a/b']"}})),
+            true,
+        ),
+        (
+            "extraEnv",
+            source(&json!({"resourceFieldRef": {"resource": "limits.memroy"}})),
+            false,
+        ),
+    ] {
+        let object = platform(|object| object["spec"]["query"] = json!({field: value}));
+        let mut found = Vec::new();
+        misshapen(&SCHEMA, &object, "", &mut found);
+        assert_eq!(found.is_empty(), ok, "{value}: {found:?}");
     }
 }
 
@@ -290,8 +559,39 @@ fn an_object_that_says_everything_is_accepted() {
     .unwrap();
     let mut full: Value = serde_yaml_ng::from_str(&full).unwrap();
     with_defaults(&SCHEMA, &mut full);
-    for object in [platform(|_| {}), full] {
+    let usual = [
+        ("docker.io/library/wallex", "k:9092"),
+        (
+            "localhost:5000/a/b_c--d:v1.2-rc.1",
+            "kafka-0.kafka.svc.cluster.local:9092,10.0.0.1:9093",
+        ),
+        (
+            "r.example.com/wallex:1@sha256:0000000000000000000000000000000000000000000000000000000000000000",
+            "[fd00::1]:9092",
+        ),
+    ];
+    let usual = usual.map(|(image, servers)| {
+        platform(|object| {
+            object["spec"]["image"] = json!(image);
+            object["spec"]["kafka"]["bootstrapServers"] = json!(servers);
+            object["spec"]["tracing"] = json!({"endpoint": "http://otel.monitoring:4318/v1"});
+            object["spec"]["query"] = json!({
+                "podLabels": {"example.com/Team_1": "a.b", "empty": ""},
+                "podAnnotations": {"sidecar.istio.io/inject": "true"},
+                "nodeSelector": {"kubernetes.io/arch": "amd64"},
+                "tolerations": [{"operator": "Exists"}, {"key": "a", "effect": "NoExecute", "tolerationSeconds": 5}],
+                "resources": {
+                    "requests": {"cpu": "1500m", "memory": "1Gi", "example.com/gpu": 1, "hugepages-2Mi": "4Mi"},
+                    "limits": {"cpu": 2, "memory": "1024Mi", "ephemeral-storage": "1G"},
+                },
+            });
+        })
+    });
+    for object in [platform(|_| {}), full].into_iter().chain(usual) {
         assert_eq!(messages(&object, Some(&object)), BTreeSet::new());
+        let mut found = Vec::new();
+        misshapen(&SCHEMA, &object, "", &mut found);
+        assert_eq!(found, Vec::<String>::new());
     }
 }
 

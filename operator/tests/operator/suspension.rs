@@ -135,14 +135,15 @@ async fn a_suspended_platform_stops_its_writer_first_its_readers_last_and_comes_
             writes: &writes,
             platform,
             children: &children,
+            report: std::sync::Mutex::default(),
         };
         let manifests = build::run(platform);
-        let done = if platform.suspended {
-            applier.stop(&manifests).await
+        if platform.suspended {
+            applier.stop(&manifests).await;
         } else {
-            applier.workloads(&manifests).await
-        };
-        done.unwrap();
+            applier.workloads(&manifests).await;
+        }
+        assert!(applier.report.into_inner().unwrap().errors.is_empty());
     };
 
     apply(&running).await;

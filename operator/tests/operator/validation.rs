@@ -223,6 +223,7 @@ fn every_secret_that_a_spec_names_is_read() {
         .map(str::to_owned)
         .collect();
     let expected = [
+        "database-ca",
         "demo-database",
         "demo-extra",
         "demo-read-database",

@@ -62,7 +62,7 @@ fn replicas(platform: &ValidatedPlatform, component: Component) -> Option<i32> {
     let settings = platform.component(component);
     if platform.suspended {
         Some(0)
-    } else if settings.autoscaling.is_some() {
+    } else if settings.autoscaling.is_some() || settings.foreign_autoscaler.is_some() {
         None
     } else {
         Some(settings.replicas)

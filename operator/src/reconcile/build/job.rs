@@ -28,11 +28,13 @@ fn args(platform: &ValidatedPlatform) -> Vec<String> {
 fn name(platform: &ValidatedPlatform) -> String {
     let args = args(platform);
     let read = platform.database.read.as_ref().map(|read| &read.location);
+    let access = pod::access(platform);
     let parts = [&platform.image, &platform.database.location]
         .into_iter()
         .chain(&args)
         .chain(read)
         .chain(&platform.jobs.stated)
+        .chain(&access)
         .map(String::as_bytes);
     names::migrate(&platform.name, &names::short_hash(parts, 10))
 }

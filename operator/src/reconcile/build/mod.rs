@@ -81,6 +81,7 @@ pub fn run(platform: &ValidatedPlatform) -> Manifests {
     let scalers: Vec<(Component, Scaler)> = Component::ROLLOUT
         .into_iter()
         .filter(|_| !platform.suspended)
+        .filter(|component| platform.component(*component).foreign_autoscaler.is_none())
         .filter_map(|component| {
             let scaling = platform.component(component).autoscaling.as_ref()?;
             Some((component, scaler(platform, component, scaling)?))

@@ -6,12 +6,13 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
     Capabilities, ConfigMapEnvSource, Container, EmptyDirVolumeSource, EnvFromSource, EnvVar, EnvVarSource,
-    ObjectFieldSelector, PodSecurityContext, PodSpec, ResourceRequirements, SeccompProfile,
-    SecretKeySelector, SecurityContext, Volume, VolumeMount,
+    KeyToPath, LocalObjectReference, ObjectFieldSelector, PodSecurityContext, PodSpec, ResourceRequirements,
+    SeccompProfile, SecretKeySelector, SecretVolumeSource, SecurityContext, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+use crate::crd::RunAs;
 use crate::names;
 use crate::reconcile::validate::{SecretValue, ValidatedPlatform, ValidatedPods};
 
@@ -20,6 +21,11 @@ pub(super) const CONTAINER: &str = "wallex";
 
 /// User and group of the image.
 const USER: i64 = 65532;
+
+/// Where containers find the certificates of PostgreSQL's authorities.
+const AUTHORITIES: &str = "database-ca";
+const AUTHORITIES_FOLDER: &str = "/etc/wallex/database-ca";
+const AUTHORITIES_FILE: &str = "ca.crt";
 
 /// What a container asks for unless the spec says otherwise: little enough that a whole platform fits a small machine.
 pub const DEFAULT_REQUESTS: [(&str, &str); 2] = [("cpu", "20m"), ("memory", "64Mi")];
@@ -61,17 +67,58 @@ pub(super) fn container(
         }),
         // The last lines become the container's termination message, so that a crash explains itself in its status.
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
-        volume_mounts: Some(vec![VolumeMount {
-            name: "tmp".to_owned(),
-            mount_path: "/tmp".to_owned(),
-            ..VolumeMount::default()
-        }]),
+        volume_mounts: Some(mounts(platform)),
         ..Container::default()
     }
 }
 
+fn mounts(platform: &ValidatedPlatform) -> Vec<VolumeMount> {
+    let mut mounts = vec![VolumeMount {
+        name: "tmp".to_owned(),
+        mount_path: "/tmp".to_owned(),
+        ..VolumeMount::default()
+    }];
+    mounts.extend(platform.database.authorities.iter().map(|_| VolumeMount {
+        name: AUTHORITIES.to_owned(),
+        mount_path: AUTHORITIES_FOLDER.to_owned(),
+        read_only: Some(true),
+        ..VolumeMount::default()
+    }));
+    mounts
+}
+
+/// A file rather than a variable: all authorities of a cloud provider are more than one variable holds.
+fn volumes(platform: &ValidatedPlatform) -> Vec<Volume> {
+    let mut volumes = vec![Volume {
+        name: "tmp".to_owned(),
+        empty_dir: Some(EmptyDirVolumeSource {
+            size_limit: Some(Quantity("64Mi".to_owned())),
+            ..EmptyDirVolumeSource::default()
+        }),
+        ..Volume::default()
+    }];
+    volumes.extend(platform.database.authorities.iter().map(|value| Volume {
+        name: AUTHORITIES.to_owned(),
+        secret: Some(SecretVolumeSource {
+            secret_name: Some(value.secret.clone()),
+            items: Some(vec![KeyToPath {
+                key: value.key.clone(),
+                path: AUTHORITIES_FILE.to_owned(),
+                ..KeyToPath::default()
+            }]),
+            ..SecretVolumeSource::default()
+        }),
+        ..Volume::default()
+    }));
+    volumes
+}
+
 /// A pod around one container.
 pub(super) fn spec(platform: &ValidatedPlatform, pods: &ValidatedPods, container: Container) -> PodSpec {
+    let user = match platform.run_as {
+        RunAs::Image => Some(USER),
+        RunAs::Namespace => None,
+    };
     PodSpec {
         node_selector: some_unless_empty(&pods.node_selector),
         affinity: pods.affinity.clone(),
@@ -84,26 +131,37 @@ pub(super) fn spec(platform: &ValidatedPlatform, pods: &ValidatedPods, container
         enable_service_links: Some(false),
         security_context: Some(PodSecurityContext {
             run_as_non_root: Some(true),
-            run_as_user: Some(USER),
-            run_as_group: Some(USER),
-            fs_group: Some(USER),
+            run_as_user: user,
+            run_as_group: user,
+            fs_group: user,
             seccomp_profile: Some(SeccompProfile {
                 type_: "RuntimeDefault".to_owned(),
                 ..SeccompProfile::default()
             }),
             ..PodSecurityContext::default()
         }),
-        volumes: Some(vec![Volume {
-            name: "tmp".to_owned(),
-            empty_dir: Some(EmptyDirVolumeSource {
-                size_limit: Some(Quantity("64Mi".to_owned())),
-                ..EmptyDirVolumeSource::default()
-            }),
-            ..Volume::default()
-        }]),
+        volumes: Some(volumes(platform)),
+        image_pull_secrets: (!platform.image_pull_secrets.is_empty()).then(|| {
+            let secrets = platform.image_pull_secrets.iter();
+            secrets
+                .map(|name| LocalObjectReference { name: name.clone() })
+                .collect()
+        }),
         containers: vec![container],
         ..PodSpec::default()
     }
+}
+
+/// What else decides whether a pod can start and reach its database, as text; nothing of it is said by most platforms.
+pub(super) fn access(platform: &ValidatedPlatform) -> Vec<String> {
+    let pull = platform
+        .image_pull_secrets
+        .iter()
+        .map(|name| format!("pull {name}"));
+    let authorities = platform.database.authorities.iter();
+    let authorities = authorities.map(|value| format!("ca {}/{}", value.secret, value.key));
+    let user = (platform.run_as == RunAs::Namespace).then(|| "user of the namespace".to_owned());
+    pull.chain(authorities).chain(user).collect()
 }
 
 /// Metadata of a pod template: `labels` and `annotations` of the operator's own, and what the user adds.
@@ -147,6 +205,11 @@ pub(super) fn env(platform: &ValidatedPlatform, component: bool) -> Vec<EnvVar> 
     if let Some(read) = &platform.database.read {
         env.push(secret("WALLEX_READ_DATABASE_URL", &read.url));
     }
+    env.extend(platform.database.authorities.iter().map(|_| EnvVar {
+        name: names::DATABASE_AUTHORITIES.to_owned(),
+        value: Some(format!("{AUTHORITIES_FOLDER}/{AUTHORITIES_FILE}")),
+        ..EnvVar::default()
+    }));
     if component {
         env.extend(platform.redis.as_ref().map(|url| secret("WALLEX_REDIS_URL", url)));
         let kafka = &platform.kafka_access.secrets;
@@ -182,6 +245,7 @@ pub(super) fn secret_hash(platform: &ValidatedPlatform, pods: &ValidatedPods) ->
         .chain(platform.redis.as_ref())
         .chain(read)
         .chain(platform.kafka_access.secrets.iter().map(|(_, value)| value))
+        .chain(&platform.database.authorities)
         .map(|value| &value.hash)
         .chain(&pods.secret_hashes);
     names::short_hash(hashes.map(String::as_bytes), 16)

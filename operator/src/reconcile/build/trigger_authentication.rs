@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::metadata;
 use crate::names;
-use crate::reconcile::validate::ValidatedPlatform;
+use crate::reconcile::validate::{USERNAME, ValidatedPlatform};
 
 /// The part of a TriggerAuthentication's spec that the operator states.
 #[derive(CustomResource, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
@@ -24,9 +24,11 @@ use crate::reconcile::validate::ValidatedPlatform;
 pub struct TriggerAuthenticationSpec {
     #[serde(default)]
     pub secret_target_ref: Vec<SecretTarget>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub config_map_target_ref: Vec<SecretTarget>,
 }
 
-/// A parameter of KEDA's Kafka trigger, and the Secret's value that it has.
+/// A parameter of KEDA's Kafka trigger, and the value of a Secret or ConfigMap that it has.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 pub struct SecretTarget {
     #[serde(default)]
@@ -61,10 +63,21 @@ pub(super) fn build(platform: &ValidatedPlatform) -> Option<TriggerAuthenticatio
             })
         })
         .collect();
+    // A name that is no Secret's value stands in the settings.
+    let name = platform
+        .kafka_access
+        .settings
+        .contains_key(USERNAME)
+        .then(|| SecretTarget {
+            parameter: "username".to_owned(),
+            name: names::config_map(&platform.name),
+            key: USERNAME.to_owned(),
+        });
     (!secrets.is_empty()).then(|| TriggerAuthentication {
         metadata: metadata(platform, names::trigger_authentication(&platform.name), None),
         spec: TriggerAuthenticationSpec {
             secret_target_ref: secrets,
+            config_map_target_ref: name.into_iter().collect(),
         },
     })
 }

@@ -198,7 +198,7 @@ pub fn run(
     let fine = || Problem::new(reasons::AS_EXPECTED, "");
     let (ready, progressing) = match observation.hold {
         None => (ready(&verdict, &observation.notes), progressing(&verdict)),
-        Some(hold) => held(hold, &verdict),
+        Some(hold) => held(hold, &verdict, &observation.notes),
     };
     let degraded = match &verdict {
         Verdict::Failed(problem) => ("True", problem.clone()),
@@ -285,11 +285,22 @@ fn progressing(verdict: &Verdict) -> (&'static str, Problem) {
 }
 
 /// Ready and Progressing of a platform that is told to hold still: the reason is the user's wish, the message what else there is to say.
-fn held(hold: Hold, verdict: &Verdict) -> ((&'static str, Problem), (&'static str, Problem)) {
-    let also = match verdict {
-        Verdict::Ready => String::new(),
-        Verdict::Waiting(problem) | Verdict::Failed(problem) => format!("; {}", problem.message),
+fn held(
+    hold: Hold,
+    verdict: &Verdict,
+    notes: &[String],
+) -> ((&'static str, Problem), (&'static str, Problem)) {
+    let problem = match verdict {
+        Verdict::Ready => None,
+        Verdict::Waiting(problem) | Verdict::Failed(problem) => Some(&problem.message),
     };
+    // A suspended platform has nothing that a note could be about.
+    let notes = if hold == Hold::Paused { notes } else { &[] };
+    let also: String = problem
+        .into_iter()
+        .chain(notes)
+        .map(|said| format!("; {said}"))
+        .collect();
     match hold {
         // What runs may well be all that was asked for: then it is ready, paused or not.
         Hold::Paused => {

@@ -47,8 +47,14 @@ pub mod reasons {
     pub const PREDECESSOR_TERMINATING: &str = "PredecessorTerminating";
     /// An object of the name that a child needs belongs to something else.
     pub const NAME_TAKEN: &str = "NameTaken";
-    /// The API server refused a child: quota, admission, a stored field that can't change.
+    /// The API server refused a child: quota, admission.
     pub const APPLY_FAILED: &str = "ApplyFailed";
+    /// The API server finds a child wrong in itself: a value of the spec that the schema let through.
+    pub const MANIFEST_INVALID: &str = "ManifestInvalid";
+    /// Somebody else's change of a child is in force and can't be put back.
+    pub const FOREIGN_EDITS: &str = "ForeignEdits";
+    /// Event only: a change of a child that somebody made by hand was put back.
+    pub const HAND_EDIT_PUT_BACK: &str = "HandEditPutBack";
 
     /// No broker answers.
     pub const KAFKA_UNREACHABLE: &str = "KafkaUnreachable";
@@ -100,6 +106,8 @@ pub mod reasons {
     pub const METRIC_UNAVAILABLE: &str = "MetricUnavailable";
     /// The driver that the spec names is not in the cluster.
     pub const DRIVER_MISSING: &str = "DriverMissing";
+    /// Somebody else's autoscaler scales a component.
+    pub const FOREIGN_AUTOSCALER: &str = "ForeignAutoscaler";
     /// Somebody switched an autoscaler off.
     pub const SCALING_DISABLED: &str = "ScalingDisabled";
 
@@ -132,8 +140,9 @@ pub mod reasons {
 }
 
 /// Reasons that stand until somebody changes the object or what it names. All others may pass: a Secret may still come, a broker come back.
-pub const STALLING: [&str; 6] = [
+pub const STALLING: [&str; 7] = [
     reasons::INVALID_SPEC,
+    reasons::MANIFEST_INVALID,
     reasons::SECRET_INVALID,
     reasons::NAME_TAKEN,
     reasons::TOPIC_TAKEN,

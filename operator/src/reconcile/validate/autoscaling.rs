@@ -2,10 +2,13 @@
 //!
 //! Invariant: a projector never gets more pods than the journal has partitions, and nobody fewer than one.
 
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use kube::ResourceExt as _;
+
 use crate::crd::{
     AutoscalingDriver, CpuAutoscalingSpec, ProjectorSpec, ScalingStepsSpec, WalletPlatformSpec,
 };
-use crate::names::Component;
+use crate::names::{self, Component};
 
 /// The autoscaling of one component.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +22,15 @@ pub struct Autoscaling {
     pub by: Measure,
     pub up: Steps,
     pub down: Steps,
+}
+
+/// An autoscaler of a component that is none of the operator's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForeignAutoscaler {
+    /// `Kind name`, for people.
+    pub name: String,
+    /// Pods at least, 1 or more.
+    pub min: i32,
 }
 
 /// What the number of pods follows.
@@ -82,6 +94,27 @@ pub(super) fn run(spec: &WalletPlatformSpec, component: Component, partitions: i
         Component::Query => spec.query.autoscaling.as_ref().map(by_cpu),
         Component::Command => spec.command.autoscaling.as_ref().map(by_cpu),
     }
+}
+
+/// The one of `found` that scales `component`. KEDA makes one of each ScaledObject, whoever's that is.
+pub(super) fn foreign(
+    found: &[HorizontalPodAutoscaler],
+    platform: &str,
+    component: Component,
+) -> Option<ForeignAutoscaler> {
+    let deployment = names::component_object(platform, component);
+    let found = found
+        .iter()
+        .find(|found| found.spec.scale_target_ref.name == deployment)?;
+    let mut owners = found.owner_references().iter();
+    let name = match owners.find(|owner| owner.controller == Some(true)) {
+        Some(owner) => format!("{} {}", owner.kind, owner.name),
+        None => format!("HorizontalPodAutoscaler {}", found.name_any()),
+    };
+    Some(ForeignAutoscaler {
+        name,
+        min: found.spec.min_replicas.unwrap_or(1).max(1),
+    })
 }
 
 fn by_cpu(asked: &CpuAutoscalingSpec) -> Autoscaling {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::secrets::{SecretValue, Secrets};
-use crate::crd::{KafkaSpec, SecretKeyRef};
+use crate::crd::{CredentialsRef, KafkaSpec, SecretKeyRef};
 use crate::kafka::Connection;
 use crate::reconcile::conditions::Problem;
 
@@ -12,6 +12,16 @@ use crate::reconcile::conditions::Problem;
 pub struct KafkaAccess {
     pub settings: BTreeMap<&'static str, String>,
     pub secrets: Vec<(&'static str, SecretValue)>,
+}
+
+/// The services' variable of the user's name.
+pub const USERNAME: &str = "WALLEX_KAFKA_SASL_USERNAME";
+
+/// Whether the Secret is one of Strimzi's users: it holds a password, and the user has the Secret's name.
+fn is_named_after_its_secret(credentials: &CredentialsRef, secrets: &Secrets<'_>) -> bool {
+    credentials.username_key == CredentialsRef::USERNAME_KEY
+        && !secrets.has(&credentials.name, &credentials.username_key)
+        && secrets.has(&credentials.name, &credentials.password_key)
 }
 
 /// The operator's own connection, and the pods'.
@@ -52,25 +62,37 @@ pub(super) fn run(spec: &KafkaSpec, secrets: &Secrets<'_>) -> Result<(Connection
         }
         if let Some(certificate) = &tls.certificate_secret_ref {
             let name = &certificate.name;
-            add("ssl.certificate.pem", "WALLEX_KAFKA_CERTIFICATE", name, "tls.crt")?;
-            add("ssl.key.pem", "WALLEX_KAFKA_CERTIFICATE_KEY", name, "tls.key")?;
+            let (certificate, key) = if secrets.has(name, "user.crt") && !secrets.has(name, "tls.crt") {
+                ("user.crt", "user.key")
+            } else {
+                ("tls.crt", "tls.key")
+            };
+            add(
+                "ssl.certificate.pem",
+                "WALLEX_KAFKA_CERTIFICATE",
+                name,
+                certificate,
+            )?;
+            add("ssl.key.pem", "WALLEX_KAFKA_CERTIFICATE_KEY", name, key)?;
         }
     }
     if let Some(sasl) = &spec.sasl {
         let credentials = &sasl.secret_ref;
         let name = &credentials.name;
-        add(
-            "sasl.username",
-            "WALLEX_KAFKA_SASL_USERNAME",
-            name,
-            &credentials.username_key,
-        )?;
+        let is_strimzis = is_named_after_its_secret(credentials, secrets);
+        if !is_strimzis {
+            add("sasl.username", USERNAME, name, &credentials.username_key)?;
+        }
         add(
             "sasl.password",
             "WALLEX_KAFKA_SASL_PASSWORD",
             name,
             &credentials.password_key,
         )?;
+        if is_strimzis {
+            connection.security.insert("sasl.username", name.clone());
+            access.settings.insert(USERNAME, name.clone());
+        }
     }
     Ok((connection, access))
 }

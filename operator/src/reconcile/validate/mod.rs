@@ -17,13 +17,13 @@ use kube::{Resource as _, ResourceExt as _};
 use super::conditions::{Problem, reasons};
 use super::dereference::Dereferenced;
 use crate::crd::{
-    CommandSpec, DashboardsSettings, LoggingSpec, MigrationSpec, ServiceMonitorSettings, TracingSpec,
+    CommandSpec, DashboardsSettings, LoggingSpec, MigrationSpec, RunAs, ServiceMonitorSettings, TracingSpec,
     WalletPlatform, WalletPlatformSpec,
 };
 use crate::kafka;
 use crate::names::{self, Component};
-pub use autoscaling::{Autoscaling, LagDriver, Measure, Steps};
-pub use kafka_access::KafkaAccess;
+pub use autoscaling::{Autoscaling, ForeignAutoscaler, LagDriver, Measure, Steps};
+pub use kafka_access::{KafkaAccess, USERNAME};
 pub use pods::ValidatedPods;
 pub use secrets::SecretValue;
 use secrets::Secrets;
@@ -41,6 +41,9 @@ pub struct ValidatedPlatform {
     pub cluster: String,
     pub image: String,
     pub image_pull_policy: Option<&'static str>,
+    /// Names of Secrets to pull the image with.
+    pub image_pull_secrets: Vec<String>,
+    pub run_as: RunAs,
     /// What the journal gets: never fewer than it was given before.
     pub partitions: i32,
     /// What the spec says, when that is fewer.
@@ -80,6 +83,8 @@ pub struct ValidatedPlatform {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Database {
     pub url: SecretValue,
+    /// Certificates of authorities for both databases; none: the public ones.
+    pub authorities: Option<SecretValue>,
     /// Host, port and database of the URL, without credentials: another one must be migrated anew.
     pub location: String,
     pub max_connections: i32,
@@ -103,9 +108,19 @@ pub struct ValidatedComponent {
     pub replicas: i32,
     /// None: the number of pods is the stated one.
     pub autoscaling: Option<Autoscaling>,
+    /// Somebody else's autoscaler, which goes before both: two that scale one Deployment fight. None: there is none.
+    pub foreign_autoscaler: Option<ForeignAutoscaler>,
     pub pods: ValidatedPods,
     /// Settings of this component alone, by the services' variables.
     pub settings: BTreeMap<&'static str, String>,
+}
+
+impl ValidatedComponent {
+    /// Pods at least, where somebody scales the component.
+    pub fn least(&self) -> Option<i32> {
+        let foreign = self.foreign_autoscaler.as_ref().map(|foreign| foreign.min);
+        foreign.or(self.autoscaling.as_ref().map(|scaling| scaling.min))
+    }
 }
 
 /// Indices of [`ValidatedPlatform::topics`].
@@ -206,8 +221,16 @@ pub fn run(
             let validated = validated_component(spec, component, &name, partitions, &secrets)?;
             Ok((component, validated))
         })
-        .collect::<Result<_, Problem>>()?;
+        .collect::<Result<BTreeMap<_, _>, Problem>>()?;
     let jobs = pods::run("jobs", &spec.jobs, &names::selector(&name, None), &secrets)?;
+    if database.authorities.is_some() {
+        let of_components = components.values().map(|component| &component.pods);
+        pods::refuse_variable(
+            of_components.chain([&jobs]),
+            names::DATABASE_AUTHORITIES,
+            "database.caSecretRef",
+        )?;
+    }
     let egress_ports = spec
         .network_policy
         .enabled
@@ -223,6 +246,12 @@ pub fn run(
         owner: platform.controller_owner_ref(&()).unwrap_or_default(),
         cluster: cluster.to_owned(),
         image: spec.image.clone(),
+        image_pull_secrets: spec
+            .image_pull_secrets
+            .iter()
+            .map(|secret| secret.name.clone())
+            .collect(),
+        run_as: spec.run_as,
         image_pull_policy: spec.image_pull_policy.map(crate::crd::ImagePullPolicy::as_str),
         partitions,
         fewer_partitions_asked: (spec.partitions < partitions).then_some(spec.partitions),
@@ -288,7 +317,10 @@ fn database(
             Some(ReadDatabase { url, location })
         }
     };
+    let authorities = spec.database.ca_secret_ref.as_ref();
+    let authorities = authorities.map(|named| secrets.certificates(named)).transpose()?;
     Ok(Database {
+        authorities,
         url,
         location,
         max_connections: spec.database.max_connections,
@@ -321,6 +353,9 @@ fn validated_component(
     let selector = names::selector(platform, Some(component.name()));
     Ok(ValidatedComponent {
         replicas: asked.replicas,
+        foreign_autoscaler: (asked.replicas > 0 && !spec.suspended)
+            .then(|| autoscaling::foreign(&secrets.found.foreign_autoscalers, platform, component))
+            .flatten(),
         autoscaling: autoscaling::run(spec, component, partitions),
         pods: pods::run(field, &asked.pods, &selector, secrets)?,
         settings,

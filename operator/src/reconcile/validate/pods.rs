@@ -85,6 +85,21 @@ pub(super) fn run(
     })
 }
 
+/// A variable that follows from another field, when that is said.
+pub(super) fn refuse_variable<'a>(
+    mut pods: impl Iterator<Item = &'a ValidatedPods>,
+    variable: &str,
+    field: &str,
+) -> Result<(), Problem> {
+    if pods.any(|pods| pods.env.iter().any(|said| said.name == variable)) {
+        return Err(Problem::new(
+            reasons::INVALID_SPEC,
+            format!("extraEnv names {variable}, which spec.{field} sets: leave one of them out"),
+        ));
+    }
+    Ok(())
+}
+
 /// Labels that select pods, and would find others, or none.
 pub(super) fn refuse_owned_labels(field: &str, labels: &BTreeMap<String, String>) -> Result<(), Problem> {
     match labels.keys().find(|key| OWNED_LABELS.contains(&key.as_str())) {

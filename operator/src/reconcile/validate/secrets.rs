@@ -2,7 +2,7 @@
 //!
 //! Invariant: nothing of a value leaves this module but its salted hash and the address in a URL; never in a message.
 
-use crate::crd::SecretKeyRef;
+use crate::crd::{CaSecretRef, SecretKeyRef};
 use crate::names;
 use crate::reconcile::conditions::{Problem, reasons};
 use crate::reconcile::dereference::Dereferenced;
@@ -46,6 +46,32 @@ impl Secrets<'_> {
             hash: names::short_hash([self.uid.as_bytes(), value], 16),
         };
         Ok((value, text))
+    }
+
+    /// Whether a Secret is there and has a key.
+    pub(super) fn has(&self, name: &str, key: &str) -> bool {
+        self.found
+            .secrets
+            .get(name)
+            .is_some_and(|values| values.0.contains_key(key))
+    }
+
+    /// A value that must hold certificates.
+    pub(super) fn certificates(&self, reference: &CaSecretRef) -> Result<SecretValue, Problem> {
+        let (value, text) = self.value(&SecretKeyRef {
+            name: reference.name.clone(),
+            key: reference.key.clone(),
+        })?;
+        if text.contains("-----BEGIN CERTIFICATE-----") {
+            return Ok(value);
+        }
+        Err(Problem::new(
+            reasons::SECRET_INVALID,
+            format!(
+                "key {:?} of Secret {}/{} must hold certificates as PEM (-----BEGIN CERTIFICATE-----)",
+                value.key, self.namespace, value.secret
+            ),
+        ))
     }
 
     /// The same of a value that must be a URL with one of `schemes`.

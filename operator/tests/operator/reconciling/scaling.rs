@@ -43,6 +43,7 @@ fn own(object: &mut Value, owners: &BTreeSet<String>) {
     if !owners.contains(MANAGER) {
         entries.push(entry(MANAGER, json!({"f:template": {}})));
     }
+    entries.extend(super::hands::entries(object));
     object["metadata"]["managedFields"] = entries.into();
 }
 
@@ -83,6 +84,7 @@ impl State {
             whole["spec"]["replicas"] = now.clone();
             object = whole;
         }
+        object["metadata"]["managedFields"] = before["metadata"]["managedFields"].clone();
         own(&mut object, &owners);
         if !stated.is_null() || now != *present {
             self.note(path, &now, manager);

@@ -23,6 +23,7 @@ use wallex_operator::reconcile::{Context, conditions};
 use wallex_operator::scope::Scope;
 use wallex_operator::writes::Writes;
 
+use super::hands;
 use super::scaling::Scaled;
 use crate::fixture::CLUSTER;
 
@@ -60,6 +61,8 @@ pub(crate) struct State {
     pub(crate) writes_left: Option<usize>,
     /// What becomes of a Job; none: it succeeds at once.
     pub(crate) job_status: Option<Value>,
+    /// Objects that the server finds wrong, by the ends of their paths, with its words.
+    pub(crate) invalid: BTreeMap<String, String>,
     versions: u64,
 }
 
@@ -90,6 +93,8 @@ impl World {
             projections: Readings::new(Arc::new(self.clone())),
             cluster: CLUSTER.to_owned(),
             scopes,
+            rivals: wallex_operator::rivals::Rivals::default(),
+            installation: "wallex-system".to_owned(),
         })
     }
 
@@ -214,8 +219,13 @@ impl State {
                 object["status"] = body["status"].clone();
                 (200, self.put(path, object))
             }
+            Method::PATCH if self.wrong(path).is_some() => invalid(&self.wrong(path).unwrap_or_default()),
+            Method::PATCH if body.is_array() => self.json_patch(path, &body),
             Method::PATCH if query.contains("fieldManager") => match self.apply(path, query, body) {
-                Some(object) => (200, object),
+                Some(object) => match hands::contradiction(&object) {
+                    Some(words) => invalid(&words),
+                    None => (200, self.put(path, object)),
+                },
                 None => failure(409),
             },
             Method::PATCH => {
@@ -341,7 +351,36 @@ impl State {
             let succeeded = json!({"conditions": [{"type": "Complete", "status": "True"}]});
             object["status"] = self.job_status.clone().unwrap_or(succeeded);
         }
-        Some(self.put(path, object))
+        Some(hands::merged(&before, object))
+    }
+
+    fn wrong(&self, path: &str) -> Option<String> {
+        let found = self.invalid.iter().find(|(end, _)| path.ends_with(*end));
+        found.map(|(_, words)| words.clone())
+    }
+
+    /// A patch of the version of an object that it names.
+    fn json_patch(&mut self, path: &str, operations: &Value) -> (u16, Value) {
+        let Some(mut object) = self.objects.get(path).cloned() else {
+            return failure(404);
+        };
+        for operation in operations.as_array().unwrap() {
+            let pointer = operation["path"].as_str().unwrap();
+            if pointer == "/metadata/resourceVersion" {
+                if object.pointer(pointer) != Some(&operation["value"]) {
+                    return failure(409);
+                }
+                continue;
+            }
+            let part = pointer.trim_start_matches('/');
+            if operation["op"] == "remove" {
+                object.as_object_mut().unwrap().remove(part);
+            } else {
+                object[part] = operation["value"].clone();
+            }
+        }
+        hands::prune(&mut object);
+        (200, self.put(path, object))
     }
 
     pub(crate) fn put(&mut self, path: &str, mut object: Value) -> Value {
@@ -397,10 +436,17 @@ fn wanted_labels(query: &str) -> Vec<(String, String)> {
         .collect()
 }
 
+fn invalid(words: &str) -> (u16, Value) {
+    let (code, mut status) = failure(422);
+    status["message"] = words.into();
+    (code, status)
+}
+
 fn failure(code: u16) -> (u16, Value) {
     let reason = match code {
         404 => "NotFound",
         409 => "Conflict",
+        422 => "Invalid",
         _ => "InternalError",
     };
     let status = json!({
