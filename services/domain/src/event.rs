@@ -364,6 +364,29 @@ impl EventData {
         }
     }
 
+    /// The other leg of a movement between two wallets.
+    pub fn other_leg(&self) -> Option<OtherLeg> {
+        match self {
+            Self::TransferDebited(leg) | Self::TransferCredited(leg) => Some(OtherLeg {
+                wallet_id: leg.counterparty,
+                position: leg.counterparty_position,
+            }),
+            Self::HoldCaptured(captured) => captured.other,
+            Self::ReversalDebited(leg) | Self::ReversalCredited(leg) => leg.other,
+            Self::WalletCreated(_)
+            | Self::WalletCredited(_)
+            | Self::WalletDebited(_)
+            | Self::HoldPlaced(_)
+            | Self::HoldReleased(_)
+            | Self::HoldExpired(_)
+            | Self::WalletFrozen(_)
+            | Self::WalletUnfrozen(_)
+            | Self::WalletClosed(_)
+            | Self::OverdraftLimitSet(_)
+            | Self::PersonalDataErased(_) => None,
+        }
+    }
+
     /// The hold that the event is about.
     pub fn hold_id(&self) -> Option<HoldId> {
         match self {

@@ -11,6 +11,7 @@ mod log_level;
 mod migrate;
 mod openapi;
 mod roles;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -202,7 +203,7 @@ async fn run_role(
         Verb::Query => roles::query(settings, shutdown.clone()).await?,
         Verb::Migrate(args) => migrate::migrate(&settings, &args, shutdown).await?,
         Verb::Maintain => migrate::maintain(&settings, shutdown).await?,
-        Verb::Verify => return migrate::verify(&settings, shutdown).await,
+        Verb::Verify => return verify::run(&settings, shutdown).await,
         Verb::Dev(args) => dev::run(settings, args, shutdown.clone()).await?,
         // Done before the settings were read.
         Verb::Bench(_) | Verb::Config(_) | Verb::LogLevel(_) | Verb::Openapi => {}

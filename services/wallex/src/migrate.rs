@@ -1,12 +1,11 @@
-//! The database's chores: `wallex migrate`, `maintain` and `verify`.
+//! The database's chores: `wallex migrate` and `maintain`.
 
-use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use sqlx::{AssertSqlSafe, PgConnection};
 use wallex_journal::maintain::{Retention, empty_expired_slots};
-use wallex_journal::{schema, verify};
+use wallex_journal::schema;
 use wallex_platform::health::Health;
 use wallex_platform::{CancellationToken, Settings, database};
 
@@ -97,36 +96,4 @@ pub(crate) async fn maintain(settings: &Settings, shutdown: &CancellationToken) 
         }
     }
     Ok(())
-}
-
-/// Prints what is wrong, a line each, and fails when anything is.
-pub(crate) async fn verify(settings: &Settings, shutdown: &CancellationToken) -> anyhow::Result<ExitCode> {
-    let pool = journal::connect(settings, "verify", &Health::new(), shutdown).await?;
-    let report = verify::verify(&pool).await?;
-    ensure!(
-        report.partitions > 0,
-        "the journal has no partitions: run `wallex migrate`"
-    );
-    let mut out = std::io::stdout().lock();
-    use std::io::Write as _;
-    for problem in &report.problems {
-        writeln!(out, "{problem}")?;
-    }
-    writeln!(
-        out,
-        "{} events in {} partitions, {} wallets: {}",
-        report.events,
-        report.partitions,
-        report.wallets,
-        if report.problems.is_empty() {
-            "all whole".to_owned()
-        } else {
-            format!("{} problems", report.problems.len())
-        }
-    )?;
-    Ok(if report.problems.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
 }

@@ -251,7 +251,7 @@ async fn an_unknown_wallet_is_refused_and_its_key_stays_free() {
 }
 
 #[tokio::test]
-async fn personal_data_can_go_while_the_chain_stays_whole() {
+async fn personal_data_stands_beside_the_event_that_carries_its_digest() {
     let journal = Journal::new().await;
     let mut writer = journal.writer();
     let data = wallex_domain::PersonalData {
@@ -272,8 +272,6 @@ async fn personal_data_can_go_while_the_chain_stays_whole() {
     assert!(!String::from_utf8_lossy(&event.payload).contains("Ada"));
     let read_back = read::personal(&journal.pool, &[event.event_id]).await.unwrap();
     assert_eq!(read_back.get(&event.event_id), Some(&data));
-
-    journal.execute("DELETE FROM journal.personal").await;
     journal.assert_whole().await;
 }
 

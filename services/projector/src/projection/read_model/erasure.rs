@@ -88,29 +88,6 @@ pub(super) fn of(events: &[Projected]) -> Erasures<'_> {
         .collect()
 }
 
-/// The other leg of a movement between wallets.
-fn other_leg(data: &EventData) -> Option<OtherLeg> {
-    match data {
-        EventData::TransferDebited(leg) | EventData::TransferCredited(leg) => Some(OtherLeg {
-            wallet_id: leg.counterparty,
-            position: leg.counterparty_position,
-        }),
-        EventData::HoldCaptured(captured) => captured.other,
-        EventData::ReversalDebited(leg) | EventData::ReversalCredited(leg) => leg.other,
-        EventData::WalletCreated(_)
-        | EventData::WalletCredited(_)
-        | EventData::WalletDebited(_)
-        | EventData::HoldPlaced(_)
-        | EventData::HoldReleased(_)
-        | EventData::HoldExpired(_)
-        | EventData::WalletFrozen(_)
-        | EventData::WalletUnfrozen(_)
-        | EventData::WalletClosed(_)
-        | EventData::OverdraftLimitSet(_)
-        | EventData::PersonalDataErased(_) => None,
-    }
-}
-
 /// Keeps the batch's entries and other replicas' erasures apart until the transaction ends, and finds the events
 /// (by id) whose personal data has been erased from the other side already.
 pub(super) async fn exclude(
@@ -121,7 +98,7 @@ pub(super) async fn exclude(
     let exposed: Vec<(Uuid, OtherLeg)> = events
         .iter()
         .filter(|projected| projected.personal.is_some())
-        .filter_map(|projected| Some((projected.event.event_id, other_leg(&projected.data)?)))
+        .filter_map(|projected| Some((projected.event.event_id, projected.data.other_leg()?)))
         .collect();
     // A set is in order, as the locks have to be.
     let counterparties: BTreeSet<Uuid> = exposed.iter().map(|(_, other)| other.wallet_id.0).collect();

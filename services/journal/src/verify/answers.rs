@@ -1,0 +1,244 @@
+//! Stored answers against the events they speak of: a changed one would tell a client that retries something that never
+//! happened. Rejections and fingerprints speak of no event and cannot be compared.
+
+use std::collections::{BTreeSet, HashMap};
+
+use serde_json::Value;
+use sqlx::{FromRow, PgConnection};
+use uuid::Uuid;
+use wallex_domain::{Position, Positions};
+
+use super::record::{self, Record};
+use super::report::{Kind, Report};
+
+/// Answers per statement: a batch's answer may have a thousand parts.
+const CHUNK: i64 = 100;
+
+const ANSWERS: &str = "SELECT caller, key, slot, status, body, etag, position, location FROM journal.answer \
+    WHERE (caller, key, slot) > ($1, $2, $3) ORDER BY caller, key, slot LIMIT $4";
+
+#[derive(FromRow)]
+struct Answer {
+    caller: String,
+    key: String,
+    slot: i16,
+    status: i16,
+    body: Vec<u8>,
+    etag: Option<String>,
+    position: Option<String>,
+    location: Option<String>,
+}
+
+/// What an answer says of one wallet after its event.
+struct Claim {
+    position: Position,
+    transaction_id: Option<Uuid>,
+    amount: Option<i64>,
+    wallet_id: Option<Uuid>,
+    version: Option<i64>,
+    balance: Option<i64>,
+    currency: Option<String>,
+    /// Of the event that the answer's time is, the first.
+    recorded_at: Option<i64>,
+}
+
+/// What stands around a claim in the body.
+#[derive(Clone, Copy, Default)]
+struct Around {
+    transaction_id: Option<Uuid>,
+    amount: Option<i64>,
+    recorded_at: Option<i64>,
+}
+
+pub(super) async fn check(db: &mut PgConnection, report: &mut Report) -> Result<(), sqlx::Error> {
+    let mut after = (String::new(), String::new(), -1_i16);
+    loop {
+        let answers: Vec<Answer> = sqlx::query_as(ANSWERS)
+            .bind(&after.0)
+            .bind(&after.1)
+            .bind(after.2)
+            .bind(CHUNK)
+            .fetch_all(&mut *db)
+            .await?;
+        let Some(last) = answers.last() else { return Ok(()) };
+        after = (last.caller.clone(), last.key.clone(), last.slot);
+        let read: Vec<(Answer, Vec<Claim>, Option<Positions>)> =
+            answers.into_iter().map(Answer::read).collect();
+        let named: BTreeSet<(i32, i64)> = read
+            .iter()
+            .flat_map(|(_, claims, positions)| {
+                let claimed = claims.iter().map(|claim| claim.position);
+                claimed.chain(positions.iter().flat_map(|positions| positions.0.iter().copied()))
+            })
+            .map(|at| (at.partition.0, at.seq))
+            .collect();
+        let named: Vec<Position> = named
+            .into_iter()
+            .map(|(partition, seq)| Position {
+                partition: wallex_domain::Partition(partition),
+                seq,
+            })
+            .collect();
+        let records = record::at(&mut *db, &named).await?;
+        for (answer, claims, positions) in &read {
+            if let Some(fault) = answer.fault(claims, positions.as_ref(), &records) {
+                report.add(Kind::Answer, || {
+                    format!(
+                        "the answer stored for key {:?} of {} {fault}",
+                        answer.key, answer.caller
+                    )
+                });
+            }
+        }
+        report.progress("stored answers");
+    }
+}
+
+impl Answer {
+    fn read(self) -> (Self, Vec<Claim>, Option<Positions>) {
+        let mut claims = Vec::new();
+        if let Ok(body) = serde_json::from_slice::<Value>(&self.body) {
+            collect(&body, Around::default(), &mut claims);
+        }
+        let positions = self.position.as_deref().and_then(|text| text.parse().ok());
+        (self, claims, positions)
+    }
+
+    /// What is wrong with it, if anything.
+    fn fault(
+        &self,
+        claims: &[Claim],
+        positions: Option<&Positions>,
+        records: &HashMap<Position, Record>,
+    ) -> Option<String> {
+        if self.position.is_some() && positions.is_none() {
+            return Some("has a position that is none".to_owned());
+        }
+        let positions = positions.map(|positions| &positions.0[..]).unwrap_or_default();
+        let named = || {
+            positions
+                .iter()
+                .copied()
+                .chain(claims.iter().map(|claim| claim.position))
+        };
+        for at in named() {
+            match records.get(&at) {
+                None => return Some(format!("speaks of {at}, which the journal does not have")),
+                Some(record) if record.actor != self.caller => {
+                    return Some(format!("speaks of {at}, which is another caller's"));
+                }
+                Some(_) => {}
+            }
+        }
+        if named().next().is_some() && !(200..300).contains(&self.status) {
+            return Some(format!("has status {} and speaks of events", self.status));
+        }
+        let claimed = |at: &Position| claims.iter().any(|claim| claim.position == *at);
+        if !claims.is_empty() && !positions.iter().all(claimed) {
+            return Some("names other positions in its header than in its body".to_owned());
+        }
+        let wrong = claims.iter().find(|claim| {
+            records
+                .get(&claim.position)
+                .is_some_and(|record| !claim.is_true_of(record))
+        });
+        if let Some(claim) = wrong {
+            return Some(format!("does not say what event {} says", claim.position));
+        }
+        let first = positions.first().and_then(|at| records.get(at))?;
+        let etag = |etag: &String| *etag != format!("\"{}\"", first.version);
+        if self.etag.as_ref().is_some_and(etag) {
+            return Some("has an ETag that is not the wallet's version".to_owned());
+        }
+        let location = self
+            .location
+            .as_ref()
+            .filter(|location| !is_of(first, location))?;
+        Some(format!("leads to {location}, which is not of its event"))
+    }
+}
+
+/// Whether the last part of a location names the event's transaction, wallet or hold.
+fn is_of(record: &Record, location: &str) -> bool {
+    let hold = record.data.as_ref().and_then(|data| data.hold_id());
+    let names = [
+        Some(record.transaction_id),
+        Some(record.wallet_id.0),
+        hold.map(|hold| hold.0),
+    ];
+    let last = location
+        .rsplit('/')
+        .next()
+        .and_then(|last| last.parse::<Uuid>().ok());
+    last.is_some() && names.contains(&last)
+}
+
+impl Claim {
+    fn is_true_of(&self, record: &Record) -> bool {
+        let Some(data) = &record.data else { return true };
+        let same = |claimed: Option<i64>, is: i64| claimed.is_none_or(|claimed| claimed == is);
+        self.transaction_id.is_none_or(|id| id == record.transaction_id)
+            && self.wallet_id.is_none_or(|id| id == record.wallet_id.0)
+            && same(self.version, record.version)
+            && same(self.balance, data.balance())
+            && same(self.amount, data.amount())
+            && same(self.recorded_at, record.recorded_at)
+            && self
+                .currency
+                .as_ref()
+                .is_none_or(|currency| currency == data.currency().as_str())
+    }
+}
+
+/// Every object that has a position is a wallet after its event; the transaction is that of an object around it.
+fn collect(value: &Value, around: Around, claims: &mut Vec<Claim>) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| collect(item, around, claims)),
+        Value::Object(fields) => {
+            let text = |name: &str| fields.get(name).and_then(Value::as_str);
+            let id = |name: &str| text(name).and_then(|text| text.parse().ok());
+            let number = |name: &str| fields.get(name).and_then(whole);
+            let position = text("position").and_then(|text| text.parse::<Position>().ok());
+            if let Some(position) = position {
+                claims.push(Claim {
+                    position,
+                    transaction_id: around.transaction_id,
+                    amount: around.amount,
+                    recorded_at: around.recorded_at,
+                    wallet_id: id("id"),
+                    version: number("version"),
+                    balance: number("balance"),
+                    currency: text("currency").map(str::to_owned),
+                });
+                return;
+            }
+            let inner = match id("transaction_id") {
+                None => around,
+                transaction_id => Around {
+                    transaction_id,
+                    amount: number("amount"),
+                    recorded_at: text("recorded_at").and_then(micros),
+                },
+            };
+            for (name, field) in fields {
+                // The time of an answer is that of its first event.
+                let recorded_at = inner.recorded_at.filter(|_| name != "to");
+                collect(field, Around { recorded_at, ..inner }, claims);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// A whole number, also one that stands as text.
+fn whole(value: &Value) -> Option<i64> {
+    value
+        .as_i64()
+        .or_else(|| value.as_str().and_then(|text| text.parse().ok()))
+}
+
+fn micros(text: &str) -> Option<i64> {
+    text.parse::<jiff::Timestamp>()
+        .ok()
+        .map(|time| time.as_microsecond())
+}

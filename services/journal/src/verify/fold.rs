@@ -1,0 +1,104 @@
+//! What the events of one partition add up to. Pure.
+//!
+//! The invariant: a wallet whose events do not follow from each other is named once and then left out, so that one fault
+//! does not raise a line for every later event.
+
+use std::collections::{HashMap, HashSet};
+
+use uuid::Uuid;
+use wallex_domain::{EventData, Wallet, WalletId};
+
+use super::holds::{EndedHold, Holds};
+use super::report::{Kind, Report};
+use crate::Event;
+
+#[derive(Default)]
+pub(super) struct Fold {
+    pub(super) wallets: HashMap<WalletId, Folded>,
+    pub(super) broken: HashSet<WalletId>,
+    pub(super) holds: Holds,
+    /// What has been taken back of each transaction, by the events that count.
+    pub(super) reversed: HashMap<Uuid, i64>,
+}
+
+pub(super) struct Folded {
+    pub(super) wallet: Wallet,
+    /// Rows of personal data that stood beside the wallet's events.
+    pub(super) personal_rows: i64,
+}
+
+impl Fold {
+    /// Applies the next event. Returns its content when it follows from what came before, and the hold that it ends.
+    pub(super) fn apply(
+        &mut self,
+        event: &Event,
+        report: &mut Report,
+    ) -> Option<(EventData, Option<EndedHold>)> {
+        let at = event.position();
+        if self.broken.contains(&event.wallet_id) {
+            return None;
+        }
+        let before = self.wallets.remove(&event.wallet_id);
+        let personal_rows = before.as_ref().map_or(0, |folded| folded.personal_rows);
+        let before = before.map(|folded| folded.wallet);
+        if event.version != before.as_ref().map_or(0, |wallet| wallet.version) + 1 {
+            report.add(Kind::Wallet, || {
+                format!("{at} is version {} of its wallet out of turn", event.version)
+            });
+            self.broken.insert(event.wallet_id);
+            return None;
+        }
+        let data = match event.decode() {
+            Ok(data) => data,
+            Err(error) => {
+                report.add(Kind::Chain, || format!("{at}: {error}"));
+                self.broken.insert(event.wallet_id);
+                return None;
+            }
+        };
+        let after = Wallet::evolve(before, event.wallet_id, &data)
+            .filter(|after| after.balance == data.balance() && after.currency == data.currency());
+        let Some(wallet) = after else {
+            report.add(Kind::Wallet, || {
+                format!("{at} does not follow from the wallet's earlier events")
+            });
+            self.broken.insert(event.wallet_id);
+            return None;
+        };
+        self.wallets.insert(
+            event.wallet_id,
+            Folded {
+                wallet,
+                personal_rows,
+            },
+        );
+        let ended = match self.holds.apply(event.wallet_id, &data) {
+            Ok(ended) => ended,
+            Err(()) => {
+                report.add(Kind::Hold, || {
+                    format!("{at} does not follow from the hold's earlier events")
+                });
+                None
+            }
+        };
+        if let Some((transaction_id, amount)) = counts(&data) {
+            let sum = self.reversed.entry(transaction_id).or_default();
+            *sum = sum.saturating_add(amount);
+        }
+        Some((data, ended))
+    }
+}
+
+/// A reversal between two wallets has two events; the one that pays counts, or the only one.
+fn counts(data: &EventData) -> Option<(Uuid, i64)> {
+    match data {
+        EventData::ReversalDebited(leg) => Some((leg.reverses, leg.amount)),
+        EventData::ReversalCredited(leg) if leg.other.is_none() => Some((leg.reverses, leg.amount)),
+        _ => None,
+    }
+}
+
+/// The transaction that an event takes back, if it is the one that counts.
+pub(super) fn takes_back(data: &EventData) -> Option<Uuid> {
+    counts(data).map(|(transaction_id, _)| transaction_id)
+}

@@ -1,0 +1,121 @@
+//! What a check found. A fault that repeats a million times is named a few times and counted: the report stays short
+//! however large the journal is.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+/// Lines of one kind of problem that are kept; the rest is counted.
+const LINES_PER_KIND: u64 = 20;
+/// Between two lines of the log about a check that takes long.
+const PROGRESS: Duration = Duration::from_secs(10);
+
+/// What a problem is about. One kind's lines never crowd out another's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    Partition,
+    Chain,
+    Wallet,
+    Leg,
+    Hold,
+    Reversal,
+    PersonalData,
+    Erasure,
+    ExternalId,
+    Publication,
+    Answer,
+    LedgerCursor,
+    Posting,
+    AccountTotal,
+    ReadModelCursor,
+    ReadModelWallet,
+    Entry,
+    ReadModelHold,
+    ReadModelPersonalData,
+    Parked,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Partition => "partitions",
+            Self::Chain => "hash chain",
+            Self::Wallet => "wallets",
+            Self::Leg => "legs of movements",
+            Self::Hold => "holds",
+            Self::Reversal => "reversals",
+            Self::PersonalData => "personal data",
+            Self::Erasure => "erasures",
+            Self::ExternalId => "external ids",
+            Self::Publication => "publication",
+            Self::Answer => "stored answers",
+            Self::LedgerCursor => "the ledger's cursors",
+            Self::Posting => "postings",
+            Self::AccountTotal => "account totals",
+            Self::ReadModelCursor => "the read model's cursors",
+            Self::ReadModelWallet => "the read model's wallets",
+            Self::Entry => "entries",
+            Self::ReadModelHold => "the read model's holds",
+            Self::ReadModelPersonalData => "the read model's personal data",
+            Self::Parked => "parked events",
+        })
+    }
+}
+
+#[derive(Debug, Default)]
+pub struct Report {
+    pub partitions: usize,
+    pub events: i64,
+    pub wallets: usize,
+    /// What is wrong, one line each, at most 20 of a kind; empty when all is well.
+    pub problems: Vec<String>,
+    counts: BTreeMap<Kind, u64>,
+    progress: Option<Instant>,
+}
+
+impl Report {
+    pub fn add(&mut self, kind: Kind, line: impl FnOnce() -> String) {
+        let count = self.counts.entry(kind).or_default();
+        *count += 1;
+        if *count <= LINES_PER_KIND {
+            self.problems.push(line());
+        }
+    }
+
+    /// All problems, those without a line included.
+    pub fn total(&self) -> u64 {
+        self.counts.values().sum()
+    }
+
+    /// The kinds that have more problems than lines, with the number that has none.
+    pub fn unnamed(&self) -> impl Iterator<Item = (Kind, u64)> {
+        let more = |(kind, count): (&Kind, &u64)| Some((*kind, count.checked_sub(LINES_PER_KIND)?));
+        self.counts.iter().filter_map(more).filter(|(_, more)| *more > 0)
+    }
+
+    /// Says in the log, now and then, how far a check is.
+    pub fn progress(&mut self, at: impl fmt::Display) {
+        let last = *self.progress.get_or_insert_with(Instant::now);
+        if last.elapsed() >= PROGRESS {
+            self.progress = Some(Instant::now());
+            tracing::info!(events = self.events, problems = self.total(), %at, "checking");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_that_repeats_is_named_a_few_times_and_counted() {
+        let mut report = Report::default();
+        for n in 0..1_000 {
+            report.add(Kind::Entry, || format!("entry {n}"));
+        }
+        report.add(Kind::Hold, || "hold".to_owned());
+        assert_eq!(report.problems.len(), 21);
+        assert_eq!(report.total(), 1_001);
+        assert_eq!(report.unnamed().collect::<Vec<_>>(), [(Kind::Entry, 980)]);
+    }
+}

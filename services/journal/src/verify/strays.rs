@@ -1,0 +1,89 @@
+//! Rows that no event accounts for, and events that no partition accounts for. One statement each: what is written together
+//! is seen together.
+
+use std::fmt::Display;
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+use wallex_domain::Partition;
+
+use super::report::{Kind, Report};
+
+// Goes from one partition to the next through the primary key.
+const FOREIGN_PARTITIONS: &str = "
+WITH RECURSIVE used AS (
+    SELECT min(partition) AS id FROM journal.event
+    UNION ALL
+    SELECT (SELECT min(e.partition) FROM journal.event e WHERE e.partition > used.id) FROM used
+     WHERE used.id IS NOT NULL)
+SELECT id FROM used WHERE id IS NOT NULL AND id NOT IN (SELECT id FROM journal.partition)";
+
+const FOREIGN_PUBLICATIONS: &str = "SELECT partition FROM journal.publication \
+    WHERE partition NOT IN (SELECT id FROM journal.partition)";
+
+const HEADS: &str = "
+SELECT h.wallet_id FROM journal.head h
+ WHERE NOT EXISTS (SELECT 1 FROM journal.event e WHERE e.wallet_id = h.wallet_id AND e.version = 1)
+ LIMIT 1000";
+
+const HOLDS: &str = "
+SELECT o.hold_id FROM journal.hold o
+ WHERE NOT EXISTS (SELECT 1 FROM journal.head h WHERE h.wallet_id = o.wallet_id) LIMIT 1000";
+
+const PERSONAL: &str = "
+SELECT p.event_id FROM journal.personal p
+ WHERE NOT EXISTS (SELECT 1 FROM journal.head h WHERE h.wallet_id = p.wallet_id) LIMIT 1000";
+
+// A row here makes maintenance remove personal data.
+const ERASURES: &str = "
+SELECT r.wallet_id FROM journal.erasure r
+ WHERE NOT EXISTS (SELECT 1 FROM journal.event e
+                    WHERE e.wallet_id = r.wallet_id AND e.version = r.version AND e.event_id = r.event_id
+                      AND e.type = 'wallet.personal_data_erased')
+ LIMIT 1000";
+
+pub(super) async fn look_for(
+    db: &mut PgConnection,
+    partitions: &[Partition],
+    report: &mut Report,
+) -> Result<(), sqlx::Error> {
+    let highest = partitions.iter().map(|partition| partition.0).max().unwrap_or(-1);
+    for id in (0..=highest).filter(|id| !partitions.contains(&Partition(*id))) {
+        report.add(Kind::Partition, || {
+            format!("partition {id} is missing: partitions are numbered from 0 without gaps")
+        });
+    }
+    let foreign: Vec<i32> = sqlx::query_scalar(FOREIGN_PARTITIONS).fetch_all(&mut *db).await?;
+    add(report, Kind::Partition, foreign, |id| {
+        format!("partition {id} has events and no row in journal.partition")
+    });
+    let foreign: Vec<i32> = sqlx::query_scalar(FOREIGN_PUBLICATIONS)
+        .fetch_all(&mut *db)
+        .await?;
+    add(report, Kind::Publication, foreign, |id| {
+        format!("journal.publication has partition {id}, and journal.partition has not")
+    });
+    let heads: Vec<Uuid> = sqlx::query_scalar(HEADS).fetch_all(&mut *db).await?;
+    add(report, Kind::Wallet, heads, |id| {
+        format!("wallet {id} has a head and no events")
+    });
+    let holds: Vec<Uuid> = sqlx::query_scalar(HOLDS).fetch_all(&mut *db).await?;
+    add(report, Kind::Hold, holds, |id| {
+        format!("hold {id} is of a wallet that has no head")
+    });
+    let personal: Vec<Uuid> = sqlx::query_scalar(PERSONAL).fetch_all(&mut *db).await?;
+    add(report, Kind::PersonalData, personal, |id| {
+        format!("the personal data of event {id} is of a wallet that has no head")
+    });
+    let erasures: Vec<Uuid> = sqlx::query_scalar(ERASURES).fetch_all(db).await?;
+    add(report, Kind::Erasure, erasures, |id| {
+        format!("journal.erasure asks for an erasure of wallet {id} that no event decided")
+    });
+    Ok(())
+}
+
+fn add<Id: Display>(report: &mut Report, kind: Kind, ids: Vec<Id>, line: impl Fn(Id) -> String) {
+    for id in ids {
+        report.add(kind, || line(id));
+    }
+}

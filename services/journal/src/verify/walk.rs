@@ -1,0 +1,176 @@
+//! One partition's events in order, to the head it has at the end, and then the comparison with the rows beside them.
+//!
+//! The invariant: what is compared is of one snapshot, and the walk has caught up with it.
+
+use sqlx::{Connection as _, PgConnection};
+use wallex_domain::{EventData, Hash, Partition};
+
+use super::compare::{self, PartitionRow};
+use super::fold::Fold;
+use super::personal::{self, Erasures};
+use super::report::{Kind, Report};
+use super::{CHUNK, SNAPSHOT, holds, legs, reversals};
+use crate::{Event, read};
+
+const EXTERNAL_IDS: &str = "
+SELECT c.wallet_id, h.external_id
+  FROM unnest($1::uuid[], $2::text[]) AS c (wallet_id, external_id)
+  JOIN journal.head h ON h.wallet_id = c.wallet_id
+ WHERE h.external_id IS DISTINCT FROM c.external_id";
+
+/// How often a walk goes on to a head that has moved on meanwhile before it takes the rest inside the snapshot.
+const ROUNDS: usize = 10;
+
+struct Walk {
+    partition: Partition,
+    seq: i64,
+    hash: Hash,
+    recorded_at: i64,
+    fold: Fold,
+    erasures: Erasures,
+    /// Events at the end are missing.
+    is_cut: bool,
+}
+
+pub(super) async fn partition(
+    db: &mut PgConnection,
+    partition: Partition,
+    reversed: &mut reversals::Known,
+    report: &mut Report,
+) -> Result<(), sqlx::Error> {
+    let mut walk = Walk {
+        partition,
+        seq: 0,
+        hash: Hash::GENESIS,
+        recorded_at: 0,
+        fold: Fold::default(),
+        erasures: Erasures::default(),
+        is_cut: false,
+    };
+    for _ in 0..ROUNDS {
+        let Some(row) = PartitionRow::read(&mut *db, partition).await? else {
+            return Ok(());
+        };
+        if row.last_seq - walk.seq <= CHUNK || walk.is_cut {
+            break;
+        }
+        walk.go_to(&mut *db, row.last_seq, report).await?;
+    }
+    let mut snapshot = db.begin_with(SNAPSHOT).await?;
+    if let Some(row) = PartitionRow::read(&mut *snapshot, partition).await? {
+        walk.go_to(&mut snapshot, row.last_seq, report).await?;
+        let Walk {
+            seq,
+            hash,
+            recorded_at,
+            fold,
+            ..
+        } = walk;
+        let end = compare::End {
+            seq,
+            hash,
+            recorded_at,
+        };
+        compare::with_rows(&mut snapshot, &row, &end, fold, reversed, report).await?;
+    }
+    snapshot.commit().await
+}
+
+impl Walk {
+    async fn go_to(
+        &mut self,
+        db: &mut PgConnection,
+        last_seq: i64,
+        report: &mut Report,
+    ) -> Result<(), sqlx::Error> {
+        while self.seq < last_seq && !self.is_cut {
+            let limit = CHUNK.min(last_seq - self.seq);
+            let mut events = read::events(&mut *db, self.partition, self.seq, limit).await?;
+            events.retain(|event| event.seq <= last_seq);
+            if events.is_empty() {
+                let (partition, next) = (self.partition, self.seq + 1);
+                report.add(Kind::Chain, || {
+                    format!("{partition}:{next} is missing, the head is at {last_seq}")
+                });
+                self.is_cut = true;
+                return Ok(());
+            }
+            self.check(db, events, report).await?;
+            report.progress(format_args!("{}:{} of {last_seq}", self.partition, self.seq));
+        }
+        Ok(())
+    }
+
+    async fn check(
+        &mut self,
+        db: &mut PgConnection,
+        events: Vec<Event>,
+        report: &mut Report,
+    ) -> Result<(), sqlx::Error> {
+        let mut readable = Vec::with_capacity(events.len());
+        let mut ended = Vec::new();
+        for event in events {
+            self.link(&event, report);
+            report.events += 1;
+            if let Some((data, hold)) = self.fold.apply(&event, report) {
+                ended.extend(hold);
+                readable.push((event, data));
+            }
+        }
+        legs::check(&mut *db, &readable, report).await?;
+        personal::check(&mut *db, &readable, &mut self.fold, &mut self.erasures, report).await?;
+        holds::compare_ended(&mut *db, &ended, report).await?;
+        check_external_ids(db, &readable, report).await
+    }
+
+    /// The event's place in the chain.
+    fn link(&mut self, event: &Event, report: &mut Report) {
+        let at = event.position();
+        if event.seq == self.seq + 1 {
+            let mut chained = event.clone();
+            chained.prev_hash = self.hash;
+            if chained.compute_hash() != event.hash {
+                report.add(Kind::Chain, || format!("{at} does not match its hash"));
+            }
+        } else {
+            let (partition, missing) = (self.partition, self.seq + 1);
+            report.add(Kind::Chain, || format!("{partition}:{missing} is missing"));
+        }
+        if event.recorded_at < self.recorded_at {
+            report.add(Kind::Chain, || {
+                format!("{at} was recorded before the event before it")
+            });
+        }
+        (self.seq, self.hash, self.recorded_at) = (event.seq, event.hash, event.recorded_at);
+    }
+}
+
+/// A wallet's external id never changes, so each row is compared when its creation comes by.
+async fn check_external_ids(
+    db: &mut PgConnection,
+    events: &[(Event, EventData)],
+    report: &mut Report,
+) -> Result<(), sqlx::Error> {
+    let (wallets, external_ids): (Vec<_>, Vec<_>) = events
+        .iter()
+        .filter_map(|(event, data)| match data {
+            EventData::WalletCreated(created) => Some((event.wallet_id.0, created.external_id.as_deref())),
+            _ => None,
+        })
+        .unzip();
+    if wallets.is_empty() {
+        return Ok(());
+    }
+    let different: Vec<(uuid::Uuid, Option<String>)> = sqlx::query_as(EXTERNAL_IDS)
+        .bind(wallets)
+        .bind(external_ids)
+        .fetch_all(db)
+        .await?;
+    for (wallet, external_id) in different {
+        report.add(Kind::ExternalId, || {
+            let found = external_id.as_deref().unwrap_or("missing");
+            format!("wallet {wallet}'s external id is not that of its creation: {found}")
+        });
+    }
+    Ok(())
+}
