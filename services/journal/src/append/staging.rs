@@ -4,7 +4,7 @@
 //! The invariant: a wallet is decided on only when its head's partition is among the locked ones, and after its
 //! holds that are due have been ended.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -53,6 +53,11 @@ pub(super) type Key = (Arc<str>, Arc<str>);
 pub(super) struct Loaded {
     pub partitions: BTreeMap<Partition, LockedPartition>,
     pub heads: HashMap<WalletId, Head>,
+    /// Wallets that are there and that this build cannot read.
+    pub unreadable: HashSet<WalletId>,
+    pub unreadable_holds: HashSet<HoldId>,
+    /// Wallets that were passed over, because somebody has locked their heads.
+    pub locked: HashSet<WalletId>,
     pub answers: HashMap<Key, StoredAnswer>,
     pub external_ids: HashMap<String, WalletId>,
     /// Those that the batch names, and those that are due.
@@ -83,6 +88,12 @@ pub(super) enum Staged {
     Reply(Reply),
     /// Routed to a partition that is not the wallet's: to be routed anew into a later batch.
     Misrouted(WalletId),
+    /// Not to be decided in this batch, but in a later one.
+    Later,
+    /// To be tried in a transaction of its own.
+    Alone,
+    /// Somebody has locked the head of this wallet.
+    Locked(WalletId),
 }
 
 /// A decided event that does not apply: a defect of this program.
@@ -172,7 +183,23 @@ impl Staging {
                 replayed: true,
             });
         }
+        if let Some(locked) = routed.wallets.iter().find(|id| self.loaded.locked.contains(id)) {
+            return Staged::Locked(*locked);
+        }
         let mut commands = request.work.items().iter().map(|item| &item.command);
+        let unreadable = routed
+            .wallets
+            .iter()
+            .any(|id| self.loaded.unreadable.contains(id));
+        let holds = &self.loaded.unreadable_holds;
+        if unreadable
+            || commands
+                .clone()
+                .filter_map(Command::named_hold)
+                .any(|id| holds.contains(&id))
+        {
+            return Staged::Reply(Reply::Failed);
+        }
         if let Some(misrouted) = commands.find_map(|command| self.misrouted(command, routed)) {
             return Staged::Misrouted(misrouted);
         }

@@ -15,3 +15,4 @@ mod plans;
 mod proxy;
 mod reversals;
 mod schema;
+mod set_aside;
