@@ -6,6 +6,7 @@ use sqlx::{AssertSqlSafe, PgConnection, Row, postgres::PgRow};
 use uuid::Uuid;
 use wallex_domain::{Command, Hold, HoldId, HoldStatus, Partition, Status, Wallet, WalletId};
 
+use super::due;
 use super::request::{Answer, Request};
 use super::routing::Routed;
 use super::staging::{Head, Key, Loaded, StoredAnswer};
@@ -27,10 +28,6 @@ const FIND_HEADS: &str = "SELECT wallet_id FROM journal.head WHERE wallet_id = A
 
 const LOAD_HOLDS: &str =
     "SELECT hold_id, wallet_id, amount, expires_at, status FROM journal.hold WHERE hold_id = ANY($1)";
-
-/// The open holds of these wallets whose time has come.
-pub(super) const LOAD_DUE_HOLDS: &str = "SELECT hold_id, wallet_id, amount, expires_at, status FROM journal.hold \
-    WHERE wallet_id = ANY($1) AND status = 'open' AND expires_at IS NOT NULL AND expires_at <= $2";
 
 const LOAD_REVERSED: &str =
     "SELECT transaction_id, amount FROM journal.reversed WHERE transaction_id = ANY($1)";
@@ -106,20 +103,7 @@ pub(super) async fn load(
             }
         }
     }
-    if loaded.heads.values().any(|head| head.wallet.held > 0) {
-        let due = sqlx::query(LOAD_DUE_HOLDS).bind(&wallets).bind(loaded.now());
-        let mut due = due
-            .fetch_all(&mut *db)
-            .await?
-            .iter()
-            .map(hold_from_row)
-            .collect::<Result<Vec<_>, _>>()?;
-        due.sort_unstable_by_key(|hold| (hold.expires_at, hold.id));
-        for hold in due {
-            loaded.due.entry(hold.wallet_id).or_default().push(hold.id);
-            loaded.holds.insert(hold.id, hold);
-        }
-    }
+    due::load(db, loaded).await?;
     if !loaded.transactions.is_empty() {
         let ids: Vec<Uuid> = loaded.transactions.keys().copied().collect();
         let rows: Vec<(Uuid, i64)> = sqlx::query_as(LOAD_REVERSED)
@@ -169,7 +153,7 @@ async fn load_heads(
     Ok(())
 }
 
-fn hold_from_row(row: &PgRow) -> Result<Hold, sqlx::Error> {
+pub(super) fn hold_from_row(row: &PgRow) -> Result<Hold, sqlx::Error> {
     let status: &str = row.try_get("status")?;
     Ok(Hold {
         id: HoldId(row.try_get("hold_id")?),

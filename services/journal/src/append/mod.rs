@@ -4,7 +4,8 @@
 //! 0 route   wallet -> partition, from memory; misses, and what holds and transactions lead to, are looked up
 //! 1 lock    BEGIN; partition rows FOR UPDATE in ascending order; the database's clock
 //! 2 load    heads of the touched wallets, their due holds, the holds named, stored answers, external ids
-//! 3 decide  in arrival order, on what was loaded; due holds end first; rejections are answers too
+//! 3 decide  in arrival order, on what was loaded; due holds end first, so many as a batch ends, and what they leave
+//!           undecided is put off; rejections are answers too
 //! 4 write   answers, heads, personal data, events, partition rows: one statement; holds and the like before it
 //! 5 commit  and only then reply
 //! ```
@@ -22,9 +23,11 @@
 
 mod aside;
 mod conflict;
+mod due;
 mod groups;
 mod load;
 mod look_up;
+mod open_holds;
 mod record;
 mod request;
 mod routing;
@@ -46,6 +49,7 @@ use aside::{Aside, Verdict};
 pub use conflict::Conflict;
 use groups::Group;
 pub use groups::Take;
+use open_holds::OpenHolds;
 pub use request::{Answer, BatchOutcome, Committed, Item, Render, Reply, Request, Work};
 use routing::{Routed, Routing};
 use setback::Setback;
@@ -58,11 +62,24 @@ use crate::route::Routes;
 /// Beyond this an attempt is given up as if the connection had broken: the server is not answering at all.
 const ATTEMPT_LIMIT: Duration = Duration::from_secs(20);
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Config {
     pub timeouts: Timeouts,
     /// Of the answers to idempotent requests.
     pub retention: Retention,
+    /// Open holds that a wallet may have for one more to be placed. The same for all writers of a journal.
+    pub max_open_holds: i64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            timeouts: Timeouts::default(),
+            retention: Retention::default(),
+            // Should they all be due at once, ten batches end them.
+            max_open_holds: 10_000,
+        }
+    }
 }
 
 /// How long each part of a transaction took that was written and committed.
@@ -85,6 +102,7 @@ pub struct Writer {
     render: Render,
     config: Config,
     aside: Aside,
+    open_holds: OpenHolds,
     /// Of the last attempt.
     trace: Trace,
     /// Of the transactions that were committed, since whoever counts them has taken them out.
@@ -130,8 +148,9 @@ impl Writer {
             routes,
             open_since: None,
             render,
-            config,
             aside: Aside::default(),
+            open_holds: OpenHolds::new(config.max_open_holds),
+            config,
             trace: Trace::default(),
             stages: Vec::new(),
             conflicts: Vec::new(),
@@ -244,6 +263,8 @@ impl Writer {
         load::load(db, &going, group.skip_locked, &mut loaded)
             .await
             .map_err(Setback::of)?;
+        let counting = open_holds::load(db, &self.open_holds, &going, &mut loaded);
+        counting.await.map_err(Setback::of)?;
         self.trace.looked = self.trace.routed.iter().map(|(index, _)| *index).collect();
         let load = watch.lap();
 
@@ -275,6 +296,7 @@ impl Writer {
         };
         self.stages.push(stages);
         self.aside.committed();
+        self.open_holds.remember(&staging.loaded);
         let created = staging.written_heads();
         let created = created.iter().filter(|(_, head)| head.loaded_version == 0);
         self.routes

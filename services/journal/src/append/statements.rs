@@ -51,7 +51,8 @@ impl Timeouts {
 /// a plan made while a table was empty would otherwise keep scanning it whole as it grows.
 pub(super) const PLAN_SETTINGS: &str = "set_config('plan_cache_mode', 'force_generic_plan', true), \
     set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true), \
-    set_config('enable_mergejoin', 'off', true), set_config('jit', 'off', true)";
+    set_config('enable_mergejoin', 'off', true), set_config('enable_bitmapscan', 'off', true), \
+    set_config('enable_sort', 'off', true), set_config('jit', 'off', true)";
 
 pub(super) async fn open_partitions(db: &mut PgConnection) -> Result<Vec<Partition>, sqlx::Error> {
     let open: Vec<i32> = sqlx::query_scalar("SELECT id FROM journal.partition WHERE open ORDER BY id")

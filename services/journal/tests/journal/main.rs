@@ -4,6 +4,7 @@
 
 mod append;
 mod batches;
+mod crowds;
 mod erasure;
 mod failures;
 mod frozen;
