@@ -1,6 +1,7 @@
 //! The bounded queue in front of the journal, and the writers that empty it. Batches form by themselves:
 //! a writer takes what is waiting when it becomes free. There is no timer to tune.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -30,6 +31,11 @@ pub struct BatcherConfig {
 
 struct Waiting {
     request: Request,
+    caller: Caller,
+}
+
+/// Who waits for the reply to a request.
+struct Caller {
     reply: oneshot::Sender<Reply>,
     since: Instant,
     _place: Place,
@@ -90,13 +96,12 @@ impl Enqueue {
         let (reply, replied) = oneshot::channel();
         let admitted = self.admission.enter(request.work.items().len());
         let queued = admitted.and_then(|place| {
-            let waiting = Waiting {
-                request,
+            let caller = Caller {
                 reply,
                 since: Instant::now(),
                 _place: place,
             };
-            self.queue.try_send(waiting).ok()
+            self.queue.try_send(Waiting { request, caller }).ok()
         });
         if queued.is_none() {
             self.metrics.turned_away(kind);
@@ -181,68 +186,105 @@ async fn keep_writing(
     }
 }
 
+/// What may go into the next batch of those that were put off: so much that they get on, and so little that many of them
+/// keep nobody else out.
+const PUT_OFF_SHARE: usize = 4;
+
 async fn write(
     mut writer: Writer,
     queue: async_channel::Receiver<Waiting>,
     config: BatcherConfig,
     metrics: Arc<CommandMetrics>,
 ) {
-    let (mut requests, mut replies) = (Vec::new(), Vec::new());
-    while let Ok(first) = queue.recv().await {
-        let mut oldest = first.since;
-        let mut commands = 0;
-        let mut next = Some(first);
-        while let Some(waiting) = next {
-            // Nobody waits any more: leaving it undone is the cheaper of two truths.
-            if !waiting.reply.is_closed() {
-                oldest = oldest.min(waiting.since);
-                commands += waiting.request.work.items().len();
-                requests.push(waiting.request);
-                replies.push(waiting.reply);
-            }
-            next = (commands < config.max_batch)
-                .then(|| queue.try_recv().ok())
-                .flatten();
+    // Those that the last batches could not decide, in the order of their arrival.
+    let mut put_off: VecDeque<Waiting> = VecDeque::new();
+    loop {
+        let batch = next_batch(&queue, &mut put_off, config.max_batch).await;
+        if batch.is_empty() {
+            break;
         }
+        let (requests, mut callers): (Vec<Request>, Vec<Option<Caller>>) = batch
+            .into_iter()
+            .map(|waiting| (waiting.request, Some(waiting.caller)))
+            .unzip();
+        let since = callers.iter().flatten().map(|caller| caller.since);
+        let deadlines: Vec<Instant> = since.map(|since| since + config.timeout).collect();
+        let commands: usize = requests.iter().map(|request| request.work.items().len()).sum();
         metrics.batch_size.observe(commands as f64);
         let taken = Instant::now();
-        let replied = writer.append(&requests, oldest + config.timeout).await;
-        if trace::is_on() {
-            record_spans(&requests, &replied, taken, writer.stages);
+        let mut answer = |index: usize, reply: Reply, stages: Option<Stages>| {
+            if trace::is_on() {
+                record_span(&requests[index], &reply, requests.len(), taken, stages);
+            }
+            if let Some(caller) = callers[index].take() {
+                // Whoever gave up meanwhile asks again with the same key.
+                let _ = caller.reply.send(reply);
+            }
+        };
+        let later = writer.append_each(&requests, &deadlines, &mut answer).await;
+        for index in later {
+            put_off.extend(callers[index].take().map(|caller| Waiting {
+                request: requests[index].clone(),
+                caller,
+            }));
         }
-        for (reply, to) in replied.into_iter().zip(replies.drain(..)) {
-            // Whoever gave up meanwhile asks again with the same key.
-            let _ = to.send(reply);
-        }
-        metrics.observe(writer.stages);
+        metrics.observe(writer.stages.drain(..));
         metrics.ran_again(writer.conflicts.drain(..));
-        requests.clear();
     }
     writer.close().await;
 }
 
-/// A span for each sampled request of a batch that has just been answered. What it waited in the queue is the time
-/// between its beginning and that of the span above it.
-fn record_spans(requests: &[Request], replies: &[Reply], taken: Instant, stages: Stages) {
-    let ended = Instant::now();
-    for (request, reply) in requests.iter().zip(replies) {
-        let traceparent = request.traceparent.as_deref();
-        let name = || "journal.append".into();
-        let Some(mut span) = trace::below(traceparent, name, SpanKind::Internal, taken) else {
-            continue;
-        };
-        span.set(
-            "wallex.batch.requests",
-            i64::try_from(requests.len()).unwrap_or(i64::MAX),
-        )
-        .set("wallex.outcome", outcome(reply));
-        // Otherwise the stages are not this batch's.
-        if let Reply::Answered { .. } = reply {
-            let mut end = ended;
-            for (stage, took) in named(stages).into_iter().rev() {
-                span.stage(stage, end, took);
-                end = end.checked_sub(took).unwrap_or(end);
-            }
+/// What is put off, as far as it may come in, and what waits. Empty when the queue is closed and nothing is left.
+async fn next_batch(
+    queue: &async_channel::Receiver<Waiting>,
+    put_off: &mut VecDeque<Waiting>,
+    max: usize,
+) -> Vec<Waiting> {
+    let mut batch = Vec::new();
+    let mut commands = 0;
+    let mut take = |waiting: Waiting| {
+        // The caller has given up; skipping the command is safe because a retry carries the same key.
+        if !waiting.caller.reply.is_closed() {
+            commands += waiting.request.work.items().len();
+            batch.push(waiting);
         }
+        commands
+    };
+    let mut taken = 0;
+    while taken < max.div_ceil(PUT_OFF_SHARE)
+        && let Some(waiting) = put_off.pop_front()
+    {
+        taken = take(waiting);
+    }
+    while taken == 0
+        && let Ok(first) = queue.recv().await
+    {
+        taken = take(first);
+    }
+    while taken < max
+        && let Ok(waiting) = queue.try_recv()
+    {
+        taken = take(waiting);
+    }
+    batch
+}
+
+/// The span of a request that has just been answered, when it is sampled. What it waited in the queue is the time
+/// between its beginning and that of the span above it.
+fn record_span(request: &Request, reply: &Reply, requests: usize, taken: Instant, stages: Option<Stages>) {
+    let traceparent = request.traceparent.as_deref();
+    let name = || "journal.append".into();
+    let Some(mut span) = trace::below(traceparent, name, SpanKind::Internal, taken) else {
+        return;
+    };
+    span.set(
+        "wallex.batch.requests",
+        i64::try_from(requests).unwrap_or(i64::MAX),
+    )
+    .set("wallex.outcome", outcome(reply));
+    let mut end = Instant::now();
+    for (stage, took) in stages.into_iter().flat_map(named).rev() {
+        span.stage(stage, end, took);
+        end = end.checked_sub(took).unwrap_or(end);
     }
 }

@@ -33,7 +33,8 @@ impl CommandMetrics {
             "wallex_batch_conflicts_total",
             "Times that a batch, or a part of it, had to run again, by cause. Nothing is lost. lock_timeout, \
              statement_timeout, connection, commit_unknown: look at PostgreSQL. constraint: clients race for one id. \
-             serialization, content, one_by_one: rare; steadily growing, the log at debug says which statement.",
+             serialization, content, divided: rare; steadily growing, one wallet's writes are refused again and again, \
+             and the log says which statement.",
             &["cause"],
         );
         // There from the start, so that the first one is seen as an increase.
@@ -64,7 +65,7 @@ impl CommandMetrics {
             ),
             stages: metrics::histogram_vec(
                 "wallex_batch_stage_duration_seconds",
-                "Time per stage of a batch. lock: other writers hold the partitions. commit: the disk.",
+                "Time per stage of a batch that was committed. lock: other writers hold the partitions. commit: the disk.",
                 &["stage"],
                 metrics::SECONDS,
             ),
@@ -82,8 +83,9 @@ impl CommandMetrics {
         }
     }
 
-    pub(crate) fn observe(&self, stages: Stages) {
-        for (stage, took) in named(stages) {
+    /// Of transactions that were committed.
+    pub(crate) fn observe(&self, committed: impl Iterator<Item = Stages>) {
+        for (stage, took) in committed.flat_map(named) {
             self.stages
                 .with_label_values(&[stage])
                 .observe(took.as_secs_f64());

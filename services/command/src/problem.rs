@@ -107,6 +107,11 @@ pub(crate) fn rejection(rejection: &Rejection) -> Problem {
                 .with("hold_id", json!(hold_id))
                 .with("held", json!(held))
         }
+        Rejection::TooManyHolds { wallet_id, limit } => {
+            unprocessable("too_many_holds", "Too many open holds", detail)
+                .with("wallet_id", json!(wallet_id))
+                .with("limit", json!(limit))
+        }
         Rejection::ExpiryPassed => unprocessable("expiry_passed", "Expiry is not in the future", detail),
         Rejection::TransactionNotFound(id) => {
             missing("transaction_not_found", "Transaction not found", &detail)

@@ -105,7 +105,7 @@ on_path! {
     /// Sets money of a wallet aside.
     place_hold: "/v1/wallets/{id}/holds", "holds", "placeHold", "The wallet's id", body::PlaceHold => MovementAnswer, OnWallets,
     conflicts "hold_exists, wallet_frozen, wallet_closed",
-    refusals "validation_failed, insufficient_funds, expiry_passed, balance_overflow, idempotency_key_reused",
+    refusals "validation_failed, insufficient_funds, expiry_passed, too_many_holds, balance_overflow, idempotency_key_reused",
     by item::place_hold;
 
     /// Takes what a hold has set aside, as a whole or in part; the rest becomes available again.

@@ -4,22 +4,22 @@
 //! expiry goes through the queue as any command does; correctness never waits for it, because every command first ends
 //! what is due of its wallets.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use sqlx::PgPool;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use wallex_domain::{Command, Hash, WalletId};
-use wallex_journal::append::{Item, Request, Work};
-use wallex_journal::{erasure, hold};
+use wallex_journal::append::{Item, Reply, Request, Work};
+use wallex_journal::erasure;
+use wallex_journal::hold::DueWallets;
 
-use crate::batcher::Enqueue;
+use crate::batcher::{Enqueue, QueueFull};
 
-/// How often it is looked for holds that are due: how long an expiry's event may come after its time.
+/// How often to check for due holds: how long an expiry's event may come after its time.
 const EVERY: Duration = Duration::from_millis(500);
-/// Wallets whose holds are ended in one go; those due first come first.
-const WALLETS: i64 = 200;
+/// Due holds whose wallets are looked at first, those due first.
+const FIRST: i64 = 200;
 /// How long the answer to an erasure waits for the data to be gone. The event is committed by then.
 const ERASING: Duration = Duration::from_secs(2);
 
@@ -54,14 +54,18 @@ impl Upkeep {
 pub async fn run(journal: PgPool, queue: Enqueue, shutdown: CancellationToken) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut due = DueWallets::default();
+    let mut more = false;
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
-            _ = ticks.tick() => {}
+            _ = ticks.tick(), if !more => {}
+            // A batch ends so many of a wallet, and there are more.
+            () = std::future::ready(()), if more => {}
         }
         tokio::select! {
             () = shutdown.cancelled() => return,
-            () = expire_due(&journal, &queue) => {}
+            left = expire_due(&journal, &queue, &mut due) => more = left,
         }
         tokio::select! {
             () = shutdown.cancelled() => return,
@@ -72,18 +76,23 @@ pub async fn run(journal: PgPool, queue: Enqueue, shutdown: CancellationToken) {
     }
 }
 
-async fn expire_due(journal: &PgPool, queue: &Enqueue) {
-    let due = match hold::due_wallets(journal, WALLETS).await {
-        Ok(due) => due,
+/// Whether more were due than were looked at, and some of them have been ended.
+async fn expire_due(journal: &PgPool, queue: &Enqueue, due: &mut DueWallets) -> bool {
+    let found = match due.find(journal, FIRST).await {
+        Ok(found) => found,
         Err(error) => {
             tracing::warn!(%error, "due holds could not be looked for: trying again");
-            return;
+            return false;
         }
     };
-    let wallets: HashSet<WalletId> = due.into_iter().collect();
-    let expiries = wallets.into_iter().map(|wallet| queue.submit(expiry(wallet)));
+    let expiries = found
+        .wallets
+        .into_iter()
+        .map(|wallet| queue.submit(expiry(wallet)));
     // Whatever comes of it: what is still due is found again.
-    futures::future::join_all(expiries).await;
+    let replies = futures::future::join_all(expiries).await;
+    let ended = |reply: &Result<Reply, QueueFull>| matches!(reply, Ok(Reply::Answered { .. }));
+    found.more && replies.iter().any(ended)
 }
 
 fn expiry(wallet: WalletId) -> Request {

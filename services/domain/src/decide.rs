@@ -28,6 +28,10 @@ pub trait State {
     fn transaction(&self, id: Uuid) -> Option<&Transaction>;
     /// How much of the transaction has been taken back, in minor units.
     fn reversed(&self, transaction_id: Uuid) -> i64;
+    /// Holds of this wallet that are open.
+    fn open_holds(&self, id: WalletId) -> i64;
+    /// How many a wallet may have for one more to be placed.
+    fn max_open_holds(&self) -> i64;
     /// Where the next events of these wallets would stand, if appended in this order.
     fn next_positions(&self, first: WalletId, second: WalletId) -> (Position, Position);
 }

@@ -21,6 +21,9 @@ struct Journal {
     reversed: BTreeMap<Uuid, i64>,
 }
 
+/// So few that the histories come up against it.
+const MAX_OPEN_HOLDS: i64 = 3;
+
 impl State for Journal {
     fn now(&self) -> i64 {
         self.now
@@ -49,6 +52,15 @@ impl State for Journal {
             }
             _ => None,
         })
+    }
+
+    fn open_holds(&self, id: WalletId) -> i64 {
+        let open = |hold: &&Hold| hold.wallet_id == id && hold.status == HoldStatus::Open;
+        self.holds.values().filter(open).count() as i64
+    }
+
+    fn max_open_holds(&self) -> i64 {
+        MAX_OPEN_HOLDS
     }
 
     fn next_positions(&self, _: WalletId, _: WalletId) -> (Position, Position) {

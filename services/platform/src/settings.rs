@@ -154,6 +154,8 @@ settings! {
     max_batch: usize, "WALLEX_MAX_BATCH", default "500", example "";
     /// Milliseconds after which a command that is still unanswered gets 503.
     command_timeout_ms: u64, "WALLEX_COMMAND_TIMEOUT_MS", default "10000", example "";
+    /// Open holds that a wallet may have for one more to be placed. The same for all roles of a platform.
+    max_open_holds: u32, "WALLEX_MAX_OPEN_HOLDS", default "10000", example "";
     /// Hours that the answer to an idempotency key is kept at least. The same for all roles of a platform.
     idempotency_retention_hours: u64, "WALLEX_IDEMPOTENCY_RETENTION_HOURS", default "168", example "";
     /// Milliseconds between two looks at the journal when nothing was new.

@@ -38,6 +38,7 @@ fn batcher_config(settings: &Settings) -> BatcherConfig {
         timeout: settings.command_timeout(),
         journal: Config {
             retention: Retention::new(settings.idempotency_retention()),
+            max_open_holds: settings.max_open_holds.into(),
             ..Config::default()
         },
     }

@@ -3,6 +3,7 @@
 
 mod app;
 mod batches;
+mod crowd;
 mod holds;
 mod rotation;
 mod strict;

@@ -30,6 +30,13 @@ pub(super) fn place_hold(state: &impl State, place: &PlaceHold) -> Result<Vec<De
     {
         return Err(Rejection::ExpiryPassed);
     }
+    let limit = state.max_open_holds();
+    if state.open_holds(wallet.id) >= limit {
+        return Err(Rejection::TooManyHolds {
+            wallet_id: wallet.id,
+            limit,
+        });
+    }
     // What is held could be spent, and the sum of holds stays a 64-bit integer.
     after_debit(wallet, place.amount)?;
     if wallet.held.checked_add(place.amount.minor()).is_none() {

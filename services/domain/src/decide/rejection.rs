@@ -48,6 +48,8 @@ pub enum Rejection {
         held: i64,
         amount: Amount,
     },
+    #[error("wallet {wallet_id} has {limit} open holds or more, as many as a wallet may have")]
+    TooManyHolds { wallet_id: WalletId, limit: i64 },
     #[error("expires_at is not in the future")]
     ExpiryPassed,
     #[error("there is no transaction {0}")]

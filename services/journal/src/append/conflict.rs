@@ -1,7 +1,5 @@
 //! Why batches had to run again. For figures only: nothing is decided on it.
 
-use super::Setback;
-
 /// What stood in the way of a batch's transaction, or of a part of the batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Conflict {
@@ -21,8 +19,8 @@ pub enum Conflict {
     CommitUnknown,
     /// A wallet was not in the partition where it was looked for.
     Misrouted,
-    /// Refused twice: its requests went one by one.
-    OneByOne,
+    /// Refused again: it went on in parts, to find the request that is to blame.
+    Divided,
 }
 
 impl Conflict {
@@ -35,7 +33,7 @@ impl Conflict {
         Self::Connection,
         Self::CommitUnknown,
         Self::Misrouted,
-        Self::OneByOne,
+        Self::Divided,
     ];
 
     /// Label of the metric.
@@ -49,26 +47,7 @@ impl Conflict {
             Self::Connection => "connection",
             Self::CommitUnknown => "commit_unknown",
             Self::Misrouted => "misrouted",
-            Self::OneByOne => "one_by_one",
-        }
-    }
-
-    pub(super) fn of(setback: &Setback) -> Self {
-        let (Setback::Refused(error) | Setback::Trouble(error)) = setback else {
-            return Self::CommitUnknown;
-        };
-        let code = error
-            .as_database_error()
-            .and_then(sqlx::error::DatabaseError::code)
-            .unwrap_or_default();
-        // PostgreSQL manual, appendix A.
-        match code.as_ref() {
-            "55P03" => Self::LockTimeout,
-            "57014" => Self::StatementTimeout,
-            code if code.starts_with("40") => Self::Serialization,
-            code if code.starts_with("23") => Self::Constraint,
-            code if code.starts_with("22") => Self::Content,
-            _ => Self::Connection,
+            Self::Divided => "divided",
         }
     }
 }

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use sqlx::{PgConnection, Row, postgres::PgRow};
+use sqlx::{AssertSqlSafe, PgConnection, Row, postgres::PgRow};
 use uuid::Uuid;
 use wallex_domain::{Command, Hold, HoldId, HoldStatus, Partition, Status, Wallet, WalletId};
 
+use super::due;
 use super::request::{Answer, Request};
 use super::routing::Routed;
 use super::staging::{Head, Key, Loaded, StoredAnswer};
@@ -22,20 +23,21 @@ pub(super) const LOAD_ANSWERS: &str = "SELECT a.caller, a.key, a.fingerprint, a.
 pub(super) const LOAD_EXTERNAL_IDS: &str =
     "SELECT external_id, wallet_id FROM journal.head WHERE external_id = ANY($1)";
 
+/// Which of the heads that were passed over are there at all.
+const FIND_HEADS: &str = "SELECT wallet_id FROM journal.head WHERE wallet_id = ANY($1)";
+
 const LOAD_HOLDS: &str =
     "SELECT hold_id, wallet_id, amount, expires_at, status FROM journal.hold WHERE hold_id = ANY($1)";
-
-/// The open holds of these wallets whose time has come.
-pub(super) const LOAD_DUE_HOLDS: &str = "SELECT hold_id, wallet_id, amount, expires_at, status FROM journal.hold \
-    WHERE wallet_id = ANY($1) AND status = 'open' AND expires_at IS NOT NULL AND expires_at <= $2";
 
 const LOAD_REVERSED: &str =
     "SELECT transaction_id, amount FROM journal.reversed WHERE transaction_id = ANY($1)";
 
-/// Step 2: what the decisions need. What few batches need is asked for by those alone.
+/// Step 2: what the decisions need. What few batches need is asked for by those alone. With `skip_locked` heads that
+/// somebody has locked are passed over.
 pub(super) async fn load(
     db: &mut PgConnection,
     requests: &[(&Request, &Routed)],
+    skip_locked: bool,
     loaded: &mut Loaded,
 ) -> Result<(), sqlx::Error> {
     let mut wallets: Vec<Uuid> = requests
@@ -45,10 +47,7 @@ pub(super) async fn load(
         .collect();
     wallets.sort_unstable();
     wallets.dedup();
-    for row in sqlx::query(LOAD_HEADS).bind(&wallets).fetch_all(&mut *db).await? {
-        let head = head_from_row(&row)?;
-        loaded.heads.insert(head.wallet.id, head);
-    }
+    load_heads(db, &wallets, skip_locked, loaded).await?;
 
     let keyed = || {
         let requests = requests.iter();
@@ -92,24 +91,19 @@ pub(super) async fn load(
     if !named.is_empty() {
         let rows = sqlx::query(LOAD_HOLDS).bind(named).fetch_all(&mut *db).await?;
         for row in &rows {
-            let hold = hold_from_row(row)?;
-            loaded.holds.insert(hold.id, hold);
+            match hold_from_row(row) {
+                Ok(hold) => {
+                    loaded.holds.insert(hold.id, hold);
+                }
+                Err(error) => {
+                    let id = HoldId(row.try_get("hold_id")?);
+                    tracing::error!(%error, hold = %id, "a hold cannot be read");
+                    loaded.unreadable_holds.insert(id);
+                }
+            }
         }
     }
-    if loaded.heads.values().any(|head| head.wallet.held > 0) {
-        let due = sqlx::query(LOAD_DUE_HOLDS).bind(&wallets).bind(loaded.now());
-        let mut due = due
-            .fetch_all(&mut *db)
-            .await?
-            .iter()
-            .map(hold_from_row)
-            .collect::<Result<Vec<_>, _>>()?;
-        due.sort_unstable_by_key(|hold| (hold.expires_at, hold.id));
-        for hold in due {
-            loaded.due.entry(hold.wallet_id).or_default().push(hold.id);
-            loaded.holds.insert(hold.id, hold);
-        }
-    }
+    due::load(db, loaded).await?;
     if !loaded.transactions.is_empty() {
         let ids: Vec<Uuid> = loaded.transactions.keys().copied().collect();
         let rows: Vec<(Uuid, i64)> = sqlx::query_as(LOAD_REVERSED)
@@ -121,7 +115,45 @@ pub(super) async fn load(
     Ok(())
 }
 
-fn hold_from_row(row: &PgRow) -> Result<Hold, sqlx::Error> {
+/// A head that this build cannot read is its wallet's trouble, not that of the others in the batch.
+async fn load_heads(
+    db: &mut PgConnection,
+    wallets: &[Uuid],
+    skip_locked: bool,
+    loaded: &mut Loaded,
+) -> Result<(), sqlx::Error> {
+    let rows = if skip_locked {
+        let locking = format!("{LOAD_HEADS} FOR NO KEY UPDATE SKIP LOCKED");
+        let rows = sqlx::query(AssertSqlSafe(locking))
+            .persistent(false)
+            .bind(wallets);
+        rows.fetch_all(&mut *db).await?
+    } else {
+        sqlx::query(LOAD_HEADS).bind(wallets).fetch_all(&mut *db).await?
+    };
+    for row in rows {
+        match head_from_row(&row) {
+            Ok(head) => {
+                loaded.heads.insert(head.wallet.id, head);
+            }
+            Err(error) => {
+                let id = WalletId(row.try_get("wallet_id")?);
+                tracing::error!(%error, wallet = %id, "a wallet's head cannot be read");
+                loaded.unreadable.insert(id);
+            }
+        }
+    }
+    if skip_locked {
+        let seen = |id: &WalletId| loaded.heads.contains_key(id) || loaded.unreadable.contains(id);
+        let unseen = wallets.iter().map(|id| WalletId(*id)).filter(|id| !seen(id));
+        let unseen: Vec<Uuid> = unseen.map(|id| id.0).collect();
+        let locked = sqlx::query_scalar(FIND_HEADS).bind(unseen).fetch_all(db).await?;
+        loaded.locked = locked.into_iter().map(WalletId).collect();
+    }
+    Ok(())
+}
+
+pub(super) fn hold_from_row(row: &PgRow) -> Result<Hold, sqlx::Error> {
     let status: &str = row.try_get("status")?;
     Ok(Hold {
         id: HoldId(row.try_get("hold_id")?),

@@ -4,7 +4,8 @@
 //! 0 route   wallet -> partition, from memory; misses, and what holds and transactions lead to, are looked up
 //! 1 lock    BEGIN; partition rows FOR UPDATE in ascending order; the database's clock
 //! 2 load    heads of the touched wallets, their due holds, the holds named, stored answers, external ids
-//! 3 decide  in arrival order, on what was loaded; due holds end first; rejections are answers too
+//! 3 decide  in arrival order, on what was loaded; due holds end first, so many as a batch ends, and what they leave
+//!           undecided is put off; rejections are answers too
 //! 4 write   answers, heads, personal data, events, partition rows: one statement; holds and the like before it
 //! 5 commit  and only then reply
 //! ```
@@ -20,18 +21,23 @@
 //! - A writer that freezes between two statements loses its transaction to the server's time-out, and with
 //!   it the locks; what it sends when it wakes is refused. It never had told anybody of success.
 
+mod aside;
 mod conflict;
+mod due;
+mod groups;
 mod load;
 mod look_up;
+mod open_holds;
 mod record;
 mod request;
 mod routing;
+mod setback;
 mod staging;
 mod statements;
 mod undo;
 mod write;
 
-use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -39,30 +45,44 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
 use wallex_domain::{Partition, WalletId};
 
+use aside::{Aside, Verdict};
 pub use conflict::Conflict;
+use groups::Group;
+pub use groups::Take;
+use open_holds::OpenHolds;
 pub use request::{Answer, BatchOutcome, Committed, Item, Render, Reply, Request, Work};
 use routing::{Routed, Routing};
+use setback::Setback;
 use staging::{Staged, Staging};
 pub use statements::Timeouts;
 
 use crate::maintain::Retention;
 use crate::route::Routes;
 
-/// How often a request may turn out to be misrouted before it is given up. Twice is a partition that
-/// closed and a wallet that appeared meanwhile; more is a journal that changes under our feet.
-const MAX_MISROUTES: usize = 4;
-
 /// Beyond this an attempt is given up as if the connection had broken: the server is not answering at all.
 const ATTEMPT_LIMIT: Duration = Duration::from_secs(20);
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Config {
     pub timeouts: Timeouts,
     /// Of the answers to idempotent requests.
     pub retention: Retention,
+    /// Open holds that a wallet may have for one more to be placed. The same for all writers of a journal.
+    pub max_open_holds: i64,
 }
 
-/// How long each part of a successful batch took.
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            timeouts: Timeouts::default(),
+            retention: Retention::default(),
+            // Should they all be due at once, ten batches end them.
+            max_open_holds: 10_000,
+        }
+    }
+}
+
+/// How long each part of a transaction took that was written and committed.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Stages {
     pub route: Duration,
@@ -81,36 +101,41 @@ pub struct Writer {
     open_since: Option<Instant>,
     render: Render,
     config: Config,
-    /// Of the last batch that was committed.
-    pub stages: Stages,
-    /// Why batches ran again, since whoever counts them has taken them out.
+    aside: Aside,
+    open_holds: OpenHolds,
+    /// Of the last attempt.
+    trace: Trace,
+    /// Of the transactions that were committed, since whoever counts them has taken them out.
+    pub stages: Vec<Stages>,
+    /// Why batches ran again, likewise.
     pub conflicts: Vec<Conflict>,
 }
 
-/// Why a batch's transaction did not take place.
-#[derive(Debug)]
-enum Setback {
-    /// The database refused the content (SQLSTATE class 22, 23, 40). Rolled back.
-    Refused(sqlx::Error),
-    /// The connection or the server is in trouble. Rolled back, or never begun.
-    Trouble(sqlx::Error),
-    /// COMMIT was sent and its answer never came.
-    Unknown(sqlx::Error),
+/// How far an attempt came.
+#[derive(Debug, Default)]
+struct Trace {
+    /// The requests that are to be decided, and where they go.
+    routed: Vec<(usize, Routed)>,
+    /// To be locked, or locked.
+    locked: BTreeSet<Partition>,
+    /// Requests whose keys have been looked for under the locks.
+    looked: Vec<usize>,
+    /// COMMIT is about to be sent.
+    committing: bool,
 }
 
-impl Setback {
-    fn of(error: sqlx::Error) -> Self {
-        let class = match &error {
-            sqlx::Error::Database(database) => {
-                database.code().and_then(|code| code.get(..2).map(str::to_owned))
-            }
-            _ => None,
-        };
-        match class.as_deref() {
-            Some("22" | "23" | "40") => Self::Refused(error),
-            _ => Self::Trouble(error),
-        }
+impl Trace {
+    fn route_of(&self, index: usize) -> Option<&Routed> {
+        let mut routed = self.routed.iter();
+        routed.find(|(of, _)| *of == index).map(|(_, routed)| routed)
     }
+}
+
+/// What an attempt has brought.
+struct Outcome {
+    staged: Vec<(usize, Staged)>,
+    /// When something was written.
+    stages: Option<Stages>,
 }
 
 impl Writer {
@@ -123,211 +148,145 @@ impl Writer {
             routes,
             open_since: None,
             render,
+            aside: Aside::default(),
+            open_holds: OpenHolds::new(config.max_open_holds),
             config,
-            stages: Stages::default(),
+            trace: Trace::default(),
+            stages: Vec::new(),
             conflicts: Vec::new(),
         }
-    }
-
-    /// Appends a batch and returns a reply for each request, in order. Tries again through failures until
-    /// `deadline`; what is open then is answered `Unavailable`, or `OutcomeUnknown` when it may be in.
-    pub async fn append(&mut self, requests: &[Request], deadline: Instant) -> Vec<Reply> {
-        let mut replies: Vec<Option<Reply>> = vec![None; requests.len()];
-        // Groups of requests that share a transaction: first all; after two refusals, each alone.
-        let mut groups: VecDeque<Vec<usize>> = VecDeque::from([(0..requests.len()).collect()]);
-        while let Some(group) = groups.pop_front() {
-            let apart = self.append_group(requests, group, deadline, &mut replies).await;
-            for index in apart.into_iter().rev() {
-                groups.push_front(vec![index]);
-            }
-        }
-        replies
-            .into_iter()
-            .map(|reply| reply.unwrap_or(Reply::Failed))
-            .collect()
-    }
-
-    /// Works on one group until every request has a reply, or returns those that are to go one by one.
-    async fn append_group(
-        &mut self,
-        requests: &[Request],
-        mut group: Vec<usize>,
-        deadline: Instant,
-        replies: &mut [Option<Reply>],
-    ) -> Vec<usize> {
-        let mut refusals = 0;
-        let mut unknown = false;
-        let mut misroutes = 0;
-        let mut look_up: HashSet<WalletId> = HashSet::new();
-        let mut backoff = Duration::from_millis(5);
-        while !group.is_empty() {
-            let attempted = self.attempt(requests, &group, &look_up).await;
-            if let Err(setback) = &attempted {
-                self.conflicts.push(Conflict::of(setback));
-            }
-            match attempted {
-                Ok(staged) => {
-                    group.clear();
-                    for (index, staged) in staged {
-                        match staged {
-                            Staged::Reply(reply) => replies[index] = Some(reply),
-                            Staged::Misrouted(_) if misroutes >= MAX_MISROUTES => {
-                                replies[index] = Some(Reply::Unavailable);
-                            }
-                            Staged::Misrouted(wallet) => {
-                                self.routes.forget(wallet);
-                                look_up.insert(wallet);
-                                group.push(index);
-                            }
-                        }
-                    }
-                    if !group.is_empty() {
-                        misroutes += 1;
-                        self.conflicts.push(Conflict::Misrouted);
-                        self.open_since = None;
-                    }
-                    continue;
-                }
-                Err(Setback::Refused(error)) => {
-                    refusals += 1;
-                    tracing::debug!(%error, refusals, requests = group.len(), "batch refused");
-                    if refusals >= 2 && group.len() > 1 {
-                        self.conflicts.push(Conflict::OneByOne);
-                        return group;
-                    }
-                    if refusals >= 4 {
-                        tracing::error!(%error, "a request was refused by the database again and again");
-                        group
-                            .drain(..)
-                            .for_each(|index| replies[index] = Some(Reply::Failed));
-                    }
-                    continue;
-                }
-                Err(Setback::Unknown(error)) => {
-                    unknown = true;
-                    self.connection = None;
-                    tracing::warn!(%error, "the outcome of a commit is unknown: asking again under the same locks");
-                }
-                Err(Setback::Trouble(error)) => {
-                    tracing::warn!(%error, "a batch could not be written: trying again");
-                }
-            }
-            if Instant::now() + backoff >= deadline {
-                let reply = if unknown {
-                    Reply::OutcomeUnknown
-                } else {
-                    Reply::Unavailable
-                };
-                group
-                    .drain(..)
-                    .for_each(|index| replies[index] = Some(reply.clone()));
-            } else {
-                tokio::time::sleep(backoff).await;
-                backoff = (backoff * 2).min(Duration::from_millis(500));
-            }
-        }
-        Vec::new()
     }
 
     /// Steps 0 to 5, once.
     async fn attempt(
         &mut self,
         requests: &[Request],
-        group: &[usize],
+        group: &Group,
         look_up: &HashSet<WalletId>,
-    ) -> Result<Vec<(usize, Staged)>, Setback> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => {
-                self.open_since = None;
-                let connecting = tokio::time::timeout(ATTEMPT_LIMIT, self.options.connect()).await;
-                connecting
-                    .map_err(|_| Setback::Trouble(sqlx::Error::PoolTimedOut))?
-                    .map_err(Setback::of)?
-            }
-        };
+    ) -> Result<Outcome, Setback> {
+        self.trace = Trace::default();
+        let mut connection = self.connect().await?;
         let limit = tokio::time::sleep(ATTEMPT_LIMIT);
         let outcome = tokio::select! {
             outcome = self.transact(&mut connection, requests, group, look_up) => outcome,
-            // Where the attempt was is not known: it may have been in its commit.
-            () = limit => return Err(Setback::Unknown(sqlx::Error::PoolTimedOut)),
+            // The connection is dropped, and what it began with it, unless it was in its commit.
+            () = limit => return Err(if self.trace.committing {
+                Setback::Unknown(sqlx::Error::PoolTimedOut)
+            } else {
+                Setback::Trouble(sqlx::Error::PoolTimedOut)
+            }),
         };
         match &outcome {
             Ok(_) => self.connection = Some(connection),
-            Err(Setback::Unknown(_)) => drop(connection),
-            Err(Setback::Refused(_) | Setback::Trouble(_)) => {
-                let rollback = sqlx::raw_sql("ROLLBACK").execute(&mut connection);
-                if let Ok(Ok(_)) = tokio::time::timeout(Duration::from_secs(1), rollback).await {
-                    self.connection = Some(connection);
-                }
-            }
+            Err(Setback::Refused(_)) => self.roll_back(connection).await,
+            // Whatever is wrong with this session, the next one is fresh.
+            Err(Setback::Trouble(_) | Setback::Unknown(_)) => drop(connection),
         }
         outcome
+    }
+
+    async fn connect(&mut self) -> Result<PgConnection, Setback> {
+        if let Some(connection) = self.connection.take() {
+            return Ok(connection);
+        }
+        self.open_since = None;
+        let connecting = tokio::time::timeout(ATTEMPT_LIMIT, self.options.connect()).await;
+        connecting
+            .unwrap_or(Err(sqlx::Error::PoolTimedOut))
+            .map_err(Setback::Trouble)
+    }
+
+    async fn roll_back(&mut self, mut connection: PgConnection) {
+        let rollback = sqlx::raw_sql("ROLLBACK").execute(&mut connection);
+        if let Ok(Ok(_)) = tokio::time::timeout(Duration::from_secs(1), rollback).await {
+            self.connection = Some(connection);
+        }
+    }
+
+    /// Of the partitions of the last attempt, those that somebody has locked at this moment.
+    async fn locked_partitions(&mut self) -> Vec<Partition> {
+        let wanted = self.trace.locked.clone();
+        let Ok(mut connection) = self.connect().await else {
+            return Vec::new();
+        };
+        let free = statements::free_partitions(&mut connection, &wanted);
+        let free = tokio::time::timeout(Duration::from_secs(1), free).await;
+        if let Ok(Ok(free)) = free {
+            self.roll_back(connection).await;
+            return wanted.difference(&free).copied().collect();
+        }
+        Vec::new()
     }
 
     async fn transact(
         &mut self,
         db: &mut PgConnection,
         requests: &[Request],
-        group: &[usize],
+        group: &Group,
         look_up: &HashSet<WalletId>,
-    ) -> Result<Vec<(usize, Staged)>, Setback> {
+    ) -> Result<Outcome, Setback> {
         let mut watch = Stopwatch::start();
-        let routing = self.route(db, requests, group, look_up);
+        let timeouts = if group.suspect {
+            self.config.timeouts.short()
+        } else {
+            self.config.timeouts
+        };
+        let routing = self.route(db, requests, &group.indices, look_up);
         let Routing {
             requests: routed,
             transactions,
         } = routing.await.map_err(Setback::of)?;
+        let mut outcome = Vec::with_capacity(routed.len());
+        for (index, route) in routed {
+            match route.and_then(|routed| self.admit(routed, group.alone)) {
+                Ok(routed) => self.trace.routed.push((index, routed)),
+                Err(staged) => outcome.push((index, staged)),
+            }
+        }
+        let routed = self.trace.routed.iter();
+        self.trace.locked = routed.flat_map(|(_, route)| &route.partitions).copied().collect();
         let route = watch.lap();
-        let partitions: BTreeSet<Partition> = routed
-            .iter()
-            .filter_map(|(_, route)| route.as_ref().ok())
-            .flat_map(|route| route.partitions.iter().copied())
-            .collect();
-        if partitions.is_empty() {
-            return Ok(routed
-                .into_iter()
-                .filter_map(|(index, route)| Some((index, route.err()?)))
-                .collect());
+        if self.trace.locked.is_empty() {
+            return Ok(Outcome {
+                staged: outcome,
+                stages: None,
+            });
         }
 
-        let locking = statements::begin_and_lock(db, partitions.into_iter(), self.config.timeouts);
-        let mut loaded = locking.await.map_err(Setback::of)?;
+        let locking = statements::begin_and_lock(db, self.trace.locked.iter().copied(), timeouts);
+        let mut loaded = locking.await.map_err(Setback::of_locking)?;
         let lock = watch.lap();
-        let going: Vec<(&Request, &Routed)> = routed
-            .iter()
-            .filter_map(|(index, route)| Some((&requests[*index], route.as_ref().ok()?)))
-            .collect();
+        let going = self.trace.routed.iter();
+        let going: Vec<(&Request, &Routed)> =
+            going.map(|(index, route)| (&requests[*index], route)).collect();
         loaded.transactions = transactions;
-        load::load(db, &going, &mut loaded).await.map_err(Setback::of)?;
+        load::load(db, &going, group.skip_locked, &mut loaded)
+            .await
+            .map_err(Setback::of)?;
+        let counting = open_holds::load(db, &self.open_holds, &going, &mut loaded);
+        counting.await.map_err(Setback::of)?;
+        self.trace.looked = self.trace.routed.iter().map(|(index, _)| *index).collect();
         let load = watch.lap();
 
         let mut staging = Staging::new(loaded);
-        let mut outcome = Vec::with_capacity(routed.len());
-        for (index, route) in routed {
-            let staged = match route {
-                Ok(route) => staging.stage(&requests[index], &route, self.render),
-                Err(staged) => staged,
-            };
-            outcome.push((index, staged));
+        for (index, route) in &self.trace.routed {
+            outcome.push((*index, staging.stage(&requests[*index], route, self.render)));
         }
         let decide = watch.lap();
         if staging.is_empty() {
             sqlx::raw_sql("ROLLBACK").execute(db).await.map_err(Setback::of)?;
-            return Ok(outcome);
-        }
-
-        write::write(db, &staging, self.config.retention)
-            .await
-            .map_err(Setback::of)?;
-        let write = watch.lap();
-        if let Err(error) = sqlx::raw_sql("COMMIT").execute(db).await {
-            return Err(match Setback::of(error) {
-                Setback::Trouble(error) => Setback::Unknown(error),
-                refused => refused,
+            return Ok(Outcome {
+                staged: outcome,
+                stages: None,
             });
         }
-        self.stages = Stages {
+
+        write::write(db, &staging, self.config.retention).await?;
+        let write = watch.lap();
+        self.trace.committing = true;
+        let committed = sqlx::raw_sql("COMMIT").execute(db).await;
+        committed.map_err(Setback::of_commit)?;
+        let stages = Stages {
             route,
             lock,
             load,
@@ -335,11 +294,28 @@ impl Writer {
             write,
             commit: watch.lap(),
         };
+        self.stages.push(stages);
+        self.aside.committed();
+        self.open_holds.remember(&staging.loaded);
         let created = staging.written_heads();
         let created = created.iter().filter(|(_, head)| head.loaded_version == 0);
         self.routes
             .remember(created.map(|(id, head)| (*id, head.partition)));
-        Ok(outcome)
+        Ok(Outcome {
+            staged: outcome,
+            stages: Some(stages),
+        })
+    }
+
+    /// Unless it is about something that is set aside.
+    fn admit(&mut self, routed: Routed, alone: bool) -> Result<Routed, Staged> {
+        match self.aside.judge(&routed) {
+            Verdict::Go => Ok(routed),
+            Verdict::Alone | Verdict::Wait if alone => Ok(routed),
+            Verdict::Alone => Err(Staged::Alone),
+            Verdict::Wait => Err(Staged::Later),
+            Verdict::Refuse(reply) => Err(Staged::Reply(reply)),
+        }
     }
 
     /// Ends the connection in good order.

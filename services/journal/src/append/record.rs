@@ -107,6 +107,12 @@ impl Staging {
                     status,
                 },
             };
+            if let Some(open) = self.loaded.open_holds.get_mut(&event.wallet_id) {
+                if let Some(undo) = &mut self.undo {
+                    undo.open_holds.entry(event.wallet_id).or_insert(Some(*open));
+                }
+                *open += if status == HoldStatus::Open { 1 } else { -1 };
+            }
             self.changed_holds.entry(id).or_insert(before.is_none());
             if let Some(undo) = &mut self.undo {
                 undo.holds.entry(id).or_insert(before);

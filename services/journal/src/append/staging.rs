@@ -4,7 +4,7 @@
 //! The invariant: a wallet is decided on only when its head's partition is among the locked ones, and after its
 //! holds that are due have been ended.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -53,10 +53,21 @@ pub(super) type Key = (Arc<str>, Arc<str>);
 pub(super) struct Loaded {
     pub partitions: BTreeMap<Partition, LockedPartition>,
     pub heads: HashMap<WalletId, Head>,
+    /// Wallets that are there and that this build cannot read.
+    pub unreadable: HashSet<WalletId>,
+    pub unreadable_holds: HashSet<HoldId>,
+    /// Wallets that were passed over, because somebody has locked their heads.
+    pub locked: HashSet<WalletId>,
     pub answers: HashMap<Key, StoredAnswer>,
     pub external_ids: HashMap<String, WalletId>,
     /// Those that the batch names, and those that are due.
     pub holds: HashMap<HoldId, Hold>,
+    /// Wallets that have more due holds than are in `due`: nothing else is decided on them in this batch.
+    pub crowded: HashSet<WalletId>,
+    /// Open holds by wallet, where the batch places one; those of `uncounted` are for a later batch.
+    pub open_holds: HashMap<WalletId, i64>,
+    pub uncounted: HashSet<WalletId>,
+    pub max_open_holds: i64,
     /// Holds to be ended before anything else happens to their wallet, in the order of their time.
     pub due: HashMap<WalletId, Vec<HoldId>>,
     /// Those that the batch names. Facts, so they need no lock.
@@ -83,6 +94,19 @@ pub(super) enum Staged {
     Reply(Reply),
     /// Routed to a partition that is not the wallet's: to be routed anew into a later batch.
     Misrouted(WalletId),
+    /// Not to be decided in this batch, but in a later one.
+    Later,
+    /// To be tried in a transaction of its own.
+    Alone,
+    /// Somebody has locked the head of this wallet.
+    Locked(WalletId),
+}
+
+impl Staged {
+    fn defect(error: &Defect) -> Self {
+        tracing::error!(%error, "a decided event does not apply");
+        Self::Reply(Reply::Failed)
+    }
 }
 
 /// A decided event that does not apply: a defect of this program.
@@ -172,9 +196,30 @@ impl Staging {
                 replayed: true,
             });
         }
+        if let Some(locked) = routed.wallets.iter().find(|id| self.loaded.locked.contains(id)) {
+            return Staged::Locked(*locked);
+        }
         let mut commands = request.work.items().iter().map(|item| &item.command);
+        let unreadable = routed
+            .wallets
+            .iter()
+            .any(|id| self.loaded.unreadable.contains(id));
+        let holds = &self.loaded.unreadable_holds;
+        if unreadable
+            || commands
+                .clone()
+                .filter_map(Command::named_hold)
+                .any(|id| holds.contains(&id))
+        {
+            return Staged::Reply(Reply::Failed);
+        }
         if let Some(misrouted) = commands.find_map(|command| self.misrouted(command, routed)) {
             return Staged::Misrouted(misrouted);
+        }
+        match self.put_off(request, routed) {
+            Ok(true) => return Staged::Later,
+            Ok(false) => {}
+            Err(error) => return Staged::defect(&error),
         }
         let decided = match &request.work {
             Work::One(item) => self.stage_one(request, item, routed, render),
@@ -183,10 +228,7 @@ impl Staging {
         let answer = match decided {
             Ok(Ok(answer)) => answer,
             Ok(Err(not_found)) => return Staged::Reply(Reply::NotFound(not_found)),
-            Err(error) => {
-                tracing::error!(%error, "a decided event does not apply");
-                return Staged::Reply(Reply::Failed);
-            }
+            Err(error) => return Staged::defect(&error),
         };
         if let Some(key) = key {
             let stored = StoredAnswer {
@@ -291,6 +333,31 @@ impl Staging {
         }))
     }
 
+    /// Whether the request is for a later batch: one of its wallets has more due holds than a batch ends, of which this
+    /// one ends some, or more open holds than could be counted.
+    fn put_off(&mut self, request: &Request, routed: &Routed) -> Result<bool, Defect> {
+        if self.loaded.crowded.is_empty() && self.loaded.uncounted.is_empty() {
+            return Ok(false);
+        }
+        let commands = || request.work.items().iter().map(|item| &item.command);
+        if commands().all(|command| matches!(command, Command::ExpireHolds(_))) {
+            return Ok(false);
+        }
+        let crowded = routed
+            .wallets
+            .iter()
+            .filter(|id| self.loaded.crowded.contains(id));
+        let crowded: Vec<WalletId> = crowded.copied().collect();
+        for wallet in &crowded {
+            self.end_due_holds(*wallet)?;
+        }
+        let uncounted = commands().any(|command| match command {
+            Command::PlaceHold(place) => self.loaded.uncounted.contains(&place.wallet_id),
+            _ => false,
+        });
+        Ok(uncounted || !crowded.is_empty())
+    }
+
     fn touched(&self, command: &Command) -> Result<Vec<WalletId>, Rejection> {
         command.touched(
             |hold| self.loaded.holds.get(&hold).map(|hold| hold.wallet_id),
@@ -357,6 +424,14 @@ impl State for Staging {
 
     fn hold(&self, id: HoldId) -> Option<&Hold> {
         self.loaded.holds.get(&id)
+    }
+
+    fn open_holds(&self, id: WalletId) -> i64 {
+        self.loaded.open_holds.get(&id).copied().unwrap_or(0)
+    }
+
+    fn max_open_holds(&self) -> i64 {
+        self.loaded.max_open_holds
     }
 
     fn transaction(&self, id: Uuid) -> Option<&Transaction> {

@@ -2,6 +2,7 @@
 //! settings, they set themselves, for their transaction alone: neither a role's defaults nor a pooler
 //! changes what a batch means.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -14,8 +15,10 @@ use crate::read::hash_column;
 /// Time-outs of a batch's transaction.
 #[derive(Debug, Clone, Copy)]
 pub struct Timeouts {
-    /// For partition locks: as long as other batches may reasonably take.
+    /// For partition locks: as long as other batches may reasonably take, and longer than `idle_in_transaction`.
     pub lock: Duration,
+    /// For all other locks. Whoever has the partitions meets nobody there, but for a moment.
+    pub beside: Duration,
     pub statement: Duration,
     /// After this a writer that froze between two statements loses its transaction, and with it its locks.
     pub idle_in_transaction: Duration,
@@ -24,9 +27,22 @@ pub struct Timeouts {
 impl Default for Timeouts {
     fn default() -> Self {
         Self {
-            lock: Duration::from_secs(5),
+            lock: Duration::from_millis(2_500),
+            beside: Duration::from_millis(500),
             statement: Duration::from_secs(10),
             idle_in_transaction: Duration::from_secs(2),
+        }
+    }
+}
+
+impl Timeouts {
+    /// For requests that are suspected of making others wait.
+    pub(super) fn short(self) -> Self {
+        Self {
+            lock: self.lock.min(Duration::from_millis(500)),
+            beside: self.beside.min(Duration::from_millis(500)),
+            statement: self.statement.min(Duration::from_secs(2)),
+            idle_in_transaction: self.idle_in_transaction,
         }
     }
 }
@@ -35,7 +51,8 @@ impl Default for Timeouts {
 /// a plan made while a table was empty would otherwise keep scanning it whole as it grows.
 pub(super) const PLAN_SETTINGS: &str = "set_config('plan_cache_mode', 'force_generic_plan', true), \
     set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true), \
-    set_config('enable_mergejoin', 'off', true), set_config('jit', 'off', true)";
+    set_config('enable_mergejoin', 'off', true), set_config('enable_bitmapscan', 'off', true), \
+    set_config('enable_sort', 'off', true), set_config('jit', 'off', true)";
 
 pub(super) async fn open_partitions(db: &mut PgConnection) -> Result<Vec<Partition>, sqlx::Error> {
     let open: Vec<i32> = sqlx::query_scalar("SELECT id FROM journal.partition WHERE open ORDER BY id")
@@ -52,12 +69,7 @@ pub(super) async fn begin_and_lock(
     partitions: impl Iterator<Item = Partition>,
     timeouts: Timeouts,
 ) -> Result<Loaded, sqlx::Error> {
-    let mut ids = String::new();
-    for (i, partition) in partitions.enumerate() {
-        let separator = if i == 0 { "" } else { "," };
-        // Integers only; writing to a String cannot fail.
-        let _ = write!(ids, "{separator}{partition}");
-    }
+    let ids = list(partitions);
     let statement = format!(
         "BEGIN ISOLATION LEVEL READ COMMITTED; \
          SELECT set_config('synchronous_commit', \
@@ -67,10 +79,12 @@ pub(super) async fn begin_and_lock(
             set_config('idle_in_transaction_session_timeout', '{}', true), {PLAN_SETTINGS}; \
          SELECT id, last_seq, head_hash, last_recorded_at, open FROM journal.partition \
             WHERE id IN ({ids}) ORDER BY id FOR UPDATE; \
+         SELECT set_config('lock_timeout', '{}', true); \
          SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS clock",
         timeouts.lock.as_millis(),
         timeouts.statement.as_millis(),
         timeouts.idle_in_transaction.as_millis(),
+        timeouts.beside.as_millis(),
     );
     let mut loaded = Loaded::default();
     for row in sqlx::raw_sql(AssertSqlSafe(statement)).fetch_all(db).await? {
@@ -87,6 +101,29 @@ pub(super) async fn begin_and_lock(
         }
     }
     Ok(loaded)
+}
+
+/// Those of the partitions that nobody has locked at this moment. Leaves a transaction to be rolled back.
+pub(super) async fn free_partitions(
+    db: &mut PgConnection,
+    partitions: &BTreeSet<Partition>,
+) -> Result<BTreeSet<Partition>, sqlx::Error> {
+    let ids = list(partitions.iter().copied());
+    let statement = format!(
+        "BEGIN; SELECT id FROM journal.partition WHERE id IN ({ids}) ORDER BY id FOR UPDATE SKIP LOCKED"
+    );
+    let rows = sqlx::raw_sql(AssertSqlSafe(statement)).fetch_all(db).await?;
+    rows.iter().map(|row| row.try_get("id").map(Partition)).collect()
+}
+
+fn list(partitions: impl Iterator<Item = Partition>) -> String {
+    let mut ids = String::new();
+    for (i, partition) in partitions.enumerate() {
+        let separator = if i == 0 { "" } else { "," };
+        // Integers only; writing to a String cannot fail.
+        let _ = write!(ids, "{separator}{partition}");
+    }
+    ids
 }
 
 /// One column of a list of rows, for `unnest`.

@@ -19,6 +19,7 @@ pub(super) struct Undo {
     erasures: usize,
     pub(super) heads: HashMap<WalletId, Option<Head>>,
     pub(super) holds: HashMap<HoldId, Option<Hold>>,
+    pub(super) open_holds: HashMap<WalletId, Option<i64>>,
     pub(super) reversed: HashMap<Uuid, Option<i64>>,
     /// Those of wallets that were created meanwhile.
     pub(super) external_ids: Vec<String>,
@@ -35,6 +36,7 @@ impl Staging {
             erasures: self.erasures.len(),
             heads: HashMap::new(),
             holds: HashMap::new(),
+            open_holds: HashMap::new(),
             reversed: HashMap::new(),
             external_ids: Vec::new(),
             due: Vec::new(),
@@ -49,6 +51,7 @@ impl Staging {
         self.erasures.truncate(undo.erasures);
         restore(&mut self.loaded.heads, undo.heads);
         restore(&mut self.loaded.holds, undo.holds);
+        restore(&mut self.loaded.open_holds, undo.open_holds);
         restore(&mut self.loaded.reversed, undo.reversed);
         for external_id in undo.external_ids {
             self.loaded.external_ids.remove(&external_id);

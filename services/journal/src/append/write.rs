@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use sqlx::PgConnection;
 use wallex_domain::{Hash, Partition};
 
+use super::setback::{Mismatch, Setback};
 use super::staging::{Head, Staging};
 use super::statements::column;
 use crate::maintain::Retention;
@@ -56,7 +57,7 @@ pub(super) async fn write(
     db: &mut PgConnection,
     staging: &Staging,
     retention: Retention,
-) -> Result<(), sqlx::Error> {
+) -> Result<(), Setback> {
     let answers = &staging.new_answers;
     let heads = staging.written_heads();
     let (created, changed): (Vec<&Head>, Vec<&Head>) =
@@ -122,15 +123,17 @@ pub(super) async fn write(
         .bind(column(&created, |head| head.wallet.held))
         .bind(column(&created, |head| head.wallet.overdraft_limit))
         .fetch_one(&mut *db)
-        .await?;
+        .await
+        .map_err(Setback::of)?;
 
     let meant = (created.len() as i64, changed.len() as i64, moved.len() as i64);
     if (rows_created, rows_changed, rows_moved) != meant {
         // Somebody wrote without the lock. Never commit on top of that.
-        return Err(sqlx::Error::Protocol(format!(
-            "heads created, heads changed, partitions moved: {:?} instead of {meant:?}",
-            (rows_created, rows_changed, rows_moved)
-        )));
+        return Err(Setback::from(Mismatch {
+            what: "heads created, heads changed, partitions moved",
+            wrote: format!("{:?}", (rows_created, rows_changed, rows_moved)),
+            meant: format!("{meant:?}"),
+        }));
     }
     write_beside(db, staging).await
 }
@@ -151,7 +154,7 @@ const WRITE_ERASURES: &str = "
 INSERT INTO journal.erasure (event_id, wallet_id, version) SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[])";
 
 /// Step 4, for what few batches have. After [`write`]: a hold refers to its wallet's head.
-async fn write_beside(db: &mut PgConnection, staging: &Staging) -> Result<(), sqlx::Error> {
+async fn write_beside(db: &mut PgConnection, staging: &Staging) -> Result<(), Setback> {
     let (placed, ended) = staging.written_holds();
     if !placed.is_empty() {
         sqlx::query(INSERT_HOLDS)
@@ -161,20 +164,22 @@ async fn write_beside(db: &mut PgConnection, staging: &Staging) -> Result<(), sq
             .bind(column(&placed, |hold| hold.expires_at))
             .bind(column(&placed, |hold| hold.status.as_str()))
             .execute(&mut *db)
-            .await?;
+            .await
+            .map_err(Setback::of)?;
     }
     if !ended.is_empty() {
         let done = sqlx::query(END_HOLDS)
             .bind(column(&ended, |hold| hold.id.0))
             .bind(column(&ended, |hold| hold.status.as_str()))
             .execute(&mut *db)
-            .await?;
+            .await
+            .map_err(Setback::of)?;
         if done.rows_affected() != ended.len() as u64 {
-            return Err(sqlx::Error::Protocol(format!(
-                "holds ended: {} instead of {}",
-                done.rows_affected(),
-                ended.len()
-            )));
+            return Err(Setback::from(Mismatch {
+                what: "holds ended",
+                wrote: done.rows_affected().to_string(),
+                meant: ended.len().to_string(),
+            }));
         }
     }
     let reversed = staging.written_reversed();
@@ -183,7 +188,8 @@ async fn write_beside(db: &mut PgConnection, staging: &Staging) -> Result<(), sq
             .bind(column(&reversed, |(id, _)| *id))
             .bind(column(&reversed, |(_, amount)| *amount))
             .execute(&mut *db)
-            .await?;
+            .await
+            .map_err(Setback::of)?;
     }
     if !staging.erasures.is_empty() {
         sqlx::query(WRITE_ERASURES)
@@ -191,7 +197,8 @@ async fn write_beside(db: &mut PgConnection, staging: &Staging) -> Result<(), sq
             .bind(column(&staging.erasures, |(_, wallet_id, _)| wallet_id.0))
             .bind(column(&staging.erasures, |(.., version)| *version))
             .execute(&mut *db)
-            .await?;
+            .await
+            .map_err(Setback::of)?;
     }
     Ok(())
 }

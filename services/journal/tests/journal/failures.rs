@@ -49,6 +49,36 @@ async fn an_outcome_that_stays_unknown_is_called_unknown_and_a_retry_tells() {
     assert_eq!(journal.balance(wallet(1)).await, 105);
 }
 
+/// The commit took place, its answer was lost, and since then the stored answers cannot be read: the group goes on in
+/// parts, and none of it may be told that nothing was stored.
+#[tokio::test]
+async fn a_doubt_is_carried_along_when_the_group_goes_on_in_parts() {
+    let journal = Journal::new().await;
+    let mut setup = journal.writer();
+    let (a, b) = two_partitions(&mut setup, &journal).await;
+    journal
+        .execute(
+            "ALTER TABLE journal.answer RENAME TO kept;
+             CREATE VIEW journal.answer AS SELECT slot, caller, key, created_at, fingerprint,
+                 (status / (slot - slot))::smallint AS status, body, etag, position, location FROM journal.kept;
+             CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS $$
+             BEGIN INSERT INTO journal.kept VALUES (NEW.slot, NEW.caller, NEW.key, NEW.created_at, NEW.fingerprint,
+                 NEW.status, NEW.body, NEW.etag, NEW.position, NEW.location); RETURN NEW; END $$;
+             CREATE TRIGGER keep INSTEAD OF INSERT ON journal.answer FOR EACH ROW EXECUTE FUNCTION keep()",
+        )
+        .await;
+    let server = (
+        journal.options().get_host().to_owned(),
+        journal.options().get_port(),
+    );
+    let port = breaking(server, Break::After, 1).await;
+    let options = journal.options().host("127.0.0.1").port(port);
+    let mut writer = Writer::new(options, Arc::default(), RENDER, Config::default());
+    let replies = run(&mut writer, &[credit("k1", a, 5), credit("k2", b, 5)]).await;
+    assert_eq!(replies, [Reply::OutcomeUnknown, Reply::OutcomeUnknown]);
+    assert_eq!(journal.balance(a).await, 1_005, "it was stored");
+}
+
 #[tokio::test]
 async fn one_bad_command_never_fails_its_neighbours() {
     let journal = Journal::new().await;
@@ -77,13 +107,12 @@ async fn one_bad_command_never_fails_its_neighbours() {
         }
     }
     assert_eq!(journal.balance(wallet(3)).await, 100);
-    let (constraint, alone) = (Conflict::Constraint, Conflict::OneByOne);
-    let twice_together_then_alone = [constraint, constraint, alone];
-    assert_eq!(writer.conflicts[..3], twice_together_then_alone);
+    let (constraint, divided) = (Conflict::Constraint, Conflict::Divided);
+    assert_eq!(writer.conflicts[..3], [constraint, constraint, divided]);
     assert!(
         writer.conflicts[3..]
             .iter()
-            .all(|conflict| *conflict == constraint),
+            .all(|conflict| [constraint, divided].contains(conflict)),
         "{:?}",
         writer.conflicts
     );

@@ -4,6 +4,7 @@
 
 mod append;
 mod batches;
+mod crowds;
 mod erasure;
 mod failures;
 mod frozen;
@@ -15,4 +16,5 @@ mod plans;
 mod proxy;
 mod reversals;
 mod schema;
+mod set_aside;
 mod verify;

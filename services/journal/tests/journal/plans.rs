@@ -58,6 +58,7 @@ async fn batches_use_indexes_only_however_the_tables_grew() {
         .get("read")
     };
     let transaction = journal.last_transaction(wallet(9)).await;
+    let mut due = wallex_journal::hold::DueWallets::default();
     journal.execute("SELECT pg_stat_force_next_flush()").await;
     let before = scans().await;
     for n in 0..20 {
@@ -79,9 +80,7 @@ async fn batches_use_indexes_only_however_the_tables_grew() {
         for reply in run(&mut writer, &batch).await {
             assert_eq!(status(&reply), DONE, "{reply:?}");
         }
-        wallex_journal::hold::due_wallets(&journal.pool, 100)
-            .await
-            .unwrap();
+        due.find(&journal.pool, 100).await.unwrap();
         wallex_journal::erasure::finish(&journal.pool, None)
             .await
             .unwrap();

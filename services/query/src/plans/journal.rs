@@ -18,7 +18,7 @@ const STRONG: [Planned; 1] = [(
         "partition_pkey",
         "event_wallet_id_version_key",
         "personal_pkey",
-        "hold_wallet_due",
+        "hold_wallet_open",
         "erasure_wallet",
     ],
 )];

@@ -1,0 +1,416 @@
+//! From requests to replies: groups that share a transaction are tried until each request has its reply. A group that
+//! fails for its content is divided until the culprit stands alone.
+//!
+//! The invariant: nobody is told that nothing was stored while a COMMIT that held the request may still take place, or
+//! may have taken place. Only a look for the key under a lock that this COMMIT's transaction held ends the doubt.
+
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::time::{Duration, Instant};
+
+use wallex_domain::{Partition, WalletId};
+
+use super::aside::{Finding, Scope};
+use super::request::{Reply, Request};
+use super::setback::{Refusal, Setback, Why};
+use super::staging::Staged;
+use super::{Conflict, Stages, Writer};
+
+/// How often a request may turn out to be misrouted before it is given up. Twice is a partition that
+/// closed and a wallet that appeared meanwhile; more is a journal that changes under our feet.
+const MAX_MISROUTES: usize = 4;
+
+/// Takes the reply to a request as soon as there is one: the request's index, the reply, and how long the stages of the
+/// transaction took that it was decided in.
+pub type Take<'a> = &'a mut (dyn FnMut(usize, Reply, Option<Stages>) + Send);
+
+/// Requests that share a transaction.
+#[derive(Debug, Default)]
+pub(super) struct Group {
+    pub(super) indices: Vec<usize>,
+    /// One of them is suspected: short time-outs.
+    pub(super) suspect: bool,
+    /// Heads that somebody has locked are passed over instead of waited for.
+    pub(super) skip_locked: bool,
+    /// It has been judged already: to be tried now.
+    pub(super) alone: bool,
+    /// All of them need this partition, which somebody has locked.
+    partition: Option<Partition>,
+    /// When its trouble began.
+    since: Option<Instant>,
+}
+
+/// One call of the writer.
+struct Call<'a> {
+    requests: &'a [Request],
+    deadlines: &'a [Instant],
+    take: Take<'a>,
+    /// Of requests whose COMMIT had no answer: the partitions that its transaction held.
+    doubts: HashMap<usize, Vec<BTreeSet<Partition>>>,
+    later: Vec<usize>,
+}
+
+impl Call<'_> {
+    fn answer(&mut self, index: usize, reply: Reply, stages: Option<Stages>) {
+        let reply = match reply {
+            Reply::Answered { .. } | Reply::KeyReused => reply,
+            Reply::NotFound(_) | Reply::Unavailable | Reply::OutcomeUnknown | Reply::Failed => {
+                if self.doubts.contains_key(&index) {
+                    Reply::OutcomeUnknown
+                } else {
+                    reply
+                }
+            }
+        };
+        (self.take)(index, reply, stages);
+    }
+
+    /// To be tried again with whatever comes next.
+    fn postpone(&mut self, index: usize) {
+        if self.doubts.contains_key(&index) {
+            self.answer(index, Reply::OutcomeUnknown, None);
+        } else {
+            self.later.push(index);
+        }
+    }
+
+    /// Answers those of the group that do not go on beyond `now`.
+    fn give_up(&mut self, group: &mut Vec<usize>, now: Instant) {
+        group.retain(|index| {
+            let open = now < self.deadlines[*index];
+            if !open {
+                self.answer(*index, Reply::Unavailable, None);
+            }
+            open
+        });
+    }
+
+    /// These were looked for under the locks of these partitions.
+    fn looked(&mut self, indices: &[usize], locked: &BTreeSet<Partition>) {
+        if self.doubts.is_empty() {
+            return;
+        }
+        for index in indices {
+            if let Some(doubts) = self.doubts.get_mut(index) {
+                doubts.retain(|held| held.is_disjoint(locked));
+                if doubts.is_empty() {
+                    self.doubts.remove(index);
+                }
+            }
+        }
+    }
+}
+
+impl Writer {
+    /// Appends a batch and returns a reply for each request, in order. Tries again through failures until
+    /// `deadline`; what is open then is answered `Unavailable`, or `OutcomeUnknown` when it may be in.
+    pub async fn append(&mut self, requests: &[Request], deadline: Instant) -> Vec<Reply> {
+        let mut replies: Vec<Option<Reply>> = vec![None; requests.len()];
+        let mut open: Vec<usize> = (0..requests.len()).collect();
+        while !open.is_empty() {
+            let batch: Vec<Request> = open.iter().map(|index| requests[*index].clone()).collect();
+            let mut take = |index: usize, reply: Reply, _: Option<Stages>| replies[open[index]] = Some(reply);
+            let later = self
+                .append_each(&batch, &vec![deadline; batch.len()], &mut take)
+                .await;
+            open = later.into_iter().map(|index| open[index]).collect();
+        }
+        replies
+            .into_iter()
+            .map(|reply| reply.unwrap_or(Reply::Failed))
+            .collect()
+    }
+
+    /// Appends a batch. Hands each request's reply to `take`, by its own deadline, and returns the indices of those that
+    /// cannot be decided yet: to be tried again in a later batch. Nothing was done for them.
+    pub async fn append_each(
+        &mut self,
+        requests: &[Request],
+        deadlines: &[Instant],
+        take: Take<'_>,
+    ) -> Vec<usize> {
+        let mut call = Call {
+            requests,
+            deadlines,
+            take,
+            doubts: HashMap::new(),
+            later: Vec::new(),
+        };
+        self.aside.begin();
+        let all = Group {
+            indices: (0..requests.len()).collect(),
+            ..Group::default()
+        };
+        let mut groups = VecDeque::from([all]);
+        while let Some(mut group) = groups.pop_front() {
+            call.give_up(&mut group.indices, Instant::now());
+            let next = self.append_group(&mut call, group, &mut groups).await;
+            for group in next.into_iter().rev() {
+                groups.push_front(group);
+            }
+        }
+        call.later
+    }
+
+    /// Works on one group until every request has a reply or is postponed, or returns the groups to go on with. What is
+    /// to be tried alone goes to the end of `groups`.
+    async fn append_group(
+        &mut self,
+        call: &mut Call<'_>,
+        mut group: Group,
+        groups: &mut VecDeque<Group>,
+    ) -> Vec<Group> {
+        let mut refusals = 0;
+        let mut misroutes = 0;
+        let mut look_up: HashSet<WalletId> = HashSet::new();
+        let mut backoff = Duration::from_millis(5);
+        while !group.indices.is_empty() {
+            let began = Instant::now();
+            let attempted = self.attempt(call.requests, &group, &look_up).await;
+            call.looked(&self.trace.looked, &self.trace.locked);
+            if let Err(setback) = &attempted {
+                self.conflicts.push(setback.conflict());
+            }
+            match attempted {
+                Ok(outcome) => {
+                    let indices = std::mem::take(&mut group.indices);
+                    if group.alone
+                        && let [index] = indices[..]
+                    {
+                        self.went_through(index);
+                    }
+                    for (index, staged) in outcome.staged {
+                        match staged {
+                            Staged::Reply(reply) => call.answer(index, reply, outcome.stages),
+                            Staged::Misrouted(_) if misroutes >= MAX_MISROUTES => {
+                                call.answer(index, Reply::Unavailable, None);
+                            }
+                            Staged::Misrouted(wallet) => {
+                                self.routes.forget(wallet);
+                                look_up.insert(wallet);
+                                group.indices.push(index);
+                            }
+                            Staged::Later => call.postpone(index),
+                            Staged::Alone => groups.push_back(Group {
+                                indices: vec![index],
+                                suspect: true,
+                                alone: true,
+                                ..Group::default()
+                            }),
+                            Staged::Locked(wallet) => {
+                                let scope = Scope::Wallets(vec![wallet]);
+                                let since = group.since.unwrap_or(began);
+                                self.blame(call, &[index], scope, since, self.config.timeouts.beside)
+                                    .await;
+                            }
+                        }
+                    }
+                    if !group.indices.is_empty() {
+                        misroutes += 1;
+                        self.conflicts.push(Conflict::Misrouted);
+                        self.open_since = None;
+                    }
+                    continue;
+                }
+                Err(Setback::Refused(refusal)) => {
+                    refusals += 1;
+                    tracing::debug!(error = %refusal.error, refusals, requests = group.indices.len(), "batch refused");
+                    let since = *group.since.get_or_insert(began);
+                    call.give_up(&mut group.indices, Instant::now());
+                    if group.indices.is_empty() {
+                        return Vec::new();
+                    }
+                    let [alone] = group.indices[..] else {
+                        match self.divide(&mut group, &refusal, refusals).await {
+                            Divided::Again => continue,
+                            Divided::Into(parts) => return parts,
+                            Divided::Blame(scope) => {
+                                let took = began.elapsed();
+                                self.blame(call, &group.indices, scope, since, took).await;
+                                return Vec::new();
+                            }
+                        }
+                    };
+                    let tries = match refusal.why {
+                        Why::Serialization | Why::Constraint => 4,
+                        Why::Content => 2,
+                        Why::Partition | Why::Lock | Why::Slow => 1,
+                    };
+                    if refusals >= tries {
+                        self.refused_alone(call, alone, &refusal, since, began.elapsed())
+                            .await;
+                        return Vec::new();
+                    }
+                    continue;
+                }
+                Err(Setback::Unknown(error)) => {
+                    for index in &group.indices {
+                        let doubts = call.doubts.entry(*index).or_default();
+                        doubts.push(self.trace.locked.clone());
+                    }
+                    tracing::warn!(%error, "the outcome of a commit is unknown: asking again under the same locks");
+                }
+                Err(Setback::Trouble(error)) => {
+                    tracing::warn!(%error, "a batch could not be written: trying again");
+                }
+            }
+            call.give_up(&mut group.indices, Instant::now() + backoff);
+            if !group.indices.is_empty() {
+                tokio::time::sleep(backoff).await;
+                backoff = (backoff * 2).min(Duration::from_millis(500));
+            }
+        }
+        Vec::new()
+    }
+
+    /// What to do with a group of several that was refused.
+    async fn divide(&mut self, group: &mut Group, refusal: &Refusal, refusals: usize) -> Divided {
+        match refusal.why {
+            Why::Partition => {
+                if let Some(partition) = group.partition {
+                    return Divided::Blame(Scope::Partition(partition));
+                }
+                let locked = self.locked_partitions().await;
+                if locked.is_empty() {
+                    return if refusals < 2 {
+                        Divided::Again
+                    } else {
+                        self.halve(group)
+                    };
+                }
+                self.apart(group, &locked)
+            }
+            Why::Lock | Why::Slow if !group.skip_locked => {
+                (group.suspect, group.skip_locked) = (true, true);
+                Divided::Again
+            }
+            Why::Serialization | Why::Constraint | Why::Content if refusals < 2 && !group.suspect => {
+                Divided::Again
+            }
+            Why::Serialization | Why::Constraint | Why::Content | Why::Lock | Why::Slow => self.halve(group),
+        }
+    }
+
+    fn halve(&mut self, group: &mut Group) -> Divided {
+        self.conflicts.push(Conflict::Divided);
+        let second = group.indices.split_off(group.indices.len() / 2);
+        let half = |indices| Group {
+            indices,
+            suspect: true,
+            skip_locked: group.skip_locked,
+            alone: false,
+            partition: group.partition,
+            since: group.since,
+        };
+        Divided::Into(vec![half(std::mem::take(&mut group.indices)), half(second)])
+    }
+
+    /// Those that need none of the locked partitions first; then the others, by partition.
+    fn apart(&mut self, group: &mut Group, locked: &[Partition]) -> Divided {
+        self.conflicts.push(Conflict::Divided);
+        let part = |indices, partition: Option<Partition>| Group {
+            indices,
+            suspect: partition.is_some(),
+            partition,
+            since: group.since,
+            ..Group::default()
+        };
+        let mut left = std::mem::take(&mut group.indices);
+        let mut parts = Vec::new();
+        for partition in locked {
+            let needs = |index: &usize| {
+                let routed = self.trace.route_of(*index);
+                routed.is_some_and(|routed| routed.partitions.contains(partition))
+            };
+            let (with, without) = left.into_iter().partition(needs);
+            left = without;
+            parts.push(part(with, Some(*partition)));
+        }
+        parts.insert(0, part(left, None));
+        parts.retain(|part| !part.indices.is_empty());
+        Divided::Into(parts)
+    }
+
+    /// A request that was tried in a transaction of its own was refused as often as it may be.
+    async fn refused_alone(
+        &mut self,
+        call: &mut Call<'_>,
+        index: usize,
+        refusal: &Refusal,
+        since: Instant,
+        took: Duration,
+    ) {
+        let scope = match refusal.why {
+            Why::Partition => match self.locked_partitions().await[..] {
+                [partition] => Some(Scope::Partition(partition)),
+                _ => self.trace.route_of(index).map(Scope::of),
+            },
+            Why::Serialization | Why::Constraint | Why::Content | Why::Lock | Why::Slow => {
+                self.trace.route_of(index).map(Scope::of)
+            }
+        };
+        match (refusal.why, scope) {
+            (Why::Partition | Why::Lock | Why::Slow, Some(scope)) => {
+                self.blame(call, &[index], scope, since, took).await;
+            }
+            // Not even its way was found.
+            (Why::Partition | Why::Lock | Why::Slow, None) => self.pause(call, index).await,
+            (Why::Serialization | Why::Constraint | Why::Content, scope) => {
+                tracing::error!(error = %refusal.error, "a request was refused by the database again and again");
+                let finding = scope.map(|scope| self.aside.failed(scope, Reply::Failed, since, took));
+                match finding {
+                    Some(Finding::Server) => self.pause(call, index).await,
+                    Some(Finding::Culprit | Finding::Suspect) | None => {
+                        call.answer(index, Reply::Failed, None)
+                    }
+                }
+            }
+        }
+    }
+
+    /// Requests of this scope, by themselves, waited in vain.
+    async fn blame(
+        &mut self,
+        call: &mut Call<'_>,
+        indices: &[usize],
+        scope: Scope,
+        since: Instant,
+        took: Duration,
+    ) {
+        match self.aside.failed(scope.clone(), Reply::Unavailable, since, took) {
+            Finding::Culprit => {
+                tracing::warn!(
+                    ?scope,
+                    "writes wait for somebody's lock in vain: set aside, others go on"
+                );
+                for index in indices {
+                    call.answer(*index, Reply::Unavailable, None);
+                }
+            }
+            Finding::Suspect => indices.iter().for_each(|index| call.postpone(*index)),
+            Finding::Server => {
+                for index in indices {
+                    self.pause(call, *index).await;
+                }
+            }
+        }
+    }
+
+    /// The server is in trouble as a whole: not so fast.
+    async fn pause(&mut self, call: &mut Call<'_>, index: usize) {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        call.postpone(index);
+    }
+
+    fn went_through(&mut self, index: usize) {
+        if let Some(routed) = self.trace.route_of(index) {
+            self.aside.cleared(routed);
+        }
+    }
+}
+
+/// What becomes of a group that was refused.
+enum Divided {
+    Again,
+    Into(Vec<Group>),
+    Blame(Scope),
+}
