@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use utoipa::IntoResponses;
 use wallex_domain::{Currency, Rejection};
 use wallex_journal::append::Answer;
-use wallex_platform::http::{Problem, ProblemBody};
+use wallex_platform::http::{Extension, Problem, ProblemBody};
 
 /// What every write may be answered with, for the API description.
 #[derive(IntoResponses)]
@@ -70,19 +70,20 @@ pub(crate) fn rejection(rejection: &Rejection) -> Problem {
     let detail = rejection.to_string();
     match rejection {
         Rejection::WalletExists(id) => {
-            conflict("wallet_exists", "Wallet exists", detail).with("wallet_id", json!(id))
+            conflict("wallet_exists", "Wallet exists", detail).with(Extension::WalletId, json!(id))
         }
         Rejection::ExternalIdTaken { holder, .. } => {
-            conflict("external_id_taken", "External id is taken", detail).with("wallet_id", json!(holder))
+            conflict("external_id_taken", "External id is taken", detail)
+                .with(Extension::WalletId, json!(holder))
         }
         Rejection::WalletNotFound(id) => {
-            missing("wallet_not_found", "Wallet not found", &detail).with("wallet_id", json!(id))
+            missing("wallet_not_found", "Wallet not found", &detail).with(Extension::WalletId, json!(id))
         }
         Rejection::InsufficientFunds {
             wallet_id, available, ..
         } => unprocessable("insufficient_funds", "Insufficient funds", detail)
-            .with("wallet_id", json!(wallet_id))
-            .with("available", json!(available)),
+            .with(Extension::WalletId, json!(wallet_id))
+            .with(Extension::Available, json!(available)),
         Rejection::CurrencyMismatch { .. } => unprocessable("currency_mismatch", "Currencies differ", detail),
         Rejection::SameWallet(_) => unprocessable("same_wallet", "Same wallet twice", detail),
         Rejection::BalanceOverflow(_) => unprocessable("balance_overflow", "Balance would overflow", detail),
@@ -92,20 +93,20 @@ pub(crate) fn rejection(rejection: &Rejection) -> Problem {
             "Wallet has another version",
             detail,
         )
-        .with("version", json!(version)),
+        .with(Extension::Version, json!(version)),
         Rejection::HoldExists(id) => {
-            conflict("hold_exists", "Hold exists", detail).with("hold_id", json!(id))
+            conflict("hold_exists", "Hold exists", detail).with(Extension::HoldId, json!(id))
         }
         Rejection::HoldNotFound(id) => {
-            missing("hold_not_found", "Hold not found", &detail).with("hold_id", json!(id))
+            missing("hold_not_found", "Hold not found", &detail).with(Extension::HoldId, json!(id))
         }
         Rejection::HoldClosed { hold_id, status } => conflict("hold_closed", "Hold has ended", detail)
-            .with("hold_id", json!(hold_id))
-            .with("status", json!(status.as_str())),
+            .with(Extension::HoldId, json!(hold_id))
+            .with(Extension::HoldStatus, json!(status.as_str())),
         Rejection::CaptureTooLarge { hold_id, held, .. } => {
             unprocessable("capture_too_large", "More than the hold has", detail)
-                .with("hold_id", json!(hold_id))
-                .with("held", json!(held))
+                .with(Extension::HoldId, json!(hold_id))
+                .with(Extension::Held, json!(held))
         }
         Rejection::TooManyHolds { wallet_id, limit } => {
             unprocessable("too_many_holds", "Too many open holds", detail)
@@ -115,39 +116,39 @@ pub(crate) fn rejection(rejection: &Rejection) -> Problem {
         Rejection::ExpiryPassed => unprocessable("expiry_passed", "Expiry is not in the future", detail),
         Rejection::TransactionNotFound(id) => {
             missing("transaction_not_found", "Transaction not found", &detail)
-                .with("transaction_id", json!(id))
+                .with(Extension::TransactionId, json!(id))
         }
         Rejection::NotReversible(id) => {
             unprocessable("not_reversible", "Transaction cannot be reversed", detail)
-                .with("transaction_id", json!(id))
+                .with(Extension::TransactionId, json!(id))
         }
         Rejection::ReversalTooLarge { transaction_id, left } => {
             unprocessable("reversal_too_large", "More than is left to reverse", detail)
-                .with("transaction_id", json!(transaction_id))
-                .with("left", json!(left))
+                .with(Extension::TransactionId, json!(transaction_id))
+                .with(Extension::Left, json!(left))
         }
         Rejection::WalletFrozen(id) => {
-            conflict("wallet_frozen", "Wallet is frozen", detail).with("wallet_id", json!(id))
+            conflict("wallet_frozen", "Wallet is frozen", detail).with(Extension::WalletId, json!(id))
         }
         Rejection::WalletNotFrozen(id) => {
-            conflict("wallet_not_frozen", "Wallet is not frozen", detail).with("wallet_id", json!(id))
+            conflict("wallet_not_frozen", "Wallet is not frozen", detail).with(Extension::WalletId, json!(id))
         }
         Rejection::WalletClosed(id) => {
-            conflict("wallet_closed", "Wallet is closed", detail).with("wallet_id", json!(id))
+            conflict("wallet_closed", "Wallet is closed", detail).with(Extension::WalletId, json!(id))
         }
         Rejection::WalletNotEmpty {
             wallet_id,
             balance,
             held,
         } => conflict("wallet_not_empty", "Wallet is not empty", detail)
-            .with("wallet_id", json!(wallet_id))
-            .with("balance", json!(balance))
-            .with("held", json!(held)),
+            .with(Extension::WalletId, json!(wallet_id))
+            .with(Extension::Balance, json!(balance))
+            .with(Extension::Held, json!(held)),
         Rejection::OverdraftInUse {
             wallet_id, available, ..
         } => unprocessable("overdraft_in_use", "Overdraft is in use", detail)
-            .with("wallet_id", json!(wallet_id))
-            .with("available", json!(available)),
+            .with(Extension::WalletId, json!(wallet_id))
+            .with(Extension::Available, json!(available)),
     }
 }
 
@@ -169,8 +170,8 @@ pub(crate) fn batch_rejected(index: usize, cause: Value) -> Problem {
         "Batch rejected",
         format!("Command {index} was rejected, so none of this atomic batch was done; problem says why."),
     )
-    .with("index", json!(index))
-    .with("problem", cause)
+    .with(Extension::Index, json!(index))
+    .with(Extension::Problem, cause)
 }
 
 fn conflict(code: &'static str, title: &'static str, detail: String) -> Problem {
@@ -207,7 +208,7 @@ pub(crate) fn validation(errors: Vec<Value>) -> Problem {
         "Validation failed",
         "The request has fields that cannot be accepted; errors names each.",
     )
-    .with("errors", errors)
+    .with(Extension::Errors, errors)
 }
 
 pub(crate) fn invalid_id() -> Problem {
@@ -221,7 +222,7 @@ pub(crate) fn currency_unknown(currency: Currency) -> Problem {
         format!("{currency} is not among the currencies of this platform."),
     )
     .with(
-        "errors",
+        Extension::Errors,
         json!([{"pointer": "/currency", "detail": "is not known"}]),
     )
 }

@@ -1,11 +1,15 @@
 //! The HTTP side of every role: server, health routes, metrics of requests, and the one shape of errors.
 
 mod health;
+mod id;
 mod log_level;
 mod observe;
+mod parameters;
 mod problem;
 mod serve;
 
 pub use health::openapi;
-pub use problem::{Problem, ProblemBody};
+pub use id::{Id, InvalidId};
+pub use parameters::{NoParameters, Parameters};
+pub use problem::{Extension, Invalid, Problem, ProblemBody};
 pub use serve::{Ending, ServeError, bind, router, serve, serve_on, serve_starting};

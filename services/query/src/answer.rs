@@ -7,6 +7,8 @@ mod transaction;
 mod wallet;
 
 use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use wallex_domain::{Partition, Position};
 
@@ -36,9 +38,25 @@ pub(crate) fn rfc3339(column: &'static str, microseconds: i64) -> Result<String,
     Ok(format!("{at:.6}"))
 }
 
-pub(crate) fn metadata(text: Option<String>) -> Result<Option<Map<String, Value>>, Unreadable> {
-    text.map(|text| serde_json::from_str(&text).map_err(|_| unreadable("metadata", &"no JSON object")))
-        .transpose()
+/// Metadata as it is answered. The invariant: whatever the column holds, it never stands in the way of the money beside
+/// it.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Metadata {
+    Object(Map<String, Value>),
+    /// JSON that this build cannot take for an object of its numbers and texts, handed on as it is stored.
+    AsStored(Box<RawValue>),
+}
+
+pub(crate) fn metadata(text: Option<String>) -> Option<Metadata> {
+    let text = text?;
+    match serde_json::from_str(&text) {
+        Ok(object) => Some(Metadata::Object(object)),
+        Err(error) => {
+            tracing::warn!(%error, "stored metadata is handed on unread");
+            RawValue::from_string(text).ok().map(Metadata::AsStored)
+        }
+    }
 }
 
 pub(crate) fn position(partition: i32, seq: i64) -> String {
@@ -54,6 +72,26 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
     use super::*;
+
+    #[test]
+    fn metadata_is_answered_whatever_it_is() {
+        for (stored, answered) in [
+            // As jsonb writes them.
+            (r#"{"n": 941300.4193968255}"#, r#"{"n":941300.4193968255}"#),
+            (r#"{"n": 1.0, "a": [true]}"#, r#"{"a":[true],"n":1.0}"#),
+            (r#"{"n": 1e999}"#, r#"{"n": 1e999}"#),
+            (r#""\ud800""#, r#""\ud800""#),
+            ("[1]", "[1]"),
+        ] {
+            let answer = serde_json::to_string(&metadata(Some(stored.to_owned()))).unwrap();
+            assert_eq!(answer, answered);
+        }
+        // 1.7976931348623157e308 as jsonb writes it.
+        let most = format!(r#"{{"n": 17976931348623157{}}}"#, "0".repeat(292));
+        let answer = serde_json::to_string(&metadata(Some(most))).unwrap();
+        assert_eq!(answer.replace("e+", "e"), r#"{"n":1.7976931348623157e308}"#);
+        assert!(metadata(Some("no JSON".to_owned())).is_none());
+    }
 
     #[test]
     fn times_always_have_six_digits() {

@@ -1,45 +1,18 @@
-//! What a read request says, parsed at the edge and once: id, minimum position. The invariant:
-//! nothing is ignored. A parameter that is unknown, repeated or malformed is an answer of its own.
+//! What a read request says beside its parameters: the minimum position. The invariant: nothing is ignored. What is
+//! malformed is an answer of its own.
 
-use axum::extract::{FromRequestParts, Path};
+use axum::extract::FromRequestParts;
 use http::request::Parts;
-use uuid::Uuid;
 use wallex_domain::Positions;
 use wallex_platform::http::Problem;
 
-use crate::parameters::{Parameters, uuid};
 use crate::problem;
 
+/// Partitions that a platform has at most (`wallex migrate --partitions`), so positions that one read can need. A longer
+/// list is not even looked at.
+const MAX_POSITIONS: usize = 256;
+
 pub(crate) const MIN_POSITION: &str = "wallex-min-position";
-
-/// The `{id}` of the path: a UUID in its usual form of 36 characters.
-pub(crate) struct Id(pub(crate) Uuid);
-
-impl<S: Send + Sync> FromRequestParts<S> for Id {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let text = Path::<String>::from_request_parts(parts, state).await.ok();
-        let id = text.and_then(|Path(text)| uuid(&text));
-        id.map(Self).ok_or_else(|| {
-            problem::invalid_parameter(
-                "id",
-                "must be a UUID, for example 0198c0de-7f3a-7c10-8000-1a2b3c4d5e6f",
-            )
-        })
-    }
-}
-
-/// A route that takes no query parameters.
-pub(crate) struct NoParameters;
-
-impl<S: Send + Sync> FromRequestParts<S> for NoParameters {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        Parameters::of(parts, state, &[]).await.map(|_| Self)
-    }
-}
 
 /// The header `Wallex-Min-Position`: what the answer must contain. Several lines count as one list.
 pub(crate) struct MinPosition(pub(crate) Positions);
@@ -48,6 +21,15 @@ impl<S: Send + Sync> FromRequestParts<S> for MinPosition {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let lines = parts.headers.get_all(MIN_POSITION).iter();
+        let commas = lines
+            .flat_map(|line| line.as_bytes())
+            .filter(|byte| **byte == b',');
+        if commas.count() >= MAX_POSITIONS
+            || parts.headers.get_all(MIN_POSITION).iter().count() > MAX_POSITIONS
+        {
+            return Err(problem::too_many_positions(MAX_POSITIONS));
+        }
         let mut positions = Positions::default();
         for line in parts.headers.get_all(MIN_POSITION) {
             let read = line.to_str().ok().and_then(|text| text.parse::<Positions>().ok());

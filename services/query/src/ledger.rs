@@ -18,10 +18,10 @@ use axum::response::{IntoResponse as _, Response};
 use http::request::Parts;
 use sqlx::PgConnection;
 use wallex_domain::{Partition, Position, Positions};
-use wallex_platform::http::{Problem, ProblemBody};
+use wallex_platform::http::{NoParameters, Problem, ProblemBody};
 
 use crate::QueryState;
-use crate::extract::{MinPosition, NoParameters};
+use crate::extract::MinPosition;
 use crate::position::Snapshots;
 use crate::problem::{self, AnyRead, ReadError};
 use crate::routes::{NO_STORE, end};

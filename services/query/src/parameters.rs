@@ -1,12 +1,10 @@
-//! Query parameters by name. The invariant is the one of `extract`: nothing is ignored; what is unknown,
-//! repeated or left over is an answer of its own.
+//! What reads know about the values of their query parameters. The invariant is the one of
+//! [`wallex_platform::http::Parameters`]: nothing is ignored; what is malformed is an answer of its own.
 
-use axum::extract::FromRequestParts as _;
-use axum::extract::Query;
-use http::request::Parts;
+use ::http::request::Parts;
 use jiff::Timestamp;
 use uuid::Uuid;
-use wallex_platform::http::Problem;
+use wallex_platform::http::{self, Id, Problem};
 
 use crate::cursor::Scope;
 use crate::export::{Format, Table};
@@ -25,8 +23,8 @@ pub(crate) enum Extent<const N: usize> {
     All(Table),
 }
 
-/// The parameters of one request, each at most once and each one that the route knows.
-pub(crate) struct Parameters(Vec<(String, String)>);
+/// The parameters of one request, with what reads know about their values.
+pub(crate) struct Parameters(http::Parameters);
 
 impl Parameters {
     pub(crate) async fn of<S: Send + Sync>(
@@ -34,27 +32,7 @@ impl Parameters {
         state: &S,
         known: &[&str],
     ) -> Result<Self, Problem> {
-        let Ok(Query(pairs)) = Query::<Vec<(String, String)>>::from_request_parts(parts, state).await else {
-            return Err(problem::invalid_parameter("", "the query cannot be read"));
-        };
-        // Bytes that are no UTF-8 are decoded to the replacement character: what was meant is lost.
-        let query = parts.uri.query().unwrap_or_default().to_ascii_uppercase();
-        if pairs
-            .iter()
-            .any(|(name, value)| name.contains('\u{FFFD}') || value.contains('\u{FFFD}'))
-            && !query.contains("%EF%BF%BD")
-        {
-            return Err(problem::invalid_parameter("", "the query is not UTF-8"));
-        }
-        for (at, (name, _)) in pairs.iter().enumerate() {
-            if !known.contains(&name.as_str()) {
-                return Err(problem::invalid_parameter(name, "is not known here"));
-            }
-            if pairs[..at].iter().any(|(earlier, _)| earlier == name) {
-                return Err(problem::invalid_parameter(name, "may stand only once"));
-            }
-        }
-        Ok(Self(pairs))
+        http::Parameters::of(parts, state, known).await.map(Self)
     }
 
     /// The value of `name` as `parse` reads it. `must` completes "Parameter … must …".
@@ -64,7 +42,7 @@ impl Parameters {
         must: &str,
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Result<Option<T>, Problem> {
-        let Some((_, text)) = self.0.iter().find(|(known, _)| known == name) else {
+        let Some(text) = self.0.get(name) else {
             return Ok(None);
         };
         match parse(text) {
@@ -74,7 +52,7 @@ impl Parameters {
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.0.iter().any(|(known, _)| known == name)
+        self.0.get(name).is_some()
     }
 
     /// A name that the platform's users have given, as long as it may be stored.
@@ -88,7 +66,11 @@ impl Parameters {
     }
 
     pub(crate) fn uuid(&self, name: &str) -> Result<Option<Uuid>, Problem> {
-        self.parsed(name, "a UUID", uuid)
+        match self.0.get(name).map(str::parse::<Id>) {
+            None => Ok(None),
+            Some(Ok(id)) => Ok(Some(id.uuid())),
+            Some(Err(error)) => Err(problem::invalid_parameter(name, &error.to_string())),
+        }
     }
 
     /// `limit` of a list.
@@ -98,9 +80,9 @@ impl Parameters {
 
     /// The key in `cursor`, which must be one of `scope`.
     pub(crate) fn cursor<const N: usize>(&self, scope: &Scope) -> Result<Option<[u8; N]>, Problem> {
-        match self.0.iter().find(|(known, _)| known == "cursor") {
+        match self.0.get("cursor") {
             None => Ok(None),
-            Some((_, text)) => match scope.decode(text) {
+            Some(text) => match scope.decode(text) {
                 Some(key) => Ok(Some(key)),
                 None => Err(ReadError::InvalidCursor.into()),
             },
@@ -160,9 +142,4 @@ impl Parameters {
 pub(crate) fn digits(text: &str) -> Option<i64> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     digits.then(|| text.parse().ok()).flatten()
-}
-
-/// Only the hyphenated form of 36 characters, so that one thing has one name.
-pub(crate) fn uuid(text: &str) -> Option<Uuid> {
-    (text.len() == 36).then(|| Uuid::try_parse(text).ok()).flatten()
 }

@@ -114,6 +114,7 @@ impl Snapshots {
                 return Ok(snapshot);
             }
             let cursors: HashMap<_, _> = self.cursors(&mut *snapshot).await?.into_iter().collect();
+            possible(&cursors, wanted)?;
             if contains(&cursors, wanted) {
                 WAITED.observe(started.elapsed().as_secs_f64());
                 return Ok(snapshot);
@@ -198,6 +199,23 @@ async fn poll(snapshots: Snapshots) {
             }
         }
     }
+}
+
+/// Whether the source can ever contain what is wanted: there is a cursor for every partition from before the first wallet
+/// comes to it, so that a partition without one does not exist. No cursors at all are those of a projection that is being
+/// made anew.
+fn possible(cursors: &HashMap<i32, i64>, wanted: &Positions) -> Result<(), ReadError> {
+    if cursors.is_empty() {
+        return Ok(());
+    }
+    if wanted.0.len() > cursors.len() {
+        return Err(ReadError::TooManyPositions(cursors.len()));
+    }
+    let unknown = wanted
+        .0
+        .iter()
+        .find(|position| !cursors.contains_key(&position.partition.0));
+    unknown.map_or(Ok(()), |position| Err(ReadError::PartitionUnknown(*position)))
 }
 
 fn contains(cursors: &HashMap<i32, i64>, wanted: &Positions) -> bool {

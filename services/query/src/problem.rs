@@ -6,8 +6,8 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use utoipa::IntoResponses;
 use uuid::Uuid;
-use wallex_domain::Positions;
-use wallex_platform::http::{Problem, ProblemBody};
+use wallex_domain::{Position, Positions};
+use wallex_platform::http::{Extension, Invalid, Problem, ProblemBody};
 
 use crate::answer::Unreadable;
 use crate::position::Source;
@@ -16,7 +16,7 @@ use crate::position::Source;
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "describes the problems below")]
 pub(crate) enum AnyRead {
-    /// precondition_malformed; of a list also invalid_cursor
+    /// precondition_malformed (also a position in a partition that there is not); of a list also invalid_cursor
     #[response(status = 400, content_type = "application/problem+json")]
     BadRequest(ProblemBody),
     /// validation_failed
@@ -54,6 +54,10 @@ pub(crate) enum ReadError {
         wanted: Positions,
         reached: Positions,
     },
+    #[error("there are more positions than the {0} partitions")]
+    TooManyPositions(usize),
+    #[error("there is no partition for {0}")]
+    PartitionUnknown(Position),
     #[error("there is no wallet {0}")]
     WalletNotFound(Uuid),
     /// The wallet exists, but already its first event could not be projected.
@@ -121,7 +125,7 @@ impl From<ReadError> for Problem {
                      Wallex-Position of that answer as Wallex-Min-Position."
                 ),
             )
-            .with("hold_id", json!(id)),
+            .with(Extension::HoldId, json!(id)),
             ReadError::WalletUnknown(id) => Problem::new(
                 StatusCode::NOT_FOUND,
                 "wallet_not_found",
@@ -135,6 +139,8 @@ impl From<ReadError> for Problem {
                 format!("At {at} there was no wallet {wallet} yet: it was created later."),
             ),
             ReadError::InvalidCursor => foreign_cursor(),
+            ReadError::TooManyPositions(partitions) => too_many_positions(partitions),
+            ReadError::PartitionUnknown(position) => unknown_partition(position),
             ReadError::PositionNotReached {
                 from,
                 wanted,
@@ -148,13 +154,13 @@ impl From<ReadError> for Problem {
                     from.name()
                 ),
             )
-            .with("wanted", json!(wanted.to_string()))
-            .with("reached", json!(reached.to_string()))
+            .with(Extension::Wanted, json!(wanted.to_string()))
+            .with(Extension::Reached, json!(reached.to_string()))
             .retry_after(1),
             ReadError::WalletParked(id) => Problem::unavailable(format!(
                 "Wallet {id} exists, but its first event could not be projected; an operator has to look at it."
             ))
-            .with("stale", json!(true)),
+            .with(Extension::Stale, json!(true)),
             ReadError::NoConnection => {
                 tracing::warn!("no database connection came free in time for a read");
                 Problem::unavailable("The service is busy; ask again.")
@@ -209,32 +215,21 @@ pub(crate) fn foreign_cursor() -> Problem {
 
 /// A path or query parameter that cannot be used.
 pub(crate) fn invalid_parameter(name: &str, detail: &str) -> Problem {
-    Problem::new(
-        StatusCode::UNPROCESSABLE_ENTITY,
-        "validation_failed",
-        "Validation failed",
-        if name.is_empty() {
-            detail.to_owned()
-        } else {
-            format!("Parameter {name:?} {detail}.")
-        },
-    )
-    .with("errors", json!([{"parameter": name, "detail": detail}]))
+    Problem::invalid(vec![Invalid::parameter(name, detail.to_owned())])
 }
 
 /// Parameters that do not go together, or of which some are missing.
 pub(crate) fn invalid_parameters(names: &[&str], detail: &str) -> Problem {
-    let errors: Vec<Value> = names
+    let errors = names
         .iter()
-        .map(|name| json!({"parameter": name, "detail": detail}))
-        .collect();
+        .map(|name| Invalid::parameter(*name, detail.to_owned()).into());
     Problem::new(
         StatusCode::UNPROCESSABLE_ENTITY,
         "validation_failed",
         "Validation failed",
         format!("Parameters {}: {detail}.", names.join(", ")),
     )
-    .with("errors", errors)
+    .with(Extension::Errors, errors.collect::<Vec<Value>>())
 }
 
 /// A `Wallex-Min-Position` that is no list of positions.
@@ -244,5 +239,31 @@ pub(crate) fn malformed_position() -> Problem {
         "precondition_malformed",
         "Precondition malformed",
         "Wallex-Min-Position must be PARTITION:SEQ, for example 3:1042; several are separated by commas.",
+    )
+}
+
+/// More positions in `Wallex-Min-Position` than the platform has partitions.
+pub(crate) fn too_many_positions(most: usize) -> Problem {
+    Problem::new(
+        StatusCode::BAD_REQUEST,
+        "precondition_malformed",
+        "Precondition malformed",
+        format!(
+            "Wallex-Min-Position has at most one position for each partition, {most} here. Of several in one partition \
+             the highest is enough."
+        ),
+    )
+}
+
+/// A position in a partition that there is not.
+fn unknown_partition(position: Position) -> Problem {
+    Problem::new(
+        StatusCode::BAD_REQUEST,
+        "precondition_malformed",
+        "Precondition malformed",
+        format!(
+            "Wallex-Min-Position names {position}, but this platform has no partition {}: no write has answered that.",
+            position.partition
+        ),
     )
 }

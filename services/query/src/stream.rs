@@ -18,11 +18,11 @@ use sqlx::PgConnection;
 use tokio::time::sleep;
 use uuid::Uuid;
 use wallex_domain::Positions;
-use wallex_platform::http::Problem;
+use wallex_platform::http::{Id, Problem};
 
 use crate::QueryState;
 use crate::answer::EntryBody;
-use crate::extract::{Id, MinPosition};
+use crate::extract::MinPosition;
 use crate::parameters::{Parameters, digits};
 use crate::position::Snapshots;
 use crate::problem::{self, AnyRead, OfWallet, ReadError};
@@ -100,10 +100,11 @@ fn malformed() -> Problem {
 )]
 pub(crate) async fn stream(
     State(state): State<QueryState>,
-    Id(id): Id,
+    id: Id,
     Resume(resume): Resume,
     MinPosition(wanted): MinPosition,
 ) -> Result<Response, Problem> {
+    let id = id.uuid();
     // Seated before the version is read: what comes in between wakes the stream.
     let Some(seat) = state.live.join(id) else {
         return Err(Problem::unavailable(

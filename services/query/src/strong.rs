@@ -3,9 +3,10 @@
 //! The invariant: the answer is what the next command would be decided on. So a hold whose time is over counts as ended
 //! although its expiry is not an event yet, by the clock that commands go by, which never runs behind what is recorded.
 
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use sqlx::PgConnection;
 use uuid::Uuid;
-use wallex_domain::PersonalData;
 
 use crate::answer::unreadable;
 use crate::problem::ReadError;
@@ -41,10 +42,18 @@ struct HeadRow {
     seq: i64,
     created_at: i64,
     updated_at: i64,
-    /// JSON of [`PersonalData`], of the wallet's creation.
+    /// JSON of [`wallex_domain::PersonalData`], of the wallet's creation.
     personal: Option<Vec<u8>>,
     /// What is held by holds whose time is over.
     due: i64,
+}
+
+/// [`wallex_domain::PersonalData`], with its metadata left as it was written.
+#[derive(Default, Deserialize)]
+struct Personal {
+    owner: Option<String>,
+    description: Option<String>,
+    metadata: Option<Box<RawValue>>,
 }
 
 pub(crate) async fn wallet(db: &mut PgConnection, id: Uuid) -> Result<Option<WalletRow>, ReadError> {
@@ -52,8 +61,8 @@ pub(crate) async fn wallet(db: &mut PgConnection, id: Uuid) -> Result<Option<Wal
     let Some(row) = row else {
         return Ok(None);
     };
-    let personal: PersonalData = match row.personal {
-        None => PersonalData::default(),
+    let personal: Personal = match row.personal {
+        None => Personal::default(),
         Some(data) => {
             serde_json::from_slice(&data).map_err(|_| unreadable("personal.data", &"no personal data"))?
         }
@@ -71,10 +80,7 @@ pub(crate) async fn wallet(db: &mut PgConnection, id: Uuid) -> Result<Option<Wal
         status: row.status,
         owner: personal.owner,
         description: personal.description,
-        metadata: personal
-            .metadata
-            .map(|metadata| serde_json::to_string(&metadata))
-            .transpose()?,
+        metadata: personal.metadata.map(|text| text.get().to_owned()),
         created_at: row.created_at,
         updated_at: row.updated_at,
         // The journal is not projected: it cannot miss an event.

@@ -13,11 +13,11 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use utoipa::ToSchema;
 use uuid::Uuid;
-use wallex_platform::http::Problem;
+use wallex_platform::http::{Id, Problem};
 
 use crate::QueryState;
 use crate::answer::{Unreadable, position, rfc3339};
-use crate::extract::{Id, MinPosition};
+use crate::extract::MinPosition;
 use crate::parameters::Parameters;
 use crate::problem::{AnyRead, OfWallet, ReadError};
 use crate::routes::{NO_STORE, bodies, cut, end};
@@ -81,7 +81,7 @@ pub(crate) struct EventBody {
     kind: String,
     schema_version: i16,
     /// Hashed as microseconds since 1970, which the six digits give exactly.
-    #[schema(example = "2026-01-31T12:00:00.000000Z")]
+    #[schema(format = DateTime, example = "2026-01-31T12:00:00.000000Z")]
     recorded_at: String,
     actor: String,
     /// W3C trace context of the request; not hashed.
@@ -224,10 +224,11 @@ impl<S: Send + Sync> FromRequestParts<S> for TrailPage {
 )]
 pub(crate) async fn events(
     State(state): State<QueryState>,
-    Id(id): Id,
+    id: Id,
     page: TrailPage,
     MinPosition(wanted): MinPosition,
 ) -> Result<Response, Problem> {
+    let id = id.uuid();
     let mut snapshot = state.journal.snapshot_by(BEGIN, &wanted).await?;
     // One more than the page tells whether there is a next one.
     let mut rows = fetch(&mut snapshot, id, page.after_version, page.limit + 1).await?;

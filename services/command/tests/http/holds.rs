@@ -60,10 +60,14 @@ async fn a_hold_is_placed_captured_in_part_and_its_rest_is_free() {
     assert_eq!(captured.header("wallex-position").unwrap().split(',').count(), 2);
     let ended = app.post(&format!("/v1/holds/{id}/release"), "r", json!({})).await;
     ended.assert_problem(409, "hold_closed");
-    assert_eq!(ended.body["status"], "captured");
-    app.post(&format!("/v1/holds/{}/release", Uuid::nil()), "r2", json!({}))
-        .await
-        .assert_problem(404, "hold_not_found");
+    assert_eq!(ended.body["hold_status"], "captured");
+    app.post(
+        &format!("/v1/holds/{}/release", Uuid::from_u128(1)),
+        "r2",
+        json!({}),
+    )
+    .await
+    .assert_problem(404, "hold_not_found");
     assert_eq!(
         verify::verify(&app.pool).await.unwrap().problems,
         Vec::<String>::new()
@@ -126,7 +130,7 @@ async fn a_transaction_is_reversed_in_parts() {
         .await
         .assert_problem(422, "not_reversible");
     app.post(
-        &format!("/v1/transactions/{}/reversals", Uuid::nil()),
+        &format!("/v1/transactions/{}/reversals", Uuid::from_u128(1)),
         "5",
         json!({}),
     )

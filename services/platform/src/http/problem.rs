@@ -1,15 +1,89 @@
 //! Errors as the API shows them: RFC 9457 problem details with a stable `code`.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// Where the page of each code stands; the code follows.
 const TYPE_PREFIX: &str = "https://wallex.dev/errors/";
+
+/// Members that RFC 9457 defines (section 3.1), and the one that Wallex adds to every problem.
+const RESERVED: [&str; 6] = ["type", "title", "status", "detail", "instance", "code"];
+
+/// The one list of extension members. A reserved name among them does not compile: a body with two members of one name
+/// means something else to every reader.
+macro_rules! extensions {
+    ($($variant:ident, $name:literal;)+) => {
+        /// What a problem may say beyond the members that every problem has.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Extension {
+            $($variant,)+
+        }
+
+        impl Extension {
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)+
+                }
+            }
+        }
+    };
+}
+
+extensions! {
+    Available, "available";
+    Balance, "balance";
+    Errors, "errors";
+    Held, "held";
+    HoldId, "hold_id";
+    HoldStatus, "hold_status";
+    Index, "index";
+    Left, "left";
+    Problem, "problem";
+    Reached, "reached";
+    Stale, "stale";
+    TransactionId, "transaction_id";
+    Version, "version";
+    WalletId, "wallet_id";
+    Wanted, "wanted";
+}
+
+const _: () = {
+    let mut at = 0;
+    while at < Extension::ALL.len() {
+        let mut reserved = 0;
+        while reserved < RESERVED.len() {
+            let same = equal(
+                Extension::ALL[at].as_str().as_bytes(),
+                RESERVED[reserved].as_bytes(),
+            );
+            assert!(!same, "a reserved member cannot be an extension");
+            reserved += 1;
+        }
+        at += 1;
+    }
+};
+
+const fn equal(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    let mut at = 0;
+    while at < a.len() {
+        if a[at] != b[at] {
+            return false;
+        }
+        at += 1;
+    }
+    true
+}
 
 /// An error reply. `code` is what clients match on and never changes its meaning; `title` says the same to people;
 /// `detail` is about this one occurrence and must hold neither secrets nor internals.
@@ -25,7 +99,7 @@ pub struct Problem {
     // Boxed, so that a Result with a problem in it stays small.
     fields: Box<Map<String, Value>>,
     #[serde(skip)]
-    retry_after: Option<u64>,
+    header: Option<(HeaderName, HeaderValue)>,
 }
 
 impl Problem {
@@ -42,7 +116,7 @@ impl Problem {
             detail: detail.into(),
             code,
             fields: Box::default(),
-            retry_after: None,
+            header: None,
         }
     }
 
@@ -73,17 +147,46 @@ impl Problem {
         .retry_after(1)
     }
 
+    /// Everything in the request that cannot be accepted, at once.
+    pub fn invalid(errors: Vec<Invalid>) -> Self {
+        let detail = match &errors[..] {
+            [one] => one.to_string(),
+            [first, ..] => format!(
+                "{} things in the request cannot be accepted; errors names each. The first: {first}",
+                errors.len()
+            ),
+            [] => "The request cannot be accepted.".to_owned(),
+        };
+        Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "validation_failed",
+            "Validation failed",
+            detail,
+        )
+        .with(
+            Extension::Errors,
+            errors.into_iter().map(Value::from).collect::<Vec<_>>(),
+        )
+    }
+
     /// Adds a member to the body.
     #[must_use]
-    pub fn with(mut self, field: &str, value: impl Into<Value>) -> Self {
-        self.fields.insert(field.to_owned(), value.into());
+    pub fn with(mut self, member: Extension, value: impl Into<Value>) -> Self {
+        self.fields.insert(member.as_str().to_owned(), value.into());
         self
     }
 
     /// Adds the header `Retry-After`, in seconds.
     #[must_use]
     pub fn retry_after(mut self, seconds: u64) -> Self {
-        self.retry_after = Some(seconds);
+        self.header = Some((RETRY_AFTER, HeaderValue::from(seconds)));
+        self
+    }
+
+    /// Adds a header that says how the request would be accepted.
+    #[must_use]
+    pub fn header(mut self, name: HeaderName, value: &'static str) -> Self {
+        self.header = Some((name, HeaderValue::from_static(value)));
         self
     }
 
@@ -107,10 +210,63 @@ impl IntoResponse for Problem {
         let mut response = (self.status, self.to_body()).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if let Some(seconds) = self.retry_after {
-            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
-        }
+        headers.extend(self.header);
         response
+    }
+}
+
+/// One thing that cannot be accepted, and where it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invalid {
+    place: Place,
+    /// Completes the sentence that its place begins: "must be …".
+    detail: Cow<'static, str>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Place {
+    /// JSON pointer (RFC 6901) into the body; empty for the body itself.
+    Pointer(String),
+    /// Name of a parameter in the path or the query; empty for the query itself.
+    Parameter(String),
+}
+
+impl Invalid {
+    /// A part of the body, by its JSON pointer.
+    pub fn at(pointer: impl Into<String>, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            place: Place::Pointer(pointer.into()),
+            detail: detail.into(),
+        }
+    }
+
+    /// A parameter of the path or of the query.
+    pub fn parameter(name: impl Into<String>, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            place: Place::Parameter(name.into()),
+            detail: detail.into(),
+        }
+    }
+}
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let detail = &self.detail;
+        match &self.place {
+            Place::Pointer(pointer) if pointer.is_empty() => write!(f, "The body {detail}."),
+            Place::Pointer(pointer) => write!(f, "{pointer} {detail}."),
+            Place::Parameter(name) if name.is_empty() => write!(f, "The query {detail}."),
+            Place::Parameter(name) => write!(f, "Parameter {name:?} {detail}."),
+        }
+    }
+}
+
+impl From<Invalid> for Value {
+    fn from(invalid: Invalid) -> Self {
+        match invalid.place {
+            Place::Pointer(pointer) => json!({"pointer": pointer, "detail": invalid.detail}),
+            Place::Parameter(name) => json!({"parameter": name, "detail": invalid.detail}),
+        }
     }
 }
 
@@ -132,4 +288,49 @@ pub struct ProblemBody {
     /// Stable; decide on this one.
     #[schema(example = "insufficient_funds")]
     code: String,
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn no_body_has_two_members_of_one_name() {
+        let mut problem = Problem::not_found("Nothing.");
+        for member in Extension::ALL {
+            problem = problem.with(*member, 1);
+        }
+        let text = String::from_utf8(problem.to_body()).unwrap();
+        let read: Map<String, Value> = serde_json::from_str(&text).unwrap();
+        let names = text.matches("\":").count();
+        assert_eq!(names, read.len(), "{text}");
+        let extensions: BTreeSet<&str> = Extension::ALL.iter().map(|member| member.as_str()).collect();
+        assert!(RESERVED.iter().all(|name| !extensions.contains(name)));
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_said_at_once() {
+        let problem = Problem::invalid(vec![
+            Invalid::at("/amount", "must be a whole number"),
+            Invalid::parameter("limit", "is not known here"),
+        ]);
+        let body: Value = serde_json::from_slice(&problem.to_body()).unwrap();
+        assert_eq!(
+            body["errors"],
+            json!([
+                {"pointer": "/amount", "detail": "must be a whole number"},
+                {"parameter": "limit", "detail": "is not known here"},
+            ])
+        );
+        assert!(
+            body["detail"]
+                .as_str()
+                .unwrap()
+                .ends_with("/amount must be a whole number.")
+        );
+    }
 }

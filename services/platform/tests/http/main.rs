@@ -11,7 +11,7 @@ use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 use wallex_platform::health::Health;
-use wallex_platform::http::{Problem, router};
+use wallex_platform::http::{Extension, Problem, router};
 use wallex_platform::kafka::Overview;
 use wallex_platform::{Flags, Settings};
 
@@ -62,7 +62,7 @@ async fn a_problem_carries_its_fields_and_when_to_retry() {
             "Too busy",
             "Try again.",
         )
-        .with("waiting", 10_000)
+        .with(Extension::Available, 10_000)
         .retry_after(2)
     };
     let (status, headers, body) = ask(&app(Router::new().route("/full", get(problem))), "GET", "/full").await;
@@ -71,7 +71,7 @@ async fn a_problem_carries_its_fields_and_when_to_retry() {
         (503, &"2".parse().unwrap())
     );
     assert_eq!(
-        (&body["code"], &body["waiting"], &body["status"]),
+        (&body["code"], &body["available"], &body["status"]),
         (&json!("queue_full"), &json!(10_000), &json!(503))
     );
 }

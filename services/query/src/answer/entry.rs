@@ -2,11 +2,10 @@
 //! `direction` says which way the balance went; what does not apply to an entry is left out.
 
 use serde::Serialize;
-use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Unreadable, metadata, position, rfc3339, unreadable};
+use super::{Metadata, Unreadable, metadata, position, rfc3339, unreadable};
 use crate::export::{Cell, Record};
 use crate::statement::EntryRow;
 
@@ -126,8 +125,8 @@ pub(crate) struct EntryBody {
     description: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
-    metadata: Option<Map<String, Value>>,
-    #[schema(example = "2026-01-31T12:00:00.000000Z")]
+    metadata: Option<Metadata>,
+    #[schema(format = DateTime, example = "2026-01-31T12:00:00.000000Z")]
     pub(super) recorded_at: String,
     /// Where the event stands in the journal, PARTITION:SEQ.
     #[schema(example = "3:1042")]
@@ -165,7 +164,7 @@ impl TryFrom<EntryRow> for EntryBody {
             reverses: row.reverses,
             reference: row.reference,
             description: row.description,
-            metadata: metadata(row.metadata)?,
+            metadata: metadata(row.metadata),
             recorded_at: rfc3339("recorded_at", row.recorded_at)?,
             position: position(row.partition, row.seq),
         })

@@ -29,15 +29,15 @@ pub(crate) struct HoldBody {
     status: &'static str,
     /// From then on it cannot be captured.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = "2026-02-07T12:00:00.000000Z")]
+    #[schema(format = DateTime, example = "2026-02-07T12:00:00.000000Z")]
     expires_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reference: Option<String>,
     /// The wallet's version when the hold was placed; lists are ordered by it.
     pub(crate) version: i64,
-    #[schema(example = "2026-01-31T12:00:00.000000Z")]
+    #[schema(format = DateTime, example = "2026-01-31T12:00:00.000000Z")]
     created_at: String,
-    #[schema(example = "2026-01-31T12:00:00.000000Z")]
+    #[schema(format = DateTime, example = "2026-01-31T12:00:00.000000Z")]
     updated_at: String,
     /// Present and true when an event of the wallet could not be projected: the hold may have ended.
     #[serde(skip_serializing_if = "std::ops::Not::not")]

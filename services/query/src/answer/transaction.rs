@@ -77,7 +77,7 @@ pub(crate) struct TransactionBody {
     /// False while the other entry of a movement between two wallets has not reached the read model. Both are
     /// committed together; only reading them may lag.
     complete: bool,
-    #[schema(example = "2026-01-31T12:00:00.000000Z")]
+    #[schema(format = DateTime, example = "2026-01-31T12:00:00.000000Z")]
     recorded_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     reference: Option<String>,

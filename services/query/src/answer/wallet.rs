@@ -2,11 +2,10 @@
 //! `balance` minus `held` of the same row.
 
 use serde::Serialize;
-use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Unreadable, metadata, position, rfc3339};
+use super::{Metadata, Unreadable, metadata, position, rfc3339};
 use crate::statement::{StateRow, WalletRow};
 
 /// A wallet with its balance.
@@ -38,10 +37,10 @@ pub(crate) struct WalletBody {
     description: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
-    metadata: Option<Map<String, Value>>,
-    #[schema(example = "2026-01-31T12:00:00.000000Z")]
+    metadata: Option<Metadata>,
+    #[schema(format = DateTime, example = "2026-01-31T12:00:00.000000Z")]
     created_at: String,
-    #[schema(example = "2026-01-31T12:00:00.000000Z")]
+    #[schema(format = DateTime, example = "2026-01-31T12:00:00.000000Z")]
     updated_at: String,
     /// The last event of the wallet that the answer contains, PARTITION:SEQ.
     #[schema(example = "3:1042")]
@@ -68,7 +67,7 @@ impl TryFrom<WalletRow> for WalletBody {
             version: row.version,
             status: row.status,
             description: row.description,
-            metadata: metadata(row.metadata)?,
+            metadata: metadata(row.metadata),
             created_at: rfc3339("created_at", row.created_at)?,
             updated_at: rfc3339("updated_at", row.updated_at)?,
             position: position(row.partition, row.seq),
@@ -92,7 +91,7 @@ pub(crate) struct WalletPageBody {
 pub(crate) struct WalletAtBody {
     id: Uuid,
     /// The time asked for.
-    #[schema(example = "2026-01-31T12:00:00.000000Z")]
+    #[schema(format = DateTime, example = "2026-01-31T12:00:00.000000Z")]
     at: String,
     #[schema(example = "EUR")]
     currency: String,
@@ -110,7 +109,7 @@ pub(crate) struct WalletAtBody {
     #[schema(example = "3:1042")]
     position: String,
     /// When that event was recorded.
-    #[schema(example = "2026-01-31T11:59:58.123456Z")]
+    #[schema(format = DateTime, example = "2026-01-31T11:59:58.123456Z")]
     recorded_at: String,
     /// Present and true when an event of the wallet could not be projected: it and later ones are missing.
     #[serde(skip_serializing_if = "std::ops::Not::not")]

@@ -72,7 +72,7 @@ impl LagError {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ProjectionsLag)]
 pub(crate) struct Measurement {
-    #[schema(example = "2026-01-31T12:00:00.000000Z")]
+    #[schema(format = DateTime, example = "2026-01-31T12:00:00.000000Z")]
     measured_at: String,
     projections: Vec<ProjectionLag>,
     /// How far Kafka is behind the journal, in the words of a projection; `None` without a publisher. For metrics only.

@@ -4,8 +4,7 @@ use std::fmt;
 
 use uuid::Uuid;
 use wallex_domain::Currency;
-
-use crate::parameters::uuid;
+use wallex_platform::http::Id;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Account {
@@ -21,12 +20,16 @@ impl Account {
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (kind, name) = text.split_once(':')?;
         match kind {
-            "wallet" => uuid(name).map(Self::Wallet),
-            "hold" => uuid(name).map(Self::Hold),
+            "wallet" => id(name).map(Self::Wallet),
+            "hold" => id(name).map(Self::Hold),
             "external" => name.parse().ok().map(Self::External),
             _ => None,
         }
     }
+}
+
+fn id(text: &str) -> Option<Uuid> {
+    text.parse::<Id>().ok().map(Id::uuid)
 }
 
 impl fmt::Display for Account {

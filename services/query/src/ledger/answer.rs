@@ -95,7 +95,7 @@ pub(crate) struct PostingBody {
     pub(super) amount: i64,
     #[schema(example = "EUR")]
     pub(super) currency: String,
-    #[schema(example = "2026-01-31T12:00:00.000000Z")]
+    #[schema(format = DateTime, example = "2026-01-31T12:00:00.000000Z")]
     pub(super) recorded_at: String,
 }
 

@@ -7,14 +7,14 @@ use http::header::VARY;
 use http::request::Parts;
 use uuid::Uuid;
 use wallex_domain::Positions;
-use wallex_platform::http::Problem;
+use wallex_platform::http::{Id, Problem};
 
 use super::{NO_STORE, bodies, cut, end, missing};
 use crate::QueryState;
 use crate::answer::{EntryBody, EntryType, PageBody};
 use crate::cursor::Scope;
 use crate::export::{self, Rows, Table};
-use crate::extract::{Id, MinPosition};
+use crate::extract::MinPosition;
 use crate::parameters::{Extent, Parameters};
 use crate::position::Snapshots;
 use crate::problem::{AnyRead, OfWallet, ReadError};
@@ -97,7 +97,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Wanted {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let Id(wallet) = Id::from_request_parts(parts, state).await?;
+        let wallet = Id::from_request_parts(parts, state).await?.uuid();
         let known = [
             "type",
             "from",

@@ -6,13 +6,13 @@ use axum::response::{IntoResponse as _, Response};
 use http::request::Parts;
 use uuid::Uuid;
 use wallex_domain::HoldStatus;
-use wallex_platform::http::{Problem, ProblemBody};
+use wallex_platform::http::{Id, NoParameters, Problem, ProblemBody};
 
 use super::{NO_STORE, bodies, cut, end, missing};
 use crate::QueryState;
 use crate::answer::{HoldBody, HoldPageBody};
 use crate::cursor::Scope;
-use crate::extract::{Id, MinPosition, NoParameters};
+use crate::extract::MinPosition;
 use crate::parameters::Parameters;
 use crate::problem::{AnyRead, OfWallet, ReadError};
 use crate::statement;
@@ -47,7 +47,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Wanted {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let Id(wallet) = Id::from_request_parts(parts, state).await?;
+        let wallet = Id::from_request_parts(parts, state).await?.uuid();
         let parameters = Parameters::of(parts, state, &["status", "limit", "cursor"]).await?;
         let must = "one of open, captured, released, expired";
         let filter = Filter {
@@ -122,10 +122,11 @@ pub(crate) async fn holds(
 )]
 pub(crate) async fn hold(
     State(state): State<QueryState>,
-    Id(id): Id,
+    id: Id,
     _: NoParameters,
     MinPosition(wanted): MinPosition,
 ) -> Result<Response, Problem> {
+    let id = id.uuid();
     let mut snapshot = state.read.snapshot(&wanted).await?;
     let row = statement::hold(&mut snapshot, id).await?;
     end(snapshot).await?;

@@ -11,13 +11,13 @@ use http::header::{CONTENT_TYPE, VARY};
 use http::request::Parts;
 use uuid::Uuid;
 use wallex_domain::Positions;
-use wallex_platform::http::Problem;
+use wallex_platform::http::{Id, Problem};
 
 use super::{NO_STORE, end, missing};
 use crate::QueryState;
 use crate::answer::{EntryBody, rfc3339, unreadable};
 use crate::export::{self, Format, Rows};
-use crate::extract::{Id, MinPosition};
+use crate::extract::MinPosition;
 use crate::parameters::Parameters;
 use crate::position::Snapshots;
 use crate::problem::{self, AnyRead, OfWallet, ReadError};
@@ -78,10 +78,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Period {
 )]
 pub(crate) async fn statement(
     State(state): State<QueryState>,
-    Id(id): Id,
+    id: Id,
     period: Period,
     MinPosition(wanted): MinPosition,
 ) -> Result<Response, Problem> {
+    let id = id.uuid();
     let format = period.format;
     let rows = OldestFirst::begin(&state, id, &period, &wanted).await?;
     Ok(match format {

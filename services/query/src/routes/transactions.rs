@@ -3,12 +3,12 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
-use wallex_platform::http::{Problem, ProblemBody};
+use wallex_platform::http::{Id, NoParameters, Problem, ProblemBody};
 
 use super::{NO_STORE, end};
 use crate::QueryState;
 use crate::answer::TransactionBody;
-use crate::extract::{Id, MinPosition, NoParameters};
+use crate::extract::MinPosition;
 use crate::problem::{AnyRead, ReadError};
 use crate::statement;
 
@@ -30,10 +30,11 @@ use crate::statement;
 )]
 pub(crate) async fn transaction(
     State(state): State<QueryState>,
-    Id(id): Id,
+    id: Id,
     _: NoParameters,
     MinPosition(wanted): MinPosition,
 ) -> Result<Response, Problem> {
+    let id = id.uuid();
     let mut snapshot = state.read.snapshot(&wanted).await?;
     let rows = statement::transaction(&mut snapshot, id).await?;
     end(snapshot).await?;

@@ -7,14 +7,14 @@ use http::header::{CONTENT_TYPE, ETAG};
 use http::request::Parts;
 use uuid::Uuid;
 use wallex_domain::Positions;
-use wallex_platform::http::Problem;
+use wallex_platform::http::{Id, Problem};
 
 use super::{NO_STORE, bodies, cut, end, missing};
 use crate::QueryState;
 use crate::answer::{WalletAtBody, WalletBody, WalletPageBody, rfc3339};
 use crate::cache::{self, Looked};
 use crate::cursor::Scope;
-use crate::extract::{Id, MinPosition};
+use crate::extract::MinPosition;
 use crate::parameters::Parameters;
 use crate::problem::{self, AnyRead, ReadError};
 use crate::{statement, strong};
@@ -74,10 +74,11 @@ impl<S: Send + Sync> FromRequestParts<S> for View {
 )]
 pub(crate) async fn wallet(
     State(state): State<QueryState>,
-    Id(id): Id,
+    id: Id,
     view: View,
     MinPosition(wanted): MinPosition,
 ) -> Result<Response, Problem> {
+    let id = id.uuid();
     let wallet = match view {
         View::Plain => plain(&state, id, &wanted).await?,
         View::Strong => strongly(&state, id, &wanted).await?,

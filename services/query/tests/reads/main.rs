@@ -12,6 +12,7 @@ mod history;
 mod holds;
 mod lag;
 mod ledger;
+mod metadata;
 mod positions;
 mod refused;
 mod rows;

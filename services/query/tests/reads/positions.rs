@@ -43,18 +43,42 @@ async fn a_position_that_does_not_come_is_a_503_after_two_seconds() {
     api.cursor("read_model", 3, 5).await;
     let begin = Instant::now();
     let path = format!("/v1/wallets/{A}");
-    let (late, unknown) = tokio::join!(get_from(&api, &path, "3:6"), get_from(&api, &path, "250:1"));
+    let late = get_from(&api, &path, "3:6").await;
     assert!((Duration::from_millis(1_900)..Duration::from_secs(15)).contains(&begin.elapsed()));
-    for reply in [&late, &unknown] {
-        is_problem(reply, 503, "position_not_reached", "late");
-        assert_eq!(reply.header("retry-after"), "1");
-    }
+    is_problem(&late, 503, "position_not_reached", "late");
+    assert_eq!(late.header("retry-after"), "1");
     assert_eq!(
         (&late.body["wanted"], &late.body["reached"]),
         (&json!("3:6"), &json!("3:5"))
     );
     // And what is there already is answered at once.
     assert_eq!(get_from(&api, &path, "3:5").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_position_that_cannot_be_is_refused_at_once() {
+    let api = Api::start().await;
+    api.wallet(A, 3, 5, 2, 100, 0).await;
+    api.cursor("read_model", 3, 5).await;
+    api.cursor("read_model", 7, 0).await;
+    let path = format!("/v1/wallets/{A}");
+    let many = vec!["3:5"; 100_000].join(",");
+    for position in ["250:1", "3:5,250:1", "7:0,3:5,3:5", "2147483647:1", many.as_str()] {
+        let begin = Instant::now();
+        let reply = get_from(&api, &path, position).await;
+        let shown = &position[..position.len().min(20)];
+        is_problem(&reply, 400, "precondition_malformed", shown);
+        assert!(reply.text.len() < 1_000, "{shown}");
+        // It was not waited for.
+        assert!(begin.elapsed() < Duration::from_millis(1_900), "{shown}");
+    }
+    // As many lines as one likes are one list.
+    let lines = vec![("Wallex-Min-Position", "3:5"); 300];
+    let reply = api.get_with(&path, &lines).await;
+    is_problem(&reply, 400, "precondition_malformed", "lines");
+    assert_eq!(get_from(&api, &path, "3:5,7:0").await.status, StatusCode::OK);
+    // Several of one partition: the highest counts.
+    assert_eq!(get_from(&api, &path, "3:4,3:5").await.status, StatusCode::OK);
 }
 
 #[tokio::test]

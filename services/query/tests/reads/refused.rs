@@ -1,5 +1,7 @@
 //! What a read refuses, and that every route is described.
 
+use uuid::Uuid;
+
 use crate::api::{A, Api, B, is_problem};
 
 #[tokio::test]
@@ -15,6 +17,14 @@ async fn what_is_malformed_is_refused() {
         "/v1/wallets/7".to_owned(),
         format!("/v1/wallets/{}", A.simple()),
         "/v1/wallets/%FF".to_owned(),
+        format!("/v1/wallets/{}", Uuid::nil()),
+        format!("/v1/wallets/{}", Uuid::max()),
+        format!("/v1/wallets/urn:uuid:{A}"),
+        format!("/v1/wallets/%7B{A}%7D"),
+        format!("/v1/holds/{}", Uuid::nil()),
+        format!("/v1/transactions/{}", Uuid::nil()),
+        format!("/v1/ledger/accounts/wallet:{}", Uuid::nil()),
+        format!("/v1/ledger/postings?transaction_id={}", Uuid::nil()),
         format!("/v1/wallets/{A}?expand=all"),
         format!("/v1/wallets/{A}?consistency=weak"),
         format!("/v1/wallets/{A}?consistency="),

@@ -10,6 +10,7 @@ mod examples;
 mod health;
 mod lag;
 mod log_level;
+mod metadata;
 mod metrics;
 mod model;
 mod openapi;

@@ -15,9 +15,9 @@ pub(crate) struct Opening {
     pub(super) wallet_id: Uuid,
     #[schema(example = "EUR")]
     pub(super) currency: String,
-    #[schema(example = "2026-01-01T00:00:00.000000Z")]
+    #[schema(format = DateTime, example = "2026-01-01T00:00:00.000000Z")]
     pub(super) from: String,
-    #[schema(example = "2026-02-01T00:00:00.000000Z")]
+    #[schema(format = DateTime, example = "2026-02-01T00:00:00.000000Z")]
     pub(super) to: String,
     /// The balance before `from`, in minor units; 0 before there was a wallet.
     pub(super) opening_balance: i64,
@@ -50,9 +50,9 @@ pub(crate) struct StatementBody {
     wallet_id: Uuid,
     #[schema(example = "EUR")]
     currency: String,
-    #[schema(example = "2026-01-01T00:00:00.000000Z")]
+    #[schema(format = DateTime, example = "2026-01-01T00:00:00.000000Z")]
     from: String,
-    #[schema(example = "2026-02-01T00:00:00.000000Z")]
+    #[schema(format = DateTime, example = "2026-02-01T00:00:00.000000Z")]
     to: String,
     /// The balance before `from`, in minor units; 0 before there was a wallet.
     opening_balance: i64,

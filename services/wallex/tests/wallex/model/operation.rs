@@ -186,7 +186,7 @@ fn first_wallet(books: &Books, command: &Command) -> Option<usize> {
 
 /// The path of the command's own route and its body.
 fn request(books: &Books, command: &Command) -> (String, Value) {
-    let hold_id = |hold: &usize| books.holds.get(*hold).map_or(Uuid::nil(), |hold| hold.id);
+    let hold_id = |hold: &usize| books.holds.get(*hold).map_or(Uuid::from_u128(1), |hold| hold.id);
     let wallet = |wallet: &usize| format!("/v1/wallets/{}", books.wallet_id(*wallet));
     let with_amount = |amount: &Option<i64>| amount.map_or(json!({}), |amount| json!({"amount": amount}));
     match command {
@@ -228,7 +228,7 @@ fn request(books: &Books, command: &Command) -> (String, Value) {
             let id = books
                 .movements
                 .get(*movement)
-                .map_or(Uuid::nil(), |movement| movement.id);
+                .map_or(Uuid::from_u128(1), |movement| movement.id);
             (format!("/v1/transactions/{id}/reversals"), with_amount(amount))
         }
         Command::Status { wallet: id, to } => {

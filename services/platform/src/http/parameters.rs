@@ -1,0 +1,71 @@
+//! Query parameters by name, strictly. The invariant: nothing is ignored. A parameter that is unknown, repeated or cannot
+//! be read is refused, so that a misspelt or an invented one never leaves a request to do something else.
+
+use axum::extract::{FromRequestParts, Query};
+use http::request::Parts;
+
+use super::{Invalid, Problem};
+
+/// Errors that are told at most: enough to mend a request, and a query of thousands of names costs no more than a few.
+const MAX_ERRORS: usize = 20;
+
+/// The parameters of one request, each at most once and each one that the route knows.
+#[derive(Debug)]
+pub struct Parameters(Vec<(String, String)>);
+
+impl Parameters {
+    /// Everything that is wrong with the names is said at once.
+    pub async fn of<S: Send + Sync>(parts: &mut Parts, state: &S, known: &[&str]) -> Result<Self, Problem> {
+        let Ok(Query(pairs)) = Query::<Vec<(String, String)>>::from_request_parts(parts, state).await else {
+            return Err(unreadable("cannot be read"));
+        };
+        // Bytes that are no UTF-8 are decoded to the replacement character: what was meant is lost.
+        let query = parts.uri.query().unwrap_or_default().to_ascii_uppercase();
+        if pairs
+            .iter()
+            .any(|(name, value)| name.contains('\u{FFFD}') || value.contains('\u{FFFD}'))
+            && !query.contains("%EF%BF%BD")
+        {
+            return Err(unreadable("is not UTF-8"));
+        }
+        let mut errors: Vec<Invalid> = Vec::new();
+        for (at, (name, _)) in pairs.iter().enumerate() {
+            if errors.len() == MAX_ERRORS {
+                break;
+            }
+            let again = pairs[..at].iter().any(|(earlier, _)| earlier == name);
+            let is_known = known.contains(&name.as_str());
+            if !is_known && !again {
+                errors.push(Invalid::parameter(name, "is not known here"));
+            } else if is_known && again {
+                errors.push(Invalid::parameter(name, "may stand only once"));
+            }
+        }
+        if errors.is_empty() {
+            Ok(Self(pairs))
+        } else {
+            Err(Problem::invalid(errors))
+        }
+    }
+
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let found = self.0.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.as_str())
+    }
+}
+
+fn unreadable(detail: &'static str) -> Problem {
+    Problem::invalid(vec![Invalid::parameter("", detail)])
+}
+
+/// A route that takes no query parameters.
+#[derive(Debug)]
+pub struct NoParameters;
+
+impl<S: Send + Sync> FromRequestParts<S> for NoParameters {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        Parameters::of(parts, state, &[]).await.map(|_| Self)
+    }
+}
