@@ -9,6 +9,23 @@ REPO=$(dirname "$DEV")
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/wallex
 export DEV REPO CACHE
 
+# WALLEX_IMAGE_PROFILE: how cargo builds the programs of the image and of the tools here: `release`, or `dev`, which builds
+# faster and runs slower.
+WALLEX_IMAGE_PROFILE=${WALLEX_IMAGE_PROFILE:-release}
+case $WALLEX_IMAGE_PROFILE in
+  release | dev) export WALLEX_IMAGE_PROFILE ;;
+  *)
+    echo "error: WALLEX_IMAGE_PROFILE is $WALLEX_IMAGE_PROFILE: it must be release or dev" >&2
+    exit 1
+    ;;
+esac
+# programs: the folder that cargo puts them into.
+programs() {
+  local folder=$WALLEX_IMAGE_PROFILE
+  [ "$folder" != dev ] || folder=debug
+  echo "${CARGO_TARGET_DIR:-$REPO/target}/$folder"
+}
+
 die() {
   echo "error: $*" >&2
   exit 1

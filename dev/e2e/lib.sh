@@ -9,7 +9,7 @@ more_events_than() { [ "$(events)" -gt "$1" ]; }
 bench() { (bench_in_place "$@"); }
 # bench_in_place ARGS…: for the background: the shell becomes the program, so that a signal to `$!` reaches it.
 bench_in_place() {
-  WALLEX_LOG=warn exec "${CARGO_TARGET_DIR:-$REPO/target}/release/wallex" bench --api "$(api_url)" --database-url "$DATABASE_URL" "$@"
+  WALLEX_LOG=warn exec "$(programs)/wallex" bench --api "$(api_url)" --database-url "$DATABASE_URL" "$@"
 }
 
 # wallets FILE: every wallet as the API answers, ordered by id.
@@ -150,7 +150,7 @@ operator_with() {
 
 # plugin ARGS…: kubectl wallex, as a user has it on the path.
 plugin() {
-  ln -sfn "${CARGO_TARGET_DIR:-$REPO/target}/release/wallex-operator" "$STATE/bin/kubectl-wallex"
+  ln -sfn "$(programs)/wallex-operator" "$STATE/bin/kubectl-wallex"
   PATH=$STATE/bin:$PATH KUBECONFIG=$CLUSTER_DIR/kubeconfig kubectl wallex "$@"
 }
 
