@@ -1,7 +1,7 @@
 //! A wallet as the journal has it. Reads the journal's tables and nothing else.
 //!
 //! The invariant: the answer is what the next command would be decided on. So a hold whose time is over counts as ended
-//! although its expiry is not an event yet, by the clock that commands go by, which never runs behind what is recorded.
+//! although its expiry is not an event yet, by the clock that commands go by: the database's.
 
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -19,10 +19,8 @@ pub(crate) const WALLET: &str = "SELECT head.wallet_id, head.partition, head.ver
           AND NOT EXISTS (SELECT 1 FROM journal.erasure WHERE erasure.wallet_id = $1)) AS personal, \
        (SELECT coalesce(sum(hold.amount), 0)::bigint FROM journal.hold \
          WHERE hold.wallet_id = $1 AND hold.status = 'open' AND hold.expires_at IS NOT NULL \
-           AND hold.expires_at <= greatest((extract(epoch FROM statement_timestamp()) * 1000000)::bigint, \
-                                           lane.last_recorded_at)) AS due \
+           AND hold.expires_at <= (extract(epoch FROM statement_timestamp()) * 1000000)::bigint) AS due \
      FROM journal.head \
-     JOIN journal.partition lane ON lane.id = head.partition \
      JOIN journal.event created ON created.wallet_id = head.wallet_id AND created.version = 1 \
      JOIN journal.event latest ON latest.wallet_id = head.wallet_id AND latest.version = head.version \
      WHERE head.wallet_id = $1";

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 0 route   wallet -> partition, from memory; misses, and what holds and transactions lead to, are looked up
-//! 1 lock    BEGIN; partition rows FOR UPDATE in ascending order; the database's clock
+//! 1 lock    BEGIN; partition rows FOR UPDATE in ascending order; the database's clock, which is the batch's time
 //! 2 load    heads of the touched wallets, their due holds, the holds named, stored answers, external ids
 //! 3 decide  in arrival order, on what was loaded; due holds end first, so many as a batch ends, and what they leave
 //!           undecided is put off; rejections are answers too
@@ -39,7 +39,7 @@ mod write;
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
@@ -62,6 +62,10 @@ use crate::route::Routes;
 /// Beyond this an attempt is given up as if the connection had broken: the server is not answering at all.
 const ATTEMPT_LIMIT: Duration = Duration::from_secs(20);
 
+/// How far the database's clock may be ahead of this process's, in microseconds. Beyond it nothing is written: holds would
+/// end too early, and what is recorded stays ahead until the time has come. Clocks that are kept differ by much less.
+const MAX_LEAD: i64 = 5 * 60 * 1_000_000;
+
 #[derive(Debug, Clone)]
 pub struct Config {
     pub timeouts: Timeouts,
@@ -69,6 +73,14 @@ pub struct Config {
     pub retention: Retention,
     /// Open holds that a wallet may have for one more to be placed. The same for all writers of a journal.
     pub max_open_holds: i64,
+    /// This process's own clock, in microseconds since 1970: only to tell whether the database's is to be believed.
+    pub clock: fn() -> i64,
+}
+
+/// Microseconds since 1970.
+fn own_clock() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }
 
 impl Default for Config {
@@ -78,6 +90,7 @@ impl Default for Config {
             retention: Retention::default(),
             // Should they all be due at once, ten batches end them.
             max_open_holds: 10_000,
+            clock: own_clock,
         }
     }
 }
@@ -180,7 +193,7 @@ impl Writer {
             Ok(_) => self.connection = Some(connection),
             Err(Setback::Refused(_)) => self.roll_back(connection).await,
             // Whatever is wrong with this session, the next one is fresh.
-            Err(Setback::Trouble(_) | Setback::Unknown(_)) => drop(connection),
+            Err(Setback::Trouble(_) | Setback::Clock { .. } | Setback::Unknown(_)) => drop(connection),
         }
         outcome
     }
@@ -256,6 +269,12 @@ impl Writer {
         let locking = statements::begin_and_lock(db, self.trace.locked.iter().copied(), timeouts);
         let mut loaded = locking.await.map_err(Setback::of_locking)?;
         let lock = watch.lap();
+        let now = (self.config.clock)();
+        if loaded.clock > now.saturating_add(MAX_LEAD) {
+            return Err(Setback::Clock {
+                lead: Duration::from_micros((loaded.clock - now).unsigned_abs()),
+            });
+        }
         let going = self.trace.routed.iter();
         let going: Vec<(&Request, &Routed)> =
             going.map(|(index, route)| (&requests[*index], route)).collect();
