@@ -16,6 +16,7 @@
 //! - No partition is locked after step 1, and step 1 locks in ascending order: writers cannot deadlock on
 //!   partitions. What may collide beside them (wallet ids, external ids, keys used for two wallets) is
 //!   unique in the schema; the loser's batch rolls back and runs again on what the winner committed.
+//! - What is told from the store is as durable as what is told for the first time: both wait for a COMMIT.
 //! - A reply that was lost is found again by its key, under the same locks. So is the outcome of a COMMIT
 //!   whose answer never came: taking the locks waits for the old transaction to end, one way or the other.
 //! - A writer that freezes between two statements loses its transaction to the server's time-out, and with
@@ -293,7 +294,8 @@ impl Writer {
         }
         let decide = watch.lap();
         if staging.is_empty() {
-            sqlx::raw_sql("ROLLBACK").execute(db).await.map_err(Setback::of)?;
+            let told = outcome.iter().any(|(_, staged)| staged.is_from_the_store());
+            self.end_without_writing(db, told).await?;
             return Ok(Outcome {
                 staged: outcome,
                 stages: None,
@@ -324,6 +326,21 @@ impl Writer {
             staged: outcome,
             stages: Some(stages),
         })
+    }
+
+    /// An answer from the store may be of a commit that a synchronous standby has not confirmed: it is visible after a
+    /// crash of the primary all the same, and a fail-over loses it. The locks of this transaction have left their mark in
+    /// the write-ahead log, so its COMMIT waits for the standby and with it for all that came before. ROLLBACK does not.
+    async fn end_without_writing(&mut self, db: &mut PgConnection, told: bool) -> Result<(), Setback> {
+        if told {
+            self.trace.committing = true;
+            let committed = sqlx::raw_sql("COMMIT").execute(db).await;
+            committed.map_err(Setback::of_commit)?;
+            self.aside.committed();
+        } else {
+            sqlx::raw_sql("ROLLBACK").execute(db).await.map_err(Setback::of)?;
+        }
+        Ok(())
     }
 
     /// Unless it is about something that is set aside.

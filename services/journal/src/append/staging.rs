@@ -92,6 +92,19 @@ pub(super) enum Staged {
 }
 
 impl Staged {
+    /// Whether it tells of what an earlier transaction committed.
+    pub(super) fn is_from_the_store(&self) -> bool {
+        match self {
+            Self::Reply(Reply::Answered { replayed, .. }) => *replayed,
+            Self::Reply(Reply::KeyReused) => true,
+            Self::Reply(Reply::NotFound(_) | Reply::Unavailable | Reply::OutcomeUnknown | Reply::Failed)
+            | Self::Misrouted(_)
+            | Self::Later
+            | Self::Alone
+            | Self::Locked(_) => false,
+        }
+    }
+
     fn defect(error: &Defect) -> Self {
         tracing::error!(%error, "a decided event does not apply");
         Self::Reply(Reply::Failed)
