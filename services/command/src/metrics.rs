@@ -32,7 +32,8 @@ impl CommandMetrics {
         let conflicts = metrics::counter_vec(
             "wallex_batch_conflicts_total",
             "Times that a batch, or a part of it, had to run again, by cause. Nothing is lost. lock_timeout, \
-             statement_timeout, connection, commit_unknown: look at PostgreSQL. constraint: clients race for one id. \
+             statement_timeout, connection, commit_unknown: look at PostgreSQL. clock: its clock is minutes ahead of this \
+             process's, set right whichever is wrong. constraint: clients race for one id. \
              serialization, content, divided: rare; steadily growing, one wallet's writes are refused again and again, \
              and the log says which statement.",
             &["cause"],

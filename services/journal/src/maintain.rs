@@ -3,10 +3,19 @@
 
 use std::time::Duration;
 
-use sqlx::{AssertSqlSafe, PgPool};
+use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 
 /// How many slots the ring has, as the schema creates them.
 pub const SLOTS: i64 = 3;
+
+/// Pages that are read in one statement: 64 MB, so that no snapshot is held for long, and nobody who waits for the slot.
+const PAGES: i64 = 8_192;
+/// How long commands may have to wait behind the hard lock, per try.
+const HARD_LOCK: Duration = Duration::from_millis(50);
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(100);
+/// Tries until the slot counts as busy: a minute of them at most.
+const TRIES: usize = 400;
 
 /// How long answers are kept at least.
 #[derive(Debug, Clone, Copy)]
@@ -52,8 +61,12 @@ impl Retention {
     }
 }
 
-/// Empties every slot other than the one in use whose youngest answer is older than the retention.
-/// Waits at most `lock_timeout` for each; returns the slots that were emptied.
+/// Empties every slot other than the one in use whose youngest answer is older than the retention. Waits at most
+/// `lock_timeout` for each to be free of writers; returns the slots that were emptied.
+///
+/// A slot may be many gigabytes. It is read under a lock that lets everybody look answers up, and write those of other
+/// slots; whoever wants to write to this very slot is given way to at once. Since nothing was added meanwhile, the hard
+/// lock is needed only to drop the rows, which takes as long for many as for few.
 pub async fn empty_expired_slots(
     db: &PgPool,
     retention: Retention,
@@ -62,18 +75,21 @@ pub async fn empty_expired_slots(
     let mut emptied = Vec::new();
     for slot in 0..SLOTS as i16 {
         let mut tx = db.begin().await?;
-        let set = format!("SET LOCAL lock_timeout = {}", lock_timeout.as_millis());
-        sqlx::raw_sql(AssertSqlSafe(set)).execute(&mut *tx).await?;
-        // Locked first, looked at second: nobody adds an answer between the two.
-        let lock = format!("LOCK TABLE journal.answer_{slot} IN ACCESS EXCLUSIVE MODE");
-        if !has_expired(&mut tx, slot, retention).await? {
+        if !retention.is_due(slot, now(&mut tx).await?) {
             continue;
         }
-        sqlx::raw_sql(AssertSqlSafe(lock)).execute(&mut *tx).await?;
-        if has_expired(&mut tx, slot, retention).await? {
-            sqlx::raw_sql(AssertSqlSafe(format!("TRUNCATE journal.answer_{slot}")))
-                .execute(&mut *tx)
-                .await?;
+        run(
+            &mut tx,
+            format!(
+                "SET LOCAL lock_timeout = {}; LOCK TABLE journal.answer_{slot} IN SHARE MODE; \
+                 SET LOCAL lock_timeout = {}",
+                lock_timeout.as_millis(),
+                HARD_LOCK.as_millis()
+            ),
+        )
+        .await?;
+        if has_expired(&mut tx, slot, retention).await? && lock_hard(&mut tx, slot).await? {
+            run(&mut tx, format!("TRUNCATE journal.answer_{slot}")).await?;
             tx.commit().await?;
             emptied.push(slot);
         }
@@ -81,22 +97,87 @@ pub async fn empty_expired_slots(
     Ok(emptied)
 }
 
-async fn has_expired(
-    db: &mut sqlx::PgConnection,
-    slot: i16,
-    retention: Retention,
-) -> Result<bool, sqlx::Error> {
-    let now: i64 = sqlx::query_scalar("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
+/// Whether the slot, which nobody writes to, has answers, and all of them are past the retention. The rows have the last
+/// word: after missed maintenance or a changed retention a slot may hold younger ones. `false` as well when somebody waits
+/// to write to it.
+async fn has_expired(db: &mut PgConnection, slot: i16, retention: Retention) -> Result<bool, sqlx::Error> {
+    let size =
+        format!("SELECT pg_relation_size('journal.answer_{slot}') / current_setting('block_size')::bigint");
+    let pages: i64 = sqlx::query_scalar(AssertSqlSafe(size))
         .fetch_one(&mut *db)
         .await?;
-    if !retention.is_due(slot, now) {
-        return Ok(false);
+    let youngest = format!(
+        "SELECT max(created_at) FROM journal.answer_{slot} \
+         WHERE ctid >= format('(%s,0)', $1::bigint)::tid AND ctid < format('(%s,0)', $2::bigint)::tid"
+    );
+    let mut any = false;
+    for first in (0..pages).step_by(PAGES as usize) {
+        let youngest: Option<i64> = sqlx::query_scalar(AssertSqlSafe(youngest.as_str()))
+            .bind(first)
+            .bind(first + PAGES)
+            .fetch_one(&mut *db)
+            .await?;
+        if let Some(youngest) = youngest {
+            any = true;
+            if now(db).await? - youngest <= retention.micros() {
+                return Ok(false);
+            }
+        }
+        if is_waited_for(db, slot).await? {
+            tracing::warn!(
+                slot,
+                "somebody writes answers to a slot that is past its turn: left alone"
+            );
+            return Ok(false);
+        }
     }
-    // The rows have the last word: after missed maintenance or a changed retention a slot may hold younger
-    // answers. This reads the whole slot, but only when it is due, and then it is emptied.
-    let statement = format!("SELECT max(created_at) FROM journal.answer_{slot}");
-    let youngest: Option<i64> = sqlx::query_scalar(AssertSqlSafe(statement)).fetch_one(db).await?;
-    Ok(youngest.is_some_and(|youngest| now - youngest > retention.micros()))
+    Ok(any)
+}
+
+/// Who waits for the lock wants to write.
+async fn is_waited_for(db: &mut PgConnection, slot: i16) -> Result<bool, sqlx::Error> {
+    let waited = format!(
+        "SELECT EXISTS (SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'journal.answer_{slot}'::regclass \
+         AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
+         AND mode = 'RowExclusiveLock')"
+    );
+    sqlx::query_scalar(AssertSqlSafe(waited)).fetch_one(db).await
+}
+
+/// Takes the lock that shuts everybody out, in tries that are so short that those who queue up behind it hardly notice.
+/// The lock that is held meanwhile goes on keeping writers away.
+async fn lock_hard(db: &mut PgConnection, slot: i16) -> Result<bool, sqlx::Error> {
+    let lock = format!("SAVEPOINT hard; LOCK TABLE journal.answer_{slot} IN ACCESS EXCLUSIVE MODE");
+    let mut tries = 0;
+    loop {
+        let error = match run(db, lock.clone()).await {
+            Ok(()) => return Ok(true),
+            Err(error) => error,
+        };
+        let code = error
+            .as_database_error()
+            .and_then(sqlx::error::DatabaseError::code);
+        tries += 1;
+        if code.as_deref() != Some("55P03") || tries >= TRIES {
+            return Err(error);
+        }
+        run(db, "ROLLBACK TO SAVEPOINT hard".to_owned()).await?;
+        if is_waited_for(db, slot).await? {
+            return Ok(false);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn now(db: &mut PgConnection) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
+        .fetch_one(db)
+        .await
+}
+
+async fn run(db: &mut PgConnection, statements: String) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql(AssertSqlSafe(statements)).execute(db).await?;
+    Ok(())
 }
 
 #[cfg(test)]

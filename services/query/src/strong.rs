@@ -1,15 +1,20 @@
-//! A wallet as the journal has it. Reads the journal's tables and nothing else.
+//! A wallet as the journal has it. Reads the journal's tables and nothing else, and is told as durably as a command's answer.
 //!
 //! The invariant: the answer is what the next command would be decided on. So a hold whose time is over counts as ended
-//! although its expiry is not an event yet, by the clock that commands go by, which never runs behind what is recorded.
+//! although its expiry is not an event yet, by the clock that commands go by: the database's.
+
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, Postgres, Transaction};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::answer::unreadable;
 use crate::problem::ReadError;
+use crate::routes::end;
 use crate::statement::WalletRow;
 
 /// Of an erasure that is decided but not finished, nothing is shown any more.
@@ -20,10 +25,9 @@ pub(crate) const WALLET: &str = "SELECT head.wallet_id, head.partition, head.ver
           AND NOT EXISTS (SELECT 1 FROM journal.erasure WHERE erasure.wallet_id = $1)) AS personal, \
        (SELECT coalesce(sum(hold.amount), 0)::bigint FROM journal.hold \
          WHERE hold.wallet_id = $1 AND hold.status = 'open' AND hold.expires_at IS NOT NULL \
-           AND hold.expires_at <= greatest((extract(epoch FROM statement_timestamp()) * 1000000)::bigint, \
-                                           lane.last_recorded_at)) AS due \
+           AND hold.expires_at <= (extract(epoch FROM statement_timestamp()) * 1000000)::bigint) AS due, \
+       current_setting('synchronous_standby_names') <> '' AS has_standbys \
      FROM journal.head \
-     JOIN journal.partition lane ON lane.id = head.partition \
      JOIN journal.event created ON created.wallet_id = head.wallet_id AND created.version = 1 \
      JOIN journal.event latest ON latest.wallet_id = head.wallet_id AND latest.version = head.version \
      WHERE head.wallet_id = $1";
@@ -46,6 +50,8 @@ struct HeadRow {
     personal: Option<Vec<u8>>,
     /// What is held by holds whose time is over.
     due: i64,
+    /// Commits wait for standbys.
+    has_standbys: bool,
 }
 
 /// [`wallex_domain::PersonalData`], with its metadata left as it was written.
@@ -56,10 +62,53 @@ struct Personal {
     metadata: Option<Box<RawValue>>,
 }
 
-pub(crate) async fn wallet(db: &mut PgConnection, id: Uuid) -> Result<Option<WalletRow>, ReadError> {
+/// Reads that wait for a standby at once, each with a connection. One that is away must not take them all.
+static CONFIRMING: Semaphore = Semaphore::const_new(2);
+/// How long a read waits for a standby, or for its turn.
+const CONFIRMED_WITHIN: Duration = Duration::from_secs(2);
+
+/// A record in the write-ahead log, so that the COMMIT after it waits for the standby as a command's does.
+const MARK: &str = "SELECT pg_logical_emit_message(true, 'wallex strong read', '')::text, \
+    set_config('synchronous_commit', CASE WHEN current_setting('synchronous_commit') IN ('off', 'local', 'remote_write') \
+        THEN 'on' ELSE current_setting('synchronous_commit') END, true)";
+
+/// A wallet of the journal, and whether it may be told before a standby has it.
+pub(crate) struct Strong {
+    pub(crate) wallet: Option<WalletRow>,
+    has_standbys: bool,
+}
+
+impl Strong {
+    /// Ends the snapshot. Where commits wait for a synchronous standby, so does this: what a crash of the primary has left
+    /// without one is visible here, and a fail-over loses it.
+    pub(crate) async fn end(&self, mut snapshot: Transaction<'static, Postgres>) -> Result<(), ReadError> {
+        if !self.has_standbys {
+            return end(snapshot).await;
+        }
+        let turn = timeout(CONFIRMED_WITHIN, CONFIRMING.acquire()).await;
+        let turn = turn.ok().and_then(Result::ok).ok_or(ReadError::NoConnection)?;
+        sqlx::query(MARK).execute(&mut *snapshot).await?;
+        // In a task of its own: a connection whose COMMIT is given up must not go back to the pool.
+        let committing = tokio::spawn(async move {
+            let committed = end(snapshot).await;
+            drop(turn);
+            committed
+        });
+        let committed = timeout(CONFIRMED_WITHIN, committing).await;
+        committed
+            .ok()
+            .and_then(Result::ok)
+            .unwrap_or(Err(ReadError::NoConnection))
+    }
+}
+
+pub(crate) async fn wallet(db: &mut PgConnection, id: Uuid) -> Result<Strong, ReadError> {
     let row: Option<HeadRow> = sqlx::query_as(WALLET).bind(id).fetch_optional(db).await?;
     let Some(row) = row else {
-        return Ok(None);
+        return Ok(Strong {
+            wallet: None,
+            has_standbys: false,
+        });
     };
     let personal: Personal = match row.personal {
         None => Personal::default(),
@@ -67,7 +116,7 @@ pub(crate) async fn wallet(db: &mut PgConnection, id: Uuid) -> Result<Option<Wal
             serde_json::from_slice(&data).map_err(|_| unreadable("personal.data", &"no personal data"))?
         }
     };
-    Ok(Some(WalletRow {
+    let wallet = WalletRow {
         wallet_id: row.wallet_id,
         partition: row.partition,
         seq: row.seq,
@@ -85,5 +134,9 @@ pub(crate) async fn wallet(db: &mut PgConnection, id: Uuid) -> Result<Option<Wal
         updated_at: row.updated_at,
         // The journal is not projected: it cannot miss an event.
         stale: false,
-    }))
+    };
+    Ok(Strong {
+        wallet: Some(wallet),
+        has_standbys: row.has_standbys,
+    })
 }

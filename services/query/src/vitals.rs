@@ -54,6 +54,10 @@ const PARKED: &str = "SELECT 'ledger' AS projection, count(DISTINCT wallet_id)::
 const UNBALANCED: &str = "SELECT count(*)::float8 FROM (SELECT currency FROM ledger.account_total \
      GROUP BY currency HAVING sum(debits) <> sum(credits)) unbalanced";
 
+/// How far what is recorded runs ahead of the clock, in the partition where it is furthest.
+const CLOCK_LEAD: &str = "SELECT (greatest(max(last_recorded_at) \
+       - (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, 0) / 1000000.0)::float8 FROM journal.partition";
+
 /// Values of the labels, and the figure.
 type Series = (Vec<String>, f64);
 
@@ -108,7 +112,7 @@ struct Held {
 impl Vitals {
     /// Shows the figures in `/metrics` and keeps looking until `shutdown`.
     pub(crate) async fn run(self, shutdown: CancellationToken) {
-        let (held, parked, unbalanced) = (Seen::new(), Seen::new(), Seen::new());
+        let (held, parked, unbalanced, lead) = (Seen::new(), Seen::new(), Seen::new(), Seen::new());
         show_held(&held);
         parked.show(
             "wallex_projection_parked_wallets",
@@ -126,7 +130,19 @@ impl Vitals {
             &[],
             |count: f64| vec![(Vec::new(), count)],
         );
+        lead.show(
+            "wallex_journal_clock_lead_seconds",
+            "How far the last event's time is ahead of the database's clock, in the partition where it is furthest. Above \
+             a few seconds: the clock was ahead for a while or was set back. Holds go by the clock all the same, but \
+             events of that partition are recorded at the later time until the clock has reached it, and reads by time \
+             (at, from, to) find them there. Every replica of command and query says the same: take the max.",
+            &[],
+            |seconds: f64| vec![(Vec::new(), seconds)],
+        );
         tokio::join!(
+            keep("the lead of the journal's times", OFTEN, &lead, &shutdown, || {
+                self.lead()
+            }),
             keep("what holds vacuum back", OFTEN, &held, &shutdown, || self.held()),
             keep("what is parked", OFTEN, &parked, &shutdown, || self.parked()),
             keep(
@@ -164,6 +180,15 @@ impl Vitals {
             .into_iter()
             .map(|(projection, wallets)| (vec![projection], wallets))
             .collect())
+    }
+
+    async fn lead(&self) -> Result<f64, ReadError> {
+        let lead: Option<f64> = look(&self.journal, statement::BEGIN, async |db| {
+            sqlx::query_scalar(CLOCK_LEAD).fetch_one(db).await
+        })
+        .await?;
+        // No partitions, no lead.
+        Ok(lead.unwrap_or(0.0))
     }
 
     async fn unbalanced(&self) -> Result<f64, ReadError> {

@@ -15,6 +15,8 @@ pub enum Conflict {
     StatementTimeout,
     /// The connection, or the server, was in trouble.
     Connection,
+    /// The database's clock was far ahead.
+    Clock,
     /// COMMIT was sent and its answer never came.
     CommitUnknown,
     /// A wallet was not in the partition where it was looked for.
@@ -24,13 +26,14 @@ pub enum Conflict {
 }
 
 impl Conflict {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Serialization,
         Self::Constraint,
         Self::Content,
         Self::LockTimeout,
         Self::StatementTimeout,
         Self::Connection,
+        Self::Clock,
         Self::CommitUnknown,
         Self::Misrouted,
         Self::Divided,
@@ -45,6 +48,7 @@ impl Conflict {
             Self::LockTimeout => "lock_timeout",
             Self::StatementTimeout => "statement_timeout",
             Self::Connection => "connection",
+            Self::Clock => "clock",
             Self::CommitUnknown => "commit_unknown",
             Self::Misrouted => "misrouted",
             Self::Divided => "divided",

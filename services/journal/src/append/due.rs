@@ -50,7 +50,7 @@ async fn load_share(
 ) -> Result<(), sqlx::Error> {
     let rows = sqlx::query(LOAD_DUE_HOLDS)
         .bind(column(wallets, |id| id.0))
-        .bind(loaded.now())
+        .bind(loaded.clock)
         // One more than may be taken tells that there are more.
         .bind(i64::try_from(share + 1).unwrap_or(i64::MAX))
         .fetch_all(db)

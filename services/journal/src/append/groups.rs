@@ -249,6 +249,10 @@ impl Writer {
                     }
                     tracing::warn!(%error, "the outcome of a commit is unknown: asking again under the same locks");
                 }
+                Err(Setback::Clock { lead }) => tracing::error!(
+                    seconds = lead.as_secs(),
+                    "the database's clock is ahead of this process's: nothing is written until they agree"
+                ),
                 Err(Setback::Trouble(error)) => {
                     tracing::warn!(%error, "a batch could not be written: trying again");
                 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 0 route   wallet -> partition, from memory; misses, and what holds and transactions lead to, are looked up
-//! 1 lock    BEGIN; partition rows FOR UPDATE in ascending order; the database's clock
+//! 1 lock    BEGIN; partition rows FOR UPDATE in ascending order; the database's clock, which is the batch's time
 //! 2 load    heads of the touched wallets, their due holds, the holds named, stored answers, external ids
 //! 3 decide  in arrival order, on what was loaded; due holds end first, so many as a batch ends, and what they leave
 //!           undecided is put off; rejections are answers too
@@ -16,6 +16,7 @@
 //! - No partition is locked after step 1, and step 1 locks in ascending order: writers cannot deadlock on
 //!   partitions. What may collide beside them (wallet ids, external ids, keys used for two wallets) is
 //!   unique in the schema; the loser's batch rolls back and runs again on what the winner committed.
+//! - What is told from the store is as durable as what is told for the first time: both wait for a COMMIT.
 //! - A reply that was lost is found again by its key, under the same locks. So is the outcome of a COMMIT
 //!   whose answer never came: taking the locks waits for the old transaction to end, one way or the other.
 //! - A writer that freezes between two statements loses its transaction to the server's time-out, and with
@@ -39,7 +40,7 @@ mod write;
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
@@ -62,6 +63,10 @@ use crate::route::Routes;
 /// Beyond this an attempt is given up as if the connection had broken: the server is not answering at all.
 const ATTEMPT_LIMIT: Duration = Duration::from_secs(20);
 
+/// How far the database's clock may be ahead of this process's, in microseconds. Beyond it nothing is written: holds would
+/// end too early, and what is recorded stays ahead until the time has come. Clocks that are kept differ by much less.
+const MAX_LEAD: i64 = 5 * 60 * 1_000_000;
+
 #[derive(Debug, Clone)]
 pub struct Config {
     pub timeouts: Timeouts,
@@ -69,6 +74,14 @@ pub struct Config {
     pub retention: Retention,
     /// Open holds that a wallet may have for one more to be placed. The same for all writers of a journal.
     pub max_open_holds: i64,
+    /// This process's own clock, in microseconds since 1970: only to tell whether the database's is to be believed.
+    pub clock: fn() -> i64,
+}
+
+/// Microseconds since 1970.
+fn own_clock() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }
 
 impl Default for Config {
@@ -78,6 +91,7 @@ impl Default for Config {
             retention: Retention::default(),
             // Should they all be due at once, ten batches end them.
             max_open_holds: 10_000,
+            clock: own_clock,
         }
     }
 }
@@ -180,7 +194,7 @@ impl Writer {
             Ok(_) => self.connection = Some(connection),
             Err(Setback::Refused(_)) => self.roll_back(connection).await,
             // Whatever is wrong with this session, the next one is fresh.
-            Err(Setback::Trouble(_) | Setback::Unknown(_)) => drop(connection),
+            Err(Setback::Trouble(_) | Setback::Clock { .. } | Setback::Unknown(_)) => drop(connection),
         }
         outcome
     }
@@ -256,6 +270,12 @@ impl Writer {
         let locking = statements::begin_and_lock(db, self.trace.locked.iter().copied(), timeouts);
         let mut loaded = locking.await.map_err(Setback::of_locking)?;
         let lock = watch.lap();
+        let now = (self.config.clock)();
+        if loaded.clock > now.saturating_add(MAX_LEAD) {
+            return Err(Setback::Clock {
+                lead: Duration::from_micros((loaded.clock - now).unsigned_abs()),
+            });
+        }
         let going = self.trace.routed.iter();
         let going: Vec<(&Request, &Routed)> =
             going.map(|(index, route)| (&requests[*index], route)).collect();
@@ -274,7 +294,8 @@ impl Writer {
         }
         let decide = watch.lap();
         if staging.is_empty() {
-            sqlx::raw_sql("ROLLBACK").execute(db).await.map_err(Setback::of)?;
+            let told = outcome.iter().any(|(_, staged)| staged.is_from_the_store());
+            self.end_without_writing(db, told).await?;
             return Ok(Outcome {
                 staged: outcome,
                 stages: None,
@@ -305,6 +326,21 @@ impl Writer {
             staged: outcome,
             stages: Some(stages),
         })
+    }
+
+    /// An answer from the store may be of a commit that a synchronous standby has not confirmed: it is visible after a
+    /// crash of the primary all the same, and a fail-over loses it. The locks of this transaction have left their mark in
+    /// the write-ahead log, so its COMMIT waits for the standby and with it for all that came before. ROLLBACK does not.
+    async fn end_without_writing(&mut self, db: &mut PgConnection, told: bool) -> Result<(), Setback> {
+        if told {
+            self.trace.committing = true;
+            let committed = sqlx::raw_sql("COMMIT").execute(db).await;
+            committed.map_err(Setback::of_commit)?;
+            self.aside.committed();
+        } else {
+            sqlx::raw_sql("ROLLBACK").execute(db).await.map_err(Setback::of)?;
+        }
+        Ok(())
     }
 
     /// Unless it is about something that is set aside.

@@ -16,6 +16,14 @@ pub(super) struct Cause<'a> {
     pub(super) personal: Option<&'a Sealed>,
 }
 
+/// The events of one command as they were recorded.
+pub(super) struct Recorded {
+    pub(super) transaction_id: Uuid,
+    /// When the first of them was: the one of the wallet that pays.
+    pub(super) recorded_at: i64,
+    pub(super) wallets: Vec<(Wallet, Position)>,
+}
+
 impl Staging {
     /// Numbers, chains and applies the events of one command. All or nothing: what can fail comes first.
     pub(super) fn record(
@@ -24,7 +32,7 @@ impl Staging {
         routed: Option<&Routed>,
         decided: Vec<Decided>,
         expires_at: Option<i64>,
-    ) -> Result<(Uuid, Vec<(Wallet, Position)>), Defect> {
+    ) -> Result<Recorded, Defect> {
         let mut staged = Vec::with_capacity(decided.len());
         for Decided { wallet_id, event } in decided {
             let before = self.loaded.heads.get(&wallet_id);
@@ -55,6 +63,7 @@ impl Staging {
             ((self.now % 1_000_000) * 1_000) as u32,
         );
         let transaction_id = Uuid::new_v7(time);
+        let mut recorded_at = None;
         let mut wallets = Vec::with_capacity(staged.len());
         for (head, data, payload) in staged {
             let Some(row) = self.loaded.partitions.get_mut(&head.partition) else {
@@ -69,7 +78,9 @@ impl Staging {
                 version: head.wallet.version,
                 event_type: data.event_type().to_owned(),
                 schema_version: data.schema_version(),
-                recorded_at: self.now,
+                // Time never runs backwards within a partition. One that is ahead is so for its own events alone: the others
+                // of the batch must not inherit it.
+                recorded_at: row.last_recorded_at.max(self.now),
                 actor: cause.actor.to_owned(),
                 traceparent: cause.traceparent.map(str::to_owned),
                 payload: payload.into(),
@@ -77,7 +88,8 @@ impl Staging {
                 hash: Hash::GENESIS,
             };
             event.hash = event.compute_hash();
-            (row.last_seq, row.head_hash, row.last_recorded_at) = (event.seq, event.hash, self.now);
+            (row.last_seq, row.head_hash, row.last_recorded_at) = (event.seq, event.hash, event.recorded_at);
+            recorded_at.get_or_insert(event.recorded_at);
             if let Some(sealed) = cause.personal {
                 self.personal
                     .push((event.event_id, event.wallet_id, sealed.clone()));
@@ -87,7 +99,11 @@ impl Staging {
             self.events.push(event);
             self.replace_head(head);
         }
-        Ok((transaction_id, wallets))
+        Ok(Recorded {
+            transaction_id,
+            recorded_at: recorded_at.unwrap_or(self.now),
+            wallets,
+        })
     }
 
     /// What an event means beside its wallet's head.

@@ -3,6 +3,8 @@
 //!
 //! The invariant: what is called refused left nothing behind. Only a COMMIT without an answer is unknown.
 
+use std::time::Duration;
+
 use super::Conflict;
 
 /// What stood in the way of one attempt.
@@ -12,6 +14,8 @@ pub(super) enum Setback {
     Refused(Refusal),
     /// The connection or the server is in trouble, whatever the content. Rolled back, or never begun.
     Trouble(sqlx::Error),
+    /// The database's clock is so far ahead that it is not believed.
+    Clock { lead: Duration },
     /// COMMIT was sent and its answer never came.
     Unknown(sqlx::Error),
 }
@@ -85,6 +89,7 @@ impl Setback {
                 }
             },
             Self::Trouble(error) | Self::Unknown(error) => Self::Unknown(error),
+            Self::Clock { lead } => Self::Clock { lead },
         }
     }
 
@@ -122,6 +127,7 @@ impl Setback {
                 Why::Slow => Conflict::StatementTimeout,
             },
             Self::Trouble(_) => Conflict::Connection,
+            Self::Clock { .. } => Conflict::Clock,
             Self::Unknown(_) => Conflict::CommitUnknown,
         }
     }

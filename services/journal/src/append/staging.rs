@@ -13,7 +13,7 @@ use wallex_domain::{
     decide, expire,
 };
 
-use super::record::Cause;
+use super::record::{Cause, Recorded};
 use super::request::{Answer, Committed, Item, Render, Reply, Request, Work};
 use super::routing::Routed;
 use super::undo::Undo;
@@ -77,17 +77,6 @@ pub(super) struct Loaded {
     pub clock: i64,
 }
 
-impl Loaded {
-    /// The batch's time: never before what the partitions have recorded already.
-    pub(super) fn now(&self) -> i64 {
-        let latest = self
-            .partitions
-            .values()
-            .map(|partition| partition.last_recorded_at);
-        latest.fold(self.clock, i64::max)
-    }
-}
-
 /// How one request of the batch came out.
 #[derive(Debug)]
 pub(super) enum Staged {
@@ -103,6 +92,19 @@ pub(super) enum Staged {
 }
 
 impl Staged {
+    /// Whether it tells of what an earlier transaction committed.
+    pub(super) fn is_from_the_store(&self) -> bool {
+        match self {
+            Self::Reply(Reply::Answered { replayed, .. }) => *replayed,
+            Self::Reply(Reply::KeyReused) => true,
+            Self::Reply(Reply::NotFound(_) | Reply::Unavailable | Reply::OutcomeUnknown | Reply::Failed)
+            | Self::Misrouted(_)
+            | Self::Later
+            | Self::Alone
+            | Self::Locked(_) => false,
+        }
+    }
+
     fn defect(error: &Defect) -> Self {
         tracing::error!(%error, "a decided event does not apply");
         Self::Reply(Reply::Failed)
@@ -117,7 +119,7 @@ pub(super) struct Defect(pub(super) String);
 #[derive(Debug)]
 pub(super) struct Staging {
     pub(super) loaded: Loaded,
-    /// The batch's time: what every event is recorded at.
+    /// The batch's time: the database's clock. Events of a partition that is ahead of it are recorded later.
     pub now: i64,
     pub events: Vec<Event>,
     pub personal: Vec<(Uuid, WalletId, Sealed)>,
@@ -135,7 +137,7 @@ pub(super) struct Staging {
 impl Staging {
     pub(super) fn new(loaded: Loaded) -> Self {
         Self {
-            now: loaded.now(),
+            now: loaded.clock,
             loaded,
             events: Vec::new(),
             personal: Vec::new(),
@@ -322,11 +324,15 @@ impl Staging {
             traceparent: request.traceparent.as_deref(),
             personal: item.personal.as_ref(),
         };
-        let (transaction_id, wallets) = self.record(&cause, Some(routed), decided, expires_at)?;
+        let Recorded {
+            transaction_id,
+            recorded_at,
+            wallets,
+        } = self.record(&cause, Some(routed), decided, expires_at)?;
         let hold = item.command.named_hold();
         Ok(Ok(Committed {
             transaction_id,
-            recorded_at: self.now,
+            recorded_at,
             amount,
             wallets,
             hold: hold.and_then(|id| self.loaded.holds.get(&id).cloned()),

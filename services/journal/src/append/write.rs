@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use sqlx::PgConnection;
-use wallex_domain::{Hash, Partition};
+use wallex_domain::Partition;
 
 use super::setback::{Mismatch, Setback};
 use super::staging::{Head, Staging};
 use super::statements::column;
+use crate::Event;
 use crate::maintain::Retention;
 
 /// Step 4. One statement: answers, heads, personal data, events, partition rows, each list sorted by its
@@ -39,14 +40,16 @@ WITH answers AS (
     INSERT INTO journal.event (event_id, transaction_id, partition, seq, wallet_id, version, type, schema_version,
         recorded_at, actor, traceparent, payload, hash)
     SELECT e.event_id, e.transaction_id, e.partition, e.seq, e.wallet_id, e.version, e.type, e.schema_version,
-        $2, e.actor, e.traceparent, e.payload, e.hash
+        e.recorded_at, e.actor, e.traceparent, e.payload, e.hash
     FROM unnest($26::uuid[], $27::uuid[], $28::int[], $29::bigint[], $30::uuid[], $31::bigint[], $32::text[],
-        $33::smallint[], $34::text[], $35::text[], $36::bytea[], $37::bytea[])
+        $33::smallint[], $34::text[], $35::text[], $36::bytea[], $37::bytea[], $46::bigint[])
         AS e (event_id, transaction_id, partition, seq, wallet_id, version, type, schema_version, actor,
-              traceparent, payload, hash)
+              traceparent, payload, hash, recorded_at)
 ), moved AS (
-    UPDATE journal.partition p SET last_seq = m.last_seq, head_hash = m.head_hash, last_recorded_at = $2
-    FROM unnest($38::int[], $39::bigint[], $40::bytea[]) AS m (id, last_seq, head_hash)
+    UPDATE journal.partition p SET last_seq = m.last_seq, head_hash = m.head_hash,
+        last_recorded_at = m.last_recorded_at
+    FROM unnest($38::int[], $39::bigint[], $40::bytea[], $47::bigint[])
+        AS m (id, last_seq, head_hash, last_recorded_at)
     WHERE p.id = m.id
     RETURNING 1
 )
@@ -67,10 +70,7 @@ pub(super) async fn write(
     let mut events: Vec<_> = staging.events.iter().collect();
     events.sort_unstable_by_key(|event| (event.partition, event.seq));
     // The last event of a partition is its new head.
-    let moved: BTreeMap<Partition, (i64, Hash)> = events
-        .iter()
-        .map(|event| (event.partition, (event.seq, event.hash)))
-        .collect();
+    let moved: BTreeMap<Partition, &Event> = events.iter().map(|event| (event.partition, *event)).collect();
 
     let (rows_created, rows_changed, rows_moved): (i64, i64, i64) = sqlx::query_as(WRITE)
         .bind(retention.slot(staging.now))
@@ -115,13 +115,15 @@ pub(super) async fn write(
         .bind(column(&events, |event| &event.payload[..]))
         .bind(column(&events, |event| &event.hash.0[..]))
         .bind(column(moved.keys(), |partition| partition.0))
-        .bind(column(moved.values(), |(last_seq, _)| *last_seq))
-        .bind(column(moved.values(), |(_, hash)| &hash.0[..]))
+        .bind(column(moved.values(), |last| last.seq))
+        .bind(column(moved.values(), |last| &last.hash.0[..]))
         .bind(column(&changed, |head| head.wallet.held))
         .bind(column(&changed, |head| head.wallet.overdraft_limit))
         .bind(column(&changed, |head| head.wallet.status.as_str()))
         .bind(column(&created, |head| head.wallet.held))
         .bind(column(&created, |head| head.wallet.overdraft_limit))
+        .bind(column(&events, |event| event.recorded_at))
+        .bind(column(moved.values(), |last| last.recorded_at))
         .fetch_one(&mut *db)
         .await
         .map_err(Setback::of)?;

@@ -49,6 +49,33 @@ async fn an_outcome_that_stays_unknown_is_called_unknown_and_a_retry_tells() {
     assert_eq!(journal.balance(wallet(1)).await, 105);
 }
 
+/// What was committed without its synchronous standby is there after a crash of the primary and lost by a fail-over. So
+/// an answer from the store waits for a commit as a new one does; the proxy sees whether there is one.
+#[tokio::test]
+async fn an_answer_from_the_store_is_told_after_a_commit() {
+    let journal = Journal::new().await;
+    let mut setup = journal.writer();
+    run_one(&mut setup, create("c", wallet(1), 100)).await;
+    run_one(&mut setup, credit("k", wallet(1), 5)).await;
+    let server = (
+        journal.options().get_host().to_owned(),
+        journal.options().get_port(),
+    );
+    for (amount, replayed) in [(5, true), (6, false)] {
+        let port = breaking(server.clone(), Break::Before, 1).await;
+        let options = journal.options().host("127.0.0.1").port(port);
+        let mut writer = Writer::new(options, Arc::default(), RENDER, Config::default());
+        let reply = run_one(&mut writer, credit("k", wallet(1), amount)).await;
+        if replayed {
+            assert_eq!(status(&reply), (201, true));
+        } else {
+            assert_eq!(reply, Reply::KeyReused);
+        }
+        assert_eq!(writer.conflicts, [Conflict::CommitUnknown]);
+        assert_eq!(writer.stages.len(), 0, "nothing was written");
+    }
+}
+
 /// The commit took place, its answer was lost, and since then the stored answers cannot be read: the group goes on in
 /// parts, and none of it may be told that nothing was stored.
 #[tokio::test]

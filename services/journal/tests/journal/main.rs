@@ -4,6 +4,7 @@
 
 mod append;
 mod batches;
+mod clock;
 mod crowds;
 mod erasure;
 mod failures;

@@ -1,8 +1,13 @@
 //! The ring of stored answers: kept as long as promised, probed everywhere, emptied whole.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
+use tokio::task::JoinHandle;
+use wallex_journal::append::{Config, Writer};
 use wallex_journal::maintain::{Retention, SLOTS, empty_expired_slots};
+use wallex_testing::eventually;
 
 use crate::harness::*;
 
@@ -31,6 +36,18 @@ async fn written(journal: &Journal, at: i64, retention: Retention) {
             "UPDATE journal.answer SET created_at = {at}, slot = {slot}"
         ))
         .await;
+}
+
+/// A retention, and a time whose answers are to be emptied now by it. A retention of 7 units has periods of 4; a slot is
+/// emptied in the last unit before its turn comes again. Of all lengths of a unit, one in which it is that time now.
+fn just_due(now: i64) -> (Retention, i64) {
+    let unit = (1_000..)
+        .map(|n| n * 1_000_000)
+        .find(|unit| (33..39).contains(&(now / (unit / 10) % 40)))
+        .unwrap();
+    let period_began = now - now % (4 * unit);
+    let retention = Retention::new(Duration::from_micros(7 * unit as u64));
+    (retention, period_began - 8 * unit + 1)
 }
 
 #[tokio::test]
@@ -66,17 +83,10 @@ async fn answers_are_kept_for_the_retention_and_then_go_whole() {
             "an answer of {hours} hours is still promised"
         );
     }
-    // A retention of 7 units has periods of 4; a slot is emptied in the last unit before its turn comes
-    // again. Of all lengths of a unit, one in which it is that time now:
-    let unit = (1_000..)
-        .map(|n| n * 1_000_000)
-        .find(|unit| (33..39).contains(&(now / (unit / 10) % 40)))
-        .unwrap();
-    let retention = Retention::new(Duration::from_micros(7 * unit as u64));
-    let period_began = now - now % (4 * unit);
-    written(&journal, period_began - 8 * unit + 1, retention).await;
+    let (retention, expired) = just_due(now);
+    written(&journal, expired, retention).await;
     let emptied = empty_expired_slots(&journal.pool, retention, WAIT).await.unwrap();
-    assert_eq!(emptied, [retention.slot(period_began - 8 * unit)]);
+    assert_eq!(emptied, [retention.slot(expired)]);
     assert_eq!(count(&journal).await, 0);
 }
 
@@ -93,4 +103,130 @@ async fn maintenance_gives_way_to_a_slot_in_use() {
     let emptied = empty_expired_slots(&journal.pool, Retention::default(), Duration::from_millis(50)).await;
     assert_eq!(emptied.unwrap(), Vec::<i16>::new());
     drop(reader);
+}
+
+/// A writer of credits until it is told to stop; returns the longest that one of them took.
+fn credits(journal: &Journal, retention: Retention, stop: Arc<AtomicBool>) -> JoinHandle<Duration> {
+    let config = Config {
+        retention,
+        ..Config::default()
+    };
+    let mut writer = Writer::new(journal.options(), Arc::default(), RENDER, config);
+    tokio::spawn(async move {
+        let mut longest = Duration::ZERO;
+        for n in 0.. {
+            if stop.load(Ordering::Relaxed) {
+                break;
+            }
+            let began = Instant::now();
+            let reply = run_one(&mut writer, credit(&format!("k{n}"), wallet(1), 1)).await;
+            assert_eq!(status(&reply), DONE);
+            longest = longest.max(began.elapsed());
+        }
+        longest
+    })
+}
+
+/// Fills the slot of that time with about so many megabytes.
+async fn fill(journal: &Journal, at: i64, retention: Retention, megabytes: i64) {
+    let (slot, rows) = (retention.slot(at), megabytes * 1_000);
+    journal
+        .execute(&format!(
+            "INSERT INTO journal.answer (slot, caller, key, created_at, fingerprint, status, body)
+             SELECT {slot}, 'old', n::text, {at}, sha256(n::text::bytea), 201, decode(repeat(md5(n::text), 50), 'hex')
+               FROM generate_series(1, {rows}) n"
+        ))
+        .await;
+}
+
+#[tokio::test]
+async fn a_slot_that_is_looked_into_is_emptied_later_and_commands_go_on_meanwhile() {
+    let journal = Journal::new().await;
+    run_one(&mut journal.writer(), create("c", wallet(1), 1)).await;
+    let (retention, expired) = just_due(now(&journal).await);
+    written(&journal, expired, retention).await;
+    let mut reader = journal.pool.begin().await.unwrap();
+    sqlx::query("SELECT count(*) FROM journal.answer")
+        .execute(&mut *reader)
+        .await
+        .unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let writing = credits(&journal, retention, stop.clone());
+    let pool = journal.pool.clone();
+    let emptying = tokio::spawn(async move { empty_expired_slots(&pool, retention, WAIT).await });
+    // Some tries at the hard lock, which the reader keeps from it.
+    let mut tries = 0;
+    eventually(Duration::from_secs(30), "tries at the hard lock", async || {
+        let waits: bool = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock'
+               AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))",
+        )
+        .fetch_one(&journal.pool)
+        .await
+        .unwrap();
+        tries += i32::from(waits);
+        (tries >= 5).then_some(())
+    })
+    .await;
+    reader.rollback().await.unwrap();
+    assert_eq!(emptying.await.unwrap().unwrap(), [retention.slot(expired)]);
+    stop.store(true, Ordering::Relaxed);
+    let longest = writing.await.unwrap();
+    assert!(longest < Duration::from_secs(2), "a command waited {longest:?}");
+}
+
+#[tokio::test]
+async fn a_slot_that_somebody_writes_to_is_busy_or_left_alone() {
+    let journal = Journal::new().await;
+    run_one(&mut journal.writer(), create("c", wallet(1), 1)).await;
+    let (retention, expired) = just_due(now(&journal).await);
+    written(&journal, expired, retention).await;
+    let slot = retention.slot(expired);
+    let mut other = journal.pool.begin().await.unwrap();
+    sqlx::query("INSERT INTO journal.answer SELECT slot, caller, 'other', created_at, fingerprint, status, body FROM journal.answer")
+        .execute(&mut *other)
+        .await
+        .unwrap();
+    let soon = Duration::from_millis(50);
+    let busy = empty_expired_slots(&journal.pool, retention, soon).await;
+    let code = busy
+        .unwrap_err()
+        .as_database_error()
+        .unwrap()
+        .code()
+        .unwrap()
+        .into_owned();
+    assert_eq!(code, "55P03");
+    // What was added by then keeps the slot.
+    sqlx::query("UPDATE journal.answer SET created_at = $1 WHERE key = 'other'")
+        .bind(now(&journal).await)
+        .execute(&mut *other)
+        .await
+        .unwrap();
+    other.commit().await.unwrap();
+    let emptied = empty_expired_slots(&journal.pool, retention, WAIT).await.unwrap();
+    assert_eq!(emptied, Vec::<i16>::new(), "slot {slot}");
+    assert_eq!(count(&journal).await, 2);
+}
+
+/// The figure: `WALLEX_TEST_SLOT_MB=10000 cargo test --release -p wallex-journal --test journal -- --ignored --nocapture slot`.
+#[tokio::test]
+#[ignore = "a measurement of some minutes"]
+async fn how_long_an_emptied_slot_makes_commands_wait() {
+    let megabytes = std::env::var("WALLEX_TEST_SLOT_MB").map_or(10_000, |size| size.parse().unwrap());
+    let journal = Journal::new().await;
+    run_one(&mut journal.writer(), create("c", wallet(1), 1)).await;
+    let (retention, expired) = just_due(now(&journal).await);
+    journal.execute("DELETE FROM journal.answer").await;
+    fill(&journal, expired, retention, megabytes).await;
+    journal.execute("CHECKPOINT").await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let writing = credits(&journal, retention, stop.clone());
+    let began = Instant::now();
+    let emptied = empty_expired_slots(&journal.pool, retention, WAIT).await.unwrap();
+    let took = began.elapsed();
+    assert_eq!(emptied, [retention.slot(expired)]);
+    stop.store(true, Ordering::Relaxed);
+    let longest = writing.await.unwrap();
+    println!("{megabytes} MB emptied in {took:?}; the longest command took {longest:?}");
 }

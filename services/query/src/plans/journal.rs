@@ -15,7 +15,6 @@ const STRONG: [Planned; 1] = [(
     &[
         "head_pkey",
         "head_wallet_id_partition_key",
-        "partition_pkey",
         "event_wallet_id_version_key",
         "personal_pkey",
         "hold_wallet_open",

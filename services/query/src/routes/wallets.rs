@@ -128,10 +128,10 @@ async fn plain(state: &QueryState, id: Uuid, wanted: &Positions) -> Result<cache
 /// The wallet as the journal has it.
 async fn strongly(state: &QueryState, id: Uuid, wanted: &Positions) -> Result<cache::Wallet, ReadError> {
     let mut snapshot = state.journal.snapshot(wanted).await?;
-    let wallet = strong::wallet(&mut snapshot, id).await?;
-    end(snapshot).await?;
+    let strong = strong::wallet(&mut snapshot, id).await?;
+    strong.end(snapshot).await?;
     written(&WalletBody::try_from(
-        wallet.ok_or(ReadError::WalletUnknown(id))?,
+        strong.wallet.ok_or(ReadError::WalletUnknown(id))?,
     )?)
 }
 
