@@ -29,6 +29,7 @@ mod runner;
 pub mod schema;
 mod source;
 mod stall;
+pub mod verify;
 
 use sqlx::PgPool;
 use wallex_platform::health::Health;

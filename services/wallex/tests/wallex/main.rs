@@ -18,3 +18,4 @@ mod redis;
 mod rolling;
 mod start;
 mod traces;
+mod verify;
