@@ -119,12 +119,19 @@ fn main() -> ExitCode {
     runtime.block_on(async {
         match run(cli).await {
             Ok(code) => code,
+            // As in `wallex config | head`: whoever read it has seen enough.
+            Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("error: {}", told(&error));
                 ExitCode::FAILURE
             }
         }
     })
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    let of_output = |cause: &std::io::Error| cause.kind() == std::io::ErrorKind::BrokenPipe;
+    error.downcast_ref::<std::io::Error>().is_some_and(of_output)
 }
 
 /// The error and its causes, each said once: some repeat their cause's words in their own.
