@@ -16,6 +16,7 @@ mod verify;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use wallex_platform::settings::InForce;
 use wallex_platform::{CancellationToken, Flags, Settings, shutdown, telemetry, trace};
 
 /// Allocation is a tenth of a command's CPU time with the system's allocator, a twentieth with this one.
@@ -161,13 +162,13 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         | Verb::Verify(_)
         | Verb::Dev(_) => {}
     }
-    let settings = Settings::load(&cli.flags)?;
+    let (settings, in_force) = Settings::load_in_force(&cli.flags)?;
     telemetry::init(&settings);
     if let Some(role) = traced(&cli.command) {
         trace::init(&settings, role);
     }
     let shutdown = shutdown::token();
-    let done = run_role(cli.command, settings, &shutdown).await;
+    let done = run_role(cli.command, settings, &in_force, &shutdown).await;
     trace::finish().await;
     telemetry::finish();
     match done {
@@ -204,6 +205,7 @@ fn traced(command: &Verb) -> Option<&'static str> {
 async fn run_role(
     command: Verb,
     settings: Settings,
+    in_force: &[InForce],
     shutdown: &CancellationToken,
 ) -> anyhow::Result<ExitCode> {
     match command {
@@ -216,7 +218,7 @@ async fn run_role(
         Verb::Migrate(args) => migrate::migrate(&settings, &args, shutdown).await?,
         Verb::Maintain => migrate::maintain(&settings, shutdown).await?,
         Verb::Verify(args) => return verify::run(settings, &args, shutdown).await,
-        Verb::Dev(args) => dev::run(settings, args, shutdown.clone()).await?,
+        Verb::Dev(args) => dev::run(settings, in_force, args, shutdown.clone()).await?,
         // Done before the settings were read.
         Verb::Bench(_) | Verb::Config(_) | Verb::LogLevel(_) | Verb::Openapi => {}
     }
