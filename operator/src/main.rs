@@ -114,8 +114,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     match cli.command.unwrap_or(Command::Run(cli.run)) {
         Command::Kubectl(arguments) => Ok(plugin::main(arguments).await.into()),
         Command::Crd => {
-            use std::io::Write as _;
-            std::io::stdout().write_all(crd::crd_yaml()?.as_bytes())?;
+            print(&crd::crd_yaml()?)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Run(args) => {
@@ -130,11 +129,19 @@ async fn main() -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Check(args) => {
-            use std::io::Write as _;
             let seen = check::run(&args.operator, &named(&args.watch_namespaces)).await?;
-            writeln!(std::io::stdout(), "{}", seen.join("\n"))?;
+            print(&format!("{}\n", seen.join("\n")))?;
             Ok(ExitCode::SUCCESS)
         }
+    }
+}
+
+/// Whoever stops reading, as in `wallex-operator crd | head`, has seen enough.
+fn print(text: &str) -> std::io::Result<()> {
+    use std::io::Write as _;
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        printed => printed,
     }
 }
 

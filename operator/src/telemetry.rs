@@ -4,6 +4,7 @@ use std::io::IsTerminal as _;
 
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 /// Shape of the operator's own log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -18,7 +19,11 @@ pub enum LogFormat {
 /// When the filter can't be parsed, or logging was started before.
 pub fn start(filter: &str, format: LogFormat) -> anyhow::Result<()> {
     // The runtime's span repeats in every line what ours says more shortly; a filter that names it wins.
-    let filter = EnvFilter::try_new(format!("kube_runtime=warn,{filter}"))
+    // Modules alone leave everything else at info.
+    let filter = checked(filter)
+        .and_then(|()| {
+            EnvFilter::try_new(format!("info,kube_runtime=warn,{filter}")).map_err(|e| e.to_string())
+        })
         .map_err(|error| anyhow::anyhow!("--log {filter:?} is not a log filter: {error}"))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -33,4 +38,32 @@ pub fn start(filter: &str, format: LogFormat) -> anyhow::Result<()> {
             .try_init(),
     }
     .map_err(|error| anyhow::anyhow!("could not start logging: {error}"))
+}
+
+/// The filter would take a misspelled level for a module, and a module without a level for the only thing to be logged.
+fn checked(filter: &str) -> Result<(), String> {
+    let directives = filter.split(',').map(str::trim);
+    for directive in directives.filter(|directive| !directive.is_empty()) {
+        let (module, level) = directive.rsplit_once('=').unwrap_or(("-", directive));
+        if module.trim().is_empty() || level.trim().is_empty() || level.trim().parse::<LevelFilter>().is_err()
+        {
+            return Err(format!("`{directive}` is no level and no module=level"));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_level_is_refused() {
+        for filter in ["info", "warn,kube=debug", "kube=off", ""] {
+            assert!(checked(filter).is_ok(), "{filter}");
+        }
+        for filter in ["dubug", "nonsense=", "=debug", "info,kube", "info,kube=loud"] {
+            assert!(checked(filter).is_err(), "{filter}");
+        }
+    }
 }

@@ -131,8 +131,9 @@ settings! {
     kafka_dead_letters_topic: String, "WALLEX_KAFKA_DEAD_LETTERS_TOPIC", default "wallet-events-dlq", example "";
     /// URL of Redis. Unset: work without it, a little slower.
     redis_url: Option<Secret>, "WALLEX_REDIS_URL", default "", example "redis://:password@host:6379/0";
-    /// What to log: a level, or levels by module (tracing's EnvFilter). The module of request lines is called request;
-    /// those of slow and failed requests are at warn. `wallex log-level` changes it while a role runs.
+    /// What to log: a level, or levels by module beside it (tracing's EnvFilter); with modules alone, everything else stays
+    /// at info. The module of request lines is called request; those of slow and failed requests are at warn.
+    /// `wallex log-level` changes it while a role runs.
     log: String, "WALLEX_LOG", default "info", example "info,request=warn";
     /// How log lines look: text or json.
     log_format: LogFormat, "WALLEX_LOG_FORMAT", default "text", example "json";

@@ -20,6 +20,10 @@ use crate::settings::{LogFormat, Settings};
 /// PostgreSQL's notices ("relation exists, skipping") are no news to an operator.
 const QUIET: [&str; 1] = ["sqlx::postgres::notice=warn"];
 
+/// What a list of modules alone leaves for everything else.
+const DEFAULT: &str = "info";
+const LEVELS: &str = "trace, debug, info, warn, error and off";
+
 /// Target of the line that each request leaves.
 pub(crate) const REQUEST: &str = "request";
 /// Lines of requests that may wait to be written.
@@ -81,25 +85,36 @@ pub fn set(log: &str) -> Result<(), String> {
     handle.reload(filter).map_err(|error| error.to_string())
 }
 
-/// Reads a setting `log`. A word alone must be a level: the filter would take a misspelled one for a module, and log
-/// nothing else.
+/// Reads a setting `log`: a level for everything, `info` unless there is one, and levels of modules beside it. What the
+/// filter itself would read otherwise is refused: it takes a misspelled level for a module, and a module without a level
+/// for the only thing to be logged.
 pub(crate) fn filter(log: &str) -> Result<EnvFilter, String> {
-    let directives = log
+    let directives: Vec<&str> = log
         .split(',')
         .map(str::trim)
-        .filter(|directive| !directive.is_empty());
-    let mut filter = EnvFilter::try_new(QUIET.join(",")).map_err(|error| error.to_string())?;
+        .filter(|directive| !directive.is_empty())
+        .collect();
+    if directives.is_empty() {
+        return Err(format!("`{log}` names no level"));
+    }
+    let quiet = QUIET.join(",");
+    let mut filter = EnvFilter::try_new(format!("{DEFAULT},{quiet}")).map_err(|error| error.to_string())?;
     for directive in directives {
-        if !directive.contains('=') && directive.parse::<LevelFilter>().is_err() {
-            return Err(format!(
-                "`{directive}` is not one of trace, debug, info, warn, error and off"
-            ));
+        let (module, level) = match directive.rsplit_once('=') {
+            Some((module, level)) => (Some(module.trim()), level.trim()),
+            None => (None, directive),
+        };
+        if level.is_empty() || level.parse::<LevelFilter>().is_err() {
+            let place = module.map_or_else(String::new, |_| format!(" in `{directive}`"));
+            return Err(format!("`{level}`{place} is not one of {LEVELS}"));
         }
-        filter = filter.add_directive(
-            directive
-                .parse()
-                .map_err(|error| format!("`{directive}`: {error}"))?,
-        );
+        let refused = |error: &dyn std::fmt::Display| format!("`{directive}`: {error}");
+        let parsed = match module {
+            Some("") => return Err(refused(&"there is no module before the =")),
+            Some(module) => format!("{module}={level}").parse(),
+            None => level.parse(),
+        };
+        filter = filter.add_directive(parsed.map_err(|error| refused(&error))?);
     }
     Ok(filter)
 }
@@ -118,19 +133,44 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_word_alone_must_be_a_level() {
+    fn what_is_no_level_is_refused() {
         for log in [
             "info",
             "WARN",
             "off",
             "info,wallex_journal=debug",
             "request=off, debug",
-            "",
+            "wallex_journal = debug,",
         ] {
             assert!(filter(log).is_ok(), "{log}");
         }
-        for log in ["dubug", "info,wallex_journal", "info,request=loud", "info,="] {
+        for log in [
+            "dubug",
+            "info,wallex_journal",
+            "info,request=loud",
+            "info,=",
+            "nonsense=",
+            "=debug",
+            "info,nonsense=",
+            "info, =debug",
+            "two words=debug",
+            "a=b=debug",
+            "",
+            " , ",
+        ] {
             assert!(filter(log).is_err(), "{log}");
         }
+    }
+
+    #[test]
+    fn modules_alone_silence_nothing_else() {
+        let shown = |log: &str| filter(log).unwrap_or_default().max_level_hint();
+        assert_eq!(shown("wallex_journal=error"), Some(LevelFilter::INFO));
+        assert_eq!(shown("warn,wallex_journal=error"), Some(LevelFilter::WARN));
+        assert_eq!(
+            shown("off"),
+            Some(LevelFilter::WARN),
+            "PostgreSQL's notices have a line of their own"
+        );
     }
 }

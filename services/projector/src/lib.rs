@@ -29,8 +29,10 @@ mod runner;
 pub mod schema;
 mod source;
 mod stall;
+pub mod verify;
 
 use sqlx::PgPool;
+use tokio::sync::watch;
 use wallex_platform::health::Health;
 use wallex_platform::redis::Accelerator;
 use wallex_platform::settings::{Settings, SettingsError};
@@ -50,12 +52,14 @@ pub enum Name {
 }
 
 /// Where a projection hears of new events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Feed {
     /// The events topic, as a member of the projection's consumer group.
     Kafka,
-    /// The journal itself. All partitions belong to this process.
+    /// The journal itself, looked at every `poll_interval`. All partitions belong to this process.
     Journal,
+    /// The same, looked at whenever this changes, too: whoever writes to the journal is in this process.
+    WokenJournal(watch::Receiver<()>),
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -111,6 +115,10 @@ async fn run_projection<P: Projection>(
             Source::Journal(JournalSource::new(journal.clone(), settings.poll_interval())),
             DeadLetters::none(),
         ),
+        Feed::WokenJournal(woken) => {
+            let source = JournalSource::new(journal.clone(), settings.poll_interval());
+            (Source::Journal(source.woken_by(woken)), DeadLetters::none())
+        }
         Feed::Kafka => {
             match kafka::wait(settings, &shutdown).await {
                 Ok(()) => {}

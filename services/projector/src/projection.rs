@@ -1,7 +1,7 @@
 //! What a projection is, and the ones there are.
 
-mod ledger;
-mod read_model;
+pub(crate) mod ledger;
+pub(crate) mod read_model;
 
 use std::future::Future;
 

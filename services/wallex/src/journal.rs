@@ -1,19 +1,22 @@
 //! How every role comes to its database: it waits for the server, then for the schema, refuses another
 //! platform's journal, and keeps an eye on the connection for readiness.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use sqlx::PgPool;
+use sqlx::{ConnectOptions as _, Connection as _, PgPool};
 use wallex_journal::platform_id::{self, PlatformId, PlatformIdError};
 use wallex_journal::schema::{self, SchemaError};
 use wallex_platform::health::{Check, Health};
-use wallex_platform::{CancellationToken, Settings, database};
+use wallex_platform::{CancellationToken, Secret, Settings, database};
 
 /// Between two looks at a schema that is not there yet.
 const SCHEMA_RETRY: Duration = Duration::from_secs(1);
 /// Between two looks at the connection.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// One attempt of a tool to connect.
+const TOOL_ATTEMPT: Duration = Duration::from_secs(5);
 
 /// The platform this process works for, as the journal writes it.
 pub(crate) fn platform_id(settings: &Settings) -> PlatformId {
@@ -61,6 +64,81 @@ pub(crate) async fn connect_both(
     wait_for(async || read_side_fits(&read).await, &check, shutdown).await?;
     check.set_ready();
     Ok((journal, read))
+}
+
+/// How long a tool waits for a database that does not answer, or whose schema is not there. A role waits for ever: it has
+/// nothing better to do, and someone else to start it again. Whoever calls a tool looks at it.
+pub(crate) const TOOL_PATIENCE: Duration = Duration::from_secs(30);
+
+/// A pool on the journal for a tool: the error after [`TOOL_PATIENCE`] says what it waited for.
+pub(crate) async fn connect_tool(
+    settings: &Settings,
+    tool: &str,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<PgPool> {
+    let by = Instant::now() + TOOL_PATIENCE;
+    let (url, ours) = (settings.database_url()?, platform_id(settings));
+    let journal = reach(settings, url, "database_url", tool, by, shutdown).await?;
+    fits_by(by, async || journal_fits(&journal, &ours).await).await?;
+    Ok(journal)
+}
+
+/// Both sides, for a tool.
+pub(crate) async fn connect_tool_both(
+    settings: &Settings,
+    tool: &str,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<(PgPool, PgPool)> {
+    let journal = connect_tool(settings, tool, shutdown).await?;
+    let by = Instant::now() + TOOL_PATIENCE;
+    let (url, setting) = (settings.read_database_url()?, settings.read_database_setting());
+    let read = reach(settings, url, setting, tool, by, shutdown).await?;
+    fits_by(by, async || read_side_fits(&read).await).await?;
+    Ok((journal, read))
+}
+
+async fn reach(
+    settings: &Settings,
+    url: &Secret,
+    setting: &'static str,
+    tool: &str,
+    by: Instant,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<PgPool> {
+    let name = format!("wallex-{tool}");
+    let options = database::connect_options(url, &name, setting)?;
+    loop {
+        let attempt = tokio::select! {
+            () = shutdown.cancelled() => bail!("stopped while waiting for PostgreSQL ({setting})"),
+            attempt = tokio::time::timeout(TOOL_ATTEMPT, options.connect()) => attempt,
+        };
+        let cause = match attempt {
+            Ok(Ok(connection)) => {
+                let _ = connection.close().await;
+                break;
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no answer within {} s", TOOL_ATTEMPT.as_secs()),
+        };
+        if Instant::now() + SCHEMA_RETRY >= by {
+            let server = database::address(&options);
+            bail!("PostgreSQL at {server} ({setting}) cannot be used: {cause}");
+        }
+        tokio::time::sleep(SCHEMA_RETRY).await;
+    }
+    let pool = database::connect(url, settings.database_max_connections, &name, setting, shutdown);
+    Ok(pool.await?)
+}
+
+async fn fits_by(by: Instant, fits: impl AsyncFn() -> Result<(), Misfit>) -> anyhow::Result<()> {
+    loop {
+        match fits().await {
+            Ok(()) => return Ok(()),
+            Err(Misfit::Never(error)) => return Err(error),
+            Err(Misfit::NotYet(why)) if Instant::now() >= by => bail!("{why}"),
+            Err(Misfit::NotYet(_)) => tokio::time::sleep(SCHEMA_RETRY).await,
+        }
+    }
 }
 
 /// The read side's database: the journal's own pool unless it is another one.

@@ -16,6 +16,7 @@ mod verify;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use wallex_platform::settings::InForce;
 use wallex_platform::{CancellationToken, Flags, Settings, shutdown, telemetry, trace};
 
 /// Allocation is a tenth of a command's CPU time with the system's allocator, a twentieth with this one.
@@ -59,8 +60,13 @@ enum Verb {
     Migrate(migrate::Args),
     /// Do the upkeep of the database: empty expired idempotency answers
     Maintain,
-    /// Recompute the hash chain and check that every wallet is the fold of its events
-    Verify,
+    /// Check the books: recompute the hash chain and compare everything that is derived from the events with them
+    ///
+    /// Reads the whole journal and both projections, and changes nothing; safe on a running platform. Prints a line for
+    /// each fault, at most 20 of a kind, and exits with 1 when there is one. docs/journal.md says what it sees, what it
+    /// does not, and what it costs.
+    #[command(verbatim_doc_comment)]
+    Verify(verify::Args),
     /// Run everything in one process, without Kafka; starts a private PostgreSQL unless DATABASE_URL is set
     Dev(dev::Args),
     /// Put load on a running platform and check every balance afterwards
@@ -114,12 +120,19 @@ fn main() -> ExitCode {
     runtime.block_on(async {
         match run(cli).await {
             Ok(code) => code,
+            // As in `wallex config | head`: whoever read it has seen enough.
+            Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("error: {}", told(&error));
                 ExitCode::FAILURE
             }
         }
     })
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    let of_output = |cause: &std::io::Error| cause.kind() == std::io::ErrorKind::BrokenPipe;
+    error.downcast_ref::<std::io::Error>().is_some_and(of_output)
 }
 
 /// The error and its causes, each said once: some repeat their cause's words in their own.
@@ -146,16 +159,16 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         | Verb::Query
         | Verb::Migrate(_)
         | Verb::Maintain
-        | Verb::Verify
+        | Verb::Verify(_)
         | Verb::Dev(_) => {}
     }
-    let settings = Settings::load(&cli.flags)?;
+    let (settings, in_force) = Settings::load_in_force(&cli.flags)?;
     telemetry::init(&settings);
     if let Some(role) = traced(&cli.command) {
         trace::init(&settings, role);
     }
     let shutdown = shutdown::token();
-    let done = run_role(cli.command, settings, &shutdown).await;
+    let done = run_role(cli.command, settings, &in_force, &shutdown).await;
     trace::finish().await;
     telemetry::finish();
     match done {
@@ -181,7 +194,7 @@ fn traced(command: &Verb) -> Option<&'static str> {
         Verb::Dev(_) => Some("dev"),
         Verb::Migrate(_)
         | Verb::Maintain
-        | Verb::Verify
+        | Verb::Verify(_)
         | Verb::Bench(_)
         | Verb::Config(_)
         | Verb::LogLevel(_)
@@ -192,6 +205,7 @@ fn traced(command: &Verb) -> Option<&'static str> {
 async fn run_role(
     command: Verb,
     settings: Settings,
+    in_force: &[InForce],
     shutdown: &CancellationToken,
 ) -> anyhow::Result<ExitCode> {
     match command {
@@ -203,8 +217,8 @@ async fn run_role(
         Verb::Query => roles::query(settings, shutdown.clone()).await?,
         Verb::Migrate(args) => migrate::migrate(&settings, &args, shutdown).await?,
         Verb::Maintain => migrate::maintain(&settings, shutdown).await?,
-        Verb::Verify => return verify::run(&settings, shutdown).await,
-        Verb::Dev(args) => dev::run(settings, args, shutdown.clone()).await?,
+        Verb::Verify(args) => return verify::run(settings, &args, shutdown).await,
+        Verb::Dev(args) => dev::run(settings, in_force, args, shutdown.clone()).await?,
         // Done before the settings were read.
         Verb::Bench(_) | Verb::Config(_) | Verb::LogLevel(_) | Verb::Openapi => {}
     }

@@ -6,7 +6,6 @@ use anyhow::Context as _;
 use sqlx::{AssertSqlSafe, PgConnection};
 use wallex_journal::maintain::{Retention, empty_expired_slots};
 use wallex_journal::schema;
-use wallex_platform::health::Health;
 use wallex_platform::{CancellationToken, Settings, database};
 
 use crate::journal;
@@ -79,7 +78,7 @@ async fn version(db: &mut PgConnection, schema: &str) -> sqlx::Result<i64> {
 }
 
 pub(crate) async fn maintain(settings: &Settings, shutdown: &CancellationToken) -> anyhow::Result<()> {
-    let pool = journal::connect(settings, "maintain", &Health::new(), shutdown).await?;
+    let pool = journal::connect_tool(settings, "maintain", shutdown).await?;
     let retention = Retention::new(settings.idempotency_retention());
     // Busy slots are tried again; the next run comes in an hour anyway.
     for attempt in 1.. {

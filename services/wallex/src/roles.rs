@@ -180,8 +180,16 @@ pub(crate) async fn projector(
     let mut projecting = None;
     let starting = async {
         let (journal, read) = journal::connect_both(&settings, "projector", &health, &shutdown).await?;
+        let name = match projection {
+            ProjectionName::Ledger => Name::Ledger,
+            ProjectionName::ReadModel => Name::ReadModel,
+        };
+        let feed = match source {
+            SourceName::Kafka => Feed::Kafka,
+            SourceName::Journal => Feed::Journal,
+        };
         projecting = Some(spawn_projection(
-            projection, source, &settings, journal, read, &health, &shutdown,
+            name, feed, &settings, journal, read, &health, &shutdown,
         ));
         anyhow::Ok(Router::new())
     };
@@ -201,8 +209,8 @@ pub(crate) async fn projector(
 
 /// Starts a projection beside the HTTP server. A projection that ends by itself ends the process.
 pub(crate) fn spawn_projection(
-    projection: ProjectionName,
-    source: SourceName,
+    name: Name,
+    feed: Feed,
     settings: &Settings,
     journal: PgPool,
     read: PgPool,
@@ -210,17 +218,9 @@ pub(crate) fn spawn_projection(
     shutdown: &CancellationToken,
 ) -> JoinHandle<Result<(), ProjectorError>> {
     let (settings, health, shutdown) = (settings.clone(), health.clone(), shutdown.clone());
-    let name = match projection {
-        ProjectionName::Ledger => Name::Ledger,
-        ProjectionName::ReadModel => Name::ReadModel,
-    };
-    let from = match source {
-        SourceName::Kafka => Feed::Kafka,
-        SourceName::Journal => Feed::Journal,
-    };
     tokio::spawn(async move {
         let done =
-            wallex_projector::run(name, from, &settings, journal, read, &health, shutdown.clone()).await;
+            wallex_projector::run(name, feed, &settings, journal, read, &health, shutdown.clone()).await;
         shutdown.cancel();
         done
     })

@@ -1,24 +1,60 @@
-//! `wallex verify`: the journal, and what is derived from it, compared with the events. It reads only.
+//! `wallex verify`: the journal, and the projections made of it, compared with the events. It reads only.
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use anyhow::ensure;
 use wallex_journal::verify::{self, Report};
-use wallex_platform::health::Health;
 use wallex_platform::{CancellationToken, Settings};
+use wallex_projector::verify::{self as projections, Compared, Projections};
 
 use crate::journal;
 
+/// A connection to each side, which may be one database.
+const CONNECTIONS: u32 = 2;
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Args {
+    /// Leave out the projections: neither ledger nor read model is looked at
+    #[arg(long)]
+    journal_only: bool,
+}
+
 /// Prints what is wrong, a line each, and fails when anything is.
-pub(crate) async fn run(settings: &Settings, shutdown: &CancellationToken) -> anyhow::Result<ExitCode> {
-    let journal = journal::connect(settings, "verify", &Health::new(), shutdown).await?;
-    let report = verify::verify(&journal).await?;
+pub(crate) async fn run(
+    mut settings: Settings,
+    args: &Args,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<ExitCode> {
+    settings.database_max_connections = CONNECTIONS;
+    let checking = async {
+        if args.journal_only {
+            let journal = journal::connect_tool(&settings, "verify", shutdown).await?;
+            return anyhow::Ok((verify::verify(&journal).await?, None));
+        }
+        let (journal, read) = journal::connect_tool_both(&settings, "verify", shutdown).await?;
+        let mut report = verify::verify(&journal).await?;
+        let compared = projections::compare(&journal, &read, &mut report).await?;
+        Ok((report, Some(compared)))
+    };
+    let (report, compared) = tokio::select! {
+        biased;
+        // Nobody may take half a check for a whole one.
+        () = shutdown.cancelled() => {
+            tracing::error!("stopped before the end: nothing was found out");
+            return Ok(ExitCode::FAILURE);
+        }
+        checked = checking => checked?,
+    };
     ensure!(
         report.partitions > 0,
         "the journal has no partitions: run `wallex migrate`"
     );
-    print(&report)?;
+    match print(&report, compared) {
+        // Whoever read the lines had enough of them. The verdict stands.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        printed => printed?,
+    }
     Ok(if report.total() == 0 {
         ExitCode::SUCCESS
     } else {
@@ -26,13 +62,18 @@ pub(crate) async fn run(settings: &Settings, shutdown: &CancellationToken) -> an
     })
 }
 
-fn print(report: &Report) -> io::Result<()> {
+fn print(report: &Report, compared: Option<Projections>) -> io::Result<()> {
     let mut out = io::stdout().lock();
     for problem in &report.problems {
         writeln!(out, "{problem}")?;
     }
     for (kind, more) in report.unnamed() {
         writeln!(out, "{kind}: {more} more")?;
+    }
+    if let Some(Projections { ledger, read_model }) = compared {
+        for (name, Compared { events, behind }) in [("ledger", ledger), ("read model", read_model)] {
+            writeln!(out, "{name}: {events} events compared, {behind} still to come")?;
+        }
     }
     let verdict = match report.total() {
         0 => "all whole".to_owned(),

@@ -30,19 +30,19 @@ SELECT account, currency, partition, debits::numeric, credits::numeric
 ON CONFLICT (account, currency, partition) DO UPDATE
    SET debits = total.debits + excluded.debits, credits = total.credits + excluded.credits";
 
-struct Posting<'a> {
-    from: &'a Projected,
-    line: i16,
-    movement: Movement,
-    currency: Currency,
+pub(crate) struct Posting<'a> {
+    pub(crate) from: &'a Projected,
+    pub(crate) line: i16,
+    pub(crate) movement: Movement,
+    pub(crate) currency: Currency,
 }
 
 /// From one account to another.
-struct Movement {
-    source: String,
-    destination: String,
+pub(crate) struct Movement {
+    pub(crate) source: String,
+    pub(crate) destination: String,
     /// Minor units.
-    amount: i64,
+    pub(crate) amount: i64,
 }
 
 /// What left an account and what came to it, in minor units.
@@ -70,7 +70,7 @@ fn receiver(other: Option<&OtherLeg>, currency: Currency) -> String {
 }
 
 /// The postings that an event makes: by line, and only those that move something.
-fn postings(projected: &Projected) -> impl Iterator<Item = Posting<'_>> {
+pub(crate) fn postings(projected: &Projected) -> impl Iterator<Item = Posting<'_>> {
     let currency = projected.data.currency();
     (1..)
         .zip(movements(projected, currency))

@@ -17,6 +17,9 @@ mod wallets;
 
 use sqlx::PgConnection;
 
+pub(crate) use entries::{description, entry_type, metadata};
+pub(crate) use wallets::owner;
+
 use super::{ApplyError, Projected, Projection};
 
 pub struct ReadModel;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use sqlx::PgPool;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use wallex_domain::Partition;
 use wallex_journal::read;
@@ -15,6 +16,7 @@ use crate::inbox::Batch;
 pub(crate) struct JournalSource {
     journal: PgPool,
     poll_interval: Duration,
+    woken: Option<watch::Receiver<()>>,
     partitions: BTreeSet<Partition>,
 }
 
@@ -23,7 +25,26 @@ impl JournalSource {
         Self {
             journal,
             poll_interval,
+            woken: None,
             partitions: BTreeSet::new(),
+        }
+    }
+
+    /// Looks at the journal whenever `woken` changes, too.
+    pub(crate) fn woken_by(mut self, woken: watch::Receiver<()>) -> Self {
+        self.woken = Some(woken);
+        self
+    }
+
+    async fn pause(&mut self) {
+        let poll = tokio::time::sleep(self.poll_interval);
+        match &mut self.woken {
+            None => poll.await,
+            // Whoever wakes is gone at the end: then the interval alone counts.
+            Some(woken) => tokio::select! {
+                () = poll => {}
+                Ok(()) = woken.changed() => {}
+            },
         }
     }
 
@@ -40,6 +61,10 @@ impl JournalSource {
         };
         let end = Instant::now() + IDLE;
         loop {
+            // What was written until now is seen now; what comes later wakes.
+            if let Some(woken) = &mut self.woken {
+                woken.borrow_and_update();
+            }
             match read::partitions(&self.journal).await {
                 Err(error) => {
                     news.trouble = Some(format!("the journal (WALLEX_DATABASE_URL): {error}"));
@@ -61,7 +86,7 @@ impl JournalSource {
                     }
                 }
             }
-            tokio::time::sleep(self.poll_interval).await;
+            self.pause().await;
         }
     }
 }

@@ -11,4 +11,5 @@ mod movements;
 mod races;
 mod replica;
 mod story;
+mod verify;
 mod wallets;

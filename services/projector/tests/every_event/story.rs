@@ -149,7 +149,15 @@ impl Story {
     pub async fn place(&mut self, at: At, n: u64, amount: i64) -> Event {
         let payload =
             json!({"hold_id": hold(n), "amount": amount, "expires_at": 5, "reference": format!("order {n}")});
-        self.alone(at, "hold.placed", 0, payload).await
+        let event = self.alone(at, "hold.placed", 0, payload).await;
+        sqlx::query("INSERT INTO journal.hold VALUES ($1, $2, $3, 5, 'open')")
+            .bind(hold(n))
+            .bind(event.wallet_id.0)
+            .bind(amount)
+            .execute(&self.setup.db)
+            .await
+            .unwrap();
+        event
     }
 
     pub async fn capture(&mut self, at: At, n: u64, amount: i64, released: i64) -> Event {

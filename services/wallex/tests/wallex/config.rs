@@ -1,5 +1,7 @@
 //! `wallex config`, as someone meets it who asks what a process runs with.
 
+use std::process::Stdio;
+
 use crate::platform::text;
 use crate::process::wallex;
 
@@ -46,4 +48,21 @@ fn a_wrong_setting_is_named_and_the_reference_is_there_all_the_same() {
     let reference = config(&["--reference"]);
     assert!(reference.status.success(), "{}", text(&reference));
     assert!(text(&reference).contains("## max_batch"));
+}
+
+/// As in `wallex config | head`: nobody wants to hear of it.
+#[test]
+fn whoever_stops_reading_is_told_nothing_more() {
+    for arguments in [&["config"][..], &["config", "--reference"], &["openapi"]] {
+        let mut tool = wallex()
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(tool.stdout.take());
+        let ended = tool.wait_with_output().unwrap();
+        assert!(ended.status.success(), "{arguments:?}: {}", text(&ended));
+        assert_eq!(text(&ended), "", "{arguments:?}");
+    }
 }

@@ -1,7 +1,15 @@
 //! `wallex dev` on a database of one's own: the whole API in one process.
 
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::json;
 use wallex_testing::{TestDatabase, eventually};
 
+use crate::api::{Api, Write};
 use crate::platform::text;
 use crate::process::{DEADLINE, Process, free_port, wallex};
 
@@ -63,10 +71,15 @@ async fn a_private_postgresql_keeps_its_data_between_runs() {
         let bench = wallex().args(args).output().unwrap();
         assert!(bench.status.success(), "{}", text(&bench));
     };
-    for _ in 0..2 {
+    for run in 0..2 {
         let port = free_port();
         let mut dev = Process::start(&["dev", "--port", &port.to_string(), "--data", &data], port, &[]);
         dev.ready().await;
+        if run == 0 {
+            a_second_one_is_refused(&data);
+            secrets_are_private(&folder);
+            a_killed_server_is_started_again(&folder, &dev).await;
+        }
         bench(port);
         dev.signal("-INT");
         assert!(dev.ended().await.success(), "{}", dev.log());
@@ -76,4 +89,77 @@ async fn a_private_postgresql_keeps_its_data_between_runs() {
         .await;
     }
     std::fs::remove_dir_all(&folder).unwrap();
+}
+
+fn a_second_one_is_refused(data: &str) {
+    let port = free_port().to_string();
+    let second = wallex()
+        .args(["dev", "--port", &port, "--data", data])
+        .output()
+        .unwrap();
+    let told = text(&second);
+    assert_eq!(second.status.code(), Some(1), "{told}");
+    assert!(
+        told.contains("is in use by another `wallex dev` (process "),
+        "{told}"
+    );
+}
+
+fn secrets_are_private(folder: &Path) {
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(folder), 0o700);
+    assert_eq!(mode(&folder.join("secret")), 0o600);
+    assert!(!folder.join("password").exists());
+}
+
+async fn a_killed_server_is_started_again(folder: &Path, dev: &Process) {
+    let pid = std::fs::read_to_string(folder.join("data/postmaster.pid")).unwrap();
+    let pid = pid.lines().next().unwrap();
+    let killed = Command::new("kill").args(["-KILL", pid]).status().unwrap();
+    assert!(killed.success());
+    dev.says("the private PostgreSQL runs again").await;
+    dev.ready().await;
+}
+
+#[test]
+fn a_port_in_use_is_told_with_the_flag_that_helps() {
+    let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let refused = wallex()
+        .args(["dev", "--port", &port])
+        .env("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none")
+        .output()
+        .unwrap();
+    let told = text(&refused);
+    assert_eq!(refused.status.code(), Some(1), "{told}");
+    let expected = format!("127.0.0.1:{port} is in use: choose another port with --port");
+    assert!(told.contains(&expected), "{told}");
+}
+
+/// The projections do not find out by looking: they would not look again for half a minute.
+#[tokio::test]
+async fn a_write_wakes_the_projections() {
+    let database = TestDatabase::empty().await;
+    let port = free_port();
+    let settings = [
+        ("DATABASE_URL", database.url()),
+        ("WALLEX_POLL_INTERVAL_MS", "30000"),
+    ];
+    let dev = Process::start(&["dev", "--port", &port.to_string()], port, &settings);
+    dev.ready().await;
+    let api = Api::new([port, port]);
+    for n in 0..5 {
+        let write = Write {
+            path: "/v1/wallets".to_owned(),
+            key: format!("create-{n}"),
+            if_match: None,
+            body: json!({"currency": "EUR"}),
+        };
+        let written = api.write(0, &write).await.unwrap();
+        assert_eq!(written.status, 201, "{written:?}");
+        for route in ["/v1/wallets?owner=Ada", "/v1/ledger/trial-balance"] {
+            let read = api.read(0, route, written.position.as_deref().unwrap()).await;
+            assert_eq!(read.as_ref().map(|read| read.status), Ok(200), "{read:?}");
+        }
+    }
 }

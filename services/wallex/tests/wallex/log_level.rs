@@ -36,6 +36,10 @@ async fn a_running_role_logs_what_it_is_told() {
         !done && told.contains("`dubug` is not one of trace, debug"),
         "{told}"
     );
+    for nothing in ["nonsense=", "=debug", "", "info,nonsense="] {
+        let (done, told) = log_level(&role, &[nothing]);
+        assert!(!done && told.contains("400"), "{nothing}: {told}");
+    }
     assert!(
         log_level(&role, &[]).1.contains("request=warn"),
         "a mistake changes nothing"

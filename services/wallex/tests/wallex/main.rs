@@ -20,3 +20,4 @@ mod redis;
 mod rolling;
 mod start;
 mod traces;
+mod verify;

@@ -116,7 +116,7 @@ pub(super) async fn insert(
 }
 
 /// The `type` column of an entry.
-fn entry_type(kind: EventKind) -> &'static str {
+pub(crate) fn entry_type(kind: EventKind) -> &'static str {
     match kind {
         EventKind::WalletCreated => "create",
         EventKind::WalletCredited => "credit",
@@ -141,12 +141,12 @@ fn personal<T>(projected: &Projected, get: impl FnOnce(&PersonalData) -> Option<
     projected.personal.as_ref().and_then(get)
 }
 
-pub(super) fn description(projected: &Projected) -> Option<String> {
+pub(crate) fn description(projected: &Projected) -> Option<String> {
     personal(projected, |data| data.description.clone())
 }
 
 /// As JSON text.
-pub(super) fn metadata(projected: &Projected) -> Option<String> {
+pub(crate) fn metadata(projected: &Projected) -> Option<String> {
     personal(projected, |data| {
         data.metadata
             .as_ref()

@@ -105,7 +105,6 @@ pub(super) async fn write(
 async fn insert(db: &mut PgConnection, new: &[&Change<'_>]) -> Result<(), sqlx::Error> {
     let last = || new.iter().map(|change| change.last);
     let created = || new.iter().filter_map(|change| change.created);
-    let owner = |p: &Projected| p.personal.as_ref().and_then(|data| data.owner.clone());
     sqlx::query(NEW_WALLETS)
         .bind(last().map(|p| p.event.wallet_id.0).collect::<Vec<_>>())
         .bind(last().map(|p| p.event.partition.0).collect::<Vec<_>>())
@@ -174,4 +173,8 @@ async fn update(db: &mut PgConnection, known: &[&Change<'_>]) -> Result<Vec<(Uui
         )
         .fetch_all(db)
         .await
+}
+
+pub(crate) fn owner(projected: &Projected) -> Option<String> {
+    projected.personal.as_ref().and_then(|data| data.owner.clone())
 }

@@ -1,0 +1,155 @@
+//! The cursor of a projection in a partition: how far it may be compared, and whether the journal still has the event it
+//! stands at. A journal that was cut or rewritten has not.
+
+use std::collections::HashSet;
+
+use sqlx::{AssertSqlSafe, PgConnection};
+use wallex_domain::{Hash, Partition};
+use wallex_journal::verify::{Kind, Report};
+
+use super::{Compared, Sides};
+
+const JOURNAL: &str = "
+SELECT p.last_seq, e.hash
+  FROM journal.partition p LEFT JOIN journal.event e ON e.partition = p.id AND e.seq = $2
+ WHERE p.id = $1";
+
+/// A projection as the check knows it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Side {
+    pub(super) schema: &'static str,
+    /// In lines for people.
+    pub(super) name: &'static str,
+    kind: Kind,
+}
+
+pub(super) const LEDGER: Side = Side {
+    schema: "ledger",
+    name: "the ledger",
+    kind: Kind::LedgerCursor,
+};
+
+pub(super) const READ_MODEL: Side = Side {
+    schema: "read_model",
+    name: "the read model",
+    kind: Kind::ReadModelCursor,
+};
+
+/// How far a projection's rows can be compared, and what it has left out.
+pub(super) struct Reach {
+    /// Inclusive.
+    pub(super) seq: i64,
+    pub(super) parked: HashSet<i64>,
+}
+
+impl Side {
+    /// The cursor's seq; `None` when there is no cursor.
+    pub(super) async fn seq(
+        self,
+        read: &mut PgConnection,
+        partition: Partition,
+    ) -> Result<Option<i64>, sqlx::Error> {
+        Ok(self.cursor(read, partition).await?.map(|(seq, _)| seq))
+    }
+
+    async fn cursor(
+        self,
+        read: &mut PgConnection,
+        partition: Partition,
+    ) -> Result<Option<(i64, Vec<u8>)>, sqlx::Error> {
+        let statement = format!(
+            "SELECT seq, hash FROM {}.cursor WHERE partition = $1",
+            self.schema
+        );
+        sqlx::query_as(AssertSqlSafe(statement))
+            .bind(partition.0)
+            .fetch_optional(read)
+            .await
+    }
+
+    /// Checks the cursor against the journal. The cursor is read first: the journal may be further on, never less far.
+    pub(super) async fn reach(
+        self,
+        sides: &mut Sides,
+        partition: Partition,
+        compared: &mut Compared,
+        report: &mut Report,
+    ) -> Result<Reach, sqlx::Error> {
+        let cursor = self.cursor(&mut sides.read, partition).await?;
+        let name = self.name;
+        if cursor.is_none() {
+            report.add(self.kind, || {
+                format!("{name} has no cursor of partition {partition}")
+            });
+        }
+        let (seq, hash) = cursor.unwrap_or_else(|| (0, Hash::GENESIS.0.to_vec()));
+        let journal: Option<(i64, Option<Vec<u8>>)> = sqlx::query_as(JOURNAL)
+            .bind(partition.0)
+            .bind(seq)
+            .fetch_optional(&mut *sides.journal)
+            .await?;
+        let (last_seq, known) = journal.unwrap_or_default();
+        let known = known.unwrap_or_else(|| Hash::GENESIS.0.to_vec());
+        if seq > last_seq {
+            report.add(self.kind, || {
+                format!("{name} has applied {partition}:{seq}, and the journal ends at {last_seq}")
+            });
+        } else if known != hash {
+            report.add(self.kind, || {
+                format!("{name} has applied {partition}:{seq} with another hash than the journal has")
+            });
+        }
+        compared.events += seq.min(last_seq);
+        compared.behind += (last_seq - seq).max(0);
+        Ok(Reach {
+            seq: seq.min(last_seq),
+            parked: self.parked(&mut sides.read, partition, report).await?,
+        })
+    }
+
+    async fn parked(
+        self,
+        read: &mut PgConnection,
+        partition: Partition,
+        report: &mut Report,
+    ) -> Result<HashSet<i64>, sqlx::Error> {
+        let statement = format!("SELECT seq FROM {}.parked WHERE partition = $1", self.schema);
+        let parked: Vec<i64> = sqlx::query_scalar(AssertSqlSafe(statement))
+            .bind(partition.0)
+            .fetch_all(read)
+            .await?;
+        for seq in &parked {
+            let name = self.name;
+            report.add(Kind::Parked, || format!("{partition}:{seq} is parked in {name}"));
+        }
+        Ok(parked.into_iter().collect())
+    }
+}
+
+/// Cursors of partitions that the journal does not have.
+pub(super) async fn look_for_strays(
+    read: &mut PgConnection,
+    partitions: &[Partition],
+    report: &mut Report,
+) -> Result<(), sqlx::Error> {
+    for side in [LEDGER, READ_MODEL] {
+        let statement = format!(
+            "SELECT partition FROM {}.cursor WHERE partition <> ALL ($1) ORDER BY partition",
+            side.schema
+        );
+        let known: Vec<i32> = partitions.iter().map(|partition| partition.0).collect();
+        let strays: Vec<i32> = sqlx::query_scalar(AssertSqlSafe(statement))
+            .bind(known)
+            .fetch_all(&mut *read)
+            .await?;
+        for partition in strays {
+            report.add(side.kind, || {
+                format!(
+                    "{} has a cursor of partition {partition}, which the journal does not have",
+                    side.name
+                )
+            });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,171 @@
+//! Entries: each is what its event says, and has the personal data that the journal has, unless an erasure took it.
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+use wallex_domain::{Partition, Position};
+use wallex_journal::read;
+use wallex_journal::verify::{Kind, Report};
+
+use super::read_model::Applied;
+use crate::projection::Projected;
+use crate::projection::read_model::{description, entry_type, metadata};
+
+const DIFFERENT: &str = "
+SELECT e.partition, e.seq, r.wallet_id IS NULL
+  FROM unnest($1::uuid[], $2::bigint[], $3::int[], $4::bigint[], $5::uuid[], $6::uuid[], $7::text[], $8::bigint[],
+              $9::text[], $10::bigint[], $11::uuid[], $12::text[], $13::bigint[], $14::bigint[], $15::bigint[],
+              $16::bigint[], $17::uuid[], $18::uuid[])
+       AS e (wallet_id, version, partition, seq, event_id, transaction_id, type, amount, currency, balance_after,
+             counterparty, reference, recorded_at, held_change, held_after, overdraft_limit, hold_id, reverses)
+  LEFT JOIN read_model.entry r ON r.wallet_id = e.wallet_id AND r.version = e.version
+ WHERE (r.partition, r.seq, r.event_id, r.transaction_id, r.type, r.amount, r.currency, r.balance_after,
+        r.counterparty, r.reference, r.recorded_at, r.held_change, r.held_after, r.overdraft_limit, r.hold_id,
+        r.reverses) IS DISTINCT FROM
+       (e.partition, e.seq, e.event_id, e.transaction_id, e.type, e.amount, e.currency, e.balance_after,
+        e.counterparty, e.reference, e.recorded_at, e.held_change, e.held_after, e.overdraft_limit, e.hold_id,
+        e.reverses)";
+
+// What an erasure has taken, from the wallet's own side or from the other, is gone; all else is as the journal has it.
+// Where the journal has lost the row ($8) and the erasure has not come by here yet, there is nothing to compare with.
+const PERSONAL: &str = "
+SELECT e.partition, e.seq, erased.is
+  FROM unnest($1::uuid[], $2::bigint[], $3::int[], $4::bigint[], $5::uuid[], $6::int[], $7::bigint[], $8::bool[],
+              $9::text[], $10::text[])
+       AS e (wallet_id, version, partition, seq, other_id, other_partition, other_seq, is_known, description, metadata)
+  JOIN read_model.entry r ON r.wallet_id = e.wallet_id AND r.version = e.version
+  LEFT JOIN read_model.erasure own ON own.wallet_id = e.wallet_id
+  LEFT JOIN read_model.erasure other ON other.wallet_id = e.other_id
+ CROSS JOIN LATERAL (SELECT coalesce(own.partition = e.partition AND e.seq <= own.seq, false)
+                         OR coalesce(other.partition = e.other_partition AND e.other_seq <= other.seq, false) AS is) erased
+ WHERE CASE WHEN erased.is THEN r.description IS NOT NULL OR r.metadata IS NOT NULL
+            WHEN e.is_known THEN r.description IS DISTINCT FROM e.description
+                              OR r.metadata::jsonb IS DISTINCT FROM e.metadata::jsonb
+            ELSE false END";
+
+/// Compares the entries of applied events, and fills in the personal data that the journal has beside them.
+pub(super) async fn compare(
+    journal: &mut PgConnection,
+    db: &mut PgConnection,
+    applied: &mut [Applied],
+    report: &mut Report,
+) -> Result<(), sqlx::Error> {
+    with_events(&mut *db, applied, report).await?;
+    let ids: Vec<Uuid> = applied
+        .iter()
+        .filter(|applied| applied.projected.data.personal().is_some())
+        .map(|applied| applied.projected.event.event_id)
+        .collect();
+    let mut personal = read::personal(journal, &ids).await?;
+    for Applied { projected, .. } in applied.iter_mut() {
+        projected.personal = personal.remove(&projected.event.event_id);
+    }
+    with_personal(db, applied, report).await
+}
+
+async fn with_events(
+    db: &mut PgConnection,
+    applied: &[Applied],
+    report: &mut Report,
+) -> Result<(), sqlx::Error> {
+    let events = || applied.iter().map(|applied| &applied.projected.event);
+    let data = || applied.iter().map(|applied| &applied.projected.data);
+    let different: Vec<(i32, i64, bool)> = sqlx::query_as(DIFFERENT)
+        .bind(events().map(|event| event.wallet_id.0).collect::<Vec<_>>())
+        .bind(events().map(|event| event.version).collect::<Vec<_>>())
+        .bind(events().map(|event| event.partition.0).collect::<Vec<_>>())
+        .bind(events().map(|event| event.seq).collect::<Vec<_>>())
+        .bind(events().map(|event| event.event_id).collect::<Vec<_>>())
+        .bind(events().map(|event| event.transaction_id).collect::<Vec<_>>())
+        .bind(data().map(|data| entry_type(data.kind())).collect::<Vec<_>>())
+        .bind(data().map(|data| data.balance_change()).collect::<Vec<_>>())
+        .bind(data().map(|data| data.currency().to_string()).collect::<Vec<_>>())
+        .bind(data().map(|data| data.balance()).collect::<Vec<_>>())
+        .bind(
+            data()
+                .map(|data| data.counterparty().map(|id| id.0))
+                .collect::<Vec<_>>(),
+        )
+        .bind(data().map(|data| data.reference()).collect::<Vec<_>>())
+        .bind(events().map(|event| event.recorded_at).collect::<Vec<_>>())
+        .bind(data().map(|data| data.held_change()).collect::<Vec<_>>())
+        .bind(
+            applied
+                .iter()
+                .map(|applied| applied.held_after)
+                .collect::<Vec<_>>(),
+        )
+        .bind(data().map(|data| data.overdraft_limit()).collect::<Vec<_>>())
+        .bind(
+            data()
+                .map(|data| data.hold_id().map(|id| id.0))
+                .collect::<Vec<_>>(),
+        )
+        .bind(data().map(|data| data.reverses()).collect::<Vec<_>>())
+        .fetch_all(db)
+        .await?;
+    for (partition, seq, is_missing) in different {
+        report.add(Kind::Entry, || {
+            let what = if is_missing {
+                "is missing"
+            } else {
+                "is not what the event says"
+            };
+            format!("the entry of {partition}:{seq} {what}")
+        });
+    }
+    Ok(())
+}
+
+async fn with_personal(
+    db: &mut PgConnection,
+    applied: &[Applied],
+    report: &mut Report,
+) -> Result<(), sqlx::Error> {
+    let projected = || applied.iter().map(|applied| &applied.projected);
+    let events = || projected().map(|projected| &projected.event);
+    let others = || projected().map(|projected| projected.data.other_leg());
+    let different: Vec<(i32, i64, bool)> = sqlx::query_as(PERSONAL)
+        .bind(events().map(|event| event.wallet_id.0).collect::<Vec<_>>())
+        .bind(events().map(|event| event.version).collect::<Vec<_>>())
+        .bind(events().map(|event| event.partition.0).collect::<Vec<_>>())
+        .bind(events().map(|event| event.seq).collect::<Vec<_>>())
+        .bind(
+            others()
+                .map(|other| other.map(|other| other.wallet_id.0))
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            others()
+                .map(|other| other.map(|other| other.position.partition.0))
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            others()
+                .map(|other| other.map(|other| other.position.seq))
+                .collect::<Vec<_>>(),
+        )
+        .bind(projected().map(is_known).collect::<Vec<_>>())
+        .bind(projected().map(description).collect::<Vec<_>>())
+        .bind(projected().map(metadata).collect::<Vec<_>>())
+        .fetch_all(db)
+        .await?;
+    for (partition, seq, is_erased) in different {
+        let at = Position {
+            partition: Partition(partition),
+            seq,
+        };
+        report.add(Kind::ReadModelPersonalData, || {
+            if is_erased {
+                format!("the entry of {at} still has personal data that was erased")
+            } else {
+                format!("the entry of {at} has other personal data than the journal")
+            }
+        });
+    }
+    Ok(())
+}
+
+/// Whether the journal says what personal data there is: none, or a row.
+pub(super) fn is_known(projected: &Projected) -> bool {
+    projected.data.personal().is_none() || projected.personal.is_some()
+}

@@ -1,0 +1,85 @@
+//! The read model's memory of erasures, which decides what personal data an entry may have: a row for each wallet that was
+//! erased, at its last erasure, and none that no event decided.
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+use wallex_domain::EventData;
+use wallex_journal::verify::{CHUNK, Kind, Report};
+
+use super::read_model::Applied;
+
+const MISSING: &str = "
+SELECT e.wallet_id
+  FROM unnest($1::uuid[], $2::int[], $3::bigint[]) AS e (wallet_id, partition, seq)
+  LEFT JOIN read_model.erasure r ON r.wallet_id = e.wallet_id AND r.partition = e.partition AND r.seq >= e.seq
+ WHERE r.wallet_id IS NULL";
+
+const ROWS: &str = "SELECT wallet_id, partition, seq FROM read_model.erasure \
+    WHERE $1::uuid IS NULL OR wallet_id > $1 ORDER BY wallet_id LIMIT $2";
+
+const STRAYS: &str = "
+SELECT r.wallet_id
+  FROM unnest($1::uuid[], $2::int[], $3::bigint[]) AS r (wallet_id, partition, seq)
+ WHERE NOT EXISTS (SELECT 1 FROM journal.event e
+                    WHERE e.partition = r.partition AND e.seq = r.seq AND e.wallet_id = r.wallet_id
+                      AND e.type = 'wallet.personal_data_erased')";
+
+/// Erasures that have been applied are remembered.
+pub(super) async fn compare(
+    read: &mut PgConnection,
+    applied: &[Applied],
+    report: &mut Report,
+) -> Result<(), sqlx::Error> {
+    let erasures = || {
+        let events = applied.iter().map(|applied| &applied.projected);
+        events
+            .filter(|projected| matches!(projected.data, EventData::PersonalDataErased(_)))
+            .map(|projected| &projected.event)
+    };
+    if erasures().next().is_none() {
+        return Ok(());
+    }
+    let missing: Vec<Uuid> = sqlx::query_scalar(MISSING)
+        .bind(erasures().map(|event| event.wallet_id.0).collect::<Vec<_>>())
+        .bind(erasures().map(|event| event.partition.0).collect::<Vec<_>>())
+        .bind(erasures().map(|event| event.seq).collect::<Vec<_>>())
+        .fetch_all(read)
+        .await?;
+    for id in missing {
+        report.add(Kind::ReadModelPersonalData, || {
+            format!("the read model has forgotten an erasure of wallet {id}")
+        });
+    }
+    Ok(())
+}
+
+/// An erasure that no event decided would keep the personal data of later events away.
+pub(super) async fn look_for_strays(
+    journal: &mut PgConnection,
+    read: &mut PgConnection,
+    report: &mut Report,
+) -> Result<(), sqlx::Error> {
+    let mut after: Option<Uuid> = None;
+    loop {
+        let rows: Vec<(Uuid, i32, i64)> = sqlx::query_as(ROWS)
+            .bind(after)
+            .bind(CHUNK)
+            .fetch_all(&mut *read)
+            .await?;
+        let Some((last, ..)) = rows.last() else {
+            return Ok(());
+        };
+        after = Some(*last);
+        let strays: Vec<Uuid> = sqlx::query_scalar(STRAYS)
+            .bind(rows.iter().map(|row| row.0).collect::<Vec<_>>())
+            .bind(rows.iter().map(|row| row.1).collect::<Vec<_>>())
+            .bind(rows.iter().map(|row| row.2).collect::<Vec<_>>())
+            .fetch_all(&mut *journal)
+            .await?;
+        for id in strays {
+            report.add(Kind::ReadModelPersonalData, || {
+                format!("the read model has an erasure of wallet {id} that no event decided")
+            });
+        }
+    }
+}

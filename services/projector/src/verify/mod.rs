@@ -1,0 +1,74 @@
+//! The projections against the journal: what each has written up to its cursor is what the events up to there say. Reads
+//! only, on both sides.
+//!
+//! ```text
+//! per partition
+//!   ledger       the cursor; every posting; the totals against the sums of the postings
+//!   read model   the cursor; every entry with its personal data; ended holds; then, in one snapshot that the walk has caught
+//!                up with, wallets and open holds
+//! then           rows that nothing in the journal accounts for
+//! ```
+//! A projection may be behind, and may move on meanwhile: entries and postings are facts once the cursor has passed them, and
+//! what changes is compared at the cursor of its own snapshot. Memory grows with the wallets and open holds of one partition.
+
+mod cursors;
+mod entries;
+mod erasures;
+mod ledger;
+mod read_model;
+mod strays;
+mod wallets;
+
+use sqlx::{PgConnection, PgPool};
+use wallex_domain::Partition;
+use wallex_journal::read;
+pub use wallex_journal::verify::Report;
+
+/// What has been compared.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Compared {
+    /// Events that the projection has applied.
+    pub events: i64,
+    /// Events of the journal that it had still to apply when its turn came.
+    pub behind: i64,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Projections {
+    pub ledger: Compared,
+    pub read_model: Compared,
+}
+
+/// The connections of a check: one to the journal, one to the read side.
+struct Sides {
+    journal: sqlx::pool::PoolConnection<sqlx::Postgres>,
+    read: sqlx::pool::PoolConnection<sqlx::Postgres>,
+}
+
+/// Compares both projections with the journal; what differs goes into `report`. Needs a connection of each pool at a time,
+/// two when they are one pool.
+pub async fn compare(
+    journal: &PgPool,
+    read: &PgPool,
+    report: &mut Report,
+) -> Result<Projections, sqlx::Error> {
+    let mut sides = Sides {
+        journal: journal.acquire().await?,
+        read: read.acquire().await?,
+    };
+    let partitions = partitions(&mut sides.journal).await?;
+    let mut projections = Projections::default();
+    for partition in &partitions {
+        ledger::partition(&mut sides, *partition, &mut projections.ledger, report).await?;
+        read_model::partition(&mut sides, *partition, &mut projections.read_model, report).await?;
+    }
+    cursors::look_for_strays(&mut sides.read, &partitions, report).await?;
+    ledger::look_for_strays(&mut sides.read, report).await?;
+    strays::look_for(&mut sides, report).await?;
+    Ok(projections)
+}
+
+async fn partitions(journal: &mut PgConnection) -> Result<Vec<Partition>, sqlx::Error> {
+    let heads = read::partitions(journal).await?;
+    Ok(heads.into_iter().map(|head| head.id).collect())
+}

@@ -1,0 +1,146 @@
+//! The read model of one partition: the walk over the events that it has applied.
+
+use std::collections::{HashMap, HashSet};
+
+use sqlx::{Connection as _, PgConnection};
+use wallex_domain::{Partition, Wallet, WalletId};
+use wallex_journal::read;
+use wallex_journal::verify::{CHUNK, Report, SNAPSHOT};
+
+use super::cursors::{READ_MODEL, Reach};
+use super::{Compared, Sides, entries, erasures, wallets};
+use crate::projection::Projected;
+
+/// How often a walk goes on to a cursor that has moved meanwhile before it takes the rest inside the snapshot.
+const ROUNDS: usize = 10;
+
+/// A wallet as its row has to be.
+pub(super) struct Folded {
+    pub(super) wallet: Wallet,
+    /// Of its last event.
+    pub(super) seq: i64,
+    pub(super) updated_at: i64,
+    pub(super) created_at: i64,
+}
+
+/// What the events up to the cursor add up to.
+#[derive(Default)]
+pub(super) struct Fold {
+    pub(super) wallets: HashMap<WalletId, Folded>,
+    pub(super) holds: wallets::Holds,
+    /// Wallets whose events do not follow from each other: the journal's own check names them.
+    broken: HashSet<WalletId>,
+}
+
+/// An event that was applied, and what its wallet has set aside after it.
+pub(super) struct Applied {
+    pub(super) projected: Projected,
+    pub(super) held_after: i64,
+}
+
+pub(super) async fn partition(
+    sides: &mut Sides,
+    partition: Partition,
+    compared: &mut Compared,
+    report: &mut Report,
+) -> Result<(), sqlx::Error> {
+    let mut reach = READ_MODEL.reach(sides, partition, compared, report).await?;
+    let mut fold = Fold::default();
+    let mut seq = 0;
+    for _ in 0..ROUNDS {
+        let Sides { journal, read } = &mut *sides;
+        walk(journal, read, partition, (&mut seq, &reach), &mut fold, report).await?;
+        let moved = READ_MODEL.seq(read, partition).await?;
+        if moved.is_none_or(|moved| moved - seq <= CHUNK) {
+            break;
+        }
+        reach.seq = moved.unwrap_or(seq);
+    }
+    let Sides { journal, read } = sides;
+    let mut snapshot = read.begin_with(SNAPSHOT).await?;
+    if let Some(cursor) = READ_MODEL.seq(&mut snapshot, partition).await? {
+        let events = read::partitions(&mut **journal).await?;
+        let last_seq = events.iter().find(|head| head.id == partition);
+        // A cursor ahead of the journal has been named already.
+        reach.seq = cursor.min(last_seq.map_or(0, |head| head.last_seq));
+        walk(
+            journal,
+            &mut snapshot,
+            partition,
+            (&mut seq, &reach),
+            &mut fold,
+            report,
+        )
+        .await?;
+    }
+    wallets::compare(&mut snapshot, partition, fold, report).await?;
+    snapshot.commit().await
+}
+
+/// Goes on from `seq` to where the projection has come.
+async fn walk(
+    journal: &mut PgConnection,
+    read: &mut PgConnection,
+    partition: Partition,
+    (seq, reach): (&mut i64, &Reach),
+    fold: &mut Fold,
+    report: &mut Report,
+) -> Result<(), sqlx::Error> {
+    while *seq < reach.seq {
+        let to = reach.seq.min(*seq + CHUNK);
+        let events = read::events(&mut *journal, partition, *seq, CHUNK).await?;
+        let mut applied = Vec::with_capacity(events.len());
+        let events = events.into_iter().filter(|event| event.seq <= to);
+        for event in events.filter(|event| !reach.parked.contains(&event.seq)) {
+            let Ok(data) = event.decode() else { continue };
+            let projected = Projected {
+                event,
+                data,
+                personal: None,
+            };
+            applied.extend(fold.apply(projected));
+        }
+        entries::compare(journal, read, applied.as_mut_slice(), report).await?;
+        wallets::compare_created(read, &applied, report).await?;
+        erasures::compare(read, &applied, report).await?;
+        let ended = fold.holds.take_ended();
+        wallets::compare_holds(read, ended.iter(), report).await?;
+        *seq = to;
+        report.progress(format_args!(
+            "the read model at {partition}:{seq} of {}",
+            reach.seq
+        ));
+    }
+    Ok(())
+}
+
+impl Fold {
+    fn apply(&mut self, projected: Projected) -> Option<Applied> {
+        let Projected { event, data, .. } = &projected;
+        if self.broken.contains(&event.wallet_id) {
+            return None;
+        }
+        let before = self.wallets.remove(&event.wallet_id);
+        let created_at = before
+            .as_ref()
+            .map_or(event.recorded_at, |folded| folded.created_at);
+        let before = before.map(|folded| folded.wallet);
+        let Some(wallet) = Wallet::evolve(before, event.wallet_id, data) else {
+            self.broken.insert(event.wallet_id);
+            return None;
+        };
+        self.holds.apply(event, data);
+        let held_after = wallet.held;
+        let folded = Folded {
+            wallet,
+            seq: event.seq,
+            updated_at: event.recorded_at,
+            created_at,
+        };
+        self.wallets.insert(event.wallet_id, folded);
+        Some(Applied {
+            projected,
+            held_after,
+        })
+    }
+}

@@ -1,0 +1,248 @@
+//! The read model's wallets and holds: rows that move with the events. What was settled when an event was applied (a
+//! creation, the end of a hold) is compared as the walk comes by; the rest in the snapshot at its end.
+
+use std::collections::HashMap;
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+use wallex_domain::{EventData, HoldId, HoldStatus, Partition};
+use wallex_journal::Event;
+use wallex_journal::verify::{CHUNK, Kind, Report};
+
+use super::entries::is_known;
+use super::read_model::{Applied, Fold, Folded};
+use crate::projection::read_model::{description, metadata, owner};
+
+const WALLETS: &str = "
+SELECT e.wallet_id, w.wallet_id IS NULL
+  FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::text[],
+              $9::bigint[], $10::bigint[])
+       AS e (wallet_id, seq, version, currency, balance, held, overdraft_limit, status, created_at, updated_at)
+  LEFT JOIN read_model.wallet w ON w.wallet_id = e.wallet_id
+ WHERE (w.partition, w.seq, w.version, w.currency, w.balance, w.held, w.overdraft_limit, w.status, w.created_at,
+        w.updated_at) IS DISTINCT FROM
+       ($11, e.seq, e.version, e.currency, e.balance, e.held, e.overdraft_limit, e.status, e.created_at, e.updated_at)";
+
+const CREATED: &str = "
+SELECT e.wallet_id, w.external_id IS DISTINCT FROM e.external_id
+  FROM unnest($1::uuid[], $2::int[], $3::bigint[], $4::text[], $5::bool[], $6::text[], $7::text[], $8::text[])
+       AS e (wallet_id, partition, seq, external_id, is_known, owner, description, metadata)
+  JOIN read_model.wallet w ON w.wallet_id = e.wallet_id
+  LEFT JOIN read_model.erasure r ON r.wallet_id = e.wallet_id
+ WHERE w.external_id IS DISTINCT FROM e.external_id
+    OR CASE WHEN coalesce(r.partition = e.partition AND e.seq <= r.seq, false)
+            THEN w.owner IS NOT NULL OR w.description IS NOT NULL OR w.metadata IS NOT NULL
+            WHEN e.is_known THEN w.owner IS DISTINCT FROM e.owner OR w.description IS DISTINCT FROM e.description
+                              OR w.metadata::jsonb IS DISTINCT FROM e.metadata::jsonb
+            ELSE false END";
+
+const HOLDS: &str = "
+SELECT e.hold_id, h.hold_id IS NULL
+  FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::bigint[], $8::text[],
+              $9::bigint[], $10::bigint[], $11::bigint[])
+       AS e (hold_id, wallet_id, amount, captured, currency, status, expires_at, reference, version, created_at, updated_at)
+  LEFT JOIN read_model.hold h ON h.hold_id = e.hold_id
+ WHERE (h.wallet_id, h.amount, h.captured, h.currency, h.status, h.expires_at, h.reference, h.version, h.created_at,
+        h.updated_at) IS DISTINCT FROM
+       (e.wallet_id, e.amount, e.captured, e.currency, e.status, e.expires_at, e.reference, e.version, e.created_at,
+        e.updated_at)";
+
+/// A hold as its row has to be.
+pub(super) struct Hold {
+    id: HoldId,
+    wallet_id: Uuid,
+    amount: i64,
+    captured: i64,
+    currency: String,
+    status: HoldStatus,
+    expires_at: Option<i64>,
+    reference: Option<String>,
+    version: i64,
+    created_at: i64,
+    updated_at: i64,
+}
+
+#[derive(Default)]
+pub(super) struct Holds {
+    open: HashMap<HoldId, Hold>,
+    ended: Vec<Hold>,
+}
+
+impl Holds {
+    pub(super) fn apply(&mut self, event: &Event, data: &EventData) {
+        let (Some(id), Some(status)) = (data.hold_id(), HoldStatus::after(data)) else {
+            return;
+        };
+        if let EventData::HoldPlaced(placed) = data {
+            let hold = Hold {
+                id,
+                wallet_id: event.wallet_id.0,
+                amount: placed.amount,
+                captured: 0,
+                currency: placed.currency.to_string(),
+                status,
+                expires_at: placed.expires_at,
+                reference: placed.reference.clone(),
+                version: event.version,
+                created_at: event.recorded_at,
+                updated_at: event.recorded_at,
+            };
+            self.open.insert(id, hold);
+        } else if let Some(hold) = self.open.remove(&id) {
+            let captured = match data {
+                EventData::HoldCaptured(captured) => captured.amount,
+                _ => 0,
+            };
+            self.ended.push(Hold {
+                status,
+                captured,
+                updated_at: event.recorded_at,
+                ..hold
+            });
+        }
+    }
+
+    /// Those that ended since this was called last. They never change again.
+    pub(super) fn take_ended(&mut self) -> Vec<Hold> {
+        std::mem::take(&mut self.ended)
+    }
+}
+
+/// In the snapshot that the walk has caught up with.
+pub(super) async fn compare(
+    db: &mut PgConnection,
+    partition: Partition,
+    fold: Fold,
+    report: &mut Report,
+) -> Result<(), sqlx::Error> {
+    let wallets: Vec<Folded> = fold.wallets.into_values().collect();
+    for wallets in wallets.chunks(CHUNK as usize) {
+        compare_wallets(&mut *db, partition, wallets, report).await?;
+    }
+    let open: Vec<Hold> = fold.holds.open.into_values().collect();
+    for holds in open.chunks(CHUNK as usize) {
+        compare_holds(&mut *db, holds.iter(), report).await?;
+    }
+    Ok(())
+}
+
+async fn compare_wallets(
+    db: &mut PgConnection,
+    partition: Partition,
+    folded: &[Folded],
+    report: &mut Report,
+) -> Result<(), sqlx::Error> {
+    let wallets = || folded.iter().map(|folded| &folded.wallet);
+    let different: Vec<(Uuid, bool)> = sqlx::query_as(WALLETS)
+        .bind(wallets().map(|wallet| wallet.id.0).collect::<Vec<_>>())
+        .bind(folded.iter().map(|folded| folded.seq).collect::<Vec<_>>())
+        .bind(wallets().map(|wallet| wallet.version).collect::<Vec<_>>())
+        .bind(
+            wallets()
+                .map(|wallet| wallet.currency.to_string())
+                .collect::<Vec<_>>(),
+        )
+        .bind(wallets().map(|wallet| wallet.balance).collect::<Vec<_>>())
+        .bind(wallets().map(|wallet| wallet.held).collect::<Vec<_>>())
+        .bind(wallets().map(|wallet| wallet.overdraft_limit).collect::<Vec<_>>())
+        .bind(wallets().map(|wallet| wallet.status.as_str()).collect::<Vec<_>>())
+        .bind(folded.iter().map(|folded| folded.created_at).collect::<Vec<_>>())
+        .bind(folded.iter().map(|folded| folded.updated_at).collect::<Vec<_>>())
+        .bind(partition.0)
+        .fetch_all(db)
+        .await?;
+    for (wallet, is_missing) in different {
+        report.add(Kind::ReadModelWallet, || {
+            let what = if is_missing {
+                "is missing"
+            } else {
+                "is not the fold of its events"
+            };
+            format!("the read model's wallet {wallet} {what}")
+        });
+    }
+    Ok(())
+}
+
+/// What a creation settles: the external id, and the personal data until it is erased.
+pub(super) async fn compare_created(
+    db: &mut PgConnection,
+    applied: &[Applied],
+    report: &mut Report,
+) -> Result<(), sqlx::Error> {
+    let created: Vec<_> = applied
+        .iter()
+        .filter_map(|Applied { projected, .. }| match &projected.data {
+            EventData::WalletCreated(created) => Some((projected, created)),
+            _ => None,
+        })
+        .collect();
+    if created.is_empty() {
+        return Ok(());
+    }
+    let projected = || created.iter().map(|(projected, _)| *projected);
+    let different: Vec<(Uuid, bool)> = sqlx::query_as(CREATED)
+        .bind(projected().map(|p| p.event.wallet_id.0).collect::<Vec<_>>())
+        .bind(projected().map(|p| p.event.partition.0).collect::<Vec<_>>())
+        .bind(projected().map(|p| p.event.seq).collect::<Vec<_>>())
+        .bind(
+            created
+                .iter()
+                .map(|(_, created)| created.external_id.as_deref())
+                .collect::<Vec<_>>(),
+        )
+        .bind(projected().map(is_known).collect::<Vec<_>>())
+        .bind(projected().map(owner).collect::<Vec<_>>())
+        .bind(projected().map(description).collect::<Vec<_>>())
+        .bind(projected().map(metadata).collect::<Vec<_>>())
+        .fetch_all(db)
+        .await?;
+    for (wallet, by_name) in different {
+        if by_name {
+            report.add(Kind::ReadModelWallet, || {
+                format!("the read model's wallet {wallet} has another external id than the journal")
+            });
+        } else {
+            report.add(Kind::ReadModelPersonalData, || {
+                format!("the read model's wallet {wallet} has other personal data than the journal")
+            });
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn compare_holds(
+    db: &mut PgConnection,
+    holds: impl Iterator<Item = &Hold> + Clone,
+    report: &mut Report,
+) -> Result<(), sqlx::Error> {
+    let holds = || holds.clone();
+    if holds().next().is_none() {
+        return Ok(());
+    }
+    let different: Vec<(Uuid, bool)> = sqlx::query_as(HOLDS)
+        .bind(holds().map(|hold| hold.id.0).collect::<Vec<_>>())
+        .bind(holds().map(|hold| hold.wallet_id).collect::<Vec<_>>())
+        .bind(holds().map(|hold| hold.amount).collect::<Vec<_>>())
+        .bind(holds().map(|hold| hold.captured).collect::<Vec<_>>())
+        .bind(holds().map(|hold| hold.currency.as_str()).collect::<Vec<_>>())
+        .bind(holds().map(|hold| hold.status.as_str()).collect::<Vec<_>>())
+        .bind(holds().map(|hold| hold.expires_at).collect::<Vec<_>>())
+        .bind(holds().map(|hold| hold.reference.as_deref()).collect::<Vec<_>>())
+        .bind(holds().map(|hold| hold.version).collect::<Vec<_>>())
+        .bind(holds().map(|hold| hold.created_at).collect::<Vec<_>>())
+        .bind(holds().map(|hold| hold.updated_at).collect::<Vec<_>>())
+        .fetch_all(db)
+        .await?;
+    for (id, is_missing) in different {
+        report.add(Kind::ReadModelHold, || {
+            let what = if is_missing {
+                "is missing"
+            } else {
+                "is not the fold of its events"
+            };
+            format!("the read model's hold {id} {what}")
+        });
+    }
+    Ok(())
+}

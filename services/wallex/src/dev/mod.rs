@@ -1,0 +1,238 @@
+//! `wallex dev`: every role in one process, projections tailing the journal. A private PostgreSQL keeps its
+//! data between runs, unless DATABASE_URL names another.
+//!
+//! It listens on the loopback interface unless `listen` is set: nobody has thought about who may reach a newcomer's machine.
+
+mod folder;
+mod postgresql;
+
+use std::convert::Infallible;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::lchown;
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, anyhow};
+use axum::extract::Request;
+use axum::middleware::{self, Next};
+use tokio::sync::watch;
+use wallex_platform::health::Health;
+use wallex_platform::http::{Ending, ServeError};
+use wallex_platform::settings::{InForce, Origin};
+use wallex_platform::{CancellationToken, Secret, Settings, http};
+use wallex_projector::{Feed, Name};
+
+use crate::{api, journal, migrate, roles};
+
+/// Debian's `nobody`: whom root becomes, because PostgreSQL refuses to run as root.
+const NOBODY: u32 = 65534;
+
+/// Where the API is unless somebody says otherwise.
+const PORT: u16 = 3000;
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Args {
+    /// Port of the API, on the loopback interface unless --listen names another address [default: 3000]
+    #[arg(long)]
+    port: Option<u16>,
+    /// Folder of the private PostgreSQL, of one `wallex dev` at a time [default: /var/tmp/wallex-dev-USER]
+    #[arg(long, value_name = "FOLDER", overrides_with = "data")]
+    data: Option<PathBuf>,
+}
+
+impl Args {
+    fn data(&self) -> PathBuf {
+        self.data.clone().unwrap_or_else(folder::default)
+    }
+
+    /// Where to listen: what `listen` says if it was set, with the port of `--port`.
+    fn listen(&self, settings: &Settings, in_force: &[InForce]) -> SocketAddr {
+        let is_set = |setting: &InForce| setting.name == "listen" && setting.origin != Origin::Default;
+        let mut listen = if in_force.iter().any(is_set) {
+            settings.listen
+        } else {
+            (Ipv4Addr::LOCALHOST, PORT).into()
+        };
+        if let Some(port) = self.port {
+            listen.set_port(port);
+        }
+        listen
+    }
+}
+
+fn external_database() -> Option<String> {
+    ["WALLEX_DATABASE_URL", "DATABASE_URL"]
+        .into_iter()
+        .find_map(|name| std::env::var(name).ok())
+}
+
+/// For root: becomes an unprivileged user by running the same program again in place of this process, so
+/// that signals meet one process only. Returns when there is nothing to do, or when it failed.
+///
+/// The folder is the unprivileged user's own: root puts nothing into it and runs nothing of it.
+pub(crate) fn unprivileged(args: &Args) -> Option<ExitCode> {
+    if folder::own_user() != Some(0) || external_database().is_some() {
+        return None;
+    }
+    let become_nobody = || -> anyhow::Result<Infallible> {
+        let data = folder::prepare(&args.data(), &[0, NOBODY])?;
+        lchown(&data, Some(NOBODY), Some(NOBODY))
+            .with_context(|| format!("giving {} to an unprivileged user", data.display()))?;
+        // Not by its path, which may lie where only root can read.
+        let failed = std::process::Command::new("/proc/self/exe")
+            .args(std::env::args_os().skip(1))
+            .arg("--data")
+            .arg(&data)
+            .env("HOME", &data)
+            .current_dir(&data)
+            .uid(NOBODY)
+            .gid(NOBODY)
+            .exec();
+        let program = std::env::current_exe().unwrap_or_default();
+        Err(failed).with_context(|| {
+            format!(
+                "starting {} as an unprivileged user, because PostgreSQL does not run as root; others must be allowed \
+                 to execute it. Or set DATABASE_URL to use a PostgreSQL of your own",
+                program.display()
+            )
+        })
+    };
+    become_nobody().err().map(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+pub(crate) async fn run(
+    mut settings: Settings,
+    in_force: &[InForce],
+    args: Args,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    settings.listen = args.listen(&settings, in_force);
+    // Told before a database is fetched and started for nothing.
+    drop(http::bind(settings.listen).await.map_err(told)?);
+    // Its own, so that an end by the database's failure is not taken for one that was asked for.
+    let ending = shutdown.child_token();
+    let mut private = None;
+    match external_database() {
+        Some(url) => settings.database_url = Some(Secret::new(url)),
+        None => {
+            let (server, url) = postgresql::start(&args.data(), ending.clone()).await?;
+            settings.database_url = Some(Secret::new(url));
+            private = Some(server);
+        }
+    }
+    let served = serve(settings, ending.clone()).await;
+    ending.cancel();
+    if let Some(server) = private {
+        server.stop().await?;
+    }
+    served
+}
+
+/// A port that is taken is the first thing that may go wrong, and here another is a flag away.
+fn told(error: ServeError) -> anyhow::Error {
+    let ServeError::Bind { listen, source } = &error;
+    if source.kind() == io::ErrorKind::AddrInUse {
+        return anyhow!("{listen} is in use: choose another port with --port");
+    }
+    error.into()
+}
+
+async fn serve(settings: Settings, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let health = Health::new();
+    let mut batcher = None;
+    let mut projecting = Vec::new();
+    // Whoever writes here reads a moment later: the projections need not find out by looking.
+    let (committed, woken) = watch::channel(());
+    let starting = async {
+        migrate::migrate(
+            &settings,
+            &migrate::Args {
+                partitions: 10,
+                adopt: false,
+            },
+            &shutdown,
+        )
+        .await?;
+        let (journal, read) = journal::connect_both(&settings, "dev", &health, &shutdown).await?;
+        for projection in [Name::Ledger, Name::ReadModel] {
+            let (journal, read) = (journal.clone(), read.clone());
+            let feed = Feed::WokenJournal(woken.clone());
+            projecting.push(roles::spawn_projection(
+                projection, feed, &settings, journal, read, &health, &shutdown,
+            ));
+        }
+        let (writing, state) = roles::writes(&settings, journal.clone(), &shutdown)?;
+        batcher = Some(writing);
+        tracing::info!("the API is at http://localhost:{}", settings.listen.port());
+        let reads = roles::reads(&settings, roles::SourceName::Journal, read, journal, &shutdown);
+        let wake = move |request: Request, next: Next| wake(committed.clone(), request, next);
+        anyhow::Ok(api::full(state, reads).layer(middleware::from_fn(wake)))
+    };
+    http::serve_starting::<anyhow::Error>(
+        settings.listen,
+        starting,
+        health.clone(),
+        shutdown.clone(),
+        Ending::without_grace(&settings),
+    )
+    .await
+    .map_err(|error| match error.downcast::<ServeError>() {
+        Ok(error) => told(error),
+        Err(error) => error,
+    })?;
+    if let Some(batcher) = batcher {
+        batcher.finish().await;
+    }
+    for projecting in projecting {
+        projecting.await??;
+    }
+    Ok(())
+}
+
+/// Wakes the projections when a request that may have written has been decided, before its answer is sent.
+async fn wake(committed: watch::Sender<()>, request: Request, next: Next) -> axum::response::Response {
+    let writes = !request.method().is_safe();
+    let answer = next.run(request).await;
+    if writes {
+        committed.send_replace(());
+    }
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use wallex_platform::Flags;
+
+    use super::*;
+
+    #[test]
+    fn it_listens_on_the_loopback_interface_unless_told() {
+        let Ok(mut settings) = Settings::from_flags(&Flags::default()) else {
+            panic!("the defaults are valid");
+        };
+        settings.listen = (Ipv4Addr::UNSPECIFIED, 8080).into();
+        let set = |origin| {
+            [InForce {
+                name: "listen",
+                value: None,
+                origin,
+            }]
+        };
+        let args = |port| Args { port, data: None };
+        let given = Origin::Variable("WALLEX_LISTEN".to_owned());
+        for (port, origin, expected) in [
+            (None, Origin::Default, "127.0.0.1:3000"),
+            (Some(4000), Origin::Default, "127.0.0.1:4000"),
+            (None, given.clone(), "0.0.0.0:8080"),
+            (Some(4000), given, "0.0.0.0:4000"),
+        ] {
+            let listen = args(port).listen(&settings, &set(origin));
+            assert_eq!(listen.to_string(), expected);
+        }
+    }
+}

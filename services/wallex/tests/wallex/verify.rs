@@ -1,0 +1,174 @@
+//! `wallex verify`, as someone runs it on a platform: what it says and how it ends.
+
+use std::process::{Command, Output, Stdio};
+
+use serde_json::json;
+use sqlx::{AssertSqlSafe, PgPool};
+use wallex_testing::TestDatabase;
+
+use crate::api::{Api, Write};
+use crate::platform::text;
+use crate::process::{Process, free_port, wallex};
+
+/// A database in which `wallex dev` has run.
+struct Books {
+    database: TestDatabase,
+    db: PgPool,
+}
+
+impl Books {
+    async fn new() -> Self {
+        let database = TestDatabase::empty().await;
+        let port = free_port();
+        let arguments = ["dev", "--port", &port.to_string()];
+        let mut dev = Process::start(&arguments, port, &[("DATABASE_URL", database.url())]);
+        dev.ready().await;
+        let api = Api::new([port, port]);
+        let mut positions = Vec::new();
+        for n in 0..3 {
+            let write = Write {
+                path: "/v1/wallets".to_owned(),
+                key: format!("create-{n}"),
+                if_match: None,
+                body: json!({"currency": "EUR", "initial_balance": 100 + n, "owner": "Ada"}),
+            };
+            let reply = api.write(0, &write).await.unwrap();
+            assert_eq!(reply.status, 201, "{reply:?}");
+            positions.push(reply.position.unwrap());
+        }
+        for route in ["/v1/wallets?owner=Ada", "/v1/ledger/trial-balance"] {
+            let read = api.read(0, route, &positions.join(",")).await.unwrap();
+            assert_eq!(read.status, 200, "{read:?}");
+        }
+        dev.signal("-INT");
+        assert!(dev.ended().await.success(), "{}", dev.log());
+        Self {
+            db: database.pool().await,
+            database,
+        }
+    }
+
+    fn check(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut verify = wallex();
+        verify
+            .arg("verify")
+            .args(arguments)
+            .env("WALLEX_DATABASE_URL", self.database.url());
+        verify
+    }
+
+    async fn execute(&self, statement: &str) {
+        sqlx::raw_sql(AssertSqlSafe(statement.to_owned()))
+            .execute(&self.db)
+            .await
+            .unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_projections_are_compared_unless_they_are_left_out() {
+    let books = Books::new().await;
+    let whole = books.check(&[]);
+    let said = text(&whole);
+    assert!(whole.status.success() && said.contains("all whole"), "{said}");
+    assert!(
+        said.contains("read model: 3 events compared, 0 still to come"),
+        "{said}"
+    );
+
+    books.execute("UPDATE read_model.wallet SET balance = 777").await;
+    let changed = books.check(&[]);
+    let said = text(&changed);
+    assert_eq!(changed.status.code(), Some(1), "{said}");
+    assert_eq!(said.matches("is not the fold of its events").count(), 3, "{said}");
+    assert!(said.contains("3 problems"), "{said}");
+    let journal = books.check(&["--journal-only"]);
+    assert!(journal.status.success(), "{}", text(&journal));
+
+    // Whoever reads the lines may stop, the verdict stands.
+    let mut unread = books
+        .command(&[])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(unread.stdout.take());
+    let unread = unread.wait_with_output().unwrap();
+    assert_eq!(unread.status.code(), Some(1));
+    assert!(!text(&unread).contains("pipe"), "{}", text(&unread));
+}
+
+/// A pattern in the body of a stored answer, and what takes its place.
+const ANSWERS: &[(&str, &str)] = &[
+    ("\"balance\":\\d+", "\"balance\":123456789"),
+    ("\"version\":\\d+", "\"version\":99"),
+    ("\"amount\":\\d+", "\"amount\":98765"),
+    ("\"currency\":\"EUR\"", "\"currency\":\"USD\""),
+    (
+        "\"transaction_id\":\"[^\"]+\"",
+        "\"transaction_id\":\"00000000-0000-0000-0000-000000000001\"",
+    ),
+    (
+        "\"id\":\"[^\"]+\"",
+        "\"id\":\"00000000-0000-0000-0000-000000000001\"",
+    ),
+    (
+        "\"recorded_at\":\"[^\"]+\"",
+        "\"recorded_at\":\"2001-01-01T00:00:00.000000Z\"",
+    ),
+    ("\"position\":\"(\\d+):\\d+\"", "\"position\":\"\\1:99\""),
+];
+
+#[tokio::test]
+async fn a_stored_answer_that_says_something_else_than_its_event_is_named() {
+    let books = Books::new().await;
+    books.execute("CREATE TABLE kept AS TABLE journal.answer").await;
+    for (pattern, replacement) in ANSWERS {
+        let changed = format!(
+            "UPDATE journal.answer SET body = convert_to(
+                 regexp_replace(convert_from(body, 'UTF8'), '{pattern}', '{replacement}', 'g'), 'UTF8')"
+        );
+        books.execute(&changed).await;
+        let checked = books.check(&["--journal-only"]);
+        let said = text(&checked);
+        assert_eq!(checked.status.code(), Some(1), "{pattern}: {said}");
+        assert_eq!(
+            said.matches("the answer stored for key").count(),
+            3,
+            "{pattern}: {said}"
+        );
+        books
+            .execute("TRUNCATE journal.answer; INSERT INTO journal.answer SELECT * FROM kept")
+            .await;
+    }
+    assert!(books.check(&[]).status.success());
+}
+
+/// A tool that waits for ever looks like one that works.
+#[tokio::test]
+async fn a_database_that_is_not_there_or_not_migrated_is_named_after_a_while() {
+    let empty = TestDatabase::empty().await;
+    let start = |tool: &str, url: &str| {
+        let mut command = wallex();
+        command.arg(tool).env("WALLEX_DATABASE_URL", url);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    let nowhere = "postgres://wallex:hunter2@127.0.0.1:1/wallex";
+    let expected = "error: PostgreSQL at 127.0.0.1:1/wallex (database_url) cannot be used: ";
+    let running = [
+        (start("verify", nowhere), expected),
+        (start("maintain", nowhere), expected),
+        (start("verify", empty.url()), "run `wallex migrate`"),
+    ];
+    for (child, expected) in running {
+        let output = child.wait_with_output().unwrap();
+        let said = text(&output);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(expected) && !said.contains("hunter2"), "{said}");
+    }
+}
