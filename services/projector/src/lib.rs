@@ -25,11 +25,13 @@ mod metrics;
 #[cfg(test)]
 mod plans;
 pub mod projection;
+mod reset;
 mod runner;
 pub mod schema;
 mod source;
 mod stall;
 
+pub use reset::reset;
 use sqlx::PgPool;
 use wallex_platform::health::Health;
 use wallex_platform::redis::Accelerator;
