@@ -13,8 +13,9 @@
 
 mod choose;
 mod decode;
+mod recover;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Instant;
 
 use sqlx::{PgConnection, PgPool};
@@ -26,7 +27,7 @@ use wallex_platform::trace::{self, SpanKind};
 pub(crate) use choose::VERIFY;
 
 use crate::announce::Announcer;
-use crate::cursor::{Cursor, Cursors, Parked};
+use crate::cursor::{Cursor, Cursors, Parked, Standing};
 use crate::inbox::Batch;
 use crate::metrics::Metrics;
 use crate::projection::{ApplyError, Projected, Projection};
@@ -52,6 +53,9 @@ pub(crate) enum StepError {
     /// The database refuses what was to be written (SQLSTATE class 22, 23), or it does not fit together.
     #[error("{0}")]
     Refused(String),
+    /// Somebody took cursors away.
+    #[error("the cursors of partitions {0:?} are gone")]
+    Gone(BTreeSet<Partition>),
 }
 
 impl From<sqlx::Error> for StepError {
@@ -95,7 +99,6 @@ pub(crate) struct Applier<P> {
     read: PgPool,
     limit: usize,
     metrics: Metrics,
-    known: HashSet<Partition>,
 }
 
 impl<P: Projection> Applier<P> {
@@ -108,7 +111,6 @@ impl<P: Projection> Applier<P> {
             read,
             limit: limit.max(1),
             metrics,
-            known: HashSet::new(),
         }
     }
 
@@ -121,26 +123,13 @@ impl<P: Projection> Applier<P> {
         &self.metrics
     }
 
-    /// The cursors of `partitions`, created where they are missing.
-    pub(crate) async fn cursors(
-        &mut self,
+    /// Where `partitions` stand; one without a cursor is not among them.
+    pub(crate) async fn standings(
+        &self,
         partitions: &[Partition],
-    ) -> Result<BTreeMap<Partition, Cursor>, sqlx::Error> {
+    ) -> Result<BTreeMap<Partition, Standing>, sqlx::Error> {
         let mut db = self.read.acquire().await?;
-        self.create_missing(&mut db, partitions).await?;
         self.cursors.read(&mut db, partitions).await
-    }
-
-    async fn create_missing(
-        &mut self,
-        db: &mut PgConnection,
-        partitions: &[Partition],
-    ) -> Result<(), sqlx::Error> {
-        if partitions.iter().any(|partition| !self.known.contains(partition)) {
-            self.cursors.create(db, partitions).await?;
-            self.known.extend(partitions);
-        }
-        Ok(())
     }
 
     /// One transaction over the open partitions of `batch`, and what is done taken out of it.
@@ -148,12 +137,12 @@ impl<P: Projection> Applier<P> {
         let started = Instant::now();
         let open = batch.open();
         let mut db = self.read.begin_with(BEGIN).await?;
-        self.create_missing(&mut db, &open).await?;
         let locked = self.cursors.lock(&mut db, &open).await?;
         if locked.cursors.len() < open.len() {
-            // Somebody emptied the schema to have it filled anew.
-            self.known.clear();
-            return Err(StepError::Database(sqlx::Error::RowNotFound));
+            let gone = open
+                .into_iter()
+                .filter(|partition| !locked.cursors.contains_key(partition));
+            return Err(StepError::Gone(gone.collect()));
         }
         let mut step = Step {
             cursors: locked.cursors,
@@ -176,12 +165,12 @@ impl<P: Projection> Applier<P> {
         self.add_personal_data(&mut journal, &mut projected).await?;
         journal.commit().await?;
         if !moved.is_empty() {
-            if !projected.is_empty() {
-                self.projection.apply(&mut db, &projected).await?;
-            }
+            let mut parked = Vec::new();
             if !step.parked.is_empty() {
                 self.cursors.park(&mut db, &step.parked).await?;
+                parked.extend(step.parked.iter().map(|parked| parked.event.clone()));
             }
+            self.projection.apply(&mut db, &projected, &parked).await?;
             self.cursors.update(&mut db, &moved).await?;
         }
         db.commit().await?;

@@ -36,6 +36,21 @@ impl Cursor {
     }
 }
 
+/// Where a partition stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Standing {
+    pub(crate) cursor: Cursor,
+    /// Rows up to this seq had been there and were taken away: until the cursor is there again, the partition is being
+    /// filled anew.
+    pub(crate) refill_to: i64,
+}
+
+impl Standing {
+    pub(crate) fn is_refilling(&self) -> bool {
+        self.cursor.seq < self.refill_to
+    }
+}
+
 /// An event that can't be applied, and why.
 #[derive(Debug, Clone)]
 pub(crate) struct Parked {
@@ -77,9 +92,22 @@ pub(crate) fn insert_statement(schema: &str) -> String {
     )
 }
 
+/// Sets the cursors of `$1` back to before the first event, to be filled up to `$2` again.
+pub(crate) fn restart_statement(schema: &str) -> String {
+    format!(
+        "INSERT INTO {schema}.cursor (partition, seq, hash, refill_to)
+         SELECT id, 0, decode(repeat('00', 32), 'hex'), refill_to
+           FROM unnest($1::int[], $2::bigint[]) AS new (id, refill_to)
+         ON CONFLICT (partition) DO UPDATE
+            SET seq = excluded.seq, hash = excluded.hash, refill_to = excluded.refill_to"
+    )
+}
+
 /// The statements on one schema's cursors.
 pub(crate) struct Cursors {
     insert: SqlStr,
+    restart: SqlStr,
+    refill: SqlStr,
     lock: SqlStr,
     read: SqlStr,
     update: SqlStr,
@@ -99,12 +127,14 @@ impl Cursors {
         let sql = |text: String| AssertSqlSafe(text).into_sql_str();
         Self {
             insert: sql(insert_statement(schema)),
+            restart: sql(restart_statement(schema)),
+            refill: sql(format!("UPDATE {schema}.cursor SET refill_to = $2 WHERE partition = $1")),
             lock: sql(format!(
-                "SELECT partition, seq, hash, EXISTS (SELECT 1 FROM {schema}.parked) FROM {schema}.cursor
+                "SELECT partition, seq, hash, refill_to, EXISTS (SELECT 1 FROM {schema}.parked) FROM {schema}.cursor
                   WHERE partition = ANY ($1) ORDER BY partition FOR UPDATE"
             )),
             read: sql(format!(
-                "SELECT partition, seq, hash, false FROM {schema}.cursor WHERE partition = ANY ($1)"
+                "SELECT partition, seq, hash, refill_to, false FROM {schema}.cursor WHERE partition = ANY ($1)"
             )),
             update: sql(format!(
                 "UPDATE {schema}.cursor c SET seq = new.seq, hash = new.hash
@@ -115,8 +145,8 @@ impl Cursors {
                 "SELECT DISTINCT wallet_id FROM {schema}.parked WHERE wallet_id = ANY ($1)"
             )),
             park: sql(format!(
-                "INSERT INTO {schema}.parked (partition, seq, wallet_id, reason)
-                 SELECT * FROM unnest($1::int[], $2::bigint[], $3::uuid[], $4::text[])"
+                "INSERT INTO {schema}.parked (partition, seq, wallet_id, reason, transaction_id)
+                 SELECT * FROM unnest($1::int[], $2::bigint[], $3::uuid[], $4::text[], $5::uuid[])"
             )),
         }
     }
@@ -133,13 +163,43 @@ impl Cursors {
         Ok(())
     }
 
+    /// Sets a partition back to before its first event, to be filled up to `refill_to` again.
+    pub(crate) async fn restart(
+        &self,
+        db: &mut PgConnection,
+        partition: Partition,
+        refill_to: i64,
+    ) -> Result<(), sqlx::Error> {
+        sqlx::query(self.restart.clone())
+            .bind(vec![partition.0])
+            .bind(vec![refill_to])
+            .execute(db)
+            .await?;
+        Ok(())
+    }
+
+    /// Says up to where the partition has to be filled again.
+    pub(crate) async fn refill(
+        &self,
+        db: &mut PgConnection,
+        partition: Partition,
+        refill_to: i64,
+    ) -> Result<(), sqlx::Error> {
+        sqlx::query(self.refill.clone())
+            .bind(partition.0)
+            .bind(refill_to)
+            .execute(db)
+            .await?;
+        Ok(())
+    }
+
     /// The cursors as they are now, to know them; nothing may be decided on them.
     pub(crate) async fn read(
         &self,
         db: &mut PgConnection,
         partitions: &[Partition],
-    ) -> Result<BTreeMap<Partition, Cursor>, sqlx::Error> {
-        Ok(fetch(self.read.clone(), db, partitions).await?.cursors)
+    ) -> Result<BTreeMap<Partition, Standing>, sqlx::Error> {
+        Ok(fetch(self.read.clone(), db, partitions).await?.0)
     }
 
     /// Locks the cursors, in ascending order, until the transaction ends.
@@ -148,7 +208,12 @@ impl Cursors {
         db: &mut PgConnection,
         partitions: &[Partition],
     ) -> Result<Locked, sqlx::Error> {
-        fetch(self.lock.clone(), db, partitions).await
+        let (standings, any_parked) = fetch(self.lock.clone(), db, partitions).await?;
+        let cursors = standings.into_iter();
+        Ok(Locked {
+            cursors: cursors.map(|(partition, at)| (partition, at.cursor)).collect(),
+            any_parked,
+        })
     }
 
     /// Moves locked cursors.
@@ -190,6 +255,7 @@ impl Cursors {
             .bind(parked.iter().map(|p| p.event.seq).collect::<Vec<_>>())
             .bind(parked.iter().map(|p| p.event.wallet_id.0).collect::<Vec<_>>())
             .bind(parked.iter().map(|p| p.reason.as_str()).collect::<Vec<_>>())
+            .bind(parked.iter().map(|p| p.event.transaction_id).collect::<Vec<_>>())
             .execute(db)
             .await?;
         Ok(())
@@ -200,23 +266,23 @@ fn ids(partitions: &[Partition]) -> Vec<i32> {
     partitions.iter().map(|partition| partition.0).collect()
 }
 
+/// Where the partitions stand, and whether anything is parked.
 async fn fetch(
     statement: SqlStr,
     db: &mut PgConnection,
     partitions: &[Partition],
-) -> Result<Locked, sqlx::Error> {
-    let rows: Vec<(i32, i64, Vec<u8>, bool)> = sqlx::query_as(statement)
+) -> Result<(BTreeMap<Partition, Standing>, bool), sqlx::Error> {
+    let rows: Vec<(i32, i64, Vec<u8>, i64, bool)> = sqlx::query_as(statement)
         .bind(ids(partitions))
         .fetch_all(db)
         .await?;
-    let mut locked = Locked {
-        cursors: BTreeMap::new(),
-        any_parked: false,
-    };
-    for (partition, seq, hash, any_parked) in rows {
+    let mut standings = BTreeMap::new();
+    let mut parked = false;
+    for (partition, seq, hash, refill_to, any_parked) in rows {
         let hash = Hash::try_from(hash.as_slice()).map_err(|error| sqlx::Error::Decode(error.into()))?;
-        locked.cursors.insert(Partition(partition), Cursor { seq, hash });
-        locked.any_parked |= any_parked;
+        let cursor = Cursor { seq, hash };
+        standings.insert(Partition(partition), Standing { cursor, refill_to });
+        parked |= any_parked;
     }
-    Ok(locked)
+    Ok((standings, parked))
 }

@@ -25,12 +25,14 @@ mod metrics;
 #[cfg(test)]
 mod plans;
 pub mod projection;
+mod reset;
 mod runner;
 pub mod schema;
 mod source;
 mod stall;
 pub mod verify;
 
+pub use reset::reset;
 use sqlx::PgPool;
 use tokio::sync::watch;
 use wallex_platform::health::Health;

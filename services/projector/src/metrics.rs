@@ -1,7 +1,7 @@
 //! The projector's figures. Those of a partition exist only while this replica owns it. How far a projection is behind is
 //! none of them: a dead projector would take that with it, so the roles that serve reads measure it.
 
-use prometheus::{Histogram, IntCounter, IntCounterVec, IntGaugeVec};
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 use wallex_domain::Partition;
 use wallex_platform::metrics;
 
@@ -34,6 +34,7 @@ pub(crate) struct Metrics {
     projection: &'static str,
     position: IntGaugeVec,
     stalled: IntGaugeVec,
+    refilling: IntGauge,
     pub(crate) applied: IntCounter,
     pub(crate) filled: IntCounter,
     pub(crate) refused: IntCounter,
@@ -68,6 +69,13 @@ impl Metrics {
                 "Partitions that stand still while the others go on. Any: readiness and the log say which and why.",
                 &["projection", "reason"],
             ),
+            refilling: metrics::gauge_vec(
+                "wallex_projection_refilling_partitions",
+                "Partitions that are filled anew from the journal, because their rows or their cursor were taken away: by a \
+                 reset, a restored backup, or by hand. Until 0 reads lack rows that had been there; the log says which.",
+                &["projection"],
+            )
+            .with_label_values(&[projection]),
             applied: counter(
                 "wallex_projection_applied_events_total",
                 "Events applied, each exactly once.",
@@ -120,6 +128,10 @@ impl Metrics {
         let _ = self
             .position
             .remove_label_values(&[self.projection, &partition.to_string()]);
+    }
+
+    pub(crate) fn refilling(&self, partitions: usize) {
+        self.refilling.set(i64::try_from(partitions).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn stalled(&self, stalls: &[&Stall]) {

@@ -172,8 +172,8 @@ async fn step(db: &mut PgConnection, n: i64) {
     assert_eq!(isolation, "read committed");
     for ((event_type, payload), version) in life(wallet, busy).into_iter().zip(1..) {
         let events = [projected(wallet, 100 * n + version, version, event_type, payload)];
-        ReadModel.apply(&mut tx, &events).await.unwrap();
-        Ledger.apply(&mut tx, &events).await.unwrap();
+        ReadModel.apply(&mut tx, &events, &[]).await.unwrap();
+        Ledger.apply(&mut tx, &events, &[]).await.unwrap();
         assert_eq!(scanned(&mut tx).await, [""; 0], "at {event_type}");
     }
     Cursors::of("read_model")

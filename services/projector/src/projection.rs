@@ -41,11 +41,20 @@ pub trait Projection: Send + Sync + 'static {
     /// Whether [`Projected::personal`] is to be filled in.
     const WANTS_PERSONAL_DATA: bool;
 
-    /// Writes what `events` mean: each partition's in seq order, following what was applied before.
+    /// Empties its tables of rows, of all partitions. What a partition's rows need to be filled in again stays.
+    const EMPTY_ALL: &'static str;
+    /// Whether there are rows of partition `$1` that come from events after seq `$2`: one row, one boolean.
+    const BEYOND: &'static str;
+    /// Each takes rows of partition `$1` away, together all of them.
+    const EMPTY: &'static [&'static str];
+
+    /// Writes what `events` mean: each partition's in seq order, following what was applied before. Of the events in
+    /// `parked`, which are not applied, only what erases personal data is done.
     fn apply(
         &self,
         db: &mut PgConnection,
         events: &[Projected],
+        parked: &[Event],
     ) -> impl Future<Output = Result<(), ApplyError>> + Send;
 }
 

@@ -1,6 +1,9 @@
 //! The projector's loop: what a source brought is applied in steps; what can't be applied stops its
 //! partition, not the others.
 //!
+//! A cursor that goes back, or goes away, is noticed by looking, on idle partitions too: the partition's rows are made to
+//! agree with it, and the journal fills it again without waiting for Kafka. Until then the projection is not ready.
+//!
 //! The invariant: an offset is handed back to the source only after the cursor has passed what it stands for.
 
 use std::collections::BTreeMap;
@@ -10,12 +13,13 @@ use sqlx::PgPool;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use wallex_domain::Partition;
+use wallex_journal::read;
 use wallex_platform::backoff::{Backoff, Outage};
 use wallex_platform::health::Check;
 
 use crate::announce::Announcer;
 use crate::applier::{Applier, Step, StepError};
-use crate::cursor::Cursor;
+use crate::cursor::{Cursor, Standing};
 use crate::dead_letters::DeadLetters;
 use crate::inbox::{Arrived, Batch, TO_THE_END};
 use crate::metrics::Metrics;
@@ -23,6 +27,10 @@ use crate::projection::Projection;
 use crate::source::Source;
 use crate::stall::{Stall, TRY_AGAIN};
 
+/// Between two looks at the cursors in the database.
+const LOOK: Duration = Duration::from_secs(1);
+/// Events that one turn fills into a partition again; between turns, new events of the other partitions are applied.
+const REFILL: i64 = 5_000;
 /// Between two looks at how far the topic is.
 const SURVEY: Duration = Duration::from_secs(2);
 /// A cursor that stands still for so long behind what was published is not waiting for messages any more.
@@ -47,7 +55,10 @@ pub(crate) struct Runner<P> {
     check: Check,
     /// The cursors of the assigned partitions, as of the last transaction.
     cursors: BTreeMap<Partition, Cursor>,
+    /// Partitions that are being filled anew, and up to which seq.
+    refilling: BTreeMap<Partition, i64>,
     stalled: BTreeMap<Partition, Stalled>,
+    last_look: Instant,
     last_survey: Instant,
     /// Partitions that are behind the topic, where their cursor stands, and since when.
     behind: BTreeMap<Partition, (i64, Instant)>,
@@ -73,7 +84,9 @@ impl<P: Projection> Runner<P> {
             limit: limit.max(1),
             check,
             cursors: BTreeMap::new(),
+            refilling: BTreeMap::new(),
             stalled: BTreeMap::new(),
+            last_look: Instant::now(),
             last_survey: Instant::now(),
             behind: BTreeMap::new(),
             source_outage: Outage::of("The events source", P::NAME, "kafka_bootstrap_servers"),
@@ -91,7 +104,7 @@ impl<P: Projection> Runner<P> {
         while !shutdown.is_cancelled() {
             let news = tokio::select! {
                 () = shutdown.cancelled() => break,
-                news = self.source.next(&self.cursors, self.limit) => news,
+                news = self.source.next(&self.cursors, self.limit, !self.refilling.is_empty()) => news,
             };
             self.applier.metrics().refused.inc_by(news.refused);
             let mut batch = news.batch;
@@ -100,6 +113,7 @@ impl<P: Projection> Runner<P> {
                 Ok(()) => None,
             };
             self.survey(&mut batch).await;
+            self.refill(&mut batch);
             self.try_stalled_again(&mut batch).await;
             let offsets: Vec<(Partition, i64)> = batch
                 .0
@@ -121,7 +135,8 @@ impl<P: Projection> Runner<P> {
         tracing::info!(projection = P::NAME, "projector stopped");
     }
 
-    /// Gets to know the cursors of new partitions and forgets those of lost ones.
+    /// Gets to know the cursors of new partitions and forgets those of lost ones. Now and then all are looked at: one that
+    /// is gone, or behind what this process knows, was taken away.
     async fn follow_assignment(&mut self) -> Result<(), sqlx::Error> {
         let assigned = self.source.assigned();
         let lost: Vec<Partition> = self
@@ -131,22 +146,78 @@ impl<P: Projection> Runner<P> {
             .copied()
             .collect();
         for partition in lost {
-            self.cursors.remove(&partition);
+            self.forget(partition);
             self.stalled.remove(&partition);
             self.behind.remove(&partition);
             self.applier.metrics().forget(partition);
         }
-        let new: Vec<Partition> = assigned
+        let look_at_all = self.last_look.elapsed() >= LOOK;
+        let wanted: Vec<Partition> = assigned
             .into_iter()
-            .filter(|partition| !self.cursors.contains_key(partition))
+            .filter(|partition| look_at_all || !self.cursors.contains_key(partition))
             .collect();
-        if !new.is_empty() {
-            for (partition, cursor) in self.applier.cursors(&new).await? {
-                self.applier.metrics().position(partition, cursor.seq);
-                self.cursors.insert(partition, cursor);
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let found = self.applier.standings(&wanted).await?;
+        if look_at_all {
+            self.last_look = Instant::now();
+        }
+        for partition in wanted {
+            let known = self.cursors.get(&partition).copied();
+            match found.get(&partition) {
+                Some(at) if known.is_none_or(|known| known.seq <= at.cursor.seq) => {
+                    self.stands(partition, *at)
+                }
+                Some(_) | None => drop(self.recover(partition).await?),
             }
         }
         Ok(())
+    }
+
+    fn stands(&mut self, partition: Partition, at: Standing) {
+        self.cursors.insert(partition, at.cursor);
+        self.applier.metrics().position(partition, at.cursor.seq);
+        if at.is_refilling() {
+            self.refilling.insert(partition, at.refill_to);
+        } else {
+            self.refilling.remove(&partition);
+        }
+    }
+
+    fn forget(&mut self, partition: Partition) {
+        self.cursors.remove(&partition);
+        self.refilling.remove(&partition);
+    }
+
+    /// Makes rows and cursor of a partition agree again. Whether its rows had to be taken away.
+    async fn recover(&mut self, partition: Partition) -> Result<bool, sqlx::Error> {
+        self.check
+            .set_unready(format!("partition {partition} is about to be filled anew"));
+        let recovered = self.applier.recover(partition).await?;
+        let at = recovered.standing;
+        if at.is_refilling() && (recovered.emptied || self.cursors.contains_key(&partition)) {
+            tracing::warn!(
+                projection = P::NAME, %partition, from = at.cursor.seq, to = at.refill_to, emptied = recovered.emptied,
+                "the cursor or rows of the partition were taken away: filling it anew from the journal"
+            );
+        }
+        self.stands(partition, at);
+        Ok(recovered.emptied)
+    }
+
+    /// The journal's own events for partitions that are being filled anew. Kafka will not bring them again; the journal
+    /// as the source does by itself.
+    fn refill(&self, batch: &mut Batch) {
+        if !self.source.may_miss_events() {
+            return;
+        }
+        for (partition, refill_to) in &self.refilling {
+            if let Some(cursor) = self.cursors.get(partition) {
+                let to = (*refill_to).min(cursor.seq.saturating_add(REFILL));
+                batch.partition(*partition).fill_to(to);
+            }
+        }
     }
 
     /// Finds partitions for which the topic will not bring what it has: offsets that were committed before the cursor
@@ -160,6 +231,7 @@ impl<P: Projection> Runner<P> {
             Ok(marks) => marks,
             Err(error) => return tracing::debug!(%error, "the journal could not be surveyed"),
         };
+        self.take_place().await;
         let before = std::mem::take(&mut self.behind);
         let mut overdue = Vec::new();
         for (partition, published) in marks {
@@ -196,6 +268,31 @@ impl<P: Projection> Runner<P> {
         }
     }
 
+    /// Where a group has no place of its own in the topic, or is reading again what the cursor has passed, it takes one: at the
+    /// topic's end, once everything up to there is applied. Otherwise whoever measures by committed offsets would take
+    /// all of an idle topic for lag.
+    async fn take_place(&mut self) {
+        let ends = self.source.ends_to_skip_to().await;
+        if ends.is_empty() {
+            return;
+        }
+        // Read after the ends: what is before them comes from no later event.
+        let heads = match read::partitions(&self.journal).await {
+            Ok(heads) => heads,
+            Err(error) => return tracing::debug!(%error, "the journal could not be surveyed"),
+        };
+        let passed: BTreeMap<Partition, i64> = heads
+            .iter()
+            .filter(|head| {
+                self.cursors
+                    .get(&head.id)
+                    .is_some_and(|cursor| cursor.seq >= head.last_seq)
+            })
+            .filter_map(|head| Some((head.id, *ends.get(&head.id)?)))
+            .collect();
+        self.source.skip_to(passed).await;
+    }
+
     /// Drops what arrived for stalled partitions; those whose time has come get another chance, from the journal.
     async fn try_stalled_again(&mut self, batch: &mut Batch) {
         let now = Instant::now();
@@ -205,21 +302,21 @@ impl<P: Projection> Runner<P> {
                 continue;
             }
             stalled.again = now + TRY_AGAIN;
-            let due = match &stalled.stall {
-                Stall::JournalRewound {
-                    witness: Some(witness),
-                    ..
-                } => {
-                    // An error is as good as a no: it is asked again.
-                    self.applier
-                        .journal_has(*partition, *witness)
-                        .await
-                        .unwrap_or(false)
-                }
-                Stall::JournalRewound { witness: None, .. }
-                | Stall::HashChainBroken { .. }
-                | Stall::NeedsNewerVersion { .. }
-                | Stall::Refused { .. } => true,
+            let due = match (&stalled.stall, self.cursors.get(partition)) {
+                // Kafka has more than the journal. Once the journal goes on from where the projection stands, by what Kafka
+                // had or by events of its own, it is the journal that counts. An error is as good as a no.
+                (Stall::JournalRewound { ahead: true, .. }, Some(cursor)) => self
+                    .applier
+                    .journal_continues(*partition, *cursor)
+                    .await
+                    .unwrap_or(false),
+                (
+                    Stall::JournalRewound { .. }
+                    | Stall::HashChainBroken { .. }
+                    | Stall::NeedsNewerVersion { .. }
+                    | Stall::Refused { .. },
+                    _,
+                ) => true,
             };
             if due {
                 batch.partition(*partition).fill_to(TO_THE_END);
@@ -238,6 +335,13 @@ impl<P: Projection> Runner<P> {
                     self.record(step, batch);
                 }
                 Err(StepError::Refused(what)) => self.isolate(what, batch, shutdown).await,
+                // The next look at the assignment creates them.
+                Err(StepError::Gone(partitions)) => {
+                    for partition in partitions {
+                        batch.0.remove(&partition);
+                        self.forget(partition);
+                    }
+                }
                 Err(StepError::Database(error)) => {
                     self.database_outage.failed(&error.to_string());
                     self.check
@@ -255,8 +359,11 @@ impl<P: Projection> Runner<P> {
     async fn isolate(&mut self, what: String, batch: &mut Batch, shutdown: &CancellationToken) {
         let open = batch.open();
         if let [partition] = open[..] {
-            let stall = Stall::Refused { partition, what };
-            self.stall(partition, stall, batch);
+            // Rows from after the cursor are in the way when it was moved back; whatever else it is, people have to see.
+            match self.recover(partition).await {
+                Ok(true) => drop(batch.0.remove(&partition)),
+                Ok(false) | Err(_) => self.stall(partition, Stall::Refused { partition, what }, batch),
+            }
             return;
         }
         for partition in open {
@@ -276,6 +383,10 @@ impl<P: Projection> Runner<P> {
             if let Some(known) = self.cursors.get_mut(&partition) {
                 *known = cursor;
                 self.applier.metrics().position(partition, cursor.seq);
+                if self.refilling.get(&partition).is_some_and(|to| cursor.seq >= *to) {
+                    self.refilling.remove(&partition);
+                    tracing::info!(projection = P::NAME, %partition, "the partition is filled again");
+                }
             }
             if !step.stalled.contains_key(&partition) && self.stalled.remove(&partition).is_some() {
                 tracing::info!(projection = P::NAME, %partition, "the partition goes on");
@@ -308,14 +419,17 @@ impl<P: Projection> Runner<P> {
     fn report(&mut self, trouble: Option<String>) {
         let stalled: Vec<&Stall> = self.stalled.values().map(|stalled| &stalled.stall).collect();
         self.applier.metrics().stalled(&stalled);
-        let stalls: Vec<String> = stalled.iter().map(ToString::to_string).collect();
-        match (trouble, stalls.is_empty()) {
-            (Some(trouble), _) => self.check.set_unready(trouble),
-            (None, false) => {
-                self.check
-                    .set_unready(stalls.into_iter().collect::<Vec<_>>().join("; "));
-            }
-            (None, true) => self.check.set_ready(),
+        self.applier.metrics().refilling(self.refilling.len());
+        let stalls = stalled.iter().map(ToString::to_string);
+        let refilling = self.refilling.iter().map(|(partition, to)| {
+            let at = self.cursors.get(partition).map_or(0, |cursor| cursor.seq);
+            format!("partition {partition} is being filled anew from the journal: {at} of {to}")
+        });
+        let reasons: Vec<String> = trouble.into_iter().chain(stalls).chain(refilling).collect();
+        if reasons.is_empty() {
+            self.check.set_ready();
+        } else {
+            self.check.set_unready(reasons.join("; "));
         }
     }
 }

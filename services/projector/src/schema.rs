@@ -20,6 +20,10 @@ pub enum SchemaError {
     },
     #[error(transparent)]
     Database(#[from] sqlx::Error),
+    #[error(
+        "SchemaMissing: there is no schema {schema}: run `wallex migrate`, and it is filled from the journal"
+    )]
+    Missing { schema: &'static str },
     #[error("the schema {schema} is at version {found}, this build needs {needed}: run `wallex migrate`")]
     TooOld {
         schema: &'static str,
@@ -89,13 +93,12 @@ async fn check_schema(
     );
     let found: Result<(i64, i64), sqlx::Error> =
         sqlx::query_as(AssertSqlSafe(statement)).fetch_one(read).await;
-    let too_old = |found| SchemaError::TooOld {
-        schema,
-        found,
-        needed: known,
-    };
     match found {
-        Ok((found, _)) if found < known => Err(too_old(found)),
+        Ok((found, _)) if found < known => Err(SchemaError::TooOld {
+            schema,
+            found,
+            needed: known,
+        }),
         Ok((_, compatible_from)) if compatible_from > known => Err(SchemaError::TooNew {
             schema,
             compatible_from,
@@ -104,7 +107,7 @@ async fn check_schema(
         Ok(_) => Ok(()),
         // undefined_table, invalid_schema_name: nobody has migrated yet.
         Err(sqlx::Error::Database(error)) if matches!(error.code().as_deref(), Some("42P01" | "3F000")) => {
-            Err(too_old(0))
+            Err(SchemaError::Missing { schema })
         }
         Err(error) => Err(error.into()),
     }

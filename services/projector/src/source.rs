@@ -32,11 +32,17 @@ pub(crate) struct News {
 }
 
 impl Source {
-    /// What has arrived: waits for the first event for a second at most. `limit` events at most.
-    pub(crate) async fn next(&mut self, cursors: &BTreeMap<Partition, Cursor>, limit: usize) -> News {
+    /// What has arrived: waits for the first event for a second at most, or hardly at all in a `hurry`. `limit` events
+    /// at most.
+    pub(crate) async fn next(
+        &mut self,
+        cursors: &BTreeMap<Partition, Cursor>,
+        limit: usize,
+        hurry: bool,
+    ) -> News {
         match self {
             Self::Journal(source) => source.next(cursors).await,
-            Self::Kafka(source) => source.next(cursors, limit).await,
+            Self::Kafka(source) => source.next(cursors, limit, hurry).await,
         }
     }
 
@@ -58,6 +64,22 @@ impl Source {
         match self {
             Self::Journal(_) => BTreeSet::new(),
             Self::Kafka(source) => source.with_more(partitions).await,
+        }
+    }
+
+    /// The ends of partitions of which this source has no place that it would begin at, or reads again what was applied.
+    pub(crate) async fn ends_to_skip_to(&mut self) -> BTreeMap<Partition, i64> {
+        match self {
+            Self::Journal(_) => BTreeMap::new(),
+            Self::Kafka(source) => source.ends_to_skip_to().await,
+        }
+    }
+
+    /// Everything before these Kafka offsets has been applied: none of it is to be brought again.
+    pub(crate) async fn skip_to(&mut self, ends: BTreeMap<Partition, i64>) {
+        match self {
+            Self::Journal(_) => {}
+            Self::Kafka(source) => source.skip_to(ends).await,
         }
     }
 

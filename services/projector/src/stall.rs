@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use wallex_domain::Partition;
 
-use crate::cursor::Cursor;
-
 /// A partition that stands still is tried again after this time: what it waits for may have happened.
 pub(crate) const TRY_AGAIN: Duration = Duration::from_secs(10);
 
@@ -15,8 +13,8 @@ pub(crate) enum Stall {
     JournalRewound {
         partition: Partition,
         what: String,
-        /// What Kafka brought and the journal must have before the partition goes on.
-        witness: Option<Cursor>,
+        /// It is Kafka that has more, not the projection: nothing stands in the way of what the journal writes next.
+        ahead: bool,
     },
     /// The journal's events do not follow each other: one between them is gone.
     HashChainBroken { partition: Partition, what: String },

@@ -65,13 +65,12 @@ impl<P: Projection> Applier<P> {
                     "Kafka brought event {partition}:{}, the journal has none there",
                     tip.seq
                 );
-                let witness = Some(*tip);
                 step.stalled.insert(
                     partition,
                     Stall::JournalRewound {
                         partition,
                         what,
-                        witness,
+                        ahead: true,
                     },
                 );
                 continue;
@@ -124,16 +123,16 @@ impl<P: Projection> Applier<P> {
         Ok(chosen)
     }
 
-    /// Whether the journal has what Kafka brought.
-    pub(crate) async fn journal_has(
+    /// Whether the journal has an event that follows the one at `cursor`.
+    pub(crate) async fn journal_continues(
         &self,
         partition: Partition,
-        witness: Cursor,
+        cursor: Cursor,
     ) -> Result<bool, sqlx::Error> {
         let mut journal = self.journal.begin_with(read::BEGIN).await?;
-        let found = read::events(&mut *journal, partition, witness.seq - 1, 1).await?;
+        let next = read::events(&mut *journal, partition, cursor.seq, 1).await?;
         journal.commit().await?;
-        Ok(found.first().map(Cursor::at) == Some(witness))
+        Ok(next.first().is_some_and(|event| cursor.precedes(event)))
     }
 }
 
@@ -146,11 +145,11 @@ async fn fill(
     limit: usize,
     first_arrived: Option<Cursor>,
 ) -> Result<Result<(Vec<Event>, bool), Stall>, sqlx::Error> {
-    let rewound = |what: String, witness| {
+    let rewound = |what: String, ahead| {
         Ok(Err(Stall::JournalRewound {
             partition,
             what,
-            witness,
+            ahead,
         }))
     };
     let limit = i64::try_from(limit)
@@ -166,7 +165,7 @@ async fn fill(
     if along == 1 {
         if events.first().map(Cursor::at) != Some(cursor) {
             let what = format!("the projection stands at event {partition}:{}", cursor.seq);
-            return rewound(what, None);
+            return rewound(what, false);
         }
         events.remove(0);
     }
@@ -185,7 +184,7 @@ async fn fill(
                 "Kafka brought event {partition}:{}, the journal ends at {}",
                 arrived.seq, at.seq
             ),
-            Some(arrived),
+            true,
         ),
         Some(_) | None => Ok(Ok((events, exhausted || at.seq >= missing_to))),
     }

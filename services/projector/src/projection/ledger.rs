@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use sqlx::PgConnection;
 use uuid::Uuid;
 use wallex_domain::{Currency, EventData, HoldId, OtherLeg, WalletId};
+use wallex_journal::Event;
 
 use super::{ApplyError, Projected, Projection};
 
@@ -129,8 +130,24 @@ impl Projection for Ledger {
     const NAME: &'static str = "ledger";
     const SCHEMA: &'static str = "ledger";
     const WANTS_PERSONAL_DATA: bool = false;
+    const EMPTY_ALL: &'static str = "TRUNCATE ledger.posting, ledger.account_total, ledger.parked";
+    const BEYOND: &'static str = "
+SELECT EXISTS (SELECT 1 FROM ledger.posting WHERE partition = $1 AND seq > $2)
+    OR EXISTS (SELECT 1 FROM ledger.parked WHERE partition = $1 AND seq > $2)
+    OR ($2 = 0 AND EXISTS (SELECT 1 FROM ledger.account_total WHERE partition = $1))";
+    const EMPTY: &'static [&'static str] = &[
+        "DELETE FROM ledger.posting WHERE partition = $1",
+        "DELETE FROM ledger.account_total WHERE partition = $1",
+        "DELETE FROM ledger.parked WHERE partition = $1",
+    ];
 
-    async fn apply(&self, db: &mut PgConnection, events: &[Projected]) -> Result<(), ApplyError> {
+    /// Nothing here is personal.
+    async fn apply(
+        &self,
+        db: &mut PgConnection,
+        events: &[Projected],
+        _parked: &[Event],
+    ) -> Result<(), ApplyError> {
         let postings: Vec<Posting<'_>> = events.iter().flat_map(postings).collect();
         if postings.is_empty() {
             return Ok(());

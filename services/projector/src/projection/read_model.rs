@@ -16,6 +16,7 @@ mod holds;
 mod wallets;
 
 use sqlx::PgConnection;
+use wallex_journal::Event;
 
 pub(crate) use entries::{description, entry_type, metadata};
 pub(crate) use wallets::owner;
@@ -28,13 +29,41 @@ impl Projection for ReadModel {
     const NAME: &'static str = "read-model";
     const SCHEMA: &'static str = "read_model";
     const WANTS_PERSONAL_DATA: bool = true;
+    // Not `erasure`: entries of other partitions were emptied by it, and would come back if they were filled in again
+    // without it (see read_model::erasure).
+    const EMPTY_ALL: &'static str =
+        "TRUNCATE read_model.wallet, read_model.entry, read_model.hold, read_model.parked";
+    const BEYOND: &'static str = "
+SELECT EXISTS (SELECT 1 FROM read_model.wallet WHERE partition = $1 AND seq > $2)
+    OR EXISTS (SELECT 1 FROM read_model.entry WHERE partition = $1 AND seq > $2)
+    OR EXISTS (SELECT 1 FROM read_model.parked WHERE partition = $1 AND seq > $2)
+    OR EXISTS (SELECT 1 FROM read_model.hold
+                WHERE NOT EXISTS (SELECT 1 FROM read_model.wallet WHERE wallet.wallet_id = hold.wallet_id))";
+    // A hold without its wallet belongs to a partition that was emptied, or is about to be.
+    const EMPTY: &'static [&'static str] = &[
+        "DELETE FROM read_model.hold h USING read_model.wallet w
+          WHERE w.wallet_id = h.wallet_id AND w.partition = $1",
+        "DELETE FROM read_model.hold h
+          WHERE NOT EXISTS (SELECT 1 FROM read_model.wallet w WHERE w.wallet_id = h.wallet_id)
+            AND $1::int IS NOT NULL",
+        "DELETE FROM read_model.wallet WHERE partition = $1",
+        "DELETE FROM read_model.entry WHERE partition = $1",
+        "DELETE FROM read_model.parked WHERE partition = $1",
+    ];
 
-    async fn apply(&self, db: &mut PgConnection, events: &[Projected]) -> Result<(), ApplyError> {
-        let erasures = erasure::of(events);
+    async fn apply(
+        &self,
+        db: &mut PgConnection,
+        events: &[Projected],
+        parked: &[Event],
+    ) -> Result<(), ApplyError> {
+        let erasures = erasure::of(events, parked);
         let erased = erasure::exclude(db, events, &erasures).await?;
-        let held_before = wallets::write(db, events).await?;
-        entries::insert(db, events, held_before, &erased).await?;
-        holds::write(db, events).await?;
+        if !events.is_empty() {
+            let held_before = wallets::write(db, events).await?;
+            entries::insert(db, events, held_before, &erased).await?;
+            holds::write(db, events).await?;
+        }
         erasure::apply(db, &erasures).await?;
         Ok(())
     }

@@ -1,8 +1,8 @@
 //! The events topic as the source, as a member of the projection's consumer group.
 //!
 //! Offsets are committed after what they stand for is in the database, for display and lag only: a group
-//! that lost its offsets reads again and drops, one whose offsets are ahead of the cursor has the hole
-//! filled from the journal.
+//! that lost its offsets takes a place at the end when it has applied everything, and otherwise reads again and drops;
+//! one whose offsets are ahead of the cursor has the hole filled from the journal.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -36,6 +36,10 @@ const STAY: Duration = Duration::from_secs(1);
 
 /// How long the brokers may take to say where a partition ends.
 const ASKING: Duration = Duration::from_secs(1);
+
+/// So many messages in a row that the cursor has passed are not the few that come twice in a rebalance: the topic was filled
+/// anew, or the group lost its offsets.
+const REPEATED: usize = 100;
 
 /// A trouble is believed for so long after it was last heard of, unless a message comes. librdkafka speaks of
 /// brokers when it tries them, and of a missing topic whenever it asks for the topic.
@@ -121,6 +125,10 @@ pub(crate) struct KafkaSource {
     paused: bool,
     last_poll: Instant,
     uncommitted: BTreeMap<Partition, i64>,
+    /// Assigned partitions in which the group has a place, as far as this process knows.
+    placed: BTreeSet<Partition>,
+    /// Partitions that are read again although the cursor has passed what comes.
+    repeated: BTreeSet<Partition>,
     last_commit: Instant,
     trouble: Option<(Instant, String)>,
 }
@@ -135,6 +143,11 @@ impl KafkaSource {
             .set("topic.metadata.refresh.interval.ms", "30000")
             // New events come at once; what is behind comes in large pieces, within bounded memory.
             .set("fetch.wait.max.ms", "100")
+            // When so much is queued, fetching goes on after this time; the default is a second, in which a projector that
+            // is far behind would run dry.
+            .set("fetch.queue.backoff.ms", "20")
+            // The same after a fetch that failed, of a partition whose leader moves; the default is half a second.
+            .set("fetch.error.backoff.ms", "100")
             .set("queued.max.messages.kbytes", "16384");
         let consumer: StreamConsumer<Context> = config.create_with_context(Context {
             assignment: Arc::clone(&assignment),
@@ -151,6 +164,8 @@ impl KafkaSource {
             paused: false,
             last_poll: now,
             uncommitted: BTreeMap::new(),
+            placed: BTreeSet::new(),
+            repeated: BTreeSet::new(),
             last_commit: now,
             trouble: None,
         })
@@ -164,7 +179,12 @@ impl KafkaSource {
             .clone()
     }
 
-    pub(crate) async fn next(&mut self, cursors: &BTreeMap<Partition, Cursor>, limit: usize) -> News {
+    pub(crate) async fn next(
+        &mut self,
+        cursors: &BTreeMap<Partition, Cursor>,
+        limit: usize,
+        hurry: bool,
+    ) -> News {
         self.resume();
         let mut news = News {
             batch: Batch::default(),
@@ -172,13 +192,14 @@ impl KafkaSource {
             trouble: None,
         };
         let mut count = 0;
+        let mut old: BTreeMap<Partition, usize> = BTreeMap::new();
         while let Some(received) = self.early.pop_front() {
             take(&mut news, received);
             count += 1;
         }
         let started = Instant::now();
         // When the batch is closed if nothing more comes, and, from the first message on, in any case.
-        let mut until = started + if count == 0 { IDLE } else { GAP };
+        let mut until = started + if count == 0 && !hurry { IDLE } else { GAP };
         let mut end = (count > 0).then_some(started + WHOLE);
         while count < limit && Instant::now() < until {
             match timeout_at(until, self.consumer.recv()).await {
@@ -186,13 +207,19 @@ impl KafkaSource {
                 // librdkafka goes on trying by itself.
                 Ok(Err(error)) => note(&mut self.trouble, &error),
                 Ok(Ok(message)) => {
-                    take(&mut news, receive(&message, &self.source, cursors));
+                    let received = receive(&message, &self.source, cursors);
+                    if matches!(received.content, Content::Old) {
+                        *old.entry(received.partition).or_default() += 1;
+                    }
+                    take(&mut news, received);
                     count += 1;
                     let now = Instant::now();
                     until = (now + GAP).min(*end.get_or_insert(now + WHOLE));
                 }
             }
         }
+        let repeated = old.into_iter().filter(|(_, count)| *count >= REPEATED);
+        self.repeated.extend(repeated.map(|(partition, _)| partition));
         self.last_poll = Instant::now();
         self.commit_now_and_then();
         let is_old = |(heard, _): &(Instant, String)| heard.elapsed() > TROUBLE;
@@ -243,6 +270,56 @@ impl KafkaSource {
         tokio::task::spawn_blocking(asked).await.unwrap_or_default()
     }
 
+    /// The ends of assigned partitions in which the group has no committed offset, or reads again what was applied. Each is
+    /// looked at until it has a place.
+    pub(crate) async fn ends_to_skip_to(&mut self) -> BTreeMap<Partition, i64> {
+        let assigned = self.assigned();
+        self.placed.retain(|partition| assigned.contains(partition));
+        let repeated: BTreeSet<Partition> = std::mem::take(&mut self.repeated)
+            .intersection(&assigned)
+            .copied()
+            .collect();
+        let unplaced: Vec<Partition> = assigned.difference(&self.placed).copied().collect();
+        if unplaced.is_empty() && repeated.is_empty() {
+            return BTreeMap::new();
+        }
+        let (consumer, topic) = (Arc::clone(&self.consumer), self.topic.clone());
+        let asked = move || ends_to_skip_to(&consumer, &topic, &unplaced, repeated);
+        match tokio::task::spawn_blocking(asked).await {
+            Ok(Ok((placed, ends))) => {
+                self.placed.extend(placed);
+                ends
+            }
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "Kafka does not say where the group stands");
+                BTreeMap::new()
+            }
+            // Only when it panicked.
+            Err(_) => BTreeMap::new(),
+        }
+    }
+
+    /// Goes on after `ends` (exclusive), and takes its place there.
+    pub(crate) async fn skip_to(&mut self, ends: BTreeMap<Partition, i64>) {
+        let (consumer, topic) = (Arc::clone(&self.consumer), self.topic.clone());
+        let seeking = move || {
+            ends.into_iter()
+                .filter(|(partition, end)| {
+                    // Fails while the partition is not read yet, and is tried again.
+                    consumer
+                        .seek(&topic, partition.0, Offset::Offset(*end), ASKING)
+                        .inspect_err(|error| tracing::debug!(%error, %partition, "no place taken yet"))
+                        .is_ok()
+                })
+                .collect::<Vec<_>>()
+        };
+        for (partition, end) in tokio::task::spawn_blocking(seeking).await.unwrap_or_default() {
+            tracing::info!(%partition, end, "everything up to the topic's end is applied: going on from there");
+            self.placed.insert(partition);
+            self.uncommitted.insert(partition, end - 1);
+        }
+    }
+
     fn resume(&mut self) {
         if std::mem::take(&mut self.paused)
             && let Ok(all) = self.consumer.assignment()
@@ -253,7 +330,10 @@ impl KafkaSource {
     }
 
     pub(crate) fn applied(&mut self, offsets: impl Iterator<Item = (Partition, i64)>) {
-        self.uncommitted.extend(offsets);
+        for (partition, offset) in offsets {
+            self.placed.insert(partition);
+            self.uncommitted.insert(partition, offset);
+        }
     }
 
     fn commit_now_and_then(&mut self) {
@@ -313,6 +393,37 @@ fn has_more(
         }
     };
     Ok(next.max(first) < end)
+}
+
+/// Which of `partitions` the group has an offset in, and the ends of the others and of `also`.
+fn ends_to_skip_to(
+    consumer: &StreamConsumer<Context>,
+    topic: &str,
+    partitions: &[Partition],
+    also: BTreeSet<Partition>,
+) -> Result<(Vec<Partition>, BTreeMap<Partition, i64>), KafkaError> {
+    let mut list = TopicPartitionList::new();
+    for partition in partitions {
+        list.add_partition(topic, partition.0);
+    }
+    let mut placed = Vec::new();
+    let mut wanted = also;
+    for element in consumer
+        .committed_offsets(list, ASKING)?
+        .elements_for_topic(topic)
+    {
+        let partition = Partition(element.partition());
+        match element.offset() {
+            Offset::Offset(_) => placed.push(partition),
+            _ => drop(wanted.insert(partition)),
+        }
+    }
+    let mut ends = BTreeMap::new();
+    for partition in wanted {
+        let (_, end) = consumer.fetch_watermarks(topic, partition.0, ASKING)?;
+        ends.insert(partition, end);
+    }
+    Ok((placed, ends))
 }
 
 /// Remembers an error that somebody has to know of; one broker's connection comes and goes.

@@ -185,3 +185,42 @@ async fn a_wallet_with_more_entries_than_one_statement_takes_is_erased_whole() {
         .await;
     assert_eq!(left, [(1, 1)]);
 }
+
+/// A's history breaks off at an event that nobody can read, and A goes on dealing with B until it is erased.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erasure_reaches_a_wallet_whose_events_are_parked() {
+    for pace in [Pace::AtOnce, Pace::StepByStep] {
+        let mut story = story(2, pace).await;
+        story.personal = says("before");
+        story.create(A, 100).await;
+        story.create(B, 100).await;
+        story.transfer(A, B, 1).await;
+        let unreadable = json!({"amount": "much"});
+        let journal = &mut story.setup.journal;
+        journal
+            .event(0, 1, "wallet.credited", 1, 0, unreadable, uuid::Uuid::now_v7())
+            .await;
+        story.transfer(A, B, 2).await;
+        story.transfer(B, A, 3).await;
+        story.erase(A).await;
+        story.apply().await;
+        let wallets: Vec<(Option<String>, Option<String>, bool)> = story
+            .rows("SELECT owner, description, metadata IS NULL FROM read_model.wallet ORDER BY wallet_id")
+            .await;
+        let before = || Some("before".to_owned());
+        assert_eq!(
+            wallets,
+            [(None, None, true), (before(), before(), false)],
+            "{pace:?}"
+        );
+        for (kind, description) in described(&story, A).await {
+            assert_eq!(description, None, "{pace:?}: A's {kind}");
+        }
+        let of_b: Vec<_> = described(&story, B).await;
+        assert_eq!(of_b.len(), 4, "{of_b:?}");
+        for (kind, description) in of_b {
+            let own = kind == "create";
+            assert_eq!(description.is_some(), own, "{pace:?}: B's {kind}");
+        }
+    }
+}

@@ -25,6 +25,6 @@ pub async fn projected(story: &Story, events: &[&Event]) -> Vec<Projected> {
 /// A transaction of a replica, applied but not committed.
 pub async fn replica(story: &Story, events: &[Projected]) -> Transaction<'static, Postgres> {
     let mut tx = story.setup.db.begin().await.unwrap();
-    ReadModel.apply(&mut tx, events).await.unwrap();
+    ReadModel.apply(&mut tx, events, &[]).await.unwrap();
     tx
 }

@@ -57,6 +57,10 @@ pub async fn setup(partitions: i32) -> Setup {
     )
     .await;
     let db = database.pool().await;
+    // As `wallex migrate` does.
+    schema::add_cursors(&mut db.acquire().await.unwrap(), partitions)
+        .await
+        .unwrap();
     Setup {
         journal: Journal::new(db.clone()),
         db,

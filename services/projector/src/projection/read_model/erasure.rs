@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use sqlx::PgConnection;
 use uuid::Uuid;
-use wallex_domain::{EventData, OtherLeg};
+use wallex_domain::{EventData, EventKind, OtherLeg};
 use wallex_journal::Event;
 
 use super::super::Projected;
@@ -70,6 +70,16 @@ UPDATE read_model.entry other
    AND other.counterparty IS NOT DISTINCT FROM own.wallet_id
    AND (other.description IS NOT NULL OR other.metadata IS NOT NULL)";
 
+// Legs that were parked have no entries to find the other side by.
+const OTHERS_OF_PARKED: &str = "
+UPDATE read_model.entry other
+   SET description = NULL, metadata = NULL
+  FROM unnest($1::uuid[], $2::bigint[]) AS erased (wallet_id, seq)
+  JOIN read_model.parked own ON own.wallet_id = erased.wallet_id AND own.seq <= erased.seq
+ WHERE other.transaction_id = own.transaction_id
+   AND other.counterparty IS NOT DISTINCT FROM own.wallet_id
+   AND (other.description IS NOT NULL OR other.metadata IS NOT NULL)";
+
 // Never back: a read model that is filled anew may find the row of an erasure to come.
 const REMEMBER: &str = "
 INSERT INTO read_model.erasure AS known (wallet_id, partition, seq)
@@ -80,11 +90,18 @@ ON CONFLICT (wallet_id) DO UPDATE
 /// The last erasure of each wallet in a batch.
 pub(super) type Erasures<'a> = BTreeMap<Uuid, &'a Event>;
 
-pub(super) fn of(events: &[Projected]) -> Erasures<'_> {
+/// `parked` events are not applied, but what was erased is personal whatever else is wrong with the wallet. Such an event
+/// may be unreadable: that it erases, which is all there is to it, its type says.
+pub(super) fn of<'a>(events: &'a [Projected], parked: &'a [Event]) -> Erasures<'a> {
+    let parked = parked
+        .iter()
+        .filter(|event| event.event_type == EventKind::PersonalDataErased.as_str());
     events
         .iter()
         .filter(|projected| matches!(projected.data, EventData::PersonalDataErased(_)))
-        .map(|projected| (projected.event.wallet_id.0, &projected.event))
+        .map(|projected| &projected.event)
+        .chain(parked)
+        .map(|event| (event.wallet_id.0, event))
         .collect()
 }
 
@@ -162,6 +179,12 @@ pub(super) async fn apply(db: &mut PgConnection, erasures: &Erasures<'_>) -> Res
         }
         after += STRIDE;
     }
+    let seqs: Vec<i64> = erasures.values().map(|event| event.seq).collect();
+    sqlx::query(OTHERS_OF_PARKED)
+        .bind(&wallets)
+        .bind(&seqs)
+        .execute(&mut *db)
+        .await?;
     sqlx::query(REMEMBER)
         .bind(&wallets)
         .bind(
@@ -170,7 +193,7 @@ pub(super) async fn apply(db: &mut PgConnection, erasures: &Erasures<'_>) -> Res
                 .map(|event| event.partition.0)
                 .collect::<Vec<_>>(),
         )
-        .bind(erasures.values().map(|event| event.seq).collect::<Vec<_>>())
+        .bind(&seqs)
         .execute(db)
         .await?;
     Ok(())

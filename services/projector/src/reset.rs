@@ -1,0 +1,60 @@
+//! Emptying a projection on purpose, to have it filled again from the journal. Safe while its projectors run.
+//!
+//! The invariant: rows and cursors go in one transaction, under a lock that no step of a projector gets past, so nothing is
+//! applied half or twice.
+
+use std::time::Duration;
+
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqlSafeStr as _};
+use wallex_journal::read::PartitionHead;
+
+use crate::Name;
+use crate::cursor::restart_statement;
+use crate::projection::{Ledger, Projection, ReadModel};
+
+/// Steps of projectors and pages of readers are waited for so long; commits are behind the lock meanwhile.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '3s'; \
+     SET LOCAL statement_timeout = '60s'; SET LOCAL idle_in_transaction_session_timeout = '30s'";
+/// Before it is tried again because a lock was not to be had.
+const PAUSE: Duration = Duration::from_millis(500);
+const ATTEMPTS: u32 = 40;
+
+/// Empties the projection. Its running projectors notice within seconds and fill it up to `heads`, the journal's, and on.
+pub async fn reset(name: Name, read: &mut PgConnection, heads: &[PartitionHead]) -> Result<(), sqlx::Error> {
+    match name {
+        Name::Ledger => empty::<Ledger>(read, heads).await,
+        Name::ReadModel => empty::<ReadModel>(read, heads).await,
+    }
+}
+
+async fn empty<P: Projection>(read: &mut PgConnection, heads: &[PartitionHead]) -> Result<(), sqlx::Error> {
+    for attempt in 1.. {
+        match once::<P>(read, heads).await {
+            // lock_not_available, deadlock_detected: somebody reads or writes.
+            Err(sqlx::Error::Database(error))
+                if attempt < ATTEMPTS && matches!(error.code().as_deref(), Some("55P03" | "40P01")) =>
+            {
+                tracing::warn!(%error, attempt, "the projection is busy");
+                tokio::time::sleep(PAUSE).await;
+            }
+            done => return done,
+        }
+    }
+    Ok(())
+}
+
+async fn once<P: Projection>(read: &mut PgConnection, heads: &[PartitionHead]) -> Result<(), sqlx::Error> {
+    let mut db = read.begin_with(BEGIN).await?;
+    // Readers may look at cursors, nobody may lock or write one.
+    let lock = format!("LOCK TABLE {}.cursor IN EXCLUSIVE MODE", P::SCHEMA);
+    sqlx::query(AssertSqlSafe(lock).into_sql_str())
+        .execute(&mut *db)
+        .await?;
+    sqlx::query(P::EMPTY_ALL).execute(&mut *db).await?;
+    sqlx::query(AssertSqlSafe(restart_statement(P::SCHEMA)).into_sql_str())
+        .bind(heads.iter().map(|head| head.id.0).collect::<Vec<_>>())
+        .bind(heads.iter().map(|head| head.last_seq).collect::<Vec<_>>())
+        .execute(&mut *db)
+        .await?;
+    db.commit().await
+}
