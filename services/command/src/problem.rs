@@ -75,6 +75,10 @@ pub(crate) fn rejection(rejection: &Rejection) -> Problem {
         Rejection::ExternalIdTaken { holder, .. } => {
             conflict("external_id_taken", "External id is taken", detail).with("wallet_id", json!(holder))
         }
+        Rejection::MovementTaken { transaction_id, .. } => {
+            conflict("external_id_taken", "External id is taken", detail)
+                .with("transaction_id", json!(transaction_id))
+        }
         Rejection::WalletNotFound(id) => {
             missing("wallet_not_found", "Wallet not found", &detail).with("wallet_id", json!(id))
         }

@@ -114,6 +114,7 @@ fn move_between(state: &impl State, transfer: &Transfer) -> Result<Vec<Decided>,
         position: from_position,
         counterparty_position: to_position,
         reference: transfer.reference.clone(),
+        external_id: transfer.external_id.clone(),
         personal: transfer.personal,
     };
     let credit = TransferLeg {
@@ -262,6 +263,7 @@ fn moved(wallet: &Wallet, movement: &Movement, balance: i64) -> Moved {
         currency: wallet.currency,
         balance,
         reference: movement.reference.clone(),
+        external_id: movement.external_id.clone(),
         personal: movement.personal,
     }
 }

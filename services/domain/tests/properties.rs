@@ -156,6 +156,7 @@ fn command() -> impl Strategy<Value = Command> {
                 wallet_id,
                 amount,
                 reference: None,
+                external_id: None,
                 personal: None,
                 expected_version,
             },
@@ -190,6 +191,7 @@ fn command() -> impl Strategy<Value = Command> {
                 amount,
                 to,
                 reference: None,
+                external_id: None,
                 personal: None,
                 expected_version: None,
             })
@@ -204,6 +206,7 @@ fn command() -> impl Strategy<Value = Command> {
             transaction_id: Uuid::from_u128(id),
             amount,
             reference: None,
+            external_id: None,
             personal: None,
             expected_version: None,
         })),
@@ -218,6 +221,7 @@ fn command() -> impl Strategy<Value = Command> {
             to,
             amount,
             reference: None,
+            external_id: None,
             personal: None,
             expected_version: None,
         })),
@@ -299,6 +303,7 @@ fn movement(wallet_id: WalletId, amount: i64) -> Movement {
         wallet_id,
         amount: Amount::new(amount).unwrap(),
         reference: None,
+        external_id: None,
         personal: None,
         expected_version: None,
     }
@@ -348,6 +353,7 @@ fn a_transfer_between_currencies_is_rejected() {
         to,
         amount,
         reference: None,
+        external_id: None,
         personal: None,
         expected_version: None,
     };
@@ -418,6 +424,26 @@ fn payloads_of_every_version_stay_readable() {
             "transfer.debited",
             1,
             include_str!("golden/transfer.debited.v1.json"),
+        ),
+        (
+            "wallet.credited",
+            1,
+            include_str!("golden/wallet.credited.v1.external_id.json"),
+        ),
+        (
+            "transfer.debited",
+            1,
+            include_str!("golden/transfer.debited.v1.external_id.json"),
+        ),
+        (
+            "hold.captured",
+            1,
+            include_str!("golden/hold.captured.v1.external_id.json"),
+        ),
+        (
+            "reversal.debited",
+            1,
+            include_str!("golden/reversal.debited.v1.external_id.json"),
         ),
         (
             "transfer.credited",

@@ -130,6 +130,7 @@ pub fn router(state: QueryState) -> Router {
         .route("/v1/wallets/{id}/statement", get(routes::period::statement))
         .route("/v1/wallets/{id}/holds", get(routes::holds::holds))
         .route("/v1/holds/{id}", get(routes::holds::hold))
+        .route("/v1/transactions", get(routes::transactions::transactions))
         .route("/v1/transactions/{id}", get(routes::transactions::transaction))
         .route("/v1/wallets/{id}/events", get(trail::events))
         .route("/v1/wallets/{id}/stream", get(stream::stream))
@@ -157,6 +158,7 @@ fn show_metrics() {
         routes::period::statement,
         routes::holds::holds,
         routes::holds::hold,
+        routes::transactions::transactions,
         routes::transactions::transaction,
         trail::events,
         stream::stream,

@@ -4,6 +4,7 @@
 mod app;
 mod batches;
 mod holds;
+mod movements;
 mod rotation;
 mod strict;
 mod upkeep;

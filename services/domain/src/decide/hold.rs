@@ -73,6 +73,7 @@ pub(super) fn capture_hold(state: &impl State, capture: &CaptureHold) -> Result<
         balance,
         other: None,
         reference: capture.reference.clone(),
+        external_id: capture.external_id.clone(),
         personal: capture.personal,
     };
     let Some(to) = capture.to else {
@@ -96,6 +97,7 @@ pub(super) fn capture_hold(state: &impl State, capture: &CaptureHold) -> Result<
         position: to_position,
         counterparty_position: position,
         reference: capture.reference.clone(),
+        external_id: capture.external_id.clone(),
         personal: capture.personal,
     };
     let captured = HoldCaptured {

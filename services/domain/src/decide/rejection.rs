@@ -11,6 +11,13 @@ pub enum Rejection {
     WalletExists(WalletId),
     #[error("external id {external_id} belongs to wallet {holder} already")]
     ExternalIdTaken { external_id: String, holder: WalletId },
+    #[error(
+        "external id {external_id} belongs to transaction {transaction_id} already, which is another movement"
+    )]
+    MovementTaken {
+        external_id: String,
+        transaction_id: Uuid,
+    },
     #[error("there is no wallet {0}")]
     WalletNotFound(WalletId),
     #[error("wallet {wallet_id} has {available} available, {amount} are needed")]

@@ -3,7 +3,8 @@
 //! ```text
 //! 0 route   wallet -> partition, from memory; misses, and what holds and transactions lead to, are looked up
 //! 1 lock    BEGIN; partition rows FOR UPDATE in ascending order; the database's clock
-//! 2 load    heads of the touched wallets, their due holds, the holds named, stored answers, external ids
+//! 2 load    heads of the touched wallets, their due holds, the holds named, stored answers, external ids of wallets and
+//!           of movements
 //! 3 decide  in arrival order, on what was loaded; due holds end first; rejections are answers too
 //! 4 write   answers, heads, personal data, events, partition rows: one statement; holds and the like before it
 //! 5 commit  and only then reply
@@ -13,7 +14,8 @@
 //! - Lock and load are separate statements of a READ COMMITTED transaction, so what is loaded was committed
 //!   by whoever held the lock before, and cannot change until this transaction ends.
 //! - No partition is locked after step 1, and step 1 locks in ascending order: writers cannot deadlock on
-//!   partitions. What may collide beside them (wallet ids, external ids, keys used for two wallets) is
+//!   partitions. What may collide beside them (wallet ids, external ids, keys used for
+//!   two wallets) is
 //!   unique in the schema; the loser's batch rolls back and runs again on what the winner committed.
 //! - A reply that was lost is found again by its key, under the same locks. So is the outcome of a COMMIT
 //!   whose answer never came: taking the locks waits for the old transaction to end, one way or the other.
@@ -23,6 +25,7 @@
 mod conflict;
 mod load;
 mod look_up;
+mod movement;
 mod record;
 mod request;
 mod routing;

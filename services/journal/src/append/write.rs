@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use sqlx::PgConnection;
 use wallex_domain::{Hash, Partition};
 
+use super::movement;
 use super::staging::{Head, Staging};
 use super::statements::column;
 use crate::maintain::Retention;
@@ -193,5 +194,5 @@ async fn write_beside(db: &mut PgConnection, staging: &Staging) -> Result<(), sq
             .execute(&mut *db)
             .await?;
     }
-    Ok(())
+    movement::write(db, staging).await
 }
