@@ -1,6 +1,9 @@
 //! Holds: placed, captured, released, expired.
 
-use super::{Decided, Rejection, State, after_debit, existing, may_pay, one, payer, receiver, same_currency};
+use super::{
+    Decided, Rejection, State, after_debit, existing, may_pay, one, payer, receiver, same_currency,
+    within_bounds,
+};
 use crate::event::{HoldCaptured, HoldEnded, HoldPlaced, OtherLeg, TransferLeg};
 use crate::{Amount, CaptureHold, EventData, Hold, HoldId, HoldStatus, PlaceHold, ReleaseHold, Wallet};
 
@@ -30,11 +33,10 @@ pub(super) fn place_hold(state: &impl State, place: &PlaceHold) -> Result<Vec<De
     {
         return Err(Rejection::ExpiryPassed);
     }
-    // What is held could be spent, and the sum of holds stays a 64-bit integer.
+    // What is held could be spent, and the sum of holds is bounded as balances are: with an overdraft it may exceed the
+    // balance.
     after_debit(wallet, place.amount)?;
-    if wallet.held.checked_add(place.amount.minor()).is_none() {
-        return Err(Rejection::BalanceOverflow(wallet.id));
-    }
+    within_bounds(wallet, wallet.held.checked_add(place.amount.minor()))?;
     let event = EventData::HoldPlaced(HoldPlaced {
         hold_id: place.hold_id,
         amount: place.amount.minor(),
@@ -84,10 +86,7 @@ pub(super) fn capture_hold(state: &impl State, capture: &CaptureHold) -> Result<
     }
     let to = receiver(state, to, None)?;
     same_currency(wallet, to)?;
-    let to_balance = to
-        .balance
-        .checked_add(amount)
-        .ok_or(Rejection::BalanceOverflow(to.id))?;
+    let to_balance = within_bounds(to, to.balance.checked_add(amount))?;
     let (position, to_position) = state.next_positions(wallet.id, to.id);
     let credit = TransferLeg {
         amount,
