@@ -120,7 +120,7 @@ bodies! {
         #[garde(inner(length(chars, min = 1, max = 255), custom(plain_text)))]
 #[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
         external_id: Option<String>,
-        /// Code of the currency; ISO 4217 is built in.
+        /// Code of the currency: one of ISO 4217, or of the platform's own; GET /v1/currencies lists them.
         #[schema(value_type = String, example = "EUR", pattern = "^[A-Z][A-Z0-9]{2,7}$")]
         currency: Currency,
         /// Whose wallet it is; erasable. Up to 255 characters.
@@ -147,6 +147,13 @@ bodies! {
         #[garde(inner(length(chars, min = 1, max = 255), custom(plain_text)))]
 #[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
         reference: Option<String>,
+        /// Your own name of the movement, unique in the platform for good. Sent again with the same content, under
+        /// whatever Idempotency-Key, it gets the first answer; with other content external_id_taken. Up to 255
+        /// characters. Kept for good: not for personal data.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[garde(inner(length(chars, min = 1, max = 255), custom(plain_text)))]
+#[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
+        external_id: Option<String>,
     }
     /// Money from one wallet to another.
     Transfer, in a batch TransferItem of TransferKind [Transfer] {} {
@@ -162,6 +169,13 @@ bodies! {
         #[garde(inner(length(chars, min = 1, max = 255), custom(plain_text)))]
 #[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
         reference: Option<String>,
+        /// Your own name of the movement, unique in the platform for good. Sent again with the same content, under
+        /// whatever Idempotency-Key, it gets the first answer; with other content external_id_taken. Up to 255
+        /// characters. Kept for good: not for personal data.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[garde(inner(length(chars, min = 1, max = 255), custom(plain_text)))]
+#[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
+        external_id: Option<String>,
     }
     /// Money set aside: it stays in the balance and is not available.
     PlaceHold, in a batch PlaceHoldItem of PlaceHoldKind [Hold] {
@@ -202,6 +216,13 @@ bodies! {
         #[garde(inner(length(chars, min = 1, max = 255), custom(plain_text)))]
 #[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
         reference: Option<String>,
+        /// Your own name of the movement, unique in the platform for good. Sent again with the same content, under
+        /// whatever Idempotency-Key, it gets the first answer; with other content external_id_taken. Up to 255
+        /// characters. Kept for good: not for personal data.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[garde(inner(length(chars, min = 1, max = 255), custom(plain_text)))]
+#[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
+        external_id: Option<String>,
     }
     /// Ends a hold; all of it becomes available again.
     ReleaseHold, in a batch ReleaseHoldItem of ReleaseKind [Release] {
@@ -228,6 +249,13 @@ bodies! {
         #[garde(inner(length(chars, min = 1, max = 255), custom(plain_text)))]
 #[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
         reference: Option<String>,
+        /// Your own name of the movement, unique in the platform for good. Sent again with the same content, under
+        /// whatever Idempotency-Key, it gets the first answer; with other content external_id_taken. Up to 255
+        /// characters. Kept for good: not for personal data.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[garde(inner(length(chars, min = 1, max = 255), custom(plain_text)))]
+#[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
+        external_id: Option<String>,
     }
     /// Why a wallet is frozen, unfrozen or closed.
     Note, in a batch NoteItem of NoteKind [Freeze, Unfreeze, Close] {

@@ -65,6 +65,7 @@ pub(crate) fn movement(
             wallet_id: WalletId(wallet_id),
             amount: body.amount,
             reference: body.reference,
+            external_id: body.external_id,
             personal,
             expected_version,
         })
@@ -78,6 +79,7 @@ pub(crate) fn transfer(expected_version: Option<i64>, body: body::Transfer) -> R
             to: WalletId(body.to),
             amount: body.amount,
             reference: body.reference,
+            external_id: body.external_id,
             personal,
             expected_version,
         })
@@ -118,6 +120,7 @@ pub(crate) fn capture_hold(
             amount: body.amount,
             to: body.to.map(WalletId),
             reference: body.reference,
+            external_id: body.external_id,
             personal,
             expected_version,
         })
@@ -149,6 +152,7 @@ pub(crate) fn reverse(
             transaction_id,
             amount: body.amount,
             reference: body.reference,
+            external_id: body.external_id,
             personal,
             expected_version,
         })

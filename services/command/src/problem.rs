@@ -76,6 +76,10 @@ pub(crate) fn rejection(rejection: &Rejection) -> Problem {
             conflict("external_id_taken", "External id is taken", detail)
                 .with(Extension::WalletId, json!(holder))
         }
+        Rejection::MovementTaken { transaction_id, .. } => {
+            conflict("external_id_taken", "External id is taken", detail)
+                .with("transaction_id", json!(transaction_id))
+        }
         Rejection::WalletNotFound(id) => {
             missing("wallet_not_found", "Wallet not found", &detail).with(Extension::WalletId, json!(id))
         }
@@ -219,7 +223,10 @@ pub(crate) fn currency_unknown(currency: Currency) -> Problem {
     unprocessable(
         "currency_unknown",
         "Unknown currency",
-        format!("{currency} is not among the currencies of this platform."),
+        format!(
+            "{currency} is not a currency of this platform. GET /v1/currencies lists them; whoever runs the platform adds \
+             one by the setting currencies."
+        ),
     )
     .with(
         Extension::Errors,

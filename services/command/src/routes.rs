@@ -94,12 +94,12 @@ macro_rules! on_path {
 on_path! {
     /// Adds money from outside to a wallet.
     credit: "/v1/wallets/{id}/credits", "wallets", "creditWallet", "The wallet's id", body::Movement => MovementAnswer, OnWallets,
-    conflicts "wallet_closed", refusals "validation_failed, balance_overflow, idempotency_key_reused",
+    conflicts "external_id_taken, wallet_closed", refusals "validation_failed, balance_overflow, idempotency_key_reused",
     by |_, id, expected, body| item::movement(Command::Credit, id, expected, body);
 
     /// Takes money out of a wallet.
     debit: "/v1/wallets/{id}/debits", "wallets", "debitWallet", "The wallet's id", body::Movement => MovementAnswer, OnWallets,
-    conflicts "wallet_frozen, wallet_closed", refusals "validation_failed, insufficient_funds, idempotency_key_reused",
+    conflicts "external_id_taken, wallet_frozen, wallet_closed", refusals "validation_failed, insufficient_funds, idempotency_key_reused",
     by |_, id, expected, body| item::movement(Command::Debit, id, expected, body);
 
     /// Sets money of a wallet aside.
@@ -110,7 +110,7 @@ on_path! {
 
     /// Takes what a hold has set aside, as a whole or in part; the rest becomes available again.
     capture_hold: "/v1/holds/{id}/capture", "holds", "captureHold", "The hold's id", body::CaptureHold => EitherAnswer, OnHolds,
-    conflicts "hold_closed, wallet_frozen, wallet_closed",
+    conflicts "external_id_taken, hold_closed, wallet_frozen, wallet_closed",
     refusals "validation_failed, capture_too_large, currency_mismatch, same_wallet, balance_overflow, idempotency_key_reused",
     by |_, id, expected, body| item::capture_hold(id, expected, body);
 
@@ -122,7 +122,7 @@ on_path! {
     /// Takes a transaction back, as a whole or in part. Who received the money pays it; several reversals may add up to
     /// the transaction's amount.
     reverse: "/v1/transactions/{id}/reversals", "transactions", "reverseTransaction", "The transaction's id", body::Reversal => EitherAnswer, OnTransactions,
-    conflicts "wallet_frozen, wallet_closed",
+    conflicts "external_id_taken, wallet_frozen, wallet_closed",
     refusals "validation_failed, not_reversible, reversal_too_large, insufficient_funds, balance_overflow, idempotency_key_reused",
     by |_, id, expected, body| item::reverse(id, expected, body);
 
@@ -194,7 +194,7 @@ pub(crate) async fn erase(
         (status = 201, description = "Transferred", body = TransferAnswer, headers(("ETag" = String, description = "The source wallet's version"), ("Wallex-Position" = String), ("Location" = String), ("Idempotency-Replayed" = String))),
         AnyWrite,
         OnWallets,
-        (status = 409, description = "wallet_frozen, wallet_closed", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "external_id_taken, wallet_frozen, wallet_closed", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "validation_failed, insufficient_funds, currency_mismatch, same_wallet, balance_overflow, idempotency_key_reused", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]

@@ -36,6 +36,9 @@ pub struct Movement {
     pub wallet_id: WalletId,
     pub amount: Amount,
     pub reference: Option<String>,
+    /// The caller's own name of the movement, unique in the platform for good: what carries it again is the same
+    /// movement, or refused.
+    pub external_id: Option<String>,
     pub personal: Option<Hash>,
     /// From `If-Match`: rejected unless the wallet is at this version.
     pub expected_version: Option<i64>,
@@ -47,6 +50,9 @@ pub struct Transfer {
     pub to: WalletId,
     pub amount: Amount,
     pub reference: Option<String>,
+    /// The caller's own name of the movement, unique in the platform for good: what carries it again is the same
+    /// movement, or refused.
+    pub external_id: Option<String>,
     pub personal: Option<Hash>,
     /// From `If-Match`: rejected unless the source wallet is at this version.
     pub expected_version: Option<i64>,
@@ -74,6 +80,9 @@ pub struct CaptureHold {
     /// The wallet that gets the money; outside when missing.
     pub to: Option<WalletId>,
     pub reference: Option<String>,
+    /// The caller's own name of the movement, unique in the platform for good: what carries it again is the same
+    /// movement, or refused.
+    pub external_id: Option<String>,
     pub personal: Option<Hash>,
     pub expected_version: Option<i64>,
 }
@@ -93,6 +102,9 @@ pub struct Reverse {
     /// What is left of the transaction when missing.
     pub amount: Option<Amount>,
     pub reference: Option<String>,
+    /// The caller's own name of the movement, unique in the platform for good: what carries it again is the same
+    /// movement, or refused.
+    pub external_id: Option<String>,
     pub personal: Option<Hash>,
     /// Of the wallet that pays; of the one that receives when the payer is outside.
     pub expected_version: Option<i64>,
@@ -176,6 +188,22 @@ impl Command {
             | Self::Transfer(_)
             | Self::PlaceHold(_)
             | Self::CaptureHold(_)
+            | Self::ReleaseHold(_)
+            | Self::Change(_)
+            | Self::ExpireHolds(_) => None,
+        }
+    }
+
+    /// The caller's own name of the movement, when the command is one and has it.
+    pub fn movement_id(&self) -> Option<&str> {
+        match self {
+            Self::Credit(movement) | Self::Debit(movement) => movement.external_id.as_deref(),
+            Self::Transfer(transfer) => transfer.external_id.as_deref(),
+            Self::CaptureHold(capture) => capture.external_id.as_deref(),
+            Self::Reverse(reverse) => reverse.external_id.as_deref(),
+            // A wallet and a hold have names of their own, which are unique too.
+            Self::Create(_)
+            | Self::PlaceHold(_)
             | Self::ReleaseHold(_)
             | Self::Change(_)
             | Self::ExpireHolds(_) => None,

@@ -12,8 +12,8 @@ pub use rejection::Rejection;
 
 use crate::event::{Changed, Created, Moved, OverdraftLimitSet, TransferLeg};
 use crate::{
-    Amount, Change, ChangeWallet, Command, CreateWallet, EventData, Hold, HoldId, Movement, Position, Status,
-    Transaction, Transfer, Wallet, WalletId,
+    Amount, Change, ChangeWallet, Command, CreateWallet, EventData, Hold, HoldId, MAX_BALANCE, Movement,
+    Position, Status, Transaction, Transfer, Wallet, WalletId,
 };
 
 /// What a decision may look at: loaded under the partitions' locks, and carried forward command by
@@ -118,6 +118,7 @@ fn move_between(state: &impl State, transfer: &Transfer) -> Result<Vec<Decided>,
         position: from_position,
         counterparty_position: to_position,
         reference: transfer.reference.clone(),
+        external_id: transfer.external_id.clone(),
         personal: transfer.personal,
     };
     let credit = TransferLeg {
@@ -164,6 +165,9 @@ fn change_wallet(state: &impl State, change: &ChangeWallet) -> Result<Vec<Decide
             });
         }
         Change::Close => EventData::WalletClosed(changed),
+        Change::SetOverdraftLimit(limit) if limit > MAX_BALANCE => {
+            return Err(Rejection::BalanceOverflow(id));
+        }
         Change::SetOverdraftLimit(limit) => {
             if i128::from(wallet.balance) - i128::from(wallet.held) < -i128::from(limit) {
                 return Err(Rejection::OverdraftInUse {
@@ -238,9 +242,14 @@ fn same_currency(from: &Wallet, to: &Wallet) -> Result<(), Rejection> {
 }
 
 fn after_credit(wallet: &Wallet, amount: Amount) -> Result<i64, Rejection> {
-    wallet
-        .balance
-        .checked_add(amount.minor())
+    within_bounds(wallet, wallet.balance.checked_add(amount.minor()))
+}
+
+/// What a balance, or what is held of it, grows to. One that is beyond the bound already, from before there was one, may
+/// still shrink: that does not come here.
+fn within_bounds(wallet: &Wallet, grown: Option<i64>) -> Result<i64, Rejection> {
+    grown
+        .filter(|grown| (-MAX_BALANCE..=MAX_BALANCE).contains(grown))
         .ok_or(Rejection::BalanceOverflow(wallet.id))
 }
 
@@ -254,9 +263,11 @@ fn after_debit(wallet: &Wallet, amount: Amount) -> Result<i64, Rejection> {
             amount,
         });
     }
+    // What may be spent is bounded from below by the limit, which is bounded itself.
     wallet
         .balance
         .checked_sub(amount.minor())
+        .filter(|balance| *balance >= -MAX_BALANCE)
         .ok_or(Rejection::BalanceOverflow(wallet.id))
 }
 
@@ -266,6 +277,7 @@ fn moved(wallet: &Wallet, movement: &Movement, balance: i64) -> Moved {
         currency: wallet.currency,
         balance,
         reference: movement.reference.clone(),
+        external_id: movement.external_id.clone(),
         personal: movement.personal,
     }
 }

@@ -30,6 +30,9 @@ pub struct Moved {
     pub balance: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
+    /// The caller's own name of the movement, unique in the platform; the same on both legs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub personal: Option<Hash>,
 }
@@ -47,6 +50,9 @@ pub struct TransferLeg {
     pub counterparty_position: Position,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
+    /// The caller's own name of the movement, unique in the platform; the same on both legs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub personal: Option<Hash>,
 }
@@ -80,6 +86,9 @@ pub struct HoldCaptured {
     pub other: Option<OtherLeg>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
+    /// The caller's own name of the movement, unique in the platform; the same on both legs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub personal: Option<Hash>,
 }
@@ -110,6 +119,9 @@ pub struct ReversalLeg {
     pub other: Option<OtherLeg>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
+    /// The caller's own name of the movement, unique in the platform; the same on both legs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub personal: Option<Hash>,
 }
@@ -344,6 +356,25 @@ impl EventData {
             Self::HoldReleased(ended) | Self::HoldExpired(ended) => ended.reference.as_deref(),
             Self::ReversalDebited(leg) | Self::ReversalCredited(leg) => leg.reference.as_deref(),
             Self::WalletCreated(_)
+            | Self::WalletFrozen(_)
+            | Self::WalletUnfrozen(_)
+            | Self::WalletClosed(_)
+            | Self::OverdraftLimitSet(_)
+            | Self::PersonalDataErased(_) => None,
+        }
+    }
+
+    /// The caller's own name of the movement. A wallet's name is another thing.
+    pub fn movement_id(&self) -> Option<&str> {
+        match self {
+            Self::WalletCredited(moved) | Self::WalletDebited(moved) => moved.external_id.as_deref(),
+            Self::TransferDebited(leg) | Self::TransferCredited(leg) => leg.external_id.as_deref(),
+            Self::HoldCaptured(captured) => captured.external_id.as_deref(),
+            Self::ReversalDebited(leg) | Self::ReversalCredited(leg) => leg.external_id.as_deref(),
+            Self::WalletCreated(_)
+            | Self::HoldPlaced(_)
+            | Self::HoldReleased(_)
+            | Self::HoldExpired(_)
             | Self::WalletFrozen(_)
             | Self::WalletUnfrozen(_)
             | Self::WalletClosed(_)

@@ -24,5 +24,8 @@ pub use event::{
 pub use hash::Hash;
 pub use hold::{Hold, HoldStatus, Moves, Transaction};
 pub use id::{HoldId, InvalidPosition, Partition, Position, Positions, WalletId};
-pub use money::{Amount, Currencies, Currency, InvalidAmount, InvalidCurrency, MAX_MINOR_UNITS};
+pub use money::{
+    Amount, Currencies, Currency, InvalidAmount, InvalidCurrency, InvalidOwnCurrency, MAX_BALANCE,
+    MAX_EXPONENT, MAX_MINOR_UNITS,
+};
 pub use wallet::{Status, Wallet};

@@ -11,6 +11,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// doubles (JavaScript) read every amount exactly.
 pub const MAX_MINOR_UNITS: i64 = 9_000_000_000_000_000;
 
+/// How far from zero a wallet's balance, what is held of it and its overdraft limit may go, in minor units: the integers
+/// that a double holds exactly, 2^53 - 1 (RFC 8259, section 6). A client that reads JSON numbers as doubles would take
+/// one beyond for another amount.
+pub const MAX_BALANCE: i64 = (1 << 53) - 1;
+
 /// A positive amount in minor units: 1 ..= [`MAX_MINOR_UNITS`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
@@ -114,7 +119,10 @@ impl<'de> Deserialize<'de> for Currency {
 /// The currencies that wallets may have, each with its exponent: the number of decimal digits that its
 /// minor unit stands for (EUR 2: 1 minor unit = 0.01 EUR).
 #[derive(Debug, Clone)]
-pub struct Currencies(BTreeMap<Currency, u8>);
+pub struct Currencies {
+    iso_4217: BTreeMap<Currency, u8>,
+    own: BTreeMap<Currency, u8>,
+}
 
 impl Currencies {
     /// ISO 4217's currencies in use, without its funds, metals and test codes.
@@ -124,24 +132,94 @@ impl Currencies {
                 .split_whitespace()
                 .filter_map(move |code| Some((code.parse().ok()?, exponent)))
         };
-        Self(
-            group(ISO_0, 0)
+        Self {
+            iso_4217: group(ISO_0, 0)
                 .chain(group(ISO_2, 2))
                 .chain(group(ISO_3, 3))
                 .collect(),
-        )
+            own: BTreeMap::new(),
+        }
     }
 
-    /// Adds a currency of one's own, or gives an existing one another exponent.
-    #[must_use]
-    pub fn with(mut self, currency: Currency, exponent: u8) -> Self {
-        self.0.insert(currency, exponent);
-        self
+    /// ISO 4217's and those of a list as `POINTS:0,GOLD:3`, which may be empty.
+    pub fn with_own(list: &str) -> Result<Self, InvalidOwnCurrency> {
+        let mut currencies = Self::iso_4217();
+        if !list.trim().is_empty() {
+            for entry in list.split(',') {
+                currencies.add(entry.trim())?;
+            }
+        }
+        Ok(currencies)
+    }
+
+    /// A code of ISO 4217 keeps its exponent: another would give every amount of it another meaning.
+    fn add(&mut self, entry: &str) -> Result<(), InvalidOwnCurrency> {
+        let malformed = || InvalidOwnCurrency::Malformed(entry.to_owned());
+        let (code, digits) = entry.split_once(':').ok_or_else(malformed)?;
+        let currency: Currency = code
+            .parse()
+            .map_err(|_| InvalidOwnCurrency::Code(code.to_owned()))?;
+        let exponent = digits
+            .parse()
+            .ok()
+            .filter(|exponent| *exponent <= MAX_EXPONENT && digits.bytes().all(|byte| byte.is_ascii_digit()))
+            .ok_or_else(|| InvalidOwnCurrency::Exponent {
+                currency,
+                digits: digits.to_owned(),
+            })?;
+        match self.iso_4217.get(&currency) {
+            Some(known) if *known != exponent => {
+                return Err(InvalidOwnCurrency::Redefined {
+                    currency,
+                    known: *known,
+                });
+            }
+            // What it is already.
+            Some(_) => return Ok(()),
+            None => {}
+        }
+        match self.own.insert(currency, exponent) {
+            Some(_) => Err(InvalidOwnCurrency::Twice(currency)),
+            None => Ok(()),
+        }
     }
 
     pub fn exponent(&self, currency: Currency) -> Option<u8> {
-        self.0.get(&currency).copied()
+        self.iso_4217
+            .get(&currency)
+            .or_else(|| self.own.get(&currency))
+            .copied()
     }
+
+    /// ISO 4217's, by their codes, each with its exponent.
+    pub fn standard(&self) -> impl Iterator<Item = (Currency, u8)> {
+        self.iso_4217
+            .iter()
+            .map(|(currency, exponent)| (*currency, *exponent))
+    }
+
+    /// Those of one's own, by their codes, each with its exponent.
+    pub fn own(&self) -> impl Iterator<Item = (Currency, u8)> {
+        self.own.iter().map(|(currency, exponent)| (*currency, *exponent))
+    }
+}
+
+/// Decimal digits of a currency of one's own at most. With more, the largest amount there is would be less than one.
+pub const MAX_EXPONENT: u8 = 15;
+
+/// Why a list of currencies of one's own cannot be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidOwnCurrency {
+    #[error("`{0}` is not CODE:DIGITS, for example POINTS:0")]
+    Malformed(String),
+    #[error("`{0}` is not a currency's code: 3 to 8 capital letters or digits, a letter first")]
+    Code(String),
+    #[error("`{digits}` is not a number of decimal digits for {currency}: 0 to {MAX_EXPONENT}")]
+    Exponent { currency: Currency, digits: String },
+    #[error("{currency} is ISO 4217's and has {known} decimal digits, no others")]
+    Redefined { currency: Currency, known: u8 },
+    #[error("{0} stands there twice")]
+    Twice(Currency),
 }
 
 const ISO_0: &str = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF";
@@ -155,6 +233,8 @@ const ISO_2: &str = "AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BMD BND BOB
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
     use super::*;
 
     #[test]
@@ -162,6 +242,7 @@ mod tests {
         for bad in [i64::MIN, -1, 0, MAX_MINOR_UNITS + 1, i64::MAX] {
             assert_eq!(Amount::new(bad), Err(InvalidAmount));
         }
+        assert_eq!(MAX_BALANCE, 9_007_199_254_740_991);
         assert_eq!(
             Amount::new(MAX_MINOR_UNITS).map(Amount::minor),
             Ok(MAX_MINOR_UNITS)
@@ -180,17 +261,53 @@ mod tests {
     }
 
     #[test]
-    fn exponents_are_iso_4217s_unless_configured() -> Result<(), InvalidCurrency> {
-        let known = Currencies::iso_4217().with("POINTS".parse()?, 0);
+    fn exponents_are_iso_4217s_and_those_of_the_list() {
+        let known = Currencies::with_own(" POINTS:0, GOLD:3,EUR:2,X15:15").unwrap();
         for (code, exponent) in [
             ("EUR", Some(2)),
             ("JPY", Some(0)),
             ("KWD", Some(3)),
             ("POINTS", Some(0)),
+            ("GOLD", Some(3)),
+            ("X15", Some(15)),
             ("ABC", None),
         ] {
-            assert_eq!(known.exponent(code.parse()?), exponent, "{code}");
+            assert_eq!(known.exponent(code.parse().unwrap()), exponent, "{code}");
         }
-        Ok(())
+        let own: Vec<String> = known
+            .own()
+            .map(|(code, digits)| format!("{code}:{digits}"))
+            .collect();
+        assert_eq!(
+            own,
+            ["GOLD:3", "POINTS:0", "X15:15"],
+            "what is ISO 4217's stays so"
+        );
+        assert_eq!(Currencies::with_own("").unwrap().own().count(), 0);
+    }
+
+    #[test]
+    fn a_list_that_says_nothing_clear_is_refused() {
+        use InvalidOwnCurrency::{Code, Exponent, Malformed, Redefined, Twice};
+        let refused = |list: &str| Currencies::with_own(list).unwrap_err();
+        for list in ["POINTS", "POINTS:0,", ",", "POINTS=0"] {
+            assert!(matches!(refused(list), Malformed(_)), "{list}");
+        }
+        for list in ["points:0", "P:0", "TOOLONGXX:0", ":0", "PÖNTS:0"] {
+            assert!(matches!(refused(list), Code(_)), "{list}");
+        }
+        for list in [
+            "POINTS:",
+            "POINTS:-1",
+            "POINTS:+1",
+            "POINTS:16",
+            "POINTS:256",
+            "POINTS:1:2",
+            "POINTS: 1",
+        ] {
+            assert!(matches!(refused(list), Exponent { .. }), "{list}");
+        }
+        assert!(matches!(refused("EUR:3"), Redefined { known: 2, .. }));
+        assert!(matches!(refused("POINTS:0,GOLD:1,POINTS:0"), Twice(_)));
     }
 }

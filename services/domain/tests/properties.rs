@@ -168,6 +168,7 @@ fn command() -> impl Strategy<Value = Command> {
                 wallet_id,
                 amount,
                 reference: None,
+                external_id: None,
                 personal: None,
                 expected_version,
             },
@@ -202,6 +203,7 @@ fn command() -> impl Strategy<Value = Command> {
                 amount,
                 to,
                 reference: None,
+                external_id: None,
                 personal: None,
                 expected_version: None,
             })
@@ -216,6 +218,7 @@ fn command() -> impl Strategy<Value = Command> {
             transaction_id: Uuid::from_u128(id),
             amount,
             reference: None,
+            external_id: None,
             personal: None,
             expected_version: None,
         })),
@@ -230,6 +233,7 @@ fn command() -> impl Strategy<Value = Command> {
             to,
             amount,
             reference: None,
+            external_id: None,
             personal: None,
             expected_version: None,
         })),
@@ -271,6 +275,12 @@ proptest! {
                 .map(|hold| hold.amount)
                 .sum();
             prop_assert_eq!(wallet.held, held, "what is held is the sum of the open holds");
+            prop_assert!(
+                [wallet.balance, wallet.held, wallet.overdraft_limit, wallet.available()]
+                    .iter()
+                    .all(|amount| (-MAX_BALANCE..=MAX_BALANCE).contains(amount)),
+                "every amount of a wallet is one that doubles hold"
+            );
             prop_assert!(wallet.status != Status::Closed || (wallet.balance, wallet.held) == (0, 0));
         }
         for (id, reversed) in &journal.reversed {
@@ -311,21 +321,135 @@ fn movement(wallet_id: WalletId, amount: i64) -> Movement {
         wallet_id,
         amount: Amount::new(amount).unwrap(),
         reference: None,
+        external_id: None,
         personal: None,
         expected_version: None,
     }
 }
 
+fn hold_of(n: u128, wallet_id: WalletId, amount: i64) -> Command {
+    Command::PlaceHold(PlaceHold {
+        hold_id: HoldId(Uuid::from_u128(n)),
+        wallet_id,
+        amount: Amount::new(amount).unwrap(),
+        expires_at: None,
+        reference: None,
+        personal: None,
+        expected_version: None,
+    })
+}
+
+/// Whatever adds to a balance or to what is held stops at the largest integer that every JSON reader keeps.
 #[test]
-fn a_credit_beyond_64_bits_is_rejected_not_wrapped() {
+fn nothing_grows_beyond_the_integers_that_doubles_hold() {
     let mut journal = Journal::default();
-    let id = created(&mut journal, 1, "EUR", MAX_MINOR_UNITS);
-    journal.wallets.get_mut(&id).unwrap().balance = i64::MAX - 5;
+    let full = created(&mut journal, 1, "EUR", MAX_MINOR_UNITS);
+    let rich = created(&mut journal, 2, "EUR", MAX_MINOR_UNITS);
+    let room = MAX_BALANCE - MAX_MINOR_UNITS;
+    let overflow = |id| Err(Rejection::BalanceOverflow(id));
+    let transfer = |amount| {
+        Command::Transfer(Transfer {
+            from: rich,
+            to: full,
+            amount: Amount::new(amount).unwrap(),
+            reference: None,
+            external_id: None,
+            personal: None,
+            expected_version: None,
+        })
+    };
+    let capture = |n, amount| {
+        Command::CaptureHold(CaptureHold {
+            hold_id: HoldId(Uuid::from_u128(n)),
+            amount: Amount::new(amount).ok(),
+            to: Some(full),
+            reference: None,
+            external_id: None,
+            personal: None,
+            expected_version: None,
+        })
+    };
     assert_eq!(
-        journal.run(&Command::Credit(movement(id, 6))),
+        journal.run(&Command::Credit(movement(full, room + 1))),
+        overflow(full)
+    );
+    assert_eq!(journal.run(&transfer(room + 1)), overflow(full));
+    journal.run(&hold_of(1, rich, room + 1)).unwrap();
+    assert_eq!(journal.run(&capture(1, room + 1)), overflow(full));
+    journal.run(&capture(1, room)).unwrap();
+    assert_eq!(journal.wallets[&full].balance, MAX_BALANCE);
+    // A debit is taken back into a wallet that has been filled meanwhile.
+    journal.run(&Command::Debit(movement(full, 1))).unwrap();
+    let debit = Uuid::from_u128(journal.transactions.len() as u128 - 1);
+    journal.run(&Command::Credit(movement(full, 1))).unwrap();
+    let reversal = Command::Reverse(Reverse {
+        transaction_id: debit,
+        amount: None,
+        reference: None,
+        external_id: None,
+        personal: None,
+        expected_version: None,
+    });
+    assert_eq!(journal.run(&reversal), overflow(full));
+
+    let limit = |limit| {
+        Command::Change(ChangeWallet {
+            wallet_id: full,
+            change: Change::SetOverdraftLimit(limit),
+            personal: None,
+            expected_version: None,
+        })
+    };
+    assert_eq!(journal.run(&limit(MAX_BALANCE + 1)), overflow(full));
+    journal.run(&limit(MAX_BALANCE)).unwrap();
+    // With the overdraft twice as much could be held.
+    journal.run(&hold_of(2, full, MAX_MINOR_UNITS)).unwrap();
+    journal.run(&hold_of(3, full, room)).unwrap();
+    assert_eq!(journal.run(&hold_of(4, full, 1)), overflow(full));
+    // And the balance stops on its way down: it may be spent, it may not be shown.
+    let broke = created(&mut journal, 3, "EUR", 0);
+    let wallet = journal.wallets.get_mut(&broke).unwrap();
+    (wallet.balance, wallet.overdraft_limit) = (-MAX_BALANCE, MAX_BALANCE + 1);
+    assert_eq!(journal.run(&Command::Debit(movement(broke, 1))), overflow(broke));
+}
+
+/// In a journal from before the bound.
+#[test]
+fn a_balance_beyond_the_bound_may_shrink() {
+    let mut journal = Journal::default();
+    let id = created(&mut journal, 1, "EUR", 1);
+    let other = created(&mut journal, 2, "EUR", 0);
+    let beyond = MAX_BALANCE + 1_000;
+    journal.wallets.get_mut(&id).unwrap().balance = beyond;
+    journal.run(&Command::Debit(movement(id, 1))).unwrap();
+    journal
+        .run(&Command::Transfer(Transfer {
+            from: id,
+            to: other,
+            amount: Amount::new(1).unwrap(),
+            reference: None,
+            external_id: None,
+            personal: None,
+            expected_version: None,
+        }))
+        .unwrap();
+    assert_eq!(journal.wallets[&id].balance, beyond - 2);
+    assert_eq!(
+        journal.run(&Command::Credit(movement(id, 1))),
         Err(Rejection::BalanceOverflow(id))
     );
-    assert!(journal.run(&Command::Credit(movement(id, 5))).is_ok());
+    journal.run(&hold_of(1, id, 500)).unwrap();
+    let capture = Command::CaptureHold(CaptureHold {
+        hold_id: HoldId(Uuid::from_u128(1)),
+        amount: None,
+        to: None,
+        reference: None,
+        external_id: None,
+        personal: None,
+        expected_version: None,
+    });
+    journal.run(&capture).unwrap();
+    assert_eq!(journal.wallets[&id].balance, beyond - 502);
 }
 
 #[test]
@@ -360,6 +484,7 @@ fn a_transfer_between_currencies_is_rejected() {
         to,
         amount,
         reference: None,
+        external_id: None,
         personal: None,
         expected_version: None,
     };
@@ -430,6 +555,26 @@ fn payloads_of_every_version_stay_readable() {
             "transfer.debited",
             1,
             include_str!("golden/transfer.debited.v1.json"),
+        ),
+        (
+            "wallet.credited",
+            1,
+            include_str!("golden/wallet.credited.v1.external_id.json"),
+        ),
+        (
+            "transfer.debited",
+            1,
+            include_str!("golden/transfer.debited.v1.external_id.json"),
+        ),
+        (
+            "hold.captured",
+            1,
+            include_str!("golden/hold.captured.v1.external_id.json"),
+        ),
+        (
+            "reversal.debited",
+            1,
+            include_str!("golden/reversal.debited.v1.external_id.json"),
         ),
         (
             "transfer.credited",

@@ -14,7 +14,7 @@ use wallex_domain::{Partition, Position};
 
 pub(crate) use entry::{EntryBody, EntryType, PageBody};
 pub(crate) use hold::{HoldBody, HoldPageBody};
-pub(crate) use transaction::TransactionBody;
+pub(crate) use transaction::{TransactionBody, TransactionPageBody};
 pub(crate) use wallet::{WalletAtBody, WalletBody, WalletPageBody};
 
 /// A row that has no meaning in this build; the text says which column and value.

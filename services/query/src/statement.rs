@@ -29,7 +29,8 @@ pub(crate) const PARKED: &str = "SELECT EXISTS (SELECT 1 FROM read_model.parked 
 macro_rules! entry_columns {
     () => {
         "wallet_id, version, partition, seq, event_id, transaction_id, type AS kind, amount, currency, balance_after, \
-         held_change, held_after, overdraft_limit, counterparty, hold_id, reverses, reference, description, \
+         held_change, held_after, overdraft_limit, counterparty, hold_id, reverses, reference, \
+         external_id, description, \
          metadata::text AS metadata, recorded_at"
     };
 }
@@ -42,6 +43,15 @@ pub(crate) const TRANSACTION: &str = concat!(
     ", EXISTS (SELECT 1 FROM read_model.parked WHERE parked.wallet_id IN (entry.wallet_id, entry.counterparty)) \
          AS stale \
      FROM read_model.entry WHERE transaction_id = $1"
+);
+
+/// The movement of that name: a transaction's two entries carry it, or its only one.
+pub(crate) const BY_MOVEMENT: &str = concat!(
+    "SELECT ",
+    entry_columns!(),
+    ", EXISTS (SELECT 1 FROM read_model.parked WHERE parked.wallet_id IN (entry.wallet_id, entry.counterparty)) \
+         AS stale \
+     FROM read_model.entry WHERE external_id = $1"
 );
 
 #[derive(sqlx::FromRow)]
@@ -63,6 +73,7 @@ pub(crate) struct EntryRow {
     pub(crate) hold_id: Option<Uuid>,
     pub(crate) reverses: Option<Uuid>,
     pub(crate) reference: Option<String>,
+    pub(crate) external_id: Option<String>,
     pub(crate) description: Option<String>,
     pub(crate) metadata: Option<String>,
     pub(crate) recorded_at: i64,
@@ -121,6 +132,14 @@ pub(crate) async fn parked(db: &mut PgConnection, id: Uuid) -> Result<bool, Read
 
 pub(crate) async fn transaction(db: &mut PgConnection, id: Uuid) -> Result<Vec<EntryRow>, ReadError> {
     Ok(sqlx::query_as(TRANSACTION).bind(id).fetch_all(db).await?)
+}
+
+/// The entries of the movement with this external id.
+pub(crate) async fn movement(db: &mut PgConnection, external_id: &str) -> Result<Vec<EntryRow>, ReadError> {
+    Ok(sqlx::query_as(BY_MOVEMENT)
+        .bind(external_id)
+        .fetch_all(db)
+        .await?)
 }
 
 pub(crate) async fn hold(db: &mut PgConnection, id: Uuid) -> Result<Option<HoldRow>, ReadError> {

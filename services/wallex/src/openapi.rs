@@ -5,10 +5,12 @@ use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use utoipa::Number;
 use utoipa::openapi::path::{Operation, Parameter};
-use utoipa::openapi::schema::{KnownFormat, Schema, SchemaFormat, SchemaType, Type};
+use utoipa::openapi::schema::{ArrayItems, KnownFormat, Schema, SchemaFormat, SchemaType, Type};
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{InfoBuilder, License, OpenApi, PathItem, RefOr, ServerBuilder};
+use wallex_domain::MAX_BALANCE;
 
 const DESCRIPTION: &str = "\
 Event-sourced wallets. Amounts are integers in minor units of the wallet's currency: 12.34 EUR is 1234.
@@ -128,6 +130,10 @@ fn complete(mut description: OpenApi) -> OpenApi {
         server("/", "The server that this description came from"),
         server("http://localhost:3000", "`wallex dev`"),
     ]);
+    let components = description.components.iter_mut();
+    for schema in components.flat_map(|components| components.schemas.values_mut()) {
+        bound_integers(schema);
+    }
     for path in description.paths.paths.values_mut() {
         for operation in operations_mut(path) {
             describe_headers(operation);
@@ -153,6 +159,37 @@ fn complete(mut description: OpenApi) -> OpenApi {
         .collect();
     description.tags = Some(tags);
     description
+}
+
+/// Every integer in an answer or a body is one that JSON readers keep exactly, also those that count in doubles: that is
+/// less than the int64 of its format says.
+fn bound_integers(schema: &mut RefOr<Schema>) {
+    let RefOr::T(schema) = schema else { return };
+    match schema {
+        Schema::Object(object) => {
+            let is_integer = match &object.schema_type {
+                SchemaType::Type(one) => *one == Type::Integer,
+                SchemaType::Array(types) => types.contains(&Type::Integer),
+                SchemaType::AnyValue => false,
+            };
+            if is_integer {
+                let bound = isize::try_from(MAX_BALANCE).unwrap_or(isize::MAX);
+                object.minimum.get_or_insert(Number::Int(-bound));
+                object.maximum.get_or_insert(Number::Int(bound));
+            }
+            object.properties.values_mut().for_each(bound_integers);
+        }
+        Schema::Array(array) => {
+            if let ArrayItems::RefOrSchema(items) = &mut array.items {
+                bound_integers(items);
+            }
+        }
+        Schema::OneOf(one) => one.items.iter_mut().for_each(bound_integers),
+        Schema::AllOf(all) => all.items.iter_mut().for_each(bound_integers),
+        Schema::AnyOf(any) => any.items.iter_mut().for_each(bound_integers),
+        // The enum may grow; what it has today is above.
+        _ => {}
+    }
 }
 
 fn describe_headers(operation: &mut Operation) {

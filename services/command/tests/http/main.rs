@@ -5,6 +5,7 @@ mod app;
 mod batches;
 mod crowd;
 mod holds;
+mod movements;
 mod rotation;
 mod strict;
 mod upkeep;

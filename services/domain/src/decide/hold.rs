@@ -1,6 +1,9 @@
 //! Holds: placed, captured, released, expired.
 
-use super::{Decided, Rejection, State, after_debit, existing, may_pay, one, payer, receiver, same_currency};
+use super::{
+    Decided, Rejection, State, after_debit, existing, may_pay, one, payer, receiver, same_currency,
+    within_bounds,
+};
 use crate::event::{HoldCaptured, HoldEnded, HoldPlaced, OtherLeg, TransferLeg};
 use crate::{Amount, CaptureHold, EventData, Hold, HoldId, HoldStatus, PlaceHold, ReleaseHold, Wallet};
 
@@ -37,11 +40,10 @@ pub(super) fn place_hold(state: &impl State, place: &PlaceHold) -> Result<Vec<De
             limit,
         });
     }
-    // What is held could be spent, and the sum of holds stays a 64-bit integer.
+    // What is held could be spent, and the sum of holds is bounded as balances are: with an overdraft it may exceed the
+    // balance.
     after_debit(wallet, place.amount)?;
-    if wallet.held.checked_add(place.amount.minor()).is_none() {
-        return Err(Rejection::BalanceOverflow(wallet.id));
-    }
+    within_bounds(wallet, wallet.held.checked_add(place.amount.minor()))?;
     let event = EventData::HoldPlaced(HoldPlaced {
         hold_id: place.hold_id,
         amount: place.amount.minor(),
@@ -80,6 +82,7 @@ pub(super) fn capture_hold(state: &impl State, capture: &CaptureHold) -> Result<
         balance,
         other: None,
         reference: capture.reference.clone(),
+        external_id: capture.external_id.clone(),
         personal: capture.personal,
     };
     let Some(to) = capture.to else {
@@ -90,10 +93,7 @@ pub(super) fn capture_hold(state: &impl State, capture: &CaptureHold) -> Result<
     }
     let to = receiver(state, to, None)?;
     same_currency(wallet, to)?;
-    let to_balance = to
-        .balance
-        .checked_add(amount)
-        .ok_or(Rejection::BalanceOverflow(to.id))?;
+    let to_balance = within_bounds(to, to.balance.checked_add(amount))?;
     let (position, to_position) = state.next_positions(wallet.id, to.id);
     let credit = TransferLeg {
         amount,
@@ -103,6 +103,7 @@ pub(super) fn capture_hold(state: &impl State, capture: &CaptureHold) -> Result<
         position: to_position,
         counterparty_position: position,
         reference: capture.reference.clone(),
+        external_id: capture.external_id.clone(),
         personal: capture.personal,
     };
     let captured = HoldCaptured {

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use crate::{Amount, Currency, HoldId, HoldStatus, WalletId};
+use crate::{Amount, Currency, HoldId, HoldStatus, MAX_BALANCE, WalletId};
 
 /// Why a command does not happen. An answer like success is: it is stored and replayed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -11,6 +11,13 @@ pub enum Rejection {
     WalletExists(WalletId),
     #[error("external id {external_id} belongs to wallet {holder} already")]
     ExternalIdTaken { external_id: String, holder: WalletId },
+    #[error(
+        "external id {external_id} belongs to transaction {transaction_id} already, which is another movement"
+    )]
+    MovementTaken {
+        external_id: String,
+        transaction_id: Uuid,
+    },
     #[error("there is no wallet {0}")]
     WalletNotFound(WalletId),
     #[error("wallet {wallet_id} has {available} available, {amount} are needed")]
@@ -28,7 +35,7 @@ pub enum Rejection {
     },
     #[error("source and destination are the same wallet {0}")]
     SameWallet(WalletId),
-    #[error("the balance of wallet {0} would leave the range of 64-bit integers")]
+    #[error("balance, held money or overdraft limit of wallet {0} would go beyond {MAX_BALANCE} minor units")]
     BalanceOverflow(WalletId),
     #[error("wallet {wallet_id} is at version {version}, the command expects {expected}")]
     VersionMismatch {

@@ -40,6 +40,7 @@ pub(super) fn take_back(state: &impl State, reverse: &Reverse) -> Result<Vec<Dec
         balance,
         other,
         reference: reverse.reference.clone(),
+        external_id: reverse.external_id.clone(),
         personal: reverse.personal,
     };
     let mut decided = Vec::with_capacity(2);

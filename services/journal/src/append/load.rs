@@ -7,6 +7,7 @@ use uuid::Uuid;
 use wallex_domain::{Command, Hold, HoldId, HoldStatus, Partition, Status, Wallet, WalletId};
 
 use super::due;
+use super::movement;
 use super::request::{Answer, Request};
 use super::routing::Routed;
 use super::staging::{Head, Key, Loaded, StoredAnswer};
@@ -83,6 +84,10 @@ pub(super) async fn load(
             .map(|(id, wallet)| (id, WalletId(wallet)))
             .collect();
     }
+
+    loaded
+        .movements
+        .extend(movement::load(&mut *db, commands()).await?);
 
     let named: Vec<Uuid> = commands()
         .filter_map(Command::named_hold)

@@ -3,7 +3,8 @@
 //! ```text
 //! 0 route   wallet -> partition, from memory; misses, and what holds and transactions lead to, are looked up
 //! 1 lock    BEGIN; partition rows FOR UPDATE in ascending order; the database's clock, which is the batch's time
-//! 2 load    heads of the touched wallets, their due holds, the holds named, stored answers, external ids
+//! 2 load    heads of the touched wallets, their due holds, the holds named, stored answers, external ids of wallets and
+//!           of movements
 //! 3 decide  in arrival order, on what was loaded; due holds end first, so many as a batch ends, and what they leave
 //!           undecided is put off; rejections are answers too
 //! 4 write   answers, heads, personal data, events, partition rows: one statement; holds and the like before it
@@ -28,6 +29,7 @@ mod due;
 mod groups;
 mod load;
 mod look_up;
+mod movement;
 mod open_holds;
 mod record;
 mod request;

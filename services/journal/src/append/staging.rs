@@ -13,6 +13,7 @@ use wallex_domain::{
     decide, expire,
 };
 
+use super::movement::Named;
 use super::record::{Cause, Recorded};
 use super::request::{Answer, Committed, Item, Render, Reply, Request, Work};
 use super::routing::Routed;
@@ -60,6 +61,8 @@ pub(super) struct Loaded {
     pub locked: HashSet<WalletId>,
     pub answers: HashMap<Key, StoredAnswer>,
     pub external_ids: HashMap<String, WalletId>,
+    /// Of the movements' own names in the batch those that are taken.
+    pub movements: HashMap<String, Named>,
     /// Those that the batch names, and those that are due.
     pub holds: HashMap<HoldId, Hold>,
     /// Wallets that have more due holds than are in `due`: nothing else is decided on them in this batch.
@@ -109,6 +112,14 @@ impl Staged {
         tracing::error!(%error, "a decided event does not apply");
         Self::Reply(Reply::Failed)
     }
+}
+
+/// How one command of a request came out.
+struct Answered {
+    answer: Answer,
+    rejection: Option<Rejection>,
+    /// An earlier movement's answer, given again.
+    replayed: bool,
 }
 
 /// A decided event that does not apply: a defect of this program.
@@ -227,8 +238,8 @@ impl Staging {
             Work::One(item) => self.stage_one(request, item, routed, render),
             Work::Batch { items, atomic } => self.stage_batch(request, items, *atomic, routed, render),
         };
-        let answer = match decided {
-            Ok(Ok(answer)) => answer,
+        let (answer, replayed) = match decided {
+            Ok(Ok(answered)) => answered,
             Ok(Err(not_found)) => return Staged::Reply(Reply::NotFound(not_found)),
             Err(error) => return Staged::defect(&error),
         };
@@ -239,26 +250,53 @@ impl Staging {
             };
             self.new_answers.insert(key, stored);
         }
-        Staged::Reply(Reply::Answered {
+        Staged::Reply(Reply::Answered { answer, replayed })
+    }
+
+    /// Decides one command and renders its answer; a movement that has been made before gets the one it had.
+    fn answer(
+        &mut self,
+        request: &Request,
+        item: &Item,
+        routed: &Routed,
+        render: Render,
+    ) -> Result<Answered, Defect> {
+        let decision = match self.named_before(item) {
+            Some(Ok(answer)) => {
+                return Ok(Answered {
+                    answer,
+                    rejection: None,
+                    replayed: true,
+                });
+            }
+            Some(Err(rejection)) => Err(rejection),
+            None => self.decide(request, item, routed)?,
+        };
+        let answer = (render.one)(&item.command, decision.as_ref());
+        if let Ok(committed) = &decision {
+            self.keep_name(item, committed, &answer);
+        }
+        Ok(Answered {
             answer,
+            rejection: decision.err(),
             replayed: false,
         })
     }
 
-    /// `Ok(Err(…))`: the answer that something does not exist, which is not to be kept.
+    /// The answer, and whether it was given before. `Ok(Err(…))`: the answer that something does not exist, which is not
+    /// to be kept.
     fn stage_one(
         &mut self,
         request: &Request,
         item: &Item,
         routed: &Routed,
         render: Render,
-    ) -> Result<Result<Answer, Answer>, Defect> {
-        let decision = self.decide(request, item, routed)?;
-        let answer = (render.one)(&item.command, decision.as_ref());
-        match decision {
-            Err(rejection) if rejection.is_not_found() => Ok(Err(answer)),
-            Ok(_) | Err(_) => Ok(Ok(answer)),
-        }
+    ) -> Result<Result<(Answer, bool), Answer>, Defect> {
+        let answered = self.answer(request, item, routed, render)?;
+        Ok(match answered.rejection {
+            Some(rejection) if rejection.is_not_found() => Err(answered.answer),
+            Some(_) | None => Ok((answered.answer, answered.replayed)),
+        })
     }
 
     fn stage_batch(
@@ -268,33 +306,34 @@ impl Staging {
         atomic: bool,
         routed: &Routed,
         render: Render,
-    ) -> Result<Result<Answer, Answer>, Defect> {
+    ) -> Result<Result<(Answer, bool), Answer>, Defect> {
         self.begin_undo();
         let mut answers = Vec::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {
-            let decision = match self.decide(request, item, routed) {
-                Ok(decision) => decision,
+            let Answered {
+                answer, rejection, ..
+            } = match self.answer(request, item, routed, render) {
+                Ok(answered) => answered,
                 Err(defect) => {
                     self.undo();
                     return Err(defect);
                 }
             };
-            let answer = (render.one)(&item.command, decision.as_ref());
-            match decision {
-                Err(rejection) if atomic => {
+            match rejection {
+                Some(rejection) if atomic => {
                     self.undo();
                     let answer = (render.batch)(Err((index, &answer)));
                     return Ok(if rejection.is_not_found() {
                         Err(answer)
                     } else {
-                        Ok(answer)
+                        Ok((answer, false))
                     });
                 }
-                Ok(_) | Err(_) => answers.push(answer),
+                Some(_) | None => answers.push(answer),
             }
         }
         self.undo = None;
-        Ok(Ok((render.batch)(Ok(&answers))))
+        Ok(Ok(((render.batch)(Ok(&answers)), false)))
     }
 
     /// Decides one command and records its events, after those of the holds that are due.

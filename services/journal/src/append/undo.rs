@@ -23,6 +23,8 @@ pub(super) struct Undo {
     pub(super) reversed: HashMap<Uuid, Option<i64>>,
     /// Those of wallets that were created meanwhile.
     pub(super) external_ids: Vec<String>,
+    /// Those of movements that were recorded meanwhile.
+    pub(super) movements: Vec<String>,
     /// Holds that were ended meanwhile because they are due.
     pub(super) due: Vec<(WalletId, Vec<HoldId>)>,
 }
@@ -39,6 +41,7 @@ impl Staging {
             open_holds: HashMap::new(),
             reversed: HashMap::new(),
             external_ids: Vec::new(),
+            movements: Vec::new(),
             due: Vec::new(),
         });
     }
@@ -55,6 +58,9 @@ impl Staging {
         restore(&mut self.loaded.reversed, undo.reversed);
         for external_id in undo.external_ids {
             self.loaded.external_ids.remove(&external_id);
+        }
+        for external_id in undo.movements {
+            self.loaded.movements.remove(&external_id);
         }
         self.loaded.due.extend(undo.due);
     }

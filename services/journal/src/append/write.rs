@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use sqlx::PgConnection;
 use wallex_domain::Partition;
 
+use super::movement;
 use super::setback::{Mismatch, Setback};
 use super::staging::{Head, Staging};
 use super::statements::column;
@@ -202,5 +203,5 @@ async fn write_beside(db: &mut PgConnection, staging: &Staging) -> Result<(), Se
             .await
             .map_err(Setback::of)?;
     }
-    Ok(())
+    movement::write(db, staging).await.map_err(Setback::of)
 }

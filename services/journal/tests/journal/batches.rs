@@ -11,6 +11,7 @@ fn paid(from: WalletId, to: WalletId, amount: i64) -> Command {
         to,
         amount: Amount::new(amount).unwrap(),
         reference: None,
+        external_id: None,
         personal: None,
         expected_version: None,
     })

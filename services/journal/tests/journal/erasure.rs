@@ -2,29 +2,11 @@
 
 use std::collections::HashMap;
 
-use wallex_domain::{Change, Command, PersonalData, WalletId};
-use wallex_journal::append::{Request, Writer};
-use wallex_journal::{erasure, personal::Sealed, read};
+use wallex_domain::{Change, WalletId};
+use wallex_journal::append::Writer;
+use wallex_journal::{erasure, read};
 
 use crate::harness::*;
-
-fn described(mut request: Request, text: &str) -> Request {
-    let data = PersonalData {
-        description: Some(text.to_owned()),
-        ..PersonalData::default()
-    };
-    let sealed = Sealed::new(&data, [7; 16]).unwrap().unwrap();
-    let item = item_of(&mut request);
-    let digest = Some(sealed.digest());
-    match &mut item.command {
-        Command::Create(create) => create.personal = digest,
-        Command::Credit(movement) | Command::Debit(movement) => movement.personal = digest,
-        Command::Transfer(transfer) => transfer.personal = digest,
-        other => panic!("{other:?}"),
-    }
-    item.personal = Some(sealed);
-    request
-}
 
 /// What is still known, by wallet and version.
 async fn known(journal: &Journal) -> HashMap<(WalletId, i64), String> {

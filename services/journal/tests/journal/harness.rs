@@ -10,11 +10,12 @@ use sqlx::{AssertSqlSafe, Connection as _};
 use uuid::Uuid;
 use wallex_domain::{
     Amount, CaptureHold, Change, ChangeWallet, Command, CreateWallet, Hash, HoldId, Movement, Partition,
-    PlaceHold, Rejection, ReleaseHold, Reverse, Transfer, WalletId,
+    PersonalData, PlaceHold, Rejection, ReleaseHold, Reverse, Transfer, WalletId,
 };
 use wallex_journal::append::{
     Answer, BatchOutcome, Committed, Config, Item, Render, Reply, Request, Work, Writer,
 };
+use wallex_journal::personal::Sealed;
 use wallex_journal::platform_id::PlatformId;
 use wallex_journal::route::Routes;
 use wallex_journal::{Event, read, schema, verify};
@@ -219,6 +220,41 @@ pub(crate) fn item_of(request: &mut Request) -> &mut Item {
     }
 }
 
+/// With a description, sealed anew each time as the edge does.
+pub(crate) fn described(mut request: Request, text: &str) -> Request {
+    let data = PersonalData {
+        description: Some(text.to_owned()),
+        ..PersonalData::default()
+    };
+    let sealed = Sealed::new(&data, Uuid::now_v7().into_bytes()).unwrap().unwrap();
+    let item = item_of(&mut request);
+    let digest = Some(sealed.digest());
+    match &mut item.command {
+        Command::Create(create) => create.personal = digest,
+        Command::Credit(movement) | Command::Debit(movement) => movement.personal = digest,
+        Command::Transfer(transfer) => transfer.personal = digest,
+        Command::CaptureHold(capture) => capture.personal = digest,
+        Command::Reverse(reverse) => reverse.personal = digest,
+        other => panic!("{other:?}"),
+    }
+    item.personal = Some(sealed);
+    request
+}
+
+/// With a name of the caller's own.
+pub(crate) fn named(mut request: Request, name: &str) -> Request {
+    let item = item_of(&mut request);
+    let external_id = match &mut item.command {
+        Command::Credit(movement) | Command::Debit(movement) => &mut movement.external_id,
+        Command::Transfer(transfer) => &mut transfer.external_id,
+        Command::CaptureHold(capture) => &mut capture.external_id,
+        Command::Reverse(reverse) => &mut reverse.external_id,
+        other => panic!("{other:?}"),
+    };
+    *external_id = Some(name.to_owned());
+    request
+}
+
 fn item(command: Command) -> Item {
     Item {
         command,
@@ -259,6 +295,7 @@ pub(crate) fn movement(id: WalletId, amount: i64) -> Movement {
         wallet_id: id,
         amount: Amount::new(amount).unwrap(),
         reference: None,
+        external_id: None,
         personal: None,
         expected_version: None,
     }
@@ -279,6 +316,7 @@ pub(crate) fn transfer(key: &str, from: WalletId, to: WalletId, amount: i64) -> 
         to,
         amount,
         reference: None,
+        external_id: None,
         personal: None,
         expected_version: None,
     };
@@ -315,6 +353,7 @@ pub(crate) fn capture_hold(n: u128, amount: Option<i64>, to: Option<WalletId>) -
         amount: amount.map(|amount| Amount::new(amount).unwrap()),
         to,
         reference: None,
+        external_id: None,
         personal: None,
         expected_version: None,
     })
@@ -339,6 +378,7 @@ pub(crate) fn reverse(key: &str, transaction_id: Uuid, amount: Option<i64>) -> R
             transaction_id,
             amount: amount.map(|amount| Amount::new(amount).unwrap()),
             reference: None,
+            external_id: None,
             personal: None,
             expected_version: None,
         }),

@@ -13,6 +13,7 @@ mod harness;
 mod holds;
 mod idempotency;
 mod maintain;
+mod movements;
 mod plans;
 mod proxy;
 mod reversals;

@@ -39,7 +39,10 @@ async fn batches_use_indexes_only_however_the_tables_grew() {
              SELECT n % 3, 'tests', 'old' || n, n, sha256(n::text::bytea), 201, '' FROM generate_series(1, 20000) n;
              INSERT INTO journal.reversed SELECT gen_random_uuid(), 1 FROM generate_series(1, 20000);
              INSERT INTO journal.personal (event_id, wallet_id, salt, data)
-             SELECT gen_random_uuid(), gen_random_uuid(), decode(md5(''), 'hex'), '' FROM generate_series(1, 20000)",
+             SELECT gen_random_uuid(), gen_random_uuid(), decode(md5(''), 'hex'), '' FROM generate_series(1, 20000);
+             INSERT INTO journal.movement (external_id, transaction_id, event_id, content, has_personal, status, body)
+             SELECT 'old' || n, gen_random_uuid(), gen_random_uuid(), sha256(''), true, 201, ''
+             FROM generate_series(1, 20000) n",
         )
         .await;
     let scans = async || -> i64 {
@@ -50,7 +53,7 @@ async fn batches_use_indexes_only_however_the_tables_grew() {
             .unwrap();
         sqlx::query(
             "SELECT coalesce(sum(seq_tup_read), 0)::bigint AS read FROM pg_stat_user_tables
-             WHERE schemaname = 'journal' AND relname ~ '^(head|answer|event|hold|reversed|personal)'",
+             WHERE schemaname = 'journal' AND relname ~ '^(head|answer|event|hold|reversed|personal|movement)'",
         )
         .fetch_one(&journal.pool)
         .await
@@ -65,7 +68,7 @@ async fn batches_use_indexes_only_however_the_tables_grew() {
         let id: WalletId = wallet(n % 10);
         let other = wallet((n + 1) % 10);
         let batch = [
-            credit(&format!("g{n}"), id, 1),
+            named(credit(&format!("g{n}"), id, 1), &format!("name {n}")),
             transfer(&format!("t{n}"), id, other, 1),
             debit("g0", other, 1),
             hold(&format!("h{n}"), n, id, 1, None),

@@ -276,3 +276,27 @@ async fn an_end_that_finds_no_open_hold_stops_the_partition() {
     assert_eq!(story.setup.cursors("read_model").await[&0], 3);
     read_model.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn entries_carry_the_external_id_of_their_movement() {
+    let mut story = story(2, Pace::AtOnce).await;
+    story.create(A, 100).await;
+    story.create(B, 0).await;
+    story.credit(A, 1).await;
+    story.external_id = Some("psp-1".to_owned());
+    story.credit(A, 2).await;
+    story.external_id = Some("psp-2".to_owned());
+    story.transfer(A, B, 3).await;
+    story.external_id = None;
+    story.debit(A, 4).await;
+    story.ends().await;
+    let named: Vec<(String, String)> = story
+        .rows("SELECT external_id, type FROM read_model.entry WHERE external_id IS NOT NULL ORDER BY 1, 2")
+        .await;
+    let expected = [
+        ("psp-1", "credit"),
+        ("psp-2", "transfer_in"),
+        ("psp-2", "transfer_out"),
+    ];
+    assert_eq!(named, expected.map(|(id, kind)| (id.to_owned(), kind.to_owned())));
+}

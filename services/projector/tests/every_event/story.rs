@@ -30,6 +30,8 @@ pub struct Story {
     pace: Pace,
     /// Goes beside every event from now on.
     pub personal: Option<Value>,
+    /// The name of every movement from now on.
+    pub external_id: Option<String>,
 }
 
 pub fn hold(n: u64) -> Uuid {
@@ -41,6 +43,7 @@ pub async fn story(partitions: i32, pace: Pace) -> Story {
         setup: setup(partitions).await,
         pace,
         personal: None,
+        external_id: None,
     }
 }
 
@@ -79,6 +82,9 @@ impl Story {
     ) -> Event {
         payload["currency"] = json!("EUR");
         payload["balance"] = json!(self.setup.journal.balance(partition, n) + change);
+        if let Some(external_id) = &self.external_id {
+            payload["external_id"] = json!(external_id);
+        }
         if self.personal.is_some() {
             payload["personal"] = json!("11".repeat(32));
         }

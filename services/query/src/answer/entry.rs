@@ -121,6 +121,9 @@ pub(crate) struct EntryBody {
     reverses: Option<Uuid>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) reference: Option<String>,
+    /// The caller's own name of the movement, unique in the platform.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) external_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -163,6 +166,7 @@ impl TryFrom<EntryRow> for EntryBody {
             hold_id: row.hold_id,
             reverses: row.reverses,
             reference: row.reference,
+            external_id: row.external_id,
             description: row.description,
             metadata: metadata(row.metadata),
             recorded_at: rfc3339("recorded_at", row.recorded_at)?,
@@ -193,6 +197,7 @@ impl Record for EntryBody {
             "reverses",
             "event_id",
             "position",
+            "external_id",
         ]
     }
 
@@ -217,6 +222,7 @@ impl Record for EntryBody {
             Cell::plain_or_empty(self.reverses),
             Cell::plain(self.event_id),
             Cell::plain(&self.position),
+            Cell::text(self.external_id.as_deref()),
         ]
     }
 }

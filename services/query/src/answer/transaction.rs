@@ -81,11 +81,23 @@ pub(crate) struct TransactionBody {
     recorded_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     reference: Option<String>,
+    /// The caller's own name of the movement, unique in the platform.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    external_id: Option<String>,
     /// The one that money left comes first.
     entries: Vec<LegBody>,
     /// Present and true when an event of one of its wallets could not be projected.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     stale: bool,
+}
+
+/// Transactions by their external id: one or none.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = TransactionPage)]
+pub(crate) struct TransactionPageBody {
+    pub(crate) items: Vec<TransactionBody>,
+    /// As in other lists; always null.
+    pub(crate) next_cursor: Option<String>,
 }
 
 impl TransactionBody {
@@ -116,6 +128,7 @@ impl TransactionBody {
                 .all(|leg| leg.entry.counterparty.is_none_or(is_here)),
             recorded_at: first.entry.recorded_at.clone(),
             reference: first.entry.reference.clone(),
+            external_id: first.entry.external_id.clone(),
             stale,
             entries,
         }))

@@ -17,13 +17,13 @@ fn total(column: &'static str, text: &str) -> Result<i128, Unreadable> {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Totals {
     /// What left.
-    #[schema(example = "120000")]
+    #[schema(pattern = "^[0-9]+$", example = "120000")]
     debits: String,
     /// What came.
-    #[schema(example = "150000")]
+    #[schema(pattern = "^[0-9]+$", example = "150000")]
     credits: String,
     /// credits - debits; negative when more left than came.
-    #[schema(example = "30000")]
+    #[schema(pattern = "^-?[0-9]+$", example = "30000")]
     balance: String,
 }
 

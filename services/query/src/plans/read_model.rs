@@ -7,7 +7,7 @@ use crate::statement;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../projector/migrations/read_model");
 
-const STATEMENTS: [Planned; 19] = [
+const STATEMENTS: [Planned; 20] = [
     (
         "followed",
         crate::stream::live::VERSIONS,
@@ -115,6 +115,13 @@ const STATEMENTS: [Planned; 19] = [
         &["entry_transaction", "parked_wallet"],
     ),
     (
+        "by_movement",
+        statement::BY_MOVEMENT,
+        "text",
+        "'m7'",
+        &["entry_external_id", "parked_wallet"],
+    ),
+    (
         "hold",
         statement::HOLD,
         "uuid",
@@ -145,10 +152,11 @@ const GROW: &str = "
            NULL, 0, 0
     FROM generate_series(0, 2000) w;
     INSERT INTO read_model.entry (wallet_id, version, partition, seq, event_id, transaction_id, type, amount, currency,
-                                  balance_after, recorded_at, reference, counterparty)
+                                  balance_after, recorded_at, reference, counterparty, external_id)
     SELECT md5(w::text)::uuid, v, 0, w * 100000 + v, md5('e' || w || '-' || v)::uuid, md5('t' || w * 15 + v)::uuid,
            CASE WHEN v % 500 = 0 THEN 'debit' ELSE 'credit' END, 1, 'EUR', v, v,
-           CASE WHEN v % 3 = 0 THEN 'r' || v / 30 END, CASE WHEN v % 4 = 0 THEN md5((v % 700)::text)::uuid END
+           CASE WHEN v % 3 = 0 THEN 'r' || v / 30 END, CASE WHEN v % 4 = 0 THEN md5((v % 700)::text)::uuid END,
+           CASE WHEN v % 2 = 0 THEN 'm' || w * 100000 + v END
     FROM generate_series(0, 2000) w, LATERAL generate_series(1, CASE w WHEN 0 THEN 30000 ELSE 15 END) v;
     INSERT INTO read_model.hold (hold_id, wallet_id, amount, currency, status, version, created_at, updated_at)
     SELECT md5('h' || v)::uuid, md5((v % 2 * v)::text)::uuid, 1, 'EUR',

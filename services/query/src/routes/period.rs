@@ -209,8 +209,8 @@ impl Rows for OldestFirst {
             self.closed = true;
             lines.push(Line::Closing(Closing {
                 to: self.to.clone(),
-                total_in: self.total_in,
-                total_out: self.total_out,
+                total_in: self.total_in.to_string(),
+                total_out: self.total_out.to_string(),
                 closing_balance: self.balance,
             }));
         }

@@ -1,15 +1,17 @@
-//! One transaction, with its entries.
+//! One transaction, with its entries: by its id, or by the external id of its movement.
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{FromRequestParts, State};
 use axum::response::{IntoResponse as _, Response};
+use http::request::Parts;
 use wallex_platform::http::{Id, NoParameters, Problem, ProblemBody};
 
 use super::{NO_STORE, end};
 use crate::QueryState;
-use crate::answer::TransactionBody;
+use crate::answer::{TransactionBody, TransactionPageBody};
 use crate::extract::MinPosition;
-use crate::problem::{AnyRead, ReadError};
+use crate::parameters::Parameters;
+use crate::problem::{self, AnyRead, ReadError};
 use crate::statement;
 
 /// Reads one transaction with what it did to each wallet.
@@ -40,5 +42,55 @@ pub(crate) async fn transaction(
     end(snapshot).await?;
     let body = TransactionBody::of(id, rows).map_err(ReadError::from)?;
     let body = body.ok_or(ReadError::TransactionNotFound(id))?;
+    Ok(([NO_STORE], Json(body)).into_response())
+}
+
+/// Which transaction is looked for.
+pub(crate) struct Named(String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Named {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let parameters = Parameters::of(parts, state, &["external_id"]).await?;
+        let external_id = parameters.text("external_id")?;
+        external_id
+            .map(Self)
+            .ok_or_else(|| problem::invalid_parameter("external_id", "must be given"))
+    }
+}
+
+/// Finds the transaction whose movement has an external id.
+#[utoipa::path(
+    get,
+    path = "/v1/transactions",
+    tag = "transactions",
+    operation_id = "findTransactions",
+    params(
+        ("external_id" = String, Query, description = "The external id of the credit, debit, transfer, capture or reversal", min_length = 1, max_length = 255),
+        ("Wallex-Min-Position" = Option<String>, Header, description = "Wait up to 2 s until the answer contains these positions; with both of a movement between two wallets, the answer is complete", example = "3:1042,7:88"),
+    ),
+    responses(
+        (status = 200, description = "The transaction, alone in a list; an empty list when there is none", body = TransactionPageBody),
+        AnyRead,
+    )
+)]
+pub(crate) async fn transactions(
+    State(state): State<QueryState>,
+    Named(external_id): Named,
+    MinPosition(wanted): MinPosition,
+) -> Result<Response, Problem> {
+    let mut snapshot = state.read.snapshot(&wanted).await?;
+    let rows = statement::movement(&mut snapshot, &external_id).await?;
+    end(snapshot).await?;
+    let id = rows.first().map(|row| row.transaction_id);
+    let body = id
+        .map(|id| TransactionBody::of(id, rows))
+        .transpose()
+        .map_err(ReadError::from)?;
+    let body = TransactionPageBody {
+        items: body.flatten().into_iter().collect(),
+        next_cursor: None,
+    };
     Ok(([NO_STORE], Json(body)).into_response())
 }

@@ -24,6 +24,7 @@ pub(crate) struct Entry {
     pub(crate) hold: Option<Uuid>,
     pub(crate) reverses: Option<Uuid>,
     pub(crate) reference: Option<&'static str>,
+    pub(crate) external_id: Option<&'static str>,
     pub(crate) description: Option<&'static str>,
     pub(crate) metadata: Option<Value>,
     /// Microseconds after noon.
@@ -48,6 +49,7 @@ impl Entry {
             hold: None,
             reverses: None,
             reference: None,
+            external_id: None,
             description: None,
             metadata: None,
             at: version,
@@ -62,8 +64,9 @@ impl Entry {
         sqlx::query(
             "INSERT INTO read_model.entry (wallet_id, version, partition, seq, event_id, transaction_id, type, amount,
                  currency, balance_after, counterparty, reference, description, metadata, recorded_at, held_change,
-                 held_after, overdraft_limit, hold_id, reverses)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'EUR', $9, $10, $11, $12, $13::jsonb, $14, $15, $16, $17, $18, $19)",
+                 held_after, overdraft_limit, hold_id, reverses, external_id)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'EUR', $9, $10, $11, $12, $13::jsonb, $14, $15, $16, $17, $18, $19,
+                 $20)",
         )
         .bind(self.wallet)
         .bind(self.version)
@@ -84,6 +87,7 @@ impl Entry {
         .bind(self.overdraft_limit)
         .bind(self.hold)
         .bind(self.reverses)
+        .bind(self.external_id)
         .execute(db)
         .await
         .unwrap();

@@ -102,6 +102,44 @@ async fn a_transaction_of_a_parked_wallet_says_stale() {
 }
 
 #[tokio::test]
+async fn a_movement_is_found_by_its_external_id() {
+    let api = Api::start().await;
+    let transaction = Uuid::now_v7();
+    let leg = |wallet, other, kind, amount, balance| Entry {
+        counterparty: Some(other),
+        external_id: Some("psp 4711/é"),
+        ..of(transaction, Entry::new(wallet, 2, kind, amount, balance))
+    };
+    api.entry(&Entry::new(A, 3, "credit", 1, 61)).await;
+    api.entry(&leg(B, A, "transfer_in", 40, 40)).await;
+    let path = "/v1/transactions?external_id=psp%204711%2F%C3%A9";
+    let half = api.get(path).await;
+    assert_eq!(half.body["items"][0]["complete"], json!(false), "{}", half.text);
+    api.entry(&leg(A, B, "transfer_out", -40, 60)).await;
+    let reply = api.get(path).await;
+    assert_eq!(reply.body["next_cursor"], json!(null));
+    let items = reply.body["items"].as_array().unwrap();
+    assert_eq!(items.len(), 1, "{}", reply.text);
+    let by_id = api.get(&format!("/v1/transactions/{transaction}")).await;
+    assert_eq!(items[0], by_id.body);
+    for named in [&items[0], &items[0]["entries"][0], &items[0]["entries"][1]] {
+        assert_eq!(named["external_id"], json!("psp 4711/é"));
+    }
+    let none = api.get("/v1/transactions?external_id=psp").await;
+    assert_eq!(none.body, json!({"items": [], "next_cursor": null}));
+    for bad in [
+        "",
+        "?external_id=",
+        "?external_id=a&external_id=b",
+        "?external_id=a&limit=1",
+        "?external_id=%00",
+    ] {
+        api.refuses(&format!("/v1/transactions{bad}"), 422, "validation_failed")
+            .await;
+    }
+}
+
+#[tokio::test]
 async fn a_transaction_that_is_not_there_is_not_found() {
     let api = Api::start().await;
     api.refuses(

@@ -166,7 +166,7 @@ async fn serve(settings: Settings, shutdown: CancellationToken) -> anyhow::Resul
                 projection, feed, &settings, journal, read, &health, &shutdown,
             ));
         }
-        let (writing, state) = roles::writes(&settings, journal.clone(), &shutdown)?;
+        let (writing, state) = roles::writes(&settings, journal.clone(), &shutdown).await?;
         batcher = Some(writing);
         tracing::info!("the API is at http://localhost:{}", settings.listen.port());
         let reads = roles::reads(&settings, roles::SourceName::Journal, read, journal, &shutdown);

@@ -118,3 +118,44 @@ fn gaps(path: &str, method: &str, operation: &Value, tags: &BTreeSet<&str>, lack
         }
     }
 }
+
+/// Whoever reads numbers as doubles reads every integer right.
+#[test]
+fn no_integer_goes_beyond_what_json_readers_keep() {
+    fn look(at: &str, schema: &Value, found: &mut usize, wrong: &mut Vec<String>) {
+        match schema {
+            Value::Object(members) => {
+                let kind = &schema["type"];
+                let is_integer = kind == "integer"
+                    || kind
+                        .as_array()
+                        .is_some_and(|kinds| kinds.contains(&Value::from("integer")));
+                if is_integer {
+                    *found += 1;
+                    let bounds = [&schema["minimum"], &schema["maximum"]].map(Value::as_i64);
+                    let most = 9_007_199_254_740_991;
+                    if !bounds
+                        .iter()
+                        .all(|bound| bound.is_some_and(|bound| bound.abs() <= most))
+                    {
+                        wrong.push(format!("{at} is from {:?} to {:?}", bounds[0], bounds[1]));
+                    }
+                }
+                for (name, member) in members {
+                    look(&format!("{at}/{name}"), member, found, wrong);
+                }
+            }
+            Value::Array(items) => items.iter().for_each(|item| look(at, item, found, wrong)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+    let description: Value = serde_json::from_str(&description()).unwrap();
+    let (mut found, mut wrong) = (0, Vec::new());
+    look("", &description["components"]["schemas"], &mut found, &mut wrong);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(found > 50, "{found} integers are seen: the test has gone blind");
+    for statement in ["Statement", "StatementClosing"] {
+        let properties = &description["components"]["schemas"][statement]["properties"];
+        assert_eq!(properties["total_in"]["type"], "string", "{statement}");
+    }
+}

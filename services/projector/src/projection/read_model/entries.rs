@@ -14,16 +14,17 @@ const ENTRIES: &str = "
 INSERT INTO read_model.entry
        (wallet_id, version, partition, seq, event_id, transaction_id, type, amount, currency, balance_after,
         counterparty, reference, description, metadata, recorded_at, held_change, held_after, overdraft_limit,
-        hold_id, reverses)
+        hold_id, reverses, external_id)
 SELECT wallet_id, version, partition, seq, event_id, transaction_id, type, amount, currency, balance_after,
        counterparty, reference, description, metadata::jsonb, recorded_at, held_change, held_after,
-       overdraft_limit, hold_id, reverses
+       overdraft_limit, hold_id, reverses, external_id
   FROM unnest($1::uuid[], $2::bigint[], $3::int[], $4::bigint[], $5::uuid[], $6::uuid[], $7::text[], $8::bigint[],
               $9::text[], $10::bigint[], $11::uuid[], $12::text[], $13::text[], $14::text[], $15::bigint[],
-              $16::bigint[], $17::bigint[], $18::bigint[], $19::uuid[], $20::uuid[])
+              $16::bigint[], $17::bigint[], $18::bigint[], $19::uuid[], $20::uuid[],
+              $21::text[])
        AS new (wallet_id, version, partition, seq, event_id, transaction_id, type, amount, currency, balance_after,
                counterparty, reference, description, metadata, recorded_at, held_change, held_after,
-               overdraft_limit, hold_id, reverses)";
+               overdraft_limit, hold_id, reverses, external_id)";
 
 /// What each event's wallet has set aside after it, counted from what it had before the batch.
 fn held_after(events: &[Projected], mut held_before: HashMap<Uuid, i64>) -> Result<Vec<i64>, ApplyError> {
@@ -110,6 +111,7 @@ pub(super) async fn insert(
                 .collect::<Vec<_>>(),
         )
         .bind(events.iter().map(|p| p.data.reverses()).collect::<Vec<_>>())
+        .bind(events.iter().map(|p| p.data.movement_id()).collect::<Vec<_>>())
         .execute(db)
         .await?;
     Ok(())

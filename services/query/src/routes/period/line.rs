@@ -32,12 +32,12 @@ pub(crate) struct Opening {
 pub(crate) struct Closing {
     #[serde(skip)]
     pub(super) to: String,
-    /// What came in, in minor units: an integer that may be larger than 64 bits.
-    #[schema(value_type = u64)]
-    pub(super) total_in: i128,
-    /// What went out, in minor units: an integer that may be larger than 64 bits.
-    #[schema(value_type = u64)]
-    pub(super) total_out: i128,
+    /// What came in, in minor units, as a decimal string: it may be larger than any integer type.
+    #[schema(pattern = "^[0-9]+$", example = "12500")]
+    pub(super) total_in: String,
+    /// What went out, in minor units, as a decimal string: it may be larger than any integer type.
+    #[schema(pattern = "^[0-9]+$", example = "5250")]
+    pub(super) total_out: String,
     /// opening_balance + total_in - total_out, in minor units.
     pub(super) closing_balance: i64,
 }
@@ -61,12 +61,12 @@ pub(crate) struct StatementBody {
     stale: bool,
     /// Oldest first.
     entries: Vec<EntryBody>,
-    /// What came in, in minor units: an integer that may be larger than 64 bits.
-    #[schema(minimum = 0)]
-    total_in: u64,
-    /// What went out, in minor units: an integer that may be larger than 64 bits.
-    #[schema(minimum = 0)]
-    total_out: u64,
+    /// What came in, in minor units, as a decimal string: it may be larger than any integer type.
+    #[schema(pattern = "^[0-9]+$", example = "12500")]
+    total_in: String,
+    /// What went out, in minor units, as a decimal string: it may be larger than any integer type.
+    #[schema(pattern = "^[0-9]+$", example = "5250")]
+    total_out: String,
     /// opening_balance + total_in - total_out, in minor units.
     closing_balance: i64,
 }
@@ -111,7 +111,7 @@ impl Record for Line {
                 &closing.to,
                 "",
                 closing.closing_balance,
-                Some((closing.total_in, closing.total_out)),
+                Some((&closing.total_in, &closing.total_out)),
             ),
         }
     }
@@ -123,7 +123,7 @@ fn edge(
     at: &str,
     currency: &str,
     balance: i64,
-    totals: Option<(i128, i128)>,
+    totals: Option<(&str, &str)>,
 ) -> Vec<Cell<'static>> {
     let cell = |column| match column {
         "line" => Cell::plain(line),
