@@ -1,5 +1,5 @@
 //! How every role comes to its database: it waits for the server, then for the schema, refuses another
-//! platform's journal, and keeps an eye on the connection for readiness.
+//! platform's journal, and keeps an eye on connection and schemas for readiness.
 
 use std::time::Duration;
 
@@ -14,6 +14,8 @@ use wallex_platform::{CancellationToken, Settings, database};
 const SCHEMA_RETRY: Duration = Duration::from_secs(1);
 /// Between two looks at the connection.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+/// Between two looks at whether the schemas of the read side are still there.
+const SCHEMA_WATCH: Duration = Duration::from_secs(5);
 
 /// The platform this process works for, as the journal writes it.
 pub(crate) fn platform_id(settings: &Settings) -> PlatformId {
@@ -60,7 +62,23 @@ pub(crate) async fn connect_both(
     let check = health.check("read_side");
     wait_for(async || read_side_fits(&read).await, &check, shutdown).await?;
     check.set_ready();
+    tokio::spawn(watch_schemas(read.clone(), check, shutdown.clone()));
     Ok((journal, read))
+}
+
+/// Readiness says when a schema of the read side is dropped, or replaced by one that does not fit, and when it fits again.
+async fn watch_schemas(read: PgPool, check: Check, shutdown: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(SCHEMA_WATCH) => {}
+        }
+        match read_side_fits(&read).await {
+            Ok(()) => check.set_ready(),
+            Err(Misfit::NotYet(why)) => check.set_unready(why),
+            Err(Misfit::Never(why)) => check.set_unready(why.to_string()),
+        }
+    }
 }
 
 /// The read side's database: the journal's own pool unless it is another one.

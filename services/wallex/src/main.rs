@@ -10,6 +10,7 @@ mod journal;
 mod log_level;
 mod migrate;
 mod openapi;
+mod projection;
 mod roles;
 
 use std::process::ExitCode;
@@ -60,6 +61,8 @@ enum Verb {
     Maintain,
     /// Recompute the hash chain and check that every wallet is the fold of its events
     Verify,
+    /// Empty a projection and have it filled again from the journal
+    Projection(projection::Args),
     /// Run everything in one process, without Kafka; starts a private PostgreSQL unless DATABASE_URL is set
     Dev(dev::Args),
     /// Put load on a running platform and check every balance afterwards
@@ -146,6 +149,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         | Verb::Migrate(_)
         | Verb::Maintain
         | Verb::Verify
+        | Verb::Projection(_)
         | Verb::Dev(_) => {}
     }
     let settings = Settings::load(&cli.flags)?;
@@ -181,6 +185,7 @@ fn traced(command: &Verb) -> Option<&'static str> {
         Verb::Migrate(_)
         | Verb::Maintain
         | Verb::Verify
+        | Verb::Projection(_)
         | Verb::Bench(_)
         | Verb::Config(_)
         | Verb::LogLevel(_)
@@ -203,6 +208,7 @@ async fn run_role(
         Verb::Migrate(args) => migrate::migrate(&settings, &args, shutdown).await?,
         Verb::Maintain => migrate::maintain(&settings, shutdown).await?,
         Verb::Verify => return migrate::verify(&settings, shutdown).await,
+        Verb::Projection(args) => return projection::run(&settings, &args, shutdown).await,
         Verb::Dev(args) => dev::run(settings, args, shutdown.clone()).await?,
         // Done before the settings were read.
         Verb::Bench(_) | Verb::Config(_) | Verb::LogLevel(_) | Verb::Openapi => {}

@@ -24,6 +24,15 @@ pub(crate) enum ProjectionName {
     ReadModel,
 }
 
+impl From<ProjectionName> for Name {
+    fn from(projection: ProjectionName) -> Self {
+        match projection {
+            ProjectionName::Ledger => Self::Ledger,
+            ProjectionName::ReadModel => Self::ReadModel,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum SourceName {
     Kafka,
@@ -209,10 +218,7 @@ pub(crate) fn spawn_projection(
     shutdown: &CancellationToken,
 ) -> JoinHandle<Result<(), ProjectorError>> {
     let (settings, health, shutdown) = (settings.clone(), health.clone(), shutdown.clone());
-    let name = match projection {
-        ProjectionName::Ledger => Name::Ledger,
-        ProjectionName::ReadModel => Name::ReadModel,
-    };
+    let name = projection.into();
     let from = match source {
         SourceName::Kafka => Feed::Kafka,
         SourceName::Journal => Feed::Journal,

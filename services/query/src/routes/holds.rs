@@ -14,6 +14,7 @@ use crate::answer::{HoldBody, HoldPageBody};
 use crate::cursor::Scope;
 use crate::extract::{Id, MinPosition, NoParameters};
 use crate::parameters::Parameters;
+use crate::position::Source;
 use crate::problem::{AnyRead, OfWallet, ReadError};
 use crate::statement;
 
@@ -128,6 +129,9 @@ pub(crate) async fn hold(
 ) -> Result<Response, Problem> {
     let mut snapshot = state.read.snapshot(&wanted).await?;
     let row = statement::hold(&mut snapshot, id).await?;
+    if row.is_none() {
+        Source::ReadModel.must_be_whole(&mut snapshot).await?;
+    }
     end(snapshot).await?;
     let row = row.ok_or(ReadError::HoldNotFound(id))?;
     let body = HoldBody::try_from(row).map_err(ReadError::from)?;

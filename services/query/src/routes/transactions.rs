@@ -9,6 +9,7 @@ use super::{NO_STORE, end};
 use crate::QueryState;
 use crate::answer::TransactionBody;
 use crate::extract::{Id, MinPosition, NoParameters};
+use crate::position::Source;
 use crate::problem::{AnyRead, ReadError};
 use crate::statement;
 
@@ -36,6 +37,9 @@ pub(crate) async fn transaction(
 ) -> Result<Response, Problem> {
     let mut snapshot = state.read.snapshot(&wanted).await?;
     let rows = statement::transaction(&mut snapshot, id).await?;
+    if rows.is_empty() {
+        Source::ReadModel.must_be_whole(&mut snapshot).await?;
+    }
     end(snapshot).await?;
     let body = TransactionBody::of(id, rows).map_err(ReadError::from)?;
     let body = body.ok_or(ReadError::TransactionNotFound(id))?;

@@ -13,6 +13,7 @@ mod holds;
 mod lag;
 mod ledger;
 mod positions;
+mod refilling;
 mod refused;
 mod rows;
 mod statement;

@@ -14,6 +14,7 @@ mod model;
 mod openapi;
 mod platform;
 mod process;
+mod projection;
 mod redis;
 mod rolling;
 mod start;
