@@ -1,4 +1,4 @@
-//! How far the projections are behind what was published. Measured by roles that own no partition of a projection, so that a
+//! How far the projections are behind the journal. Measured by roles that own no partition of a projection, so that a
 //! projector that dies does not take the figure with it. Depends on both databases, on no projector and no publisher.
 //!
 //! The invariant: a figure is of all partitions and young, or there is none. An autoscaler that acts on an old one takes
@@ -87,7 +87,7 @@ impl Last {
 }
 
 impl Lag {
-    /// Of projections that tail the journal: what is in it is published.
+    /// Of projections that tail the journal: what is in it is published, so nothing waits for a publisher.
     pub(crate) fn new(journal: Snapshots, ledger: Snapshots, read_model: Snapshots) -> Self {
         Self::of(Sources {
             journal,
@@ -97,7 +97,7 @@ impl Lag {
         })
     }
 
-    /// Of projections that read what a publisher brings to Kafka.
+    /// Of projections that read what a publisher brings to Kafka: how far that is, is shown as well.
     pub(crate) fn with_publisher(&self) -> Self {
         Self::of(Sources {
             published: Published::Publisher,
@@ -139,16 +139,16 @@ impl Lag {
         let lag = self.clone();
         metrics::gauges_when_asked(
             "wallex_projection_lag_events",
-            "Published events of the partition that the projection has not applied. Every replica of command and query \
-             says the same: take the max. Not there: not known, see /health/projections. Growing: the projection needs \
-             replicas, or stands still.",
+            "Events of the partition in the journal that the projection has not applied, in Kafka or not. Every replica of \
+             command and query says the same: take the max. Not there: not known, see /health/projections. Growing: the \
+             projection needs replicas or stands still, or nothing reaches Kafka: see wallex_publisher_lag_seconds.",
             LABELS,
             series(|partition| partition.lag_events as f64),
         );
         metrics::gauges_when_asked(
             "wallex_projection_lag_seconds",
-            "Age of the oldest published event of the partition that the projection has not applied, 0 when there is none. \
-             Growing as the clock does: the partition stands still.",
+            "Age of the oldest event of the partition in the journal that the projection has not applied, 0 when there is \
+             none. Growing as the clock does: the partition stands still, or nobody publishes it.",
             LABELS,
             series(|partition| partition.lag_seconds),
         );
@@ -212,7 +212,7 @@ impl Lag {
     }
 }
 
-/// Shows how far the projections are behind what was published, whether a projector runs or not.
+/// Shows how far the projections are behind the journal, whether a projector or publisher runs or not.
 ///
 /// Of all partitions, or not at all; at most 5 s old. Neither readiness nor liveness depends on it.
 #[utoipa::path(

@@ -22,7 +22,7 @@ use wallex_platform::http::{NoParameters, Problem, ProblemBody};
 
 use crate::QueryState;
 use crate::extract::MinPosition;
-use crate::position::Snapshots;
+use crate::position::{Snapshots, Source, contains};
 use crate::problem::{self, AnyRead, ReadError};
 use crate::routes::{NO_STORE, end};
 use account::Account;
@@ -70,6 +70,9 @@ pub(crate) async fn account(
     let name = account.to_string();
     let totals = statement::totals(&mut snapshot, &name).await?;
     let stale = stale(&mut snapshot, &account).await?;
+    if totals.is_empty() && !stale {
+        Source::Ledger.must_be_whole(&mut snapshot).await?;
+    }
     end(snapshot).await?;
     if totals.is_empty() {
         return Err(match account {
@@ -83,16 +86,21 @@ pub(crate) async fn account(
     Ok(([NO_STORE], Json(body)).into_response())
 }
 
-/// Whether an event of the account's wallet could not be posted.
+/// Whether an event of the account's wallet could not be posted, or postings that had been there are being posted again.
 async fn stale(db: &mut PgConnection, account: &Account) -> Result<bool, ReadError> {
-    match account {
-        Account::Wallet(id) => statement::parked(db, *id).await,
-        Account::Hold(_) | Account::External(_) => Ok(false),
-    }
+    let parked = match account {
+        Account::Wallet(id) => statement::parked(db, *id).await?,
+        Account::Hold(_) | Account::External(_) => false,
+    };
+    Ok(parked || statement::being_filled(db).await?)
 }
 
 /// Sums all accounts by currency and kind. For auditors: it reads every account and may take up to 30 s; a replica makes
 /// one at a time and answers others 503.
+///
+/// It waits up to 2 s for the ledger to have what the journal had when it was asked. One that still lacks events of it, because
+/// it is behind or being filled anew, is told by `complete: false`, and then `balanced` is false too: nothing is said of
+/// what is missing. The currencies are the sums of what is there.
 #[utoipa::path(
     get,
     path = "/v1/ledger/trial-balance",
@@ -119,27 +127,48 @@ pub(crate) async fn trial_balance(
     // In a task of its own: the database goes on summing when the client has gone, so the next one has to wait for it.
     let summing = tokio::spawn(async move {
         let _alone = alone;
-        sum(&state.ledger, &wanted).await
+        sum(&state, &wanted).await
     });
     // Joining fails only when the task panicked, which is logged.
     let body = summing.await.map_err(|_| Problem::internal())??;
     Ok(([NO_STORE], Json(body)).into_response())
 }
 
-async fn sum(ledger: &Snapshots, wanted: &Positions) -> Result<TrialBalanceBody, ReadError> {
-    let mut snapshot = ledger.snapshot_by(statement::BEGIN_TRIAL_BALANCE, wanted).await?;
+async fn sum(state: &QueryState, wanted: &Positions) -> Result<TrialBalanceBody, ReadError> {
+    let (ledger, begin) = (&state.ledger, statement::BEGIN_TRIAL_BALANCE);
+    let recorded = recorded(&state.journal).await?;
+    let mut snapshot = match ledger.reach(begin, &recorded).await {
+        // What it has is summed, as far as the caller is content with that.
+        Err(ReadError::PositionNotReached { .. }) => ledger.snapshot_by(begin, wanted).await?,
+        Ok(level) if wanted.0.is_empty() => level,
+        // The caller may know of later events than those.
+        Ok(level) => {
+            end(level).await?;
+            ledger.snapshot_by(begin, wanted).await?
+        }
+        Err(error) => return Err(error),
+    };
     let sums = statement::sums(&mut snapshot).await?;
     let stale = statement::any_parked(&mut snapshot).await?;
     let mut cursors = ledger.cursors(&mut *snapshot).await?;
     end(snapshot).await?;
+    let complete = contains(&cursors.iter().copied().collect(), &recorded);
     cursors.sort_unstable();
-    let positions = cursors.into_iter().map(|(partition, seq)| Position {
+    Ok(TrialBalanceBody::new(sums, &positions(cursors), stale, complete)?)
+}
+
+/// The last event of each partition of the journal.
+async fn recorded(journal: &Snapshots) -> Result<Positions, ReadError> {
+    let mut snapshot = journal.snapshot(&Positions::default()).await?;
+    let heads = journal.cursors(&mut *snapshot).await?;
+    end(snapshot).await?;
+    Ok(positions(heads.into_iter().filter(|(_, seq)| *seq > 0)))
+}
+
+fn positions(cursors: impl IntoIterator<Item = (i32, i64)>) -> Positions {
+    let position = |(partition, seq)| Position {
         partition: Partition(partition),
         seq,
-    });
-    Ok(TrialBalanceBody::new(
-        sums,
-        &Positions(positions.collect()),
-        stale,
-    )?)
+    };
+    Positions(cursors.into_iter().map(position).collect())
 }

@@ -98,7 +98,7 @@ impl QueryState {
         }
     }
 
-    /// Of a platform with a publisher: projections cannot be behind what it has not published yet.
+    /// Of a platform with a publisher, whose lag is measured as well.
     #[must_use]
     pub fn with_publisher(self) -> Self {
         Self {

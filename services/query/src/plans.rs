@@ -127,7 +127,9 @@ fn uses_only(plan: &str, indexes: &[&str]) -> bool {
     let scans: Vec<&str> = plan
         .lines()
         .filter(|line| {
-            let reads_no_table = line.contains("Subquery Scan") || line.contains("Function Scan");
+            let reads_no_table = ["Subquery Scan", "Function Scan", "CTE Scan"]
+                .iter()
+                .any(|scan| line.contains(scan));
             line.contains("Scan") && !reads_no_table
         })
         .collect();

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
-use sqlx::{PgPool, Postgres, Transaction};
+use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
 use wallex_domain::{Partition, Position, Positions};
@@ -61,6 +61,25 @@ impl Source {
         }
     }
 
+    /// Whether rows that had been there are being filled in again, so that what is missing proves nothing.
+    pub(crate) fn is_being_filled(self) -> &'static str {
+        match self {
+            Self::ReadModel => "SELECT EXISTS (SELECT 1 FROM read_model.cursor WHERE seq < refill_to)",
+            Self::Ledger => "SELECT EXISTS (SELECT 1 FROM ledger.cursor WHERE seq < refill_to)",
+            Self::Journal => "SELECT false",
+        }
+    }
+
+    /// An error while what is missing may only be missing for now.
+    pub(crate) async fn must_be_whole(self, db: &mut PgConnection) -> Result<(), ReadError> {
+        let filling: bool = sqlx::query_scalar(self.is_being_filled()).fetch_one(db).await?;
+        if filling {
+            Err(ReadError::BeingFilled(self))
+        } else {
+            Ok(())
+        }
+    }
+
     /// One row per partition, 256 at most: read whole.
     pub(crate) fn cursors(self) -> &'static str {
         match self {
@@ -107,6 +126,19 @@ impl Snapshots {
         begin: &'static str,
         wanted: &Positions,
     ) -> Result<Transaction<'static, Postgres>, ReadError> {
+        let snapshot = self.reach(begin, wanted).await;
+        if matches!(snapshot, Err(ReadError::PositionNotReached { .. })) {
+            NOT_REACHED.inc();
+        }
+        snapshot
+    }
+
+    /// The same for whoever can do without: nobody is refused by it.
+    pub(crate) async fn reach(
+        &self,
+        begin: &'static str,
+        wanted: &Positions,
+    ) -> Result<Transaction<'static, Postgres>, ReadError> {
         let started = Instant::now();
         loop {
             let mut snapshot = self.open(begin).await?;
@@ -121,7 +153,6 @@ impl Snapshots {
             }
             snapshot.rollback().await?;
             if !self.wait(wanted, started + MAX_WAIT).await {
-                NOT_REACHED.inc();
                 return Err(ReadError::PositionNotReached {
                     from: self.0.source,
                     reached: reached(&cursors, wanted),
@@ -218,7 +249,7 @@ fn possible(cursors: &HashMap<i32, i64>, wanted: &Positions) -> Result<(), ReadE
     unknown.map_or(Ok(()), |position| Err(ReadError::PartitionUnknown(*position)))
 }
 
-fn contains(cursors: &HashMap<i32, i64>, wanted: &Positions) -> bool {
+pub(crate) fn contains(cursors: &HashMap<i32, i64>, wanted: &Positions) -> bool {
     wanted
         .0
         .iter()

@@ -84,6 +84,9 @@ pub(crate) enum ReadError {
     /// The same of the ledger.
     #[error("the ledger went back while it was read: it is being rebuilt")]
     LedgerWentBack,
+    /// Something is missing, and rows that had been there are being filled in again.
+    #[error("the {} is being filled anew from the journal", .0.name())]
+    BeingFilled(Source),
 }
 
 impl From<ReadError> for Problem {
@@ -165,6 +168,10 @@ impl From<ReadError> for Problem {
                 tracing::warn!("no database connection came free in time for a read");
                 Problem::unavailable("The service is busy; ask again.")
             }
+            ReadError::Database(error) if lacks_schema(&error) => {
+                tracing::error!(error = %error, "a schema is missing or not this build's: run `wallex migrate`");
+                Problem::unavailable("The service's database is not set up for it; an operator has to look at it.")
+            }
             ReadError::Database(error) if passes(&error) => {
                 tracing::warn!(error = %error, "the read model's database did not answer");
                 Problem::unavailable("The read model's database does not answer; ask again.")
@@ -181,6 +188,10 @@ impl From<ReadError> for Problem {
                 tracing::error!(error = %error, "a read failed");
                 Problem::internal()
             }
+            ReadError::BeingFilled(from) => Problem::unavailable(format!(
+                "The {} is being filled anew from the journal and has not got to this yet; ask again.",
+                from.name()
+            )),
             ReadError::LedgerWentBack => Problem::unavailable("The ledger is being rebuilt; ask again."),
             ReadError::WentBack(_) => Problem::unavailable("The read model is being rebuilt; ask again."),
         }
@@ -201,6 +212,14 @@ fn passes(error: &sqlx::Error) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether there is no such table, schema or column: it was dropped, or `wallex migrate` has not run. Readiness says which.
+fn lacks_schema(error: &sqlx::Error) -> bool {
+    let code = error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code);
+    matches!(code.as_deref(), Some("42P01" | "3F000" | "42703"))
 }
 
 /// A cursor that the list did not give.

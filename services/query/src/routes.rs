@@ -13,16 +13,20 @@ use sqlx::{PgConnection, Postgres, Transaction};
 use uuid::Uuid;
 
 use crate::answer::Unreadable;
+use crate::position::Source;
 use crate::problem::ReadError;
 use crate::statement;
 
 /// Balances change at any moment: no cache on the way may keep one.
 pub(crate) const NO_STORE: (http::HeaderName, &str) = (CACHE_CONTROL, "no-store");
 
-/// Why there is no row for the wallet: unknown, or its very first event is parked.
+/// Why there is no row for the wallet: unknown, not there again yet, or its very first event is parked.
 pub(crate) async fn missing(snapshot: &mut PgConnection, id: Uuid) -> ReadError {
     match statement::parked(snapshot, id).await {
-        Ok(false) => ReadError::WalletNotFound(id),
+        Ok(false) => match Source::ReadModel.must_be_whole(snapshot).await {
+            Ok(()) => ReadError::WalletNotFound(id),
+            Err(error) => error,
+        },
         Ok(true) => ReadError::WalletParked(id),
         Err(error) => error,
     }

@@ -1,6 +1,14 @@
 //! The SQL of the reads, and its rows. The invariant: every statement finds its rows through one index
 //! and reads no more of them than it answers with; the module `plans` holds it to that.
 
+/// Whether the partition of a row of `read_model.wallet` is being filled anew: the wallet is as it was once.
+macro_rules! being_filled {
+    () => {
+        "EXISTS (SELECT 1 FROM read_model.cursor \
+                  WHERE cursor.partition = wallet.partition AND cursor.seq < cursor.refill_to)"
+    };
+}
+
 mod history;
 mod wallet;
 
@@ -9,7 +17,9 @@ use uuid::Uuid;
 
 use crate::problem::ReadError;
 #[cfg(test)]
-pub(crate) use history::{BY_COUNTERPARTY, BY_REFERENCE, BY_TYPE, FORWARD, HISTORY, SPAN, VERSION};
+pub(crate) use history::{
+    BY_COUNTERPARTY, BY_REFERENCE, BY_TYPE, BY_VERSIONS, FORWARD, HISTORY, SPAN, VERSION,
+};
 pub(crate) use history::{Entries, Span, oldest, span, still_has};
 #[cfg(test)]
 pub(crate) use wallet::{BY_EXTERNAL_ID, BY_OWNER, STATE_AT, WALLET};
@@ -24,6 +34,12 @@ pub(crate) const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
      SET LOCAL jit = off";
 
 pub(crate) const PARKED: &str = "SELECT EXISTS (SELECT 1 FROM read_model.parked WHERE wallet_id = $1)";
+
+pub(crate) const STALE: &str = concat!(
+    "SELECT EXISTS (SELECT 1 FROM read_model.parked WHERE parked.wallet_id = $1) OR ",
+    being_filled!(),
+    " FROM read_model.wallet WHERE wallet_id = $1"
+);
 
 /// The columns of an [`EntryRow`], for statements that read `read_model.entry`.
 macro_rules! entry_columns {
@@ -124,6 +140,12 @@ pub(crate) const HOLDS_BY_STATUS: &str = concat!(
     " FROM read_model.hold WHERE wallet_id = $1 AND (status, version) < ($4, $2) AND status >= $4 \
      ORDER BY status DESC, version DESC LIMIT $3"
 );
+
+/// Whether a wallet that has a row lacks events that its projection could not apply, or has not applied again yet.
+pub(crate) async fn stale(db: &mut PgConnection, id: Uuid) -> Result<bool, ReadError> {
+    let stale: Option<bool> = sqlx::query_scalar(STALE).bind(id).fetch_optional(db).await?;
+    Ok(stale.unwrap_or(false))
+}
 
 /// Whether an event of the wallet could not be projected.
 pub(crate) async fn parked(db: &mut PgConnection, id: Uuid) -> Result<bool, ReadError> {

@@ -28,6 +28,7 @@ use crate::position::Snapshots;
 use crate::problem::{self, AnyRead, OfWallet, ReadError};
 use crate::routes::{NO_STORE, end, missing};
 use crate::statement::{self, EntryRow, entry_columns};
+use crate::strong;
 use live::Seat;
 
 /// A comment is sent when nothing else was for so long: proxies cut silent connections, most after 60 s.
@@ -52,7 +53,13 @@ pub(crate) const AFTER: &str = concat!(
 );
 
 /// The version after which a stream begins; `None`: with what comes from now on.
-pub(crate) struct Resume(Option<i64>);
+pub(crate) struct Resume(Option<After>);
+
+/// A version, and what named it.
+struct After {
+    version: i64,
+    parameter: &'static str,
+}
 
 impl<S: Send + Sync> FromRequestParts<S> for Resume {
     type Rejection = Problem;
@@ -63,9 +70,15 @@ impl<S: Send + Sync> FromRequestParts<S> for Resume {
         // A browser that reconnects asks at the same address again, and says by the header where it stands.
         let mut lines = parts.headers.get_all(LAST_EVENT_ID).iter();
         match (lines.next(), lines.next()) {
-            (None, _) => Ok(Self(parameter)),
+            (None, _) => Ok(Self(parameter.map(|version| After {
+                version,
+                parameter: "after_version",
+            }))),
             (Some(id), None) => match id.to_str().ok().and_then(digits) {
-                Some(version) => Ok(Self(Some(version))),
+                Some(version) => Ok(Self(Some(After {
+                    version,
+                    parameter: "Last-Event-ID",
+                }))),
                 None => Err(malformed()),
             },
             (Some(_), Some(_)) => Err(malformed()),
@@ -88,7 +101,7 @@ fn malformed() -> Problem {
     operation_id = "streamWallet",
     params(
         ("id" = Uuid, Path, description = "The wallet's id"),
-        ("Last-Event-ID" = Option<u64>, Header, description = "Begin after this version of the wallet, without gap or repeat. Browsers send it when they reconnect", minimum = 0),
+        ("Last-Event-ID" = Option<u64>, Header, description = "Begin after this version of the wallet, without gap or repeat; 422 for one that the wallet has not had. Browsers send it when they reconnect", minimum = 0),
         ("after_version" = Option<u64>, Query, description = "The same, for the first connection; Last-Event-ID wins. Without both only what comes from now on is sent", minimum = 0),
         ("Wallex-Min-Position" = Option<String>, Header, description = "Wait up to 2 s until the read model contains these positions", example = "3:1042"),
     ),
@@ -116,17 +129,33 @@ pub(crate) async fn stream(
         return Err(missing(&mut snapshot, id).await.into());
     };
     end(snapshot).await?;
+    if let Some(after) = resume.as_ref().filter(|after| after.version > wallet.version) {
+        exists(&state, id, after).await?;
+    }
     let follower = Follower {
         read: state.read.clone(),
         seat,
         id,
-        after: resume.unwrap_or(wallet.version),
+        after: resume.as_ref().map_or(wallet.version, |after| after.version),
         ready: VecDeque::new(),
         more: resume.is_some(),
     };
     let events = futures::stream::unfold(follower, Follower::next);
     let answer = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
     Ok((HEADERS, answer).into_response())
+}
+
+/// An error unless the wallet has got to the version, by the journal: the read model may be behind, or being filled anew, and comes
+/// there again. Of a version that nothing was ever at the client would wait in vain until the wallet has passed it.
+async fn exists(state: &QueryState, id: Uuid, after: &After) -> Result<(), Problem> {
+    let mut snapshot = state.journal.snapshot(&Positions::default()).await?;
+    let recorded = strong::version(&mut snapshot, id).await?.unwrap_or(0);
+    end(snapshot).await?;
+    if after.version <= recorded {
+        return Ok(());
+    }
+    let detail = format!("must be a version that the wallet has had, which is at {recorded}");
+    Err(problem::invalid_parameter(after.parameter, &detail))
 }
 
 /// One stream: where it stands, and what it has read and not yet sent.

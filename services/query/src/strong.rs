@@ -32,6 +32,13 @@ pub(crate) const WALLET: &str = "SELECT head.wallet_id, head.partition, head.ver
      JOIN journal.event latest ON latest.wallet_id = head.wallet_id AND latest.version = head.version \
      WHERE head.wallet_id = $1";
 
+pub(crate) const VERSION: &str = "SELECT version FROM journal.head WHERE wallet_id = $1";
+
+/// The wallet's version; `None` when there is no such wallet.
+pub(crate) async fn version(db: &mut PgConnection, id: Uuid) -> Result<Option<i64>, ReadError> {
+    Ok(sqlx::query_scalar(VERSION).bind(id).fetch_optional(db).await?)
+}
+
 #[derive(sqlx::FromRow)]
 struct HeadRow {
     wallet_id: Uuid,

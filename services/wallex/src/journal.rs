@@ -1,5 +1,5 @@
 //! How every role comes to its database: it waits for the server, then for the schema, refuses another
-//! platform's journal, and keeps an eye on the connection for readiness.
+//! platform's journal, and keeps an eye on connection and schemas for readiness.
 
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,8 @@ use wallex_platform::{CancellationToken, Secret, Settings, database};
 const SCHEMA_RETRY: Duration = Duration::from_secs(1);
 /// Between two looks at the connection.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+/// Between two looks at whether the schemas of the read side are still there.
+const SCHEMA_WATCH: Duration = Duration::from_secs(5);
 
 /// One attempt of a tool to connect.
 const TOOL_ATTEMPT: Duration = Duration::from_secs(5);
@@ -63,6 +65,7 @@ pub(crate) async fn connect_both(
     let check = health.check("read_side");
     wait_for(async || read_side_fits(&read).await, &check, shutdown).await?;
     check.set_ready();
+    tokio::spawn(watch_schemas(read.clone(), check, shutdown.clone()));
     Ok((journal, read))
 }
 
@@ -137,6 +140,21 @@ async fn fits_by(by: Instant, fits: impl AsyncFn() -> Result<(), Misfit>) -> any
             Err(Misfit::Never(error)) => return Err(error),
             Err(Misfit::NotYet(why)) if Instant::now() >= by => bail!("{why}"),
             Err(Misfit::NotYet(_)) => tokio::time::sleep(SCHEMA_RETRY).await,
+        }
+    }
+}
+
+/// Readiness says when a schema of the read side is dropped, or replaced by one that does not fit, and when it fits again.
+async fn watch_schemas(read: PgPool, check: Check, shutdown: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(SCHEMA_WATCH) => {}
+        }
+        match read_side_fits(&read).await {
+            Ok(()) => check.set_ready(),
+            Err(Misfit::NotYet(why)) => check.set_unready(why),
+            Err(Misfit::Never(why)) => check.set_unready(why.to_string()),
         }
     }
 }

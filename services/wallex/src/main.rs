@@ -10,6 +10,7 @@ mod journal;
 mod log_level;
 mod migrate;
 mod openapi;
+mod projection;
 mod roles;
 mod verify;
 
@@ -67,6 +68,8 @@ enum Verb {
     /// does not, and what it costs.
     #[command(verbatim_doc_comment)]
     Verify(verify::Args),
+    /// Empty a projection and have it filled again from the journal
+    Projection(projection::Args),
     /// Run everything in one process, without Kafka; starts a private PostgreSQL unless DATABASE_URL is set
     Dev(dev::Args),
     /// Put load on a running platform and check every balance afterwards
@@ -160,6 +163,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         | Verb::Migrate(_)
         | Verb::Maintain
         | Verb::Verify(_)
+        | Verb::Projection(_)
         | Verb::Dev(_) => {}
     }
     let (settings, in_force) = Settings::load_in_force(&cli.flags)?;
@@ -195,6 +199,7 @@ fn traced(command: &Verb) -> Option<&'static str> {
         Verb::Migrate(_)
         | Verb::Maintain
         | Verb::Verify(_)
+        | Verb::Projection(_)
         | Verb::Bench(_)
         | Verb::Config(_)
         | Verb::LogLevel(_)
@@ -218,6 +223,7 @@ async fn run_role(
         Verb::Migrate(args) => migrate::migrate(&settings, &args, shutdown).await?,
         Verb::Maintain => migrate::maintain(&settings, shutdown).await?,
         Verb::Verify(args) => return verify::run(settings, &args, shutdown).await,
+        Verb::Projection(args) => return projection::run(&settings, &args, shutdown).await,
         Verb::Dev(args) => dev::run(settings, in_force, args, shutdown.clone()).await?,
         // Done before the settings were read.
         Verb::Bench(_) | Verb::Config(_) | Verb::LogLevel(_) | Verb::Openapi => {}

@@ -24,6 +24,15 @@ pub(crate) enum ProjectionName {
     ReadModel,
 }
 
+impl From<ProjectionName> for Name {
+    fn from(projection: ProjectionName) -> Self {
+        match projection {
+            ProjectionName::Ledger => Self::Ledger,
+            ProjectionName::ReadModel => Self::ReadModel,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum SourceName {
     Kafka,

@@ -8,8 +8,15 @@ use serde::Serialize;
 use super::{Encode, Record};
 use crate::problem::ReadError;
 
-/// What spreadsheets take for the beginning of a formula.
-const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
+/// What spreadsheets take for the beginning of a formula, with the wide and small forms that some of them read as the same
+/// (OWASP, CSV Injection).
+const FORMULA: [char; 12] = [
+    '=', '+', '-', '@', '\u{FF1D}', '\u{FF0B}', '\u{FF0D}', '\u{FF20}', '\u{FE66}', '\u{FE62}', '\u{FE63}',
+    '\u{FE6B}',
+];
+/// Where a spreadsheet begins a new cell within a text: quotation marks keep commas together for all of them, but one that
+/// separates by semicolons or tabs takes the marks for text.
+const NEW_CELL: [char; 4] = [';', '\t', '\r', '\n'];
 
 pub(crate) enum Cell<'a> {
     /// Written by the platform itself: numbers, names, times, ids.
@@ -36,10 +43,10 @@ impl<'a> Cell<'a> {
         value.map_or(Self::Empty, Self::Text)
     }
 
-    /// An object as JSON text, which begins with a brace.
+    /// An object as JSON text, which begins with a brace. What would begin a formula within is escaped as JSON does.
     pub(crate) fn json(value: Option<&impl Serialize>) -> Self {
         let text = value.and_then(|value| serde_json::to_string(value).ok());
-        text.map_or(Self::Empty, |text| Self::Plain(Cow::Owned(text)))
+        text.map_or(Self::Empty, |text| Self::Plain(Cow::Owned(escaped(&text))))
     }
 }
 
@@ -64,24 +71,64 @@ fn line<'a>(cells: impl IntoIterator<Item = Cell<'a>>, out: &mut Vec<u8>) {
             out.push(b',');
         }
         match cell {
-            Cell::Plain(text) => quoted("", &text, out),
-            Cell::Text(text) if text.starts_with(FORMULA) => quoted("'", text, out),
-            Cell::Text(text) => quoted("", text, out),
+            Cell::Plain(text) => quoted(&text, out),
+            Cell::Text(text) => quoted(&disarmed(text), out),
             Cell::Empty => {}
         }
     }
     out.extend_from_slice(b"\r\n");
 }
 
-/// Between quotation marks where the text has a comma, a quotation mark or a line's end.
-fn quoted(before: &str, text: &str, out: &mut Vec<u8>) {
-    if !text.contains([',', '"', '\r', '\n']) {
-        out.extend_from_slice(before.as_bytes());
+/// Whether a cell that begins so may be taken for a formula: after what spreadsheets or whoever cleans a file may drop.
+fn is_formula(text: &str) -> bool {
+    let dropped = |c: char| {
+        c.is_whitespace() || c.is_control() || matches!(c, '"' | '\'' | '\u{FEFF}' | '\u{200B}'..='\u{200F}')
+    };
+    text.trim_start_matches(dropped).starts_with(FORMULA)
+}
+
+/// With an apostrophe before whatever may be taken for a formula: at the beginning, or where a new cell may begin.
+fn disarmed(text: &str) -> Cow<'_, str> {
+    let starts_badly = is_formula(text) || text.starts_with(['\t', '\r', '\n']);
+    if !starts_badly && !text.contains(NEW_CELL) {
+        return Cow::Borrowed(text);
+    }
+    let mut safe = String::with_capacity(text.len() + 1);
+    if starts_badly {
+        safe.push('\'');
+    }
+    for (at, c) in text.char_indices() {
+        safe.push(c);
+        let rest = &text[at + c.len_utf8()..];
+        if NEW_CELL.contains(&c) && is_formula(rest) && !rest.starts_with(NEW_CELL) {
+            safe.push('\'');
+        }
+    }
+    Cow::Owned(safe)
+}
+
+/// JSON in which no formula follows a semicolon. JSON has semicolons in strings only, and tabs and line's ends nowhere.
+fn escaped(json: &str) -> String {
+    let mut safe = String::with_capacity(json.len());
+    let mut armed = false;
+    for c in json.chars() {
+        if armed && FORMULA.contains(&c) {
+            safe.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            safe.push(c);
+        }
+        armed = c == ';' || armed && c.is_whitespace();
+    }
+    safe
+}
+
+/// Between quotation marks where the text has a comma, a quotation mark, another separator or a line's end.
+fn quoted(text: &str, out: &mut Vec<u8>) {
+    if !text.contains([',', '"', ';', '\t', '\r', '\n']) {
         out.extend_from_slice(text.as_bytes());
         return;
     }
     out.push(b'"');
-    out.extend_from_slice(before.as_bytes());
     for byte in text.bytes() {
         if byte == b'"' {
             out.push(b'"');
@@ -116,10 +163,39 @@ mod tests {
 
     #[test]
     fn a_text_that_looks_like_a_formula_is_disarmed_and_a_number_is_not() {
-        for text in ["=1+1", "+1", "-1", "@SUM(A1)", "\tx"] {
+        for text in [
+            "=1+1",
+            "+1",
+            "-1",
+            "@SUM(A1)",
+            "＝1+1",
+            "＋1",
+            "－1",
+            "＠SUM(A1)",
+            " =1+1",
+            "\u{a0}=1",
+            "\u{feff}=1",
+            "'=1",
+            "\u{200b}=1",
+            "\u{0}=1",
+            "\u{fe66}1",
+        ] {
             assert_eq!(written(vec![Cell::text(Some(text))]), format!("'{text}\r\n"));
         }
-        assert_eq!(written(vec![Cell::text(Some("\r=1"))]), "\"'\r=1\"\r\n");
+        for text in ["\rx", "\nx", "\tx", "\tfree"] {
+            assert_eq!(written(vec![Cell::text(Some(text))]), format!("\"'{text}\"\r\n"));
+        }
+        assert_eq!(written(vec![Cell::text(Some("\n=1+1"))]), "\"'\n'=1+1\"\r\n");
+        assert_eq!(written(vec![Cell::text(Some("\"=1"))]), "\"'\"\"=1\"\r\n");
+        // Where the separator is another, these are two cells.
+        assert_eq!(written(vec![Cell::text(Some("rent;=1+1"))]), "\"rent;'=1+1\"\r\n");
+        assert_eq!(written(vec![Cell::text(Some("a\r\n @b"))]), "\"a\r\n' @b\"\r\n");
+        assert_eq!(written(vec![Cell::text(Some("a;b, -c"))]), "\"a;b, -c\"\r\n");
+        let object = serde_json::json!({"a": "x; =1;y", "b": -1});
+        assert_eq!(
+            written(vec![Cell::json(Some(&object))]),
+            "\"{\"\"a\"\":\"\"x; \\u003d1;y\"\",\"\"b\"\":-1}\"\r\n"
+        );
         assert_eq!(
             written(vec![Cell::text(Some("=A1,\"x\""))]),
             "\"'=A1,\"\"x\"\"\"\r\n"

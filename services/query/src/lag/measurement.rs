@@ -1,7 +1,10 @@
-//! One measurement: the journal says what is published, the read side what is applied, the journal again how old the first
+//! One measurement: the journal says what it has, the read side what is applied, the journal again how old the first
 //! event between is. Short transactions one after the other, none held while the other database is asked.
 //!
-//! The invariant: what is published is read before what is applied, so that what arrives in between counts as no lag.
+//! What counts is the journal, not what of it is in Kafka: reads are as old whether it is a projector that stands still, the
+//! publisher or Kafka.
+//!
+//! The invariant: what the journal has is read before what is applied, so that what arrives in between counts as no lag.
 
 use std::collections::HashMap;
 
@@ -54,7 +57,7 @@ pub(crate) enum LagError {
     Read(#[from] ReadError),
     #[error("the databases took too long")]
     Slow,
-    #[error("the journal lacks {0}, which was published")]
+    #[error("the journal lacks {0}, which its partition's row counts")]
     Missing(Position),
 }
 
@@ -68,7 +71,7 @@ impl LagError {
     }
 }
 
-/// How far the projections are behind what was published.
+/// How far the projections are behind the journal.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ProjectionsLag)]
 pub(crate) struct Measurement {
@@ -84,7 +87,7 @@ pub(crate) struct Measurement {
 pub(crate) struct ProjectionLag {
     #[schema(example = "ledger")]
     name: &'static str,
-    /// Published events that are not applied yet, over all partitions.
+    /// Events of the journal that are not applied yet, over all partitions.
     lag_events: i64,
     /// Of the partition that is furthest behind.
     lag_seconds: f64,
@@ -94,11 +97,13 @@ pub(crate) struct ProjectionLag {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct PartitionLag {
     partition: i32,
+    /// Up to which seq (inclusive) the journal has events.
+    recorded: i64,
     /// Up to which seq (inclusive) the projection is given events: what is in Kafka, or in the journal without Kafka.
     published: i64,
     /// Up to which seq (inclusive) it has applied them. May be ahead of `published` for a moment.
     applied: i64,
-    /// Published events that are not applied yet.
+    /// Events of the journal that are not applied yet, published or not.
     pub(crate) lag_events: i64,
     /// Age of the oldest of them; 0 when there is none.
     pub(crate) lag_seconds: f64,
@@ -127,14 +132,14 @@ impl Measurement {
 
     #[cfg(test)]
     pub(crate) fn of_one_partition() -> Self {
-        let published = [(0, 1)];
+        let recorded = [(0, 1)];
         Self {
             measured_at: String::new(),
             projections: vec![
-                behind("ledger", &published, &[(0, 1)]),
-                behind("read-model", &published, &[]),
+                behind("ledger", &recorded, &recorded, &[(0, 1)]),
+                behind("read-model", &recorded, &recorded, &[]),
             ],
-            publisher: Some(behind("publisher", &published, &published)),
+            publisher: Some(behind("publisher", &recorded, &recorded, &recorded)),
         }
     }
 }
@@ -145,18 +150,17 @@ impl Sources {
         let (ledger, read_model) = self.applied().await?;
         // The names that the projectors' own metrics and consumer groups carry.
         let mut projections = vec![
-            behind("ledger", &published, &ledger),
-            behind("read-model", &published, &read_model),
+            behind("ledger", &recorded, &published, &ledger),
+            behind("read-model", &recorded, &published, &read_model),
         ];
         let mut publisher = match self.published {
             Published::Journal => None,
-            Published::Publisher => Some(behind("publisher", &recorded, &published)),
+            Published::Publisher => Some(behind("publisher", &recorded, &published, &published)),
         };
         let ages = self.ages(projections.iter().chain(&publisher)).await?;
         for projection in &mut projections {
             projection.date(&ages)?;
         }
-        // The projections' figures do not hang on an event that nobody has published.
         if let Some(behind) = &mut publisher
             && behind.date(&ages).is_err()
         {
@@ -225,24 +229,31 @@ impl ProjectionLag {
 }
 
 impl PartitionLag {
-    /// Partition and seq of the first published event that is not applied.
+    /// Partition and seq of the first event that is not applied.
     fn first(&self) -> Option<(i32, i64)> {
         (self.lag_events > 0).then_some((self.partition, self.applied + 1))
     }
 }
 
 /// The lag in events. A partition without a cursor has had nothing applied.
-fn behind(name: &'static str, published: &[(i32, i64)], applied: &[(i32, i64)]) -> ProjectionLag {
-    let applied: HashMap<i32, i64> = applied.iter().copied().collect();
-    let partitions: Vec<PartitionLag> = published
+fn behind(
+    name: &'static str,
+    recorded: &[(i32, i64)],
+    published: &[(i32, i64)],
+    applied: &[(i32, i64)],
+) -> ProjectionLag {
+    let seqs = |of: &[(i32, i64)]| -> HashMap<i32, i64> { of.iter().copied().collect() };
+    let (published, applied) = (seqs(published), seqs(applied));
+    let partitions: Vec<PartitionLag> = recorded
         .iter()
-        .map(|&(partition, published)| {
+        .map(|&(partition, recorded)| {
             let applied = applied.get(&partition).copied().unwrap_or(0);
             PartitionLag {
                 partition,
-                published,
+                recorded,
+                published: published.get(&partition).copied().unwrap_or(0),
                 applied,
-                lag_events: (published - applied).max(0),
+                lag_events: (recorded - applied).max(0),
                 lag_seconds: 0.0,
             }
         })

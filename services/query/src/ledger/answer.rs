@@ -53,7 +53,7 @@ pub(crate) struct AccountBody {
     #[schema(example = "external:EUR")]
     account: String,
     balances: Vec<BalanceBody>,
-    /// Present and true when an event of the account's wallet could not be posted.
+    /// Present and true when an event of the account's wallet could not be posted, or the ledger is being filled anew.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     stale: bool,
 }
@@ -123,7 +123,7 @@ pub(crate) struct PostingPageBody {
     pub(super) items: Vec<PostingBody>,
     /// Pass it as `cursor` to read on; null on the last page. Opaque: its form may change.
     pub(super) next_cursor: Option<String>,
-    /// Present and true when an event of the account's wallet could not be posted.
+    /// Present and true when an event of the account's wallet could not be posted, or the ledger is being filled anew.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) stale: bool,
 }
@@ -156,8 +156,11 @@ pub(crate) struct CurrencyBody {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = TrialBalance)]
 pub(crate) struct TrialBalanceBody {
-    /// Whether every currency is.
+    /// Whether every currency is, and the ledger is complete.
     balanced: bool,
+    /// Whether the ledger has all events that the journal had when it was asked. False while it is behind or being filled
+    /// anew: ask again.
+    complete: bool,
     currencies: Vec<CurrencyBody>,
     /// Up to where each partition was posted; fits Wallex-Min-Position.
     #[schema(example = "0:512,1:498")]
@@ -169,7 +172,12 @@ pub(crate) struct TrialBalanceBody {
 
 impl TrialBalanceBody {
     /// `rows` ordered by currency.
-    pub(super) fn new(rows: Vec<SumRow>, positions: &Positions, stale: bool) -> Result<Self, Unreadable> {
+    pub(super) fn new(
+        rows: Vec<SumRow>,
+        positions: &Positions,
+        stale: bool,
+        complete: bool,
+    ) -> Result<Self, Unreadable> {
         let mut currencies: Vec<CurrencyBody> = Vec::new();
         let mut sum = (0, 0);
         for row in rows {
@@ -196,7 +204,8 @@ impl TrialBalanceBody {
             }
         }
         Ok(Self {
-            balanced: currencies.iter().all(|currency| currency.balanced),
+            balanced: complete && currencies.iter().all(|currency| currency.balanced),
+            complete,
             currencies,
             positions: positions.to_string(),
             stale,

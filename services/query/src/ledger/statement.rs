@@ -6,12 +6,16 @@ use uuid::Uuid;
 
 use super::place::Place;
 use super::postings::{Filter, Of};
+use crate::position::Source;
 use crate::problem::ReadError;
 
-/// The snapshot of a trial balance: plans are the planner's own, and it may take a while.
+/// The snapshot of a trial balance: plans are the planner's own, and it may take a while. The tables are locked before it is
+/// taken: a reset of the ledger, which truncates them, comes before the snapshot or after it, never into it (PostgreSQL
+/// manual, LOCK).
 pub(crate) const BEGIN_TRIAL_BALANCE: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
      SET LOCAL statement_timeout = '30s'; SET LOCAL idle_in_transaction_session_timeout = '5s'; \
-     SET LOCAL jit = off";
+     SET LOCAL jit = off; SET LOCAL lock_timeout = '5s'; \
+     LOCK TABLE ledger.cursor, ledger.account_total IN ACCESS SHARE MODE";
 
 /// Totals are kept per partition: up to 256 rows for each currency, in the order of their key. As text, because a
 /// numeric is larger than any integer.
@@ -89,6 +93,13 @@ pub(super) async fn totals(db: &mut PgConnection, account: &str) -> Result<Vec<T
 
 pub(super) async fn parked(db: &mut PgConnection, wallet: Uuid) -> Result<bool, ReadError> {
     Ok(sqlx::query_scalar(PARKED).bind(wallet).fetch_one(db).await?)
+}
+
+/// Whether postings that had been there are being posted again.
+pub(super) async fn being_filled(db: &mut PgConnection) -> Result<bool, ReadError> {
+    Ok(sqlx::query_scalar(Source::Ledger.is_being_filled())
+        .fetch_one(db)
+        .await?)
 }
 
 pub(super) async fn any_parked(db: &mut PgConnection) -> Result<bool, ReadError> {

@@ -116,9 +116,13 @@ impl<S: Send + Sync> FromRequestParts<S> for Wanted {
 
 /// Reads a wallet's history, newest first.
 ///
+/// A page with `reference` or `counterparty` and another filter looks at 5,000 entries at most: it may have fewer items than
+/// `limit`, or none, and still a `next_cursor`. Only a `next_cursor` of null is the end.
+///
 /// With `Accept: application/x-ndjson` or `text/csv` all entries that the filters let through are streamed, without
-/// pages; one that breaks off in the middle ends with a broken connection. In CSV a text that begins with one of
-/// `= + - @`, a tab or a carriage return has an apostrophe before it.
+/// pages; one that breaks off in the middle ends with a broken connection. In CSV a text that a spreadsheet would take for a
+/// formula has an apostrophe before it: one that begins with `= + - @` or their wide forms, also after blanks or quotation marks,
+/// with a tab or a line's end, or has such a beginning after a semicolon, a tab or a line's end within.
 #[utoipa::path(
     get,
     path = "/v1/wallets/{id}/transactions",
@@ -173,10 +177,12 @@ async fn page(
         return Err(missing(&mut snapshot, entries.wallet).await);
     };
     let below = after.map_or(span.below, |key| i64::from_be_bytes(key).min(span.below));
-    // One more than the page tells whether there is a next one.
-    let mut rows = entries.newest(&mut snapshot, span.low, below, limit + 1).await?;
+    // One more than the page tells whether there is a next one; a page that ended before it was full says so.
+    let found = entries.newest(&mut snapshot, span.low, below, limit + 1).await?;
     end(snapshot).await?;
-    let next_cursor = cut(&mut rows, limit).map(|last| scope.encode(&last.version.to_be_bytes()));
+    let mut rows = found.rows;
+    let next = cut(&mut rows, limit).map(|last| last.version).or(found.below);
+    let next_cursor = next.map(|version| scope.encode(&version.to_be_bytes()));
     let body = PageBody {
         items: bodies(rows)?,
         next_cursor,
@@ -219,19 +225,22 @@ impl Rows for NewestFirst {
     type Row = EntryBody;
 
     async fn next(&mut self) -> Result<Vec<EntryBody>, ReadError> {
-        let Span { low, below, last, .. } = self.span;
-        if below <= low {
-            return Ok(Vec::new());
+        while self.span.below > self.span.low {
+            let Span { low, below, last, .. } = self.span;
+            let mut snapshot = self.read.snapshot(&Positions::default()).await?;
+            statement::still_has(&mut snapshot, self.entries.wallet, last).await?;
+            let found = self
+                .entries
+                .newest(&mut snapshot, low, below, export::CHUNK)
+                .await?;
+            end(snapshot).await?;
+            self.span.below = found.below.unwrap_or(low);
+            // None among those that were looked at is not the end.
+            if !found.rows.is_empty() {
+                return bodies(found.rows);
+            }
         }
-        let mut snapshot = self.read.snapshot(&Positions::default()).await?;
-        statement::still_has(&mut snapshot, self.entries.wallet, last).await?;
-        let rows = self
-            .entries
-            .newest(&mut snapshot, low, below, export::CHUNK)
-            .await?;
-        end(snapshot).await?;
-        self.span.below = export::last_of_full(&rows).map_or(low, |last| last.version);
-        bodies(rows)
+        Ok(Vec::new())
     }
 }
 

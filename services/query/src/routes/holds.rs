@@ -14,6 +14,7 @@ use crate::answer::{HoldBody, HoldPageBody};
 use crate::cursor::Scope;
 use crate::extract::MinPosition;
 use crate::parameters::Parameters;
+use crate::position::Source;
 use crate::problem::{AnyRead, OfWallet, ReadError};
 use crate::statement;
 
@@ -129,6 +130,9 @@ pub(crate) async fn hold(
     let id = id.uuid();
     let mut snapshot = state.read.snapshot(&wanted).await?;
     let row = statement::hold(&mut snapshot, id).await?;
+    if row.is_none() {
+        Source::ReadModel.must_be_whole(&mut snapshot).await?;
+    }
     end(snapshot).await?;
     let row = row.ok_or(ReadError::HoldNotFound(id))?;
     let body = HoldBody::try_from(row).map_err(ReadError::from)?;

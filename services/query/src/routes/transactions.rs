@@ -11,6 +11,7 @@ use crate::QueryState;
 use crate::answer::{TransactionBody, TransactionPageBody};
 use crate::extract::MinPosition;
 use crate::parameters::Parameters;
+use crate::position::Source;
 use crate::problem::{self, AnyRead, ReadError};
 use crate::statement;
 
@@ -39,6 +40,9 @@ pub(crate) async fn transaction(
     let id = id.uuid();
     let mut snapshot = state.read.snapshot(&wanted).await?;
     let rows = statement::transaction(&mut snapshot, id).await?;
+    if rows.is_empty() {
+        Source::ReadModel.must_be_whole(&mut snapshot).await?;
+    }
     end(snapshot).await?;
     let body = TransactionBody::of(id, rows).map_err(ReadError::from)?;
     let body = body.ok_or(ReadError::TransactionNotFound(id))?;

@@ -16,6 +16,7 @@ use crate::cache::{self, Looked};
 use crate::cursor::Scope;
 use crate::extract::MinPosition;
 use crate::parameters::Parameters;
+use crate::position::Source;
 use crate::problem::{self, AnyRead, ReadError};
 use crate::{statement, strong};
 
@@ -158,7 +159,7 @@ async fn at_time(state: &QueryState, id: Uuid, at: i64, wanted: &Positions) -> R
         }
         .into());
     };
-    let stale = statement::parked(&mut snapshot, id).await?;
+    let stale = statement::stale(&mut snapshot, id).await?;
     end(snapshot).await?;
     let body = WalletAtBody::new(id, at, row, stale).map_err(ReadError::from)?;
     Ok(([NO_STORE], Json(body)).into_response())
@@ -244,6 +245,10 @@ pub(crate) async fn wallets(
             (rows, next_cursor)
         }
     };
+    // The end of a list is as much a denial as a 404.
+    if next_cursor.is_none() {
+        Source::ReadModel.must_be_whole(&mut snapshot).await?;
+    }
     end(snapshot).await?;
     let body = WalletPageBody {
         items: bodies(rows)?,

@@ -10,7 +10,9 @@ use crate::problem::ReadError;
 
 /// The wallet, and where a period begins and ends in its versions.
 pub(crate) const SPAN: &str = "SELECT version AS last, currency, \
-       EXISTS (SELECT 1 FROM read_model.parked WHERE parked.wallet_id = $1) AS stale, \
+       EXISTS (SELECT 1 FROM read_model.parked WHERE parked.wallet_id = $1) OR \
+       EXISTS (SELECT 1 FROM read_model.cursor \
+                WHERE cursor.partition = wallet.partition AND cursor.seq < cursor.refill_to) AS stale, \
        (SELECT entry.version FROM read_model.entry WHERE entry.wallet_id = $1 AND entry.recorded_at >= $2 \
          ORDER BY entry.recorded_at, entry.version LIMIT 1) AS low, \
        (SELECT entry.version FROM read_model.entry WHERE entry.wallet_id = $1 AND entry.recorded_at >= $3 \
@@ -42,24 +44,45 @@ pub(crate) const BY_TYPE: &str = concat!(
       ORDER BY type DESC, version DESC LIMIT $4) AS found"
 );
 
-/// Other filters look at what the reference alone leaves.
-pub(crate) const BY_REFERENCE: &str = concat!(
-    "SELECT ",
-    entry_columns!(),
-    " FROM read_model.entry WHERE wallet_id = $1 AND reference IS NOT NULL \
-       AND (reference, version) >= ($5, $2) AND (reference, version) < ($5, $3) \
-       AND ($6::uuid IS NULL OR counterparty = $6) AND ($7::text[] IS NULL OR type = ANY($7)) \
-     ORDER BY reference DESC, version DESC LIMIT $4"
-);
+/// Entries that one page looks at, at most, for those that other filters let through: a reference or a counterparty may be
+/// that of a million entries, and a type among them rare. A page then ends before it is full, and the next goes on from there.
+pub(crate) const LOOKED_AT: i64 = 5_000;
 
-/// Types are looked at in what the counterparty leaves.
-pub(crate) const BY_COUNTERPARTY: &str = concat!(
-    "SELECT ",
+/// The versions of the newest entries that one index leaves, and how far down it was looked: filters are applied to those only.
+macro_rules! filtered {
+    ($column:literal, $others:literal) => {
+        concat!(
+            "WITH looked_at AS MATERIALIZED ( \
+               SELECT version, type, counterparty FROM read_model.entry \
+                WHERE wallet_id = $1 AND ",
+            $column,
+            " IS NOT NULL AND (",
+            $column,
+            ", version) >= ($4, $2) AND (",
+            $column,
+            ", version) < ($4, $3) \
+                ORDER BY ",
+            $column,
+            " DESC, version DESC LIMIT $5) \
+             SELECT (SELECT count(*) FROM looked_at), (SELECT min(version) FROM looked_at), \
+               ARRAY(SELECT version FROM looked_at WHERE ",
+            $others,
+            " AND ($6::text[] IS NULL OR type = ANY($6)))"
+        )
+    };
+}
+
+pub(crate) const BY_REFERENCE: &str = filtered!("reference", "($7::uuid IS NULL OR counterparty = $7)");
+
+pub(crate) const BY_COUNTERPARTY: &str = filtered!("counterparty", "true");
+
+/// Ordered by the caller. The rows compare whole and in the key's order, so that only the key finds them.
+pub(crate) const BY_VERSIONS: &str = concat!(
+    "SELECT found.* FROM unnest($2::bigint[]) AS wanted (number), LATERAL (SELECT ",
     entry_columns!(),
-    " FROM read_model.entry WHERE wallet_id = $1 AND counterparty IS NOT NULL \
-       AND (counterparty, version) >= ($5, $2) AND (counterparty, version) < ($5, $3) \
-       AND ($6::text[] IS NULL OR type = ANY($6)) \
-     ORDER BY counterparty DESC, version DESC LIMIT $4"
+    " FROM read_model.entry \
+        WHERE (wallet_id, version) >= ($1, wanted.number) AND (wallet_id, version) <= ($1, wanted.number) \
+      ORDER BY wallet_id, version LIMIT 1) AS found"
 );
 
 #[derive(sqlx::FromRow)]
@@ -133,51 +156,110 @@ pub(crate) struct Entries {
     pub(crate) counterparty: Option<Uuid>,
 }
 
+/// Entries that were found, newest first.
+pub(crate) struct Found {
+    pub(crate) rows: Vec<EntryRow>,
+    /// There may be more below this version (exclusive), and only there.
+    pub(crate) below: Option<i64>,
+}
+
+impl Found {
+    /// What one index gave: as many as were asked for, or all.
+    fn all(rows: Vec<EntryRow>, limit: i64) -> Self {
+        let full = i64::try_from(rows.len()).is_ok_and(|count| count >= limit);
+        Self {
+            below: rows.last().filter(|_| full).map(|last| last.version),
+            rows,
+        }
+    }
+}
+
 impl Entries {
-    /// At most `limit` entries with versions from `low` (inclusive) to `below` (exclusive), newest first.
+    /// At most `limit` entries with versions from `low` (inclusive) to `below` (exclusive), newest first; fewer, or none, where
+    /// that takes looking at more than [`LOOKED_AT`].
     pub(crate) async fn newest(
         &self,
         db: &mut PgConnection,
         low: i64,
         below: i64,
         limit: i64,
-    ) -> Result<Vec<EntryRow>, ReadError> {
+    ) -> Result<Found, ReadError> {
         // The most selective first: a reference is one movement or a few.
-        let query = match (&self.reference, self.counterparty, &self.types) {
-            (Some(reference), counterparty, types) => sqlx::query_as(BY_REFERENCE)
-                .bind(self.wallet)
-                .bind(low)
-                .bind(below)
-                .bind(limit)
-                .bind(reference)
-                .bind(counterparty)
-                .bind(types),
-            (None, Some(counterparty), types) => sqlx::query_as(BY_COUNTERPARTY)
-                .bind(self.wallet)
-                .bind(low)
-                .bind(below)
-                .bind(limit)
-                .bind(counterparty)
-                .bind(types),
-            (None, None, Some(types)) => sqlx::query_as(BY_TYPE)
-                .bind(self.wallet)
-                .bind(low)
-                .bind(below)
-                .bind(limit)
-                .bind(types),
-            (None, None, None) => sqlx::query_as(HISTORY)
-                .bind(self.wallet)
-                .bind(low)
-                .bind(below)
-                .bind(limit),
-        };
-        let mut rows: Vec<EntryRow> = query.fetch_all(db).await?;
-        if self.types.as_ref().is_some_and(|types| types.len() > 1) {
-            rows.sort_unstable_by_key(|row| std::cmp::Reverse(row.version));
-            rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        match (&self.reference, self.counterparty, &self.types) {
+            (Some(reference), counterparty, types) => {
+                let cap = if types.is_some() || counterparty.is_some() {
+                    LOOKED_AT
+                } else {
+                    limit
+                };
+                let query = sqlx::query_as(BY_REFERENCE)
+                    .bind(self.wallet)
+                    .bind(low)
+                    .bind(below)
+                    .bind(reference)
+                    .bind(cap)
+                    .bind(types)
+                    .bind(counterparty);
+                self.filtered(query.fetch_one(&mut *db).await?, cap, db, limit)
+                    .await
+            }
+            (None, Some(counterparty), types) => {
+                let cap = if types.is_some() { LOOKED_AT } else { limit };
+                let query = sqlx::query_as(BY_COUNTERPARTY)
+                    .bind(self.wallet)
+                    .bind(low)
+                    .bind(below)
+                    .bind(counterparty)
+                    .bind(cap)
+                    .bind(types);
+                self.filtered(query.fetch_one(&mut *db).await?, cap, db, limit)
+                    .await
+            }
+            (None, None, Some(types)) => {
+                let query = sqlx::query_as(BY_TYPE)
+                    .bind(self.wallet)
+                    .bind(low)
+                    .bind(below)
+                    .bind(limit)
+                    .bind(types);
+                let mut rows: Vec<EntryRow> = query.fetch_all(db).await?;
+                newest_first(&mut rows, limit);
+                Ok(Found::all(rows, limit))
+            }
+            (None, None, None) => {
+                let query = sqlx::query_as(HISTORY)
+                    .bind(self.wallet)
+                    .bind(low)
+                    .bind(below)
+                    .bind(limit);
+                Ok(Found::all(query.fetch_all(db).await?, limit))
+            }
         }
-        Ok(rows)
     }
+
+    /// The entries of what was looked at and let through.
+    async fn filtered(
+        &self,
+        (looked_at, lowest, mut versions): (i64, Option<i64>, Vec<i64>),
+        cap: i64,
+        db: &mut PgConnection,
+        limit: i64,
+    ) -> Result<Found, ReadError> {
+        let whole = lowest.filter(|_| looked_at >= cap);
+        versions.sort_unstable_by_key(|version| std::cmp::Reverse(*version));
+        versions.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        let query = sqlx::query_as(BY_VERSIONS).bind(self.wallet).bind(&versions);
+        let mut rows: Vec<EntryRow> = query.fetch_all(db).await?;
+        newest_first(&mut rows, limit);
+        let mut found = Found::all(rows, limit);
+        found.below = found.below.or(whole);
+        Ok(found)
+    }
+}
+
+fn newest_first(rows: &mut Vec<EntryRow>, limit: i64) {
+    rows.sort_unstable_by_key(|row| std::cmp::Reverse(row.version));
+    rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
 }
 
 /// At most `limit` entries with versions from `from` (inclusive) to `below` (exclusive), oldest first.

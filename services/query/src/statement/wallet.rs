@@ -15,23 +15,26 @@ macro_rules! wallet_columns {
 pub(crate) const WALLET: &str = concat!(
     "SELECT ",
     wallet_columns!(),
-    ", EXISTS (SELECT 1 FROM read_model.parked WHERE parked.wallet_id = $1) AS stale \
-     FROM read_model.wallet WHERE wallet_id = $1"
+    ", EXISTS (SELECT 1 FROM read_model.parked WHERE parked.wallet_id = $1) OR ",
+    being_filled!(),
+    " AS stale FROM read_model.wallet WHERE wallet_id = $1"
 );
 
 pub(crate) const BY_EXTERNAL_ID: &str = concat!(
     "SELECT ",
     wallet_columns!(),
-    ", EXISTS (SELECT 1 FROM read_model.parked WHERE parked.wallet_id = wallet.wallet_id) AS stale \
-     FROM read_model.wallet WHERE external_id = $1"
+    ", EXISTS (SELECT 1 FROM read_model.parked WHERE parked.wallet_id = wallet.wallet_id) OR ",
+    being_filled!(),
+    " AS stale FROM read_model.wallet WHERE external_id = $1"
 );
 
 /// The rows compare whole, so that only the index on both columns gives this order, whatever the statistics say.
 pub(crate) const BY_OWNER: &str = concat!(
     "SELECT ",
     wallet_columns!(),
-    ", EXISTS (SELECT 1 FROM read_model.parked WHERE parked.wallet_id = wallet.wallet_id) AS stale \
-     FROM read_model.wallet \
+    ", EXISTS (SELECT 1 FROM read_model.parked WHERE parked.wallet_id = wallet.wallet_id) OR ",
+    being_filled!(),
+    " AS stale FROM read_model.wallet \
      WHERE owner IS NOT NULL AND (owner, wallet_id) >= ($1, $2) AND owner <= $1 \
      ORDER BY owner, wallet_id LIMIT $3"
 );

@@ -201,3 +201,44 @@ async fn what_nobody_has_is_an_empty_page() {
         assert_eq!(reply.body, json!({"items": [], "next_cursor": null}), "{filter}");
     }
 }
+
+/// The index leaves all of the history, and what is wanted is rare: no page looks at all of it, and none is lost.
+#[tokio::test]
+async fn a_rare_type_of_a_busy_reference_is_found_page_by_page() {
+    let api = Api::start().await;
+    api.long_history(A, 12_000).await;
+    api.execute(&format!(
+        "UPDATE read_model.entry SET reference = 'busy', counterparty = '{B}',
+                type = CASE WHEN version IN (3, 4000, 4001, 11000) THEN 'debit' ELSE type END"
+    ))
+    .await;
+    for filter in [
+        "reference=busy&type=debit".to_owned(),
+        format!("counterparty={B}&type=debit"),
+        format!("reference=busy&counterparty={B}&type=debit"),
+    ] {
+        let list = format!("/v1/wallets/{A}/transactions?{filter}");
+        let (mut found, mut pages, mut cursor) = (Vec::new(), 0, String::new());
+        loop {
+            let reply = api.get(&format!("{list}&limit=2{cursor}")).await;
+            found.extend(reply.versions());
+            pages += 1;
+            match reply.body["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => break,
+            }
+        }
+        assert_eq!(found, [11_000, 4_001, 4_000, 3], "{filter}");
+        assert!(pages >= 3, "{filter}: a page looked at everything");
+        let export = api.get_with(&list, &[("Accept", "application/x-ndjson")]).await;
+        let exported: Vec<_> = export
+            .lines()
+            .iter()
+            .map(|line| line["version"].clone())
+            .collect();
+        assert_eq!(exported, [11_000, 4_001, 4_000, 3], "{filter}");
+    }
+    let nobody = format!("/v1/wallets/{A}/transactions?reference=busy&counterparty={NOWHERE}");
+    let reply = api.get(&nobody).await;
+    assert!(reply.versions().is_empty() && reply.body["next_cursor"].is_string());
+}

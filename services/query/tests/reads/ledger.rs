@@ -411,7 +411,7 @@ async fn the_trial_balance_sums_currencies_and_kinds_and_says_where_it_was_read(
     let balance = read(&api, "/v1/ledger/trial-balance").await;
     assert_eq!(
         balance,
-        json!({"balanced": true, "positions": "0:41,7:9", "currencies": [
+        json!({"balanced": true, "complete": true, "positions": "0:41,7:9", "currencies": [
             {"currency": "EUR", "debits": "150", "credits": "150", "balanced": true, "kinds": [
                 {"kind": "external", "debits": "100", "credits": "30", "balance": "-70"},
                 {"kind": "hold", "debits": "0", "credits": "20", "balance": "20"},
@@ -440,7 +440,7 @@ async fn an_empty_ledger_is_balanced() {
     let api = Api::start().await;
     assert_eq!(
         read(&api, "/v1/ledger/trial-balance").await,
-        json!({"balanced": true, "currencies": [], "positions": ""})
+        json!({"balanced": true, "complete": true, "currencies": [], "positions": ""})
     );
 }
 

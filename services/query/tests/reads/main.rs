@@ -14,6 +14,7 @@ mod lag;
 mod ledger;
 mod metadata;
 mod positions;
+mod refilling;
 mod refused;
 mod rows;
 mod statement;

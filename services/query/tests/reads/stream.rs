@@ -352,3 +352,26 @@ async fn a_stream_ends_at_shutdown_and_the_drain_does_not_wait_for_it() {
     let mut late = Stream::open(&api, &path(A), Some("0")).await;
     assert_eq!(late.next().await, None);
 }
+
+/// A client that was at another platform, or invents ids, would wait for ever.
+#[tokio::test]
+async fn a_version_that_the_wallet_has_not_had_is_told_at_once() {
+    let api = Api::start().await;
+    api.history(A, 9).await;
+    api.execute(&format!(
+        "INSERT INTO journal.partition (id, last_seq) VALUES (3, 11);
+         INSERT INTO journal.head (wallet_id, partition, version, currency, balance, status)
+         VALUES ('{A}', 3, 11, 'EUR', 0, 'active')"
+    ))
+    .await;
+    let ahead = api.get_with(&path(A), &[("Last-Event-ID", "12")]).await;
+    crate::api::is_problem(&ahead, 422, "validation_failed", "a header");
+    assert!(ahead.text.contains("Last-Event-ID") && ahead.text.contains("is at 11"));
+    let ahead = api.get(&format!("{}?after_version=1099", path(A))).await;
+    crate::api::is_problem(&ahead, 422, "validation_failed", "a parameter");
+    assert!(ahead.text.contains("after_version"), "{}", ahead.text);
+    // The read model is behind, and comes there.
+    let mut stream = Stream::open(&api, &path(A), Some("11")).await;
+    api.credits(A, 10, 12).await;
+    assert_eq!(stream.next().await.unwrap().id, 12);
+}

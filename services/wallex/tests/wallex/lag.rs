@@ -10,7 +10,7 @@ use crate::api::{Api, Write};
 use crate::platform::{PARTITIONS, Platform};
 use crate::process::{DEADLINE, Process};
 
-const WALLETS: usize = 20;
+pub(crate) const WALLETS: usize = 20;
 /// From a failure to the end of the series: a pause and a measurement that fails. Less than what any figure's age ends.
 const SOON: Duration = Duration::from_secs(20);
 
@@ -25,7 +25,7 @@ async fn series(role: &Process, metric: &str, projection: &str) -> Option<Vec<f6
 }
 
 /// Waits until a role shows `events` of the projection, over all partitions.
-async fn shows(role: &Process, projection: &str, events: usize) {
+pub(crate) async fn shows(role: &Process, projection: &str, events: usize) {
     let what = format!("{events} events of lag of {projection}");
     eventually(DEADLINE, &what, async || {
         let figures = series(role, "wallex_projection_lag_events", projection).await?;
@@ -35,7 +35,7 @@ async fn shows(role: &Process, projection: &str, events: usize) {
     .await;
 }
 
-async fn create_wallets(command: &Process) {
+pub(crate) async fn create_wallets(command: &Process) {
     let api = Api::new([command.port, command.port]);
     for wallet in 0..WALLETS {
         let write = Write {
@@ -99,4 +99,18 @@ async fn the_lag_is_seen_without_the_projector_and_is_gone_without_the_read_side
             "{answer}"
         );
     }
+}
+
+#[tokio::test]
+async fn what_nobody_publishes_is_lag() {
+    let platform = Platform::new().await;
+    let command = platform.start(&["command"]);
+    let projector = platform.start(&["projector", "read-model"]);
+    command.ready().await;
+    projector.ready().await;
+    create_wallets(&command).await;
+    shows(&command, "read-model", WALLETS).await;
+    let publisher = platform.start(&["publisher"]);
+    publisher.ready().await;
+    shows(&command, "read-model", 0).await;
 }

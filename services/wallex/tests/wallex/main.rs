@@ -16,6 +16,7 @@ mod model;
 mod openapi;
 mod platform;
 mod process;
+mod projection;
 mod redis;
 mod rolling;
 mod start;
