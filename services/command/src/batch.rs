@@ -80,7 +80,8 @@ impl BatchBody {
                     if let Some(currency) = entry.new_currency()
                         && currencies.exponent(currency).is_none()
                     {
-                        errors.push(json!({"pointer": format!("{at}/currency"), "detail": "is not known"}));
+                        let detail = "is not a currency of this platform; GET /v1/currencies lists them";
+                        errors.push(json!({"pointer": format!("{at}/currency"), "detail": detail}));
                     }
                     entries.push(entry);
                 }

@@ -120,7 +120,7 @@ bodies! {
         #[garde(inner(length(chars, min = 1, max = 255), custom(plain_text)))]
 #[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
         external_id: Option<String>,
-        /// Code of the currency; ISO 4217 is built in.
+        /// Code of the currency: one of ISO 4217, or of the platform's own; GET /v1/currencies lists them.
         #[schema(value_type = String, example = "EUR", pattern = "^[A-Z][A-Z0-9]{2,7}$")]
         currency: Currency,
         /// Whose wallet it is; erasable. Up to 255 characters.

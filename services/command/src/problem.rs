@@ -217,7 +217,10 @@ pub(crate) fn currency_unknown(currency: Currency) -> Problem {
     unprocessable(
         "currency_unknown",
         "Unknown currency",
-        format!("{currency} is not among the currencies of this platform."),
+        format!(
+            "{currency} is not a currency of this platform. GET /v1/currencies lists them; whoever runs the platform adds \
+             one by the setting currencies."
+        ),
     )
     .with(
         "errors",

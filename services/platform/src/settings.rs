@@ -18,6 +18,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
+use wallex_domain::Currencies;
 
 use crate::{PlatformId, Secret};
 pub use error::SettingsError;
@@ -156,6 +157,9 @@ settings! {
     command_timeout_ms: u64, "WALLEX_COMMAND_TIMEOUT_MS", default "10000", example "";
     /// Hours that the answer to an idempotency key is kept at least. The same for all roles of a platform.
     idempotency_retention_hours: u64, "WALLEX_IDEMPOTENCY_RETENTION_HOURS", default "168", example "";
+    /// Currencies of one's own, each with the decimal digits that its minor unit stands for; ISO 4217's are built in. The
+    /// same for all command and query processes of a platform. Digits never change once a platform has had the currency.
+    currencies: Currencies, "WALLEX_CURRENCIES", default "", example "POINTS:0,GOLD:3";
     /// Milliseconds between two looks at the journal when nothing was new.
     poll_interval_ms: u64, "WALLEX_POLL_INTERVAL_MS", default "20", example "";
     /// Milliseconds that a publisher owns a partition without renewing it.

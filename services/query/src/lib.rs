@@ -31,6 +31,7 @@ use axum::routing::get;
 use sqlx::PgPool;
 use tokio::sync::Semaphore;
 use utoipa::OpenApi;
+use wallex_domain::Currencies;
 use wallex_platform::CancellationToken;
 use wallex_platform::redis::Accelerator;
 
@@ -51,6 +52,7 @@ pub struct QueryState {
     vitals: Vitals,
     cache: Cache,
     live: Live,
+    currencies: Arc<Currencies>,
 }
 
 impl QueryState {
@@ -72,6 +74,16 @@ impl QueryState {
             ledger,
             trial_balances: Arc::new(Semaphore::new(ledger::TRIAL_BALANCES)),
             cache: Cache::none(),
+            currencies: Currencies::iso_4217().into(),
+        }
+    }
+
+    /// With currencies of the platform's own.
+    #[must_use]
+    pub fn with_currencies(self, currencies: Currencies) -> Self {
+        Self {
+            currencies: currencies.into(),
+            ..self
         }
     }
 
@@ -124,6 +136,7 @@ impl QueryState {
 pub fn router(state: QueryState) -> Router {
     show_metrics();
     Router::new()
+        .route("/v1/currencies", get(routes::currencies::currencies))
         .route("/v1/wallets", get(routes::wallets::wallets))
         .route("/v1/wallets/{id}", get(routes::wallets::wallet))
         .route("/v1/wallets/{id}/transactions", get(routes::history::history))
@@ -152,6 +165,7 @@ fn show_metrics() {
 #[derive(OpenApi)]
 #[openapi(
     paths(
+        routes::currencies::currencies,
         routes::wallets::wallets,
         routes::wallets::wallet,
         routes::history::history,

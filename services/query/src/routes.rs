@@ -1,6 +1,7 @@
 //! The read routes: parse, read from one snapshot, answer. Lists and exports of the ledger, the audit trail and live
 //! updates have modules of their own.
 
+pub(crate) mod currencies;
 pub(crate) mod history;
 pub(crate) mod holds;
 pub(crate) mod period;

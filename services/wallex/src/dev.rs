@@ -125,7 +125,7 @@ async fn serve(settings: Settings, shutdown: CancellationToken) -> anyhow::Resul
                 projection, source, &settings, journal, read, &health, &shutdown,
             ));
         }
-        let (writing, state) = roles::writes(&settings, journal.clone(), &shutdown)?;
+        let (writing, state) = roles::writes(&settings, journal.clone(), &shutdown).await?;
         batcher = Some(writing);
         tracing::info!("the API is at http://localhost:{}", settings.listen.port());
         let reads = roles::reads(&settings, source, read, journal, &shutdown);

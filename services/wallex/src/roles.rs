@@ -5,8 +5,8 @@ use clap::ValueEnum;
 use sqlx::PgPool;
 use tokio::task::JoinHandle;
 use wallex_command::{Batcher, BatcherConfig, CommandState, upkeep};
-use wallex_domain::Currencies;
 use wallex_journal::append::Config;
+use wallex_journal::currency;
 use wallex_journal::maintain::Retention;
 use wallex_platform::health::Health;
 use wallex_platform::http::Ending;
@@ -70,6 +70,7 @@ pub(crate) fn reads(
 ) -> QueryState {
     let platform = settings.platform_id().to_string();
     let state = QueryState::new(read, journal)
+        .with_currencies(settings.currencies.clone())
         .with_redis(Accelerator::connect(settings), &platform)
         .with_shutdown(shutdown.clone());
     let state = match source {
@@ -81,13 +82,14 @@ pub(crate) fn reads(
 }
 
 /// What the write routes work with, and the upkeep beside them, which ends with the process.
-pub(crate) fn writes(
+pub(crate) async fn writes(
     settings: &Settings,
     journal: PgPool,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<(Batcher, CommandState)> {
+    currency::claim(&journal, &settings.currencies).await?;
     let batcher = Batcher::start(&journal::writer_options(settings)?, &batcher_config(settings));
-    let state = CommandState::new(batcher.enqueue(), Currencies::iso_4217(), journal.clone());
+    let state = CommandState::new(batcher.enqueue(), settings.currencies.clone(), journal.clone());
     tokio::spawn(upkeep::run(journal, batcher.enqueue(), shutdown.clone()));
     Ok((batcher, state))
 }
@@ -97,7 +99,7 @@ pub(crate) async fn command(settings: Settings, shutdown: CancellationToken) -> 
     let mut batcher = None;
     let starting = async {
         let (journal, read) = journal::connect_both(&settings, "command", &health, &shutdown).await?;
-        let (writing, state) = writes(&settings, journal.clone(), &shutdown)?;
+        let (writing, state) = writes(&settings, journal.clone(), &shutdown).await?;
         batcher = Some(writing);
         let reads = reads(&settings, fed_by(&settings), read, journal, &shutdown);
         anyhow::Ok(api::full(state, reads))

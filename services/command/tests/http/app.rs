@@ -49,12 +49,20 @@ impl Reply {
 }
 
 pub(crate) fn replica(database: &TestDatabase, config: &BatcherConfig) -> (Router, Batcher) {
+    replica_with(database, config, Currencies::iso_4217())
+}
+
+pub(crate) fn replica_with(
+    database: &TestDatabase,
+    config: &BatcherConfig,
+    currencies: Currencies,
+) -> (Router, Batcher) {
     let options = PgConnectOptions::from_str(database.url()).unwrap();
     let batcher = Batcher::start(&options, config);
     (
         router(CommandState::new(
             batcher.enqueue(),
-            Currencies::iso_4217(),
+            currencies,
             PgPool::connect_lazy_with(options),
         )),
         batcher,

@@ -6,6 +6,7 @@ use axum::body::Body;
 use http::{Request, StatusCode};
 use serde_json::json;
 use wallex_command::BatcherConfig;
+use wallex_domain::{Currencies, MAX_BALANCE};
 use wallex_journal::verify;
 
 use crate::app::*;
@@ -267,4 +268,55 @@ async fn a_full_queue_is_said_at_once() {
     }
     assert!(done > 0 && refused > 0, "{done} done, {refused} refused");
     assert_eq!(app.balance(&id).await, 10 + done);
+}
+
+#[tokio::test]
+async fn a_currency_of_ones_own_makes_wallets_and_keeps_them_when_it_is_taken_out() {
+    let app = App::new().await;
+    let own = Currencies::with_own("POINTS:0").unwrap();
+    let (with, _batcher) = replica_with(&app.database, &config(), own);
+    let wallet = json!({"currency": "POINTS", "initial_balance": 10});
+    let one = post(&with, "/v1/wallets", "a", wallet.clone()).await;
+    let two = post(&with, "/v1/wallets", "b", wallet.clone()).await;
+    assert_eq!(
+        (one.status, two.status),
+        (StatusCode::CREATED, StatusCode::CREATED)
+    );
+    let id = |reply: &Reply| reply.body["wallet"]["id"].as_str().unwrap().to_owned();
+
+    // A replica that does not know it, or no longer: no new wallet, and the key stays free for one that does.
+    let refused = app.post("/v1/wallets", "c", wallet.clone()).await;
+    refused.assert_problem(422, "currency_unknown");
+    let detail = refused.body["detail"].as_str().unwrap();
+    assert!(
+        detail.contains("GET /v1/currencies") && detail.contains("setting currencies"),
+        "{detail}"
+    );
+    let transfer = json!({"from": id(&one), "to": id(&two), "amount": 4});
+    assert_eq!(
+        app.post("/v1/transfers", "t", transfer).await.status,
+        StatusCode::CREATED
+    );
+    assert_eq!(app.balance(&id(&two)).await, 14);
+    assert_eq!(
+        post(&with, "/v1/wallets", "c", wallet).await.status,
+        StatusCode::CREATED
+    );
+}
+
+#[tokio::test]
+async fn a_balance_stops_at_the_largest_integer_that_every_client_reads_right() {
+    let app = App::new().await;
+    let wallet = app.wallet("a", 9_000_000_000_000_000).await;
+    let credits = format!("/v1/wallets/{wallet}/credits");
+    let room = MAX_BALANCE - 9_000_000_000_000_000;
+    let over = app
+        .post(&credits, "over", json!({"amount": 8_999_999_999_999_999_i64}))
+        .await;
+    over.assert_problem(422, "balance_overflow");
+    let full = app.post(&credits, "full", json!({"amount": room})).await;
+    assert_eq!(full.body["wallet"]["balance"], json!(9_007_199_254_740_991_i64));
+    app.post(&credits, "one", json!({"amount": 1}))
+        .await
+        .assert_problem(422, "balance_overflow");
 }

@@ -1,6 +1,8 @@
 //! Migrations, the platform's id, and what the schema itself refuses.
 
 use sqlx::Connection as _;
+use wallex_domain::Currencies;
+use wallex_journal::currency;
 use wallex_journal::platform_id::{self, PlatformId, PlatformIdError};
 use wallex_journal::schema::{self, SchemaError};
 use wallex_testing::TestDatabase;
@@ -114,4 +116,29 @@ async fn the_schema_itself_refuses_an_overdrawn_or_misplaced_wallet() {
             .and_then(|error| error.constraint().map(str::to_owned));
         assert_eq!(named.as_deref(), Some(constraint));
     }
+}
+
+#[tokio::test]
+async fn a_currency_keeps_the_digits_it_had_first() {
+    let journal = Journal::new().await;
+    let claim = async |list: &str| {
+        let currencies = Currencies::with_own(list).unwrap();
+        currency::claim(&journal.pool, &currencies)
+            .await
+            .map_err(|error| error.to_string())
+    };
+    assert_eq!(claim("").await, Ok(()));
+    // Replicas that start at once, with the same and with other digits: one of two is right.
+    let (one, two) = tokio::join!(claim("POINTS:0,GOLD:3"), claim("GOLD:2,POINTS:0"));
+    assert!(one.is_ok() != two.is_ok(), "{one:?} {two:?}");
+    let gold = if one.is_ok() { "GOLD:3" } else { "GOLD:2" };
+    let refused = claim("POINTS:1").await.unwrap_err();
+    assert!(
+        refused.contains("POINTS with 1 decimal digits, and this journal has it with 0"),
+        "{refused}"
+    );
+    // Named no longer, and named again.
+    assert_eq!(claim("MILES:0").await, Ok(()));
+    assert_eq!(claim(&format!("MILES:0,{gold}")).await, Ok(()));
+    assert!(claim("MILES:2").await.is_err());
 }

@@ -109,6 +109,28 @@ fn an_empty_variable_is_unset() {
 }
 
 #[test]
+fn currencies_are_a_list_and_a_wrong_one_names_the_setting() {
+    let settings = load(&[], &[("WALLEX_CURRENCIES", "POINTS:0,GOLD:3")]).unwrap();
+    assert_eq!(settings.currencies.own().count(), 2);
+    assert_eq!(load(&[], &[]).unwrap().currencies.own().count(), 0);
+    for (list, why) in [
+        ("POINTS", "`POINTS` is not CODE:DIGITS"),
+        ("EUR:3", "EUR is ISO 4217's and has 2 decimal digits"),
+        (
+            "POINTS:16",
+            "`16` is not a number of decimal digits for POINTS: 0 to 15",
+        ),
+        ("P:0", "`P` is not a currency's code"),
+    ] {
+        let message = message(&[], &[("WALLEX_CURRENCIES", list)]);
+        assert!(
+            message.contains("WALLEX_CURRENCIES") && message.contains(why),
+            "{message}"
+        );
+    }
+}
+
+#[test]
 fn a_required_setting_is_missed_by_name_with_the_way_out() {
     let settings = load(&[], &[]).unwrap();
     assert_eq!(

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::de::{Deserializer, Error, Visitor};
+use wallex_domain::Currencies;
 
 use crate::Secret;
 
@@ -180,6 +181,23 @@ impl Value for Duration {
 
     fn shown(&self) -> Option<String> {
         Some(self.as_secs().to_string())
+    }
+}
+
+/// ISO 4217's are always there and never shown.
+impl Value for Currencies {
+    const WORDS: &'static str = "`CODE:DIGITS`, separated by commas";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        Self::with_own(text).map_err(|error| error.to_string())
+    }
+
+    fn shown(&self) -> Option<String> {
+        let own: Vec<String> = self
+            .own()
+            .map(|(code, exponent)| format!("{code}:{exponent}"))
+            .collect();
+        (!own.is_empty()).then(|| quoted(&own.join(",")))
     }
 }
 
