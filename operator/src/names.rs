@@ -36,7 +36,7 @@ pub const OWNED_LABELS: [&str; 6] = [
 ];
 
 /// Variables that the operator sets: each has its field in the spec, or follows from the platform.
-pub const OWNED_VARIABLES: [&str; 28] = [
+pub const OWNED_VARIABLES: [&str; 29] = [
     "WALLEX_CLUSTER",
     "WALLEX_NAMESPACE",
     "WALLEX_PLATFORM",
@@ -63,6 +63,7 @@ pub const OWNED_VARIABLES: [&str; 28] = [
     "WALLEX_MAX_BATCH",
     "WALLEX_COMMAND_TIMEOUT_MS",
     "WALLEX_IDEMPOTENCY_RETENTION_HOURS",
+    "WALLEX_CURRENCIES",
     "WALLEX_OTLP_ENDPOINT",
     "WALLEX_TRACE_SAMPLE_RATIO",
 ];

@@ -6,6 +6,7 @@
 
 mod autoscaling;
 mod components;
+mod currencies;
 mod kafka;
 mod monitoring;
 mod network;
@@ -26,6 +27,7 @@ pub use components::{
     CommandSpec, ComponentSpec, LogFormat, LogLevel, LoggingSpec, ProjectorSpec, ProjectorsSpec, QuerySpec,
     RequestLog,
 };
+pub use currencies::{CurrencySpec, setting as currencies_setting};
 pub use kafka::{
     CaSecretRef, Compression, CredentialsRef, DeadLettersTopicSpec, DeletionPolicy, EventsTopicSpec,
     KafkaSaslSpec, KafkaSpec, KafkaTlsSpec, SaslMechanism, TlsSecretRef, TopicsSpec,
@@ -149,6 +151,16 @@ pub struct WalletPlatformSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 8760))]
     pub idempotency_retention_hours: Option<i32>,
+
+    /// Currencies that wallets may have beside those of ISO 4217. One that is removed takes no new wallets; those that it has
+    /// go on. Decimal digits never change. 100 at most. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
+    #[x_kube(
+        merge_strategy = ListMerge::Map(vec!["code".to_string()]),
+        validation = Rule::new("oldSelf.all(old, self.all(new, new.code != old.code || new.exponent == old.exponent))").message("a currency's exponent can't change: every amount of it would mean something else. Name a new currency")
+    )]
+    pub currencies: Vec<CurrencySpec>,
 
     /// What the components log.
     #[serde(default)]

@@ -2,7 +2,7 @@
 
 use kube::ResourceExt as _;
 use serde::Serialize;
-use wallex_operator::crd::{RedisSpec, SecretKeyRef, WalletPlatform};
+use wallex_operator::crd::{CurrencySpec, RedisSpec, SecretKeyRef, WalletPlatform};
 use wallex_operator::names::Component;
 use wallex_operator::reconcile::build::Manifests;
 use wallex_operator::reconcile::dereference::Dereferenced;
@@ -83,6 +83,32 @@ fn everything_else_is_as_reviewed() {
             .map(|budget| budget as &dyn erased::ToYaml),
     );
     assert_golden("others.yaml", &yaml(&documents));
+}
+
+#[test]
+fn currencies_reach_the_services_as_their_setting_and_roll_the_pods() {
+    let currency = |code: &str, exponent| CurrencySpec {
+        code: code.to_owned(),
+        exponent,
+    };
+    let with =
+        changed(|platform| platform.spec.currencies = vec![currency("POINTS", 0), currency("GOLD", 3)]);
+    let manifests = built(&with, &world());
+    let data = manifests.config_map.data.as_ref().unwrap();
+    assert_eq!(data["WALLEX_CURRENCIES"], "POINTS:0,GOLD:3");
+    let without = built(&platform(), &world());
+    assert!(
+        !without
+            .config_map
+            .data
+            .as_ref()
+            .unwrap()
+            .contains_key("WALLEX_CURRENCIES")
+    );
+    assert_ne!(templates(&manifests), templates(&without));
+    // What the services read is what was said.
+    let read = wallex_domain::Currencies::with_own(&data["WALLEX_CURRENCIES"]).unwrap();
+    assert_eq!(read.own().count(), 2);
 }
 
 #[test]

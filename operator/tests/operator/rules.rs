@@ -252,6 +252,20 @@ fn refused() -> Vec<(&'static str, Value, Option<Value>)> {
         one("autoscaling by CPU takes a request of CPU", |object| {
             object["spec"]["command"] = json!({"autoscaling": {"maxReplicas": 4}, "resources": {}});
         }),
+        one("a currency of ISO 4217 keeps its decimal digits", |object| {
+            object["spec"]["currencies"] =
+                json!([{"code": "POINTS", "exponent": 0}, {"code": "EUR", "exponent": 3}]);
+        }),
+        one("a currency of ISO 4217 keeps its decimal digits", |object| {
+            object["spec"]["currencies"] = json!([{"code": "JPY", "exponent": 2}]);
+        }),
+        (
+            "a currency's exponent can't change",
+            platform(|object| object["spec"]["currencies"] = json!([{"code": "POINTS", "exponent": 2}])),
+            Some(platform(|object| {
+                object["spec"]["currencies"] = json!([{"code": "POINTS", "exponent": 0}])
+            })),
+        ),
         one("the labels app.kubernetes.io/{name,", |object| {
             object["spec"]["monitoring"] =
                 json!({"serviceMonitor": {"labels": {"app.kubernetes.io/part-of": "x"}}});

@@ -58,6 +58,9 @@ pub(super) fn build(platform: &ValidatedPlatform) -> ConfigMap {
     if let Some(hours) = platform.idempotency_retention_hours {
         data.insert("WALLEX_IDEMPOTENCY_RETENTION_HOURS".to_owned(), hours.to_string());
     }
+    if let Some(currencies) = &platform.currencies {
+        data.insert("WALLEX_CURRENCIES".to_owned(), currencies.clone());
+    }
     if let Some(tracing) = &platform.tracing {
         data.insert("WALLEX_OTLP_ENDPOINT".to_owned(), tracing.endpoint.clone());
         if let Some(ratio) = &tracing.sample_ratio {

@@ -18,7 +18,7 @@ use super::conditions::{Problem, reasons};
 use super::dereference::Dereferenced;
 use crate::crd::{
     CommandSpec, DashboardsSettings, LoggingSpec, MigrationSpec, RunAs, ServiceMonitorSettings, TracingSpec,
-    WalletPlatform, WalletPlatformSpec,
+    WalletPlatform, WalletPlatformSpec, currencies_setting,
 };
 use crate::kafka;
 use crate::names::{self, Component};
@@ -66,6 +66,8 @@ pub struct ValidatedPlatform {
     pub tracing: Option<TracingSpec>,
     /// None: the services' own default.
     pub idempotency_retention_hours: Option<i32>,
+    /// As the services' setting has them; none: ISO 4217's alone.
+    pub currencies: Option<String>,
     pub components: BTreeMap<Component, ValidatedComponent>,
     /// Who scales those components that follow their lag.
     pub lag_driver: LagDriver,
@@ -266,6 +268,7 @@ pub fn run(
         logging: spec.logging,
         tracing: spec.tracing.clone(),
         idempotency_retention_hours: spec.idempotency_retention_hours,
+        currencies: (!spec.currencies.is_empty()).then(|| currencies_setting(&spec.currencies)),
         components,
         lag_driver: autoscaling::lag_driver(spec.autoscaling.driver, found.no_keda),
         jobs,

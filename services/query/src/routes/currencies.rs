@@ -15,6 +15,7 @@ use crate::problem::AnyRead;
 #[serde(rename_all = "snake_case")]
 #[schema(as = CurrencyKind)]
 enum Kind {
+    #[serde(rename = "iso_4217")]
     Iso4217,
     Own,
 }
