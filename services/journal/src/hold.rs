@@ -14,7 +14,7 @@ pub const DUE_WALLETS: &str = "SELECT wallet_id FROM journal.hold \
 
 /// Wallets of the `limit` open holds whose time came first. A wallet may stand there more than once.
 pub async fn due_wallets(db: &PgPool, limit: i64) -> Result<Vec<WalletId>, sqlx::Error> {
-    let mut tx = db.begin_with(read::BEGIN).await?;
+    let mut tx = wallex_postgres::begin(db, read::BEGIN).await?;
     let rows = sqlx::query(DUE_WALLETS).bind(limit).fetch_all(&mut *tx).await?;
     tx.commit().await?;
     rows.iter()

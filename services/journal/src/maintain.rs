@@ -61,9 +61,8 @@ pub async fn empty_expired_slots(
 ) -> Result<Vec<i16>, sqlx::Error> {
     let mut emptied = Vec::new();
     for slot in 0..SLOTS as i16 {
-        let mut tx = db.begin().await?;
-        let set = format!("SET LOCAL lock_timeout = {}", lock_timeout.as_millis());
-        sqlx::raw_sql(AssertSqlSafe(set)).execute(&mut *tx).await?;
+        let begin = format!("BEGIN; SET LOCAL lock_timeout = {}", lock_timeout.as_millis());
+        let mut tx = wallex_postgres::begin(db, AssertSqlSafe(begin)).await?;
         // Locked first, looked at second: nobody adds an answer between the two.
         let lock = format!("LOCK TABLE journal.answer_{slot} IN ACCESS EXCLUSIVE MODE");
         if !has_expired(&mut tx, slot, retention).await? {

@@ -39,7 +39,7 @@ pub async fn verify(db: &PgPool) -> Result<Report, sqlx::Error> {
 
 async fn verify_partition(db: &PgPool, partition: Partition, report: &mut Report) -> Result<(), sqlx::Error> {
     // Partition row, wallet heads and holds of one snapshot, small beside the events.
-    let mut snapshot = db.begin_with(SNAPSHOT).await?;
+    let mut snapshot = wallex_postgres::begin(db, SNAPSHOT).await?;
     let rows = sqlx::query(HEADS)
         .bind(partition.0)
         .fetch_all(&mut *snapshot)

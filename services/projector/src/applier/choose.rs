@@ -130,7 +130,7 @@ impl<P: Projection> Applier<P> {
         partition: Partition,
         witness: Cursor,
     ) -> Result<bool, sqlx::Error> {
-        let mut journal = self.journal.begin_with(read::BEGIN).await?;
+        let mut journal = wallex_postgres::begin(&self.journal, read::BEGIN).await?;
         let found = read::events(&mut *journal, partition, witness.seq - 1, 1).await?;
         journal.commit().await?;
         Ok(found.first().map(Cursor::at) == Some(witness))
