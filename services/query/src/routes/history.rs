@@ -204,7 +204,14 @@ async fn export(
         entries,
         span,
     };
-    export::table(table, &format!("wallet-{id}-transactions"), stale, rows).await
+    export::table(
+        &state.exports,
+        table,
+        &format!("wallet-{id}-transactions"),
+        stale,
+        rows,
+    )
+    .await
 }
 
 /// All entries of a span, from its end downwards. What comes meanwhile has higher versions, so it never gets in.
@@ -218,19 +225,16 @@ struct NewestFirst {
 impl Rows for NewestFirst {
     type Row = EntryBody;
 
-    async fn next(&mut self) -> Result<Vec<EntryBody>, ReadError> {
+    async fn next(&mut self, limit: i64) -> Result<Vec<EntryBody>, ReadError> {
         let Span { low, below, last, .. } = self.span;
         if below <= low {
             return Ok(Vec::new());
         }
         let mut snapshot = self.read.snapshot(&Positions::default()).await?;
         statement::still_has(&mut snapshot, self.entries.wallet, last).await?;
-        let rows = self
-            .entries
-            .newest(&mut snapshot, low, below, export::CHUNK)
-            .await?;
+        let rows = self.entries.newest(&mut snapshot, low, below, limit).await?;
         end(snapshot).await?;
-        self.span.below = export::last_of_full(&rows).map_or(low, |last| last.version);
+        self.span.below = export::last_of_full(&rows, limit).map_or(low, |last| last.version);
         bodies(rows)
     }
 }
