@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use postgresql_embedded::{PostgreSQL, Status};
 use wallex_platform::health::Health;
-use wallex_platform::http::Ending;
+use wallex_platform::http::{Ending, Limits};
 use wallex_platform::{CancellationToken, Secret, Settings, http};
 
 use crate::{api, journal, migrate, roles};
@@ -137,6 +137,7 @@ async fn serve(settings: Settings, shutdown: CancellationToken) -> anyhow::Resul
         health.clone(),
         shutdown.clone(),
         Ending::without_grace(&settings),
+        Limits::of(&settings),
     )
     .await?;
     if let Some(batcher) = batcher {

@@ -9,7 +9,7 @@ use wallex_domain::Currencies;
 use wallex_journal::append::Config;
 use wallex_journal::maintain::Retention;
 use wallex_platform::health::Health;
-use wallex_platform::http::Ending;
+use wallex_platform::http::{Ending, Limits};
 use wallex_platform::kafka::Overview;
 use wallex_platform::redis::Accelerator;
 use wallex_platform::{CancellationToken, Settings, http, kafka};
@@ -70,6 +70,7 @@ pub(crate) fn reads(
 ) -> QueryState {
     let platform = settings.platform_id().to_string();
     let state = QueryState::new(read, journal)
+        .with_exports(settings.max_exports)
         .with_redis(Accelerator::connect(settings), &platform)
         .with_shutdown(shutdown.clone());
     let state = match source {
@@ -108,6 +109,7 @@ pub(crate) async fn command(settings: Settings, shutdown: CancellationToken) -> 
         health.clone(),
         shutdown.clone(),
         Ending::of(&settings),
+        Limits::of(&settings),
     )
     .await?;
     // All requests are answered; what clients gave up on is finished too.
@@ -135,6 +137,7 @@ pub(crate) async fn query(settings: Settings, shutdown: CancellationToken) -> an
         health.clone(),
         shutdown.clone(),
         Ending::of(&settings),
+        Limits::of(&settings),
     )
     .await
 }
@@ -161,6 +164,7 @@ pub(crate) async fn publisher(settings: Settings, shutdown: CancellationToken) -
         health.clone(),
         shutdown.clone(),
         Ending::without_grace(&settings),
+        Limits::of(&settings),
     )
     .await?;
     if let Some(publishing) = publishing {
@@ -190,6 +194,7 @@ pub(crate) async fn projector(
         health.clone(),
         shutdown.clone(),
         Ending::without_grace(&settings),
+        Limits::of(&settings),
     )
     .await?;
     if let Some(projecting) = projecting {
