@@ -94,6 +94,6 @@ fn default_max_connections() -> i32 {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct RedisSpec {
-    /// Secret with the connection URL, `redis://[:password@]host:port`. A change of its value rolls the pods.
+    /// Secret with the connection URL, `redis://[:password@]host:port`, or `rediss://` for TLS. A change of its value rolls the pods.
     pub secret_ref: SecretKeyRef,
 }

@@ -4,7 +4,7 @@
 //! The invariant: a step that was cut off is done again, and only what is older than the erasure is touched. No row can
 //! come back: whoever still writes older events would need the wallet's partition, and those are written.
 
-use sqlx::{AssertSqlSafe, PgPool};
+use sqlx::PgPool;
 use uuid::Uuid;
 use wallex_domain::WalletId;
 
@@ -37,7 +37,7 @@ pub async fn finish(db: &PgPool, wallet: Option<WalletId>) -> Result<u64, sqlx::
 
 /// One step; `None` when there is nothing to do.
 async fn step(db: &PgPool, wallet: Option<WalletId>) -> Result<Option<u64>, sqlx::Error> {
-    let mut tx = db.begin_with(AssertSqlSafe(BEGIN)).await?;
+    let mut tx = wallex_postgres::begin(db, BEGIN).await?;
     let next: Option<(Uuid, Uuid, i64, i64)> = sqlx::query_as(NEXT)
         .bind(wallet.map(|wallet| wallet.0))
         .fetch_optional(&mut *tx)

@@ -59,7 +59,7 @@ async fn look(
     (time, wallet): (i64, Uuid),
     found: &mut BTreeSet<WalletId>,
 ) -> Result<Option<(i64, Uuid)>, sqlx::Error> {
-    let mut tx = db.begin_with(read::BEGIN).await?;
+    let mut tx = wallex_postgres::begin(db, read::BEGIN).await?;
     let rows = sqlx::query(DUE_WALLETS).bind(limit).bind(time).bind(wallet);
     let rows = rows.fetch_all(&mut *tx).await?;
     tx.commit().await?;

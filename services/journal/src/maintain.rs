@@ -74,7 +74,7 @@ pub async fn empty_expired_slots(
 ) -> Result<Vec<i16>, sqlx::Error> {
     let mut emptied = Vec::new();
     for slot in 0..SLOTS as i16 {
-        let mut tx = db.begin().await?;
+        let mut tx = wallex_postgres::begin(db, "BEGIN").await?;
         if !retention.is_due(slot, now(&mut tx).await?) {
             continue;
         }

@@ -1,12 +1,13 @@
 //! Connections to PostgreSQL. A server that is away is waited for, with one clear line per try; a password never
 //! stands in a line or an error.
 
+use std::net::IpAddr;
 use std::str::FromStr as _;
 use std::sync::{Mutex, Once, PoisonError};
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions as _, Connection as _, PgPool};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgPool, Row as _};
 use tokio_util::sync::CancellationToken;
 
 use crate::Secret;
@@ -29,6 +30,12 @@ pub enum ConnectError {
     InvalidUrl { setting: &'static str, reason: String },
     #[error("shut down while waiting for PostgreSQL ({setting})")]
     ShutDown { setting: &'static str },
+    #[error(
+        "{setting}: {address} is a pooler that gives every transaction another session (PgBouncer with pool_mode = \
+         transaction or statement). Prepared statements and locks of a session would go astray. Set pool_mode = session \
+         for this database, or name PostgreSQL itself"
+    )]
+    TransactionPooling { setting: &'static str, address: String },
 }
 
 /// A pool on the database at `url`, after a first connection has succeeded. Tries for ever, from 0.2 s to 5 s apart,
@@ -43,6 +50,11 @@ pub async fn connect(
 ) -> Result<PgPool, ConnectError> {
     let options = connect_options(url, application_name, setting)?;
     wait(&options, setting, shutdown).await?;
+    if has_shared_sessions(&options).await {
+        let address = address(&options);
+        return Err(ConnectError::TransactionPooling { setting, address });
+    }
+    warn_of_weak_tls(&options, setting);
     Ok(PgPoolOptions::new()
         .max_connections(max_connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -51,12 +63,22 @@ pub async fn connect(
         .before_acquire(|connection, meta| {
             Box::pin(async move {
                 if meta.idle_for > TRUSTED {
-                    connection.ping().await?;
+                    return is_usable(connection).await;
                 }
                 Ok(true)
             })
         })
         .connect_lazy_with(options))
+}
+
+/// Whether the server answers, outside a transaction. Whoever gives a connection back sees to that; this is for what
+/// nobody thought of, and costs no more than a ping.
+async fn is_usable(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    // Fails inside a transaction that was aborted; inside another one the first is a time ago.
+    let row = sqlx::raw_sql("SELECT now() = statement_timestamp()")
+        .fetch_one(connection)
+        .await?;
+    row.try_get(0)
 }
 
 /// The pools that `/metrics` shows, by name.
@@ -149,6 +171,66 @@ pub async fn wait(
     }
 }
 
+/// Whether two connections that are open at the same time are the same session of the server: only a pooler by transactions
+/// or statements does that. `false` also when it cannot be told.
+async fn has_shared_sessions(options: &PgConnectOptions) -> bool {
+    /// The second connection of a pooler by sessions may have to wait for the first one's end.
+    const PATIENCE: Duration = Duration::from_secs(2);
+    /// A session that others took in between is another one.
+    const TRIES: usize = 3;
+    let compare = async {
+        let (mut one, mut two) = (options.connect().await?, options.connect().await?);
+        let mut shared = false;
+        for _ in 0..TRIES {
+            shared = shared || session(&mut one).await? == session(&mut two).await?;
+        }
+        // Politeness only, as above.
+        let _ = (one.close().await, two.close().await);
+        Ok::<_, sqlx::Error>(shared)
+    };
+    matches!(tokio::time::timeout(PATIENCE, compare).await, Ok(Ok(true)))
+}
+
+/// The server's process behind a connection. Not prepared: that is what goes wrong behind a pooler.
+async fn session(connection: &mut PgConnection) -> Result<i32, sqlx::Error> {
+    let row = sqlx::raw_sql("SELECT pg_backend_pid()")
+        .fetch_one(connection)
+        .await?;
+    row.try_get(0)
+}
+
+/// One line where somebody on the way could read along, or stand in for the server.
+fn warn_of_weak_tls(options: &PgConnectOptions, setting: &'static str) {
+    let mode = match options.get_ssl_mode() {
+        PgSslMode::VerifyFull => return,
+        PgSslMode::Disable => "disable",
+        PgSslMode::Allow => "allow",
+        PgSslMode::Prefer => "prefer",
+        PgSslMode::Require => "require",
+        PgSslMode::VerifyCa => "verify-ca",
+    };
+    if is_on_this_machine(options) {
+        return;
+    }
+    tracing::warn!(
+        setting,
+        server = address(options),
+        sslmode = mode,
+        "the connection to PostgreSQL is not safe from others on the network: say sslmode=verify-full, with sslrootcert where \
+         the authority is your own"
+    );
+}
+
+fn is_on_this_machine(options: &PgConnectOptions) -> bool {
+    let host = options.get_host().trim_matches(['[', ']']);
+    options.get_socket().is_some()
+        || host.starts_with('/')
+        || host == "localhost"
+        || host
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.to_canonical().is_loopback())
+}
+
 /// `host:port/database`: what may be shown of a URL.
 pub fn address(options: &PgConnectOptions) -> String {
     let database = options.get_database().unwrap_or(options.get_username());
@@ -168,7 +250,36 @@ fn cause(error: &sqlx::Error) -> String {
         Some("3D000") => "the database does not exist",
         Some("57P03") => "the server is starting or stopping",
         Some("53300") => "the server has no connection left (max_connections)",
+        Some("08P01") if error.to_string().contains("extra_float_digits") => {
+            "PgBouncer takes it with ignore_startup_parameters = extra_float_digits"
+        }
         Some(_) | None => return error.to_string(),
     };
     format!("{meaning}: {error}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_servers_elsewhere_need_tls() -> Result<(), sqlx::Error> {
+        for (url, here) in [
+            ("postgres://u@localhost/w", true),
+            ("postgres://u@127.0.0.1:6432/w", true),
+            ("postgres://u@[::1]/w", true),
+            ("postgres://u@%2Fvar%2Frun%2Fpostgresql/w", true),
+            ("postgres://u@/w?host=/var/run/postgresql", true),
+            ("postgres://u@10.0.0.7/w", false),
+            ("postgres://u@localhost.example.com/w", false),
+            ("postgres://u@db.postgres.svc/w?sslmode=require", false),
+        ] {
+            assert_eq!(
+                is_on_this_machine(&PgConnectOptions::from_str(url)?),
+                here,
+                "{url}"
+            );
+        }
+        Ok(())
+    }
 }

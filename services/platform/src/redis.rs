@@ -10,9 +10,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, Cmd, FromRedisValue, RedisResult};
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, FromRedisValue, RedisResult, TlsCertificates,
+};
 use tokio::sync::Notify;
 
+use crate::Secret;
 use crate::backoff::Backoff;
 use crate::settings::Settings;
 pub use subscription::{Heard, Subscription};
@@ -23,6 +26,35 @@ const BUDGET: Duration = Duration::from_millis(100);
 const PING: Duration = Duration::from_secs(1);
 /// How long the background task, for which nobody waits, lets Redis take to connect or to answer a ping.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What keeps a client from being made. The library's own error may quote the URL, and the password is in it.
+#[derive(Debug, thiserror::Error)]
+enum ClientError {
+    #[error(
+        "redis_url is not a Redis URL (expected for example redis://:password@host:6379/0, or rediss:// for TLS)"
+    )]
+    Url,
+    #[error("redis_ca holds no certificate in PEM form")]
+    Authorities,
+}
+
+/// TLS by `rediss://`: the server's certificate and name are checked against `authorities`, or the system's.
+fn client(url: &Secret, authorities: Option<&str>) -> Result<Client, ClientError> {
+    let client = Client::open(url.expose()).map_err(|_| ClientError::Url)?;
+    let is_tls = matches!(client.get_connection_info().addr(), ConnectionAddr::TcpTls { .. });
+    match authorities {
+        // The library takes a text without any certificate for "trust nobody", and then nothing can connect.
+        Some(pem) if is_tls && !pem.contains("-----BEGIN CERTIFICATE-----") => Err(ClientError::Authorities),
+        Some(pem) if is_tls => {
+            let certificates = TlsCertificates {
+                client_tls: None,
+                root_cert: Some(pem.as_bytes().to_vec()),
+            };
+            Client::build_with_tls(url.expose(), certificates).map_err(|_| ClientError::Authorities)
+        }
+        Some(_) | None => Ok(client),
+    }
+}
 
 /// Redis, or the lack of it. Clones share one connection.
 #[derive(Debug, Clone)]
@@ -59,13 +91,12 @@ impl Accelerator {
         let Some(url) = &settings.redis_url else {
             return Self::none();
         };
-        // The error may quote the URL, and the password is in it.
-        let Ok(client) = Client::open(url.expose()) else {
-            tracing::error!(
-                setting = "redis_url",
-                "not a Redis URL (expected for example redis://:password@host:6379/0), going on without Redis"
-            );
-            return Self::none();
+        let client = match client(url, settings.redis_ca.as_deref()) {
+            Ok(client) => client,
+            Err(error) => {
+                tracing::error!("{error}, going on without Redis");
+                return Self::none();
+            }
         };
         let shared = Arc::new(Shared {
             client: client.clone(),

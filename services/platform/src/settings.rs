@@ -104,6 +104,12 @@ settings! {
     instance: String, "WALLEX_INSTANCE", default "", example "demo-command-7d9f-x2x4z";
     /// Address that the API, /health/live, /health/ready, /health/kafka and /metrics are served on.
     listen: SocketAddr, "WALLEX_LISTEN", default "0.0.0.0:8080", example "";
+    /// Connections of clients that are open at the same time. Further ones take the place of those that only wait; a few
+    /// more are kept for probes. Fewer when the limit of open files (`ulimit -n`) says so.
+    http_max_connections: usize, "WALLEX_HTTP_MAX_CONNECTIONS", default "4096", example "";
+    /// MiB that bodies of requests may hold while they arrive, and as many again for answers that clients have not taken.
+    /// What has no room is answered 503.
+    http_memory_mib: usize, "WALLEX_HTTP_MEMORY_MIB", default "32", example "";
     /// URL of the PostgreSQL database that holds the journal.
     database_url: Option<Secret>, "WALLEX_DATABASE_URL", default "", example "postgres://user:password@host:5432/wallex";
     /// Connections to PostgreSQL that this process opens at most.
@@ -130,8 +136,10 @@ settings! {
     kafka_events_topic: String, "WALLEX_KAFKA_EVENTS_TOPIC", default "wallet-events", example "";
     /// Topic that takes a copy of each event that had to be parked.
     kafka_dead_letters_topic: String, "WALLEX_KAFKA_DEAD_LETTERS_TOPIC", default "wallet-events-dlq", example "";
-    /// URL of Redis. Unset: work without it, a little slower.
-    redis_url: Option<Secret>, "WALLEX_REDIS_URL", default "", example "redis://:password@host:6379/0";
+    /// URL of Redis; rediss:// for TLS. Unset: work without it, a little slower.
+    redis_url: Option<Secret>, "WALLEX_REDIS_URL", default "", example "rediss://:password@host:6380/0";
+    /// Certificates of the authorities that Redis is checked against by rediss://, as PEM. Unset: those of the system.
+    redis_ca: Option<String>, "WALLEX_REDIS_CA", default "", example "-----BEGIN CERTIFICATE-----…";
     /// What to log: a level, or levels by module beside it (tracing's EnvFilter); with modules alone, everything else stays
     /// at info. The module of request lines is called request; those of slow and failed requests are at warn.
     /// `wallex log-level` changes it while a role runs.
@@ -154,6 +162,8 @@ settings! {
     queue_capacity: usize, "WALLEX_QUEUE_CAPACITY", default "10000", example "";
     /// Commands that one batch takes at most.
     max_batch: usize, "WALLEX_MAX_BATCH", default "500", example "";
+    /// Exports (histories, statements and postings as files) that a process runs at the same time; one more is answered 503.
+    max_exports: usize, "WALLEX_MAX_EXPORTS", default "32", example "";
     /// Milliseconds after which a command that is still unanswered gets 503.
     command_timeout_ms: u64, "WALLEX_COMMAND_TIMEOUT_MS", default "10000", example "";
     /// Open holds that a wallet may have for one more to be placed. The same for all roles of a platform.

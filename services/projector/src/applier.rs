@@ -136,7 +136,7 @@ impl<P: Projection> Applier<P> {
     pub(crate) async fn step(&mut self, batch: &mut Batch) -> Result<Step, StepError> {
         let started = Instant::now();
         let open = batch.open();
-        let mut db = self.read.begin_with(BEGIN).await?;
+        let mut db = wallex_postgres::begin(&self.read, BEGIN).await?;
         let locked = self.cursors.lock(&mut db, &open).await?;
         if locked.cursors.len() < open.len() {
             let gone = open
@@ -151,7 +151,7 @@ impl<P: Projection> Applier<P> {
         for (partition, cursor) in &step.cursors {
             batch.partition(*partition).drop_through(*cursor);
         }
-        let mut journal = self.journal.begin_with(read::BEGIN).await?;
+        let mut journal = wallex_postgres::begin(&self.journal, read::BEGIN).await?;
         self.verify(&mut journal, batch, &mut step).await?;
         let chosen = self.choose_all(&mut journal, batch, &mut step).await?;
         let parked_wallets = if locked.any_parked {

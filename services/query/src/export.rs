@@ -1,21 +1,22 @@
 //! Lists without an end: all rows of a filter as one stream, NDJSON or CSV. Used by histories, statements and the
 //! ledger's postings; knows none of them.
 //!
-//! Two invariants: an export holds one chunk of rows and no connection while its client reads, and one that cannot be
-//! finished breaks its connection off, so that nobody takes a part for the whole.
+//! Three invariants: an export holds one chunk of rows and no connection while its client reads; a process runs a bounded
+//! number of them, so that clients who do not read cannot fill its memory; and one that cannot be finished breaks its
+//! connection off, so that nobody takes a part for the whole.
 
 mod accept;
 mod csv;
 mod json;
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use futures::stream::{self, StreamExt as _};
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, HeaderName, VARY};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wallex_platform::metrics::{self, IntCounter};
 
 use crate::problem::ReadError;
@@ -23,13 +24,40 @@ pub(crate) use accept::{Format, Table};
 pub(crate) use csv::{Cell, Csv};
 pub(crate) use json::Ndjson;
 
-/// Rows that one chunk should have. With the largest metadata that is 8 MB, usually 200 kB.
-pub(crate) const CHUNK: i64 = 500;
+/// Rows that a chunk has at most. With the largest metadata that is 3.2 MB, if all rows before were small.
+const MOST_ROWS: i64 = 200;
+const FEWEST_ROWS: i64 = 8;
+/// Rows of the first chunk, when nobody knows how large they are.
+const FIRST_ROWS: i64 = 32;
+/// Bytes that a chunk should have: it waits in memory until the client has taken it.
+const CHUNK: usize = 128 * 1024;
 
-/// The last row of a whole [`CHUNK`]: there may be more after it. `None` when there are not.
-pub(crate) fn last_of_full<T>(rows: &[T]) -> Option<&T> {
-    let full = i64::try_from(rows.len()).is_ok_and(|count| count >= CHUNK);
+/// The last row of a whole chunk: there may be more after it. `None` when there are not.
+pub(crate) fn last_of_full<T>(rows: &[T], limit: i64) -> Option<&T> {
+    let full = i64::try_from(rows.len()).is_ok_and(|count| count >= limit);
     rows.last().filter(|_| full)
+}
+
+/// How many rows the next chunk should have, by how large those of the last one were.
+fn next_limit(limit: i64, bytes: usize) -> i64 {
+    let fitting = i64::try_from(CHUNK / bytes.max(1).div_ceil(usize::try_from(limit).unwrap_or(1)))
+        .unwrap_or(MOST_ROWS);
+    fitting.min(2 * limit).clamp(FEWEST_ROWS, MOST_ROWS)
+}
+
+/// The exports that this process may run. Clones share them.
+#[derive(Clone)]
+pub(crate) struct Exports(Arc<Semaphore>);
+
+impl Exports {
+    pub(crate) fn at_most(count: usize) -> Self {
+        Self(Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS))))
+    }
+
+    fn begin(&self) -> Result<OwnedSemaphorePermit, ReadError> {
+        let turn = Arc::clone(&self.0).try_acquire_owned();
+        turn.map_err(|_| ReadError::TooManyExports)
+    }
 }
 
 /// What JSON says by `stale`.
@@ -49,8 +77,8 @@ pub(crate) static BROKEN: LazyLock<IntCounter> = LazyLock::new(|| {
 pub(crate) trait Rows: Send + 'static {
     type Row: Send;
 
-    /// The next rows, about [`CHUNK`], read in a short snapshot of their own; none at the end.
-    fn next(&mut self) -> impl Future<Output = Result<Vec<Self::Row>, ReadError>> + Send;
+    /// The next rows, about `limit`, read in a short snapshot of their own; none at the end.
+    fn next(&mut self, limit: i64) -> impl Future<Output = Result<Vec<Self::Row>, ReadError>> + Send;
 }
 
 /// How rows become bytes.
@@ -73,14 +101,20 @@ pub(crate) trait Record: serde::Serialize {
 
 /// Answers with all rows as a file. What fails before the first chunk is there is a problem of its own. `stale`: rows
 /// may be missing, because an event could not be projected.
-pub(crate) async fn table<R>(table: Table, name: &str, stale: bool, rows: R) -> Result<Response, ReadError>
+pub(crate) async fn table<R>(
+    exports: &Exports,
+    table: Table,
+    name: &str,
+    stale: bool,
+    rows: R,
+) -> Result<Response, ReadError>
 where
     R: Rows,
     R::Row: Record,
 {
     let body = match table {
-        Table::Ndjson => body(rows, Ndjson).await?,
-        Table::Csv => body(rows, Csv).await?,
+        Table::Ndjson => body(exports, rows, Ndjson).await?,
+        Table::Csv => body(exports, rows, Csv).await?,
     };
     let headers = [
         (CONTENT_TYPE, table.content_type().to_owned()),
@@ -101,8 +135,17 @@ where
 }
 
 /// A body that reads one chunk after the other, when the client has taken the one before.
-pub(crate) async fn body<R: Rows>(rows: R, encode: impl Encode<R::Row>) -> Result<Body, ReadError> {
-    let mut export = Export { rows, encode };
+pub(crate) async fn body<R: Rows>(
+    exports: &Exports,
+    rows: R,
+    encode: impl Encode<R::Row>,
+) -> Result<Body, ReadError> {
+    let mut export = Export {
+        rows,
+        encode,
+        limit: FIRST_ROWS,
+        _turn: exports.begin()?,
+    };
     let mut first = Vec::new();
     export.encode.begin(&mut first)?;
     let more = export.chunk(&mut first).await?;
@@ -126,6 +169,10 @@ pub(crate) async fn body<R: Rows>(rows: R, encode: impl Encode<R::Row>) -> Resul
 struct Export<R, E> {
     rows: R,
     encode: E,
+    /// Rows of the next chunk.
+    limit: i64,
+    /// One of [`Exports`], until the last chunk is made or the client is gone.
+    _turn: OwnedSemaphorePermit,
 }
 
 impl<R: Rows, E: Encode<R::Row>> Export<R, E> {
@@ -134,11 +181,30 @@ impl<R: Rows, E: Encode<R::Row>> Export<R, E> {
         let rows = {
             // Never closed.
             let _turn = READING.acquire().await;
-            self.rows.next().await?
+            self.rows.next(self.limit).await?
         };
         for row in &rows {
             self.encode.row(row, out)?;
         }
+        self.limit = next_limit(self.limit, out.len());
         Ok(!rows.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_grow_while_rows_are_small_and_shrink_at_once() {
+        let mut limit = FIRST_ROWS;
+        for _ in 0..4 {
+            limit = next_limit(limit, usize::try_from(limit).unwrap_or(0) * 400);
+        }
+        assert_eq!(limit, MOST_ROWS);
+        // Rows of 16 KiB, the largest.
+        assert_eq!(next_limit(MOST_ROWS, 200 * 16 * 1024), FEWEST_ROWS);
+        assert_eq!(next_limit(FEWEST_ROWS, 0), 2 * FEWEST_ROWS);
+        assert_eq!(next_limit(FIRST_ROWS, usize::MAX), FEWEST_ROWS);
     }
 }

@@ -36,10 +36,14 @@ use wallex_platform::CancellationToken;
 use wallex_platform::redis::Accelerator;
 
 use crate::cache::Cache;
+use crate::export::Exports;
 use crate::lag::Lag;
 use crate::position::{Snapshots, Source};
 use crate::stream::live::Live;
 use crate::vitals::Vitals;
+
+/// Exports that a process runs at the same time, unless it is told another number.
+const EXPORTS: usize = 32;
 
 /// What the routes share; built once, cloned per request.
 #[derive(Clone)]
@@ -48,6 +52,7 @@ pub struct QueryState {
     journal: Snapshots,
     ledger: Snapshots,
     trial_balances: Arc<Semaphore>,
+    exports: Exports,
     lag: Lag,
     vitals: Vitals,
     cache: Cache,
@@ -73,6 +78,7 @@ impl QueryState {
             journal,
             ledger,
             trial_balances: Arc::new(Semaphore::new(ledger::TRIAL_BALANCES)),
+            exports: Exports::at_most(EXPORTS),
             cache: Cache::none(),
             currencies: Currencies::iso_4217().into(),
         }
@@ -118,6 +124,15 @@ impl QueryState {
     pub fn with_cache_life(self, life: Duration) -> Self {
         Self {
             cache: self.cache.with_life(life),
+            ..self
+        }
+    }
+
+    /// With another number of exports at the same time.
+    #[must_use]
+    pub fn with_exports(self, count: usize) -> Self {
+        Self {
+            exports: Exports::at_most(count),
             ..self
         }
     }

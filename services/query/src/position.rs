@@ -9,11 +9,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
-use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use sqlx::{PgConnection, PgPool, Postgres};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
 use wallex_domain::{Partition, Position, Positions};
 use wallex_platform::metrics::{self, Histogram, IntCounter};
+use wallex_postgres::Transaction;
 
 use crate::problem::ReadError;
 use crate::statement;
@@ -113,10 +114,7 @@ impl Snapshots {
     }
 
     /// A snapshot that contains every position of `wanted`, or an error after [`MAX_WAIT`].
-    pub(crate) async fn snapshot(
-        &self,
-        wanted: &Positions,
-    ) -> Result<Transaction<'static, Postgres>, ReadError> {
+    pub(crate) async fn snapshot(&self, wanted: &Positions) -> Result<Transaction, ReadError> {
         self.snapshot_by(statement::BEGIN, wanted).await
     }
 
@@ -125,7 +123,7 @@ impl Snapshots {
         &self,
         begin: &'static str,
         wanted: &Positions,
-    ) -> Result<Transaction<'static, Postgres>, ReadError> {
+    ) -> Result<Transaction, ReadError> {
         let snapshot = self.reach(begin, wanted).await;
         if matches!(snapshot, Err(ReadError::PositionNotReached { .. })) {
             NOT_REACHED.inc();
@@ -138,7 +136,7 @@ impl Snapshots {
         &self,
         begin: &'static str,
         wanted: &Positions,
-    ) -> Result<Transaction<'static, Postgres>, ReadError> {
+    ) -> Result<Transaction, ReadError> {
         let started = Instant::now();
         loop {
             let mut snapshot = self.open(begin).await?;
@@ -162,12 +160,11 @@ impl Snapshots {
         }
     }
 
-    /// Opens a snapshot in a task of its own: a client that goes away drops its request's future, and a BEGIN
-    /// that is cut off so would leave its connection in the pool inside a transaction, for the next reader
-    /// to see an old snapshot through.
-    async fn open(&self, begin: &'static str) -> Result<Transaction<'static, Postgres>, ReadError> {
+    /// Opens a snapshot in a task of its own: when the wait is over, or the client goes away, a new connection is still
+    /// made to its end and goes into the pool. Otherwise no read would ever get one from a server that greets slowly.
+    async fn open(&self, begin: &'static str) -> Result<Transaction, ReadError> {
         let pool = self.0.pool.clone();
-        let opening = tokio::spawn(async move { pool.begin_with(begin).await });
+        let opening = tokio::spawn(async move { wallex_postgres::begin(&pool, begin).await });
         let opened = timeout(ACQUIRE, opening)
             .await
             .map_err(|_| ReadError::NoConnection)?;

@@ -46,6 +46,8 @@ pub(crate) enum ReadError {
     Database(#[from] sqlx::Error),
     #[error("no connection to the database came free in time")]
     NoConnection,
+    #[error("this process runs as many exports as it may")]
+    TooManyExports,
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
     #[error("the {} has not reached {wanted}", from.name())]
@@ -172,6 +174,9 @@ impl From<ReadError> for Problem {
                 tracing::error!(error = %error, "a schema is missing or not this build's: run `wallex migrate`");
                 Problem::unavailable("The service's database is not set up for it; an operator has to look at it.")
             }
+            ReadError::TooManyExports => Problem::unavailable(
+                "This replica runs as many exports as it may; ask again, or ask for pages.",
+            ),
             ReadError::Database(error) if passes(&error) => {
                 tracing::warn!(error = %error, "the read model's database did not answer");
                 Problem::unavailable("The read model's database does not answer; ask again.")
@@ -198,18 +203,22 @@ impl From<ReadError> for Problem {
     }
 }
 
-/// Whether the database's trouble is one of the moment: lost or refused connections, time-outs, start-up,
-/// shut-down, no room (classes 08, 40, 53, 57 and 58 of PostgreSQL's Appendix A).
+/// Whether the database's trouble is one of the moment (classes of PostgreSQL's Appendix A): lost or refused connections
+/// (08), a transaction that was aborted or ended by others, or a server that is a standby for now (25), time-outs and
+/// conflicts (40, 55), a pooler that mixes sessions up (26, 42P05), no room, start-up, shut-down (53, 57, 58).
 fn passes(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(error) => error.code().is_some_and(|code| {
-            ["08", "40", "53", "57", "58"]
+            ["08", "25", "26", "40", "42P05", "53", "55", "57", "58"]
                 .iter()
                 .any(|class| code.starts_with(class))
         }),
-        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => {
-            true
-        }
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => true,
         _ => false,
     }
 }

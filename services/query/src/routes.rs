@@ -9,8 +9,9 @@ pub(crate) mod transactions;
 pub(crate) mod wallets;
 
 use http::header::CACHE_CONTROL;
-use sqlx::{PgConnection, Postgres, Transaction};
+use sqlx::PgConnection;
 use uuid::Uuid;
+use wallex_postgres::Transaction;
 
 use crate::answer::Unreadable;
 use crate::position::Source;
@@ -33,7 +34,7 @@ pub(crate) async fn missing(snapshot: &mut PgConnection, id: Uuid) -> ReadError 
 }
 
 /// Gives the connection back clean, before the answer is written out.
-pub(crate) async fn end(snapshot: Transaction<'static, Postgres>) -> Result<(), ReadError> {
+pub(crate) async fn end(snapshot: Transaction) -> Result<(), ReadError> {
     Ok(snapshot.commit().await?)
 }
 

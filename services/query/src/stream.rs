@@ -33,8 +33,8 @@ use live::Seat;
 
 /// A comment is sent when nothing else was for so long: proxies cut silent connections, most after 60 s.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// Entries read at once. A stream holds them until its client has taken them.
-const PAGE: i64 = 50;
+/// Entries read at once. A stream holds them until its client has taken them: 160 KiB with the largest metadata.
+const PAGE: i64 = 10;
 /// Before a stream looks again after the database did not answer.
 const RETRY: Duration = Duration::from_secs(1);
 

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use sqlx::{PgConnection, Postgres, Transaction};
+use sqlx::PgConnection;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use uuid::Uuid;
+use wallex_postgres::Transaction;
 
 use crate::answer::unreadable;
 use crate::problem::ReadError;
@@ -88,7 +89,7 @@ pub(crate) struct Strong {
 impl Strong {
     /// Ends the snapshot. Where commits wait for a synchronous standby, so does this: what a crash of the primary has left
     /// without one is visible here, and a fail-over loses it.
-    pub(crate) async fn end(&self, mut snapshot: Transaction<'static, Postgres>) -> Result<(), ReadError> {
+    pub(crate) async fn end(&self, mut snapshot: Transaction) -> Result<(), ReadError> {
         if !self.has_standbys {
             return end(snapshot).await;
         }

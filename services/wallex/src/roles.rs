@@ -9,7 +9,7 @@ use wallex_journal::append::Config;
 use wallex_journal::currency;
 use wallex_journal::maintain::Retention;
 use wallex_platform::health::Health;
-use wallex_platform::http::Ending;
+use wallex_platform::http::{Ending, Limits};
 use wallex_platform::kafka::Overview;
 use wallex_platform::redis::Accelerator;
 use wallex_platform::{CancellationToken, Settings, http, kafka};
@@ -81,6 +81,7 @@ pub(crate) fn reads(
     let platform = settings.platform_id().to_string();
     let state = QueryState::new(read, journal)
         .with_currencies(settings.currencies.clone())
+        .with_exports(settings.max_exports)
         .with_redis(Accelerator::connect(settings), &platform)
         .with_shutdown(shutdown.clone());
     let state = match source {
@@ -120,6 +121,7 @@ pub(crate) async fn command(settings: Settings, shutdown: CancellationToken) -> 
         health.clone(),
         shutdown.clone(),
         Ending::of(&settings),
+        Limits::of(&settings),
     )
     .await?;
     // All requests are answered; what clients gave up on is finished too.
@@ -147,6 +149,7 @@ pub(crate) async fn query(settings: Settings, shutdown: CancellationToken) -> an
         health.clone(),
         shutdown.clone(),
         Ending::of(&settings),
+        Limits::of(&settings),
     )
     .await
 }
@@ -173,6 +176,7 @@ pub(crate) async fn publisher(settings: Settings, shutdown: CancellationToken) -
         health.clone(),
         shutdown.clone(),
         Ending::without_grace(&settings),
+        Limits::of(&settings),
     )
     .await?;
     if let Some(publishing) = publishing {
@@ -210,6 +214,7 @@ pub(crate) async fn projector(
         health.clone(),
         shutdown.clone(),
         Ending::without_grace(&settings),
+        Limits::of(&settings),
     )
     .await?;
     if let Some(projecting) = projecting {

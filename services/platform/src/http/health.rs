@@ -29,6 +29,11 @@ pub(super) fn routes(health: Health) -> Router {
         .with_state(health)
 }
 
+/// Whether a path is for those who look after the process, not for clients.
+pub(super) fn is_operational(path: &str) -> bool {
+    path.starts_with("/health/") || path == "/metrics"
+}
+
 #[derive(OpenApi)]
 #[openapi(
     paths(live, ready, kafka, one_check, exposition),

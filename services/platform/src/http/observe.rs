@@ -14,6 +14,8 @@ use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge};
 use tower::{Layer, Service};
 use tracing::Instrument as _;
 
+use super::bodies::Exchange;
+use super::health;
 use crate::metrics;
 use crate::trace::{self, TraceContext};
 
@@ -131,11 +133,12 @@ where
         let method = request.method().clone();
         let handles = Arc::clone(&self.handles);
         let in_flight = InFlight::enter();
+        let exchange = request.extensions().get::<Exchange>().cloned();
         let asked = TraceContext::of(request.headers());
         let mut span = if is_operational(route.as_ref()) {
             None
         } else {
-            trace::request(asked.as_ref(), || format!("{method} {}", pattern(route.as_ref())))
+            trace::request(asked.as_ref(), || span_name(&method, route.as_ref()))
         };
         // What the handler puts down for those who come after it.
         let context = span.as_ref().map(trace::Span::context).or(asked);
@@ -150,18 +153,27 @@ where
         let answer = self.inner.call(request).instrument(scope.clone());
         Box::pin(async move {
             let response = answer.await?;
+            let response = match exchange {
+                Some(exchange) => exchange.settle(response),
+                None => response,
+            };
             drop(in_flight);
             let status = response.status();
-            let known = handles.get_or_init(|| Handles::new(route.clone(), method.clone()));
-            if known.serve(route.as_ref(), &method) {
-                known.record(status, started);
+            let usual = handles.get_or_init(|| Handles::new(route.clone(), method.clone()));
+            if usual.serve(route.as_ref(), &method) {
+                usual.record(status, started);
             } else {
                 Handles::new(route.clone(), method.clone()).record(status, started);
             }
             if let Some(span) = &mut span {
-                span.set("http.request.method", bounded(&method))
-                    .set("http.route", pattern(route.as_ref()).to_owned())
+                span.set("http.request.method", known(&method).unwrap_or("_OTHER"))
                     .set("http.response.status_code", i64::from(status.as_u16()));
+                if known(&method).is_none() {
+                    span.set("http.request.method_original", method.to_string());
+                }
+                if let Some(route) = &route {
+                    span.set("http.route", route.as_str().to_owned());
+                }
                 if status.is_server_error() {
                     span.fail("");
                 }
@@ -195,7 +207,7 @@ fn log(route: Option<&MatchedPath>, method: &Method, status: StatusCode, elapsed
 
 /// Whether the route is for those who look after the process, not for clients.
 fn is_operational(route: Option<&MatchedPath>) -> bool {
-    route.is_some_and(|route| route.as_str().starts_with("/health/") || route.as_str() == "/metrics")
+    route.is_some_and(|route| health::is_operational(route.as_str()))
 }
 
 /// Counts down also when the client goes away and the future is dropped.
@@ -218,16 +230,25 @@ fn pattern(route: Option<&MatchedPath>) -> &str {
     route.map_or("unmatched", MatchedPath::as_str)
 }
 
+/// What a span is called: without what clients invent, neither a path nor a method (OpenTelemetry, semantic conventions
+/// for HTTP spans, "Name").
+fn span_name(method: &Method, route: Option<&MatchedPath>) -> String {
+    let method = known(method).unwrap_or("HTTP");
+    match route {
+        Some(route) => format!("{method} {}", route.as_str()),
+        None => method.to_owned(),
+    }
+}
+
 /// Any client may invent a method; a label may not.
 fn bounded(method: &Method) -> &'static str {
-    match method.as_str() {
-        "GET" => "GET",
-        "HEAD" => "HEAD",
-        "POST" => "POST",
-        "PUT" => "PUT",
-        "PATCH" => "PATCH",
-        "DELETE" => "DELETE",
-        "OPTIONS" => "OPTIONS",
-        _ => "OTHER",
-    }
+    known(method).unwrap_or("OTHER")
+}
+
+/// The methods of RFC 9110 and PATCH, which OpenTelemetry knows as well.
+fn known(method: &Method) -> Option<&'static str> {
+    let known = [
+        "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE",
+    ];
+    known.into_iter().find(|known| *known == method.as_str())
 }

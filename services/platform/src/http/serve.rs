@@ -25,25 +25,40 @@ use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_http::catch_panic::CatchPanicLayer;
 
+use super::bodies::{Exchange, Received, Sent};
+use super::connections::{Asking, Connections, Reason, Seat};
+use super::limits::Limits;
 use super::observe::{Observe, in_flight};
+use super::watched::Watched;
 use super::{Problem, health, log_level};
 use crate::health::Health;
 use crate::settings::Settings;
 
-/// A client that has not sent a request's head by then is cut off (a slow one could hold connections for ever).
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// HTTP/2 connections are pinged when silent, so that those of vanished clients end.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// Waited when a connection can't be accepted (too many open files): trying again at once would only burn the CPU.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// What was sent before the listener closed is here by then: a longer way is no local network's.
 const LAST_LOOK: Duration = Duration::from_millis(100);
+/// What a connection buffers of heads and answers at most. The library's own bound is 400 kB, which a few thousand clients
+/// could fill with nothing.
+const BUFFER: usize = 32 * 1024;
+/// Requests that a client of HTTP/2 may have in flight on one connection.
+const STREAMS: u32 = 100;
+/// What a client of HTTP/2 may send ahead: per request, and on a connection altogether.
+const STREAM_WINDOW: u32 = 64 * 1024;
+const CONNECTION_WINDOW: u32 = 256 * 1024;
+/// What the kernel buffers of answers, per connection. By itself it takes up to 4 MiB from an answer that nobody reads, and
+/// a pod's memory limit counts that.
+const SEND_BUFFER: u32 = 256 * 1024;
+/// Connections that wait in the kernel to be taken.
+const BACKLOG: u32 = 1024;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -89,8 +104,9 @@ pub async fn serve(
     health: Health,
     shutdown: CancellationToken,
     ending: Ending,
+    limits: Limits,
 ) -> Result<(), ServeError> {
-    serve_on(bind(listen).await?, app, health, shutdown, ending).await;
+    serve_on(bind(listen).await?, app, health, shutdown, ending, limits).await;
     Ok(())
 }
 
@@ -102,35 +118,52 @@ pub async fn serve_starting<E: From<ServeError>>(
     health: Health,
     shutdown: CancellationToken,
     ending: Ending,
+    limits: Limits,
 ) -> Result<(), E> {
     let listener = bind(listen).await?;
+    let connections = Connections::new(limits);
     // Ready before any check is registered would be ready too early.
     let check = health.check("start");
     let farewell = Arc::new(Farewell::default());
     let starting_up = async || Problem::unavailable("This replica is starting; see /health/ready.");
     let waiting = assemble(Router::new().fallback(starting_up), health.clone());
+    let take = |stream, seat| {
+        tokio::spawn(connection(stream, seat, waiting.clone(), Arc::clone(&farewell)));
+    };
     let mut starting = pin!(starting);
     let app = loop {
         tokio::select! {
             app = &mut starting => break app?,
-            accepted = listener.accept() => if let Ok((stream, _)) = accepted {
-                tokio::spawn(connection(stream, waiting.clone(), Arc::clone(&farewell)));
-            },
+            () = accept(&listener, &connections, &take) => {}
         }
     };
     check.set_ready();
     // Whoever is connected still talks to the waiting app: let them connect anew.
     farewell.leave();
     farewell.closed.cancel();
-    serve_on(listener, app, health, shutdown, ending).await;
+    serve_with(listener, app, health, shutdown, ending, connections).await;
     Ok(())
 }
 
 /// Takes the address. Separate from [`serve_on`] for callers that need to know the port behind `:0`.
+#[expect(
+    clippy::unused_async,
+    reason = "the runtime has to be there: the socket is registered with it"
+)]
 pub async fn bind(listen: SocketAddr) -> Result<TcpListener, ServeError> {
-    TcpListener::bind(listen)
-        .await
-        .map_err(|source| ServeError::Bind { listen, source })
+    let listening = || {
+        let socket = if listen.is_ipv4() {
+            TcpSocket::new_v4()
+        } else {
+            TcpSocket::new_v6()
+        }?;
+        socket.set_reuseaddr(true)?;
+        // Connections inherit it (tcp(7)).
+        socket.set_send_buffer_size(SEND_BUFFER)?;
+        socket.bind(listen)?;
+        socket.listen(BACKLOG)
+    };
+    listening().map_err(|source| ServeError::Bind { listen, source })
 }
 
 /// [`serve`] on a listener that is already bound.
@@ -140,28 +173,40 @@ pub async fn serve_on(
     health: Health,
     shutdown: CancellationToken,
     ending: Ending,
+    limits: Limits,
+) {
+    serve_with(listener, app, health, shutdown, ending, Connections::new(limits)).await;
+}
+
+async fn serve_with(
+    listener: TcpListener,
+    app: Router,
+    health: Health,
+    shutdown: CancellationToken,
+    ending: Ending,
+    seats: Arc<Connections>,
 ) {
     let app = router(app, health.clone());
     let connections = TaskTracker::new();
     let farewell = Arc::new(Farewell::default());
-    let take = |stream| {
-        connections.spawn(connection(stream, app.clone(), Arc::clone(&farewell)));
+    let take = |stream, seat| {
+        connections.spawn(connection(stream, seat, app.clone(), Arc::clone(&farewell)));
     };
     if let Ok(address) = listener.local_addr() {
         tracing::info!(%address, "serving HTTP");
     }
     tokio::select! {
         () = shutdown.cancelled() => {}
-        () = accept(&listener, &take) => {}
+        () = accept(&listener, &seats, &take) => {}
     }
     let limit = Instant::now() + ending.limit;
     health.check("shutdown").set_unready("shutting down");
     farewell.leave();
     tokio::select! {
         () = tokio::time::sleep(ending.grace.min(ending.limit)) => {}
-        () = accept(&listener, &take) => {}
+        () = accept(&listener, &seats, &take) => {}
     }
-    close(listener, &take);
+    close(listener, &seats, &take);
     connections.close();
     let ended = tokio::time::timeout_at(limit, async {
         // Without anyone connected there is nothing to look out for.
@@ -182,15 +227,20 @@ pub async fn serve_on(
     }
 }
 
-/// Takes connections for ever.
-async fn accept(listener: &TcpListener, take: &impl Fn(TcpStream)) {
+/// Takes connections for ever. One for which there is no place is closed at once.
+async fn accept(listener: &TcpListener, seats: &Arc<Connections>, take: &impl Fn(TcpStream, Seat)) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => take(stream),
+            Ok((stream, _)) => {
+                if let Some(seat) = seats.admit() {
+                    take(stream, seat);
+                }
+            }
             // The client gave up while it waited in the queue.
             Err(error) if is_the_clients(&error) => {}
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
+                seats.make_room();
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -199,7 +249,7 @@ async fn accept(listener: &TcpListener, take: &impl Fn(TcpStream)) {
 
 /// From now on new connections are refused, and a load balancer goes to another replica with them. To those that wait
 /// in the kernel's queue the client's side is open already, and closing would reset them: they are taken first.
-fn close(listener: TcpListener, take: &impl Fn(TcpStream)) {
+fn close(listener: TcpListener, seats: &Arc<Connections>, take: &impl Fn(TcpStream, Seat)) {
     let Ok(listener) = listener.into_std() else {
         return;
     };
@@ -207,8 +257,9 @@ fn close(listener: TcpListener, take: &impl Fn(TcpStream)) {
     while let Ok((stream, _)) = listener.accept() {
         if stream.set_nonblocking(true).is_ok()
             && let Ok(stream) = TcpStream::from_std(stream)
+            && let Some(seat) = seats.admit()
         {
-            take(stream);
+            take(stream, seat);
         }
     }
 }
@@ -231,61 +282,97 @@ impl Farewell {
     }
 }
 
-async fn connection(stream: TcpStream, app: Router, farewell: Arc<Farewell>) {
+async fn connection(stream: TcpStream, seat: Seat, app: Router, farewell: Arc<Farewell>) {
     // Answers are small and complete: waiting to fill a packet only adds latency.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY");
     }
     let mut server = auto::Builder::new(TokioExecutor::new());
-    server
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT);
+    // Heads have their deadline from the seat, which knows the bytes before the protocol is known, too.
+    server.http1().header_read_timeout(None).max_buf_size(BUFFER);
     server
         .http2()
         .timer(TokioTimer::new())
-        .keep_alive_interval(KEEP_ALIVE);
-    let is_http2 = Arc::new(AtomicBool::new(false));
+        .keep_alive_interval(KEEP_ALIVE)
+        .max_concurrent_streams(STREAMS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(BUFFER);
     let is_local = stream
         .peer_addr()
         .is_ok_and(|peer| peer.ip().to_canonical().is_loopback());
     let service = {
         let (app, farewell) = (TowerToHyperService::new(app), Arc::clone(&farewell));
-        let is_http2 = Arc::clone(&is_http2);
-        service_fn(move |mut request: Request<Incoming>| {
-            if is_local {
-                request.extensions_mut().insert(log_level::Local);
-            }
+        let (memory, patience) = (Arc::clone(seat.memory()), seat.patience());
+        let client = Arc::clone(&seat.connection);
+        service_fn(move |request: Request<Incoming>| {
             let http2 = request.version() >= Version::HTTP_2;
-            is_http2.store(http2, Ordering::Relaxed);
-            let (answer, farewell) = (app.call(request), Arc::clone(&farewell));
+            let asking = Asking::begin(&client, http2);
+            let exchange = Exchange::new(&memory);
+            let (farewell, refused) = (Arc::clone(&farewell), exchange.clone());
+            let is_spare = client.reserved;
+            // Only those who look after the process are answered on the last connections.
+            let answer = if is_spare && !health::is_operational(request.uri().path()) {
+                None
+            } else {
+                let (mut head, body) = request.into_parts();
+                if is_local {
+                    head.extensions.insert(log_level::Local);
+                }
+                head.extensions.insert(exchange.clone());
+                let body = Received::new(body, exchange, patience.body);
+                Some(app.call(Request::from_parts(head, body)))
+            };
             async move {
-                let mut response = answer.await?;
+                let mut response = match answer {
+                    Some(answer) => answer.await?,
+                    None => Problem::unavailable("This replica has no connection to spare; try another one.")
+                        .into_response(),
+                };
+                let is_last = is_spare || refused.was_refused() || farewell.begun.load(Ordering::Relaxed);
                 // hyper closes after such an answer; HTTP/2 has no such header.
-                if !http2 && farewell.begun.load(Ordering::Relaxed) {
+                if !http2 && is_last {
                     let close = HeaderValue::from_static("close");
                     response.headers_mut().insert(CONNECTION, close);
                 }
-                Ok::<_, std::convert::Infallible>(response)
+                Ok::<_, std::convert::Infallible>(Sent::of(response, asking))
             }
         })
     };
+    let stream = Watched::new(stream, Arc::clone(&seat.connection));
     let mut connection = pin!(server.serve_connection_with_upgrades(TokioIo::new(stream), service));
     let leaving = async {
         farewell.leaving.cancelled().await;
         // GOAWAY loses nothing (RFC 9113, 6.8). An idle HTTP/1 connection can only be closed, and that would lose a
         // request that is on its way: those stay until it is rather sure that there is none.
-        if !is_http2.load(Ordering::Relaxed) {
+        if !seat.connection.is_http2() {
             farewell.closed.cancelled().await;
         }
     };
-    let ended = tokio::select! {
-        // What has arrived is read before the end is looked at.
-        biased;
-        ended = connection.as_mut() => ended,
-        () = leaving => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let mut leaving = pin!(leaving);
+    let mut is_leaving = false;
+    let mut overdue = pin!(seat.overdue());
+    let ended = loop {
+        tokio::select! {
+            // What has arrived is read before the end is looked at.
+            biased;
+            ended = connection.as_mut() => break ended,
+            () = leaving.as_mut(), if !is_leaving => {
+                is_leaving = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            reason = overdue.as_mut() => {
+                reason.count();
+                tracing::debug!(?reason, "a connection is closed");
+                connection.as_mut().graceful_shutdown();
+                // A request that came at the last moment is answered; who does not take its answer gets no more time.
+                loop {
+                    let ended = tokio::time::timeout(LAST_LOOK, connection.as_mut()).await;
+                    if ended.is_ok() || reason == Reason::AnswerNotTaken || !seat.connection.is_busy() {
+                        return;
+                    }
+                }
+            }
         }
     };
     if let Err(error) = ended {

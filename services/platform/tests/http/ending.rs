@@ -58,7 +58,14 @@ impl Server {
         let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
-        let task = tokio::spawn(serve_on(listener, app, Health::new(), shutdown.clone(), ending));
+        let task = tokio::spawn(serve_on(
+            listener,
+            app,
+            Health::new(),
+            shutdown.clone(),
+            ending,
+            crate::ROOMY,
+        ));
         Self {
             address,
             entered,
@@ -258,6 +265,7 @@ async fn a_taken_address_is_an_error_that_names_the_setting() {
         Health::new(),
         CancellationToken::new(),
         AT_ONCE,
+        crate::ROOMY,
     )
     .await
     .unwrap_err();
@@ -295,6 +303,7 @@ async fn a_role_that_is_still_starting_is_alive_and_says_so() {
         health,
         shutdown.clone(),
         AT_ONCE,
+        crate::ROOMY,
     ));
     let ask = async |path: &str| {
         let stream = TcpStream::connect(address).await.ok()?;

@@ -1,7 +1,10 @@
 //! The HTTP server as a client and a load balancer meet it.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod crowd;
 mod ending;
+
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -11,9 +14,21 @@ use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 use wallex_platform::health::Health;
-use wallex_platform::http::{Extension, Problem, router};
+use wallex_platform::http::{Extension, Limits, Patience, Problem, router};
 use wallex_platform::kafka::Overview;
 use wallex_platform::{Flags, Settings};
+
+/// More than a test needs of anything.
+const ROOMY: Limits = Limits {
+    connections: 100,
+    memory: 64 * 1024 * 1024,
+    patience: Patience {
+        head: Duration::from_secs(60),
+        body: Duration::from_secs(60),
+        idle: Duration::from_secs(60),
+        answer: Duration::from_secs(60),
+    },
+};
 
 async fn ask(app: &Router, method: &str, path: &str) -> (StatusCode, http::HeaderMap, Value) {
     let request = Request::builder()

@@ -6,6 +6,7 @@ mod door;
 mod kafka;
 mod lines;
 mod redis;
+mod redis_tls;
 
 use std::time::Duration;
 

@@ -129,7 +129,7 @@ impl<P: Projection> Applier<P> {
         partition: Partition,
         cursor: Cursor,
     ) -> Result<bool, sqlx::Error> {
-        let mut journal = self.journal.begin_with(read::BEGIN).await?;
+        let mut journal = wallex_postgres::begin(&self.journal, read::BEGIN).await?;
         let next = read::events(&mut *journal, partition, cursor.seq, 1).await?;
         journal.commit().await?;
         Ok(next.first().is_some_and(|event| cursor.precedes(event)))

@@ -32,7 +32,7 @@ impl<P: Projection> Applier<P> {
             .iter()
             .find(|head| head.id == partition)
             .map_or(0, |head| head.last_seq);
-        let mut db = self.read.begin_with(BEGIN).await?;
+        let mut db = wallex_postgres::begin(&self.read, BEGIN).await?;
         self.cursors.create(&mut db, &[partition]).await?;
         let locked = self.cursors.lock(&mut db, &[partition]).await?;
         let cursor = locked.cursors.get(&partition).ok_or(sqlx::Error::RowNotFound)?;

@@ -42,7 +42,7 @@ impl Engine {
             return Ok(false);
         }
         let mut more = false;
-        let mut journal = self.journal.begin_with(read::BEGIN).await?;
+        let mut journal = wallex_postgres::begin(&self.journal, read::BEGIN).await?;
         for (partition, sent) in due {
             let events = read::events(&mut *journal, partition, sent.seq, PAGE as i64).await?;
             more |= events.len() == PAGE;

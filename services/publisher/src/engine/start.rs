@@ -138,7 +138,7 @@ impl Engine {
         if mark.seq == 0 {
             return Ok(mark == Mark::BEGINNING);
         }
-        let mut journal = self.journal.begin_with(read::BEGIN).await?;
+        let mut journal = wallex_postgres::begin(&self.journal, read::BEGIN).await?;
         let found = read::events(&mut *journal, partition, mark.seq - 1, 1).await?;
         journal.commit().await?;
         Ok(found

@@ -188,7 +188,7 @@ async fn export(
         filter,
         began,
     };
-    export::table(table, "postings", stale, rows).await
+    export::table(&state.exports, table, "postings", stale, rows).await
 }
 
 /// All postings of a filter up to the cursors that the export began at.
@@ -203,13 +203,13 @@ struct NewestFirst {
 impl Rows for NewestFirst {
     type Row = PostingBody;
 
-    async fn next(&mut self) -> Result<Vec<PostingBody>, ReadError> {
+    async fn next(&mut self, limit: i64) -> Result<Vec<PostingBody>, ReadError> {
         while let Some(below) = self.below {
             let mut snapshot = self.ledger.snapshot(&Positions::default()).await?;
             self.still_has(&self.ledger.cursors(&mut *snapshot).await?)?;
-            let mut rows = statement::postings(&mut snapshot, &self.filter, below, export::CHUNK).await?;
+            let mut rows = statement::postings(&mut snapshot, &self.filter, below, limit).await?;
             end(snapshot).await?;
-            self.below = export::last_of_full(&rows).map(PostingRow::place);
+            self.below = export::last_of_full(&rows, limit).map(PostingRow::place);
             rows.retain(|row| self.began.get(&row.partition).is_some_and(|seq| row.seq <= *seq));
             // A chunk of late ones alone is not the end.
             if !rows.is_empty() {

@@ -210,7 +210,14 @@ async fn export(
         entries,
         span,
     };
-    export::table(table, &format!("wallet-{id}-transactions"), stale, rows).await
+    export::table(
+        &state.exports,
+        table,
+        &format!("wallet-{id}-transactions"),
+        stale,
+        rows,
+    )
+    .await
 }
 
 /// All entries of a span, from its end downwards. What comes meanwhile has higher versions, so it never gets in.
@@ -224,14 +231,14 @@ struct NewestFirst {
 impl Rows for NewestFirst {
     type Row = EntryBody;
 
-    async fn next(&mut self) -> Result<Vec<EntryBody>, ReadError> {
+    async fn next(&mut self, limit: i64) -> Result<Vec<EntryBody>, ReadError> {
         while self.span.below > self.span.low {
             let Span { low, below, last, .. } = self.span;
             let mut snapshot = self.read.snapshot(&Positions::default()).await?;
             statement::still_has(&mut snapshot, self.entries.wallet, last).await?;
             let found = self
                 .entries
-                .newest(&mut snapshot, low, below, export::CHUNK)
+                .newest(&mut snapshot, low, below, limit)
                 .await?;
             end(snapshot).await?;
             self.span.below = found.below.unwrap_or(low);

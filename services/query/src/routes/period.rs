@@ -88,11 +88,18 @@ pub(crate) async fn statement(
     Ok(match format {
         Format::Table(table) => {
             let stale = rows.opening.as_ref().is_some_and(|opening| opening.stale);
-            export::table(table, &format!("wallet-{id}-statement"), stale, rows).await?
+            export::table(
+                &state.exports,
+                table,
+                &format!("wallet-{id}-statement"),
+                stale,
+                rows,
+            )
+            .await?
         }
         Format::Json => {
             let headers = [NO_STORE, (CONTENT_TYPE, "application/json"), (VARY, "accept")];
-            let body = export::body(rows, Document::default()).await?;
+            let body = export::body(&state.exports, rows, Document::default()).await?;
             (headers, body).into_response()
         }
     })
@@ -161,11 +168,10 @@ impl OldestFirst {
         })
     }
 
-    async fn read(&self) -> Result<Vec<EntryRow>, ReadError> {
+    async fn read(&self, limit: i64) -> Result<Vec<EntryRow>, ReadError> {
         let mut snapshot = self.read.snapshot(&Positions::default()).await?;
         statement::still_has(&mut snapshot, self.wallet, self.last).await?;
-        let rows =
-            statement::oldest(&mut snapshot, self.wallet, self.next, self.below, export::CHUNK).await?;
+        let rows = statement::oldest(&mut snapshot, self.wallet, self.next, self.below, limit).await?;
         end(snapshot).await?;
         Ok(rows)
     }
@@ -191,13 +197,13 @@ impl OldestFirst {
 impl Rows for OldestFirst {
     type Row = Line;
 
-    async fn next(&mut self) -> Result<Vec<Line>, ReadError> {
+    async fn next(&mut self, limit: i64) -> Result<Vec<Line>, ReadError> {
         if self.closed {
             return Ok(Vec::new());
         }
         let mut lines: Vec<Line> = self.opening.take().map(Line::Opening).into_iter().collect();
         if self.next < self.below {
-            let rows = self.read().await?;
+            let rows = self.read(limit).await?;
             if rows.is_empty() {
                 return Err(unreadable("version", &format!("a gap at {}", self.next)).into());
             }

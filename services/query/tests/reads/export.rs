@@ -232,6 +232,59 @@ async fn an_export_breaks_off_when_the_read_model_goes_back() {
 }
 
 #[tokio::test]
+async fn a_replica_runs_a_bounded_number_of_exports() {
+    let mut api = Api::start().await;
+    api.long_history(A, LONG).await;
+    api.serve(api.state().with_exports(2));
+    let paths = [
+        format!("/v1/wallets/{A}/transactions"),
+        format!("/v1/wallets/{A}/statement?from={}&to={}", time(0), time(900_000)),
+    ];
+    let mut held = Vec::new();
+    for path in &paths {
+        let (head, body) = api.open(path, &NDJSON).await;
+        assert_eq!(head.status, StatusCode::OK);
+        held.push(body);
+    }
+    for accept in [NDJSON, CSV] {
+        let refused = api.get_with(&paths[0], &accept).await;
+        is_problem(&refused, 503, "unavailable", "one more");
+        assert_eq!(refused.header("retry-after"), "1");
+    }
+    // Pages are no exports.
+    assert_eq!(api.get(&paths[0]).await.status, StatusCode::OK);
+    // One that is given up, and one that has come to its end.
+    drop(held.pop());
+    assert_eq!(api.get_with(&paths[1], &CSV).await.status, StatusCode::OK);
+    let whole = held.pop().unwrap().collect().await.unwrap().to_bytes();
+    assert_eq!(whole.iter().filter(|byte| **byte == b'\n').count(), LONG as usize);
+    let both = [
+        api.open(&paths[0], &NDJSON).await,
+        api.open(&paths[1], &CSV).await,
+    ];
+    assert!(both.iter().all(|(head, _)| head.status == StatusCode::OK));
+}
+
+#[tokio::test]
+async fn an_export_of_large_rows_holds_few_of_them() {
+    let api = Api::start().await;
+    api.long_history(A, 300).await;
+    api.execute(
+        "UPDATE read_model.entry SET metadata = jsonb_build_object('k', repeat('x', 16000)) \
+         WHERE version > 1",
+    )
+    .await;
+    let (_, mut body) = api.open(&format!("/v1/wallets/{A}/transactions"), &NDJSON).await;
+    let mut largest = Vec::new();
+    while let Some(frame) = body.frame().await {
+        largest.push(frame.unwrap().into_data().unwrap().len());
+    }
+    let first = largest[0];
+    let rest = largest[1..].iter().max().unwrap();
+    assert!(first < 1024 * 1024 && *rest < 256 * 1024, "{largest:?}");
+}
+
+#[tokio::test]
 async fn what_fails_before_the_first_row_is_a_problem() {
     let api = Api::start().await;
     api.history(A, 3).await;

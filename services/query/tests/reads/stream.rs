@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 use wallex_platform::CancellationToken;
 use wallex_platform::health::Health;
-use wallex_platform::http::{Ending, bind, serve_on};
+use wallex_platform::http::{Ending, Limits, bind, serve_on};
 use wallex_platform::redis::Accelerator;
 use wallex_testing::{eventually, unique_name};
 
@@ -327,6 +327,7 @@ async fn a_stream_ends_at_shutdown_and_the_drain_does_not_wait_for_it() {
         Health::new(),
         shutdown.clone(),
         ending,
+        Limits::default(),
     ));
     let mut client = TcpStream::connect(address).await.unwrap();
     let request = format!("GET {}?after_version=2 HTTP/1.1\r\nHost: wallex\r\n\r\n", path(A));

@@ -179,6 +179,7 @@ async fn serve(settings: Settings, shutdown: CancellationToken) -> anyhow::Resul
         health.clone(),
         shutdown.clone(),
         Ending::without_grace(&settings),
+        Limits::of(&settings),
     )
     .await
     .map_err(|error| match error.downcast::<ServeError>() {

@@ -2,8 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod api;
+mod cancelled;
 mod config;
 mod crash;
+mod crowd;
 mod dev;
 mod documentation;
 mod examples;
@@ -15,6 +17,7 @@ mod metrics;
 mod model;
 mod openapi;
 mod platform;
+mod pooler;
 mod process;
 mod projection;
 mod redis;

@@ -4,7 +4,7 @@ use std::process::{Command, Output, Stdio};
 
 use wallex_testing::{TestDatabase, create_topic, unique_name};
 
-use crate::process::{Process, free_port, wallex};
+use crate::process::{Process, free_port, wallex, wallex_with_files};
 
 pub(crate) const PARTITIONS: i32 = 6;
 
@@ -67,6 +67,16 @@ impl Platform {
 
     pub(crate) fn start(&self, arguments: &[&str]) -> Process {
         self.restart(arguments, free_port())
+    }
+
+    /// Starts a role that may open so many files.
+    pub(crate) fn start_with_files(&self, arguments: &[&str], files: usize) -> Process {
+        let settings: Vec<(&str, &str)> = self
+            .settings
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
+        Process::start_by(wallex_with_files(files), arguments, free_port(), &settings)
     }
 
     /// The platform's name.

@@ -45,12 +45,35 @@ pub(crate) fn wallex() -> Command {
     command
 }
 
+/// The binary, with this limit of open files.
+pub(crate) fn wallex_with_files(files: usize) -> Command {
+    let wallex = wallex();
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", &format!("ulimit -n {files}; exec \"$0\" \"$@\"")])
+        .arg(wallex.get_program());
+    // What is removed from the one is from the other.
+    for (name, _) in wallex.get_envs() {
+        shell.env_remove(name);
+    }
+    shell
+}
+
 impl Process {
     /// Starts a role that listens on `port`.
     pub(crate) fn start(arguments: &[&str], port: u16, settings: &[(&str, &str)]) -> Self {
+        Self::start_by(wallex(), arguments, port, settings)
+    }
+
+    pub(crate) fn start_by(
+        mut wallex: Command,
+        arguments: &[&str],
+        port: u16,
+        settings: &[(&str, &str)],
+    ) -> Self {
         let log = std::env::temp_dir().join(unique_name("wallex-log"));
         let file = File::create(&log).unwrap();
-        let child = wallex()
+        let child = wallex
             .args(arguments)
             .env("WALLEX_LISTEN", format!("127.0.0.1:{port}"))
             .envs(settings.iter().copied())
@@ -112,6 +135,16 @@ impl Process {
     pub(crate) fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+
+    /// Resident memory, in MiB: now, and at most so far (proc(5)).
+    pub(crate) fn memory(&self) -> (u64, u64) {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let of = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            line.split_whitespace().next().unwrap().parse::<u64>().unwrap() / 1024
+        };
+        (of("VmRSS:"), of("VmHWM:"))
     }
 
     pub(crate) async fn ended(&mut self) -> ExitStatus {

@@ -1,0 +1,320 @@
+//! Who is connected: how many, who waits for what and since when, and who has to go.
+//!
+//! The invariant: a newcomer is let in as long as somebody else only waits. The one that has waited longest gives way, those
+//! that have never asked anything first; so connections that are held open and not used keep nobody out, probes least of
+//! all. When every connection is in use, a reserve is left, on which only probes are answered.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use prometheus::{IntCounterVec, IntGauge};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::bodies::{LEAST, Memory};
+use super::limits::{Limits, Patience};
+use crate::metrics;
+
+/// Connections beyond the limit, for probes.
+const RESERVE: usize = 16;
+/// Between two looks at a connection's clock; a deadline is met this much late at most.
+const TICK: Duration = Duration::from_secs(2);
+
+static OPEN: LazyLock<IntGauge> = LazyLock::new(|| {
+    metrics::gauge(
+        "wallex_http_connections",
+        "Connections of clients that are open. Near http_max_connections: those that wait longest are closed for new ones; \
+         add replicas, or find who holds so many.",
+    )
+});
+static CLOSED: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    metrics::counter_vec(
+        "wallex_http_connections_closed_total",
+        "Connections that the server closed of its own, by why: idle is usual; head_late and answer_not_taken are slow or \
+         hostile clients; displaced and refused mean that http_max_connections is reached: add replicas, or find who \
+         holds so many.",
+        &["reason"],
+    )
+});
+
+/// Why the server closes a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reason {
+    /// No request for a long time.
+    Idle,
+    /// A head was not complete in time.
+    HeadLate,
+    /// An answer was not taken in time.
+    AnswerNotTaken,
+    /// Another one was let in instead.
+    Displaced,
+    /// All were in use, the reserve too.
+    Refused,
+}
+
+impl Reason {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::HeadLate => "head_late",
+            Self::AnswerNotTaken => "answer_not_taken",
+            Self::Displaced => "displaced",
+            Self::Refused => "refused",
+        }
+    }
+
+    pub(super) fn count(self) {
+        CLOSED.with_label_values(&[self.label()]).inc();
+    }
+}
+
+/// The connections of a server.
+pub(super) struct Connections {
+    limits: Limits,
+    pub(super) memory: Arc<Memory>,
+    open: Mutex<Open>,
+}
+
+#[derive(Default)]
+struct Open {
+    seats: HashMap<u64, Arc<Connection>>,
+    /// How many of them are of the reserve.
+    reserved: usize,
+    next: u64,
+}
+
+impl Connections {
+    pub(super) fn new(limits: Limits) -> Arc<Self> {
+        // Shown from the start: a figure that appears later looks like one that is missing.
+        OPEN.get();
+        for reason in [
+            Reason::Idle,
+            Reason::HeadLate,
+            Reason::AnswerNotTaken,
+            Reason::Displaced,
+            Reason::Refused,
+        ] {
+            CLOSED.with_label_values(&[reason.label()]);
+        }
+        Arc::new(Self {
+            memory: Memory::new(limits.memory),
+            limits,
+            open: Mutex::default(),
+        })
+    }
+
+    /// A place for a newcomer; `None` when every connection is in use, those of the reserve too.
+    pub(super) fn admit(self: &Arc<Self>) -> Option<Seat> {
+        let mut open = self.open();
+        let reserved = if open.seats.len() - open.reserved < self.limits.connections {
+            false
+        } else if let Some(displaced) = open.displace() {
+            displaced
+        } else if open.reserved < RESERVE {
+            true
+        } else {
+            Reason::Refused.count();
+            return None;
+        };
+        let number = open.next;
+        open.next += 1;
+        let connection = Arc::new(Connection::new(reserved));
+        open.seats.insert(number, Arc::clone(&connection));
+        open.reserved += usize::from(reserved);
+        OPEN.inc();
+        Some(Seat {
+            connections: Arc::clone(self),
+            number,
+            connection,
+        })
+    }
+
+    /// Closes the connection that has waited longest: the process has no file left for another one.
+    pub(super) fn make_room(&self) {
+        self.open().displace();
+    }
+
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Open {
+    /// Takes out who has waited longest, and says whether that one was of the reserve; `None` when nobody waits.
+    fn displace(&mut self) -> Option<bool> {
+        let waiting = self.seats.iter().filter(|(_, seat)| !seat.is_busy());
+        let (number, _) =
+            waiting.min_by_key(|(_, seat)| (seat.has_asked.load(Relaxed), seat.since.load(Relaxed)))?;
+        let number = *number;
+        let displaced = self.remove(number)?;
+        displaced.displaced.cancel();
+        Some(displaced.reserved)
+    }
+
+    fn remove(&mut self, number: u64) -> Option<Arc<Connection>> {
+        let removed = self.seats.remove(&number)?;
+        self.reserved -= usize::from(removed.reserved);
+        Some(removed)
+    }
+}
+
+/// A connection's place; free again when dropped.
+pub(super) struct Seat {
+    connections: Arc<Connections>,
+    number: u64,
+    pub(super) connection: Arc<Connection>,
+}
+
+impl Seat {
+    pub(super) fn memory(&self) -> &Arc<Memory> {
+        &self.connections.memory
+    }
+
+    pub(super) fn patience(&self) -> Patience {
+        self.connections.limits.patience
+    }
+
+    /// Returns when the connection has to go.
+    pub(super) async fn overdue(&self) -> Reason {
+        let patience = self.patience();
+        let tick = TICK.min(patience.head / 4);
+        let mut window = (Instant::now(), 0);
+        loop {
+            tokio::select! {
+                () = self.connection.displaced.cancelled() => return Reason::Displaced,
+                () = tokio::time::sleep(tick) => {}
+            }
+            if let Some(late) = self.connection.late(&patience) {
+                return late;
+            }
+            // A ready answer that nobody takes, measured over one window after the other: a client that reads a byte
+            // now and then is no better than one that does not read.
+            let sent = self.connection.sent.load(Relaxed);
+            if self.connection.offering.load(Relaxed) == 0 {
+                window = (Instant::now(), sent);
+            } else if window.0.elapsed() >= patience.answer {
+                if sent.wrapping_sub(window.1) < LEAST {
+                    return Reason::AnswerNotTaken;
+                }
+                window = (Instant::now(), sent);
+            }
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        OPEN.dec();
+        // One that was displaced is not there any more.
+        self.connections.open().remove(self.number);
+    }
+}
+
+/// What a connection is doing. Times are milliseconds of [`now`].
+pub(super) struct Connection {
+    pub(super) reserved: bool,
+    displaced: CancellationToken,
+    /// Requests whose answers are not sent yet.
+    asking: AtomicUsize,
+    has_asked: AtomicBool,
+    is_http2: AtomicBool,
+    /// Since when nothing is asked.
+    since: AtomicU64,
+    /// When the first byte of the next head came; 0: not yet.
+    head_since: AtomicU64,
+    /// Answers of which a part is handed over and not taken yet.
+    offering: AtomicUsize,
+    /// Bytes of answers that were handed over.
+    sent: AtomicUsize,
+}
+
+impl Connection {
+    fn new(reserved: bool) -> Self {
+        Self {
+            reserved,
+            displaced: CancellationToken::new(),
+            asking: AtomicUsize::new(0),
+            has_asked: AtomicBool::new(false),
+            is_http2: AtomicBool::new(false),
+            since: AtomicU64::new(now()),
+            head_since: AtomicU64::new(0),
+            offering: AtomicUsize::new(0),
+            sent: AtomicUsize::new(0),
+        }
+    }
+
+    pub(super) fn is_busy(&self) -> bool {
+        self.asking.load(Relaxed) > 0
+    }
+
+    pub(super) fn is_http2(&self) -> bool {
+        self.is_http2.load(Relaxed)
+    }
+
+    /// Bytes came from the client.
+    pub(super) fn heard(&self) {
+        // Frames of HTTP/2 are no sign of a request: a ping is one too.
+        if !self.is_busy() && !self.is_http2() && self.head_since.load(Relaxed) == 0 {
+            self.head_since.store(now(), Relaxed);
+        }
+    }
+
+    /// A part of an answer is handed over, to be sent when the client takes it.
+    pub(super) fn offer(&self, bytes: usize) {
+        self.sent.fetch_add(bytes, Relaxed);
+        self.offering.fetch_add(1, Relaxed);
+    }
+
+    /// What was handed over has been taken, or is given up.
+    pub(super) fn taken(&self) {
+        self.offering.fetch_sub(1, Relaxed);
+    }
+
+    fn late(&self, patience: &Patience) -> Option<Reason> {
+        if self.is_busy() {
+            return None;
+        }
+        let waited = |since: u64| Duration::from_millis(now().saturating_sub(since));
+        let head_since = match self.head_since.load(Relaxed) {
+            0 if self.has_asked.load(Relaxed) => {
+                return (waited(self.since.load(Relaxed)) >= patience.idle).then_some(Reason::Idle);
+            }
+            0 => self.since.load(Relaxed),
+            // The first head's time began with the connection.
+            first => first.min(if self.has_asked.load(Relaxed) {
+                first
+            } else {
+                self.since.load(Relaxed)
+            }),
+        };
+        (waited(head_since) >= patience.head).then_some(Reason::HeadLate)
+    }
+}
+
+/// A request in flight, from its head until its answer is handed over.
+pub(super) struct Asking(pub(super) Arc<Connection>);
+
+impl Asking {
+    pub(super) fn begin(connection: &Arc<Connection>, is_http2: bool) -> Self {
+        connection.asking.fetch_add(1, Relaxed);
+        connection.is_http2.store(is_http2, Relaxed);
+        connection.has_asked.store(true, Relaxed);
+        connection.head_since.store(0, Relaxed);
+        Self(Arc::clone(connection))
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        self.0.since.store(now(), Relaxed);
+        self.0.asking.fetch_sub(1, Relaxed);
+    }
+}
+
+/// Milliseconds since the first call, from 1.
+fn now() -> u64 {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    START.elapsed().as_millis() as u64 + 1
+}

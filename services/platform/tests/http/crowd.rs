@@ -1,0 +1,390 @@
+//! Clients that hold connections, memory and the server's time, and those who come meanwhile.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::routing::{get, post};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, Semaphore};
+use wallex_platform::CancellationToken;
+use wallex_platform::health::Health;
+use wallex_platform::http::{Ending, Limits, Patience, bind, serve_on};
+use wallex_testing::eventually;
+
+use crate::ROOMY;
+
+const DEADLINE: Duration = Duration::from_secs(20);
+/// What a probe of Kubernetes waits by default.
+const PROBE: Duration = Duration::from_secs(1);
+const KIB: usize = 1024;
+/// More than the kernel takes in for a client that does not read.
+const BIG: usize = 16 * KIB * KIB;
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+struct Server {
+    address: SocketAddr,
+    entered: Arc<Semaphore>,
+    release: Arc<Notify>,
+    shutdown: CancellationToken,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+    }
+}
+
+impl Server {
+    async fn start(limits: Limits) -> Self {
+        let (entered, release) = (Arc::new(Semaphore::new(0)), Arc::new(Notify::new()));
+        let slow = {
+            let (entered, release) = (Arc::clone(&entered), Arc::clone(&release));
+            async move || {
+                entered.add_permits(1);
+                release.notified().await;
+                "finished"
+            }
+        };
+        let app = Router::new()
+            .route("/slow", get(slow))
+            .route("/quick", get(async || "quick"))
+            .route("/big", get(async || vec![b'x'; BIG]))
+            .route("/body", post(async |body: Bytes| body.len().to_string()));
+        let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shutdown = CancellationToken::new();
+        let ending = Ending {
+            grace: Duration::ZERO,
+            limit: Duration::ZERO,
+        };
+        tokio::spawn(serve_on(
+            listener,
+            app,
+            Health::new(),
+            shutdown.clone(),
+            ending,
+            limits,
+        ));
+        Self {
+            address,
+            entered,
+            release,
+            shutdown,
+        }
+    }
+
+    /// A connection on which these bytes were sent.
+    async fn hold(&self, bytes: &[u8]) -> TcpStream {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        // The server may have closed it already.
+        let _ = stream.write_all(bytes).await;
+        stream
+    }
+
+    /// All of what is answered to these bytes; empty when the server closes without a word.
+    async fn answer(&self, bytes: &[u8]) -> String {
+        everything(self.hold(bytes).await).await
+    }
+
+    async fn status(&self, path: &str) -> Option<u16> {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
+        let answer = self.answer(request.as_bytes()).await;
+        answer.split(' ').nth(1)?.parse().ok()
+    }
+
+    /// The probe answers, in a probe's time.
+    async fn is_alive(&self, while_: &str) {
+        let started = Instant::now();
+        assert_eq!(self.status("/health/live").await, Some(200), "{while_}");
+        assert!(started.elapsed() < PROBE, "{while_}: {:?}", started.elapsed());
+    }
+}
+
+/// Until the server closes.
+async fn everything(mut stream: TcpStream) -> String {
+    let mut answer = Vec::new();
+    let reading = stream.read_to_end(&mut answer);
+    // A reset is an end, too.
+    let _ = tokio::time::timeout(DEADLINE, reading)
+        .await
+        .expect("the server closes the connection");
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// Sends `bytes` one by one, a pause after each, and returns how long the server bore it, and its answer.
+async fn drip(server: &Server, first: &[u8], bytes: &[u8]) -> (Duration, String) {
+    let started = Instant::now();
+    let (mut reader, mut writer) = server.hold(first).await.into_split();
+    let bytes = bytes.to_vec();
+    let dripping = tokio::spawn(async move {
+        for byte in bytes.iter().cycle() {
+            if writer.write_all(&[*byte]).await.is_err() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    let mut answer = Vec::new();
+    let reading = reader.read_to_end(&mut answer);
+    let _ = tokio::time::timeout(DEADLINE, reading)
+        .await
+        .expect("the server gives up");
+    dripping.abort();
+    (started.elapsed(), String::from_utf8_lossy(&answer).into_owned())
+}
+
+fn impatient() -> Limits {
+    Limits {
+        patience: Patience {
+            head: Duration::from_millis(400),
+            body: Duration::from_millis(400),
+            idle: Duration::from_secs(2),
+            answer: Duration::from_millis(400),
+        },
+        ..ROOMY
+    }
+}
+
+#[tokio::test]
+async fn who_sends_no_head_in_time_is_cut_off() {
+    let server = Server::start(impatient()).await;
+    for bytes in [
+        &b""[..],
+        b"G",
+        b"GET /quick HTTP/1.1\r\nhost: te",
+        b"PRI * HT",
+        PREFACE,
+    ] {
+        let started = Instant::now();
+        let name = String::from_utf8_lossy(bytes).into_owned();
+        let answer = server.answer(bytes).await;
+        assert!(!answer.contains("200 OK"), "{name}: {answer}");
+        assert!(
+            started.elapsed() < Duration::from_millis(1_900),
+            "{name}: {:?}",
+            started.elapsed()
+        );
+    }
+    // A byte now and then is no head either.
+    let (borne, answer) = drip(&server, b"GET /quick HTTP/1.1\r\n", b"x: y\r\n").await;
+    assert!(borne < Duration::from_millis(1_900), "{borne:?}: {answer}");
+    server.is_alive("after them").await;
+}
+
+#[tokio::test]
+async fn who_sends_no_body_in_time_is_answered_and_cut_off() {
+    let server = Server::start(impatient()).await;
+    let head = b"POST /body HTTP/1.1\r\nhost: test\r\ncontent-length: 100000\r\n\r\n";
+    for first in [
+        &head[..],
+        b"POST /body HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhe",
+    ] {
+        let started = Instant::now();
+        let answer = server.answer(first).await;
+        assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+        assert!(answer.contains(r#""code":"request_timeout""#), "{answer}");
+        assert!(answer.contains("connection: close"), "{answer}");
+        assert!(
+            started.elapsed() < Duration::from_millis(1_900),
+            "{:?}",
+            started.elapsed()
+        );
+    }
+    let (borne, answer) = drip(&server, head, b"xxxxxxxx").await;
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(borne < Duration::from_millis(1_900), "{borne:?}");
+    // Of a handler that does not read it, the body does not matter.
+    let unread = b"GET /quick HTTP/1.1\r\nhost: test\r\ncontent-length: 100000\r\n\r\n";
+    assert!(server.answer(unread).await.starts_with("HTTP/1.1 200 "));
+    let whole = b"POST /body HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-length: 5\r\n\r\nhello";
+    assert!(server.answer(whole).await.ends_with("\r\n\r\n5"));
+}
+
+#[tokio::test]
+async fn a_connection_may_rest_between_requests_and_not_for_ever() {
+    let server = Server::start(impatient()).await;
+    let request = b"GET /quick HTTP/1.1\r\nhost: test\r\n\r\n";
+    let started = Instant::now();
+    let mut stream = server.hold(request).await;
+    // Longer than a head may take.
+    tokio::time::sleep(Duration::from_millis(1_000)).await;
+    stream.write_all(request).await.unwrap();
+    let answers = everything(stream).await;
+    assert_eq!(answers.matches("200 OK").count(), 2, "{answers}");
+    assert!(
+        started.elapsed() > Duration::from_millis(2_500),
+        "{:?}",
+        started.elapsed()
+    );
+    // The next head has its own time.
+    let mut stream = server.hold(request).await;
+    eventually(DEADLINE, "the answer", async || {
+        let mut some = [0; 16];
+        (stream.read(&mut some).await.unwrap() > 0).then_some(())
+    })
+    .await;
+    let started = Instant::now();
+    stream.write_all(b"GET /qu").await.unwrap();
+    everything(stream).await;
+    assert!(
+        started.elapsed() < Duration::from_millis(1_900),
+        "{:?}",
+        started.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn connections_that_only_wait_keep_nobody_out() {
+    let server = Server::start(Limits {
+        connections: 8,
+        ..ROOMY
+    })
+    .await;
+    let resting = b"GET /quick HTTP/1.1\r\nhost: test\r\n\r\n";
+    let kinds: [&[u8]; 4] = [b"", b"GET /quick HT", PREFACE, resting];
+    let mut held = Vec::new();
+    for at in 0..200 {
+        held.push(server.hold(kinds[at % kinds.len()]).await);
+        if at % 20 == 0 {
+            server.is_alive("a crowd").await;
+        }
+    }
+    server.is_alive("a crowd").await;
+    assert_eq!(server.status("/quick").await, Some(200));
+    let mut left = held;
+    eventually(DEADLINE, "those that waited longest are closed", async || {
+        // The answer of those that asked comes first.
+        left.retain(|stream| {
+            loop {
+                match stream.try_read(&mut [0; 4096]) {
+                    Ok(0) => return false,
+                    Ok(_) => {}
+                    Err(error) => return error.kind() == std::io::ErrorKind::WouldBlock,
+                }
+            }
+        });
+        (left.len() <= 8).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn probes_are_answered_while_every_connection_is_in_use() {
+    let server = Server::start(Limits {
+        connections: 8,
+        ..ROOMY
+    })
+    .await;
+    let busy = b"GET /slow HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n";
+    let mut held = Vec::new();
+    for _ in 0..8 {
+        held.push(server.hold(busy).await);
+    }
+    let entered = server.entered.acquire_many(8);
+    drop(tokio::time::timeout(DEADLINE, entered).await.unwrap().unwrap());
+    server.is_alive("all are in use").await;
+    let turned_away = server.answer(b"GET /quick HTTP/1.1\r\nhost: test\r\n\r\n").await;
+    assert!(turned_away.starts_with("HTTP/1.1 503 "), "{turned_away}");
+    assert!(turned_away.contains("retry-after: 1"), "{turned_away}");
+    // The reserve is no place to wait in either.
+    let mut waiting = Vec::new();
+    for _ in 0..50 {
+        waiting.push(server.hold(b"").await);
+    }
+    server.is_alive("the reserve is full").await;
+    server.release.notify_waiters();
+    for stream in held {
+        assert!(
+            everything(stream).await.ends_with("finished"),
+            "those in use were let finish"
+        );
+    }
+    assert_eq!(server.status("/quick").await, Some(200));
+}
+
+#[tokio::test]
+async fn bodies_hold_no_more_than_there_is_room_for() {
+    let server = Server::start(Limits {
+        memory: 256 * KIB,
+        ..ROOMY
+    })
+    .await;
+    let head = b"POST /body HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-length: 100000\r\n\r\n";
+    let mut unfinished = Vec::new();
+    for _ in 0..8 {
+        let mut stream = server.hold(head).await;
+        let _ = stream.write_all(&[b'x'; 90_000]).await;
+        unfinished.push(stream);
+    }
+    // Two have room for what they sent; each of the others is answered as soon as it has none.
+    let mut refused = 0;
+    eventually(DEADLINE, "all but two answers", async || {
+        for stream in &unfinished {
+            let mut some = [0; 2048];
+            if let Ok(read) = stream.try_read(&mut some)
+                && read > 0
+            {
+                let answer = String::from_utf8_lossy(&some[..read]).into_owned();
+                assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+                refused += 1;
+            }
+        }
+        (refused >= 6).then_some(())
+    })
+    .await;
+    assert!(refused < 8, "nobody had room");
+    drop(unfinished);
+    let mut whole = head.to_vec();
+    whole.extend([b'x'; 100_000]);
+    eventually(DEADLINE, "the room of those that left", async || {
+        server
+            .answer(&whole)
+            .await
+            .ends_with("\r\n\r\n100000")
+            .then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn answers_that_nobody_takes_hold_no_more_than_there_is_room_for() {
+    let limits = impatient();
+    let server = Server::start(Limits {
+        memory: 2 * BIG + KIB,
+        patience: Patience {
+            answer: Duration::from_secs(2),
+            ..limits.patience
+        },
+        ..limits
+    })
+    .await;
+    let request = b"GET /big HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n";
+    let (one, two) = (server.hold(request).await, server.hold(request).await);
+    eventually(DEADLINE, "the room is taken", async || {
+        (server.status("/big").await == Some(503)).then_some(())
+    })
+    .await;
+    // Small answers need none of it.
+    assert_eq!(server.status("/quick").await, Some(200));
+    let started = Instant::now();
+    eventually(DEADLINE, "those that take nothing are given up", async || {
+        (server.status("/big").await == Some(200)).then_some(())
+    })
+    .await;
+    assert!(
+        started.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        started.elapsed()
+    );
+    for stream in [one, two] {
+        let taken = everything(stream).await;
+        assert!(taken.len() < BIG, "all of it was sent in spite of that");
+    }
+    // Who reads gets all of it.
+    let answer = server.answer(request).await;
+    assert!(answer.len() > BIG, "{}", answer.len());
+}

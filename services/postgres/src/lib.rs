@@ -1,0 +1,117 @@
+//! Transactions on pooled connections to PostgreSQL. Knows no schema.
+//!
+//! The invariant: a connection goes back into its pool only when it is known to be outside a transaction. Opening one
+//! takes several statements in one message (`BEGIN; SET LOCAL …`), and any of them may fail alone: a cancelled
+//! statement, a statement time-out, a client that goes away and drops the future. The server is inside a transaction
+//! then, often an aborted one, and the driver does not know: whoever got that connection next would fail, or read
+//! through an old snapshot, until the connection's lifetime is over. So a connection whose transaction did not open or
+//! end as it was told is closed. A new one costs milliseconds.
+#![forbid(unsafe_code)]
+
+use std::ops::{Deref, DerefMut};
+use std::time::Duration;
+
+use sqlx::pool::PoolConnection;
+use sqlx::{PgConnection, PgPool, Postgres, SqlSafeStr, raw_sql};
+
+/// How long a transaction that was left open may take to roll back, a statement that still runs included. After it the
+/// connection is closed, and the server finds that out by itself.
+const ROLLBACK: Duration = Duration::from_secs(5);
+
+/// An open transaction on a connection of a pool. Dropped before its end it is rolled back.
+#[derive(Debug)]
+pub struct Transaction(Doubtful);
+
+/// Opens a transaction by `statements`, of which the first is `BEGIN` and others set what holds for the transaction
+/// alone (`SET LOCAL`). The only way to open one on a pooled connection; a test looks for others.
+pub async fn begin(pool: &PgPool, statements: impl SqlSafeStr) -> Result<Transaction, sqlx::Error> {
+    let mut opening = Doubtful(Some(pool.acquire().await?));
+    // A simple query: the driver keeps no account of such a transaction, and so never a wrong one.
+    raw_sql(statements).execute(&mut *opening).await?;
+    Ok(Transaction(opening))
+}
+
+impl Transaction {
+    /// After an error it is not known whether the transaction took place.
+    pub async fn commit(mut self) -> Result<(), sqlx::Error> {
+        self.0.take().end("COMMIT").await
+    }
+
+    pub async fn rollback(mut self) -> Result<(), sqlx::Error> {
+        self.0.take().end("ROLLBACK").await
+    }
+}
+
+impl Deref for Transaction {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        &self.0
+    }
+}
+
+impl DerefMut for Transaction {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        &mut self.0
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        let left = self.0.take();
+        if left.0.is_some() {
+            tokio::spawn(async move {
+                // Whether it failed or took too long: what is doubtful then is closed.
+                let _ = tokio::time::timeout(ROLLBACK, left.end("ROLLBACK")).await;
+            });
+        }
+    }
+}
+
+/// A connection that is, or may be, inside a transaction: closed when dropped. Empty once it was taken.
+#[derive(Debug)]
+struct Doubtful(Option<PoolConnection<Postgres>>);
+
+impl Doubtful {
+    fn take(&mut self) -> Self {
+        Self(self.0.take())
+    }
+
+    /// Ends the transaction by `statement`, and gives the connection back when that is what happened.
+    async fn end(mut self, statement: &'static str) -> Result<(), sqlx::Error> {
+        raw_sql(statement).execute(&mut *self).await?;
+        drop(self.0.take());
+        Ok(())
+    }
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "taken by value only, on the way to the end: nobody is left to ask"
+)]
+impl Deref for Doubtful {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        self.0
+            .as_ref()
+            .expect("the connection is there until it is taken")
+    }
+}
+
+#[expect(clippy::expect_used, reason = "as above")]
+impl DerefMut for Doubtful {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        self.0
+            .as_mut()
+            .expect("the connection is there until it is taken")
+    }
+}
+
+impl Drop for Doubtful {
+    fn drop(&mut self) {
+        if let Some(connection) = &mut self.0 {
+            connection.close_on_drop();
+        }
+    }
+}
