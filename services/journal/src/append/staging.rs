@@ -178,7 +178,11 @@ impl Staging {
         }
         let decided = match &request.work {
             Work::One(item) => self.stage_one(request, item, routed, render),
-            Work::Batch { items, atomic } => self.stage_batch(request, items, *atomic, routed, render),
+            Work::Batch {
+                items,
+                refused,
+                atomic,
+            } => self.stage_batch(request, (items, refused), *atomic, routed, render),
         };
         let answer = match decided {
             Ok(Ok(answer)) => answer,
@@ -220,7 +224,7 @@ impl Staging {
     fn stage_batch(
         &mut self,
         request: &Request,
-        items: &[Item],
+        (items, refused): (&[Item], &[(usize, Answer)]),
         atomic: bool,
         routed: &Routed,
         render: Render,
@@ -250,7 +254,7 @@ impl Staging {
             }
         }
         self.undo = None;
-        Ok(Ok((render.batch)(Ok(&answers))))
+        Ok(Ok((render.batch)(Ok(&in_place(answers, refused)))))
     }
 
     /// Decides one command and records its events, after those of the holds that are due.
@@ -397,4 +401,16 @@ impl State for Staging {
         }
         (first, second)
     }
+}
+
+/// All answers of a batch in the order of its commands: those that were decided, and between them those that were given
+/// before.
+fn in_place(decided: Vec<Answer>, refused: &[(usize, Answer)]) -> Vec<Answer> {
+    let places = decided.len() + refused.len();
+    let (mut decided, mut refused) = (decided.into_iter(), refused.iter().peekable());
+    let answers = (0..places).map(|place| match refused.next_if(|(index, _)| *index == place) {
+        Some((_, answer)) => Some(answer.clone()),
+        None => decided.next(),
+    });
+    answers.flatten().collect()
 }
