@@ -1,49 +1,63 @@
 //! Many commands in one request: one idempotency key, one transaction, one answer per command.
 
-use garde::Validate;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 use utoipa::ToSchema;
 use wallex_domain::{Change, Command, Currencies, Currency, Positions};
-use wallex_journal::append::{Answer, BatchOutcome, Item};
-use wallex_platform::http::Problem;
+use wallex_journal::append::{Answer, BatchOutcome, Item, Work};
+use wallex_platform::http::{Invalid, Problem};
 
 use crate::body::{
-    self, CaptureHoldItem, CreateWalletItem, EraseItem, Kind, MovementItem, MovementKind, NoteItem, NoteKind,
-    OverdraftLimitItem, PlaceHoldItem, ReleaseHoldItem, ReversalItem, TransferItem, Unfit,
+    CaptureHoldItem, CaptureKind, CreateKind, CreateWalletItem, EraseItem, Kind, MovementItem, MovementKind,
+    NoteItem, NoteKind, OverdraftLimitItem, OverdraftLimitKind, PlaceHoldItem, PlaceHoldKind,
+    ReleaseHoldItem, ReleaseKind, ReversalItem, ReversalKind, TransferItem, TransferKind, Unfit,
 };
+use crate::fields::{Fields, MAX_MEMBERS, wrong};
 use crate::item::{self, Origin};
+use crate::json::{self, Node};
 use crate::problem;
+use crate::value;
 
 /// Commands of one batch at most.
 const MAX_COMMANDS: usize = 1_000;
+/// Errors that are told of an atomic batch at most: those of its first commands that have any.
+const MAX_ERRORS: usize = 100;
 
-/// What is read first: the commands stay text until each is read by its type.
-#[derive(Deserialize, Validate)]
-#[serde(deny_unknown_fields)]
-#[garde(allow_unvalidated)]
-struct Envelope {
-    atomic: bool,
-    #[garde(length(min = 1, max = MAX_COMMANDS))]
-    commands: Vec<Box<RawValue>>,
-}
-
-#[derive(Deserialize, Validate)]
-#[garde(allow_unvalidated)]
-struct Tag {
-    r#type: Kind,
-}
-
-/// Up to 1,000 commands in order, each seeing what the ones before it did.
-#[derive(Debug, Serialize, ToSchema)]
+/// For the API description: up to 1,000 commands in order, each seeing what the ones before it did.
+#[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = Batch)]
 pub(crate) struct BatchBody {
-    /// true: all or none. false: a command that is rejected leaves the others be.
+    /// true: all or none. false: a command that is rejected leaves the others be, also one whose fields cannot be
+    /// accepted.
     atomic: bool,
     #[schema(min_items = 1, max_items = 1000)]
     commands: Vec<Entry>,
+}
+
+/// A batch as it was read. Written out again it is what the request's fingerprint covers.
+#[derive(Debug, Serialize)]
+pub(crate) struct Batch<'a> {
+    atomic: bool,
+    commands: Vec<Row<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Row<'a> {
+    Command(Entry),
+    /// Of a batch that is not atomic: it cannot be accepted, and so is answered without being decided on.
+    Refused(Refused<'a>),
+}
+
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+struct Refused<'a> {
+    /// As it was sent.
+    text: &'a RawValue,
+    #[serde(skip)]
+    problem: Problem,
 }
 
 /// One command: the fields of its own route, `type`, and what that route has in its path.
@@ -63,63 +77,168 @@ enum Entry {
     Erase(EraseItem),
 }
 
-impl BatchBody {
-    pub(crate) fn atomic(&self) -> bool {
-        self.atomic
-    }
-
-    /// Reads and validates; every offending field of every command is named.
-    pub(crate) fn parse(bytes: &[u8], currencies: &Currencies) -> Result<Self, Problem> {
-        let Envelope { atomic, commands } = body::parse(bytes, "")?;
-        let mut entries = Vec::with_capacity(commands.len());
-        let mut errors: Vec<Value> = Vec::new();
-        for (index, text) in commands.iter().enumerate() {
-            let at = format!("/commands/{index}");
-            match Entry::parse(text.get().as_bytes(), &at) {
-                Ok(entry) => {
-                    if let Some(currency) = entry.new_currency()
-                        && currencies.exponent(currency).is_none()
-                    {
-                        let detail = "is not a currency of this platform; GET /v1/currencies lists them";
-                        errors.push(json!({"pointer": format!("{at}/currency"), "detail": detail}));
-                    }
-                    entries.push(entry);
-                }
-                Err(Unfit::Fields(more)) => errors.extend(more),
-                Err(Unfit::Malformed(error)) => return Err(problem::malformed_json(&error)),
+impl<'a> Batch<'a> {
+    /// Reads and validates. Of an atomic batch everything that cannot be accepted refuses the whole and is told at once;
+    /// otherwise it is the result of its command.
+    pub(crate) fn parse(bytes: &'a [u8], currencies: &Currencies) -> Result<Self, Unfit> {
+        let json = json::check(bytes).map_err(Unfit::Malformed)?;
+        let Envelope { atomic, texts } = Envelope::read(json).map_err(Unfit::Fields)?;
+        let mut commands = Vec::with_capacity(texts.len());
+        let mut errors = Vec::new();
+        for (index, text) in texts.into_iter().enumerate() {
+            let text: &RawValue = serde_json::from_str(text).map_err(Unfit::Malformed)?;
+            match Entry::parse(text, index, currencies) {
+                Ok(entry) => commands.push(Row::Command(entry)),
+                Err(refusal) if atomic => errors.extend(refusal.into_errors()),
+                Err(refusal) => commands.push(Row::Refused(Refused {
+                    text,
+                    problem: refusal.into(),
+                })),
+            }
+            if errors.len() >= MAX_ERRORS {
+                errors.truncate(MAX_ERRORS);
+                break;
             }
         }
-        if !errors.is_empty() {
-            return Err(problem::validation(errors));
+        if errors.is_empty() {
+            Ok(Self { atomic, commands })
+        } else {
+            Err(Unfit::Fields(errors))
         }
-        Ok(Self {
-            atomic,
-            commands: entries,
-        })
     }
 
-    pub(crate) fn into_items(self, caller: &str, key: &str) -> Result<Vec<Item>, Problem> {
-        let entries = self.commands.into_iter().enumerate();
-        entries
-            .map(|(index, entry)| entry.into_item(Origin { caller, key, index }))
-            .collect()
+    /// The commands to decide on, and the answers to those that are refused, by their place in the batch.
+    pub(crate) fn into_work(self, caller: &str, key: &str) -> Result<Work, Problem> {
+        let (mut items, mut refused) = (Vec::with_capacity(self.commands.len()), Vec::new());
+        for (index, row) in self.commands.into_iter().enumerate() {
+            match row {
+                Row::Command(entry) => items.push(entry.into_item(Origin { caller, key, index })?),
+                Row::Refused(row) => refused.push((index, problem::as_answer(&row.problem))),
+            }
+        }
+        Ok(Work::Batch {
+            items,
+            refused,
+            atomic: self.atomic,
+        })
+    }
+}
+
+/// What is read first: the commands stay text until each is read by its type, one after the other.
+struct Envelope<'a> {
+    atomic: bool,
+    texts: Vec<&'a str>,
+}
+
+impl<'a> Envelope<'a> {
+    fn read(json: &'a RawValue) -> Result<Self, Vec<Invalid>> {
+        let mut texts = None;
+        // Everything but the commands is small, or refused for its name.
+        let others = json::members(json, MAX_MEMBERS).map(|members| {
+            let nodes = members.into_iter().map(|(name, text)| {
+                let node = if name == "commands" && texts.is_none() {
+                    texts = Some(json::items(text, MAX_COMMANDS + 1));
+                    Node::Null
+                } else {
+                    json::shallow(text)
+                };
+                (name, node)
+            });
+            nodes.collect()
+        });
+        let mut fields =
+            Fields::of(others.map_or(Node::Null, Node::Object), "").map_err(|invalid| vec![invalid])?;
+        let atomic = fields.required("atomic", value::boolean);
+        let texts = fields.required("commands", |_| match texts.flatten() {
+            Some(texts) if (1..=MAX_COMMANDS).contains(&texts.len()) => Ok(texts),
+            Some(_) | None => wrong(format!("must be an array of 1 to {MAX_COMMANDS} commands")),
+        });
+        fields.finish(atomic.zip(texts).map(|(atomic, texts)| Self { atomic, texts }))
+    }
+}
+
+/// Why a command cannot be accepted.
+enum Refusal {
+    Fields(Vec<Invalid>),
+    /// Its own route has a code of its own for that.
+    CurrencyUnknown(Currency, usize),
+}
+
+impl Refusal {
+    fn into_errors(self) -> Vec<Invalid> {
+        match self {
+            Self::Fields(errors) => errors,
+            Self::CurrencyUnknown(_, index) => {
+                vec![Invalid::at(
+                    format!("/commands/{index}/currency"),
+                    "is not a currency of this platform; GET /v1/currencies lists them",
+                )]
+            }
+        }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Fields(errors) => Self::invalid(errors),
+            Refusal::CurrencyUnknown(currency, index) => {
+                problem::currency_unknown(currency, &format!("/commands/{index}/currency"))
+            }
+        }
     }
 }
 
 impl Entry {
-    fn parse(text: &[u8], at: &str) -> Result<Self, Unfit> {
-        let Tag { r#type } = body::parse(text, at)?;
-        Ok(match r#type {
-            Kind::Create => Self::Create(body::parse(text, at)?),
-            Kind::Credit | Kind::Debit => Self::Movement(body::parse(text, at)?),
-            Kind::Transfer => Self::Transfer(body::parse(text, at)?),
-            Kind::Hold => Self::PlaceHold(body::parse(text, at)?),
-            Kind::Capture => Self::CaptureHold(body::parse(text, at)?),
-            Kind::Release => Self::ReleaseHold(body::parse(text, at)?),
-            Kind::Reversal => Self::Reversal(body::parse(text, at)?),
-            Kind::Freeze | Kind::Unfreeze | Kind::Close => Self::Note(body::parse(text, at)?),
-            Kind::OverdraftLimit => Self::OverdraftLimit(body::parse(text, at)?),
-            Kind::Erase => Self::Erase(body::parse(text, at)?),
+    fn parse(text: &RawValue, index: usize, currencies: &Currencies) -> Result<Self, Refusal> {
+        let at = format!("/commands/{index}");
+        if text.get().len() > crate::MAX_BODY {
+            let detail = format!("must take {} bytes at most, as on its own route", crate::MAX_BODY);
+            return Err(Refusal::Fields(vec![Invalid::at(at, detail)]));
+        }
+        let mut fields =
+            Fields::of(json::tree(text), &at).map_err(|invalid| Refusal::Fields(vec![invalid]))?;
+        let Some(kind) = fields.required("type", Kind::read) else {
+            // Which other fields there are, only the type says.
+            return Err(Refusal::Fields(fields.abandon()));
+        };
+        let entry = Self::read(kind, &mut fields);
+        let entry = fields.finish(entry).map_err(Refusal::Fields)?;
+        match entry.new_currency() {
+            Some(currency) if currencies.exponent(currency).is_none() => {
+                Err(Refusal::CurrencyUnknown(currency, index))
+            }
+            Some(_) | None => Ok(entry),
+        }
+    }
+
+    fn read(kind: Kind, fields: &mut Fields<'_>) -> Option<Self> {
+        Some(match kind {
+            Kind::Create => {
+                let create = CreateWalletItem::read(CreateKind::Create, fields)?;
+                if create.expected_version.is_some() {
+                    fields.refuse(
+                        "/expected_version",
+                        "is for wallets that exist: a new one has no version yet",
+                    );
+                }
+                Self::Create(create)
+            }
+            Kind::Credit => Self::Movement(MovementItem::read(MovementKind::Credit, fields)?),
+            Kind::Debit => Self::Movement(MovementItem::read(MovementKind::Debit, fields)?),
+            Kind::Transfer => Self::Transfer(TransferItem::read(TransferKind::Transfer, fields)?),
+            Kind::Hold => Self::PlaceHold(PlaceHoldItem::read(PlaceHoldKind::Hold, fields)?),
+            Kind::Capture => Self::CaptureHold(CaptureHoldItem::read(CaptureKind::Capture, fields)?),
+            Kind::Release => Self::ReleaseHold(ReleaseHoldItem::read(ReleaseKind::Release, fields)?),
+            Kind::Reversal => Self::Reversal(ReversalItem::read(ReversalKind::Reversal, fields)?),
+            Kind::Freeze => Self::Note(NoteItem::read(NoteKind::Freeze, fields)?),
+            Kind::Unfreeze => Self::Note(NoteItem::read(NoteKind::Unfreeze, fields)?),
+            Kind::Close => Self::Note(NoteItem::read(NoteKind::Close, fields)?),
+            Kind::OverdraftLimit => Self::OverdraftLimit(OverdraftLimitItem::read(
+                OverdraftLimitKind::OverdraftLimit,
+                fields,
+            )?),
+            Kind::Erase => Self::Erase(EraseItem::read(fields)?),
         })
     }
 
@@ -140,13 +259,6 @@ impl Entry {
 
     fn into_item(self, origin: Origin<'_>) -> Result<Item, Problem> {
         match self {
-            Self::Create(entry) if entry.expected_version.is_some() => {
-                let at = format!("/commands/{}/expected_version", origin.index);
-                let detail = "a wallet that does not exist yet has no version";
-                Err(problem::validation(vec![
-                    json!({"pointer": at, "detail": detail}),
-                ]))
-            }
             Self::Create(entry) => item::create(origin, entry.into_body()),
             Self::Movement(entry) => {
                 let command = match entry.r#type {

@@ -1,82 +1,103 @@
-//! Request bodies, strictly read: unknown fields, floats and texts with control characters are refused, and
-//! every refusal names the JSON pointer of its field.
+//! Request bodies: which fields each has, and how each is read. What cannot be accepted is told all at once.
 
-use garde::Validate;
 use jiff::Timestamp;
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
-use wallex_domain::{Amount, Currency, MAX_MINOR_UNITS};
-use wallex_platform::http::Problem;
+use wallex_domain::{Amount, Currency};
+use wallex_platform::http::{Invalid, Problem};
 
+use crate::fields::{Fields, Read, wrong};
+use crate::json::{self, Node};
 use crate::problem;
+use crate::value::{self, Metadata};
 
-/// Metadata: keys at most, bytes of JSON at most, levels at most (the object itself is the first).
-const MAX_METADATA_KEYS: usize = 64;
-const MAX_METADATA_BYTES: usize = 16 * 1024;
-const MAX_METADATA_DEPTH: usize = 16;
+/// A request body, read from the fields of an object. `None` when something cannot be taken, which the fields have noted.
+pub(crate) trait Body: Sized {
+    fn read(fields: &mut Fields<'_>) -> Option<Self>;
+}
 
-pub(crate) type Metadata = serde_json::Map<String, serde_json::Value>;
-
-/// A request body, and the same with its target inside as a command of a batch. Both end with `description` and
-/// `metadata`, which are personal data: erasable.
+/// A request body, and the same with its target inside as a command of a batch. Each field says how it is read. Both end
+/// with `description` and `metadata`, which are personal data: erasable.
 macro_rules! bodies {
     ($($(#[$doc:meta])* $body:ident, in a batch $item:ident of $kind:ident [$($variant:ident),+] { $($(#[$target_doc:meta])* $target:ident)? } {
-        $($(#[$field_meta:meta])* $field:ident: $type:ty,)*
+        $($(#[$field_meta:meta])* $field:ident: $type:ty = $presence:ident $read:expr,)*
     })+) => {$(
         $(#[$doc])*
-        #[derive(Debug, Serialize, Deserialize, Validate, ToSchema)]
+        #[derive(Debug, Serialize, ToSchema)]
         #[serde(deny_unknown_fields)]
-        #[garde(allow_unvalidated)]
         pub(crate) struct $body {
             $($(#[$field_meta])* pub(crate) $field: $type,)*
             /// Up to 1024 characters; erasable.
-            #[serde(default, skip_serializing_if = "Option::is_none")]
-            #[garde(inner(length(chars, min = 1, max = 1024), custom(plain_text)))]
-#[schema(min_length = 1, max_length = 1024, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
+            #[serde(skip_serializing_if = "Option::is_none")]
+            #[schema(min_length = 1, max_length = 1024, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
             pub(crate) description: Option<String>,
-            /// Up to 64 keys, 16 levels and 16 KiB of JSON; erasable.
-            #[serde(default, skip_serializing_if = "Option::is_none")]
-            #[garde(inner(custom(bounded_metadata)))]
+            /// Up to 64 keys, 16 levels and 16 KiB of JSON; erasable. Its numbers are those that a 64-bit integer or a
+            /// double holds exactly.
+            #[serde(skip_serializing_if = "Option::is_none")]
             #[schema(value_type = Option<Object>)]
             pub(crate) metadata: Option<Metadata>,
         }
 
         $(#[$doc])*
-        #[derive(Debug, Serialize, Deserialize, Validate, ToSchema)]
+        #[derive(Debug, Serialize, ToSchema)]
         #[serde(deny_unknown_fields)]
-        #[garde(allow_unvalidated)]
         pub(crate) struct $item {
             /// What to do; it decides which fields there are.
             pub(crate) r#type: $kind,
             $($(#[$target_doc])* pub(crate) $target: Uuid,)?
             /// Only if the wallet (of a transfer: the one that pays) has this version.
-            #[serde(default, skip_serializing_if = "Option::is_none")]
-            #[garde(inner(range(min = 1)))]
-#[schema(minimum = 1)]
+            #[serde(skip_serializing_if = "Option::is_none")]
+            #[schema(minimum = 1)]
             pub(crate) expected_version: Option<i64>,
             $($(#[$field_meta])* pub(crate) $field: $type,)*
             /// Up to 1024 characters; erasable.
-            #[serde(default, skip_serializing_if = "Option::is_none")]
-            #[garde(inner(length(chars, min = 1, max = 1024), custom(plain_text)))]
-#[schema(min_length = 1, max_length = 1024, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
+            #[serde(skip_serializing_if = "Option::is_none")]
+            #[schema(min_length = 1, max_length = 1024, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
             pub(crate) description: Option<String>,
-            /// Up to 64 keys, 16 levels and 16 KiB of JSON; erasable.
-            #[serde(default, skip_serializing_if = "Option::is_none")]
-            #[garde(inner(custom(bounded_metadata)))]
+            /// Up to 64 keys, 16 levels and 16 KiB of JSON; erasable. Its numbers are those that a 64-bit integer or a
+            /// double holds exactly.
+            #[serde(skip_serializing_if = "Option::is_none")]
             #[schema(value_type = Option<Object>)]
             pub(crate) metadata: Option<Metadata>,
         }
 
-        #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+        #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
         #[serde(rename_all = "snake_case")]
         pub(crate) enum $kind {
             $($variant,)+
         }
 
+        impl Body for $body {
+            fn read(fields: &mut Fields<'_>) -> Option<Self> {
+                $(let $field = fields.$presence(stringify!($field), $read);)*
+                let description = fields.optional("description", value::text::<1024>);
+                let metadata = fields.optional("metadata", value::metadata);
+                Some(Self {
+                    $($field: $field?,)*
+                    description: description?,
+                    metadata: metadata?,
+                })
+            }
+        }
+
         impl $item {
+            /// The command of a type that was read already, from the other fields.
+            pub(crate) fn read(r#type: $kind, fields: &mut Fields<'_>) -> Option<Self> {
+                $(let $target = fields.required(stringify!($target), value::id);)?
+                let expected_version = fields.optional("expected_version", value::version);
+                let body = $body::read(fields);
+                let ($($target,)? expected_version, body) = ($($target?,)? expected_version?, body?);
+                Some(Self {
+                    r#type,
+                    $($target,)?
+                    expected_version,
+                    $($field: body.$field,)*
+                    description: body.description,
+                    metadata: body.metadata,
+                })
+            }
+
             /// What the command's own route has in its body.
             pub(crate) fn into_body(self) -> $body {
                 $body {
@@ -89,50 +110,72 @@ macro_rules! bodies {
     )+};
 }
 
-/// The commands that a batch may hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Kind {
-    Create,
-    Credit,
-    Debit,
-    Transfer,
-    Hold,
-    Capture,
-    Release,
-    Reversal,
-    Freeze,
-    Unfreeze,
-    Close,
-    OverdraftLimit,
-    Erase,
+/// The commands that a batch may hold, by the name that each has there.
+macro_rules! kinds {
+    ($($variant:ident, $name:literal;)+) => {
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum Kind {
+            $($variant,)+
+        }
+
+        impl Kind {
+            const NAMES: &'static [&'static str] = &[$($name,)+];
+
+            fn parse(name: &str) -> Option<Self> {
+                match name {
+                    $($name => Some(Self::$variant),)+
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    Create, "create";
+    Credit, "credit";
+    Debit, "debit";
+    Transfer, "transfer";
+    Hold, "hold";
+    Capture, "capture";
+    Release, "release";
+    Reversal, "reversal";
+    Freeze, "freeze";
+    Unfreeze, "unfreeze";
+    Close, "close";
+    OverdraftLimit, "overdraft_limit";
+    Erase, "erase";
+}
+
+impl Kind {
+    pub(crate) fn read(node: Node<'_>) -> Read<Self> {
+        let kind = node.text().and_then(Self::parse);
+        kind.map_or_else(|| wrong(format!("must be one of {}", Self::NAMES.join(", "))), Ok)
+    }
 }
 
 bodies! {
     /// A new wallet.
     CreateWallet, in a batch CreateWalletItem of CreateKind [Create] {} {
         /// The wallet's id. Without one, the same Idempotency-Key always means the same new id.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        id: Option<Uuid>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<Uuid> = optional value::id,
         /// Your own name of the wallet, unique in the platform. Up to 255 characters. Kept for good: not for
         /// personal data.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        #[garde(inner(length(chars, min = 1, max = 255), custom(plain_text)))]
-#[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
-        external_id: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
+        external_id: Option<String> = optional value::text::<255>,
         /// Code of the currency: one of ISO 4217, or of the platform's own; GET /v1/currencies lists them.
         #[schema(value_type = String, example = "EUR", pattern = "^[A-Z][A-Z0-9]{2,7}$")]
-        currency: Currency,
+        currency: Currency = required value::currency,
         /// Whose wallet it is; erasable. Up to 255 characters.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        #[garde(inner(length(chars, min = 1, max = 255), custom(plain_text)))]
-#[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
-        owner: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
+        owner: Option<String> = optional value::text::<255>,
         /// Minor units; 0 when missing.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        #[garde(inner(range(min = 0, max = MAX_MINOR_UNITS)))]
-#[schema(minimum = 0, maximum = 9_000_000_000_000_000_i64)]
-        initial_balance: Option<i64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(minimum = 0, maximum = 9_000_000_000_000_000_i64)]
+        initial_balance: Option<i64> = optional value::minor_units,
     }
     /// Money from outside into a wallet, or out of it.
     Movement, in a batch MovementItem of MovementKind [Credit, Debit] {
@@ -141,41 +184,37 @@ bodies! {
     } {
         /// Minor units, 1 to 9000000000000000.
         #[schema(value_type = i64, minimum = 1, maximum = 9_000_000_000_000_000_i64, example = 250)]
-        amount: Amount,
+        amount: Amount = required value::amount,
         /// Your own name of the movement; may repeat. Up to 255 characters. Kept for good: not for personal data.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        #[garde(inner(length(chars, min = 1, max = 255), custom(plain_text)))]
-#[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
-        reference: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
+        reference: Option<String> = optional value::text::<255>,
         /// Your own name of the movement, unique in the platform for good. Sent again with the same content, under
         /// whatever Idempotency-Key, it gets the first answer; with other content external_id_taken. Up to 255
         /// characters. Kept for good: not for personal data.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        #[garde(inner(length(chars, min = 1, max = 255), custom(plain_text)))]
-#[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
-        external_id: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
+        external_id: Option<String> = optional value::text::<255>,
     }
     /// Money from one wallet to another.
     Transfer, in a batch TransferItem of TransferKind [Transfer] {} {
         /// Wallet that pays.
-        from: Uuid,
+        from: Uuid = required value::id,
         /// Wallet that receives; of the same currency.
-        to: Uuid,
+        to: Uuid = required value::id,
         /// Minor units, 1 to 9000000000000000.
         #[schema(value_type = i64, minimum = 1, maximum = 9_000_000_000_000_000_i64, example = 250)]
-        amount: Amount,
+        amount: Amount = required value::amount,
         /// Your own name of the movement; may repeat. Up to 255 characters. Kept for good: not for personal data.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        #[garde(inner(length(chars, min = 1, max = 255), custom(plain_text)))]
-#[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
-        reference: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
+        reference: Option<String> = optional value::text::<255>,
         /// Your own name of the movement, unique in the platform for good. Sent again with the same content, under
         /// whatever Idempotency-Key, it gets the first answer; with other content external_id_taken. Up to 255
         /// characters. Kept for good: not for personal data.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        #[garde(inner(length(chars, min = 1, max = 255), custom(plain_text)))]
-#[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
-        external_id: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
+        external_id: Option<String> = optional value::text::<255>,
     }
     /// Money set aside: it stays in the balance and is not available.
     PlaceHold, in a batch PlaceHoldItem of PlaceHoldKind [Hold] {
@@ -183,21 +222,20 @@ bodies! {
         wallet_id
     } {
         /// The hold's id. Without one, the same Idempotency-Key always means the same new id.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        id: Option<Uuid>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<Uuid> = optional value::id,
         /// Minor units, 1 to 9000000000000000.
         #[schema(value_type = i64, minimum = 1, maximum = 9_000_000_000_000_000_i64, example = 250)]
-        amount: Amount,
+        amount: Amount = required value::amount,
         /// From this time on the hold cannot be captured and its money is available again. Without one the hold
         /// stays until it is captured or released.
-        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "some_time")]
+        #[serde(skip_serializing_if = "Option::is_none")]
         #[schema(value_type = Option<String>, format = DateTime, example = "2030-01-31T12:00:00Z")]
-        expires_at: Option<Timestamp>,
+        expires_at: Option<Timestamp> = optional value::time,
         /// Your own name of the hold; may repeat. Up to 255 characters. Kept for good: not for personal data.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        #[garde(inner(length(chars, min = 1, max = 255), custom(plain_text)))]
-#[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
-        reference: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
+        reference: Option<String> = optional value::text::<255>,
     }
     /// Takes what a hold has set aside; what is left of it becomes available again.
     CaptureHold, in a batch CaptureHoldItem of CaptureKind [Capture] {
@@ -205,24 +243,22 @@ bodies! {
         hold_id
     } {
         /// Minor units; the whole hold when missing.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "Option::is_none")]
         #[schema(value_type = Option<i64>, minimum = 1, maximum = 9_000_000_000_000_000_i64, example = 250)]
-        amount: Option<Amount>,
+        amount: Option<Amount> = optional value::amount,
         /// The wallet that gets the money; it goes outside when missing.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        to: Option<Uuid>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        to: Option<Uuid> = optional value::id,
         /// Your own name of the movement; may repeat. Up to 255 characters. Kept for good: not for personal data.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        #[garde(inner(length(chars, min = 1, max = 255), custom(plain_text)))]
-#[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
-        reference: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
+        reference: Option<String> = optional value::text::<255>,
         /// Your own name of the movement, unique in the platform for good. Sent again with the same content, under
         /// whatever Idempotency-Key, it gets the first answer; with other content external_id_taken. Up to 255
         /// characters. Kept for good: not for personal data.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        #[garde(inner(length(chars, min = 1, max = 255), custom(plain_text)))]
-#[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
-        external_id: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
+        external_id: Option<String> = optional value::text::<255>,
     }
     /// Ends a hold; all of it becomes available again.
     ReleaseHold, in a batch ReleaseHoldItem of ReleaseKind [Release] {
@@ -230,10 +266,9 @@ bodies! {
         hold_id
     } {
         /// Your own name of the release; may repeat. Up to 255 characters. Kept for good: not for personal data.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        #[garde(inner(length(chars, min = 1, max = 255), custom(plain_text)))]
-#[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
-        reference: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
+        reference: Option<String> = optional value::text::<255>,
     }
     /// Takes a transaction back, as a whole or in part.
     Reversal, in a batch ReversalItem of ReversalKind [Reversal] {
@@ -241,21 +276,19 @@ bodies! {
         transaction_id
     } {
         /// Minor units; what is left of the transaction when missing.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "Option::is_none")]
         #[schema(value_type = Option<i64>, minimum = 1, maximum = 9_000_000_000_000_000_i64, example = 250)]
-        amount: Option<Amount>,
+        amount: Option<Amount> = optional value::amount,
         /// Your own name of the reversal; may repeat. Up to 255 characters. Kept for good: not for personal data.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        #[garde(inner(length(chars, min = 1, max = 255), custom(plain_text)))]
-#[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
-        reference: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
+        reference: Option<String> = optional value::text::<255>,
         /// Your own name of the movement, unique in the platform for good. Sent again with the same content, under
         /// whatever Idempotency-Key, it gets the first answer; with other content external_id_taken. Up to 255
         /// characters. Kept for good: not for personal data.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        #[garde(inner(length(chars, min = 1, max = 255), custom(plain_text)))]
-#[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
-        external_id: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
+        external_id: Option<String> = optional value::text::<255>,
     }
     /// Why a wallet is frozen, unfrozen or closed.
     Note, in a batch NoteItem of NoteKind [Freeze, Unfreeze, Close] {
@@ -268,164 +301,96 @@ bodies! {
         wallet_id
     } {
         /// Minor units, 0 to 9000000000000000.
-        #[garde(range(min = 0, max = MAX_MINOR_UNITS))]
-#[schema(minimum = 0, maximum = 9_000_000_000_000_000_i64)]
-        overdraft_limit: i64,
+        #[schema(minimum = 0, maximum = 9_000_000_000_000_000_i64)]
+        overdraft_limit: i64 = required value::minor_units,
     }
 }
 
 /// The body of an erasure: it says nothing.
-#[derive(Debug, Serialize, Deserialize, Validate, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Erase {}
 
-#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum EraseKind {
     Erase,
 }
 
 /// An erasure as a command of a batch.
-#[derive(Debug, Serialize, Deserialize, Validate, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[garde(allow_unvalidated)]
 pub(crate) struct EraseItem {
     /// What to do.
     pub(crate) r#type: EraseKind,
     /// The wallet
     pub(crate) wallet_id: Uuid,
     /// Only if the wallet has this version.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[garde(inner(range(min = 1)))]
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1)]
     pub(crate) expected_version: Option<i64>,
 }
 
-/// RFC 3339 with an offset. Wallex counts in microseconds; what is finer is cut off.
-fn some_time<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
-    use serde::de::Error as _;
-    let text = String::deserialize(deserializer)?;
-    let time: Timestamp = text
-        .parse()
-        .map_err(|_| D::Error::custom("must be a time as in RFC 3339, for example 2030-01-31T12:00:00Z"))?;
-    Timestamp::from_microsecond(time.as_microsecond())
-        .map(Some)
-        .map_err(D::Error::custom)
+impl Body for Erase {
+    fn read(_: &mut Fields<'_>) -> Option<Self> {
+        Some(Self {})
+    }
+}
+
+impl EraseItem {
+    pub(crate) fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let wallet_id = fields.required("wallet_id", value::id);
+        let expected_version = fields.optional("expected_version", value::version);
+        Some(Self {
+            r#type: EraseKind::Erase,
+            wallet_id: wallet_id?,
+            expected_version: expected_version?,
+        })
+    }
 }
 
 /// Why a body cannot be accepted.
 pub(crate) enum Unfit {
     /// It is not JSON at all.
     Malformed(serde_json::Error),
-    /// One `{"pointer", "detail"}` per offending field.
-    Fields(Vec<Value>),
+    /// All that is wrong with it.
+    Fields(Vec<Invalid>),
 }
 
 impl From<Unfit> for Problem {
     fn from(unfit: Unfit) -> Self {
         match unfit {
             Unfit::Malformed(error) => problem::malformed_json(&error),
-            Unfit::Fields(errors) => problem::validation(errors),
+            Unfit::Fields(errors) => Problem::invalid(errors),
         }
     }
 }
 
-/// Reads and validates a body. Pointers begin with `at`.
-pub(crate) fn parse<Body: DeserializeOwned + Validate<Context = ()>>(
-    bytes: &[u8],
-    at: &str,
-) -> Result<Body, Unfit> {
-    let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let body: Body = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-        let pointer = pointer(at, &error.path().to_string());
-        let error = error.into_inner();
-        if error.is_data() {
-            Unfit::Fields(vec![json!({"pointer": pointer, "detail": without_place(&error)})])
-        } else {
-            Unfit::Malformed(error)
-        }
-    })?;
-    reader.end().map_err(Unfit::Malformed)?;
-    body.validate().map_err(|report| {
-        let errors = report.iter();
-        let errors = errors.map(
-            |(path, error)| json!({"pointer": pointer(at, &path.to_string()), "detail": error.message()}),
-        );
-        Unfit::Fields(errors.collect())
-    })?;
-    Ok(body)
-}
-
-/// `a.b[0]` as a JSON pointer (RFC 6901) below `at`: `/a/b/0`.
-fn pointer(at: &str, path: &str) -> String {
-    let mut pointer = at.to_owned();
-    if !path.is_empty() && path != "." {
-        let parts = path.split(['.', '[']);
-        pointer.extend(parts.map(|part| format!("/{}", part.trim_end_matches(']'))));
-    }
-    pointer
-}
-
-/// serde's message without " at line 1 column 20": the pointer says it better.
-fn without_place(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    text.split_once(" at line ")
-        .map_or(text.clone(), |(message, _)| message.to_owned())
-}
-
-/// PostgreSQL cannot store NUL, and no control character belongs into a name.
-fn plain_text(text: &str, (): &()) -> garde::Result {
-    if text.chars().any(|c| c.is_control() && c != '\n' && c != '\t') {
-        return Err(garde::Error::new("must not contain control characters"));
-    }
-    Ok(())
-}
-
-fn bounded_metadata(metadata: &Metadata, (): &()) -> garde::Result {
-    if metadata.len() > MAX_METADATA_KEYS {
-        return Err(garde::Error::new(format!(
-            "must have {MAX_METADATA_KEYS} keys at most"
-        )));
-    }
-    // Cannot fail: it was JSON a moment ago.
-    let json = serde_json::to_string(metadata).unwrap_or_default();
-    if json.len() > MAX_METADATA_BYTES {
-        return Err(garde::Error::new(format!(
-            "must take {MAX_METADATA_BYTES} bytes of JSON at most"
-        )));
-    }
-    if metadata.values().any(|value| depth(value) >= MAX_METADATA_DEPTH) {
-        return Err(garde::Error::new(format!(
-            "must have {MAX_METADATA_DEPTH} levels at most"
-        )));
-    }
-    // JSON writes NUL escaped; jsonb of the read side refuses it.
-    if json.contains("\\u0000") {
-        return Err(garde::Error::new("must not contain NUL characters"));
-    }
-    Ok(())
-}
-
-/// Levels of objects and arrays; recursion is bounded by the reader's own limit of 128.
-fn depth(value: &Value) -> usize {
-    let inner = match value {
-        Value::Array(items) => items.iter().map(depth).max(),
-        Value::Object(fields) => fields.values().map(depth).max(),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => return 0,
-    };
-    inner.unwrap_or(0) + 1
+/// Reads a body: every field of it, and whatever is wrong with any.
+pub(crate) fn parse<B: Body>(bytes: &[u8]) -> Result<B, Unfit> {
+    let json = json::check(bytes).map_err(Unfit::Malformed)?;
+    let mut fields = Fields::of(json::tree(json), "").map_err(|invalid| Unfit::Fields(vec![invalid]))?;
+    let body = B::read(&mut fields);
+    fields.finish(body).map_err(Unfit::Fields)
 }
 
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use serde_json::json;
+
     use super::*;
 
-    fn refused<Body: DeserializeOwned + Validate<Context = ()>>(text: &str) -> serde_json::Value {
-        match parse::<Body>(text.as_bytes(), "") {
+    fn refused<B: Body>(text: &str) -> serde_json::Value {
+        match parse::<B>(text.as_bytes()) {
             Ok(_) => panic!("accepted: {text}"),
             Err(unfit) => serde_json::from_slice(&Problem::from(unfit).to_body()).unwrap(),
         }
+    }
+
+    fn pointers(problem: &serde_json::Value) -> Vec<&str> {
+        let errors = problem["errors"].as_array().unwrap().iter();
+        errors.map(|error| error["pointer"].as_str().unwrap()).collect()
     }
 
     #[test]
@@ -433,22 +398,42 @@ mod tests {
         for (text, pointer) in [
             (r#"{"amount":1.5}"#, "/amount"),
             (r#"{"amount":1.0}"#, "/amount"),
+            (r#"{"amount":1e400}"#, "/amount"),
             (r#"{"amount":"1"}"#, "/amount"),
             (r#"{"amount":0}"#, "/amount"),
             (r#"{"amount":-1}"#, "/amount"),
+            (r#"{"amount":null}"#, "/amount"),
             (r#"{"amount":9000000000000001}"#, "/amount"),
             (r#"{"amount":99999999999999999999}"#, "/amount"),
+            (r#"{"amount":1,"amount":1}"#, "/amount"),
             (r#"{"amount":1,"reference":""}"#, "/reference"),
+            (r#"{"amount":1,"reference":7}"#, "/reference"),
             (r#"{"amount":1,"reference":"a\u0000b"}"#, "/reference"),
-            (r#"{"amount":1,"metadata":{"k":"\u0000"}}"#, "/metadata"),
+            (r#"{"amount":1,"reference":"\ud800"}"#, "/reference"),
+            (r#"{"amount":1,"metadata":{"k":["\u0000"]}}"#, "/metadata/k/0"),
+            (r#"{"amount":1,"metadata":{"k\u0000":1}}"#, "/metadata/k\u{0}"),
+            (r#"{"amount":1,"metadata":{"k":"\udc00"}}"#, "/metadata/k"),
+            (r#"{"amount":1,"metadata":{"\udc00":1}}"#, "/metadata/\"\\udc00\""),
+            (r#"{"amount":1,"metadata":{"a":{"k":1,"k":1}}}"#, "/metadata/a/k"),
+            (r#"{"amount":1,"metadata":{"a/b~":1e-400}}"#, "/metadata/a~1b~0"),
             (r#"{"amount":1,"metadata":[]}"#, "/metadata"),
             (r#"{"amount":1,"amuont":2}"#, "/amuont"),
-            (r#"{}"#, ""),
+            ("{}", "/amount"),
         ] {
             let problem = refused::<Movement>(text);
             assert_eq!(problem["code"], "validation_failed", "{text}");
-            assert_eq!(problem["errors"][0]["pointer"], pointer, "{text}: {problem}");
+            assert_eq!(pointers(&problem), [pointer], "{text}: {problem}");
         }
+    }
+
+    #[test]
+    fn only_an_object_is_a_body() {
+        for text in ["[5]", "[]", "5", "null", "\"x\"", "[{\"amount\":5}]"] {
+            assert_eq!(pointers(&refused::<Movement>(text)), [""], "{text}");
+            assert_eq!(pointers(&refused::<Erase>(text)), [""], "{text}");
+        }
+        let transfer = r#"["0198c0de-7f3a-7c10-8000-1a2b3c4d5e6f","0198c0de-7f3a-7c10-8000-1a2b3c4d5e6e",3]"#;
+        assert_eq!(pointers(&refused::<Transfer>(transfer)), [""]);
     }
 
     #[test]
@@ -456,36 +441,67 @@ mod tests {
         for text in ["", "{", "{\"amount\":1}x", "\u{feff}{}", "nul"] {
             assert_eq!(refused::<Movement>(text)["code"], "malformed_json", "{text:?}");
         }
-        let deep = format!(
-            "{{\"amount\":1,\"metadata\":{{\"a\":{}1{}}}}}",
-            "[".repeat(500),
-            "]".repeat(500)
-        );
-        assert_eq!(refused::<Movement>(&deep)["code"], "malformed_json");
     }
 
     #[test]
-    fn all_offending_fields_are_named_at_once() {
+    fn all_that_is_wrong_is_told_at_once_in_sentences_for_people() {
         let problem =
-            refused::<CreateWallet>(r#"{"currency":"EUR","owner":"","external_id":"","initial_balance":-1}"#);
-        assert_eq!(problem["errors"].as_array().map(Vec::len), Some(3), "{problem}");
+            refused::<Transfer>(r#"{"from":"x","to":7,"amount":-1,"referense":"r","metadata":{"n":1e400}}"#);
+        assert_eq!(
+            pointers(&problem),
+            ["/from", "/to", "/amount", "/metadata/n", "/referense"]
+        );
+        assert_eq!(
+            problem["errors"][4]["detail"],
+            "is not known here; did you mean reference?"
+        );
+        let text = problem.to_string();
+        for word in [
+            "expected",
+            "invalid type",
+            "unknown field",
+            "i64",
+            "Uuid",
+            "struct",
+            "line 1",
+        ] {
+            assert!(!text.contains(word), "{word}: {text}");
+        }
+        let missing = refused::<Transfer>("{}");
+        assert_eq!(pointers(&missing), ["/from", "/to", "/amount"]);
+        // Whoever sends nonsense by the thousand is told so shortly.
+        let many: Vec<String> = (0..10_000).map(|n| format!("\"{n}\":{n}")).collect();
+        let problem = refused::<Movement>(&format!("{{{}}}", many.join(",")));
+        assert_eq!(pointers(&problem).len(), 20);
     }
 
     #[test]
     fn metadata_is_bounded() {
         let many: Metadata = (0..65).map(|n| (n.to_string(), json!(n))).collect();
         let text = json!({"amount": 1, "metadata": many}).to_string();
-        assert_eq!(refused::<Movement>(&text)["errors"][0]["pointer"], "/metadata");
+        assert_eq!(pointers(&refused::<Movement>(&text)), ["/metadata"]);
         let text = json!({"amount": 1, "metadata": {"k": "x".repeat(17_000)}}).to_string();
-        assert_eq!(refused::<Movement>(&text)["errors"][0]["pointer"], "/metadata");
+        assert_eq!(pointers(&refused::<Movement>(&text)), ["/metadata"]);
         let nested = |levels: usize| {
             let inner = format!("{}1{}", "[".repeat(levels - 1), "]".repeat(levels - 1));
             format!(r#"{{"amount":1,"metadata":{{"k":{inner}}}}}"#)
         };
-        assert!(parse::<Movement>(nested(16).as_bytes(), "").is_ok());
-        assert_eq!(
-            refused::<Movement>(&nested(17))["errors"][0]["pointer"],
-            "/metadata"
+        assert!(parse::<Movement>(nested(16).as_bytes()).is_ok());
+        for levels in [17, 40, 500, 50_000] {
+            assert_eq!(pointers(&refused::<Movement>(&nested(levels))), ["/metadata"]);
+        }
+        // Six characters that look like an escape, and are none.
+        assert!(parse::<Movement>(br#"{"amount":1,"metadata":{"pattern":"\\u0000"}}"#).is_ok());
+    }
+
+    #[test]
+    fn numbers_of_metadata_are_kept() {
+        let body = parse::<Movement>(
+            br#"{"amount":1,"metadata":{"n":941300.4193968255,"m":1.7976931348623157e308,"i":18446744073709551615}}"#,
         );
+        let metadata = body.ok().and_then(|body| body.metadata).unwrap();
+        assert_eq!(metadata["n"].to_string(), "941300.4193968255");
+        assert_eq!(metadata["m"].as_f64(), Some(f64::MAX));
+        assert_eq!(metadata["i"].as_u64(), Some(u64::MAX));
     }
 }

@@ -1,14 +1,17 @@
 //! What a write request says in its headers, parsed once: the idempotency key, the precondition, the trace.
 
-use axum::extract::FromRequestParts;
-use http::header::{CONTENT_TYPE, IF_MATCH};
+use axum::body::Bytes;
+use axum::extract::{FromRequestParts, MatchedPath};
+use http::HeaderValue;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, IF_MATCH};
 use http::request::Parts;
 use std::sync::{Arc, LazyLock};
 use wallex_domain::Hash;
-use wallex_platform::http::Problem;
+use wallex_platform::http::{Id, NoParameters, Problem};
 use wallex_platform::trace::TraceContext;
 
 use crate::problem;
+use crate::routes::BODY_MAY_BE_ABSENT;
 
 pub(crate) const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
@@ -24,11 +27,40 @@ pub(crate) struct WriteHead {
     pub(crate) expected_version: Option<i64>,
     /// Of the request's span, or else what the client sent.
     pub(crate) traceparent: Option<String>,
+    media: Media,
     /// Of method, path, query and `If-Match`; the body is still to come.
     fingerprint: blake3::Hasher,
 }
 
+/// What the request says about its body.
+#[derive(Debug)]
+struct Media {
+    /// `Content-Type` is JSON in UTF-8.
+    is_json: bool,
+    /// By a `Content-Encoding` other than identity.
+    is_encoded: bool,
+    /// The route needs no field: no body is an empty object.
+    may_be_absent: bool,
+}
+
 impl WriteHead {
+    /// The JSON of the body, which was read.
+    pub(crate) fn json(&self, body: Bytes) -> Result<Bytes, Problem> {
+        if self.media.is_encoded {
+            return Err(problem::content_encoding());
+        }
+        if body.is_empty() && self.media.may_be_absent {
+            return Ok(Bytes::from_static(b"{}"));
+        }
+        if !self.media.is_json {
+            return Err(problem::unsupported_media_type());
+        }
+        if body.is_empty() {
+            return Err(problem::body_missing());
+        }
+        Ok(body)
+    }
+
     /// Fingerprint of the whole request. `body` is its canonical form: the typed body written out again, so
     /// that white space and the order of fields make no difference.
     pub(crate) fn fingerprint(&self, body: &impl serde::Serialize) -> Result<Hash, Problem> {
@@ -41,27 +73,26 @@ impl WriteHead {
 impl<S: Send + Sync> FromRequestParts<S> for WriteHead {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let content_type = parts
-            .headers
-            .get(CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok());
-        if !content_type.is_some_and(is_json) {
-            return Err(problem::unsupported_media_type());
-        }
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        NoParameters::from_request_parts(parts, state).await?;
+        let route = parts.extensions.get::<MatchedPath>().cloned();
+        let route = route.as_ref().map_or("", MatchedPath::as_str);
+        // One request has one path, however its id is spelt.
+        let path = if route.contains("{id}") {
+            let id = Id::from_request_parts(parts, state).await?;
+            route.replace("{id}", &id.to_string())
+        } else {
+            route.to_owned()
+        };
         let if_match = single(parts, IF_MATCH.as_str()).map_err(|()| problem::precondition_malformed())?;
         let expected_version = match if_match {
             None => None,
             Some(text) => Some(version(text).ok_or_else(problem::precondition_malformed)?),
         };
+        let precondition = expected_version.map_or(String::new(), |version| format!("\"{version}\""));
         let mut fingerprint = blake3::Hasher::new();
-        let query = parts.uri.query().unwrap_or_default();
-        for part in [
-            parts.method.as_str(),
-            parts.uri.path(),
-            query,
-            if_match.unwrap_or_default(),
-        ] {
+        // The third is the query: no write takes one.
+        for part in [parts.method.as_str(), &path, "", &precondition] {
             fingerprint.update(&(part.len() as u64).to_be_bytes());
             fingerprint.update(part.as_bytes());
         }
@@ -70,6 +101,11 @@ impl<S: Send + Sync> FromRequestParts<S> for WriteHead {
             key: key(parts)?,
             expected_version,
             traceparent: parts.extensions.get::<TraceContext>().map(ToString::to_string),
+            media: Media {
+                is_json: single(parts, CONTENT_TYPE.as_str()).is_ok_and(|value| value.is_some_and(is_json)),
+                is_encoded: parts.headers.get_all(CONTENT_ENCODING).iter().any(is_encoded),
+                may_be_absent: BODY_MAY_BE_ABSENT.contains(&route),
+            },
             fingerprint,
         })
     }
@@ -96,9 +132,29 @@ fn single<'a>(parts: &'a Parts, name: &str) -> Result<Option<&'a str>, ()> {
     }
 }
 
+/// JSON is UTF-8 (RFC 8259, section 8.1); whoever names another charset has sent other bytes.
 fn is_json(content_type: &str) -> bool {
-    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    let mut parts = content_type.split(';').map(str::trim);
+    let essence = parts.next().unwrap_or_default();
+    let mut charsets = parts.filter_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        name.trim()
+            .eq_ignore_ascii_case("charset")
+            .then_some(value.trim())
+    });
     essence.eq_ignore_ascii_case("application/json")
+        && charsets.all(|charset| {
+            let charset = charset.trim_matches('"');
+            charset.eq_ignore_ascii_case("utf-8") || charset.eq_ignore_ascii_case("utf8")
+        })
+}
+
+/// A list of codings; `identity` is none.
+fn is_encoded(value: &HeaderValue) -> bool {
+    value.to_str().map_or(true, |codings| {
+        let mut codings = codings.split(',').map(str::trim);
+        codings.any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("identity"))
+    })
 }
 
 fn version(text: &str) -> Option<i64> {
@@ -130,6 +186,22 @@ mod tests {
     #[test]
     fn json_may_name_its_charset() {
         assert!(is_json("application/json; charset=utf-8") && is_json("Application/JSON"));
+        assert!(is_json("application/json;charset=\"UTF-8\"") && is_json("application/json; profile=x"));
         assert!(!is_json("text/json") && !is_json("application/jsonp"));
+        assert!(
+            !is_json("application/json; charset=utf-16") && !is_json("application/json; Charset=\"latin1\"")
+        );
+    }
+
+    #[test]
+    fn identity_is_no_encoding() {
+        for (value, encoded) in [
+            ("gzip", true),
+            ("identity, br", true),
+            ("Identity", false),
+            ("", false),
+        ] {
+            assert_eq!(is_encoded(&HeaderValue::from_static(value)), encoded, "{value}");
+        }
     }
 }

@@ -11,7 +11,8 @@ use wallex_journal::personal::Sealed;
 use wallex_journal::route::{derived_hold_id, derived_wallet_id};
 use wallex_platform::http::Problem;
 
-use crate::body::{self, Metadata};
+use crate::body;
+use crate::value::Metadata;
 
 /// Whose command it is, and its place among the commands of the request: what ids are derived from.
 #[derive(Clone, Copy)]

@@ -8,12 +8,15 @@ mod answer;
 mod batch;
 mod batcher;
 mod body;
+mod fields;
 mod headers;
 mod item;
+mod json;
 mod metrics;
 mod problem;
 mod routes;
 pub mod upkeep;
+mod value;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -25,8 +28,11 @@ use wallex_domain::Currencies;
 pub use answer::RENDER;
 pub use batcher::{Batcher, BatcherConfig, Enqueue};
 
-/// Bytes of a request body at most.
+/// Bytes of a request body at most, and of one command of a batch.
 const MAX_BODY: usize = 256 * 1024;
+/// Bytes of a batch at most. 1,000 commands with the longest reference and description in characters of four bytes each,
+/// and with some metadata, take 6 MB. Its commands are read one by one, so that no more than one is spread out at a time.
+const MAX_BATCH_BODY: usize = 8 * 1024 * 1024;
 
 /// What the routes share; built once, cloned per request.
 #[derive(Clone)]
@@ -63,7 +69,10 @@ pub fn router(state: CommandState) -> Router {
         .route("/v1/holds/{id}/capture", post(routes::capture_hold))
         .route("/v1/holds/{id}/release", post(routes::release_hold))
         .route("/v1/transactions/{id}/reversals", post(routes::reverse))
-        .route("/v1/batches", post(routes::batch))
+        .route(
+            "/v1/batches",
+            post(routes::batch).layer(DefaultBodyLimit::max(MAX_BATCH_BODY)),
+        )
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(state)
 }
@@ -92,5 +101,18 @@ struct Documentation;
 
 /// The OpenAPI description of the write routes alone, to be merged with the others.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    Documentation::openapi()
+    let mut description = Documentation::openapi();
+    for path in routes::BODY_MAY_BE_ABSENT {
+        let operation = description
+            .paths
+            .paths
+            .get_mut(path)
+            .and_then(|path| path.post.as_mut());
+        let body = operation.and_then(|operation| operation.request_body.as_mut());
+        if let Some(utoipa::openapi::RefOr::T(body)) = body {
+            body.required = Some(utoipa::openapi::Required::False);
+            body.description = Some("Without a body nothing is said: as with {}".to_owned());
+        }
+    }
+    description
 }

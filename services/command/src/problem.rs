@@ -2,11 +2,12 @@
 //! Rejections are decided and stored; everything else here is refused before, and stores nothing.
 
 use http::StatusCode;
+use http::header::ACCEPT_ENCODING;
 use serde_json::{Value, json};
 use utoipa::IntoResponses;
 use wallex_domain::{Currency, Rejection};
 use wallex_journal::append::Answer;
-use wallex_platform::http::{Extension, Problem, ProblemBody};
+use wallex_platform::http::{Extension, Invalid, Problem, ProblemBody};
 
 /// What every write may be answered with, for the API description.
 #[derive(IntoResponses)]
@@ -15,11 +16,11 @@ pub(crate) enum AnyWrite {
     /// malformed_json, idempotency_key_missing, idempotency_key_invalid, precondition_malformed
     #[response(status = 400, content_type = "application/problem+json")]
     BadRequest(ProblemBody),
-    /// body_too_large
+    /// body_too_large: more than 256 KiB, of a batch more than 8 MiB
     #[response(status = 413, content_type = "application/problem+json")]
     TooLarge(ProblemBody),
     /// unsupported_media_type
-    #[response(status = 415, content_type = "application/problem+json")]
+    #[response(status = 415, content_type = "application/problem+json", headers(("Accept-Encoding" = String, description = "When the body was encoded: what is taken instead")))]
     MediaType(ProblemBody),
     /// internal
     #[response(status = 500, content_type = "application/problem+json")]
@@ -204,22 +205,8 @@ pub(crate) fn malformed_json(error: &serde_json::Error) -> Problem {
     )
 }
 
-/// `errors`: one `{"pointer", "detail"}` per offending field.
-pub(crate) fn validation(errors: Vec<Value>) -> Problem {
-    Problem::new(
-        StatusCode::UNPROCESSABLE_ENTITY,
-        "validation_failed",
-        "Validation failed",
-        "The request has fields that cannot be accepted; errors names each.",
-    )
-    .with(Extension::Errors, errors)
-}
-
-pub(crate) fn invalid_id() -> Problem {
-    validation(vec![json!({"parameter": "id", "detail": "must be a UUID"})])
-}
-
-pub(crate) fn currency_unknown(currency: Currency) -> Problem {
+/// `pointer`: where the currency stands in the body.
+pub(crate) fn currency_unknown(currency: Currency, pointer: &str) -> Problem {
     unprocessable(
         "currency_unknown",
         "Unknown currency",
@@ -230,16 +217,20 @@ pub(crate) fn currency_unknown(currency: Currency) -> Problem {
     )
     .with(
         Extension::Errors,
-        json!([{"pointer": "/currency", "detail": "is not known"}]),
+        vec![Value::from(Invalid::at(
+            pointer,
+            "is not a currency of this platform",
+        ))],
     )
 }
 
-pub(crate) fn body_too_large() -> Problem {
+/// `limit` in bytes.
+pub(crate) fn body_too_large(limit: usize) -> Problem {
     Problem::new(
         StatusCode::PAYLOAD_TOO_LARGE,
         "body_too_large",
         "Body too large",
-        format!("A body has {} bytes at most.", crate::MAX_BODY),
+        format!("A body has {limit} bytes at most here."),
     )
 }
 
@@ -257,7 +248,26 @@ pub(crate) fn unsupported_media_type() -> Problem {
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
         "unsupported_media_type",
         "Unsupported media type",
-        "Send the body as Content-Type: application/json.",
+        "Send the body as Content-Type: application/json. If it names a charset, that is utf-8.",
+    )
+}
+
+pub(crate) fn content_encoding() -> Problem {
+    Problem::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "unsupported_media_type",
+        "Unsupported media type",
+        "Bodies are taken as they are: send it uncompressed, without Content-Encoding.",
+    )
+    .header(ACCEPT_ENCODING, "identity")
+}
+
+pub(crate) fn body_missing() -> Problem {
+    Problem::new(
+        StatusCode::BAD_REQUEST,
+        "malformed_json",
+        "Malformed JSON",
+        "There is no body. Send a JSON object; one without fields is {}.",
     )
 }
 

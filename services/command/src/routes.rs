@@ -1,25 +1,34 @@
 //! The write routes: parse, queue, answer.
 
 use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, PathRejection};
-use axum::extract::{Path, State};
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, ETAG, LOCATION};
 use http::{HeaderValue, StatusCode};
 use uuid::Uuid;
 use wallex_domain::{Change, Command, Hash, WalletId};
 use wallex_journal::append::{Answer, Item, Reply, Request, Work};
-use wallex_platform::http::{Problem, ProblemBody};
+use wallex_platform::http::{Id, Problem, ProblemBody};
 
 use crate::answer::{EitherAnswer, MovementAnswer, TransferAnswer};
-use crate::batch::{BatchAnswer, BatchBody};
+use crate::batch::{Batch, BatchAnswer, BatchBody};
 use crate::headers::WriteHead;
 use crate::item::Origin;
 use crate::problem::{AnyWrite, OnHolds, OnTransactions, OnWallets};
-use crate::{CommandState, body, item, problem};
+use crate::{CommandState, MAX_BATCH_BODY, MAX_BODY, body, item, problem};
 
 type RawBody = Result<Bytes, BytesRejection>;
-type PathId = Result<Path<Uuid>, PathRejection>;
+
+/// Routes that need no field, and whose request is clear without one. Not those that move money: a body that got lost on
+/// the way must not capture a whole hold.
+pub(crate) const BODY_MAY_BE_ABSENT: [&str; 5] = [
+    "/v1/wallets/{id}/freeze",
+    "/v1/wallets/{id}/unfreeze",
+    "/v1/wallets/{id}/close",
+    "/v1/wallets/{id}/erase",
+    "/v1/holds/{id}/release",
+];
 
 /// Creates a wallet, empty or with an initial balance.
 #[utoipa::path(
@@ -38,12 +47,12 @@ pub(crate) async fn create_wallet(
     head: WriteHead,
     body: RawBody,
 ) -> Result<Response, Problem> {
-    let body: body::CreateWallet = body::parse(&read(body)?, "")?;
+    let body: body::CreateWallet = body::parse(&read(&head, body, MAX_BODY)?)?;
     if head.expected_version.is_some() {
         return Err(problem::precondition_malformed());
     }
     if state.currencies.exponent(body.currency).is_none() {
-        return Err(problem::currency_unknown(body.currency));
+        return Err(problem::currency_unknown(body.currency, "/currency"));
     }
     let fingerprint = head.fingerprint(&body)?;
     let item = item::create(origin(&head), body)?;
@@ -75,14 +84,12 @@ macro_rules! on_path {
         )]
         pub(crate) async fn $name(
             State(state): State<CommandState>,
-            id: PathId,
+            id: Id,
             head: WriteHead,
             body: RawBody,
         ) -> Result<Response, Problem> {
-            let Ok(Path(id)) = id else {
-                return Err(problem::invalid_id());
-            };
-            let body: $body = body::parse(&read(body)?, "")?;
+            let id = id.uuid();
+            let body: $body = body::parse(&read(&head, body, MAX_BODY)?)?;
             let fingerprint = head.fingerprint(&body)?;
             let make: fn(Origin<'_>, Uuid, Option<i64>, $body) -> Result<Item, Problem> = $item;
             let item = make(origin(&head), id, head.expected_version, body)?;
@@ -166,14 +173,12 @@ on_path! {
 )]
 pub(crate) async fn erase(
     State(state): State<CommandState>,
-    id: PathId,
+    id: Id,
     head: WriteHead,
     body: RawBody,
 ) -> Result<Response, Problem> {
-    let Ok(Path(id)) = id else {
-        return Err(problem::invalid_id());
-    };
-    let body: body::Erase = body::parse(&read(body)?, "")?;
+    let id = id.uuid();
+    let body: body::Erase = body::parse(&read(&head, body, MAX_BODY)?)?;
     let fingerprint = head.fingerprint(&body)?;
     let item = item::erase(id, head.expected_version)?;
     let response = submit(&state, head, fingerprint, Work::One(item)).await?;
@@ -203,13 +208,14 @@ pub(crate) async fn transfer(
     head: WriteHead,
     body: RawBody,
 ) -> Result<Response, Problem> {
-    let body: body::Transfer = body::parse(&read(body)?, "")?;
+    let body: body::Transfer = body::parse(&read(&head, body, MAX_BODY)?)?;
     let fingerprint = head.fingerprint(&body)?;
     let item = item::transfer(head.expected_version, body)?;
     submit(&state, head, fingerprint, Work::One(item)).await
 }
 
-/// Runs up to 1,000 commands in one transaction, in order, under one key.
+/// Runs up to 1,000 commands in one transaction, in order, under one key. A batch has up to 8 MiB, each of its commands
+/// up to 256 KiB.
 #[utoipa::path(
     post, path = "/v1/batches", tag = "batches", operation_id = "runBatch",
     params(("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters; the same for every retry. One for the whole batch", min_length = 1, max_length = 255)),
@@ -228,12 +234,13 @@ pub(crate) async fn batch(
     if head.expected_version.is_some() {
         return Err(problem::precondition_malformed());
     }
-    let body = BatchBody::parse(&read(body)?, &state.currencies)?;
-    let fingerprint = head.fingerprint(&body)?;
-    let atomic = body.atomic();
-    let items = body.into_items(&head.caller, &head.key)?;
-    let erased: Vec<WalletId> = items.iter().filter_map(erases).collect();
-    let response = submit(&state, head, fingerprint, Work::Batch { items, atomic }).await?;
+    let bytes = read(&head, body, MAX_BATCH_BODY)?;
+    let batch = Batch::parse(&bytes, &state.currencies)?;
+    let fingerprint = head.fingerprint(&batch)?;
+    let work = batch.into_work(&head.caller, &head.key)?;
+    drop(bytes);
+    let erased: Vec<WalletId> = work.items().iter().filter_map(erases).collect();
+    let response = submit(&state, head, fingerprint, work).await?;
     state.upkeep.erase_soon(&erased).await;
     Ok(response)
 }
@@ -245,11 +252,13 @@ fn erases(item: &Item) -> Option<WalletId> {
     }
 }
 
-fn read(body: RawBody) -> Result<Bytes, Problem> {
-    body.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => problem::body_too_large(),
+/// The body's JSON; `limit` is the one that the route has in [`crate::router`].
+fn read(head: &WriteHead, body: RawBody, limit: usize) -> Result<Bytes, Problem> {
+    let body = body.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => problem::body_too_large(limit),
         _ => problem::body_unreadable(),
-    })
+    })?;
+    head.json(body)
 }
 
 fn origin(head: &WriteHead) -> Origin<'_> {

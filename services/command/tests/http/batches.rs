@@ -136,6 +136,8 @@ async fn every_offending_field_of_every_command_is_named() {
             "/commands/4/currency",
             "/commands/5/description",
             "/commands/5/reference",
+            "/commands/6/from",
+            "/commands/6/to",
             "/commands/6/wallet_id",
         ]
     );
@@ -160,6 +162,140 @@ async fn every_offending_field_of_every_command_is_named() {
     .await
     .assert_problem(422, "validation_failed");
     assert_eq!(app.balance(&id).await, 10);
+}
+
+/// A credit with everything that a movement may have, at its longest.
+fn full_row(id: &str, n: usize) -> Value {
+    json!({
+        "type": "credit", "wallet_id": id, "amount": 1, "reference": "😀".repeat(255),
+        "description": "😀".repeat(1024),
+        "metadata": {"order": format!("order-{n}"), "channel": "x".repeat(100), "weight": 1.25},
+    })
+}
+
+#[tokio::test]
+async fn a_thousand_full_rows_fit() {
+    let app = App::new().await;
+    let id = app.wallet("a", 0).await;
+    let rows: Vec<Value> = (0..1_000).map(|n| full_row(&id, n)).collect();
+    let body = json!({"atomic": true, "commands": rows});
+    let done = app.post("/v1/batches", "b", body).await;
+    assert_eq!(
+        (done.status.as_u16(), &done.body["committed"]),
+        (200, &json!(1_000))
+    );
+    assert_eq!(app.balance(&id).await, 1_000);
+    let long = json!({"type": "credit", "wallet_id": id, "amount": 1, "x": "x".repeat(8 << 20)});
+    app.post("/v1/batches", "c", json!({"atomic": true, "commands": [long]}))
+        .await
+        .assert_problem(413, "body_too_large");
+    app.post(
+        &format!("/v1/wallets/{id}/credits"),
+        "d",
+        json!({"x": "x".repeat(256 << 10)}),
+    )
+    .await
+    .assert_problem(413, "body_too_large");
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_accepted_is_that_rows_result() {
+    let app = App::new().await;
+    let id = app.wallet("a", 10).await;
+    let credit = |amount: Value| json!({"type": "credit", "wallet_id": id, "amount": amount});
+    let commands = json!([
+        5,
+        credit(json!(1)),
+        credit(json!("2")),
+        {"type": "credit", "wallet_id": "x", "amount": 0, "amuont": 4},
+        credit(json!(2)),
+        {"type": "debit", "wallet_id": id, "amount": 999},
+        {"type": "create", "currency": "XYZ"},
+        {"type": "create", "currency": "EUR", "expected_version": 1},
+        {"type": "gift"},
+        {"type": "credit", "wallet_id": id, "amount": 1, "metadata": {"x": "x".repeat(300_000)}},
+        credit(json!(4)),
+        [],
+    ]);
+    let body = json!({"atomic": false, "commands": commands});
+    let done = app.post("/v1/batches", "b", body.clone()).await;
+    assert_eq!(done.status, 200, "{}", done.body);
+    assert_eq!(
+        (&done.body["committed"], &done.body["rejected"]),
+        (&json!(3), &json!(9))
+    );
+    let results = done.body["results"].as_array().unwrap();
+    let codes: Vec<&str> = results
+        .iter()
+        .map(|result| {
+            let problem = &result["body"];
+            if result["status"] == 201 {
+                "201"
+            } else {
+                problem["code"].as_str().unwrap()
+            }
+        })
+        .collect();
+    const INVALID: &str = "validation_failed";
+    assert_eq!(
+        codes,
+        [
+            INVALID,
+            "201",
+            INVALID,
+            INVALID,
+            "201",
+            "insufficient_funds",
+            "currency_unknown",
+            INVALID,
+            INVALID,
+            INVALID,
+            "201",
+            INVALID
+        ]
+    );
+    let errors = results[3]["body"]["errors"].as_array().unwrap();
+    let pointers: Vec<&Value> = errors.iter().map(|error| &error["pointer"]).collect();
+    assert_eq!(
+        pointers,
+        [
+            "/commands/3/wallet_id",
+            "/commands/3/amount",
+            "/commands/3/amuont"
+        ]
+    );
+    assert_eq!(results[2]["status"], 422);
+    assert_eq!(app.balance(&id).await, 17);
+    let again = app.post("/v1/batches", "b", body).await;
+    assert_eq!(
+        (again.header("idempotency-replayed"), &again.body),
+        (Some("true"), &done.body)
+    );
+    assert_eq!(app.balance(&id).await, 17);
+    // The same rows of a batch that is all or nothing refuse it, and all that is wrong is told at once.
+    let refused = app
+        .post("/v1/batches", "c", json!({"atomic": true, "commands": commands}))
+        .await;
+    refused.assert_problem(422, INVALID);
+    assert!(
+        refused.body["errors"].as_array().unwrap().len() >= 9,
+        "{}",
+        refused.body
+    );
+    assert_eq!(app.balance(&id).await, 17);
+}
+
+#[tokio::test]
+async fn a_batch_of_nothing_but_refused_rows_is_answered_and_kept() {
+    let app = App::new().await;
+    let body = json!({"atomic": false, "commands": [{"type": "credit"}, 7]});
+    let done = app.post("/v1/batches", "b", body.clone()).await;
+    assert_eq!((done.status.as_u16(), &done.body["rejected"]), (200, &json!(2)));
+    let again = app.post("/v1/batches", "b", body).await;
+    assert_eq!(
+        (again.header("idempotency-replayed"), &again.body),
+        (Some("true"), &done.body)
+    );
 }
 
 #[tokio::test]

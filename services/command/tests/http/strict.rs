@@ -6,6 +6,53 @@ use serde_json::{Value, json};
 
 use crate::app::*;
 
+/// Every write route about a wallet, a hold or a transaction of this id, with the least that it accepts.
+fn routes(id: &str) -> Vec<(String, &'static str)> {
+    let wallet = |route: &str| format!("/v1/wallets/{id}/{route}");
+    vec![
+        ("/v1/wallets".to_owned(), r#"{"currency":"EUR"}"#),
+        (wallet("credits"), r#"{"amount":1}"#),
+        (wallet("debits"), r#"{"amount":1}"#),
+        (wallet("holds"), r#"{"amount":1}"#),
+        (wallet("freeze"), "{}"),
+        (wallet("unfreeze"), "{}"),
+        (wallet("close"), "{}"),
+        (wallet("overdraft-limit"), r#"{"overdraft_limit":1}"#),
+        (wallet("erase"), "{}"),
+        (
+            "/v1/transfers".to_owned(),
+            r#"{"from":"0198c0de-7f3a-7c10-8000-1a2b3c4d5e6f","to":"0198c0de-7f3a-7c10-8000-1a2b3c4d5e6e","amount":1}"#,
+        ),
+        (format!("/v1/holds/{id}/capture"), "{}"),
+        (format!("/v1/holds/{id}/release"), "{}"),
+        (format!("/v1/transactions/{id}/reversals"), "{}"),
+        (
+            "/v1/batches".to_owned(),
+            r#"{"atomic":true,"commands":[{"type":"create","currency":"EUR"}]}"#,
+        ),
+    ]
+}
+
+fn request(path: &str, key: &str, body: &str) -> Request<Body> {
+    Request::post(path)
+        .header("content-type", "application/json")
+        .header("idempotency-key", key)
+        .body(Body::from(body.to_owned()))
+        .unwrap()
+}
+
+async fn post_text(app: &App, path: &str, key: &str, body: &str) -> Reply {
+    send(&app.router, request(path, key, body)).await
+}
+
+/// Events and stored answers: none of what is refused leaves any.
+async fn recorded(app: &App) -> (i64, i64) {
+    sqlx::query_as("SELECT (SELECT count(*) FROM journal.event), (SELECT count(*) FROM journal.answer)")
+        .fetch_one(&app.pool)
+        .await
+        .unwrap()
+}
+
 /// Of a body that must be refused: the pointer of the field.
 async fn refused(app: &App, path: &str, body: &str, pointer: &str) {
     let request = Request::post(path)
@@ -77,17 +124,7 @@ async fn amounts_are_whole_positive_and_bounded_on_every_route() {
             "1e400",
             "true",
         ] {
-            let body = format!(r#"{{"amount":{amount}}}"#);
-            // 1e400 is no number that JSON readers can hold.
-            if amount == "1e400" {
-                let mut request = json_request(&path, "k", &json!(null));
-                *request.body_mut() = Body::from(body);
-                send(&app.router, request)
-                    .await
-                    .assert_problem(400, "malformed_json");
-            } else {
-                refused(&app, &path, &body, "/amount").await;
-            }
+            refused(&app, &path, &format!(r#"{{"amount":{amount}}}"#), "/amount").await;
         }
     }
     refused(
@@ -109,4 +146,311 @@ async fn amounts_are_whole_positive_and_bounded_on_every_route() {
     malformed.assert_problem(422, "validation_failed");
     assert_eq!(malformed.body["errors"][0]["parameter"], "id");
     assert_eq!(app.balance(&id).await, 10);
+}
+
+#[tokio::test]
+async fn no_write_takes_query_parameters() {
+    let app = App::new().await;
+    let id = app.wallet("a", 10).await;
+    let before = recorded(&app).await;
+    for (path, body) in routes(&id) {
+        for (query, parameter) in [
+            ("dry_run=true", "dry_run"),
+            ("amount=5", "amount"),
+            ("dry_run", "dry_run"),
+            ("=", ""),
+            ("x=%FF", ""),
+            ("consistency=strong&at=now", "consistency"),
+        ] {
+            let reply = post_text(&app, &format!("{path}?{query}"), "k", body).await;
+            reply.assert_problem(422, "validation_failed");
+            assert_eq!(reply.body["errors"][0]["parameter"], parameter, "{path}?{query}");
+        }
+    }
+    assert_eq!(recorded(&app).await, before);
+    // Nothing is asked by nothing.
+    let credit = format!("/v1/wallets/{id}/credits");
+    let first = post_text(&app, &format!("{credit}?"), "k", r#"{"amount":1}"#).await;
+    let again = post_text(&app, &credit, "k", r#"{"amount":1}"#).await;
+    assert_eq!((first.status.as_u16(), again.status.as_u16()), (201, 201));
+    assert_eq!(again.header("idempotency-replayed"), Some("true"));
+}
+
+#[tokio::test]
+async fn only_objects_are_bodies() {
+    let app = App::new().await;
+    let id = app.wallet("a", 10).await;
+    let before = recorded(&app).await;
+    for (path, _) in routes(&id) {
+        for body in [
+            "[5]",
+            "[]",
+            r#"["x","y",3]"#,
+            "5",
+            "null",
+            "true",
+            r#""x""#,
+            "[{}]",
+            "[null]",
+        ] {
+            let reply = post_text(&app, &path, "k", body).await;
+            reply.assert_problem(422, "validation_failed");
+            assert_eq!(reply.body["errors"][0]["pointer"], "", "{path} {body}");
+        }
+    }
+    let credit = json!(["credit", id, null, 5]).to_string();
+    for commands in [
+        credit,
+        "[]".to_owned(),
+        "5".to_owned(),
+        r#"{"type":["credit"]}"#.to_owned(),
+    ] {
+        let batch = format!(r#"{{"atomic":true,"commands":[{commands}]}}"#);
+        post_text(&app, "/v1/batches", "k", &batch)
+            .await
+            .assert_problem(422, "validation_failed");
+    }
+    post_text(
+        &app,
+        "/v1/batches",
+        "k",
+        &format!(r#"[true,[{{"type":"close","wallet_id":"{id}"}}]]"#),
+    )
+    .await
+    .assert_problem(422, "validation_failed");
+    assert_eq!(recorded(&app).await, before);
+}
+
+#[tokio::test]
+async fn an_id_has_one_form_on_every_route_and_in_every_field() {
+    let app = App::new().await;
+    let good = "0198c0de-7f3a-7c10-8000-1a2b3c4d5e6f";
+    let before = recorded(&app).await;
+    for bad in [
+        "0198c0de7f3a7c1080001a2b3c4d5e6f",
+        "{0198c0de-7f3a-7c10-8000-1a2b3c4d5e6f}",
+        "urn:uuid:0198c0de-7f3a-7c10-8000-1a2b3c4d5e6f",
+        "00000000-0000-0000-0000-000000000000",
+        "ffffffff-ffff-ffff-ffff-ffffffffffff",
+        "7",
+    ] {
+        let in_path = bad.replace('{', "%7B").replace('}', "%7D");
+        for (path, body) in routes(&in_path)
+            .into_iter()
+            .filter(|(path, _)| path.contains(&in_path))
+        {
+            let reply = post_text(&app, &path, "k", body).await;
+            reply.assert_problem(422, "validation_failed");
+            assert_eq!(reply.body["errors"][0]["parameter"], "id", "{path}");
+        }
+        for (path, body, pointer) in [
+            ("/v1/wallets", json!({"currency": "EUR", "id": bad}), "/id"),
+            (
+                "/v1/transfers",
+                json!({"from": bad, "to": good, "amount": 1}),
+                "/from",
+            ),
+            (
+                "/v1/transfers",
+                json!({"from": good, "to": bad, "amount": 1}),
+                "/to",
+            ),
+            (
+                &*format!("/v1/wallets/{good}/holds"),
+                json!({"amount": 1, "id": bad}),
+                "/id",
+            ),
+            (&*format!("/v1/holds/{good}/capture"), json!({"to": bad}), "/to"),
+        ] {
+            refused(&app, path, &body.to_string(), pointer).await;
+        }
+        for (command, field) in [
+            (json!({"type": "create", "currency": "EUR", "id": bad}), "id"),
+            (
+                json!({"type": "credit", "wallet_id": bad, "amount": 1}),
+                "wallet_id",
+            ),
+            (json!({"type": "capture", "hold_id": bad}), "hold_id"),
+            (
+                json!({"type": "reversal", "transaction_id": bad}),
+                "transaction_id",
+            ),
+            (json!({"type": "erase", "wallet_id": bad}), "wallet_id"),
+        ] {
+            let batch = json!({"atomic": true, "commands": [command]}).to_string();
+            refused(&app, "/v1/batches", &batch, &format!("/commands/0/{field}")).await;
+        }
+    }
+    assert_eq!(recorded(&app).await, before);
+}
+
+#[tokio::test]
+async fn the_same_id_in_capitals_is_the_same_request() {
+    let app = App::new().await;
+    let (a, b) = (app.wallet("a", 10).await, app.wallet("b", 0).await);
+    let spelt = |from: &str, to: &str| json!({"from": from, "to": to, "amount": 1}).to_string();
+    let first = post_text(&app, "/v1/transfers", "t", &spelt(&a, &b)).await;
+    let again = post_text(
+        &app,
+        "/v1/transfers",
+        "t",
+        &spelt(&a.to_uppercase(), &b.to_uppercase()),
+    )
+    .await;
+    assert_eq!((again.status, &again.body), (first.status, &first.body));
+    for path in [&a, &a.to_uppercase(), &a.replace('-', "%2D")] {
+        let reply = post_text(
+            &app,
+            &format!("/v1/wallets/{path}/credits"),
+            "c",
+            r#"{"amount":5}"#,
+        )
+        .await;
+        assert_eq!(reply.status, 201, "{path} {}", reply.body);
+    }
+    for version in ["\"3\"", "\"03\""] {
+        let mut request = request(&format!("/v1/wallets/{a}/debits"), "d", r#"{"amount":5}"#);
+        request.headers_mut().insert("if-match", version.parse().unwrap());
+        let reply = send(&app.router, request).await;
+        assert_eq!(reply.status, 201, "{version} {}", reply.body);
+    }
+    assert_eq!(app.balance(&a).await, 9);
+}
+
+#[tokio::test]
+async fn metadata_is_kept_as_it_came_or_refused() {
+    let app = App::new().await;
+    let id = app.wallet("a", 10).await;
+    let credit = format!("/v1/wallets/{id}/credits");
+    let kept = r#"{"b":[1.7976931348623157e308,941300.4193968255,18446744073709551615,-1.5],"t":"\u00e9"}"#;
+    let reply = post_text(
+        &app,
+        &credit,
+        "k",
+        &format!(r#"{{"amount":1,"metadata":{kept}}}"#),
+    )
+    .await;
+    assert_eq!(reply.status, 201, "{}", reply.body);
+    let stored: Vec<u8> = sqlx::query_scalar("SELECT data FROM journal.personal")
+        .fetch_one(&app.pool)
+        .await
+        .unwrap();
+    let stored: Value = serde_json::from_slice(&stored).unwrap();
+    assert_eq!(stored["metadata"], serde_json::from_str::<Value>(kept).unwrap());
+    // Numbers that are nearly the same are not the same request.
+    let other = kept.replace("8255", "8256");
+    let reply = post_text(
+        &app,
+        &credit,
+        "k",
+        &format!(r#"{{"amount":1,"metadata":{other}}}"#),
+    )
+    .await;
+    reply.assert_problem(422, "idempotency_key_reused");
+    for number in ["1e-400", "1e400", "18446744073709551616", "0.1000000000000000055"] {
+        let body = format!(r#"{{"amount":1,"metadata":{{"a":{{"n":[{number}]}}}}}}"#);
+        refused(&app, &credit, &body, "/metadata/a/n/0").await;
+    }
+    assert_eq!(app.balance(&id).await, 11);
+}
+
+#[tokio::test]
+async fn bodies_are_plain_json_in_utf_8() {
+    let app = App::new().await;
+    let id = app.wallet("a", 10).await;
+    for (path, body) in routes(&id) {
+        for (name, value) in [
+            ("content-encoding", "gzip"),
+            ("content-encoding", "identity, br"),
+            ("content-type", "application/json; charset=utf-16"),
+            ("content-type", "text/plain"),
+        ] {
+            let mut request = request(
+                &path,
+                "k",
+                if name == "content-type" && body == "{}" {
+                    "{ }"
+                } else {
+                    body
+                },
+            );
+            request.headers_mut().insert(name, value.parse().unwrap());
+            let reply = send(&app.router, request).await;
+            reply.assert_problem(415, "unsupported_media_type");
+            let accepted = (name == "content-encoding").then_some("identity");
+            assert_eq!(reply.header("accept-encoding"), accepted, "{path} {value}");
+        }
+    }
+    let mut plain = request(&format!("/v1/wallets/{id}/credits"), "k", r#"{"amount":1}"#);
+    plain
+        .headers_mut()
+        .insert("content-encoding", "identity".parse().unwrap());
+    assert_eq!(send(&app.router, plain).await.status, 201);
+    assert_eq!(app.balance(&id).await, 11);
+}
+
+#[tokio::test]
+async fn what_needs_no_field_needs_no_body() {
+    let app = App::new().await;
+    let id = app.wallet("a", 0).await;
+    let hold = {
+        let rich = app.wallet("b", 10).await;
+        let placed = app
+            .post(&format!("/v1/wallets/{rich}/holds"), "h", json!({"amount": 5}))
+            .await;
+        placed.body["hold"]["id"].as_str().unwrap().to_owned()
+    };
+    let bare = |path: &str, key: &str| {
+        Request::post(path)
+            .header("idempotency-key", key)
+            .body(Body::empty())
+            .unwrap()
+    };
+    for path in [
+        format!("/v1/holds/{hold}/capture"),
+        format!("/v1/transactions/{hold}/reversals"),
+    ] {
+        let reply = send(&app.router, request(&path, "n", "")).await;
+        reply.assert_problem(400, "malformed_json");
+    }
+    for (at, path) in [
+        format!("/v1/wallets/{id}/freeze"),
+        format!("/v1/wallets/{id}/unfreeze"),
+        format!("/v1/holds/{hold}/release"),
+        format!("/v1/wallets/{id}/erase"),
+        format!("/v1/wallets/{id}/close"),
+    ]
+    .iter()
+    .enumerate()
+    {
+        let key = at.to_string();
+        let reply = send(&app.router, bare(path, &key)).await;
+        assert_eq!(reply.status, 201, "{path} {}", reply.body);
+        // The same as saying nothing in an object.
+        let again = app.post(path, &key, json!({})).await;
+        assert_eq!(
+            (again.header("idempotency-replayed"), &again.body),
+            (Some("true"), &reply.body)
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_problem_has_no_member_twice() {
+    let app = App::new().await;
+    let id = app.wallet("a", 10).await;
+    let placed = app
+        .post(&format!("/v1/wallets/{id}/holds"), "h", json!({"amount": 5}))
+        .await;
+    let release = format!(
+        "/v1/holds/{}/release",
+        placed.body["hold"]["id"].as_str().unwrap()
+    );
+    app.post(&release, "r", json!({})).await;
+    let reply = app.post(&release, "s", json!({})).await;
+    reply.assert_problem(409, "hold_closed");
+    assert_eq!(
+        (&reply.body["status"], &reply.body["hold_status"]),
+        (&json!(409), &json!("released"))
+    );
 }

@@ -29,6 +29,9 @@ pub enum Work {
     /// Many commands under one key, decided in order, each seeing what the ones before it did.
     Batch {
         items: Vec<Item>,
+        /// Answers to commands that nothing is to be decided on, by their places among all commands of the batch (the
+        /// first is 0), in ascending order. They are part of the answer that is stored.
+        refused: Vec<(usize, Answer)>,
         /// All or none. Otherwise a rejected command leaves the others be.
         atomic: bool,
     },

@@ -236,7 +236,11 @@ impl Staging {
         }
         let decided = match &request.work {
             Work::One(item) => self.stage_one(request, item, routed, render),
-            Work::Batch { items, atomic } => self.stage_batch(request, items, *atomic, routed, render),
+            Work::Batch {
+                items,
+                refused,
+                atomic,
+            } => self.stage_batch(request, (items, refused), *atomic, routed, render),
         };
         let (answer, replayed) = match decided {
             Ok(Ok(answered)) => answered,
@@ -302,7 +306,7 @@ impl Staging {
     fn stage_batch(
         &mut self,
         request: &Request,
-        items: &[Item],
+        (items, refused): (&[Item], &[(usize, Answer)]),
         atomic: bool,
         routed: &Routed,
         render: Render,
@@ -333,7 +337,7 @@ impl Staging {
             }
         }
         self.undo = None;
-        Ok(Ok(((render.batch)(Ok(&answers)), false)))
+        Ok(Ok(((render.batch)(Ok(&in_place(answers, refused))), false)))
     }
 
     /// Decides one command and records its events, after those of the holds that are due.
@@ -517,4 +521,16 @@ impl State for Staging {
         }
         (first, second)
     }
+}
+
+/// All answers of a batch in the order of its commands: those that were decided, and between them those that were given
+/// before.
+fn in_place(decided: Vec<Answer>, refused: &[(usize, Answer)]) -> Vec<Answer> {
+    let places = decided.len() + refused.len();
+    let (mut decided, mut refused) = (decided.into_iter(), refused.iter().peekable());
+    let answers = (0..places).map(|place| match refused.next_if(|(index, _)| *index == place) {
+        Some((_, answer)) => Some(answer.clone()),
+        None => decided.next(),
+    });
+    answers.flatten().collect()
 }

@@ -201,7 +201,12 @@ pub(crate) fn request(key: &str, command: Command) -> Request {
 
 pub(crate) fn batch(key: &str, atomic: bool, commands: impl IntoIterator<Item = Command>) -> Request {
     let items = commands.into_iter().map(item).collect();
-    work(key, Work::Batch { items, atomic })
+    let work_of_all = Work::Batch {
+        items,
+        refused: Vec::new(),
+        atomic,
+    };
+    work(key, work_of_all)
 }
 
 /// A command that has no key: nothing is stored of it but its events.

@@ -1,0 +1,174 @@
+//! The members of one JSON object, taken by name and checked one by one. The invariant: nothing is left over and nothing
+//! is told in part. A name that is unknown or stands twice, a field that is missing or has a wrong value: all of them are
+//! named at once, each by its JSON pointer and a sentence.
+
+use std::borrow::Cow;
+
+use wallex_platform::http::Invalid;
+
+use crate::json::Node;
+
+/// Errors of one object that are told at most: enough to mend a request, and an answer cannot outgrow its question.
+pub(crate) const MAX_ERRORS: usize = 20;
+/// Members that are looked at: no object here has so many fields, so that more are refused whatever they are.
+pub(crate) const MAX_MEMBERS: usize = 200;
+/// Characters of a name from outside that an answer repeats.
+const MAX_NAME: usize = 64;
+/// From this likeness on (Jaro-Winkler) an unknown name was probably meant to be a known one.
+const LIKE: f64 = 0.8;
+
+/// Why a value cannot be taken: at a JSON pointer below it, and what it must be.
+#[derive(Debug)]
+pub(crate) struct Wrong {
+    pub(crate) below: String,
+    pub(crate) detail: Cow<'static, str>,
+}
+
+pub(crate) type Read<T> = Result<T, Vec<Wrong>>;
+
+/// The value itself is wrong.
+pub(crate) fn wrong<T>(detail: impl Into<Cow<'static, str>>) -> Read<T> {
+    Err(vec![Wrong {
+        below: String::new(),
+        detail: detail.into(),
+    }])
+}
+
+/// A name as a part of a JSON pointer (RFC 6901).
+pub(crate) fn step(name: &str) -> String {
+    let mut short: String = name.chars().take(MAX_NAME).collect();
+    if short.len() < name.len() {
+        short.push('…');
+    }
+    format!("/{}", short.replace('~', "~0").replace('/', "~1"))
+}
+
+/// The object, of which members are taken until [`Fields::finish`].
+#[derive(Debug)]
+pub(crate) struct Fields<'a> {
+    at: String,
+    members: Vec<(Cow<'a, str>, Option<Node<'a>>)>,
+    known: Vec<&'static str>,
+    errors: Vec<Invalid>,
+}
+
+impl<'a> Fields<'a> {
+    /// The object at the pointer `at`.
+    pub(crate) fn of(node: Node<'a>, at: &str) -> Result<Self, Invalid> {
+        let Node::Object(members) = node else {
+            return Err(Invalid::at(
+                at,
+                "must be a JSON object, like {\"name\": \"value\"}",
+            ));
+        };
+        let mut fields = Self {
+            at: at.to_owned(),
+            members: Vec::with_capacity(members.len().min(MAX_MEMBERS)),
+            known: Vec::new(),
+            errors: Vec::new(),
+        };
+        for (name, node) in members {
+            if fields.members.iter().any(|(earlier, _)| *earlier == name) {
+                fields.refuse(&step(&name), "may stand only once");
+            } else {
+                fields.members.push((name, Some(node)));
+            }
+            if fields.members.len() + fields.errors.len() == MAX_MEMBERS {
+                break;
+            }
+        }
+        Ok(fields)
+    }
+
+    /// Notes an error at a pointer below the object.
+    pub(crate) fn refuse(&mut self, below: &str, detail: impl Into<Cow<'static, str>>) {
+        if self.errors.len() < MAX_ERRORS {
+            self.errors
+                .push(Invalid::at(format!("{}{below}", self.at), detail));
+        }
+    }
+
+    /// A field that must be there. `None` when it cannot be taken, which is noted.
+    pub(crate) fn required<T>(
+        &mut self,
+        name: &'static str,
+        read: impl FnOnce(Node<'a>) -> Read<T>,
+    ) -> Option<T> {
+        match self.take(name) {
+            Some(node) => self.read(name, node, read),
+            None => {
+                self.refuse(&step(name), "is required");
+                None
+            }
+        }
+    }
+
+    /// A field that may be left out, or null.
+    pub(crate) fn optional<T>(
+        &mut self,
+        name: &'static str,
+        read: impl FnOnce(Node<'a>) -> Read<T>,
+    ) -> Option<Option<T>> {
+        match self.take(name) {
+            None | Some(Node::Null) => Some(None),
+            Some(node) => self.read(name, node, read).map(Some),
+        }
+    }
+
+    /// `value`, unless anything about the object is wrong.
+    pub(crate) fn finish<T>(mut self, value: Option<T>) -> Result<T, Vec<Invalid>> {
+        let unknown: Vec<Cow<'a, str>> = self
+            .members
+            .iter_mut()
+            .filter(|(_, node)| node.is_some())
+            .map(|(name, _)| std::mem::take(name))
+            .collect();
+        for name in unknown {
+            let detail = unknown_name(&name, &self.known);
+            self.refuse(&step(&name), detail);
+        }
+        match value {
+            Some(value) if self.errors.is_empty() => Ok(value),
+            _ => Err(self.errors),
+        }
+    }
+
+    /// What was noted so far, when the rest cannot be judged.
+    pub(crate) fn abandon(self) -> Vec<Invalid> {
+        self.errors
+    }
+
+    fn take(&mut self, name: &'static str) -> Option<Node<'a>> {
+        self.known.push(name);
+        let found = self.members.iter_mut().find(|(found, _)| found == name);
+        found.and_then(|(_, node)| node.take())
+    }
+
+    fn read<T>(&mut self, name: &str, node: Node<'a>, read: impl FnOnce(Node<'a>) -> Read<T>) -> Option<T> {
+        match read(node) {
+            Ok(value) => Some(value),
+            Err(errors) => {
+                for error in errors {
+                    self.refuse(&format!("{}{}", step(name), error.below), error.detail);
+                }
+                None
+            }
+        }
+    }
+}
+
+fn unknown_name(name: &str, known: &[&'static str]) -> Cow<'static, str> {
+    // Nobody misspells a name at that length, and likeness costs its square.
+    if name.len() > MAX_NAME {
+        return "is not known here".into();
+    }
+    let likeness = |known: &str| strsim::jaro_winkler(name, known);
+    let nearest = known
+        .iter()
+        .copied()
+        .max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
+        .filter(|nearest| likeness(nearest) >= LIKE);
+    nearest.map_or("is not known here".into(), |nearest| {
+        format!("is not known here; did you mean {nearest}?").into()
+    })
+}

@@ -1,0 +1,471 @@
+//! JSON as it was sent: a tree that keeps every member of an object, also a repeated one, and numbers as their text, so
+//! that nothing is rounded, dropped or merged before it is looked at. The grammar is serde_json's: [`check`] is where
+//! text becomes JSON, and everything else here walks text that has passed it.
+
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+/// Levels that are read; what is deeper is only known to be there. Metadata may have 16, in a command of a batch.
+const MAX_LEVELS: usize = 32;
+
+/// One JSON value and what is in it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Node<'a> {
+    Null,
+    Bool(bool),
+    /// As it is written.
+    Number(&'a str),
+    Text(Cow<'a, str>),
+    /// A text with half of a surrogate pair (`\ud800`), which is no character.
+    Broken,
+    Array(Vec<Node<'a>>),
+    /// In the order of the text.
+    Object(Vec<(Cow<'a, str>, Node<'a>)>),
+    /// Something below the deepest level that is read.
+    Deep,
+}
+
+impl Node<'_> {
+    /// The text, if it is one.
+    pub(crate) fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Null
+            | Self::Bool(_)
+            | Self::Number(_)
+            | Self::Broken
+            | Self::Array(_)
+            | Self::Object(_)
+            | Self::Deep => None,
+        }
+    }
+
+    /// The integer, if it is one that is written with nothing but digits and a sign: `1.0` and `1e2` are none.
+    pub(crate) fn whole(&self) -> Option<i64> {
+        match self {
+            Self::Number(text) => text.parse().ok(),
+            Self::Null
+            | Self::Bool(_)
+            | Self::Text(_)
+            | Self::Broken
+            | Self::Array(_)
+            | Self::Object(_)
+            | Self::Deep => None,
+        }
+    }
+}
+
+/// Whether `bytes` are one JSON value in UTF-8.
+pub(crate) fn check(bytes: &[u8]) -> Result<&RawValue, serde_json::Error> {
+    serde_json::from_slice(bytes)
+}
+
+/// All of it.
+pub(crate) fn tree(json: &RawValue) -> Node<'_> {
+    Reader::of(json.get()).value(1)
+}
+
+/// The value itself, without what is in it.
+pub(crate) fn shallow(text: &str) -> Node<'_> {
+    Reader::of(text).value(MAX_LEVELS + 1)
+}
+
+/// The first `most` members of an object, each as its text; `None` when it is another thing.
+pub(crate) fn members(json: &RawValue, most: usize) -> Option<Vec<(Cow<'_, str>, &str)>> {
+    let mut reader = Reader::of(json.get());
+    reader.begins(b'{').then(|| reader.members(most, Reader::skip))
+}
+
+/// The first `most` items of an array, each as its text; `None` when it is another thing.
+pub(crate) fn items(text: &str, most: usize) -> Option<Vec<&str>> {
+    let mut reader = Reader::of(text);
+    reader.begins(b'[').then(|| reader.items(most, Reader::skip))
+}
+
+/// Stands in text that is known to be JSON, so that each kind of value is told by its first byte.
+struct Reader<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn of(text: &'a str) -> Self {
+        Self { text, at: 0 }
+    }
+
+    /// The next byte that is not blank.
+    fn peek(&mut self) -> u8 {
+        let rest = &self.text.as_bytes()[self.at..];
+        let blank = rest.iter().take_while(|byte| byte.is_ascii_whitespace());
+        self.at += blank.count();
+        self.text.as_bytes().get(self.at).copied().unwrap_or_default()
+    }
+
+    /// Goes past `byte` if it comes next.
+    fn begins(&mut self, byte: u8) -> bool {
+        let is_next = self.peek() == byte;
+        self.at += usize::from(is_next);
+        is_next
+    }
+
+    /// Up to the end of a number or a word.
+    fn word(&mut self) -> &'a str {
+        let rest = &self.text[self.at..];
+        let end = rest
+            .find(|c: char| c.is_ascii_whitespace() || matches!(c, ',' | ']' | '}' | ':'))
+            .unwrap_or(rest.len());
+        self.at += end;
+        &rest[..end]
+    }
+
+    /// A text with its quotation marks.
+    fn quoted(&mut self) -> &'a str {
+        let rest = &self.text.as_bytes()[self.at..];
+        let mut end = 1;
+        while end < rest.len() && rest[end] != b'"' {
+            end += if rest[end] == b'\\' { 2 } else { 1 };
+        }
+        let from = self.at;
+        self.at = (from + end + 1).min(self.text.len());
+        &self.text[from..self.at]
+    }
+
+    fn value(&mut self, level: usize) -> Node<'a> {
+        match self.peek() {
+            b'{' | b'[' if level > MAX_LEVELS => {
+                self.skip();
+                Node::Deep
+            }
+            b'{' => {
+                self.at += 1;
+                Node::Object(self.members(usize::MAX, |reader| reader.value(level + 1)))
+            }
+            b'[' => {
+                self.at += 1;
+                Node::Array(self.items(usize::MAX, |reader| reader.value(level + 1)))
+            }
+            b'"' => unquoted(self.quoted()).map_or(Node::Broken, Node::Text),
+            _ => match self.word() {
+                "true" => Node::Bool(true),
+                "false" => Node::Bool(false),
+                "null" => Node::Null,
+                number => Node::Number(number),
+            },
+        }
+    }
+
+    /// From behind the brace to behind its end, unless there are more than `most`. A name that is no text stands as it is written.
+    fn members<T>(&mut self, most: usize, mut value: impl FnMut(&mut Self) -> T) -> Vec<(Cow<'a, str>, T)> {
+        let mut members = Vec::new();
+        while self.peek() == b'"' && members.len() < most {
+            let name = self.quoted();
+            let name = unquoted(name).unwrap_or(Cow::Borrowed(name));
+            self.begins(b':');
+            members.push((name, value(self)));
+            self.begins(b',');
+        }
+        self.begins(b'}');
+        members
+    }
+
+    /// From behind the bracket to behind its end, unless there are more than `most`.
+    fn items<T>(&mut self, most: usize, mut value: impl FnMut(&mut Self) -> T) -> Vec<T> {
+        let mut items = Vec::new();
+        while !matches!(self.peek(), b']' | 0) && items.len() < most {
+            items.push(value(self));
+            self.begins(b',');
+        }
+        self.begins(b']');
+        items
+    }
+
+    /// Goes past a value, however deep it is, and gives its text.
+    fn skip(&mut self) -> &'a str {
+        self.peek();
+        let from = self.at;
+        let mut open = 0_usize;
+        loop {
+            match self.peek() {
+                b'{' | b'[' => {
+                    open += 1;
+                    self.at += 1;
+                }
+                b'}' | b']' => {
+                    open = open.saturating_sub(1);
+                    self.at += 1;
+                }
+                b'"' => {
+                    self.quoted();
+                }
+                b',' | b':' => self.at += 1,
+                0 => break,
+                _ => {
+                    self.word();
+                }
+            }
+            if open == 0 {
+                break;
+            }
+        }
+        &self.text[from..self.at]
+    }
+}
+
+/// `None` when an escape stands for no character.
+fn unquoted(quoted: &str) -> Option<Cow<'_, str>> {
+    if quoted.contains('\\') {
+        serde_json::from_str(quoted).ok().map(Cow::Owned)
+    } else {
+        Some(Cow::Borrowed(quoted.trim_matches('"')))
+    }
+}
+
+/// The number, where a 64-bit integer or a double holds exactly what is written. It is kept as serde_json writes it:
+/// the same number, not always the same spelling (`1E2` is `100.0`, `-0` is `0`), and what PostgreSQL makes of it and
+/// gives back is that number again.
+pub(crate) fn number(written: &str) -> Option<serde_json::Number> {
+    if let Ok(whole) = written.parse::<u64>() {
+        return Some(whole.into());
+    }
+    if let Ok(whole) = written.parse::<i64>() {
+        return Some(whole.into());
+    }
+    let double: f64 = written.parse().ok()?;
+    // PostgreSQL knows no negative zero.
+    let double = if double == 0.0 { 0.0 } else { double };
+    let kept = serde_json::Number::from_f64(double)?;
+    let text = kept.to_string();
+    if Decimal::of(written) != Decimal::of(&text) {
+        return None;
+    }
+    // Written with an exponent here, and in full by PostgreSQL: as the integer that it is, both write the same.
+    let whole = (text.contains('e') && double.fract() == 0.0).then(|| exactly(double));
+    Some(whole.flatten().unwrap_or(kept))
+}
+
+/// The same as a 64-bit integer, if it is one.
+fn exactly(double: f64) -> Option<serde_json::Number> {
+    // Prints digits only: the value of an integral double in full.
+    let digits = format!("{double:.0}");
+    let unsigned = digits.parse::<u64>().ok().map(Into::into);
+    unsigned.or_else(|| digits.parse::<i64>().ok().map(Into::into))
+}
+
+/// The value of a number's text: 0.digits × 10^exponent, without zeros at either end.
+#[derive(Debug, PartialEq, Eq)]
+struct Decimal {
+    negative: bool,
+    digits: String,
+    exponent: i64,
+}
+
+impl Decimal {
+    fn of(text: &str) -> Self {
+        let (negative, text) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
+        let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        let all = [whole, fraction].concat();
+        let digits = all.trim_start_matches('0');
+        let leading = all.len() - digits.len();
+        let digits = digits.trim_end_matches('0');
+        if digits.is_empty() {
+            return Self {
+                negative: false,
+                digits: String::new(),
+                exponent: 0,
+            };
+        }
+        // One that is no i64 is so far away that no double is near.
+        let exponent = exponent.parse::<i64>().unwrap_or(i64::MAX);
+        let shift = i64::try_from(whole.len()).unwrap_or(i64::MAX) - i64::try_from(leading).unwrap_or(0);
+        Self {
+            negative,
+            digits: digits.to_owned(),
+            exponent: exponent.saturating_add(shift),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    fn read(text: &str) -> Node<'_> {
+        tree(check(text.as_bytes()).unwrap())
+    }
+
+    #[test]
+    fn a_tree_has_everything_as_it_was_written() {
+        let text = " { \"a\" : [ 1.50 , -0,1E2 ,true,null , \"x\\n\\\"\" , \"\" ] , \"a\":{ } , \"\\u0062\" : \"\\ud800\"\n} ";
+        assert_eq!(
+            read(text),
+            Node::Object(vec![
+                (
+                    "a".into(),
+                    Node::Array(vec![
+                        Node::Number("1.50"),
+                        Node::Number("-0"),
+                        Node::Number("1E2"),
+                        Node::Bool(true),
+                        Node::Null,
+                        Node::Text("x\n\"".into()),
+                        Node::Text("".into()),
+                    ])
+                ),
+                ("a".into(), Node::Object(vec![])),
+                ("b".into(), Node::Broken),
+            ])
+        );
+        let raw = check(text.as_bytes()).unwrap();
+        let members = members(raw, 9).unwrap();
+        let texts: Vec<&str> = members.iter().map(|(_, text)| *text).collect();
+        assert_eq!(
+            texts,
+            [
+                "[ 1.50 , -0,1E2 ,true,null , \"x\\n\\\"\" , \"\" ]",
+                "{ }",
+                "\"\\ud800\""
+            ]
+        );
+        let array = "[ {\"a\":[\"]\"]} , 5]";
+        assert_eq!(items(array, 9), Some(vec!["{\"a\":[\"]\"]}", "5"]));
+        assert_eq!(items(array, 1), Some(vec!["{\"a\":[\"]\"]}"]));
+        assert_eq!((items("{}", 9), items("[]", 9)), (None, Some(vec![])));
+    }
+
+    /// What serde_json makes of the same text is the oracle.
+    #[test]
+    fn a_tree_is_what_serde_json_reads() {
+        fn value(node: Node<'_>) -> serde_json::Value {
+            match node {
+                Node::Null | Node::Broken | Node::Deep => serde_json::Value::Null,
+                Node::Bool(is) => is.into(),
+                Node::Number(text) => serde_json::from_str(text).unwrap(),
+                Node::Text(text) => text.into_owned().into(),
+                Node::Array(items) => items.into_iter().map(value).collect(),
+                Node::Object(members) => {
+                    let members = members.into_iter();
+                    members
+                        .map(|(name, node)| (name.into_owned(), value(node)))
+                        .collect()
+                }
+            }
+        }
+        for text in [
+            "5",
+            "\"\\\\\"",
+            "[[],[[]],{},[{}]]",
+            "{\"\\\\\":\"\\\\\",\"\\\"\":[1,2.5e-7,-3],\"\":{\"ü😀\":\"\\ud83d\\ude00\"}}",
+            "\r\n\t[ -0.0 ,\r\n{\"a\" :false}\t]\n",
+        ] {
+            let expected: serde_json::Value = serde_json::from_str(text).unwrap();
+            assert_eq!(value(read(text)), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn depth_costs_no_stack() {
+        let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
+        let mut node = &read(&deep);
+        let mut levels = 0;
+        while let Node::Array(items) = node {
+            (node, levels) = (&items[0], levels + 1);
+        }
+        assert_eq!((node, levels), (&Node::Deep, MAX_LEVELS));
+    }
+
+    #[test]
+    fn what_is_no_json_is_seen() {
+        for text in [
+            "",
+            " ",
+            "{",
+            "{\"a\":1}x",
+            "\u{feff}{}",
+            "nul",
+            "01",
+            "1.",
+            "+1",
+            "[1,]",
+            "{\"a\" 1}",
+            "{'a':1}",
+            "\"\n\"",
+            "\"\\x\"",
+            "\"\\u12\"",
+            "NaN",
+            "-",
+            ".5",
+            "1e",
+            "[1 2]",
+        ] {
+            assert!(check(text.as_bytes()).is_err(), "{text:?}");
+        }
+        assert!(check(b"\"\xff\"").is_err());
+    }
+
+    #[test]
+    fn a_number_is_kept_as_it_is_written_or_not_at_all() {
+        for (written, kept) in [
+            ("0", "0"),
+            ("-0", "0"),
+            ("-0.0", "0.0"),
+            ("0e5", "0.0"),
+            ("0.00", "0.0"),
+            ("1", "1"),
+            ("1.0", "1.0"),
+            ("1E2", "100.0"),
+            ("1.10", "1.1"),
+            ("0.1", "0.1"),
+            ("1e-7", "1e-7"),
+            ("941300.4193968255", "941300.4193968255"),
+            ("0.30000000000000004", "0.30000000000000004"),
+            ("18446744073709551615", "18446744073709551615"),
+            ("-9223372036854775808", "-9223372036854775808"),
+            ("9007199254740993", "9007199254740993"),
+            ("1e19", "10000000000000000000"),
+            ("-1e18", "-1000000000000000000"),
+            ("5e-324", "5e-324"),
+            ("1.7976931348623157e308", "1.7976931348623157e308"),
+        ] {
+            let number = number(written).map(|number| number.to_string().replace("e+", "e"));
+            assert_eq!(number.as_deref(), Some(kept), "{written}");
+        }
+        for written in [
+            "18446744073709551616",
+            "-9223372036854775809",
+            "123456789012345678901234567890",
+            "9007199254740993.0",
+            "0.1000000000000000055",
+            "3.141592653589793238",
+            "1e400",
+            "-1e400",
+            "1e-400",
+            "-1e-400",
+            "1e99999999999999999999",
+            "1e-99999999999999999999",
+            "1.7976931348623158e308",
+        ] {
+            assert_eq!(number(written), None, "{written}");
+        }
+    }
+
+    /// `-0.0` and its kind aside, every double that serde_json writes is one that is kept as it is.
+    #[test]
+    fn every_double_is_kept() {
+        let mut bits = 0x9e37_79b9_7f4a_7c15_u64;
+        for _ in 0..20_000 {
+            bits = bits
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            let double = f64::from_bits(bits);
+            let Some(written) = serde_json::Number::from_f64(double) else {
+                continue;
+            };
+            let kept = number(&written.to_string()).and_then(|kept| kept.as_f64());
+            assert_eq!(kept, Some(double), "{written}");
+        }
+    }
+}
