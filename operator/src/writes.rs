@@ -4,7 +4,10 @@
 //! Applies are server-side, by one field manager, forced: what we state is ours. What we do not state is left alone, but for hand edits
 //! of the parts that are the operator's (`reconcile::drift`): those are put back by a patch of the version that was looked at.
 
+use std::collections::HashMap;
 use std::fmt::Debug;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -62,9 +65,16 @@ impl WriteError {
     }
 }
 
+/// How often one child is put back within [`WINDOW`] before whoever changes it is left alone until the window ends: two that write the same
+/// object in turns would otherwise start and kill pods without an end.
+const PUT_BACKS: u32 = 3;
+pub const WINDOW: Duration = Duration::from_secs(60);
+
 /// Writes to the API server while the lease is held.
 #[derive(Clone)]
 pub struct Writes {
+    /// Since when each child has been put back, and how often.
+    put_backs: Arc<Mutex<HashMap<String, (Instant, u32)>>>,
     client: Client,
     fence: Fence,
     recorder: Recorder,
@@ -79,6 +89,7 @@ impl Writes {
             instance: Some(instance),
         };
         Self {
+            put_backs: Arc::default(),
             recorder: Recorder::new(client.clone(), reporter),
             client,
             fence,
@@ -96,6 +107,16 @@ impl Writes {
         self.metrics
             .wrote(&format!("{}{part}", K::kind(&())), answer.is_ok());
         answer.map_err(|error| WriteError::refused::<K>(name, error))
+    }
+
+    /// Whether `child` may be put back once more, which counts. False: somebody changes it again and again.
+    pub fn may_put_back(&self, child: &str) -> bool {
+        let now = Instant::now();
+        let mut put_backs = self.put_backs.lock().unwrap_or_else(PoisonError::into_inner);
+        put_backs.retain(|_, (since, _)| now.duration_since(*since) < WINDOW);
+        let (_, times) = put_backs.entry(child.to_owned()).or_insert((now, 0));
+        *times += 1;
+        *times <= PUT_BACKS
     }
 
     /// The gate, for writes that go elsewhere (Kafka).

@@ -74,6 +74,8 @@ pub struct Report {
     pub put_back: Vec<(String, Vec<Found>)>,
     /// The same with what stays: it is no business of the operator's, or it came back in the very write that took it away.
     pub left: Vec<(String, Vec<Found>)>,
+    /// The same with what somebody changes again and again: it is put back only so often.
+    pub fought: Vec<(String, Vec<Found>)>,
 }
 
 impl Report {
@@ -143,8 +145,31 @@ impl Applier<'_> {
                     self.noted(deleted.map_err(ApplyError::from));
                 }
             }
-            Migration::Running { .. } | Migration::Succeeded | Migration::Failed { retry: false } => {}
+            Migration::Running { .. } => {
+                if let Some(job) = named(&self.children.jobs, &wanted.name_any()) {
+                    let resumed = self.as_it_was_made(wanted, job).await;
+                    self.noted(resumed);
+                }
+            }
+            Migration::Succeeded | Migration::Failed { retry: false } => {}
         }
+    }
+
+    /// Takes from a Job what others added, such as its suspension. All else of a Job stays as it was made.
+    async fn as_it_was_made(&self, wanted: &Job, live: &Job) -> Result<(), ApplyError> {
+        let drift = drift::run(wanted, live);
+        if drift.strays.is_empty() || !drift.changed.is_empty() {
+            return Ok(());
+        }
+        let version = live.resource_version().unwrap_or_default();
+        self.writes.put_back(live, drift.patch(&version)).await?;
+        let told = others_only(drift.strays);
+        if !told.is_empty() {
+            self.report()
+                .put_back
+                .push((format!("Job {}", live.name_any()), told));
+        }
+        Ok(())
     }
 
     /// What needs no migrated database.
@@ -330,6 +355,13 @@ impl Applier<'_> {
                 return Ok(live.clone());
             }
             self.refuse_foreign(live)?;
+            // A new manifest is written whoever fights; the same one only so often.
+            let is_new = manifest_hash(&wanted) != manifest_hash(live);
+            let key = format!("{}/{child}", self.platform.uid);
+            if !is_new && !self.writes.may_put_back(&key) {
+                self.report().fought.push((child, drift.put_back()));
+                return Ok(live.clone());
+            }
             return self.mend(&wanted, live, &drift, child).await;
         }
         // Not among our children by label: it is missing, it lost its labels, or it is somebody else's.
@@ -368,7 +400,9 @@ impl Applier<'_> {
             + Serialize
             + DeserializeOwned,
     {
-        if !drift.strays.is_empty() {
+        if drift.is_sealed() {
+            self.writes.delete(live).await?;
+        } else if !drift.strays.is_empty() {
             let version = live.meta().resource_version.clone().unwrap_or_default();
             let put_back = self.writes.put_back(live, drift.patch(&version)).await?;
             if put_back.is_none() {

@@ -21,6 +21,9 @@ use crate::names::{HANDOVER, MANAGER};
 /// `kubectl rollout restart` and `kubectl wallex restart` leave it.
 const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
 
+/// A ConfigMap with this can't be changed any more, only made anew.
+const SEALED: &str = "immutable";
+
 /// Fields shown of one object; the first ones tell what happened.
 const SHOWN: usize = 4;
 
@@ -80,6 +83,11 @@ impl Drift {
         operations.into()
     }
 
+    /// Whether the child can't be changed any more, so that it has to be made anew.
+    pub fn is_sealed(&self) -> bool {
+        self.strays.iter().any(|stray| stray.path == SEALED)
+    }
+
     /// All that is to be put back.
     pub fn put_back(&self) -> Vec<Found> {
         self.changed.iter().chain(&self.strays).cloned().collect()
@@ -92,10 +100,10 @@ impl Drift {
 /// what is stated.
 fn parts(kind: &str) -> (&'static [&'static str], Option<&'static str>) {
     match kind {
-        "Deployment" => (&["spec"], Some("spec.template")),
+        "Deployment" | "Job" => (&["spec"], Some("spec.template")),
         "CronJob" => (&["spec"], Some("spec.jobTemplate.spec.template")),
         "Service" | "PodDisruptionBudget" | "NetworkPolicy" | "HorizontalPodAutoscaler" => (&["spec"], None),
-        "ConfigMap" => (&["data", "binaryData"], None),
+        "ConfigMap" => (&["data", "binaryData", SEALED], None),
         _ => (&[], None),
     }
 }

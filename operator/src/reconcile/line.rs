@@ -21,6 +21,7 @@ use super::validate::{self, ValidatedPlatform};
 use super::{Context, autoscaling, pods, schema, status, topics};
 use crate::crd::{SchemaStatus, WalletPlatform, WalletPlatformStatus};
 use crate::names::{self, Component};
+use crate::writes::WINDOW;
 
 /// While Kubernetes removes what a deleted platform of the same name left.
 const PREDECESSOR: Duration = Duration::from_secs(2);
@@ -189,6 +190,8 @@ pub(super) async fn stages(
     tell_put_back(context, object, &report).await;
     let refused = report.problem().or_else(|| in_force(&report));
     notes.extend(report.left.iter().map(left));
+    notes.extend(report.fought.iter().map(fought));
+    let fights = !report.fought.is_empty();
     notes.extend(context.rivals.note(&context.installation, &platform.namespace));
     let error = report.into_error();
     let schema = schema::progress(&context.client, live, &found.pods, &job, &migration).await;
@@ -204,7 +207,10 @@ pub(super) async fn stages(
     );
     let autoscaling = autoscaling::run(platform, &manifests, children);
     notes.extend(autoscaling::note(&autoscaling));
-    let again = autoscaling::again(&autoscaling).map_or(checked.again, |soon| checked.again.min(soon));
+    let again = autoscaling::again(&autoscaling)
+        .into_iter()
+        .chain(fights.then_some(WINDOW))
+        .fold(checked.again, Duration::min);
     Line {
         observation: Observation {
             invalid: None,
@@ -280,17 +286,29 @@ fn left((child, found): &(String, Vec<Found>)) -> String {
     )
 }
 
-/// Variables of the operator's own that somebody else gives a value, and that could not be taken away: an admission webhook adds them anew.
+/// What somebody changes again and again.
+fn fought((child, found): &(String, Vec<Found>)) -> String {
+    format!(
+        "{child} is changed by somebody again and again, and put back only so often: {}",
+        drift::shown(found)
+    )
+}
+
+/// Variables of the operator's own that somebody else gives a value, and that are not taken away: an admission webhook, or another controller, sets them anew.
 fn in_force(report: &Report) -> Option<Problem> {
     let is_owned = |found: &&Found| {
         names::OWNED_VARIABLES.iter().any(|variable| {
             found.path.contains(&format!(".env[{variable}]")) || found.path == format!("data.{variable}")
         })
     };
-    let told = report.left.iter().find_map(|(child, found)| {
-        let owned: Vec<Found> = found.iter().filter(is_owned).cloned().collect();
-        (!owned.is_empty()).then(|| format!("{child}: {}", drift::shown(&owned)))
-    })?;
+    let told = report
+        .fought
+        .iter()
+        .chain(&report.left)
+        .find_map(|(child, found)| {
+            let owned: Vec<Found> = found.iter().filter(is_owned).cloned().collect();
+            (!owned.is_empty()).then(|| format!("{child}: {}", drift::shown(&owned)))
+        })?;
     Some(Problem::new(
         reasons::FOREIGN_EDITS,
         format!(

@@ -502,7 +502,7 @@ async fn a_platform_with_somebody_elses_autoscaler_is_suspended_and_resumed() {
     once(&world).await;
     let suspended = |wish: bool| {
         world.change("shop", "demo", |platform| {
-            platform["spec"]["suspended"] = json!(wish)
+            platform["spec"]["suspended"] = json!(wish);
         });
     };
     suspended(true);

@@ -2,17 +2,20 @@
 
 use serde_json::{Value, json};
 use wallex_operator::reconcile::conditions::{reasons, types};
+use wallex_operator::scope::Scope;
 
 use super::server::World;
-use super::{expected, once, until_ready, world};
+use super::{expected, once, run, until_ready, world};
 
 const QUERY: &str = "/apis/apps/v1/namespaces/shop/deployments/demo-query";
 const COMMAND: &str = "/apis/apps/v1/namespaces/shop/deployments/demo-command";
 
+#[expect(clippy::needless_pass_by_value, reason = "json!(…) reads better in place")]
 fn container(fields: Value) -> Value {
     template(json!({"f:spec": {"f:containers": {"k:{\"name\":\"wallex\"}": fields}}}))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "json!(…) reads better in place")]
 fn template(fields: Value) -> Value {
     json!({"f:spec": {"f:template": fields}})
 }
@@ -205,6 +208,92 @@ async fn settings_selectors_and_the_maintenance_are_put_back() {
 }
 
 #[tokio::test]
+async fn whoever_writes_the_same_child_in_turns_is_put_back_so_often_and_then_named() {
+    let world = ready().await;
+    let operator = world.operator(vec![Scope::All]);
+    for _ in 0..8 {
+        set_env(&world, QUERY, "WALLEX_LOG", "trace");
+        run(&operator, "shop", "demo").await;
+    }
+    let written = world.written();
+    let patches = written
+        .iter()
+        .filter(|write| write.contains("deployments/demo-query"))
+        .count();
+    assert_eq!(
+        patches, 6,
+        "three times, by a patch and an apply each: {written:?}"
+    );
+    let (_, reason, message) = world.condition("shop", "demo", types::DEGRADED);
+    assert_eq!(reason, reasons::FOREIGN_EDITS);
+    assert!(
+        message.contains("env[WALLEX_LOG]") && message.contains("kubectl-set"),
+        "{message}"
+    );
+
+    // A new manifest is written all the same, and another component is not held up.
+    world.change("shop", "demo", |platform| {
+        platform["spec"]["image"] = json!("wallex:2");
+    });
+    for _ in 0..3 {
+        run(&operator, "shop", "demo").await;
+    }
+    assert_eq!(wallex(&mut world.object(QUERY))["image"], "wallex:2");
+    assert_eq!(
+        wallex(&mut world.object("/apis/apps/v1/namespaces/shop/deployments/demo-publisher"))["image"],
+        "wallex:2"
+    );
+}
+
+#[tokio::test]
+async fn settings_that_somebody_sealed_are_made_anew() {
+    let world = ready().await;
+    let config = "/api/v1/namespaces/shop/configmaps/demo-config";
+    world.edit(config, "kubectl-patch", json!({"f:immutable": {}}), |object| {
+        object["immutable"] = json!(true);
+    });
+    world.change("shop", "demo", |platform| {
+        platform["spec"]["logging"] = json!({"level": "debug"});
+    });
+    until_ready(&world).await;
+    let made = world.object(config);
+    assert_eq!(
+        (&made["immutable"], &made["data"]["WALLEX_LOG"]),
+        (&Value::Null, &json!("debug"))
+    );
+    assert!(world.written().contains(&format!("DELETE {config}")));
+}
+
+#[tokio::test]
+async fn a_migration_that_somebody_suspended_goes_on() {
+    let world = world();
+    world.state().job_status = Some(json!({"active": 1}));
+    once(&world).await;
+    let path = {
+        let state = world.state();
+        state
+            .objects
+            .keys()
+            .find(|path| path.contains("/jobs/"))
+            .cloned()
+            .unwrap()
+    };
+    let before = world.object(&path);
+    world.edit(
+        &path,
+        "kubectl-patch",
+        json!({"f:spec": {"f:suspend": {}}}),
+        |object| {
+            object["spec"]["suspend"] = json!(true);
+        },
+    );
+    once(&world).await;
+    assert_eq!(world.object(&path)["spec"], before["spec"]);
+    let notes = world.notes(reasons::HAND_EDIT_PUT_BACK);
+    assert!(notes[0].contains("spec.suspend (by kubectl-patch)"), "{notes:?}");
+}
+
+#[tokio::test]
 async fn a_sidecar_with_its_volume_and_marks_of_others_stay_and_are_told() {
     let world = ready().await;
     let fields = template(json!({
@@ -249,7 +338,7 @@ async fn a_sidecar_with_its_volume_and_marks_of_others_stay_and_are_told() {
 
     // A change of the platform reaches the pods all the same, and the sidecar stays.
     world.change("shop", "demo", |platform| {
-        platform["spec"]["image"] = json!("wallex:2")
+        platform["spec"]["image"] = json!("wallex:2");
     });
     until_ready(&world).await;
     let mut after = world.object(QUERY);
@@ -264,7 +353,7 @@ async fn a_sidecar_with_its_volume_and_marks_of_others_stay_and_are_told() {
 async fn a_paused_platform_says_what_was_changed_and_leaves_it() {
     let world = ready().await;
     world.change("shop", "demo", |platform| {
-        platform["spec"]["paused"] = json!(true)
+        platform["spec"]["paused"] = json!(true);
     });
     set_env(&world, QUERY, "WALLEX_DATABASE_URL", "postgres://elsewhere");
     once(&world).await;
@@ -309,7 +398,7 @@ async fn a_component_that_cannot_be_written_holds_up_no_other_but_a_new_image_of
     assert!(message.contains("containers[0].image"), "{message}");
 
     world.change("shop", "demo", |platform| {
-        platform["spec"]["image"] = json!("wallex:2")
+        platform["spec"]["image"] = json!("wallex:2");
     });
     for _ in 0..3 {
         once(&world).await;
@@ -328,7 +417,7 @@ async fn a_component_that_cannot_be_written_holds_up_no_other_but_a_new_image_of
 async fn a_refusal_that_may_pass_is_no_stall() {
     let world = ready().await;
     world.change("shop", "demo", |platform| {
-        platform["spec"]["query"] = json!({"replicas": 2})
+        platform["spec"]["query"] = json!({"replicas": 2});
     });
     world.state().writes_left = Some(0);
     once(&world).await;

@@ -112,6 +112,7 @@ pub(super) fn prune(object: &mut Value) {
 
 impl World {
     /// Somebody changes an object, and owns these fields of it from then on.
+    #[expect(clippy::needless_pass_by_value, reason = "json!(…) reads better in place")]
     pub(crate) fn edit(&self, path: &str, manager: &str, fields: Value, change: impl FnOnce(&mut Value)) {
         let mut state = self.state();
         let mut object = state.objects[path].clone();
