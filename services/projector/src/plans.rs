@@ -164,7 +164,7 @@ async fn step(db: &mut PgConnection, n: i64) {
         .fetch_one(&mut *db)
         .await
         .unwrap();
-    let mut tx = wallex_postgres::begin(db, BEGIN).await.unwrap();
+    let mut tx = db.begin_with(BEGIN).await.unwrap();
     let isolation: String = sqlx::query_scalar("SHOW transaction_isolation")
         .fetch_one(&mut *tx)
         .await
@@ -183,7 +183,7 @@ async fn step(db: &mut PgConnection, n: i64) {
     assert_eq!(scanned(&mut tx).await, [""; 0], "in the projection");
     tx.commit().await.unwrap();
 
-    let mut tx = wallex_postgres::begin(db, read::BEGIN).await.unwrap();
+    let mut tx = db.begin_with(read::BEGIN).await.unwrap();
     read::events(&mut *tx, Partition(0), 5_000, 10).await.unwrap();
     read::personal(&mut *tx, &[wallet]).await.unwrap();
     sqlx::query(VERIFY)

@@ -40,10 +40,11 @@ pub const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 /// Checks all partitions up to the heads they have when the check comes to them.
 pub async fn verify(db: &PgPool) -> Result<Report, sqlx::Error> {
-    // One connection for all of it: a check takes no more from the database than that.
-    let mut db = db.acquire().await?;
+    // One connection for all of it, and never given back: a check takes no more from the database than that, and leaves no
+    // transaction behind.
+    let mut db = db.acquire().await?.detach();
     let mut report = Report::default();
-    let partitions: Vec<Partition> = read::partitions(&mut *db)
+    let partitions: Vec<Partition> = read::partitions(&mut db)
         .await?
         .into_iter()
         .map(|head| head.id)

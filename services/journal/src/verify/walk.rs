@@ -56,7 +56,7 @@ pub(super) async fn partition(
         }
         walk.go_to(&mut *db, row.last_seq, report).await?;
     }
-    let mut snapshot = wallex_postgres::begin(db, SNAPSHOT).await?;
+    let mut snapshot = db.begin_with(SNAPSHOT).await?;
     if let Some(row) = PartitionRow::read(&mut *snapshot, partition).await? {
         walk.go_to(&mut snapshot, row.last_seq, report).await?;
         let Walk {

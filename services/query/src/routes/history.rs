@@ -236,10 +236,7 @@ impl Rows for NewestFirst {
             let Span { low, below, last, .. } = self.span;
             let mut snapshot = self.read.snapshot(&Positions::default()).await?;
             statement::still_has(&mut snapshot, self.entries.wallet, last).await?;
-            let found = self
-                .entries
-                .newest(&mut snapshot, low, below, limit)
-                .await?;
+            let found = self.entries.newest(&mut snapshot, low, below, limit).await?;
             end(snapshot).await?;
             self.span.below = found.below.unwrap_or(low);
             // None among those that were looked at is not the end.
