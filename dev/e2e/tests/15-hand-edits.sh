@@ -29,7 +29,8 @@ run_test() {
   k -n "$NAMESPACE" rollout pause "$query" || true # the operator may be quicker
   k -n "$NAMESPACE" patch service "$PLATFORM-query" -p '{"spec": {"selector": {"track": "canary"}}}'
   k -n "$NAMESPACE" patch configmap "$PLATFORM-config" --type=merge -p '{"data": {"WALLEX_IDEMPOTENCY_RETENTION_HOURS": "1"}}'
-  until_true 60 put_back || die "changed by hand, and not put back: $(container .) $(field .spec.selector service "$PLATFORM-query")"
+  # More than three changes of one object within a minute: the rest waits for the next.
+  until_true 150 put_back || die "changed by hand, and not put back: $(container .) $(field .spec.selector service "$PLATFORM-query")"
   platform_wait 120
 
   # A sidecar stays, is named, and stops no change.
