@@ -44,7 +44,7 @@ async fn empty<P: Projection>(read: &mut PgConnection, heads: &[PartitionHead]) 
 }
 
 async fn once<P: Projection>(read: &mut PgConnection, heads: &[PartitionHead]) -> Result<(), sqlx::Error> {
-    let mut db = wallex_postgres::begin(read, BEGIN).await?;
+    let mut db = read.begin_with(BEGIN).await?;
     // Readers may look at cursors, nobody may lock or write one.
     let lock = format!("LOCK TABLE {}.cursor IN EXCLUSIVE MODE", P::SCHEMA);
     sqlx::query(AssertSqlSafe(lock).into_sql_str())

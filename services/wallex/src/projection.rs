@@ -71,7 +71,7 @@ pub(crate) async fn run(
 
 async fn reset(projection: ProjectionName, journal: &PgPool, read: &PgPool) -> anyhow::Result<()> {
     let heads = read::partitions(journal).await?;
-    let mut db = read.acquire().await?;
+    let mut db = read.acquire().await?.detach();
     wallex_projector::reset(projection.into(), &mut db, &heads).await?;
     Ok(())
 }

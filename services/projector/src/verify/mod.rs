@@ -39,10 +39,11 @@ pub struct Projections {
     pub read_model: Compared,
 }
 
-/// The connections of a check: one to the journal, one to the read side.
+/// The connections of a check: one to the journal, one to the read side. Never given back, so that no transaction is left
+/// behind on them.
 struct Sides {
-    journal: sqlx::pool::PoolConnection<sqlx::Postgres>,
-    read: sqlx::pool::PoolConnection<sqlx::Postgres>,
+    journal: PgConnection,
+    read: PgConnection,
 }
 
 /// Compares both projections with the journal; what differs goes into `report`. Needs a connection of each pool at a time,
@@ -53,8 +54,8 @@ pub async fn compare(
     report: &mut Report,
 ) -> Result<Projections, sqlx::Error> {
     let mut sides = Sides {
-        journal: journal.acquire().await?,
-        read: read.acquire().await?,
+        journal: journal.acquire().await?.detach(),
+        read: read.acquire().await?.detach(),
     };
     let partitions = partitions(&mut sides.journal).await?;
     let mut projections = Projections::default();

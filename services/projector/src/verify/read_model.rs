@@ -57,9 +57,9 @@ pub(super) async fn partition(
         reach.seq = moved.unwrap_or(seq);
     }
     let Sides { journal, read } = sides;
-    let mut snapshot = wallex_postgres::begin(read, SNAPSHOT).await?;
+    let mut snapshot = read.begin_with(SNAPSHOT).await?;
     if let Some(cursor) = READ_MODEL.seq(&mut snapshot, partition).await? {
-        let events = read::partitions(&mut **journal).await?;
+        let events = read::partitions(&mut *journal).await?;
         let last_seq = events.iter().find(|head| head.id == partition);
         // A cursor ahead of the journal has been named already.
         reach.seq = cursor.min(last_seq.map_or(0, |head| head.last_seq));

@@ -42,7 +42,7 @@ const TABLES: [Table; 2] = [
 
 pub(super) async fn look_for(sides: &mut Sides, report: &mut Report) -> Result<(), sqlx::Error> {
     let Sides { journal, read } = sides;
-    let entries: Vec<(Uuid, i64)> = sqlx::query_as(ENTRIES).fetch_all(&mut **read).await?;
+    let entries: Vec<(Uuid, i64)> = sqlx::query_as(ENTRIES).fetch_all(&mut *read).await?;
     for (wallet, version) in entries {
         report.add(Kind::Entry, || {
             format!("entry {version} of wallet {wallet} is of no event that was applied")
