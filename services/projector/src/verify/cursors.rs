@@ -86,7 +86,7 @@ impl Side {
         let journal: Option<(i64, Option<Vec<u8>>)> = sqlx::query_as(JOURNAL)
             .bind(partition.0)
             .bind(seq)
-            .fetch_optional(&mut *sides.journal)
+            .fetch_optional(&mut sides.journal)
             .await?;
         let (last_seq, known) = journal.unwrap_or_default();
         let known = known.unwrap_or_else(|| Hash::GENESIS.0.to_vec());

@@ -66,7 +66,7 @@ pub(super) async fn partition(
     let mut seq = 0;
     while seq < reach.seq {
         let to = reach.seq.min(seq + CHUNK);
-        let events = read::events(&mut *sides.journal, partition, seq, CHUNK).await?;
+        let events = read::events(&mut sides.journal, partition, seq, CHUNK).await?;
         let applied: Vec<Projected> = events
             .into_iter()
             .filter(|event| event.seq <= to && !reach.parked.contains(&event.seq))
@@ -86,7 +86,7 @@ pub(super) async fn partition(
     }
     let outside: Vec<i64> = sqlx::query_scalar(OUTSIDE)
         .bind(partition.0)
-        .fetch_all(&mut *sides.read)
+        .fetch_all(&mut sides.read)
         .await?;
     for seq in outside {
         report.add(Kind::Posting, || {
@@ -95,7 +95,7 @@ pub(super) async fn partition(
     }
     let totals: Vec<(String, String)> = sqlx::query_as(TOTALS)
         .bind(partition.0)
-        .fetch_all(&mut *sides.read)
+        .fetch_all(&mut sides.read)
         .await?;
     for (account, currency) in totals {
         report.add(Kind::AccountTotal, || {
