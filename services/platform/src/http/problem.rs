@@ -46,6 +46,7 @@ extensions! {
     HoldStatus, "hold_status";
     Index, "index";
     Left, "left";
+    Limit, "limit";
     Problem, "problem";
     Reached, "reached";
     Stale, "stale";
