@@ -333,7 +333,7 @@ pub struct ProblemBody {
     stale: bool,
 }
 
-/// What [`Invalid`] writes: one of pointer and parameter, and what is wrong there.
+/// One thing that cannot be accepted: its pointer or its parameter, and what it must be.
 #[derive(Debug, utoipa::ToSchema)]
 #[schema(as = ProblemError)]
 #[expect(dead_code, reason = "its fields describe, they are never read")]
