@@ -18,3 +18,4 @@ mod proxy;
 mod reversals;
 mod schema;
 mod set_aside;
+mod standby;
