@@ -24,7 +24,7 @@ impl Books {
         let mut dev = Process::start(&arguments, port, &[("DATABASE_URL", database.url())]);
         dev.ready().await;
         let api = Api::new([port, port]);
-        let mut last = String::new();
+        let mut positions = Vec::new();
         for n in 0..3 {
             let write = Write {
                 path: "/v1/wallets".to_owned(),
@@ -34,10 +34,12 @@ impl Books {
             };
             let reply = api.write(0, &write).await.unwrap();
             assert_eq!(reply.status, 201, "{reply:?}");
-            last = reply.position.unwrap();
+            positions.push(reply.position.unwrap());
         }
-        let read = api.read(0, "/v1/wallets", &last).await.unwrap();
-        assert_eq!(read.status, 200, "{read:?}");
+        for route in ["/v1/wallets?owner=Ada", "/v1/ledger/trial-balance"] {
+            let read = api.read(0, route, &positions.join(",")).await.unwrap();
+            assert_eq!(read.status, 200, "{read:?}");
+        }
         dev.signal("-INT");
         assert!(dev.ended().await.success(), "{}", dev.log());
         Self {
