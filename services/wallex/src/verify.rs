@@ -47,7 +47,7 @@ pub(crate) async fn run(
         checked = checking => checked?,
     };
     ensure!(
-        report.partitions > 0,
+        report.partitions > 0 || report.total() > 0,
         "the journal has no partitions: run `wallex migrate`"
     );
     match print(&report, compared) {

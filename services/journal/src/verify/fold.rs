@@ -65,6 +65,12 @@ impl Fold {
             self.broken.insert(event.wallet_id);
             return None;
         };
+        // What no decision would have allowed was not decided.
+        if data.amount() < 0 || wallet.available() < -wallet.overdraft_limit {
+            report.add(Kind::Wallet, || {
+                format!("{at} takes more than its wallet may spend")
+            });
+        }
         self.wallets.insert(
             event.wallet_id,
             Folded {

@@ -172,7 +172,7 @@ async fn every_change_of_a_projection_by_hand_is_named() {
     let restore = TABLES.map(|table| format!("INSERT INTO {table} SELECT * FROM {}", saved(table)));
     let restore = format!(
         "{}; {}",
-        each(|table| format!("TRUNCATE {table}")),
+        each(|table| format!("DELETE FROM {table}")),
         restore.join("; ")
     );
 
