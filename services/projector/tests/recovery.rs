@@ -47,7 +47,7 @@ async fn idle(feed: Feed) -> (Setup, [Running; 2]) {
         Feed::Kafka => setup_with_topic(2).await,
     };
     setup.write(5).await;
-    if feed == Feed::Kafka {
+    if matches!(feed, Feed::Kafka) {
         for event in &setup.journal.events {
             setup.send(event).await;
         }

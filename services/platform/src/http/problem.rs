@@ -303,22 +303,25 @@ pub struct ProblemBody {
     #[schema(required = false, example = "released")]
     hold_status: String,
     /// The wallet's version.
-    #[schema(required = false)]
+    #[schema(required = false, minimum = 1, maximum = 9_007_199_254_740_991_i64)]
     version: i64,
     /// Minor units that the wallet can spend.
-    #[schema(required = false)]
+    #[schema(required = false, minimum = -9_007_199_254_740_991_i64, maximum = 9_007_199_254_740_991_i64)]
     available: i64,
     /// The wallet's balance, in minor units.
-    #[schema(required = false)]
+    #[schema(required = false, minimum = -9_007_199_254_740_991_i64, maximum = 9_007_199_254_740_991_i64)]
     balance: i64,
     /// Minor units that the hold, or the wallet's holds, have set aside.
-    #[schema(required = false)]
+    #[schema(required = false, minimum = 0, maximum = 9_007_199_254_740_991_i64)]
     held: i64,
     /// Minor units that can still be reversed.
-    #[schema(required = false)]
+    #[schema(required = false, minimum = 0, maximum = 9_007_199_254_740_991_i64)]
     left: i64,
+    /// Open holds that a wallet may have.
+    #[schema(required = false, minimum = 0, maximum = 4_294_967_295_i64)]
+    limit: i64,
     /// Of an atomic batch: the place of the command to blame; the first is 0.
-    #[schema(required = false, minimum = 0)]
+    #[schema(required = false, minimum = 0, maximum = 999)]
     index: u64,
     /// Of an atomic batch: the problem of that command.
     #[schema(required = false, value_type = Object)]
