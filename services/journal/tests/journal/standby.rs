@@ -23,7 +23,7 @@ struct Server {
 impl Server {
     fn new() -> Self {
         let mut versions: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
-            .expect("PostgreSQL is installed: dev/install")
+            .unwrap()
             .map(|version| version.unwrap().path())
             .collect();
         versions.sort();
