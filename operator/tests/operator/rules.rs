@@ -263,7 +263,7 @@ fn refused() -> Vec<(&'static str, Value, Option<Value>)> {
             "a currency's exponent can't change",
             platform(|object| object["spec"]["currencies"] = json!([{"code": "POINTS", "exponent": 2}])),
             Some(platform(|object| {
-                object["spec"]["currencies"] = json!([{"code": "POINTS", "exponent": 0}])
+                object["spec"]["currencies"] = json!([{"code": "POINTS", "exponent": 0}]);
             })),
         ),
         one("the labels app.kubernetes.io/{name,", |object| {

@@ -57,7 +57,9 @@ async fn a_cancel_between_any_two_statements_of_an_opening_costs_that_opening_al
         let error = begin(&pool, AssertSqlSafe(statements.join("; ")))
             .await
             .unwrap_err();
-        let code = error.as_database_error().and_then(|error| error.code());
+        let code = error
+            .as_database_error()
+            .and_then(sqlx::error::DatabaseError::code);
         assert_eq!(code.as_deref(), Some("57014"), "at {at}: {error}");
         assert_clean(&pool, &format!("a cancel at {at}")).await;
     }

@@ -167,7 +167,7 @@ impl<P: Projection> Runner<P> {
             let known = self.cursors.get(&partition).copied();
             match found.get(&partition) {
                 Some(at) if known.is_none_or(|known| known.seq <= at.cursor.seq) => {
-                    self.stands(partition, *at)
+                    self.stands(partition, *at);
                 }
                 Some(_) | None => drop(self.recover(partition).await?),
             }

@@ -10,6 +10,7 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use prometheus::{IntCounterVec, IntGauge};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +20,8 @@ use crate::metrics;
 
 /// Connections beyond the limit, for probes.
 const RESERVE: usize = 16;
+/// Sockets beyond those, of connections that were told to go and are not closed yet.
+const CLOSING: usize = 16;
 /// Between two looks at a connection's clock; a deadline is met this much late at most.
 const TICK: Duration = Duration::from_secs(2);
 
@@ -74,6 +77,8 @@ impl Reason {
 pub(super) struct Connections {
     limits: Limits,
     pub(super) memory: Arc<Memory>,
+    /// One for each socket that may be open, those of connections that were displaced and are being closed included.
+    sockets: Arc<Semaphore>,
     open: Mutex<Open>,
 }
 
@@ -100,13 +105,20 @@ impl Connections {
         }
         Arc::new(Self {
             memory: Memory::new(limits.memory),
+            sockets: Arc::new(Semaphore::new(limits.connections + RESERVE + CLOSING)),
             limits,
             open: Mutex::default(),
         })
     }
 
+    /// Waits until one more socket may be open: connections that had to go take a moment to close theirs. `None` never
+    /// comes, because the semaphore is never closed.
+    pub(super) async fn socket(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.sockets).acquire_owned().await.ok()
+    }
+
     /// A place for a newcomer; `None` when every connection is in use, those of the reserve too.
-    pub(super) fn admit(self: &Arc<Self>) -> Option<Seat> {
+    pub(super) fn admit(self: &Arc<Self>, socket: Option<OwnedSemaphorePermit>) -> Option<Seat> {
         let mut open = self.open();
         let reserved = if open.seats.len() - open.reserved < self.limits.connections {
             false
@@ -128,6 +140,7 @@ impl Connections {
             connections: Arc::clone(self),
             number,
             connection,
+            _socket: socket,
         })
     }
 
@@ -165,6 +178,7 @@ pub(super) struct Seat {
     connections: Arc<Connections>,
     number: u64,
     pub(super) connection: Arc<Connection>,
+    _socket: Option<OwnedSemaphorePermit>,
 }
 
 impl Seat {

@@ -146,10 +146,6 @@ pub async fn serve_starting<E: From<ServeError>>(
 }
 
 /// Takes the address. Separate from [`serve_on`] for callers that need to know the port behind `:0`.
-#[expect(
-    clippy::unused_async,
-    reason = "the runtime has to be there: the socket is registered with it"
-)]
 pub async fn bind(listen: SocketAddr) -> Result<TcpListener, ServeError> {
     let listening = || {
         let socket = if listen.is_ipv4() {
@@ -230,9 +226,10 @@ async fn serve_with(
 /// Takes connections for ever. One for which there is no place is closed at once.
 async fn accept(listener: &TcpListener, seats: &Arc<Connections>, take: &impl Fn(TcpStream, Seat)) {
     loop {
+        let socket = seats.socket().await;
         match listener.accept().await {
             Ok((stream, _)) => {
-                if let Some(seat) = seats.admit() {
+                if let Some(seat) = seats.admit(socket) {
                     take(stream, seat);
                 }
             }
@@ -257,7 +254,7 @@ fn close(listener: TcpListener, seats: &Arc<Connections>, take: &impl Fn(TcpStre
     while let Ok((stream, _)) = listener.accept() {
         if stream.set_nonblocking(true).is_ok()
             && let Ok(stream) = TcpStream::from_std(stream)
-            && let Some(seat) = seats.admit()
+            && let Some(seat) = seats.admit(None)
         {
             take(stream, seat);
         }
