@@ -157,14 +157,29 @@ pub fn component_object(platform: &str, component: Component) -> String {
     format!("{platform}-{}", component.name())
 }
 
-/// The consumer group of a projector on the events topic, as the services name it (`wallex_projector::consumer_group`).
-pub fn consumer_group(platform: &str, projection: &str) -> String {
-    format!("{platform}-{projection}-projector")
+/// The id of a platform, as the journal writes it too (`wallex_journal::platform_id`).
+pub fn platform_id(cluster: &str, namespace: &str, platform: &str) -> String {
+    format!("{cluster}/{namespace}/{platform}")
 }
 
-/// `demo-kafka`: how KEDA makes itself known to the brokers.
-pub fn trigger_authentication(platform: &str) -> String {
-    format!("{platform}-kafka")
+/// What [`ACCEPT_JOURNAL_LOSS`] calls a journal.
+pub fn journal_name(id: Option<&str>) -> &str {
+    id.unwrap_or("unnamed")
+}
+
+/// The `ce_source` of a platform's records (`wallex_journal::cloud_event`).
+pub fn source(platform: &str) -> String {
+    format!("wallex/{platform}")
+}
+
+/// The events topic of a platform that names none. Neither a namespace nor a name has a dot, so no two platforms of a cluster share one.
+pub fn events_topic(namespace: &str, platform: &str) -> String {
+    format!("{namespace}.{platform}.wallet-events")
+}
+
+/// The same of its dead letters.
+pub fn dead_letters_topic(namespace: &str, platform: &str) -> String {
+    format!("{namespace}.{platform}.wallet-events-dlq")
 }
 
 /// `demo-config`: the ConfigMap.

@@ -106,10 +106,6 @@ impl Applier<'_> {
         self.ensure(&manifests.config_map, &self.children.config_maps)
             .await?;
         self.ensure(&manifests.maintain, &self.children.cron_jobs).await?;
-        if let Some(authentication) = &manifests.trigger_authentication {
-            self.ensure(authentication, &self.children.trigger_authentications)
-                .await?;
-        }
         let mut deployments = Vec::new();
         for (component, wanted) in &manifests.deployments {
             let live = named(&self.children.deployments, &wanted.name_any());
@@ -178,7 +174,6 @@ impl Applier<'_> {
             deployments,
             // Those of components are seen to with their Deployments.
             scalers: _,
-            trigger_authentication,
             service_monitor,
             dashboards,
         } = manifests;
@@ -189,11 +184,8 @@ impl Applier<'_> {
             .await?;
         self.remove_others(&self.children.autoscalers, &deployments)
             .await?;
-        self.remove_others(
-            &self.children.trigger_authentications,
-            &all_names(trigger_authentication.as_slice()),
-        )
-        .await?;
+        self.remove_others(&self.children.trigger_authentications, &[])
+            .await?;
         self.remove_others(&self.children.services, &all_names(services))
             .await?;
         self.remove_others(&self.children.budgets, &all_names(budgets))

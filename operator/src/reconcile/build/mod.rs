@@ -50,8 +50,6 @@ pub struct Manifests {
     pub deployments: Vec<(Component, Deployment)>,
     /// Of the components whose number of pods is not stated. None has one while the platform is suspended.
     pub scalers: Vec<(Component, Scaler)>,
-    /// What a ScaledObject needs to reach the brokers.
-    pub trigger_authentication: Option<TriggerAuthentication>,
     pub service_monitor: Option<ServiceMonitor>,
     pub dashboards: Option<ConfigMap>,
 }
@@ -86,9 +84,6 @@ pub fn run(platform: &ValidatedPlatform) -> Manifests {
             Some((component, scaler(platform, component, scaling)?))
         })
         .collect();
-    let by_keda = scalers
-        .iter()
-        .any(|(_, scaler)| matches!(scaler, Scaler::Keda(_)));
     Manifests {
         service_account: service_account::build(platform),
         migration: job::build(platform),
@@ -104,7 +99,6 @@ pub fn run(platform: &ValidatedPlatform) -> Manifests {
         maintain: cron_job::build(platform),
         config_map,
         deployments,
-        trigger_authentication: by_keda.then(|| trigger_authentication::build(platform)).flatten(),
         scalers,
         service_monitor: service_monitor::build(platform),
         dashboards: dashboards::build(platform),

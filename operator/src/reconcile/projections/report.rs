@@ -13,6 +13,9 @@ use crate::crd::ProjectionStatus;
 /// The path of the report, on the roles that serve reads.
 pub const PATH: &str = "/health/projections";
 
+/// The projections in a report, in its order.
+pub const ORDER: [&str; 2] = ["ledger", "read-model"];
+
 /// Projections in a report; there are two.
 const ROWS: usize = 16;
 /// Characters of a role's own words that a condition repeats.
