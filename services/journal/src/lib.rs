@@ -8,6 +8,7 @@ pub mod append;
 pub mod cloud_event;
 pub mod erasure;
 mod event;
+pub mod history;
 pub mod hold;
 pub mod maintain;
 pub mod personal;

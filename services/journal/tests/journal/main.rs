@@ -8,6 +8,7 @@ mod erasure;
 mod failures;
 mod frozen;
 mod harness;
+mod history;
 mod holds;
 mod idempotency;
 mod maintain;
