@@ -25,6 +25,13 @@ pub const TOPICS_FINALIZER: &str = "wallex.dev/topics";
 /// A user's annotation on a platform that is being deleted: `true` lets it go and leaves its topics.
 pub const ABANDON_TOPICS: &str = "wallex.dev/abandon-topics";
 
+/// A user's annotation: names of topics, separated by commas, that the platform takes over from whoever has them.
+pub const ADOPT_TOPICS: &str = "wallex.dev/adopt-topics";
+/// A user's annotation: the id of the journal that is given up, so that a database which lacks it may be used.
+pub const ACCEPT_JOURNAL_LOSS: &str = "wallex.dev/accept-journal-loss";
+/// On the ConfigMap: hash of all that pods need to reach Kafka, so that a change of it can wait until the brokers answer.
+pub const KAFKA_HASH: &str = "wallex.dev/kafka-hash";
+
 /// Labels of pods that the operator or Kubernetes gives; no user may give them too.
 pub const OWNED_LABELS: [&str; 6] = [
     "app.kubernetes.io/name",
@@ -35,8 +42,13 @@ pub const OWNED_LABELS: [&str; 6] = [
     "pod-template-hash",
 ];
 
+/// What the migration is told that the platform has written: events, and the id of the journal. An image of before passes over them.
+pub const EXPECT_EVENTS: &str = "WALLEX_EXPECT_EVENTS";
+/// See [`EXPECT_EVENTS`].
+pub const EXPECT_JOURNAL: &str = "WALLEX_EXPECT_JOURNAL";
+
 /// Variables that the operator sets: each has its field in the spec, or follows from the platform.
-pub const OWNED_VARIABLES: [&str; 28] = [
+pub const OWNED_VARIABLES: [&str; 30] = [
     "WALLEX_CLUSTER",
     "WALLEX_NAMESPACE",
     "WALLEX_PLATFORM",
@@ -65,6 +77,8 @@ pub const OWNED_VARIABLES: [&str; 28] = [
     "WALLEX_IDEMPOTENCY_RETENTION_HOURS",
     "WALLEX_OTLP_ENDPOINT",
     "WALLEX_TRACE_SAMPLE_RATIO",
+    EXPECT_EVENTS,
+    EXPECT_JOURNAL,
 ];
 
 /// The port that every role listens on: API, health and metrics.

@@ -15,7 +15,7 @@ use k8s_openapi::api::batch::v1::Job;
 use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::build::Manifests;
+use super::build::{self, Manifests};
 use super::conditions::{Problem, reasons};
 use super::dereference::{Children, Ownership, named, ownership};
 use super::matching;
@@ -69,23 +69,30 @@ impl Applier<'_> {
         self.ensure(&manifests.service_account, &self.children.service_accounts)
             .await?;
         let wanted = &manifests.migration;
-        match migration {
-            Migration::Missing => drop(self.ensure(wanted, &[]).await?),
-            Migration::Failed { retry: true } => {
-                if let Some(job) = named(&self.children.jobs, &wanted.name_any()) {
-                    self.writes.delete(job).await?;
-                }
+        let live = named(&self.children.jobs, &wanted.name_any());
+        let replaced = match migration {
+            Migration::Missing => {
+                self.ensure(wanted, &[]).await?;
+                false
             }
-            Migration::Running { .. } | Migration::Succeeded | Migration::Failed { retry: false } => {}
+            Migration::Failed { retry: true } => true,
+            // A word that somebody has given since need not wait.
+            Migration::Running { .. } | Migration::Failed { retry: false } => {
+                live.is_some_and(|live| build::expects_history(live) && !build::expects_history(wanted))
+            }
+            Migration::Succeeded => false,
+        };
+        if let Some(job) = live.filter(|_| replaced) {
+            self.writes.delete(job).await?;
         }
         Ok(())
     }
 
-    /// What needs no migrated database.
+    /// What needs no migrated database. While the `workloads` do not follow, what they connect to now stays open to them.
     ///
     /// # Errors
     /// See [`ApplyError`].
-    pub async fn network(&self, manifests: &Manifests) -> Result<(), ApplyError> {
+    pub async fn network(&self, manifests: &Manifests, workloads: bool) -> Result<(), ApplyError> {
         for service in &manifests.services {
             self.ensure(service, &self.children.services).await?;
         }
@@ -93,7 +100,12 @@ impl Applier<'_> {
             self.ensure(budget, &self.children.budgets).await?;
         }
         if let Some(policy) = &manifests.network_policy {
-            self.ensure(policy, &self.children.network_policies).await?;
+            let live = named(&self.children.network_policies, &policy.name_any());
+            let policy = match live.filter(|_| !workloads) {
+                Some(live) => build::widened(policy, live),
+                None => policy.clone(),
+            };
+            self.ensure(&policy, &self.children.network_policies).await?;
         }
         Ok(())
     }

@@ -2,6 +2,9 @@
 //! database is another Job, the same ones are the same Job.
 //!
 //! Everything it needs stands in itself, not in the ConfigMap: that one changes only when the migration is done.
+//!
+//! It is told what the platform is known to have written, so that it refuses a database that lacks it. That is no part of the name: it
+//! grows while the migration stays the same.
 
 use std::collections::BTreeMap;
 
@@ -24,6 +27,26 @@ fn args(platform: &ValidatedPlatform) -> Vec<String> {
     ]
 }
 
+/// What the platform has written. As variables: an image that does not know them works all the same.
+fn history(platform: &ValidatedPlatform) -> BTreeMap<&'static str, String> {
+    let Some(history) = &platform.history else {
+        return BTreeMap::new();
+    };
+    let mut told = BTreeMap::from([(names::EXPECT_EVENTS, history.events.to_string())]);
+    if let Some(id) = &history.journal {
+        told.insert(names::EXPECT_JOURNAL, id.clone());
+    }
+    told
+}
+
+/// Whether a migration refuses a database that lacks what the platform has written.
+pub fn expects_history(job: &Job) -> bool {
+    let pod = job.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
+    let containers = pod.map(|pod| pod.containers.as_slice()).unwrap_or_default();
+    let mut env = containers.iter().flat_map(|container| &container.env).flatten();
+    env.any(|variable| variable.name == names::EXPECT_EVENTS)
+}
+
 /// The Job's name. Other settings of its pods count too: a Job that can't be scheduled is helped by another one only.
 fn name(platform: &ValidatedPlatform) -> String {
     let args = args(platform);
@@ -33,6 +56,7 @@ fn name(platform: &ValidatedPlatform) -> String {
         .chain(&args)
         .chain(read)
         .chain(&platform.jobs.stated)
+        .chain(&platform.migrate_again)
         .map(String::as_bytes);
     names::migrate(&platform.name, &names::short_hash(parts, 10))
 }
@@ -41,6 +65,7 @@ pub(super) fn build(platform: &ValidatedPlatform) -> Job {
     let env = pod::env(platform, false)
         .into_iter()
         .chain(pod::plain(config_map::identity(platform)))
+        .chain(pod::plain(history(platform)))
         .collect();
     let container = pod::container(platform, &platform.jobs, args(platform), env);
     let mut spec = pod::spec(platform, &platform.jobs, container);

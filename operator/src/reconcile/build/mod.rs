@@ -31,6 +31,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use super::validate::{Autoscaling, LagDriver, Measure, ValidatedPlatform};
 use crate::names::{self, Component};
 
+pub use config_map::reaches_kafka_otherwise;
+pub use job::expects_history;
+pub use network_policy::widened;
 pub use pod::DEFAULT_REQUESTS;
 pub use scaled_object::{ScaledObject, ScaledObjectCondition, ScaledObjectSpec, ScaledObjectStatus};
 pub use service_monitor::{ServiceMonitor, ServiceMonitorSpec};
