@@ -27,7 +27,7 @@ const CONTAINER_RESOURCE: &str = "^(limits|requests)[.](cpu|memory|ephemeral-sto
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct PodsSpec {
-    /// CPU and memory, as in any container. Default: requests of 20m CPU and 64Mi memory, no limits.
+    /// CPU and memory, as in any container. Default: requests of 20m CPU and 64Mi memory, a limit of 1Gi memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "resources_schema")]
     pub resources: Option<ResourceRequirements>,

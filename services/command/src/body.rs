@@ -148,6 +148,7 @@ kinds! {
 }
 
 impl Kind {
+    #[expect(clippy::needless_pass_by_value, reason = "the form that all readers have")]
     pub(crate) fn read(node: Node<'_>) -> Read<Self> {
         let kind = node.text().and_then(Self::parse);
         kind.map_or_else(|| wrong(format!("must be one of {}", Self::NAMES.join(", "))), Ok)

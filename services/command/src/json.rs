@@ -17,7 +17,7 @@ pub(crate) enum Node<'a> {
     /// As it is written.
     Number(&'a str),
     Text(Cow<'a, str>),
-    /// A text with half of a surrogate pair (`\ud800`), which is no character.
+    /// A text with half of a surrogate pair (`\ud800`), which is no character; also what has such a name.
     Broken,
     Array(Vec<Node<'a>>),
     /// In the order of the text.
@@ -74,7 +74,9 @@ pub(crate) fn shallow(text: &str) -> Node<'_> {
 /// The first `most` members of an object, each as its text; `None` when it is another thing.
 pub(crate) fn members(json: &RawValue, most: usize) -> Option<Vec<(Cow<'_, str>, &str)>> {
     let mut reader = Reader::of(json.get());
-    reader.begins(b'{').then(|| reader.members(most, Reader::skip))
+    reader
+        .begins(b'{')
+        .then(|| reader.members(most, |reader, _| reader.skip()))
 }
 
 /// The first `most` items of an array, each as its text; `None` when it is another thing.
@@ -139,7 +141,10 @@ impl<'a> Reader<'a> {
             }
             b'{' => {
                 self.at += 1;
-                Node::Object(self.members(usize::MAX, |reader| reader.value(level + 1)))
+                Node::Object(self.members(usize::MAX, |reader, is_named| {
+                    let value = reader.value(level + 1);
+                    if is_named { value } else { Node::Broken }
+                }))
             }
             b'[' => {
                 self.at += 1;
@@ -155,14 +160,20 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// From behind the brace to behind its end, unless there are more than `most`. A name that is no text stands as it is written.
-    fn members<T>(&mut self, most: usize, mut value: impl FnMut(&mut Self) -> T) -> Vec<(Cow<'a, str>, T)> {
+    /// From behind the brace to behind its end, unless there are more than `most`. A name that is no text
+    /// stands as it is written; `value` is told.
+    fn members<T>(
+        &mut self,
+        most: usize,
+        mut value: impl FnMut(&mut Self, bool) -> T,
+    ) -> Vec<(Cow<'a, str>, T)> {
         let mut members = Vec::new();
         while self.peek() == b'"' && members.len() < most {
             let name = self.quoted();
-            let name = unquoted(name).unwrap_or(Cow::Borrowed(name));
+            let text = unquoted(name);
             self.begins(b':');
-            members.push((name, value(self)));
+            let value = value(self, text.is_some());
+            members.push((text.unwrap_or(Cow::Borrowed(name)), value));
             self.begins(b',');
         }
         self.begins(b'}');

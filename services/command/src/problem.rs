@@ -79,7 +79,7 @@ pub(crate) fn rejection(rejection: &Rejection) -> Problem {
         }
         Rejection::MovementTaken { transaction_id, .. } => {
             conflict("external_id_taken", "External id is taken", detail)
-                .with("transaction_id", json!(transaction_id))
+                .with(Extension::TransactionId, json!(transaction_id))
         }
         Rejection::WalletNotFound(id) => {
             missing("wallet_not_found", "Wallet not found", &detail).with(Extension::WalletId, json!(id))
@@ -115,8 +115,8 @@ pub(crate) fn rejection(rejection: &Rejection) -> Problem {
         }
         Rejection::TooManyHolds { wallet_id, limit } => {
             unprocessable("too_many_holds", "Too many open holds", detail)
-                .with("wallet_id", json!(wallet_id))
-                .with("limit", json!(limit))
+                .with(Extension::WalletId, json!(wallet_id))
+                .with(Extension::Limit, json!(limit))
         }
         Rejection::ExpiryPassed => unprocessable("expiry_passed", "Expiry is not in the future", detail),
         Rejection::TransactionNotFound(id) => {

@@ -1,5 +1,9 @@
 //! The values that fields of requests have: each read from JSON as it was sent, or refused with a sentence that says what
 //! it must be.
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "readers have one form, and those of texts and metadata keep what they are given"
+)]
 
 use std::borrow::Cow;
 

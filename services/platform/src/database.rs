@@ -269,7 +269,6 @@ mod tests {
             ("postgres://u@127.0.0.1:6432/w", true),
             ("postgres://u@[::1]/w", true),
             ("postgres://u@%2Fvar%2Frun%2Fpostgresql/w", true),
-            ("postgres://u@/w?host=/var/run/postgresql", true),
             ("postgres://u@10.0.0.7/w", false),
             ("postgres://u@localhost.example.com/w", false),
             ("postgres://u@db.postgres.svc/w?sslmode=require", false),

@@ -43,16 +43,16 @@ const READ_MODEL: &[&str] = &[
 /// Both projections level with the journal, and nothing more to come.
 async fn idle(feed: Feed) -> (Setup, [Running; 2]) {
     let mut setup = match feed {
-        Feed::Journal => setup(2).await,
+        Feed::Journal | Feed::WokenJournal(_) => setup(2).await,
         Feed::Kafka => setup_with_topic(2).await,
     };
     setup.write(5).await;
-    if feed == Feed::Kafka {
+    if matches!(feed, Feed::Kafka) {
         for event in &setup.journal.events {
             setup.send(event).await;
         }
     }
-    let running = [Name::Ledger, Name::ReadModel].map(|name| setup.start(name, feed));
+    let running = [Name::Ledger, Name::ReadModel].map(|name| setup.start(name, feed.clone()));
     level(&setup, &running).await;
     (setup, running)
 }

@@ -2,6 +2,7 @@
 //! malformed is an answer of its own.
 
 use axum::extract::FromRequestParts;
+use http::HeaderValue;
 use http::request::Parts;
 use wallex_domain::Positions;
 use wallex_platform::http::Problem;
@@ -23,7 +24,7 @@ impl<S: Send + Sync> FromRequestParts<S> for MinPosition {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let lines = parts.headers.get_all(MIN_POSITION).iter();
         let commas = lines
-            .flat_map(|line| line.as_bytes())
+            .flat_map(HeaderValue::as_bytes)
             .filter(|byte| **byte == b',');
         if commas.count() >= MAX_POSITIONS
             || parts.headers.get_all(MIN_POSITION).iter().count() > MAX_POSITIONS

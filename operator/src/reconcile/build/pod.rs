@@ -30,13 +30,18 @@ const AUTHORITIES_FILE: &str = "ca.crt";
 /// What a container asks for unless the spec says otherwise: little enough that a whole platform fits a small machine.
 pub const DEFAULT_REQUESTS: [(&str, &str); 2] = [("cpu", "20m"), ("memory", "64Mi")];
 
-/// Default resources: requests, no limits.
+/// What a container may hold at most unless the spec says otherwise. The roles bound what clients take of them (see
+/// `docs/operations.md`, "What clients may take"): a command role whose clients hold all they can stays well below.
+const DEFAULT_MEMORY_LIMIT: &str = "1Gi";
+
+/// Default resources: requests, and a limit of memory alone. A limit of CPU would only make bursts slow.
 pub(super) fn default_resources() -> ResourceRequirements {
     let requests = DEFAULT_REQUESTS
         .map(|(name, value)| (name.to_owned(), Quantity(value.to_owned())))
         .into();
     ResourceRequirements {
         requests: Some(requests),
+        limits: Some([("memory".to_owned(), Quantity(DEFAULT_MEMORY_LIMIT.to_owned()))].into()),
         ..ResourceRequirements::default()
     }
 }

@@ -351,6 +351,23 @@ async fn metadata_is_kept_as_it_came_or_refused() {
         let body = format!(r#"{{"amount":1,"metadata":{{"a":{{"n":[{number}]}}}}}}"#);
         refused(&app, &credit, &body, "/metadata/a/n/0").await;
     }
+    for metadata in [
+        r#"{"a":"\ud800"}"#,
+        r#"{"a":{"\udc00":1}}"#,
+        r#"{"a":1,"a":2}"#,
+        r#"{"a":["\u0000"]}"#,
+    ] {
+        let reply = post_text(
+            &app,
+            &credit,
+            "k",
+            &format!(r#"{{"amount":1,"metadata":{metadata}}}"#),
+        )
+        .await;
+        reply.assert_problem(422, "validation_failed");
+        let pointer = reply.body["errors"][0]["pointer"].as_str().unwrap();
+        assert!(pointer.starts_with("/metadata/a"), "{metadata}: {pointer}");
+    }
     assert_eq!(app.balance(&id).await, 11);
 }
 

@@ -176,11 +176,12 @@ mod tests {
     use super::*;
 
     fn on(wallets: &[u128]) -> Routed {
-        Routed {
-            partitions: vec![Partition(3)],
-            wallets: wallets.iter().map(|n| WalletId(Uuid::from_u128(*n))).collect(),
-            ..Routed::default()
-        }
+        let mut routed = Routed::default();
+        routed.partitions.push(Partition(3));
+        routed
+            .wallets
+            .extend(wallets.iter().map(|n| WalletId(Uuid::from_u128(*n))));
+        routed
     }
 
     fn fail(aside: &mut Aside, wallets: &[u128]) -> Finding {

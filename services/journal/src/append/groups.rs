@@ -364,7 +364,7 @@ impl Writer {
                 match finding {
                     Some(Finding::Server) => self.pause(call, index).await,
                     Some(Finding::Culprit | Finding::Suspect) | None => {
-                        call.answer(index, Reply::Failed, None)
+                        call.answer(index, Reply::Failed, None);
                     }
                 }
             }

@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 use serde_json::Value;
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
-use wallex_domain::{Position, Positions};
+use wallex_domain::{EventData, Partition, Position, Positions};
 
 use super::record::{self, Record};
 use super::report::{Kind, Report};
@@ -75,7 +75,7 @@ pub(super) async fn check(db: &mut PgConnection, report: &mut Report) -> Result<
         let named: Vec<Position> = named
             .into_iter()
             .map(|(partition, seq)| Position {
-                partition: wallex_domain::Partition(partition),
+                partition: Partition(partition),
                 seq,
             })
             .collect();
@@ -160,7 +160,7 @@ impl Answer {
 
 /// Whether the last part of a location names the event's transaction, wallet or hold.
 fn is_of(record: &Record, location: &str) -> bool {
-    let hold = record.data.as_ref().and_then(|data| data.hold_id());
+    let hold = record.data.as_ref().and_then(EventData::hold_id);
     let names = [
         Some(record.transaction_id),
         Some(record.wallet_id.0),
@@ -240,5 +240,5 @@ fn whole(value: &Value) -> Option<i64> {
 fn micros(text: &str) -> Option<i64> {
     text.parse::<jiff::Timestamp>()
         .ok()
-        .map(|time| time.as_microsecond())
+        .map(jiff::Timestamp::as_microsecond)
 }

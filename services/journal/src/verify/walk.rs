@@ -57,7 +57,7 @@ pub(super) async fn partition(
         walk.go_to(&mut *db, row.last_seq, report).await?;
     }
     let mut snapshot = db.begin_with(SNAPSHOT).await?;
-    if let Some(row) = PartitionRow::read(&mut *snapshot, partition).await? {
+    if let Some(row) = PartitionRow::read(&mut snapshot, partition).await? {
         walk.go_to(&mut snapshot, row.last_seq, report).await?;
         let Walk {
             seq,

@@ -20,4 +20,5 @@ mod proxy;
 mod reversals;
 mod schema;
 mod set_aside;
+mod standby;
 mod verify;

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
-use http::StatusCode;
+use http::{Method, StatusCode};
 use hyper::body::{Body as HttpBody, Bytes, Frame, Incoming, SizeHint};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
@@ -104,8 +104,9 @@ impl Exchange {
     }
 
     /// The answer as it is sent: the handler's, unless the handler was told of a body that broke off, or there is no
-    /// room for its answer.
-    pub(super) fn settle(&self, mut response: Response) -> Response {
+    /// room for what was read. A write is done by now, so its answer is sent in any case; it is not larger than what
+    /// was sent for it.
+    pub(super) fn settle(&self, method: &Method, mut response: Response) -> Response {
         let problem = match self.0.refusal.get() {
             None => None,
             Some(Refusal::Late) => Some(Problem::new(
@@ -132,6 +133,7 @@ impl Exchange {
                 Some(room) => {
                     response.extensions_mut().insert(Room(Arc::new(room)));
                 }
+                None if !method.is_safe() => {}
                 None => {
                     return Problem::unavailable(
                         "This replica is sending as much as it can hold; ask again, or for a shorter page.",

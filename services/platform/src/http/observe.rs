@@ -154,7 +154,7 @@ where
         Box::pin(async move {
             let response = answer.await?;
             let response = match exchange {
-                Some(exchange) => exchange.settle(response),
+                Some(exchange) => exchange.settle(&method, response),
                 None => response,
             };
             drop(in_flight);
@@ -251,4 +251,28 @@ fn known(method: &Method) -> Option<&'static str> {
         "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE",
     ];
     known.into_iter().find(|known| *known == method.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_clients_invent_names_neither_spans_nor_labels() -> Result<(), http::method::InvalidMethod> {
+        let purge = Method::from_bytes(b"PURGE")?;
+        // Methods are case-sensitive (RFC 9110, 9.1).
+        let get = Method::from_bytes(b"get")?;
+        assert_eq!(
+            (span_name(&purge, None), bounded(&purge)),
+            ("HTTP".to_owned(), "OTHER")
+        );
+        assert_eq!(
+            (span_name(&get, None), bounded(&get)),
+            ("HTTP".to_owned(), "OTHER")
+        );
+        assert_eq!(span_name(&Method::POST, None), "POST");
+        assert_eq!(known(&purge).unwrap_or("_OTHER"), "_OTHER");
+        assert_eq!(known(&Method::TRACE), Some("TRACE"));
+        Ok(())
+    }
 }

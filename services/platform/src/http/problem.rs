@@ -46,6 +46,7 @@ extensions! {
     HoldStatus, "hold_status";
     Index, "index";
     Left, "left";
+    Limit, "limit";
     Problem, "problem";
     Reached, "reached";
     Stale, "stale";
@@ -99,7 +100,7 @@ pub struct Problem {
     // Boxed, so that a Result with a problem in it stays small.
     fields: Box<Map<String, Value>>,
     #[serde(skip)]
-    header: Option<(HeaderName, HeaderValue)>,
+    header: Option<Box<(HeaderName, HeaderValue)>>,
 }
 
 impl Problem {
@@ -179,14 +180,14 @@ impl Problem {
     /// Adds the header `Retry-After`, in seconds.
     #[must_use]
     pub fn retry_after(mut self, seconds: u64) -> Self {
-        self.header = Some((RETRY_AFTER, HeaderValue::from(seconds)));
+        self.header = Some(Box::new((RETRY_AFTER, HeaderValue::from(seconds))));
         self
     }
 
     /// Adds a header that says how the request would be accepted.
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: &'static str) -> Self {
-        self.header = Some((name, HeaderValue::from_static(value)));
+        self.header = Some(Box::new((name, HeaderValue::from_static(value))));
         self
     }
 
@@ -210,7 +211,7 @@ impl IntoResponse for Problem {
         let mut response = (self.status, self.to_body()).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        headers.extend(self.header);
+        headers.extend(self.header.map(|header| *header));
         response
     }
 }
@@ -288,6 +289,67 @@ pub struct ProblemBody {
     /// Stable; decide on this one.
     #[schema(example = "insufficient_funds")]
     code: String,
+    /// Everything that cannot be accepted.
+    #[schema(required = false)]
+    errors: Vec<InvalidBody>,
+    /// The wallet that it is about, or that has what was asked for already.
+    #[schema(required = false)]
+    wallet_id: uuid::Uuid,
+    #[schema(required = false)]
+    hold_id: uuid::Uuid,
+    #[schema(required = false)]
+    transaction_id: uuid::Uuid,
+    /// How the hold has ended.
+    #[schema(required = false, example = "released")]
+    hold_status: String,
+    /// The wallet's version.
+    #[schema(required = false, minimum = 1, maximum = 9_007_199_254_740_991_i64)]
+    version: i64,
+    /// Minor units that the wallet can spend.
+    #[schema(required = false, minimum = -9_007_199_254_740_991_i64, maximum = 9_007_199_254_740_991_i64)]
+    available: i64,
+    /// The wallet's balance, in minor units.
+    #[schema(required = false, minimum = -9_007_199_254_740_991_i64, maximum = 9_007_199_254_740_991_i64)]
+    balance: i64,
+    /// Minor units that the hold, or the wallet's holds, have set aside.
+    #[schema(required = false, minimum = 0, maximum = 9_007_199_254_740_991_i64)]
+    held: i64,
+    /// Minor units that can still be reversed.
+    #[schema(required = false, minimum = 0, maximum = 9_007_199_254_740_991_i64)]
+    left: i64,
+    /// Open holds that a wallet may have.
+    #[schema(required = false, minimum = 0, maximum = 4_294_967_295_i64)]
+    limit: i64,
+    /// Of an atomic batch: the place of the command to blame; the first is 0.
+    #[schema(required = false, minimum = 0, maximum = 999)]
+    index: u64,
+    /// Of an atomic batch: the problem of that command.
+    #[schema(required = false, value_type = Object)]
+    problem: Value,
+    /// The positions that were asked for.
+    #[schema(required = false, example = "3:1042")]
+    wanted: String,
+    /// The positions that are there.
+    #[schema(required = false, example = "3:1041")]
+    reached: String,
+    /// True when an event of the wallet could not be projected.
+    #[schema(required = false)]
+    stale: bool,
+}
+
+/// One thing that cannot be accepted: its pointer or its parameter, and what it must be.
+#[derive(Debug, utoipa::ToSchema)]
+#[schema(as = ProblemError)]
+#[expect(dead_code, reason = "its fields describe, they are never read")]
+struct InvalidBody {
+    /// JSON pointer (RFC 6901) into the body; empty for the body itself.
+    #[schema(required = false, example = "/amount")]
+    pointer: String,
+    /// Name of a parameter of the path or the query; empty for the query itself.
+    #[schema(required = false)]
+    parameter: String,
+    #[schema(example = "is required")]
+    detail: String,
 }
 
 #[cfg(test)]
@@ -297,6 +359,18 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+
+    /// A member that is written and not described is one that no typed client can read.
+    #[test]
+    fn every_extension_is_described() {
+        use utoipa::PartialSchema as _;
+        let schema = serde_json::to_value(ProblemBody::schema()).unwrap();
+        let described: BTreeSet<&String> = schema["properties"].as_object().unwrap().keys().collect();
+        for member in Extension::ALL {
+            assert!(described.contains(&member.as_str().to_owned()), "{member:?}");
+        }
+        assert_eq!(schema["required"].as_array().map(Vec::len), Some(5), "{schema}");
+    }
 
     #[test]
     fn no_body_has_two_members_of_one_name() {

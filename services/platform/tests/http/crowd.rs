@@ -52,7 +52,7 @@ impl Server {
         let app = Router::new()
             .route("/slow", get(slow))
             .route("/quick", get(async || "quick"))
-            .route("/big", get(async || vec![b'x'; BIG]))
+            .route("/big", get(big).post(big))
             .route("/body", post(async |body: Bytes| body.len().to_string()));
         let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -102,6 +102,10 @@ impl Server {
         assert_eq!(self.status("/health/live").await, Some(200), "{while_}");
         assert!(started.elapsed() < PROBE, "{while_}: {:?}", started.elapsed());
     }
+}
+
+async fn big() -> Vec<u8> {
+    vec![b'x'; BIG]
 }
 
 /// Until the server closes.
@@ -368,8 +372,12 @@ async fn answers_that_nobody_takes_hold_no_more_than_there_is_room_for() {
         (server.status("/big").await == Some(503)).then_some(())
     })
     .await;
-    // Small answers need none of it.
+    // Small answers need none of it, and what a write has done is told.
     assert_eq!(server.status("/quick").await, Some(200));
+    let written = server
+        .answer(b"POST /big HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
+        .await;
+    assert!(written.starts_with("HTTP/1.1 200 "), "{}", &written[..20]);
     let started = Instant::now();
     eventually(DEADLINE, "those that take nothing are given up", async || {
         (server.status("/big").await == Some(200)).then_some(())

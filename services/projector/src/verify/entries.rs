@@ -2,7 +2,7 @@
 
 use sqlx::PgConnection;
 use uuid::Uuid;
-use wallex_domain::{Partition, Position};
+use wallex_domain::{EventData, Partition, Position};
 use wallex_journal::read;
 use wallex_journal::verify::{Kind, Report};
 
@@ -77,9 +77,9 @@ async fn with_events(
         .bind(events().map(|event| event.event_id).collect::<Vec<_>>())
         .bind(events().map(|event| event.transaction_id).collect::<Vec<_>>())
         .bind(data().map(|data| entry_type(data.kind())).collect::<Vec<_>>())
-        .bind(data().map(|data| data.balance_change()).collect::<Vec<_>>())
+        .bind(data().map(EventData::balance_change).collect::<Vec<_>>())
         .bind(data().map(|data| data.currency().to_string()).collect::<Vec<_>>())
-        .bind(data().map(|data| data.balance()).collect::<Vec<_>>())
+        .bind(data().map(EventData::balance).collect::<Vec<_>>())
         .bind(
             data()
                 .map(|data| data.counterparty().map(|id| id.0))
@@ -87,20 +87,20 @@ async fn with_events(
         )
         .bind(data().map(|data| data.reference()).collect::<Vec<_>>())
         .bind(events().map(|event| event.recorded_at).collect::<Vec<_>>())
-        .bind(data().map(|data| data.held_change()).collect::<Vec<_>>())
+        .bind(data().map(EventData::held_change).collect::<Vec<_>>())
         .bind(
             applied
                 .iter()
                 .map(|applied| applied.held_after)
                 .collect::<Vec<_>>(),
         )
-        .bind(data().map(|data| data.overdraft_limit()).collect::<Vec<_>>())
+        .bind(data().map(EventData::overdraft_limit).collect::<Vec<_>>())
         .bind(
             data()
                 .map(|data| data.hold_id().map(|id| id.0))
                 .collect::<Vec<_>>(),
         )
-        .bind(data().map(|data| data.reverses()).collect::<Vec<_>>())
+        .bind(data().map(EventData::reverses).collect::<Vec<_>>())
         .fetch_all(db)
         .await?;
     for (partition, seq, is_missing) in different {

@@ -7,8 +7,8 @@ use utoipa::ToSchema;
 use wallex_domain::{Currencies, Currency};
 
 use crate::QueryState;
-use crate::extract::NoParameters;
 use crate::problem::AnyRead;
+use wallex_platform::http::NoParameters;
 
 /// Where a currency comes from.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]

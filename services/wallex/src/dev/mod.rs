@@ -19,7 +19,7 @@ use axum::extract::Request;
 use axum::middleware::{self, Next};
 use tokio::sync::watch;
 use wallex_platform::health::Health;
-use wallex_platform::http::{Ending, ServeError};
+use wallex_platform::http::{Ending, Limits, ServeError};
 use wallex_platform::settings::{InForce, Origin};
 use wallex_platform::{CancellationToken, Secret, Settings, http};
 use wallex_projector::{Feed, Name};
