@@ -147,6 +147,33 @@ async fn a_journal_that_a_person_gives_up_by_its_id_is_given_up_once() {
 }
 
 #[tokio::test]
+async fn a_migration_that_somebody_suspended_goes_on_though_the_journal_has_grown_since_it_was_made() {
+    let world = with_journal("1700000000000001", 40).await;
+    let had = jobs(&world);
+    world.state().job_status = Some(json!({"active": 1}));
+    database(&world, "postgres://u:p@db/other");
+    once(&world).await;
+    let job = jobs(&world).into_iter().find(|job| !had.contains(job)).unwrap();
+    let path = format!("/apis/batch/v1/namespaces/shop/jobs/{job}");
+    let before = world.object(&path);
+    world.change("shop", "demo", |platform| {
+        platform["status"]["journal"]["events"] = json!(60);
+    });
+    let suspended = json!({"f:spec": {"f:suspend": {}}});
+    world.edit(&path, "kubectl-patch", suspended, |object| {
+        object["spec"]["suspend"] = json!(true);
+    });
+    once(&world).await;
+    assert_eq!(world.object(&path)["spec"], before["spec"]);
+    assert_eq!(told(&world, &job)[0], json!("40"));
+    let notes = world.notes(reasons::HAND_EDIT_PUT_BACK);
+    assert!(
+        notes[0].contains("spec.suspend (by kubectl-patch)") && !notes[0].contains(names::EXPECT_EVENTS),
+        "{notes:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_platform_that_has_written_nothing_may_have_any_database() {
     let world = with_journal("1700000000000001", 0).await;
     database(&world, "postgres://u:p@db/empty");
