@@ -150,21 +150,6 @@ async fn fits_by(by: Instant, fits: impl AsyncFn() -> Result<(), Misfit>) -> any
     }
 }
 
-/// Readiness says when a schema of the read side is dropped, or replaced by one that does not fit, and when it fits again.
-async fn watch_schemas(read: PgPool, check: Check, shutdown: CancellationToken) {
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            () = tokio::time::sleep(SCHEMA_WATCH) => {}
-        }
-        match read_side_fits(&read).await {
-            Ok(()) => check.set_ready(),
-            Err(Misfit::NotYet(why)) => check.set_unready(why),
-            Err(Misfit::Never(why)) => check.set_unready(why.to_string()),
-        }
-    }
-}
-
 /// The read side's database: the journal's own pool unless it is another one.
 async fn connect_read_side(
     settings: &Settings,
