@@ -245,7 +245,8 @@ async fn next_batch(
     let mut take = |waiting: Waiting| {
         // The caller has given up; skipping the command is safe because a retry carries the same key.
         if !waiting.caller.reply.is_closed() {
-            commands += waiting.request.work.items().len();
+            // A batch all of whose commands were refused has none left, and is to be answered all the same.
+            commands += waiting.request.work.items().len().max(1);
             batch.push(waiting);
         }
         commands

@@ -98,7 +98,13 @@ pub(crate) fn filter(log: &str) -> Result<EnvFilter, String> {
         return Err(format!("`{log}` names no level"));
     }
     let quiet = QUIET.join(",");
-    let mut filter = EnvFilter::try_new(format!("{DEFAULT},{quiet}")).map_err(|error| error.to_string())?;
+    // With modules alone everything else stays as it is by default.
+    let begin = if directives.iter().all(|directive| directive.contains('=')) {
+        format!("{DEFAULT},{quiet}")
+    } else {
+        quiet
+    };
+    let mut filter = EnvFilter::try_new(begin).map_err(|error| error.to_string())?;
     for directive in directives {
         let (module, level) = match directive.rsplit_once('=') {
             Some((module, level)) => (Some(module.trim()), level.trim()),
@@ -111,6 +117,9 @@ pub(crate) fn filter(log: &str) -> Result<EnvFilter, String> {
         let refused = |error: &dyn std::fmt::Display| format!("`{directive}`: {error}");
         let parsed = match module {
             Some("") => return Err(refused(&"there is no module before the =")),
+            Some(module) if module.contains(char::is_whitespace) => {
+                return Err(refused(&"a module has no blanks in its name"));
+            }
             Some(module) => format!("{module}={level}").parse(),
             None => level.parse(),
         };
@@ -167,10 +176,7 @@ mod tests {
         let shown = |log: &str| filter(log).unwrap_or_default().max_level_hint();
         assert_eq!(shown("wallex_journal=error"), Some(LevelFilter::INFO));
         assert_eq!(shown("warn,wallex_journal=error"), Some(LevelFilter::WARN));
-        assert_eq!(
-            shown("off"),
-            Some(LevelFilter::WARN),
-            "PostgreSQL's notices have a line of their own"
-        );
+        // PostgreSQL's notices have a directive of their own.
+        assert_eq!(shown("off"), Some(LevelFilter::WARN));
     }
 }

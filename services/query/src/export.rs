@@ -54,7 +54,7 @@ impl Exports {
         Self(Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS))))
     }
 
-    fn begin(&self) -> Result<OwnedSemaphorePermit, ReadError> {
+    fn take_turn(&self) -> Result<OwnedSemaphorePermit, ReadError> {
         let turn = Arc::clone(&self.0).try_acquire_owned();
         turn.map_err(|_| ReadError::TooManyExports)
     }
@@ -144,7 +144,7 @@ pub(crate) async fn body<R: Rows>(
         rows,
         encode,
         limit: FIRST_ROWS,
-        _turn: exports.begin()?,
+        _turn: exports.take_turn()?,
     };
     let mut first = Vec::new();
     export.encode.begin(&mut first)?;

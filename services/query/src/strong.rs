@@ -18,15 +18,17 @@ use crate::problem::ReadError;
 use crate::routes::end;
 use crate::statement::WalletRow;
 
-/// Of an erasure that is decided but not finished, nothing is shown any more.
+/// Of an erasure that is decided but not finished, nothing is shown any more. Due holds are compared as rows, so that the
+/// index by wallet fits and the one by time, which has those of all wallets, does not.
 pub(crate) const WALLET: &str = "SELECT head.wallet_id, head.partition, head.version, head.external_id, head.currency, \
        head.balance, head.held, head.overdraft_limit, head.status, latest.seq, created.recorded_at AS created_at, \
        latest.recorded_at AS updated_at, \
        (SELECT personal.data FROM journal.personal WHERE personal.event_id = created.event_id \
           AND NOT EXISTS (SELECT 1 FROM journal.erasure WHERE erasure.wallet_id = $1)) AS personal, \
        (SELECT coalesce(sum(hold.amount), 0)::bigint FROM journal.hold \
-         WHERE hold.wallet_id = $1 AND hold.status = 'open' AND hold.expires_at IS NOT NULL \
-           AND hold.expires_at <= (extract(epoch FROM statement_timestamp()) * 1000000)::bigint) AS due, \
+         WHERE hold.wallet_id = $1 AND hold.status = 'open' \
+           AND (hold.wallet_id, hold.expires_at) <= ($1, (extract(epoch FROM statement_timestamp()) * 1000000)::bigint)) \
+         AS due, \
        current_setting('synchronous_standby_names') <> '' AS has_standbys \
      FROM journal.head \
      JOIN journal.event created ON created.wallet_id = head.wallet_id AND created.version = 1 \

@@ -90,7 +90,7 @@ pub(super) struct Aside {
 
 impl Aside {
     /// A new call of the writer begins.
-    pub(super) fn begin(&mut self) {
+    pub(super) fn start_call(&mut self) {
         let now = Instant::now();
         self.entries.retain(|entry| now < entry.until + FORGET);
         self.entries.iter_mut().for_each(|entry| entry.trying = false);

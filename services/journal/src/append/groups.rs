@@ -135,7 +135,7 @@ impl Writer {
             doubts: HashMap::new(),
             later: Vec::new(),
         };
-        self.aside.begin();
+        self.aside.start_call();
         let all = Group {
             indices: (0..requests.len()).collect(),
             ..Group::default()

@@ -9,7 +9,7 @@ use crate::settings::Settings;
 
 /// Files that the process needs for itself: the pools, the writers, Kafka's brokers, Redis, the runtime. A command role
 /// has about 40 open.
-const OWN_FILES: usize = 96;
+const OWN_FILES: usize = 128;
 /// Even with fewer files than the process needs, someone has to be let in.
 const FEWEST: usize = 16;
 
@@ -102,7 +102,7 @@ mod tests {
     fn the_limit_of_open_files_leaves_the_process_its_own() {
         assert_eq!(affordable(4096, None), 4096);
         assert_eq!(affordable(4096, Some(1_048_576)), 4096);
-        assert_eq!(affordable(4096, Some(256)), 160);
+        assert_eq!(affordable(4096, Some(256)), 128);
         assert_eq!(affordable(100, Some(256)), 100);
         assert_eq!(affordable(4096, Some(64)), FEWEST);
     }
