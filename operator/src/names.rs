@@ -25,6 +25,13 @@ pub const TOPICS_FINALIZER: &str = "wallex.dev/topics";
 /// A user's annotation on a platform that is being deleted: `true` lets it go and leaves its topics.
 pub const ABANDON_TOPICS: &str = "wallex.dev/abandon-topics";
 
+/// A user's annotation: names of topics, separated by commas, that the platform takes over from whoever has them.
+pub const ADOPT_TOPICS: &str = "wallex.dev/adopt-topics";
+/// A user's annotation: the id of the journal that is given up, so that a database which lacks it may be used.
+pub const ACCEPT_JOURNAL_LOSS: &str = "wallex.dev/accept-journal-loss";
+/// On the ConfigMap: hash of all that pods need to reach Kafka, so that a change of it can wait until the brokers answer.
+pub const KAFKA_HASH: &str = "wallex.dev/kafka-hash";
+
 /// Labels of pods that the operator or Kubernetes gives; no user may give them too.
 pub const OWNED_LABELS: [&str; 6] = [
     "app.kubernetes.io/name",
@@ -35,8 +42,13 @@ pub const OWNED_LABELS: [&str; 6] = [
     "pod-template-hash",
 ];
 
+/// What the migration is told that the platform has written: events, and the id of the journal. An image of before passes over them.
+pub const EXPECT_EVENTS: &str = "WALLEX_EXPECT_EVENTS";
+/// See [`EXPECT_EVENTS`].
+pub const EXPECT_JOURNAL: &str = "WALLEX_EXPECT_JOURNAL";
+
 /// Variables that the operator sets: each has its field in the spec, or follows from the platform.
-pub const OWNED_VARIABLES: [&str; 29] = [
+pub const OWNED_VARIABLES: [&str; 31] = [
     "WALLEX_CLUSTER",
     "WALLEX_NAMESPACE",
     "WALLEX_PLATFORM",
@@ -66,6 +78,8 @@ pub const OWNED_VARIABLES: [&str; 29] = [
     "WALLEX_CURRENCIES",
     "WALLEX_OTLP_ENDPOINT",
     "WALLEX_TRACE_SAMPLE_RATIO",
+    EXPECT_EVENTS,
+    EXPECT_JOURNAL,
 ];
 
 /// The variable by which PostgreSQL's clients find the certificates of authorities, a file.
@@ -161,14 +175,29 @@ pub fn component_object(platform: &str, component: Component) -> String {
     format!("{platform}-{}", component.name())
 }
 
-/// The consumer group of a projector on the events topic, as the services name it (`wallex_projector::consumer_group`).
-pub fn consumer_group(platform: &str, projection: &str) -> String {
-    format!("{platform}-{projection}-projector")
+/// The id of a platform, as the journal writes it too (`wallex_journal::platform_id`).
+pub fn platform_id(cluster: &str, namespace: &str, platform: &str) -> String {
+    format!("{cluster}/{namespace}/{platform}")
 }
 
-/// `demo-kafka`: how KEDA makes itself known to the brokers.
-pub fn trigger_authentication(platform: &str) -> String {
-    format!("{platform}-kafka")
+/// What [`ACCEPT_JOURNAL_LOSS`] calls a journal.
+pub fn journal_name(id: Option<&str>) -> &str {
+    id.unwrap_or("unnamed")
+}
+
+/// The `ce_source` of a platform's records (`wallex_journal::cloud_event`).
+pub fn source(platform: &str) -> String {
+    format!("wallex/{platform}")
+}
+
+/// The events topic of a platform that names none. Neither a namespace nor a name has a dot, so no two platforms of a cluster share one.
+pub fn events_topic(namespace: &str, platform: &str) -> String {
+    format!("{namespace}.{platform}.wallet-events")
+}
+
+/// The same of its dead letters.
+pub fn dead_letters_topic(namespace: &str, platform: &str) -> String {
+    format!("{namespace}.{platform}.wallet-events-dlq")
 }
 
 /// `demo-config`: the ConfigMap.

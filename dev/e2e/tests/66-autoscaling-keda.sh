@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 SUITE=full
-EXPECT='KEDA takes the read-model projector from 1 to 4 pods as the lag of its Kafka group grows, every pod applies events, the lag drains, and it comes back to 1'
+EXPECT='KEDA takes the read-model projector from 1 to 4 pods as its lag behind the journal grows, every pod applies events, the lag drains, and it comes back to 1'
 . "$E2E/autoscaling.sh"
 run_test() {
   local begun=$SECONDS

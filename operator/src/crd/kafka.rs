@@ -151,7 +151,7 @@ fn default_password_key() -> String {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("self.events.name != self.deadLetters.name").message("events and deadLetters must be two topics: give them different names")
+    validation = Rule::new("!has(self.events.name) || !has(self.deadLetters.name) || self.events.name != self.deadLetters.name").message("events and deadLetters must be two topics: give them different names")
 )]
 pub struct TopicsSpec {
     /// Every wallet event, in the order of the journal: topic partition n is journal partition n.
@@ -162,8 +162,8 @@ pub struct TopicsSpec {
     #[serde(default)]
     pub dead_letters: DeadLettersTopicSpec,
 
-    /// What becomes of the topics when the platform is deleted. Retain: they stay. Delete: they are deleted, also when they were there
-    /// before the platform; the object goes when they are gone. The journal in PostgreSQL stays in either case. Default Retain.
+    /// What becomes of the topics when the platform is deleted. Retain: they stay. Delete: those that the operator created for this
+    /// platform are deleted, others stay; the object goes when they are gone. The journal in PostgreSQL stays in either case. Default Retain.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
 }
@@ -176,15 +176,22 @@ pub enum DeletionPolicy {
     Delete,
 }
 
+/// Kafka keeps its own state in topics that begin with two underscores, the operator keeps the owners of topics in one.
+const NO_INTERNAL: &str =
+    "!self.startsWith('__') && self != '.' && self != '..' && self != 'wallex-topic-owners'";
+const NO_INTERNAL_MESSAGE: &str = "this name is not for topics of yours: names that begin with __ are Kafka's own, wallex-topic-owners is the operator's, and . and .. are none";
+
 /// The topic of the wallet events.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct EventsTopicSpec {
-    /// Name of the topic. Default `wallet-events`. It can't change: consumers would silently stop seeing events.
-    #[serde(default = "default_events_name")]
+    /// Name of the topic. Default `<namespace>.<name of the platform>.wallet-events`; a platform that has a topic keeps it. It can't change:
+    /// consumers would silently stop seeing events.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 249), regex(pattern = r"^[a-zA-Z0-9._-]+$"))]
+    #[x_kube(validation = Rule::new(NO_INTERNAL).message(NO_INTERNAL_MESSAGE))]
     #[x_kube(validation = Rule::new("self == oldSelf").message("the events topic can't be renamed: delete the object and apply it again under the new name (data is kept, and the topic is filled again from the journal)"))]
-    pub name: String,
+    pub name: Option<String>,
 
     /// Copies of each partition, on as many brokers. 1 to 15, default 1; 3 in production. Used when the topic is created.
     /// `min.insync.replicas` follows from it (a majority from 3 on, otherwise 1) unless `config` says otherwise.
@@ -213,10 +220,11 @@ pub struct EventsTopicSpec {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct DeadLettersTopicSpec {
-    /// Name of the topic. Default `wallet-events-dlq`.
-    #[serde(default = "default_dead_letters_name")]
+    /// Name of the topic. Default `<namespace>.<name of the platform>.wallet-events-dlq`; a platform that has a topic keeps it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 249), regex(pattern = r"^[a-zA-Z0-9._-]+$"))]
-    pub name: String,
+    #[x_kube(validation = Rule::new(NO_INTERNAL).message(NO_INTERNAL_MESSAGE))]
+    pub name: Option<String>,
 
     /// Copies of each partition, on as many brokers. 1 to 15, default 1; 3 in production. Used when the topic is created.
     /// `min.insync.replicas` follows from it (a majority from 3 on, otherwise 1) unless `config` says otherwise.
@@ -288,14 +296,6 @@ fn topic_config_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     })
 }
 
-fn default_events_name() -> String {
-    "wallet-events".to_owned()
-}
-
-fn default_dead_letters_name() -> String {
-    "wallet-events-dlq".to_owned()
-}
-
 fn default_replication_factor() -> i32 {
     1
 }
@@ -311,7 +311,7 @@ fn default_dead_letters_retention() -> i64 {
 impl Default for EventsTopicSpec {
     fn default() -> Self {
         Self {
-            name: default_events_name(),
+            name: None,
             replication_factor: default_replication_factor(),
             retention_hours: default_events_retention(),
             compression: Compression::default(),
@@ -323,7 +323,7 @@ impl Default for EventsTopicSpec {
 impl Default for DeadLettersTopicSpec {
     fn default() -> Self {
         Self {
-            name: default_dead_letters_name(),
+            name: None,
             replication_factor: default_replication_factor(),
             retention_hours: default_dead_letters_retention(),
             compression: Compression::default(),

@@ -37,8 +37,8 @@ pub use network::NetworkPolicySpec;
 pub use pods::PodsSpec;
 pub use sources::{DatabaseSpec, MigrationSpec, RedisSpec, SecretKeyRef};
 pub use status::{
-    ComponentStatus, EndpointsStatus, ProjectionStatus, SchemaStatus, SchemaVersions, TopicStatus,
-    WalletPlatformStatus,
+    ComponentStatus, EndpointsStatus, JournalStatus, KafkaStatus, ProjectionStatus, SchemaStatus,
+    SchemaVersions, TopicStatus, WalletPlatformStatus,
 };
 pub use tracing::TracingSpec;
 

@@ -26,6 +26,10 @@ pub struct WalletPlatformStatus {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_string()]))]
     pub components: Vec<ComponentStatus>,
 
+    /// The Kafka cluster as it last answered. None: it has not answered yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kafka: Option<KafkaStatus>,
+
     /// The topics as they are in Kafka.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_string()]))]
@@ -34,6 +38,10 @@ pub struct WalletPlatformStatus {
     /// The last migration that succeeded. Remembered here so that a migration Job that is gone is not run again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<SchemaStatus>,
+
+    /// The journal that the platform has written. A database that lacks it is not taken in its place unless a person says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub journal: Option<JournalStatus>,
 
     /// How far the projections are behind, a row each, read at most every 30 seconds. None while that can't be read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -66,6 +74,16 @@ pub struct ComponentStatus {
     pub image: Option<String>,
 }
 
+/// The Kafka cluster that a platform uses.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct KafkaStatus {
+    /// The addresses by which it was asked.
+    pub bootstrap_servers: String,
+    /// Its own id. Two platforms with one id use one Kafka, whatever addresses they name.
+    pub cluster_id: String,
+}
+
 /// One topic as it is.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
@@ -78,6 +96,9 @@ pub struct TopicStatus {
     pub replication_factor: i32,
     /// Hours that records are kept; -1 for ever.
     pub retention_hours: i64,
+    /// Whether the operator created it for this platform. Only such a topic is deleted with the platform.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub created: bool,
     /// Since when the topic, or a part of its partitions, is missing that was there before. None: it is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing_since: Option<Time>,
@@ -99,6 +120,21 @@ pub struct SchemaStatus {
     /// Versions of the database's schemas after it, as the migration logged them. None when its log could not be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<SchemaVersions>,
+    /// When a schema that was gone from the database made the migration run once more. None: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migrated_again_at: Option<Time>,
+}
+
+/// What the operator knows of a platform's journal.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct JournalStatus {
+    /// What the journal is known by: the microsecond, since 1970, in which it was made. None where the migration did not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Events that it holds at least. It is brought up to date when it has grown by a tenth.
+    #[serde(default)]
+    pub events: i64,
 }
 
 /// Versions of the database's schemas.

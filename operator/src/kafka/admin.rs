@@ -19,73 +19,38 @@ use rdkafka::{
 };
 
 use super::client::{self, Complaint};
-use super::{Action, Asked, Connection, Found, Missing, Topic, TopicAdmin, Wanted, plan};
-use crate::lease::{Fence, NotLeader};
+use super::error::TopicsError;
+use super::owners;
+use super::ownership::{Ownership, taken};
+use super::{
+    Action, Asked, Connection, Ensured, Found, Missing, Removal, Request, Topic, TopicAdmin, Wanted, plan,
+    records,
+};
+use crate::lease::Fence;
 
 /// One request to the brokers. An unreachable cluster costs one of these per attempt.
-const REQUEST: Duration = Duration::from_secs(8);
+pub(super) const REQUEST: Duration = Duration::from_secs(8);
 /// How long brokers may take to tell each other of a topic.
-const SETTLES: Duration = Duration::from_secs(3);
-
-/// Why the topics are not as wanted.
-#[derive(Debug, thiserror::Error)]
-pub enum TopicsError {
-    #[error(
-        "no answer from Kafka at {bootstrap_servers} within {} s{cause}: check spec.kafka.bootstrapServers, and that the operator reaches the brokers at the addresses they advertise",
-        REQUEST.as_secs()
-    )]
-    Unreachable {
-        bootstrap_servers: String,
-        /// What the client heard, in parentheses; may be empty.
-        cause: String,
-    },
-    #[error("Kafka at {bootstrap_servers} does not let the operator in{cause}")]
-    NotAuthenticated {
-        bootstrap_servers: String,
-        cause: String,
-    },
-    #[error("Kafka does not authorize the operator: {doing} topic {topic}: {code}")]
-    NotAuthorized {
-        doing: &'static str,
-        topic: String,
-        code: RDKafkaErrorCode,
-    },
-    #[error("Kafka refuses {doing} topic {topic}: {code}{hint}")]
-    Refused {
-        doing: &'static str,
-        topic: String,
-        code: RDKafkaErrorCode,
-        hint: &'static str,
-    },
-    #[error("Kafka failed {doing} topic {topic}: {code}")]
-    Failed {
-        doing: &'static str,
-        topic: String,
-        code: RDKafkaErrorCode,
-    },
-    #[error("{0}")]
-    Client(String),
-    #[error(transparent)]
-    NotLeader(#[from] NotLeader),
-}
+pub(super) const SETTLES: Duration = Duration::from_secs(3);
 
 /// The brokers, by librdkafka.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Librdkafka;
 
 impl TopicAdmin for Librdkafka {
+    fn cluster(&self, connection: Connection) -> BoxFuture<'static, Result<Option<String>, TopicsError>> {
+        blocking(move |_| Brokers::connect(connection)?.cluster()).boxed()
+    }
+
     fn ensure(
         &self,
         connection: Connection,
-        asked: Vec<Asked>,
+        request: Request,
         fence: Fence,
-    ) -> BoxFuture<'static, Result<Vec<Topic>, TopicsError>> {
+    ) -> BoxFuture<'static, Result<Ensured, TopicsError>> {
         blocking(move |runtime| {
             let brokers = Brokers::connect(connection)?;
-            asked
-                .iter()
-                .map(|asked| runtime.block_on(brokers.ensure(asked, &fence)))
-                .collect()
+            runtime.block_on(brokers.ensure_all(&request, &fence))
         })
         .boxed()
     }
@@ -93,14 +58,13 @@ impl TopicAdmin for Librdkafka {
     fn delete(
         &self,
         connection: Connection,
-        topics: Vec<String>,
+        removal: Removal,
         fence: Fence,
-    ) -> BoxFuture<'static, Result<(), TopicsError>> {
+    ) -> BoxFuture<'static, Result<Vec<String>, TopicsError>> {
         blocking(move |runtime| {
+            fence.check()?;
             let brokers = Brokers::connect(connection)?;
-            topics
-                .iter()
-                .try_for_each(|topic| runtime.block_on(brokers.delete(topic, &fence)))
+            runtime.block_on(brokers.remove(&removal, &fence))
         })
         .boxed()
     }
@@ -115,8 +79,8 @@ async fn blocking<T: Send + 'static>(
         .map_err(|error| TopicsError::Client(format!("the Kafka client failed: {error}")))?
 }
 
-struct Brokers {
-    connection: Connection,
+pub(super) struct Brokers {
+    pub(super) connection: Connection,
     admin: AdminClient<DefaultClientContext>,
 }
 
@@ -134,8 +98,43 @@ impl Brokers {
             .operation_timeout(Some(REQUEST))
     }
 
-    async fn ensure(&self, asked: &Asked, fence: &Fence) -> Result<Topic, TopicsError> {
+    fn cluster(&self) -> Result<Option<String>, TopicsError> {
+        let client = self.admin.inner();
+        // Without an answer there is no id either, and no reason.
+        client
+            .fetch_metadata(None, REQUEST)
+            .map_err(|error| self.failed("looking for", owners::TOPIC, &error))?;
+        Ok(client.fetch_cluster_id(SETTLES))
+    }
+
+    async fn ensure_all(&self, request: &Request, fence: &Fence) -> Result<Ensured, TopicsError> {
+        let replication = request
+            .topics
+            .first()
+            .map_or(1, |asked| asked.wanted.replication_factor);
+        let mut ownership = self.ownership(&request.owner, replication, fence).await?;
+        let mut topics = Vec::new();
+        for asked in &request.topics {
+            topics.push(self.ensure(asked, request, &mut ownership, fence).await?);
+        }
+        Ok(Ensured {
+            topics,
+            unrecorded: ownership.unrecorded,
+        })
+    }
+
+    async fn ensure(
+        &self,
+        asked: &Asked,
+        request: &Request,
+        ownership: &mut Ownership,
+        fence: &Fence,
+    ) -> Result<Topic, TopicsError> {
         let name = &asked.wanted.name;
+        let adopts = request.adopt.contains(name);
+        if let Some(owner) = ownership.other(name).filter(|_| !adopts) {
+            return Err(taken(name, owner));
+        }
         let remembered = asked
             .known
             .filter(|known| !known.missing)
@@ -146,12 +145,31 @@ impl Brokers {
             let (doing, code) = ("describing", RDKafkaErrorCode::TopicAuthorizationFailed);
             return Err(self.refused(doing, name, code));
         }
+        let stranger = asked.known.is_none() && ownership.ours(name).is_none() && !adopts;
+        if let Some(found) = found.as_ref().filter(|_| stranger) {
+            let foreign = records::has_foreign(&self.connection, name, found.partitions, &request.source);
+            if foreign.map_err(|error| self.failed("reading", name, &error))? {
+                return Err(TopicsError::InUse { topic: name.clone() });
+            }
+        }
+        let mut created = ownership
+            .ours(name)
+            .map_or(asked.known.is_some_and(|known| known.created), |claim| {
+                claim.created
+            });
+        if found.is_some() {
+            // Before anything of it is changed.
+            self.claim(ownership, name, created, fence).await?;
+        }
         let plan = plan(asked, found.as_ref());
         for action in &plan.actions {
             fence.check()?;
             tracing::info!(topic = name, ?action, "changing topic");
             match action {
-                Action::Create => self.create(&asked.wanted).await?,
+                Action::Create => {
+                    created = self.create(&asked.wanted).await?;
+                    self.claim(ownership, name, created, fence).await?;
+                }
                 Action::Configure(config) => self.configure(name, config).await?,
                 Action::GrowTo(partitions) => self.grow(name, *partitions).await?,
             }
@@ -159,7 +177,28 @@ impl Brokers {
         if !plan.actions.is_empty() {
             found = self.settled(name, asked.wanted.partitions).await?;
         }
-        Ok(report(asked, found.as_ref(), plan.missing))
+        Ok(report(asked, found.as_ref(), plan.missing, created))
+    }
+
+    async fn remove(&self, removal: &Removal, fence: &Fence) -> Result<Vec<String>, TopicsError> {
+        let mut ownership = self.ownership(&removal.owner, 1, fence).await?;
+        let mut deleted = Vec::new();
+        for (topic, created) in &removal.topics {
+            let ours = ownership.ours(topic).cloned();
+            let created = match (&ownership.unrecorded, &ours) {
+                (Some(_), _) => *created,
+                (None, Some(claim)) => claim.created && ownership.other(topic).is_none(),
+                (None, None) => false,
+            };
+            if created {
+                self.delete(topic, fence).await?;
+                deleted.push(topic.clone());
+            }
+            if let Some(claim) = ours {
+                self.record(&mut ownership, &claim, false, fence).await?;
+            }
+        }
+        Ok(deleted)
     }
 
     async fn delete(&self, topic: &str, fence: &Fence) -> Result<(), TopicsError> {
@@ -192,7 +231,7 @@ impl Brokers {
 
     /// Describes the topic; while it is missing, or has fewer partitions than `expected`, again and again for a moment: a broker learns
     /// of what another one has made a little later, and must not be taken to say that it is gone.
-    async fn settled(&self, topic: &str, expected: i32) -> Result<Option<Found>, TopicsError> {
+    pub(super) async fn settled(&self, topic: &str, expected: i32) -> Result<Option<Found>, TopicsError> {
         let until = Instant::now() + SETTLES;
         loop {
             let found = self.describe(topic).await?;
@@ -206,7 +245,7 @@ impl Brokers {
 
     /// None when the topic does not exist. The configuration is asked for first: asking for a missing topic's metadata
     /// might create it, on brokers that create topics by themselves.
-    async fn describe(&self, topic: &str) -> Result<Option<Found>, TopicsError> {
+    pub(super) async fn describe(&self, topic: &str) -> Result<Option<Found>, TopicsError> {
         const DOING: &str = "describing";
         let results = self
             .admin
@@ -248,7 +287,8 @@ impl Brokers {
         Ok(Some(found))
     }
 
-    async fn create(&self, wanted: &Wanted) -> Result<(), TopicsError> {
+    /// Whether it is this call that made it.
+    pub(super) async fn create(&self, wanted: &Wanted) -> Result<bool, TopicsError> {
         const DOING: &str = "creating";
         let mut topic = NewTopic::new(
             &wanted.name,
@@ -266,8 +306,9 @@ impl Brokers {
         match results.into_iter().next() {
             // Somebody was quicker; the next check mends what differs. Or it is always there and may not be described.
             Some(Err((_, code @ RDKafkaErrorCode::TopicAlreadyExists))) => {
-                match self.describe(&wanted.name).await? {
-                    Some(_) => Ok(()),
+                // The one who answers may learn of it a moment later than the one who refused.
+                match self.settled(&wanted.name, 1).await? {
+                    Some(_) => Ok(false),
                     None => Err(TopicsError::NotAuthorized {
                         doing: "describing",
                         topic: wanted.name.clone(),
@@ -275,7 +316,7 @@ impl Brokers {
                     }),
                 }
             }
-            Some(Ok(_)) | None => Ok(()),
+            Some(Ok(_)) | None => Ok(true),
             Some(Err((_, code))) => Err(self.refused(DOING, &wanted.name, code)),
         }
     }
@@ -312,7 +353,7 @@ impl Brokers {
     }
 
     /// A request that failed as a whole.
-    fn failed(&self, doing: &'static str, topic: &str, error: &KafkaError) -> TopicsError {
+    pub(super) fn failed(&self, doing: &'static str, topic: &str, error: &KafkaError) -> TopicsError {
         let code = match error {
             KafkaError::AdminOp(code) => Some(*code),
             other => other.rdkafka_error_code(),
@@ -389,7 +430,7 @@ impl Brokers {
 }
 
 /// What was found, or, should the brokers not show it yet, what was asked for. Of a topic that is gone, what was last known.
-fn report(asked: &Asked, found: Option<&Found>, missing: Option<Missing>) -> Topic {
+fn report(asked: &Asked, found: Option<&Found>, missing: Option<Missing>, created: bool) -> Topic {
     let wanted = &asked.wanted;
     let partitions = match (missing, asked.known) {
         (Some(Missing::Gone), Some(known)) => known.partitions,
@@ -411,5 +452,6 @@ fn report(asked: &Asked, found: Option<&Found>, missing: Option<Missing>) -> Top
             .and_then(|value| value.parse().ok())
             .unwrap_or(-1),
         missing,
+        created,
     }
 }

@@ -1,45 +1,87 @@
-//! The topics of a platform: what they shall be (`plan`, pure) and the broker's side of it (`admin`).
+//! The topics of a platform: what they shall be (`plan`, pure), whose they are (`owners`), and the broker's side of it (`admin`).
 //!
 //! Invariant: topics are created, their configuration mended, partitions added, nothing is ever shrunk. A topic that was there before and is
-//! gone is created again only by leave ([`Asked::refill`]); one is deleted only when its platform is, and said so.
+//! gone is created again only by leave ([`Asked::refill`]). Nothing is changed about a topic of another platform, or of another program;
+//! one is deleted only when the platform that it was created for is, and said so.
 
 mod admin;
 mod client;
+mod error;
+pub mod owners;
+mod ownership;
 mod plan;
+mod records;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use futures::future::BoxFuture;
 
-pub use admin::{Librdkafka, TopicsError};
+pub use admin::Librdkafka;
+pub use error::TopicsError;
 pub use plan::{Action, Found, Plan, plan};
 
 use crate::lease::Fence;
 
 /// The door to the brokers.
 pub trait TopicAdmin: Send + Sync {
+    /// The id of the Kafka cluster; none: its brokers have none to tell.
+    ///
+    /// # Errors
+    /// When the brokers can't be reached or refuse.
+    fn cluster(&self, connection: Connection) -> BoxFuture<'static, Result<Option<String>, TopicsError>>;
+
     /// Makes the topics what is asked for and returns what they are, in the same order.
     ///
     /// # Errors
-    /// When the brokers can't be reached or refuse; topics before the one that failed are done.
+    /// When the brokers can't be reached or refuse, or a topic is somebody else's; topics before the one that failed are done.
     fn ensure(
         &self,
         connection: Connection,
-        asked: Vec<Asked>,
+        request: Request,
         fence: Fence,
-    ) -> BoxFuture<'static, Result<Vec<Topic>, TopicsError>>;
+    ) -> BoxFuture<'static, Result<Ensured, TopicsError>>;
 
-    /// Deletes the topics; those that are gone already are no error.
+    /// Deletes those of the topics that were created for the platform, and gives the others up. Returns the deleted ones; those that
+    /// are gone already are no error.
     ///
     /// # Errors
     /// When the brokers can't be reached or refuse; topics before the one that failed are gone.
     fn delete(
         &self,
         connection: Connection,
-        topics: Vec<String>,
+        removal: Removal,
         fence: Fence,
-    ) -> BoxFuture<'static, Result<(), TopicsError>>;
+    ) -> BoxFuture<'static, Result<Vec<String>, TopicsError>>;
+}
+
+/// The topics of one platform.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    pub topics: Vec<Asked>,
+    /// The platform's id: cluster, namespace, name.
+    pub owner: String,
+    /// `ce_source` of the platform's records.
+    pub source: String,
+    /// Topics that are taken over from whoever has them.
+    pub adopt: Vec<String>,
+}
+
+/// What became of a [`Request`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ensured {
+    pub topics: Vec<Topic>,
+    /// Why the owners of topics can't be recorded; none: they are.
+    pub unrecorded: Option<String>,
+}
+
+/// The topics that a deleted platform had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Removal {
+    /// Names, and whether the status says that they were created for the platform: what counts where no owner is recorded.
+    pub topics: Vec<(String, bool)>,
+    /// See [`Request::owner`].
+    pub owner: String,
 }
 
 /// How the brokers are reached. Holds secrets: its `Debug` shows none.
@@ -94,6 +136,8 @@ pub struct Known {
     pub partitions: i32,
     /// It was missing already, and that was reported.
     pub missing: bool,
+    /// It was created for this platform.
+    pub created: bool,
 }
 
 /// What a topic lacks that it had.
@@ -116,4 +160,6 @@ pub struct Topic {
     pub retention_ms: i64,
     /// It was deleted or replaced behind the operator's back, and is left so.
     pub missing: Option<Missing>,
+    /// It was created for this platform.
+    pub created: bool,
 }

@@ -105,6 +105,7 @@ mod tests {
         Some(Known {
             partitions: 10,
             missing,
+            created: true,
         })
     }
 
@@ -188,6 +189,7 @@ mod tests {
         let known = Some(Known {
             partitions: 4,
             missing: false,
+            created: true,
         });
         let grown = plan(&asked(known, false), Some(&found));
         assert_eq!((grown.actions, grown.missing), (vec![Action::GrowTo(10)], None));

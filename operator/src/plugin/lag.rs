@@ -53,7 +53,7 @@ async fn ask(session: &Session, platform: &str) -> Result<Lag, String> {
         return Err(refused(&access, answer.0, &answer.1));
     }
     if answer.0 != StatusCode::NOT_FOUND {
-        return report::rows(&answer).map(Lag::Projections);
+        return report::read(&answer).map(|report| Lag::Projections(report.rows));
     }
     let (status, body) = get(session, &access, platform, "/health/kafka").await?;
     if let Ok(report) = serde_json::from_slice::<Report>(&body)

@@ -17,7 +17,7 @@ use k8s_openapi::api::batch::v1::Job;
 use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::build::Manifests;
+use super::build::{self, Manifests};
 use super::conditions::{Problem, STALLING, reasons};
 use super::dereference::{Children, Ownership, named, ownership};
 use super::drift::{self, Found};
@@ -137,27 +137,32 @@ impl Applier<'_> {
             return;
         }
         let wanted = &manifests.migration;
-        match migration {
-            Migration::Missing => drop(self.child(wanted, &[]).await),
-            Migration::Failed { retry: true } => {
-                if let Some(job) = named(&self.children.jobs, &wanted.name_any()) {
-                    let deleted = self.writes.delete(job).await;
-                    self.noted(deleted.map_err(ApplyError::from));
-                }
+        let live = named(&self.children.jobs, &wanted.name_any());
+        let replaced = match migration {
+            Migration::Missing => {
+                self.child(wanted, &[]).await;
+                false
             }
-            Migration::Running { .. } => {
-                if let Some(job) = named(&self.children.jobs, &wanted.name_any()) {
-                    let resumed = self.as_it_was_made(wanted, job).await;
-                    self.noted(resumed);
-                }
+            Migration::Failed { retry: true } => true,
+            // A word that somebody has given since need not wait.
+            Migration::Running { .. } | Migration::Failed { retry: false } => {
+                live.is_some_and(|live| build::expects_history(live) && !build::expects_history(wanted))
             }
-            Migration::Succeeded | Migration::Failed { retry: false } => {}
+            Migration::Succeeded => false,
+        };
+        let Some(live) = live else { return };
+        if replaced {
+            let deleted = self.writes.delete(live).await;
+            self.noted(deleted.map_err(ApplyError::from));
+        } else if matches!(migration, Migration::Running { .. }) {
+            let resumed = self.as_it_was_made(wanted, live).await;
+            self.noted(resumed);
         }
     }
 
     /// Takes from a Job what others added, such as its suspension. All else of a Job stays as it was made.
     async fn as_it_was_made(&self, wanted: &Job, live: &Job) -> Result<(), ApplyError> {
-        let drift = drift::run(wanted, live);
+        let drift = drift::run(&build::told_as(wanted, live), live);
         if drift.strays.is_empty() || !drift.changed.is_empty() {
             return Ok(());
         }
@@ -172,8 +177,8 @@ impl Applier<'_> {
         Ok(())
     }
 
-    /// What needs no migrated database.
-    pub async fn network(&self, manifests: &Manifests) {
+    /// What needs no migrated database. While the `workloads` do not follow, what they connect to now stays open to them.
+    pub async fn network(&self, manifests: &Manifests, workloads: bool) {
         for service in &manifests.services {
             self.child(service, &self.children.services).await;
         }
@@ -181,7 +186,12 @@ impl Applier<'_> {
             self.child(budget, &self.children.budgets).await;
         }
         if let Some(policy) = &manifests.network_policy {
-            self.child(policy, &self.children.network_policies).await;
+            let live = named(&self.children.network_policies, &policy.name_any());
+            let policy = match live.filter(|_| !workloads) {
+                Some(live) => build::widened(policy, live),
+                None => policy.clone(),
+            };
+            self.child(&policy, &self.children.network_policies).await;
         }
     }
 
@@ -196,10 +206,6 @@ impl Applier<'_> {
             return self.children.deployments.clone();
         }
         self.child(&manifests.maintain, &self.children.cron_jobs).await;
-        if let Some(authentication) = &manifests.trigger_authentication {
-            self.child(authentication, &self.children.trigger_authentications)
-                .await;
-        }
         let mut deployments = Vec::new();
         for (component, wanted) in &manifests.deployments {
             let live = named(&self.children.deployments, &wanted.name_any());
@@ -280,7 +286,6 @@ impl Applier<'_> {
             deployments,
             // Those of components are seen to with their Deployments.
             scalers: _,
-            trigger_authentication,
             service_monitor,
             dashboards,
         } = manifests;
@@ -291,11 +296,8 @@ impl Applier<'_> {
             .await?;
         self.remove_others(&self.children.autoscalers, &deployments)
             .await?;
-        self.remove_others(
-            &self.children.trigger_authentications,
-            &all_names(trigger_authentication.as_slice()),
-        )
-        .await?;
+        self.remove_others(&self.children.trigger_authentications, &[])
+            .await?;
         self.remove_others(&self.children.services, &all_names(services))
             .await?;
         self.remove_others(&self.children.budgets, &all_names(budgets))

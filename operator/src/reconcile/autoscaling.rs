@@ -202,7 +202,7 @@ fn of_keda(live: &ScaledObject) -> State {
     }
     if says("Fallback").is_some_and(|fallback| fallback.status == "True") {
         return State::Not(unreadable(&format!(
-            "KEDA can't read the lag in Kafka: see the events of ScaledObject {name}"
+            "KEDA can't read the lag: see the events of ScaledObject {name}"
         )));
     }
     match says("Ready") {

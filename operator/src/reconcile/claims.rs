@@ -11,6 +11,7 @@ use kube::core::DeserializeGuard;
 use kube::{Api, Client, ResourceExt as _};
 
 use super::conditions::{Problem, reasons};
+use super::validate::topic_names;
 use crate::crd::WalletPlatform;
 use crate::scope::Scope;
 
@@ -38,15 +39,13 @@ pub async fn others(client: &Client, scopes: &[Scope], platform: &WalletPlatform
     found
 }
 
-/// The first topic of `platform` that another one has.
-pub fn taken(platform: &WalletPlatform, others: &[WalletPlatform]) -> Option<Problem> {
-    [
-        ("events", &platform.spec.kafka.topics.events.name),
-        ("deadLetters", &platform.spec.kafka.topics.dead_letters.name),
-    ]
+/// The first topic of `platform` that another one has. `cluster` is the id of the Kafka that it reaches, where that is known.
+pub fn taken(platform: &WalletPlatform, others: &[WalletPlatform], cluster: Option<&str>) -> Option<Problem> {
+    let [events, dead_letters] = topic_names(platform);
+    [("events", events), ("deadLetters", dead_letters)]
     .into_iter()
     .find_map(|(field, topic)| {
-        let owner = owner(topic, platform, others)?;
+        let owner = owner(&topic, platform, others, cluster)?;
         Some(Problem::new(
             reasons::TOPIC_TAKEN,
             format!(
@@ -67,18 +66,32 @@ pub fn owner<'a>(
     topic: &str,
     platform: &WalletPlatform,
     others: &'a [WalletPlatform],
+    cluster: Option<&str>,
 ) -> Option<&'a WalletPlatform> {
-    let ours = servers(platform);
     others
         .iter()
-        .filter(|other| names(other, topic) && !servers(other).is_disjoint(&ours))
+        .filter(|other| names(other, topic) && one_kafka(platform, cluster, other))
         .min_by_key(|other| rank(other, topic))
         .filter(|other| rank(other, topic) < rank(platform, topic))
 }
 
 fn names(platform: &WalletPlatform, topic: &str) -> bool {
-    let topics = &platform.spec.kafka.topics;
-    topics.events.name == topic || topics.dead_letters.name == topic
+    topic_names(platform).iter().any(|name| name == topic)
+}
+
+/// Whether two platforms use one Kafka: by its id where both are known, otherwise by the addresses they name.
+fn one_kafka(platform: &WalletPlatform, cluster: Option<&str>, other: &WalletPlatform) -> bool {
+    match (cluster.or_else(|| cluster_id(platform)), cluster_id(other)) {
+        (Some(ours), Some(theirs)) => ours == theirs,
+        (Some(_) | None, _) => !servers(platform).is_disjoint(&servers(other)),
+    }
+}
+
+/// The id of the Kafka that a platform uses; none: it was never asked at the addresses that the spec names now.
+fn cluster_id(platform: &WalletPlatform) -> Option<&str> {
+    let known = platform.status.as_ref()?.kafka.as_ref()?;
+    let asked = known.bootstrap_servers == platform.spec.kafka.bootstrap_servers;
+    asked.then_some(known.cluster_id.as_str())
 }
 
 /// The smaller has it.
@@ -117,7 +130,10 @@ mod tests {
             "apiVersion": "wallex.dev/v1alpha1", "kind": "WalletPlatform",
             "metadata": {"name": name, "namespace": "shop", "uid": name, "creationTimestamp": created},
             "spec": {
-                "image": "i", "database": {"secretRef": {"name": "s"}}, "kafka": {"bootstrapServers": servers},
+                "image": "i", "database": {"secretRef": {"name": "s"}}, "kafka": {
+                    "bootstrapServers": servers,
+                    "topics": {"events": {"name": "wallet-events"}, "deadLetters": {"name": "wallet-events-dlq"}},
+                },
             },
         }))
         .unwrap()
@@ -129,8 +145,8 @@ mod tests {
     #[test]
     fn the_older_platform_has_the_topic_and_the_younger_is_told_both_names() {
         let (a, b) = (platform("a", EARLY, "k:9092"), platform("b", LATE, "k:9092"));
-        assert_eq!(taken(&a, std::slice::from_ref(&b)), None);
-        let problem = taken(&b, &[a]).unwrap();
+        assert_eq!(taken(&a, std::slice::from_ref(&b), None), None);
+        let problem = taken(&b, &[a], None).unwrap();
         assert_eq!(problem.reason, reasons::TOPIC_TAKEN);
         assert!(problem.message.contains("shop/a") && problem.message.contains("shop/b"));
     }
@@ -138,7 +154,7 @@ mod tests {
     #[test]
     fn of_two_of_one_second_the_smaller_uid_has_it() {
         let (a, b) = (platform("a", EARLY, "k:9092"), platform("b", EARLY, "k:9092"));
-        assert!(taken(&a, std::slice::from_ref(&b)).is_none() && taken(&b, &[a]).is_some());
+        assert!(taken(&a, std::slice::from_ref(&b), None).is_none() && taken(&b, &[a], None).is_some());
     }
 
     #[test]
@@ -150,10 +166,14 @@ mod tests {
         ]});
         b.status = Some(serde_json::from_value(row.clone()).unwrap());
         assert!(
-            taken(&b, std::slice::from_ref(&a)).is_none() && taken(&a, std::slice::from_ref(&b)).is_some()
+            taken(&b, std::slice::from_ref(&a), None).is_none()
+                && taken(&a, std::slice::from_ref(&b), None).is_some()
         );
         a.status = Some(serde_json::from_value(row).unwrap());
-        assert!(taken(&b, &[a]).is_some(), "both had it: the older one has it");
+        assert!(
+            taken(&b, &[a], None).is_some(),
+            "both had it: the older one has it"
+        );
     }
 
     #[test]
@@ -162,25 +182,64 @@ mod tests {
         assert!(
             taken(
                 &platform("b", LATE, "K-1:9092,k-2:9092"),
-                std::slice::from_ref(&a)
+                std::slice::from_ref(&a),
+                None
             )
             .is_some()
         );
-        assert!(taken(&platform("b", LATE, "k-1:9093"), std::slice::from_ref(&a)).is_none());
+        assert!(taken(&platform("b", LATE, "k-1:9093"), std::slice::from_ref(&a), None).is_none());
+    }
+
+    fn on(mut platform: WalletPlatform, cluster: &str) -> WalletPlatform {
+        let servers = platform.spec.kafka.bootstrap_servers.clone();
+        let status = json!({"kafka": {"bootstrapServers": servers, "clusterId": cluster}});
+        platform.status = Some(serde_json::from_value(status).unwrap());
+        platform
+    }
+
+    #[test]
+    fn one_kafka_by_two_addresses_is_known_by_its_id() {
+        let a = on(platform("a", EARLY, "10.0.0.1:9092"), "one");
+        let b = platform("b", LATE, "kafka.kfk.svc:9092");
+        let others = std::slice::from_ref(&a);
+        assert!(taken(&b, others, Some("one")).is_some());
+        assert!(taken(&b, others, Some("two")).is_none());
+        assert!(taken(&on(b.clone(), "one"), others, None).is_some());
+        // One address that leads to two clusters, such as a name that is resolved within each namespace.
+        let same_address = platform("b", LATE, "10.0.0.1:9092");
+        assert!(taken(&same_address, others, Some("two")).is_none());
+        // The id was that of the addresses before.
+        let mut moved = on(b, "one");
+        moved.spec.kafka.bootstrap_servers = "elsewhere:9092".to_owned();
+        assert!(taken(&moved, others, None).is_none());
+    }
+
+    #[test]
+    fn platforms_that_name_no_topic_have_topics_of_their_own() {
+        let mut a = platform("a", EARLY, "k:9092");
+        let mut b = platform("b", LATE, "k:9092");
+        for platform in [&mut a, &mut b] {
+            platform.spec.kafka.topics = crate::crd::TopicsSpec::default();
+        }
+        assert_eq!(taken(&b, &[a], None), None);
+        assert_eq!(
+            topic_names(&b),
+            ["shop.b.wallet-events", "shop.b.wallet-events-dlq"]
+        );
     }
 
     #[test]
     fn other_topics_on_the_same_brokers_are_nobodys_business() {
         let a = platform("a", EARLY, "k:9092");
         let mut b = platform("b", LATE, "k:9092");
-        b.spec.kafka.topics.events.name = "other".to_owned();
+        b.spec.kafka.topics.events.name = Some("other".to_owned());
         assert!(
-            taken(&b, std::slice::from_ref(&a))
+            taken(&b, std::slice::from_ref(&a), None)
                 .unwrap()
                 .message
                 .contains("deadLetters")
         );
-        b.spec.kafka.topics.dead_letters.name = "other-dlq".to_owned();
-        assert_eq!(taken(&b, &[a]), None);
+        b.spec.kafka.topics.dead_letters.name = Some("other-dlq".to_owned());
+        assert_eq!(taken(&b, &[a], None), None);
     }
 }

@@ -1,7 +1,7 @@
 //! What a platform leaves behind: nothing is done with `Retain`; with `Delete` a finalizer holds the object until its topics are gone.
 //!
 //! Order: the workloads first, or a pod that still runs would have its topic made anew by a broker that makes topics by itself.
-//! Invariant: only topics that this platform had, and that no other has, are deleted; a deletion that can't be done says so and ends when
+//! Invariant: only topics that were created for this platform, and that no other has, are deleted; a deletion that can't be done says so and ends when
 //! the annotation [`ABANDON_TOPICS`] is set, so that it never holds an object for ever against its owner's will.
 
 use std::sync::Arc;
@@ -14,11 +14,12 @@ use kube::{Resource as _, ResourceExt as _};
 
 use super::conditions::{Problem, reasons};
 use super::dereference::{self, Dereferenced, Ownership, ownership};
-use super::line::stopped;
+use super::line::{Seen, stopped};
 use super::{Context, Error, claims, report, validate};
 use crate::crd::{DeletionPolicy, WalletPlatform};
+use crate::kafka::Removal;
 use crate::metrics::Outcome;
-use crate::names::{ABANDON_TOPICS, TOPICS_FINALIZER};
+use crate::names::{self, ABANDON_TOPICS, TOPICS_FINALIZER};
 use crate::writes::WriteError;
 
 /// Between two looks at pods that are about to end.
@@ -105,15 +106,21 @@ pub(super) async fn run(
     }
     match delete_topics(context, platform, &found).await {
         Ok(deleted) => {
-            let note = format!("deleted from Kafka: {}", deleted.join(", "));
-            event(
-                context,
-                platform,
-                EventType::Normal,
-                reasons::TOPICS_DELETED,
-                note,
-            )
-            .await;
+            let mut left = topics(platform);
+            left.retain(|topic| !deleted.contains(topic));
+            if !deleted.is_empty() {
+                let note = format!("deleted from Kafka: {}", deleted.join(", "));
+                let (normal, reason) = (EventType::Normal, reasons::TOPICS_DELETED);
+                event(context, platform, normal, reason, note).await;
+            }
+            if !left.is_empty() {
+                let note = format!(
+                    "left in Kafka, since they were not created for this platform: {}",
+                    left.join(", ")
+                );
+                let (warning, reason) = (EventType::Warning, reasons::TOPICS_ABANDONED);
+                event(context, platform, warning, reason, note).await;
+            }
             set_held(context, platform, false).await?;
             done
         }
@@ -126,7 +133,7 @@ pub(super) async fn run(
             );
             let problem = Problem::new(reasons::TOPIC_DELETION_FAILED, message);
             let line = stopped(platform, &found, problem);
-            report(context, platform, &line.observation, None, None).await?;
+            report(context, platform, &line.observation, Seen::default()).await?;
             // As an error: so attempts grow apart.
             Err(Error::Topics(why))
         }
@@ -140,7 +147,7 @@ async fn wait(
     message: String,
 ) -> Result<(Action, Outcome), Error> {
     let line = stopped(platform, found, Problem::new(reasons::DELETING, message));
-    report(context, platform, &line.observation, None, None).await?;
+    report(context, platform, &line.observation, Seen::default()).await?;
     Ok((Action::requeue(AGAIN), Outcome::Waiting))
 }
 
@@ -193,18 +200,24 @@ async fn delete_topics(
     platform: &WalletPlatform,
     found: &Dereferenced,
 ) -> Result<Vec<String>, String> {
-    let mut topics = topics(platform);
-    if topics.is_empty() {
-        return Ok(topics);
+    let status = platform.status.clone().unwrap_or_default();
+    if status.topics.is_empty() {
+        return Ok(Vec::new());
     }
     let others = claims::others(&context.client, &context.scopes, platform).await;
-    topics.retain(|topic| claims::owner(topic, platform, &others).is_none());
-    let connection = validate::connection(platform, found).map_err(|problem| problem.message)?;
-    let deleted = context
+    let cluster = status.kafka.as_ref().map(|kafka| kafka.cluster_id.as_str());
+    let ours = status
         .topics
-        .delete(connection, topics.clone(), context.writes.fence());
-    deleted.await.map_err(|error| error.to_string())?;
-    Ok(topics)
+        .iter()
+        .filter(|row| claims::owner(&row.name, platform, &others, cluster).is_none());
+    let namespace = platform.namespace().unwrap_or_default();
+    let removal = Removal {
+        topics: ours.map(|row| (row.name.clone(), row.created)).collect(),
+        owner: names::platform_id(&context.cluster, &namespace, &platform.name_any()),
+    };
+    let connection = validate::connection(platform, found).map_err(|problem| problem.message)?;
+    let deleted = context.topics.delete(connection, removal, context.writes.fence());
+    deleted.await.map_err(|error| error.to_string())
 }
 
 async fn event(context: &Context, platform: &WalletPlatform, type_: EventType, reason: &str, note: String) {

@@ -16,10 +16,11 @@ use super::build::{self, Manifests};
 use super::conditions::{ComponentState, Hold, Lag, Observation, Problem, Progress, reasons, types};
 use super::dereference::{Dereferenced, named};
 use super::drift::{self, Found};
+use super::gate::{Gate, gate, kept};
 use super::migration::{self, Migration};
 use super::validate::{self, ValidatedPlatform};
-use super::{Context, autoscaling, pods, schema, status, topics};
-use crate::crd::{SchemaStatus, WalletPlatform, WalletPlatformStatus};
+use super::{Context, autoscaling, pods, schema, status, topics, zero};
+use crate::crd::{JournalStatus, KafkaStatus, SchemaStatus, WalletPlatform, WalletPlatformStatus};
 use crate::names::{self, Component};
 use crate::writes::WINDOW;
 
@@ -30,10 +31,18 @@ const PREDECESSOR: Duration = Duration::from_secs(2);
 #[derive(Default)]
 pub(super) struct Line {
     pub(super) observation: Observation,
-    pub(super) topics: Option<Vec<crate::kafka::Topic>>,
-    pub(super) schema: Option<SchemaStatus>,
+    pub(super) seen: Seen,
     pub(super) again: Option<Duration>,
     pub(super) error: Option<ApplyError>,
+}
+
+/// What the status remembers anew; what is none stays as it was.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    pub kafka: Option<KafkaStatus>,
+    pub topics: Option<Vec<crate::kafka::Topic>>,
+    pub schema: Option<SchemaStatus>,
+    pub journal: Option<JournalStatus>,
 }
 
 /// What can still be said of a platform that can't be built.
@@ -129,6 +138,11 @@ async fn components(
     let now = Timestamp::now();
     pods::judge(&mut components, pods, now);
     pods::listen(&context.client, &platform.namespace, &mut components, pods, now).await;
+    if !platform.suspended {
+        for state in &mut components {
+            state.problem = state.problem.take().or_else(|| zero::problem(platform, state));
+        }
+    }
     components
 }
 
@@ -138,6 +152,7 @@ pub(super) async fn stages(
     platform: &ValidatedPlatform,
     found: &Dereferenced,
     object: &WalletPlatform,
+    others: &[WalletPlatform],
 ) -> Line {
     let mut manifests = build::run(platform);
     let mut notes = without_missing_apis(&mut manifests, found);
@@ -154,19 +169,26 @@ pub(super) async fn stages(
     let remembered = object.status.as_ref().and_then(|status| status.schema.as_ref());
     let live = named(&children.jobs, &job);
     let migration = migration::state(&job, live, remembered, Timestamp::now());
-    let remember = match &migration {
+    let told = match remembered.filter(|schema| schema.job == job) {
+        // Asked until it has said so: its log goes with its pod.
+        Some(SchemaStatus { version: Some(_), .. }) => None,
+        Some(_) | None if migration == Migration::Succeeded => {
+            schema::migrated(&context.client, &found.pods, &job).await
+        }
+        Some(_) | None => None,
+    };
+    let mut remember = match &migration {
         Migration::Succeeded => match remembered.filter(|schema| schema.job == job) {
             Some(schema) if schema.version.is_some() => Some(schema.clone()),
-            // Asked until it has said so: its log goes with its pod.
             known => {
-                let told = schema::migrated(&context.client, &found.pods, &job).await;
                 let known = known.map_or(platform.partitions, |schema| schema.partitions);
                 Some(SchemaStatus {
                     job: job.clone(),
                     image: platform.image.clone(),
                     // An older journal may have more than was asked for; the next reconcile asks for as many.
-                    partitions: told.as_ref().map_or(known, |(_, has)| known.max(*has)),
-                    version: told.map(|(versions, _)| versions),
+                    partitions: told.as_ref().map_or(known, |told| known.max(told.partitions)),
+                    version: told.as_ref().map(|told| told.versions.clone()),
+                    migrated_again_at: remembered.and_then(|schema| schema.migrated_again_at.clone()),
                 })
             }
         },
@@ -178,10 +200,11 @@ pub(super) async fn stages(
     let fence = context.writes.fence();
     let checked = context
         .topics
-        .run(platform, &status.topics, migrated, fence)
+        .run(platform, object, others, migrated, fence)
         .await;
+    let gate = gate(&checked.progress, &manifests, found);
 
-    let applied = in_order(&applier, &manifests, &migration).await;
+    let applied = in_order(&applier, &manifests, &migration, gate).await;
     let deployments = applied.unwrap_or_else(|| children.deployments.clone());
     let report = applier
         .report
@@ -195,9 +218,14 @@ pub(super) async fn stages(
     notes.extend(context.rivals.note(&context.installation, &platform.namespace));
     let error = report.into_error();
     let schema = schema::progress(&context.client, live, &found.pods, &job, &migration).await;
+    let mut schema = schema::way_out(platform, schema);
     let components = components(context, platform, &manifests, &deployments, &found.pods).await;
+    if let Some(problem) = schema::missing(&components).filter(|_| migrated) {
+        schema = Progress::Failed(problem);
+        remember = remember.map(|known| schema::again(known, Timestamp::now()));
+    }
     let topics = topics::recreated(
-        checked.progress,
+        kept(checked.progress, gate),
         &status.topics,
         last_reason(&status, types::TOPICS_READY),
         &platform.topics[validate::EVENTS].name,
@@ -207,6 +235,7 @@ pub(super) async fn stages(
     );
     let autoscaling = autoscaling::run(platform, &manifests, children);
     notes.extend(autoscaling::note(&autoscaling));
+    notes.extend(zero::note(platform, &components));
     let again = autoscaling::again(&autoscaling)
         .into_iter()
         .chain(fights.then_some(WINDOW))
@@ -221,11 +250,24 @@ pub(super) async fn stages(
             hold: hold(object),
             // Read when the line is done.
             lag: Lag::NotChecked,
+            events: None,
             autoscaling,
             notes,
         },
-        topics: checked.topics,
-        schema: remember,
+        seen: Seen {
+            kafka: checked.cluster.map(|cluster_id| KafkaStatus {
+                bootstrap_servers: platform.kafka.bootstrap_servers.clone(),
+                cluster_id,
+            }),
+            topics: checked.topics,
+            schema: remember,
+            journal: told.and_then(|told| {
+                Some(JournalStatus {
+                    id: Some(told.journal?),
+                    events: told.events,
+                })
+            }),
+        },
         again: Some(again),
         error,
     }
@@ -250,17 +292,22 @@ fn without_missing_apis(manifests: &mut Manifests, found: &Dereferenced) -> Vec<
     left_out.into_iter().map(note).collect()
 }
 
-/// Applies in the order that apply.rs explains. None: the migration is not done yet.
+/// Applies in the order that apply.rs explains. None: the migration is not done yet, or the gate is not open.
 async fn in_order(
     applier: &Applier<'_>,
     manifests: &Manifests,
     migration: &Migration,
+    gate: Gate,
 ) -> Option<Vec<Deployment>> {
+    if gate == Gate::Shut {
+        return None;
+    }
     applier.migration(manifests, migration).await;
-    applier.network(manifests).await;
     let migrated = *migration == Migration::Succeeded;
+    let follow = migrated && gate == Gate::Open;
+    applier.network(manifests, follow).await;
     // Pods are taken away whether or not the database is migrated.
-    let deployments = match (applier.platform.suspended, migrated) {
+    let deployments = match (applier.platform.suspended, follow) {
         (true, _) => applier.stop(manifests).await,
         (false, true) => applier.workloads(manifests).await,
         (false, false) => return None,

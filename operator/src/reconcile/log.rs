@@ -13,6 +13,14 @@ const SHOWN: usize = 1024;
 
 /// In the error of a role that finds another platform's id in its database (services/journal, platform_id.rs).
 pub const TAKEN: &str = "this database belongs to platform";
+/// What an error begins with that tells of a journal which lacks events (services/wallex, migrate.rs; services/publisher, start.rs;
+/// services/projector, stall.rs).
+pub const REWOUND: &str = "JournalRewound";
+/// At the end of the line about a schema that a role waits for (services/journal and services/projector, schema.rs).
+pub const UNMIGRATED: &str = ": run `wallex migrate`";
+/// What such a line begins with, and the line that ends the waiting (services/wallex, journal.rs).
+pub const WAITING: &str = "waiting: ";
+pub const FITS: &str = "the database fits";
 /// In the line about a server that can't be used (services/platform, backoff.rs).
 pub const OUTAGE: &str = "cannot be used yet, trying again";
 /// In the line that ends an outage (the same).
@@ -33,7 +41,13 @@ pub const SERVERS: [(&str, &str); 6] = [
 
 /// The reason that an error's text gives away by itself.
 pub fn reason(text: &str) -> Option<&'static str> {
-    text.contains(TAKEN).then_some(reasons::DATABASE_TAKEN)
+    if text.contains(TAKEN) {
+        Some(reasons::DATABASE_TAKEN)
+    } else if text.contains(REWOUND) {
+        Some(reasons::JOURNAL_REWOUND)
+    } else {
+        None
+    }
 }
 
 /// The end of what a container said, from its error on when it says where that begins.
@@ -65,16 +79,63 @@ pub fn outage(log: &str) -> Option<Problem> {
     away.into_iter().next().map(|(_, problem)| problem)
 }
 
-/// The versions that a migration's log tells of, and the partitions that the journal has; none when it does not: an older image, or
-/// a level that leaves the line out.
-pub fn migrated(log: &str) -> Option<(SchemaVersions, i32)> {
+/// The schema that a process waits for, by the last lines of its log.
+pub fn unmigrated(log: &str) -> Option<Problem> {
+    let mut waits = None;
+    for line in log.lines() {
+        let message = Line::read(line).message;
+        match message.strip_prefix(WAITING) {
+            Some(what) if what.ends_with(UNMIGRATED) => {
+                waits = Some(Problem::new(
+                    reasons::SCHEMA_MISSING,
+                    what.trim_end_matches(UNMIGRATED),
+                ));
+            }
+            Some(_) => {}
+            None if message == FITS => waits = None,
+            None => {}
+        }
+    }
+    waits
+}
+
+/// What a publisher or projector says of a journal that lacks events, by the last lines of its log.
+pub fn rewound(log: &str) -> Option<Problem> {
+    let said = log.lines().rev().find_map(|line| {
+        let line = Line::read(line);
+        [line.reason, line.message]
+            .into_iter()
+            .find(|words| words.starts_with(REWOUND) && words.len() > REWOUND.len())
+    })?;
+    Some(Problem::new(reasons::JOURNAL_REWOUND, last_bytes(&said, SHOWN)))
+}
+
+/// What a migration tells when it is done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Migrated {
+    pub versions: SchemaVersions,
+    /// Partitions that the journal has.
+    pub partitions: i32,
+    /// What the journal is known by; none: an older image.
+    pub journal: Option<String>,
+    /// Events that it has.
+    pub events: i64,
+}
+
+/// What a migration's log tells; none when it does not: an older image, or a level that leaves the line out.
+pub fn migrated(log: &str) -> Option<Migrated> {
     log.lines().rev().find_map(|line| {
         let versions = SchemaVersions {
             journal: number(line, "journal")?,
             ledger: number(line, "ledger")?,
             read_model: number(line, "read_model")?,
         };
-        Some((versions, number(line, "partitions")?.try_into().ok()?))
+        Some(Migrated {
+            versions,
+            partitions: number(line, "partitions")?.try_into().ok()?,
+            journal: number(line, "journal_id").map(|id| id.to_string()),
+            events: number(line, "events").unwrap_or_default(),
+        })
     })
 }
 
@@ -105,6 +166,7 @@ struct Line {
     message: String,
     server: String,
     cause: String,
+    reason: String,
 }
 
 impl Line {
@@ -115,6 +177,7 @@ impl Line {
                 message: field("message").to_owned(),
                 server: field("server").to_owned(),
                 cause: field("cause").to_owned(),
+                reason: field("reason").to_owned(),
             };
         }
         // Text: `TIME LEVEL target: MESSAGE name="value" …`.
@@ -124,6 +187,7 @@ impl Line {
             message: message.to_owned(),
             server: quoted(rest, "server"),
             cause: quoted(rest, "cause"),
+            reason: quoted(rest, "reason"),
         }
     }
 
@@ -187,11 +251,54 @@ mod tests {
         let json = r#"{"level":"INFO","platform":"a/b/c","partitions":10,"journal":2,"ledger":1,"read_model":3,"message":"the database is ready"}"#;
         let text = "2026-01-01T00:00:00Z  INFO wallex::migrate: the database is ready platform=a/b/c partitions=10 journal=2 ledger=1 read_model=3";
         for line in [json, text] {
+            let told = migrated(&format!("noise\n{line}\n{{}}\n")).unwrap();
+            assert_eq!((&told.versions, told.partitions), (&expected, 10));
+            assert_eq!((told.journal, told.events), (None, 0), "an older image's words");
+        }
+        let text = "2026-01-01T00:00:00Z  INFO wallex::migrate: the database is ready platform=a/b/c partitions=10 events=7 \
+                    journal_id=1700000000000001 journal=2 ledger=1 read_model=3";
+        let told = migrated(text).unwrap();
+        assert_eq!(
+            (told.journal.as_deref(), told.events),
+            (Some("1700000000000001"), 7)
+        );
+    }
+
+    #[test]
+    fn a_schema_that_a_role_waits_for_is_known_until_it_fits() {
+        let waits = r#"{"level":"WARN","message":"waiting: the schema ledger is at version 0, this build needs 1: run `wallex migrate`"}"#;
+        let fits = r#"{"level":"INFO","message":"the database fits"}"#;
+        let text = "2026-01-01T00:00:00Z  WARN wallex::journal: waiting: the journal's schema is at version 0, this build needs 2: run `wallex migrate`";
+        let problem = unmigrated(&format!("{fits}\n{waits}\nnoise")).unwrap();
+        assert_eq!(problem.reason, reasons::SCHEMA_MISSING);
+        assert_eq!(
+            problem.message,
+            "the schema ledger is at version 0, this build needs 1"
+        );
+        assert!(unmigrated(text).is_some());
+        assert_eq!(unmigrated(&format!("{waits}\n{fits}")), None);
+        let newer =
+            r#"{"message":"waiting: the journal's schema tolerates builds from 3 on: upgrade this role"}"#;
+        assert_eq!(unmigrated(newer), None, "no migration helps");
+    }
+
+    #[test]
+    fn a_journal_that_lacks_events_is_known_in_the_words_of_publisher_and_projector() {
+        let publisher = r#"{"level":"ERROR","partition":"3","reason":"JournalRewound: the topic ends with event 3:9","message":"partition stopped"}"#;
+        let projector = r#"{"level":"ERROR","projection":"ledger","reason":"JournalRewound","message":"JournalRewound in partition 3: lost"}"#;
+        let text = r#"2026-01-01T00:00:00Z ERROR wallex_publisher: partition stopped partition=3 reason="JournalRewound: the topic ends with event 3:9""#;
+        for (line, words) in [
+            (publisher, "JournalRewound: the topic ends with event 3:9"),
+            (projector, "JournalRewound in partition 3: lost"),
+            (text, "JournalRewound: the topic ends with event 3:9"),
+        ] {
+            let problem = rewound(&format!("{line}\nnoise")).unwrap();
             assert_eq!(
-                migrated(&format!("noise\n{line}\n{{}}\n")),
-                Some((expected.clone(), 10))
+                (problem.reason, problem.message.as_str()),
+                (reasons::JOURNAL_REWOUND, words)
             );
         }
+        assert_eq!(rewound("noise"), None);
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub mod conditions;
 mod deletion;
 pub mod dereference;
 pub mod drift;
+mod gate;
 pub mod handover;
 mod line;
 pub mod log;
@@ -26,6 +27,7 @@ mod schema;
 pub mod status;
 pub mod topics;
 pub mod validate;
+mod zero;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +37,7 @@ use kube::runtime::controller::Action;
 use kube::{Client, Resource as _, ResourceExt as _};
 
 use crate::backoff;
-use crate::crd::{SchemaStatus, WalletPlatform};
+use crate::crd::WalletPlatform;
 use crate::metrics::{Metrics, Outcome};
 use crate::rivals::Rivals;
 use crate::scope::Scope;
@@ -44,6 +46,7 @@ use apply::ApplyError;
 use conditions::{Observation, Problem, reasons};
 use dereference::Dereferenced;
 use line::Line;
+pub use line::Seen;
 use projections::Readings;
 use topics::TopicChecks;
 use validate::ValidatedPlatform;
@@ -116,26 +119,26 @@ pub async fn run(context: &Arc<Context>, namespace: &str, name: &str) -> Result<
         deletion::hold(context, &platform).await?;
     }
     let line = match validated {
-        Ok(validated) if platform.spec.paused => {
+        Ok((validated, _)) if platform.spec.paused => {
             line::looked_at(context, &validated, &found, &platform).await
         }
-        Ok(validated) => line::stages(context, &validated, &found, &platform).await,
+        Ok((validated, others)) => line::stages(context, &validated, &found, &platform, &others).await,
         Err(problem) => line::stopped(&platform, &found, problem),
     };
     let Line {
         mut observation,
-        topics,
-        schema,
+        seen,
         again,
         error,
     } = line;
-    let (lag, measured_again) = context.projections.of(&platform, &observation.components).await;
-    observation.lag = lag;
+    let reading = context.projections.of(&platform, &observation.components).await;
+    observation.lag = reading.lag;
+    observation.events = reading.events;
     if let Some(error) = error.as_ref().filter(|error| error.problem().is_none()) {
         // It says nothing about the platform, so neither does the status.
         tracing::debug!(%error, "stopped");
     } else {
-        report(context, &platform, &observation, topics.as_deref(), schema).await?;
+        report(context, &platform, &observation, seen).await?;
     }
     if let Some(error) = error {
         return Err(error.into());
@@ -148,7 +151,7 @@ pub async fn run(context: &Arc<Context>, namespace: &str, name: &str) -> Result<
     // Whatever is due first; never at once, or a deadline that just passed would spin.
     let again = again
         .into_iter()
-        .chain(measured_again)
+        .chain(reading.again)
         .fold(plain, Duration::min)
         .max(Duration::from_millis(500));
     Ok((Action::requeue(backoff::period(again)), outcome))
@@ -159,10 +162,9 @@ async fn report(
     context: &Context,
     platform: &WalletPlatform,
     observation: &Observation,
-    topics: Option<&[crate::kafka::Topic]>,
-    schema: Option<SchemaStatus>,
+    seen: Seen,
 ) -> Result<(), Error> {
-    let status = status::run(platform, observation, topics, schema, Timestamp::now());
+    let status = status::run(platform, observation, seen, Timestamp::now());
     if platform.status.as_ref() == Some(&status) {
         return Ok(());
     }
@@ -181,7 +183,7 @@ async fn validated(
     context: &Context,
     platform: &WalletPlatform,
     found: &Dereferenced,
-) -> Result<ValidatedPlatform, Problem> {
+) -> Result<(ValidatedPlatform, Vec<WalletPlatform>), Problem> {
     let uid = platform.uid().unwrap_or_default();
     if let Some(child) = found.children.predecessor(&platform.name_any(), &uid) {
         return Err(Problem::new(
@@ -191,8 +193,8 @@ async fn validated(
     }
     let validated = validate::run(platform, found, &context.cluster)?;
     let others = claims::others(&context.client, &context.scopes, platform).await;
-    match claims::taken(platform, &others) {
+    match claims::taken(platform, &others, None) {
         Some(problem) => Err(problem),
-        None => Ok(validated),
+        None => Ok((validated, others)),
     }
 }

@@ -49,8 +49,12 @@ pub async fn listen(
             .find(|pod| runs_unready(pod, now));
         if let Some(pod) = waiting {
             let name = pod.name_any();
-            state.problem = log::outage(&tail(client, namespace, &name, LOG_LINES).await)
-                .map(|found| Problem::new(found.reason, format!("pod {name}: {}", found.message)));
+            let said = tail(client, namespace, &name, LOG_LINES).await;
+            let found = log::unmigrated(&said)
+                .or_else(|| log::outage(&said))
+                .or_else(|| log::rewound(&said));
+            state.problem =
+                found.map(|found| Problem::new(found.reason, format!("pod {name}: {}", found.message)));
         }
     }
 }

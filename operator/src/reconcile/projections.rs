@@ -19,9 +19,9 @@ use kube::ResourceExt as _;
 use tokio::time::Instant;
 
 use super::conditions::{ComponentState, Lag};
-use crate::crd::{ProjectionStatus, WalletPlatform};
+use crate::crd::WalletPlatform;
 use crate::names::{self, Component};
-use report::{Answer, PATH, rows};
+use report::{Answer, PATH, Report};
 
 /// Between two readings of a platform.
 const PERIOD: Duration = Duration::from_secs(30);
@@ -75,12 +75,23 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 /// The way to the roles, and what was last read of each platform, by uid.
 pub struct Readings {
     roles: Arc<dyn Roles>,
-    last: Mutex<HashMap<String, Reading>>,
+    last: Mutex<HashMap<String, Last>>,
+}
+
+/// What is known of a platform's projections.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading {
+    pub lag: Lag,
+    /// Events that the journal holds at least; none: nobody said.
+    pub events: Option<i64>,
+    /// When to read again; none: not before one of its roles is ready.
+    pub again: Option<Duration>,
 }
 
 #[derive(Clone)]
-struct Reading {
+struct Last {
     lag: Lag,
+    events: Option<i64>,
     next: Instant,
 }
 
@@ -92,12 +103,8 @@ impl Readings {
         }
     }
 
-    /// The lag of `platform`, read now or not long ago, and when to read again; none: not before one of its roles is ready.
-    pub async fn of(
-        &self,
-        platform: &WalletPlatform,
-        components: &[ComponentState],
-    ) -> (Lag, Option<Duration>) {
+    /// The lag of `platform`, read now or not long ago.
+    pub async fn of(&self, platform: &WalletPlatform, components: &[ComponentState]) -> Reading {
         let serves = |component| {
             let mut states = components.iter();
             states.any(|state| state.component == component && state.ready > 0)
@@ -108,55 +115,68 @@ impl Readings {
             .peekable();
         if serving.peek().is_none() {
             let why = "no pod of the query or the command is ready, so nobody measures it";
-            return (Lag::Unknown(why.to_owned()), None);
+            return Reading {
+                lag: Lag::Unknown(why.to_owned()),
+                events: None,
+                again: None,
+            };
         }
         let uid = platform.uid().unwrap_or_default();
         let now = Instant::now();
-        if let Some(reading) = self.fresh(&uid, now) {
-            return (reading.lag, Some(reading.next - now));
+        if let Some(last) = self.fresh(&uid, now) {
+            return Reading {
+                lag: last.lag,
+                events: last.events,
+                again: Some(last.next - now),
+            };
         }
         let mut failures = Vec::new();
-        let mut lag = None;
+        let (mut lag, mut events) = (None, None);
         for component in serving {
             match self.ask(platform, component).await {
-                Ok(rows) => {
-                    lag = Some(Lag::Known(rows));
+                Ok(report) => {
+                    lag = Some(Lag::Known(report.rows));
+                    events = Some(report.events);
                     break;
                 }
                 Err(why) => failures.push(format!("{}: {why}", component.name())),
             }
         }
         let lag = lag.unwrap_or_else(|| Lag::Unknown(failures.join("; ")));
-        self.remember(uid, lag.clone(), now);
-        (lag, Some(PERIOD))
+        let last = Last {
+            lag: lag.clone(),
+            events,
+            next: now + PERIOD,
+        };
+        self.remember(uid, last, now);
+        Reading {
+            lag,
+            events,
+            again: Some(PERIOD),
+        }
     }
 
-    async fn ask(
-        &self,
-        platform: &WalletPlatform,
-        component: Component,
-    ) -> Result<Vec<ProjectionStatus>, String> {
+    async fn ask(&self, platform: &WalletPlatform, component: Component) -> Result<Report, String> {
         let service = names::component_object(&platform.name_any(), component);
         let namespace = platform.namespace().unwrap_or_default();
         let authority = format!("{service}.{namespace}.svc:{}", names::HTTP_PORT);
         match tokio::time::timeout(PATIENCE, self.roles.ask(authority)).await {
-            Ok(Ok(answer)) => rows(&answer),
+            Ok(Ok(answer)) => report::read(&answer),
             Ok(Err(why)) => Err(why),
             Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
         }
     }
 
-    fn fresh(&self, uid: &str, now: Instant) -> Option<Reading> {
+    fn fresh(&self, uid: &str, now: Instant) -> Option<Last> {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        last.get(uid).filter(|reading| reading.next > now).cloned()
+        last.get(uid).filter(|last| last.next > now).cloned()
     }
 
-    fn remember(&self, uid: String, lag: Lag, now: Instant) {
+    fn remember(&self, uid: String, read: Last, now: Instant) {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         // Those of platforms that are gone, and of all that are due anyway.
-        last.retain(|_, reading| reading.next > now);
-        let next = now + PERIOD;
-        last.insert(uid, Reading { lag, next });
+        last.retain(|_, last| last.next > now);
+        last.insert(uid, read);
     }
 }
 
@@ -260,7 +280,7 @@ mod tests {
     async fn lag(roles: Scripted, components: &[Component]) -> (Lag, Option<Duration>, usize) {
         let roles = Arc::new(roles);
         let readings = Readings::new(roles.clone());
-        let (lag, again) = readings.of(&platform(), &ready(components)).await;
+        let Reading { lag, again, .. } = readings.of(&platform(), &ready(components)).await;
         (lag, again, roles.asked.load(Ordering::Relaxed))
     }
 
@@ -312,10 +332,11 @@ mod tests {
             let roles = Arc::new(answers(&[(QUERY, answer)]));
             let readings = Readings::new(roles.clone());
             let state = ready(&[Component::Query]);
-            let (first, _) = readings.of(&platform(), &state).await;
+            let first = readings.of(&platform(), &state).await;
             tokio::time::advance(Duration::from_secs(29)).await;
-            let (second, again) = readings.of(&platform(), &state).await;
-            assert_eq!((first, again), (second, Some(Duration::from_secs(1))));
+            let second = readings.of(&platform(), &state).await;
+            assert_eq!((first.lag, first.events), (second.lag, second.events));
+            assert_eq!(second.again, Some(Duration::from_secs(1)));
             assert_eq!(roles.asked.load(Ordering::Relaxed), 1);
             tokio::time::advance(Duration::from_secs(1)).await;
             readings.of(&platform(), &state).await;

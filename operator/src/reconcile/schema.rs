@@ -7,14 +7,18 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt as _};
 
+use super::conditions::ComponentState;
 use super::conditions::{Problem, Progress, reasons};
-use super::log;
-use super::migration::Migration;
+use super::log::{self, Migrated};
+use super::migration::{Migration, RETRY_AFTER};
 use super::pods;
-use crate::crd::SchemaVersions;
+use super::validate::ValidatedPlatform;
+use crate::crd::SchemaStatus;
+use crate::names;
 
 /// Lines and bytes of a failed attempt's log that a condition shows.
 const LOG_LINES: i64 = 8;
@@ -65,11 +69,57 @@ pub(super) async fn progress(
     }
 }
 
-/// The versions that the finished Job `name` says it reached, and the partitions that the journal has.
-pub(super) async fn migrated(client: &Client, all: &[Pod], name: &str) -> Option<(SchemaVersions, i32)> {
+/// What the finished Job `name` says.
+pub(super) async fn migrated(client: &Client, all: &[Pod], name: &str) -> Option<Migrated> {
     let of_job = attempts(all, name);
     let done = of_job.into_iter().find(|pod| phase(pod) == Some("Succeeded"))?;
     log::migrated(&log_of(client, done, LOG_LINES).await)
+}
+
+/// A migrated schema that is gone again, in the words of a pod that waits for it.
+pub(super) fn missing(components: &[ComponentState]) -> Option<Problem> {
+    let problems = components.iter().filter_map(|state| state.problem.as_ref());
+    let missing = problems
+        .into_iter()
+        .find(|problem| problem.reason == reasons::SCHEMA_MISSING)?;
+    Some(Problem::new(
+        reasons::SCHEMA_MISSING,
+        format!("{}; the migration is run again", missing.message),
+    ))
+}
+
+/// What is to be remembered when a schema is gone: from then on the migration is another one. Not again before the last one had its
+/// time: pods take a moment to see what it did.
+pub(super) fn again(remembered: SchemaStatus, now: Timestamp) -> SchemaStatus {
+    let last = remembered.migrated_again_at.as_ref().map(|at| at.0);
+    let due = last
+        .is_none_or(|last| Duration::try_from(now.duration_since(last)).unwrap_or_default() >= RETRY_AFTER);
+    if !due {
+        return remembered;
+    }
+    SchemaStatus {
+        migrated_again_at: Some(Time(now)),
+        ..remembered
+    }
+}
+
+/// What a person can do about a database that lacks what the platform has written.
+pub(super) fn way_out(platform: &ValidatedPlatform, progress: Progress) -> Progress {
+    match (progress, &platform.history) {
+        (Progress::Failed(problem), Some(history)) if problem.reason == reasons::JOURNAL_REWOUND => {
+            let message = format!(
+                "the database lacks what this platform has written, so nothing is rolled onto it: name the database that has it, or \
+                 restore it. To give the journal up for good: kubectl annotate walletplatform {} -n {} {}={}; {}",
+                platform.name,
+                platform.namespace,
+                names::ACCEPT_JOURNAL_LOSS,
+                names::journal_name(history.journal.as_deref()),
+                problem.message
+            );
+            Progress::Failed(Problem::new(problem.reason, message))
+        }
+        (progress, _) => progress,
+    }
 }
 
 fn phase(pod: &Pod) -> Option<&str> {

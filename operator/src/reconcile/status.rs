@@ -11,8 +11,9 @@ use kube::runtime::events::{Event, EventType};
 use super::apply;
 use super::conditions::{self, ComponentState, Observation, Problem, reasons};
 use super::dereference::named;
+use super::line::Seen;
 use crate::crd::{
-    ComponentStatus, EndpointsStatus, SchemaStatus, TopicStatus, WalletPlatform, WalletPlatformStatus,
+    ComponentStatus, EndpointsStatus, JournalStatus, TopicStatus, WalletPlatform, WalletPlatformStatus,
 };
 use crate::kafka::Topic;
 use crate::names::{self, Component};
@@ -85,8 +86,7 @@ pub fn components(
 pub fn run(
     platform: &WalletPlatform,
     observation: &Observation,
-    topics: Option<&[Topic]>,
-    schema: Option<SchemaStatus>,
+    seen: Seen,
     now: Timestamp,
 ) -> WalletPlatformStatus {
     let previous = platform.status.clone().unwrap_or_default();
@@ -105,15 +105,17 @@ pub fn run(
             observation.components.len()
         )),
         components: observation.components.iter().map(component_row).collect(),
+        journal: journal(seen.journal.or(previous.journal), observation.events),
         // What was last seen stands while Kafka can't be asked.
-        topics: match topics {
+        kafka: seen.kafka.or(previous.kafka),
+        topics: match &seen.topics {
             Some(topics) => topics
                 .iter()
                 .map(|topic| topic_row(topic, &previous.topics, now))
                 .collect(),
             None => previous.topics,
         },
-        schema: schema.or(previous.schema),
+        schema: seen.schema.or(previous.schema),
         projections: observation.lag.rows().to_vec(),
         lag: observation.lag.rows().iter().map(|row| row.lag_events).max(),
         endpoints: Some(EndpointsStatus {
@@ -121,6 +123,16 @@ pub fn run(
             query: endpoint(Component::Query),
         }),
     }
+}
+
+/// The journal that is remembered, with the events that were seen of it. A figure that has hardly grown causes no write.
+fn journal(known: Option<JournalStatus>, events: Option<i64>) -> Option<JournalStatus> {
+    let mut journal = known.unwrap_or_default();
+    let seen = events.unwrap_or_default();
+    if seen > journal.events && seen - journal.events >= journal.events / 10 {
+        journal.events = seen;
+    }
+    (journal != JournalStatus::default()).then_some(journal)
 }
 
 fn component_row(state: &ComponentState) -> ComponentStatus {
@@ -151,6 +163,7 @@ fn topic_row(topic: &Topic, previous: &[TopicStatus], now: Timestamp) -> TopicSt
         } else {
             topic.retention_ms / 3_600_000
         },
+        created: topic.created,
         missing_since,
         recreated_at,
     }

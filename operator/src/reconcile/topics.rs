@@ -9,13 +9,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::claims;
 use super::conditions::{Problem, Progress, reasons};
 use super::validate::{EVENTS, ValidatedPlatform};
 use crate::backoff;
-use crate::crd::TopicStatus;
-use crate::kafka::{self, Asked, Known, Missing, Topic, TopicAdmin, TopicsError};
+use crate::crd::{KafkaStatus, TopicStatus, WalletPlatform, WalletPlatformStatus};
+use crate::kafka::{self, Asked, Known, Missing, Removal, Request, Topic, TopicAdmin, TopicsError};
 use crate::lease::Fence;
-use crate::names::Component;
+use crate::names::{self, Component};
 
 /// Between two looks at topics that were fine: how long drift may stand.
 const RECHECK: Duration = Duration::from_secs(60);
@@ -29,8 +30,9 @@ pub struct TopicChecks {
 #[derive(Clone, Debug)]
 struct Check {
     /// What was asked for then.
-    wanted: (kafka::Connection, Vec<Asked>),
+    wanted: (kafka::Connection, Request),
     progress: Progress,
+    cluster: Option<String>,
     topics: Option<Vec<Topic>>,
     failures: u32,
     next: Instant,
@@ -40,6 +42,8 @@ struct Check {
 #[derive(Clone, Debug)]
 pub struct Checked {
     pub progress: Progress,
+    /// The Kafka cluster that answered; none while none does, or when it has no id.
+    pub cluster: Option<String>,
     /// None while Kafka can't be asked.
     pub topics: Option<Vec<Topic>>,
     /// When to look again.
@@ -54,52 +58,64 @@ impl TopicChecks {
         }
     }
 
-    /// Ensures the topics of `platform`, or returns the last answer while it is fresh. `rows` is what the status remembers of them,
-    /// `migrated` whether there is a journal to fill a topic from.
+    /// Ensures the topics of `platform`, or returns the last answer while it is fresh. `object` is the platform as it was read, `others`
+    /// are those that may have the same topics, `migrated` is whether there is a journal to fill a topic from.
     pub async fn run(
         &self,
         platform: &ValidatedPlatform,
-        rows: &[TopicStatus],
+        object: &WalletPlatform,
+        others: &[WalletPlatform],
         migrated: bool,
         fence: &Fence,
     ) -> Checked {
         let refill = refill(platform, migrated);
-        let wanted = (platform.kafka.clone(), asked(platform, rows, refill.is_ok()));
+        let status = object.status.clone().unwrap_or_default();
+        let wanted = (
+            platform.kafka.clone(),
+            request(platform, &status.topics, refill.is_ok()),
+        );
         let last = self.last(&platform.uid).filter(|check| check.wanted == wanted);
         if let Some(check) = &last
             && check.next > Instant::now()
         {
             return check.checked();
         }
-        let (connection, asked) = wanted.clone();
-        let result = self.admin.ensure(connection, asked, fence.clone()).await;
-        let failed = |progress, topics| {
-            let failures = last.map_or(0, |check| check.failures).saturating_add(1);
+        let (connection, mut request) = wanted.clone();
+        let failures = last.map_or(0, |check| check.failures).saturating_add(1);
+        let failed = |problem, cluster, topics| Check {
+            progress: Progress::Failed(problem),
+            cluster,
+            topics,
+            failures,
             // From two seconds on: a first failure is often a broker that is about to come up.
-            let wait = backoff::jittered(failures.saturating_add(2)).min(RECHECK);
-            Check {
-                progress,
-                topics,
-                failures,
-                next: Instant::now() + wait,
-                wanted: wanted.clone(),
-            }
+            next: Instant::now() + backoff::jittered(failures.saturating_add(2)).min(RECHECK),
+            wanted: wanted.clone(),
         };
-        let check = match result {
-            Ok(topics) => match missing(&topics, refill) {
-                Some(problem) => failed(Progress::Failed(problem), Some(topics)),
-                None => Check {
-                    progress: Progress::Done(summary(platform, &topics)),
-                    topics: Some(topics),
-                    failures: 0,
-                    next: Instant::now() + backoff::period(RECHECK),
-                    wanted,
-                },
-            },
-            Err(error) => {
-                tracing::warn!(%error, platform = platform.name, namespace = platform.namespace, "topics");
-                let problem = Problem::new(reason(&error), error.to_string());
-                failed(Progress::Failed(problem), None)
+        let refused = |error: TopicsError, cluster| {
+            tracing::warn!(%error, platform = platform.name, namespace = platform.namespace, "topics");
+            failed(Problem::new(reason(&error), error.to_string()), cluster, None)
+        };
+        let check = match self.admin.cluster(connection.clone()).await {
+            Err(error) => refused(error, None),
+            Ok(cluster) => {
+                forget_another_cluster(&mut request, &status, cluster.as_deref());
+                match claims::taken(object, others, cluster.as_deref()) {
+                    Some(problem) => failed(problem, cluster, None),
+                    None => match self.admin.ensure(connection, request, fence.clone()).await {
+                        Err(error) => refused(error, cluster),
+                        Ok(ensured) => match missing(&ensured.topics, refill) {
+                            Some(problem) => failed(problem, cluster, Some(ensured.topics)),
+                            None => Check {
+                                progress: Progress::Done(summary(platform, &ensured)),
+                                cluster,
+                                topics: Some(ensured.topics),
+                                failures: 0,
+                                next: Instant::now() + backoff::period(RECHECK),
+                                wanted: wanted.clone(),
+                            },
+                        },
+                    },
+                }
             }
         };
         let checked = check.checked();
@@ -107,17 +123,17 @@ impl TopicChecks {
         checked
     }
 
-    /// Deletes topics for good.
+    /// Deletes topics for good; see [`TopicAdmin::delete`].
     ///
     /// # Errors
     /// See [`TopicAdmin::delete`].
     pub async fn delete(
         &self,
         connection: kafka::Connection,
-        topics: Vec<String>,
+        removal: Removal,
         fence: &Fence,
-    ) -> Result<(), TopicsError> {
-        self.admin.delete(connection, topics, fence.clone()).await
+    ) -> Result<Vec<String>, TopicsError> {
+        self.admin.delete(connection, removal, fence.clone()).await
     }
 
     fn last(&self, uid: &str) -> Option<Check> {
@@ -141,6 +157,7 @@ impl Check {
     fn checked(&self) -> Checked {
         Checked {
             progress: self.progress.clone(),
+            cluster: self.cluster.clone(),
             topics: self.topics.clone(),
             again: self.next.saturating_duration_since(Instant::now()),
         }
@@ -154,6 +171,7 @@ fn reason(error: &TopicsError) -> &'static str {
             reasons::KAFKA_NOT_AUTHORIZED
         }
         TopicsError::Refused { .. } => reasons::TOPIC_REFUSED,
+        TopicsError::Taken { .. } | TopicsError::InUse { .. } => reasons::TOPIC_TAKEN,
         TopicsError::Failed { .. } | TopicsError::Client(_) | TopicsError::NotLeader(_) => {
             reasons::TOPICS_FAILED
         }
@@ -161,25 +179,39 @@ fn reason(error: &TopicsError) -> &'static str {
 }
 
 /// What is asked of the brokers, with what is known of each topic.
-fn asked(platform: &ValidatedPlatform, rows: &[TopicStatus], refill: bool) -> Vec<Asked> {
+fn request(platform: &ValidatedPlatform, rows: &[TopicStatus], refill: bool) -> Request {
     let known = |name: &str| {
         let row = rows.iter().find(|row| row.name == name)?;
         Some(Known {
             partitions: row.partitions,
             missing: row.missing_since.is_some(),
+            created: row.created,
         })
     };
-    platform
-        .topics
-        .iter()
-        .enumerate()
-        .map(|(index, wanted)| Asked {
-            wanted: wanted.clone(),
-            known: known(&wanted.name),
-            // Dead letters are copies of rows that the projections hold: nobody fills that topic again, and nobody needs to.
-            refill: refill || index != EVENTS,
-        })
-        .collect()
+    let topics = platform.topics.iter().enumerate().map(|(index, wanted)| Asked {
+        wanted: wanted.clone(),
+        known: known(&wanted.name),
+        // Dead letters are copies of rows that the projections hold: nobody fills that topic again, and nobody needs to.
+        refill: refill || index != EVENTS,
+    });
+    Request {
+        topics: topics.collect(),
+        owner: names::platform_id(&platform.cluster, &platform.namespace, &platform.name),
+        source: names::source(&platform.name),
+        adopt: platform.adopt_topics.clone(),
+    }
+}
+
+/// What is known of topics in another Kafka cluster says nothing of this one's.
+fn forget_another_cluster(request: &mut Request, status: &WalletPlatformStatus, cluster: Option<&str>) {
+    let known: Option<&KafkaStatus> = status.kafka.as_ref();
+    if let (Some(known), Some(cluster)) = (known, cluster)
+        && known.cluster_id != cluster
+    {
+        for asked in &mut request.topics {
+            asked.known = None;
+        }
+    }
 }
 
 /// Whether the publisher can fill an events topic that is made anew from the journal; if not, what is to be done for it.
@@ -264,8 +296,13 @@ fn recreation(topic: &str, events: &str) -> Problem {
 }
 
 /// What is worth saying about topics that are usable.
-fn summary(platform: &ValidatedPlatform, topics: &[Topic]) -> String {
+fn summary(platform: &ValidatedPlatform, ensured: &kafka::Ensured) -> String {
     let mut notes = Vec::new();
+    if let Some(why) = &ensured.unrecorded {
+        notes.push(format!(
+            "whose the topics are is not recorded in Kafka, so that platforms of other operators don't see it: {why}"
+        ));
+    }
     if let Some(asked) = platform.fewer_partitions_asked {
         notes.push(format!(
             "spec.partitions says {asked}, but the journal has {} and never shrinks",
@@ -278,7 +315,7 @@ fn summary(platform: &ValidatedPlatform, topics: &[Topic]) -> String {
             platform.partitions
         ));
     }
-    for (wanted, topic) in platform.topics.iter().zip(topics) {
+    for (wanted, topic) in platform.topics.iter().zip(&ensured.topics) {
         if topic.partitions > wanted.partitions {
             notes.push(format!(
                 "topic {} has {} partitions, {} are used",

@@ -4,7 +4,7 @@ use mlua::{Lua, LuaSerdeExt as _, Table};
 use serde_json::{Value, json};
 use wallex_operator::crd::{ProjectionStatus, WalletPlatform};
 use wallex_operator::reconcile::conditions::{Lag, Observation, Problem, Progress, reasons};
-use wallex_operator::reconcile::status;
+use wallex_operator::reconcile::{Seen, status};
 
 use crate::conditions::{all_well, at};
 use crate::fixture::changed;
@@ -22,7 +22,7 @@ fn health(object: &Value) -> (String, String) {
 /// The object with the status that the operator writes after `observation`.
 fn live(platform: &WalletPlatform, observation: &Observation) -> Value {
     let mut live = platform.clone();
-    live.status = Some(status::run(platform, observation, None, None, at(0)));
+    live.status = Some(status::run(platform, observation, Seen::default(), at(0)));
     serde_json::to_value(live).unwrap()
 }
 

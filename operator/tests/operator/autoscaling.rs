@@ -7,6 +7,7 @@ use wallex_operator::reconcile::autoscaling;
 use wallex_operator::reconcile::build::{Manifests, Scaler};
 use wallex_operator::reconcile::conditions::reasons;
 use wallex_operator::reconcile::dereference::Children;
+use wallex_operator::reconcile::projections::report;
 use wallex_operator::reconcile::validate::{LagDriver, Measure};
 
 use crate::fixture::{assert_golden, built, changed, full, full_world, platform, template, validated, world};
@@ -31,8 +32,6 @@ fn all(driver: &str) -> WalletPlatform {
 }
 
 fn text(manifests: &Manifests) -> String {
-    let authentication = manifests.trigger_authentication.iter();
-    let authentication = authentication.map(|found| serde_yaml_ng::to_string(found).unwrap());
     let scalers = manifests.scalers.iter().map(|(_, scaler)| {
         match scaler {
             Scaler::Keda(object) => serde_yaml_ng::to_string(object),
@@ -40,7 +39,7 @@ fn text(manifests: &Manifests) -> String {
         }
         .unwrap()
     });
-    authentication.chain(scalers).collect::<Vec<_>>().join("---\n")
+    scalers.collect::<Vec<_>>().join("---\n")
 }
 
 #[test]
@@ -62,11 +61,41 @@ fn a_scaled_deployment_states_no_number_and_its_pods_do_not_change_by_it() {
 }
 
 #[test]
+fn keda_asks_the_command_where_there_is_no_query() {
+    let asked = |platform: &WalletPlatform| {
+        let manifests = built(platform, &world());
+        let Some(Scaler::Keda(found)) = manifests.scaler(Component::ReadModelProjector).cloned() else {
+            panic!("no ScaledObject");
+        };
+        found.spec.triggers[0].metadata.clone()
+    };
+    let mut platform = all("KEDA");
+    let trigger = asked(&platform);
+    assert_eq!(
+        trigger["url"],
+        "http://demo-query.wallex.svc:8080/health/projections"
+    );
+    assert_eq!(trigger["valueLocation"], "projections.1.lag_events");
+    platform.spec.query.autoscaling = None;
+    platform.spec.query.component.replicas = 0;
+    assert!(asked(&platform)["url"].contains("demo-command."));
+}
+
+/// What measures the lag lists the projections in the order that KEDA's triggers count on.
+#[test]
+fn the_report_lists_the_projections_in_the_order_that_is_counted_on() {
+    let source = include_str!("../../../services/query/src/lag/measurement.rs");
+    let measure = source.split("async fn measure(").nth(1).unwrap();
+    let places = report::ORDER.map(|name| measure.find(&format!("\"{name}\"")).unwrap());
+    assert!(places.is_sorted(), "{places:?}");
+}
+
+#[test]
 fn a_suspended_platform_has_no_autoscaler_and_states_no_pods() {
     let mut suspended = all("Auto");
     suspended.spec.suspended = true;
     let manifests = built(&suspended, &world());
-    assert!(manifests.scalers.is_empty() && manifests.trigger_authentication.is_none());
+    assert!(manifests.scalers.is_empty());
     for (_, deployment) in &manifests.deployments {
         assert_eq!(deployment.spec.replicas, Some(0));
     }

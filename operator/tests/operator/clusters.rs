@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::PodSpec;
 use serde_json::{Value, json};
 use wallex_operator::crd::WalletPlatform;
 use wallex_operator::names::Component;
-use wallex_operator::reconcile::build::{Manifests, Scaler};
+use wallex_operator::reconcile::build::Manifests;
 use wallex_operator::reconcile::conditions::reasons;
 use wallex_operator::reconcile::dereference::Dereferenced;
 use wallex_operator::reconcile::validate;
@@ -228,21 +228,4 @@ fn certificates_are_taken_in_kubernetes_form_and_in_strimzis() {
         assert_eq!(used, keys);
         assert_eq!(found.kafka.security["ssl.key.pem"], "K");
     }
-}
-
-#[test]
-fn keda_gets_the_name_of_a_user_of_strimzis_from_the_settings() {
-    let (mut platform, world) = scram(&[("password", "p")], &json!({}));
-    platform.spec.projectors.ledger.autoscaling = serde_json::from_value(json!({"maxReplicas": 3})).unwrap();
-    let manifests = built(&platform, &world);
-    assert!(matches!(
-        manifests.scaler(Component::LedgerProjector),
-        Some(Scaler::Keda(_))
-    ));
-    let spec = serde_json::to_value(manifests.trigger_authentication.unwrap().spec).unwrap();
-    assert_eq!(
-        spec["configMapTargetRef"],
-        json!([{"parameter": "username", "name": "demo-config", "key": "WALLEX_KAFKA_SASL_USERNAME"}])
-    );
-    assert_eq!(spec["secretTargetRef"][0]["parameter"], "password");
 }

@@ -7,7 +7,7 @@ use wallex_operator::names::Component;
 use wallex_operator::reconcile::conditions::{
     self, ComponentState, Hold, Observation, Problem, Progress, reasons, types,
 };
-use wallex_operator::reconcile::status;
+use wallex_operator::reconcile::{Seen, status};
 
 use crate::fixture::platform;
 
@@ -187,9 +187,12 @@ fn the_time_of_a_transition_moves_only_with_the_status() {
 #[test]
 fn the_same_observation_gives_the_same_status_at_any_time() {
     let mut platform = platform();
-    let first = status::run(&platform, &all_well(), None, None, at(0));
+    let first = status::run(&platform, &all_well(), Seen::default(), at(0));
     platform.status = Some(first.clone());
-    assert_eq!(status::run(&platform, &all_well(), None, None, at(3600)), first);
+    assert_eq!(
+        status::run(&platform, &all_well(), Seen::default(), at(3600)),
+        first
+    );
 }
 
 #[test]
@@ -201,20 +204,20 @@ fn what_was_last_known_of_topics_and_schema_stands_while_it_cannot_be_asked() {
     }))
     .unwrap();
     platform.status = Some(known.clone());
-    let now = status::run(&platform, &Observation::default(), None, None, at(0));
+    let now = status::run(&platform, &Observation::default(), Seen::default(), at(0));
     assert_eq!((now.topics, now.schema), (known.topics, known.schema));
 }
 
 #[test]
 fn each_transition_of_ready_is_one_event() {
     let platform = platform();
-    let ready = status::run(&platform, &all_well(), None, None, at(0));
+    let ready = status::run(&platform, &all_well(), Seen::default(), at(0));
     let invalid = Problem::new(reasons::SECRET_NOT_FOUND, "Secret wallex/x does not exist");
     let broken = Observation {
         invalid: Some(invalid),
         ..Observation::default()
     };
-    let broken = status::run(&platform, &broken, None, None, at(0));
+    let broken = status::run(&platform, &broken, Seen::default(), at(0));
 
     assert_eq!(status::transition(None, &ready).unwrap().reason, reasons::READY);
     assert!(status::transition(Some(&ready), &ready).is_none());
@@ -373,7 +376,7 @@ fn another_trouble_is_another_event_and_the_same_one_is_not() {
             topics: Progress::Failed(Problem::new(reason, "why")),
             ..all_well()
         };
-        status::run(&platform, &observation, None, None, at(0))
+        status::run(&platform, &observation, Seen::default(), at(0))
     };
     let (missing, unreachable) = (with(reasons::TOPIC_MISSING), with(reasons::KAFKA_UNREACHABLE));
     let event = status::transition(Some(&missing), &unreachable).unwrap();

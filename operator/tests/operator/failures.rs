@@ -344,8 +344,28 @@ fn the_phrases_that_are_understood_are_the_services_own() {
     let services = concat!(env!("CARGO_MANIFEST_DIR"), "/../services");
     let read = |path: &str| std::fs::read_to_string(format!("{services}/{path}")).unwrap();
     assert!(read("journal/src/platform_id.rs").contains(log::TAKEN));
+    for of in [
+        "journal/src/history.rs",
+        "publisher/src/engine/start.rs",
+        "projector/src/stall.rs",
+    ] {
+        assert!(read(of).contains(&format!("\"{}", log::REWOUND)), "{of}");
+    }
+    for of in ["journal/src/schema.rs", "projector/src/schema.rs"] {
+        assert!(read(of).contains(&format!("{}\")", log::UNMIGRATED)), "{of}");
+    }
+    let waits = read("wallex/src/journal.rs");
+    for said in [log::WAITING, log::FITS] {
+        assert!(waits.contains(&format!("= \"{said}\"")), "{said}");
+    }
     let migrate = read("wallex/src/migrate.rs");
-    for word in ["journal = ", "ledger = ", "read_model = "] {
+    for word in [
+        "events = ",
+        "journal_id = ",
+        "journal = ",
+        "ledger = ",
+        "read_model = ",
+    ] {
         assert!(migrate.contains(word), "{word}");
     }
     assert!(migrate.contains(&format!("\"{}\"", log::MIGRATED)));

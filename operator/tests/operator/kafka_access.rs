@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use wallex_operator::kafka::{Asked, Connection, Librdkafka, Topic, TopicAdmin as _, TopicsError, Wanted};
+use wallex_operator::kafka::{
+    Asked, Connection, Librdkafka, Request, Topic, TopicAdmin as _, TopicsError, Wanted,
+};
 use wallex_operator::lease::Fence;
 
 fn secure(mechanism: &str, password: Option<&str>, authority: bool) -> Option<Connection> {
@@ -47,7 +49,14 @@ async fn ensure(connection: Connection) -> Result<Vec<Topic>, TopicsError> {
         known: None,
         refill: true,
     };
-    Librdkafka.ensure(connection, vec![asked], fence).await
+    let request = Request {
+        topics: vec![asked],
+        owner: "cluster/shop/secure".to_owned(),
+        source: "wallex/secure".to_owned(),
+        adopt: Vec::new(),
+    };
+    let ensured = Librdkafka.ensure(connection, request, fence).await?;
+    Ok(ensured.topics)
 }
 
 #[tokio::test]

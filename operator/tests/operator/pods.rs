@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use k8s_openapi::api::core::v1::{Container, EnvVar, PodSpec, PodTemplateSpec, SecretKeySelector};
 use kube::ResourceExt as _;
 use serde_json::{Value, json};
-use wallex_operator::crd::{SecretKeyRef, WalletPlatform};
+use wallex_operator::crd::{JournalStatus, SecretKeyRef, WalletPlatform, WalletPlatformStatus};
 use wallex_operator::names::{Component, OWNED_VARIABLES};
 use wallex_operator::reconcile::build::Manifests;
 
@@ -150,7 +150,15 @@ fn a_spread_of_the_users_replaces_the_default_and_counts_this_components_pods() 
 
 #[test]
 fn every_variable_that_the_operator_sets_is_one_that_users_may_not() {
-    let manifests = built(&full(), &full_world());
+    let mut written = full();
+    written.status = Some(WalletPlatformStatus {
+        journal: Some(JournalStatus {
+            id: Some("1700000000000001".to_owned()),
+            events: 7,
+        }),
+        ..WalletPlatformStatus::default()
+    });
+    let manifests = built(&written, &full_world());
     let extra = [
         "WALLEX_WRITERS",
         "WALLEX_POLL_INTERVAL_MS",

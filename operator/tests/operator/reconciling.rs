@@ -3,6 +3,8 @@
 mod autoscaling;
 mod drift;
 mod hands;
+mod history;
+mod kafka;
 mod reported;
 mod scaling;
 pub(crate) mod server;
@@ -58,7 +60,7 @@ fn expected(status: &str, reason: &str) -> (String, String) {
 }
 
 fn events_topic(world: &World) -> Option<i32> {
-    let key = (KAFKA.to_owned(), "wallet-events".to_owned());
+    let key = (KAFKA.to_owned(), "shop.demo.wallet-events".to_owned());
     world.state().topics.get(&key).map(|found| found.partitions)
 }
 
@@ -227,7 +229,7 @@ async fn a_topic_is_not_made_anew_while_nobody_could_fill_it() {
     world.change("shop", "demo", |platform| {
         platform["spec"]["publisher"] = json!({"replicas": 0});
     });
-    until_ready(&world).await;
+    once(&world).await;
     world.state().topics.clear();
     for _ in 0..3 {
         once(&world).await;
@@ -262,38 +264,6 @@ async fn a_topic_that_somebody_made_anew_with_fewer_partitions_gets_them_back_af
     until_ready(&world).await;
     assert_eq!(events_topic(&world), Some(10));
     assert!(refill(&world).is_string());
-}
-
-#[tokio::test]
-async fn the_second_platform_that_names_a_topic_is_refused_wherever_it_is() {
-    let world = world();
-    until_ready(&world).await;
-    world.add_platform("other", "late", &json!({"bootstrapServers": "K:9092,k2:9092"}));
-    let scopes = ["shop", "other"].map(|name| Scope::Namespace(name.to_owned()));
-    let operator = world.operator(scopes.into());
-    world.written();
-    run(&operator, "other", "late").await;
-    let (_, reason, message) = world.condition("other", "late", types::READY);
-    assert_eq!(reason, reasons::TOPIC_TAKEN);
-    assert!(
-        message.contains("shop/demo") && message.contains("other/late"),
-        "{message}"
-    );
-    assert!(
-        world
-            .written()
-            .iter()
-            .all(|write| write.contains("walletplatforms") || write.contains("events"))
-    );
-
-    // The first one is as it was, and once it is gone the second has its turn.
-    run(&operator, "shop", "demo").await;
-    assert!(world.is_ready("shop", "demo"));
-    world.state().objects.remove(&platform_path("shop", "demo"));
-    for _ in 0..4 {
-        run(&operator, "other", "late").await;
-    }
-    assert!(world.is_ready("other", "late"));
 }
 
 /// A user deletes shop/demo: with a finalizer it stays, marked.
@@ -446,7 +416,7 @@ async fn platforms_that_hang_or_fail_delay_no_other() {
         .state()
         .failing
         .insert("/api/v1/namespaces/failing/secrets/database".to_owned());
-    world.state().dead_brokers.insert("k3:9092".to_owned());
+    world.state().deaf_brokers.insert("k3:9092".to_owned());
     controlled(&world, |world| world.is_ready("shop", "demo")).await;
     for namespace in ["hanging", "failing", "deaf"] {
         assert!(!world.is_ready(namespace, "demo"));

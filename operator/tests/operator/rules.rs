@@ -203,10 +203,11 @@ fn refused() -> Vec<(&'static str, Value, Option<Value>)> {
         (
             "the events topic can't be renamed",
             events("other-events"),
-            Some(platform(|_| {})),
+            Some(events("wallet-events")),
         ),
         one("events and deadLetters must be two topics", |object| {
-            object["spec"]["kafka"]["topics"] = json!({"deadLetters": {"name": "wallet-events"}});
+            object["spec"]["kafka"]["topics"] =
+                json!({"events": {"name": "wallet-events"}, "deadLetters": {"name": "wallet-events"}});
         }),
         one("a name has lower case letters", |object| {
             object["spec"]["imagePullSecrets"] = json!([{"name": "My Registry"}]);
@@ -322,6 +323,11 @@ fn refused() -> Vec<(&'static str, Value, Option<Value>)> {
         }));
     }
     for topic in ["events", "deadLetters"] {
+        for name in ["__consumer_offsets", "__x", ".", "..", "wallex-topic-owners"] {
+            cases.push(one("this name is not for topics of yours", |object| {
+                object["spec"]["kafka"]["topics"] = json!({topic: {"name": name}});
+            }));
+        }
         let config = |message: &'static str, key: &str, value: &str| {
             one(message, |object| {
                 object["spec"]["kafka"]["topics"] = json!({topic: {"config": {key: value}}});

@@ -3,8 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use rdkafka::ClientConfig;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{FutureProducer, FutureRecord};
 use wallex_operator::kafka::{
-    Asked, Connection, Known, Librdkafka, Missing, Topic, TopicAdmin as _, TopicsError, Wanted,
+    Asked, Connection, Known, Librdkafka, Missing, Removal, Request, Topic, TopicAdmin as _, TopicsError,
+    Wanted,
 };
 use wallex_operator::lease::Fence;
 
@@ -29,21 +33,42 @@ fn wanted(name: &str, partitions: i32, retention_ms: &str) -> Wanted {
     }
 }
 
+const OWNER: &str = "cluster/shop/demo";
+
+/// A request of the platform [`OWNER`].
+fn request(topics: Vec<Asked>) -> Request {
+    Request {
+        topics,
+        owner: OWNER.to_owned(),
+        source: "wallex/demo".to_owned(),
+        adopt: Vec::new(),
+    }
+}
+
+fn unseen(wanted: Wanted) -> Asked {
+    Asked {
+        wanted,
+        known: None,
+        refill: true,
+    }
+}
+
 /// Asks for topics that were never seen before.
 async fn ensure(
     connection: impl Into<Connection>,
     wanted: Vec<Wanted>,
     fence: Fence,
 ) -> Result<Vec<Topic>, TopicsError> {
-    let asked = wanted
-        .into_iter()
-        .map(|wanted| Asked {
-            wanted,
-            known: None,
-            refill: true,
-        })
-        .collect();
-    Librdkafka.ensure(connection.into(), asked, fence).await
+    let asked = wanted.into_iter().map(unseen).collect();
+    let ensured = Librdkafka.ensure(connection.into(), request(asked), fence);
+    ensured.await.map(|ensured| ensured.topics)
+}
+
+fn removal(topic: &str, owner: &str) -> Removal {
+    Removal {
+        topics: vec![(topic.to_owned(), true)],
+        owner: owner.to_owned(),
+    }
 }
 
 fn servers() -> Option<String> {
@@ -166,25 +191,29 @@ async fn a_topic_that_was_deleted_is_reported_and_made_anew_only_by_leave() {
         let known = Some(Known {
             partitions: 3,
             missing,
+            created: true,
         });
         let asked = Asked {
             wanted: wanted.clone(),
             known,
             refill,
         };
-        Librdkafka.ensure(Connection::from(servers.clone()), vec![asked], open_fence())
+        let ensured = Librdkafka.ensure(
+            Connection::from(servers.clone()),
+            request(vec![asked]),
+            open_fence(),
+        );
+        async { ensured.await.map(|ensured| ensured.topics) }
     };
     assert_eq!(ask(false, true).await.unwrap()[0].missing, None);
 
     let delete = || {
-        Librdkafka.delete(
-            Connection::from(servers.clone()),
-            vec![name.clone()],
-            open_fence(),
-        )
+        let connection = Connection::from(servers.clone());
+        Librdkafka.delete(connection, removal(&name, OWNER), open_fence())
     };
-    delete().await.unwrap();
-    delete().await.unwrap();
+    assert_eq!(delete().await.unwrap(), [name.clone()]);
+    // It is nobody's now.
+    assert_eq!(delete().await.unwrap(), Vec::<String>::new());
     let reported = ask(false, true).await.unwrap().remove(0);
     assert_eq!((reported.missing, reported.partitions), (Some(Missing::Gone), 3));
     assert_eq!(ask(true, false).await.unwrap()[0].missing, Some(Missing::Gone));
@@ -197,9 +226,146 @@ async fn nothing_is_deleted_without_the_lease() {
     let error = Librdkafka
         .delete(
             Connection::from("127.0.0.1:1".to_owned()),
-            vec!["any".to_owned()],
+            removal("any", OWNER),
             Fence::default(),
         )
         .await;
     assert!(matches!(error, Err(TopicsError::NotLeader(_))), "{error:?}");
+}
+
+/// A record on the topic, of this `ce_source`; none: of another program.
+async fn send(servers: &str, topic: &str, source: Option<&str>) {
+    let producer: FutureProducer = ClientConfig::new()
+        .set("bootstrap.servers", servers)
+        .create()
+        .unwrap();
+    let mut headers = OwnedHeaders::new();
+    if let Some(source) = source {
+        headers = headers.insert(Header {
+            key: "ce_source",
+            value: Some(source),
+        });
+    }
+    let record = FutureRecord::to(topic).key("k").payload("v").headers(headers);
+    producer.send(record, Duration::from_secs(10)).await.unwrap();
+}
+
+#[tokio::test]
+async fn one_cluster_has_one_id_whatever_it_is_called() {
+    let Some(servers) = servers() else { return };
+    let id = |servers: String| Librdkafka.cluster(Connection::from(servers));
+    let known = id(servers.clone()).await.unwrap();
+    assert!(known.as_ref().is_some_and(|known| !known.is_empty()));
+    let port = servers.rsplit_once(':').unwrap().1;
+    assert_eq!(id(format!("localhost:{port},{servers}")).await.unwrap(), known);
+}
+
+#[tokio::test]
+async fn a_topic_belongs_to_the_platform_that_claimed_it_first_whoever_asks() {
+    let Some(servers) = servers() else { return };
+    let name = fresh_name("owned");
+    let made = ensure(servers.clone(), vec![wanted(&name, 1, "3600000")], open_fence()).await;
+    assert!(made.unwrap()[0].created);
+
+    let late = |adopt: bool| {
+        let request = Request {
+            owner: "elsewhere/shop/late".to_owned(),
+            source: "wallex/late".to_owned(),
+            adopt: adopt.then(|| name.clone()).into_iter().collect(),
+            // Another retention, which it must not be given.
+            topics: vec![unseen(wanted(&name, 1, "7200000"))],
+        };
+        Librdkafka.ensure(Connection::from(servers.clone()), request, open_fence())
+    };
+    let error = late(false).await.unwrap_err();
+    assert!(
+        matches!(&error, TopicsError::Taken { owner, .. } if owner == OWNER),
+        "{error:?}"
+    );
+    // Nor is it its to delete.
+    let delete = |owner: &str| {
+        let connection = Connection::from(servers.clone());
+        Librdkafka.delete(connection, removal(&name, owner), open_fence())
+    };
+    assert_eq!(delete("elsewhere/shop/late").await.unwrap(), Vec::<String>::new());
+    let kept = ensure(
+        servers.clone(),
+        vec![wanted(&name, 1, "3600000")],
+        Fence::default(),
+    )
+    .await;
+    assert!(kept.unwrap()[0].created, "as it was: nothing to write");
+
+    // By leave it changes hands; it was not created for whoever has it now.
+    let taken = late(true).await.unwrap();
+    assert!(!taken.topics[0].created);
+    let error = ensure(servers.clone(), vec![wanted(&name, 1, "3600000")], open_fence()).await;
+    assert!(matches!(error, Err(TopicsError::Taken { .. })), "{error:?}");
+    assert_eq!(delete("elsewhere/shop/late").await.unwrap(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn of_two_platforms_that_ask_at_once_one_gets_the_topic() {
+    let Some(servers) = servers() else { return };
+    let name = fresh_name("race");
+    let ask = |owner: &str| {
+        let request = Request {
+            owner: owner.to_owned(),
+            ..request(vec![unseen(wanted(&name, 1, "3600000"))])
+        };
+        Librdkafka.ensure(Connection::from(servers.clone()), request, open_fence())
+    };
+    let (a, b) = tokio::join!(ask("c/n/a"), ask("c/n/b"));
+    assert!(a.is_ok() != b.is_ok(), "{a:?} {b:?}");
+    let loser = if a.is_ok() { "c/n/b" } else { "c/n/a" };
+    assert!(matches!(ask(loser).await, Err(TopicsError::Taken { .. })));
+}
+
+#[tokio::test]
+async fn a_topic_with_records_of_another_program_is_left_as_it_is() {
+    let Some(servers) = servers() else { return };
+    for (test, source, free) in [
+        ("own", Some("wallex/demo"), true),
+        ("others", Some("wallex/late"), false),
+        ("strange", None, false),
+    ] {
+        let name = fresh_name(test);
+        let other = Request {
+            owner: "nobody".to_owned(),
+            ..request(vec![unseen(wanted(&name, 2, "3600000"))])
+        };
+        let connection = Connection::from(servers.clone());
+        Librdkafka
+            .ensure(connection.clone(), other, open_fence())
+            .await
+            .unwrap();
+        send(&servers, &name, source).await;
+        let gone = Removal {
+            topics: vec![(name.clone(), false)],
+            owner: "nobody".to_owned(),
+        };
+        // Its owner goes and leaves it: it was created for it, so that takes a word.
+        let adopt = Request {
+            owner: "keeper".to_owned(),
+            adopt: vec![name.clone()],
+            ..request(vec![unseen(wanted(&name, 2, "3600000"))])
+        };
+        Librdkafka
+            .ensure(connection.clone(), adopt, open_fence())
+            .await
+            .unwrap();
+        let left = Removal {
+            owner: "keeper".to_owned(),
+            ..gone
+        };
+        assert_eq!(
+            Librdkafka.delete(connection, left, open_fence()).await.unwrap(),
+            Vec::<String>::new()
+        );
+        let found = ensure(servers.clone(), vec![wanted(&name, 2, "7200000")], open_fence()).await;
+        assert_eq!(found.is_ok(), free, "{test}: {found:?}");
+        if !free {
+            assert!(matches!(found, Err(TopicsError::InUse { .. })));
+        }
+    }
 }

@@ -65,7 +65,7 @@ fn defaults_are_those_that_the_schema_states() {
     let validated = validated(&platform(), &world());
     assert_eq!(validated.partitions, 10);
     assert_eq!(validated.database.max_connections, 8);
-    assert_eq!(validated.topics[EVENTS].name, "wallet-events");
+    assert_eq!(validated.topics[EVENTS].name, "wallex.demo.wallet-events");
     let retention = (7_i64 * 24 * 3_600_000).to_string();
     assert_eq!(validated.topics[EVENTS].config["retention.ms"], retention);
     assert!(
@@ -74,6 +74,38 @@ fn defaults_are_those_that_the_schema_states() {
             .values()
             .all(|component| component.replicas == 1)
     );
+}
+
+#[test]
+fn a_topic_of_kafkas_or_the_operators_own_is_refused() {
+    for name in [
+        "__consumer_offsets",
+        "__transaction_state",
+        "__anything",
+        "wallex-topic-owners",
+        ".",
+        "..",
+        "a b",
+        "a/b",
+        "",
+    ] {
+        for dead_letters in [false, true] {
+            let changed = changed(|platform| {
+                let topics = &mut platform.spec.kafka.topics;
+                let named = Some(name.to_owned());
+                if dead_letters {
+                    topics.dead_letters.name = named;
+                } else {
+                    topics.events.name = named;
+                }
+            });
+            assert_eq!(
+                problem(&changed, &world()).reason,
+                reasons::INVALID_SPEC,
+                "{name:?}"
+            );
+        }
+    }
 }
 
 /// Of a platform whose journal has twelve partitions.

@@ -9,6 +9,7 @@ pub mod cloud_event;
 pub mod currency;
 pub mod erasure;
 mod event;
+pub mod history;
 pub mod hold;
 pub mod maintain;
 pub mod personal;

@@ -57,10 +57,10 @@ pub async fn check(db: impl PgExecutor<'_>, ours: &PlatformId) -> Result<(), Pla
 }
 
 /// Writes the platform's id into a new database; in one that has an id, checks it, or replaces it when
-/// `adopt` says so.
+/// `adopt` says so. The time that it was first written at stays: it is what the journal is known by.
 pub async fn claim(db: &mut PgConnection, ours: &PlatformId, adopt: bool) -> Result<(), PlatformIdError> {
     let adopting = "ON CONFLICT (singleton) DO UPDATE SET cluster = EXCLUDED.cluster, \
-                    namespace = EXCLUDED.namespace, name = EXCLUDED.name, written_at = clock_timestamp()";
+                    namespace = EXCLUDED.namespace, name = EXCLUDED.name";
     let statement = format!(
         "INSERT INTO journal.platform (cluster, namespace, name) VALUES ($1, $2, $3) {}",
         if adopt {

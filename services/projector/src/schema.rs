@@ -20,9 +20,7 @@ pub enum SchemaError {
     },
     #[error(transparent)]
     Database(#[from] sqlx::Error),
-    #[error(
-        "SchemaMissing: there is no schema {schema}: run `wallex migrate`, and it is filled from the journal"
-    )]
+    #[error("SchemaMissing: there is no schema {schema}, which the journal fills: run `wallex migrate`")]
     Missing { schema: &'static str },
     #[error("the schema {schema} is at version {found}, this build needs {needed}: run `wallex migrate`")]
     TooOld {

@@ -9,16 +9,20 @@ use wallex_journal::platform_id::{self, PlatformId, PlatformIdError};
 use wallex_journal::schema::{self, SchemaError};
 use wallex_platform::health::{Check, Health};
 use wallex_platform::{CancellationToken, Secret, Settings, database};
+use wallex_projector::schema::SchemaError as ReadSideError;
 
 /// Between two looks at a schema that is not there yet.
 const SCHEMA_RETRY: Duration = Duration::from_secs(1);
 /// Between two looks at the connection.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
-/// Between two looks at whether the schemas of the read side are still there.
-const SCHEMA_WATCH: Duration = Duration::from_secs(5);
 
 /// One attempt of a tool to connect.
 const TOOL_ATTEMPT: Duration = Duration::from_secs(5);
+/// Between two lines about a schema that is gone.
+const SAY_AGAIN: Duration = Duration::from_secs(10);
+/// What the lines say; the operator reads them.
+const WAITING: &str = "waiting: ";
+const FITS: &str = "the database fits";
 
 /// The platform this process works for, as the journal writes it.
 pub(crate) fn platform_id(settings: &Settings) -> PlatformId {
@@ -49,7 +53,8 @@ pub(crate) async fn connect(
     let ours = platform_id(settings);
     wait_for(async || journal_fits(&journal, &ours).await, &check, shutdown).await?;
     database::show_pool("journal", &journal);
-    tokio::spawn(watch(journal.clone(), check, shutdown.clone()));
+    let watched = Watched::Journal(journal.clone());
+    tokio::spawn(watch(watched, "database_url", check, shutdown.clone()));
     Ok(journal)
 }
 
@@ -64,8 +69,9 @@ pub(crate) async fn connect_both(
     let read = connect_read_side(settings, role, &journal, health, shutdown).await?;
     let check = health.check("read_side");
     wait_for(async || read_side_fits(&read).await, &check, shutdown).await?;
-    check.set_ready();
-    tokio::spawn(watch_schemas(read.clone(), check, shutdown.clone()));
+    let watched = Watched::ReadSide(read.clone());
+    let setting = settings.read_database_setting();
+    tokio::spawn(watch(watched, setting, check, shutdown.clone()));
     Ok((journal, read))
 }
 
@@ -138,23 +144,8 @@ async fn fits_by(by: Instant, fits: impl AsyncFn() -> Result<(), Misfit>) -> any
         match fits().await {
             Ok(()) => return Ok(()),
             Err(Misfit::Never(error)) => return Err(error),
-            Err(Misfit::NotYet(why)) if Instant::now() >= by => bail!("{why}"),
-            Err(Misfit::NotYet(_)) => tokio::time::sleep(SCHEMA_RETRY).await,
-        }
-    }
-}
-
-/// Readiness says when a schema of the read side is dropped, or replaced by one that does not fit, and when it fits again.
-async fn watch_schemas(read: PgPool, check: Check, shutdown: CancellationToken) {
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            () = tokio::time::sleep(SCHEMA_WATCH) => {}
-        }
-        match read_side_fits(&read).await {
-            Ok(()) => check.set_ready(),
-            Err(Misfit::NotYet(why)) => check.set_unready(why),
-            Err(Misfit::Never(why)) => check.set_unready(why.to_string()),
+            Err(Misfit::Unmigrated(why) | Misfit::NotYet(why)) if Instant::now() >= by => bail!("{why}"),
+            Err(Misfit::Unmigrated(_) | Misfit::NotYet(_)) => tokio::time::sleep(SCHEMA_RETRY).await,
         }
     }
 }
@@ -179,17 +170,18 @@ async fn connect_read_side(
     )
     .await?;
     database::show_pool("read", &pool);
-    tokio::spawn(watch(
-        pool.clone(),
-        health.check("read_database"),
-        shutdown.clone(),
-    ));
+    let watched = Watched::Connection(pool.clone());
+    let check = health.check("read_database");
+    let setting = settings.read_database_setting();
+    tokio::spawn(watch(watched, setting, check, shutdown.clone()));
     Ok(pool)
 }
 
 /// Why a database does not fit this role.
 enum Misfit {
-    /// `wallex migrate` is about to run, or the server is in trouble: waiting helps.
+    /// `wallex migrate` is about to run, or has to.
+    Unmigrated(String),
+    /// The server is in trouble: waiting helps.
     NotYet(String),
     /// Waiting does not mend it.
     Never(anyhow::Error),
@@ -198,8 +190,7 @@ enum Misfit {
 async fn journal_fits(journal: &PgPool, ours: &PlatformId) -> Result<(), Misfit> {
     match schema::check(journal).await {
         Ok(()) => {}
-        Err(error @ SchemaError::TooNew { .. }) => return Err(Misfit::Never(error.into())),
-        Err(error) => return Err(Misfit::NotYet(error.to_string())),
+        Err(error) => return Err(error.into()),
     }
     match platform_id::check(journal, ours).await {
         Ok(()) => Ok(()),
@@ -209,15 +200,36 @@ async fn journal_fits(journal: &PgPool, ours: &PlatformId) -> Result<(), Misfit>
 }
 
 async fn read_side_fits(read: &PgPool) -> Result<(), Misfit> {
-    use wallex_projector::schema::{SchemaError, check};
     let mut read = read
         .acquire()
         .await
         .map_err(|error| Misfit::NotYet(error.to_string()))?;
-    match check(&mut read).await {
-        Ok(()) => Ok(()),
-        Err(error @ SchemaError::TooNew { .. }) => Err(Misfit::Never(error.into())),
-        Err(error) => Err(Misfit::NotYet(error.to_string())),
+    wallex_projector::schema::check(&mut read)
+        .await
+        .map_err(Misfit::from)
+}
+
+impl From<SchemaError> for Misfit {
+    fn from(error: SchemaError) -> Self {
+        match error {
+            SchemaError::TooNew { .. } => Self::Never(error.into()),
+            SchemaError::TooOld { .. } => Self::Unmigrated(error.to_string()),
+            SchemaError::Migrate(_) | SchemaError::Platform(_) | SchemaError::Database(_) => {
+                Self::NotYet(error.to_string())
+            }
+        }
+    }
+}
+
+impl From<ReadSideError> for Misfit {
+    fn from(error: ReadSideError) -> Self {
+        match error {
+            ReadSideError::TooNew { .. } => Self::Never(error.into()),
+            ReadSideError::Missing { .. } | ReadSideError::TooOld { .. } => {
+                Self::Unmigrated(error.to_string())
+            }
+            ReadSideError::Migrate { .. } | ReadSideError::Database(_) => Self::NotYet(error.to_string()),
+        }
     }
 }
 
@@ -230,12 +242,17 @@ async fn wait_for(
     let mut said = String::new();
     loop {
         match fits().await {
-            Ok(()) => return Ok(()),
+            Ok(()) => {
+                if !said.is_empty() {
+                    tracing::info!("{FITS}");
+                }
+                return Ok(());
+            }
             Err(Misfit::Never(error)) => return Err(error),
-            Err(Misfit::NotYet(why)) => {
+            Err(Misfit::Unmigrated(why) | Misfit::NotYet(why)) => {
                 check.set_unready(why.clone());
                 if said != why {
-                    tracing::warn!("waiting: {why}");
+                    tracing::warn!("{WAITING}{why}");
                     said = why;
                 }
             }
@@ -247,13 +264,53 @@ async fn wait_for(
     }
 }
 
-/// Readiness follows the database: a role that cannot reach it should get no requests.
-async fn watch(pool: PgPool, check: Check, shutdown: CancellationToken) {
+/// What is looked at for as long as the role runs.
+enum Watched {
+    /// The journal's database, and its schema.
+    Journal(PgPool),
+    /// The schemas of the projections; the connection is looked at by another one.
+    ReadSide(PgPool),
+    /// A database's connection alone.
+    Connection(PgPool),
+}
+
+impl Watched {
+    async fn fits(&self) -> Result<(), Misfit> {
+        match self {
+            Self::Journal(pool) => schema::check(pool).await.map_err(Misfit::from),
+            Self::ReadSide(pool) => read_side_fits(pool).await,
+            Self::Connection(pool) => match sqlx::query("SELECT 1").execute(pool).await {
+                Ok(_) => Ok(()),
+                Err(error) => Err(Misfit::NotYet(error.to_string())),
+            },
+        }
+    }
+}
+
+/// Readiness follows the database: a role that cannot reach it, or whose schema is gone, should get no requests. A schema that became
+/// newer than this build is no reason: what runs goes on until it is replaced.
+async fn watch(watched: Watched, setting: &'static str, check: Check, shutdown: CancellationToken) {
+    let mut said: Option<Instant> = None;
     loop {
-        match tokio::time::timeout(Duration::from_secs(3), sqlx::query("SELECT 1").execute(&pool)).await {
-            Ok(Ok(_)) => check.set_ready(),
-            Ok(Err(error)) => check.set_unready(format!("database_url: {error}")),
-            Err(_) => check.set_unready("database_url: no answer within 3 s"),
+        match tokio::time::timeout(Duration::from_secs(3), watched.fits()).await {
+            Ok(Ok(()) | Err(Misfit::Never(_))) => {
+                check.set_ready();
+                if said.take().is_some() {
+                    tracing::info!("{FITS}");
+                }
+            }
+            Ok(Err(Misfit::Unmigrated(why))) => {
+                // Again and again, so that whoever looks at the last lines sees it.
+                if said.is_none_or(|said| said.elapsed() >= SAY_AGAIN) {
+                    tracing::warn!("{WAITING}{why}");
+                    said = Some(Instant::now());
+                }
+                check.set_unready(why);
+            }
+            // Nothing is known of the schemas then.
+            Ok(Err(Misfit::NotYet(_))) | Err(_) if matches!(watched, Watched::ReadSide(_)) => {}
+            Ok(Err(Misfit::NotYet(why))) => check.set_unready(format!("{setting}: {why}")),
+            Err(_) => check.set_unready(format!("{setting}: no answer within 3 s")),
         }
         tokio::select! {
             () = shutdown.cancelled() => return,

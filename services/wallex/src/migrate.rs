@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use sqlx::{AssertSqlSafe, PgConnection};
+use wallex_journal::history::{self, History};
 use wallex_journal::maintain::{Retention, empty_expired_slots};
 use wallex_journal::schema;
 use wallex_platform::{CancellationToken, Settings, database};
@@ -21,6 +22,12 @@ pub(crate) struct Args {
     /// Take over a database that belongs to another platform. Stop the other one first
     #[arg(long)]
     pub(crate) adopt: bool,
+    /// Events that the platform has written at least: a database that has fewer is refused before anything is changed
+    #[arg(long, env = "WALLEX_EXPECT_EVENTS", default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..))]
+    pub(crate) expect_events: i64,
+    /// The journal that they are in, as the last line of a migration names it in `journal_id`: another one is refused too
+    #[arg(long, env = "WALLEX_EXPECT_JOURNAL")]
+    pub(crate) expect_journal: Option<i64>,
 }
 
 pub(crate) async fn migrate(
@@ -37,6 +44,11 @@ pub(crate) async fn migrate(
     )
     .await?;
     let mut db = pool.acquire().await?;
+    let expected = History {
+        journal: args.expect_journal,
+        events: args.expect_events,
+    };
+    history::expect(&mut db, expected).await?;
     schema::migrate(&mut db, &journal::platform_id(settings), args.adopt).await?;
     let partitions = schema::add_partitions(&mut db, args.partitions).await?;
     if partitions > args.partitions {
@@ -59,10 +71,13 @@ pub(crate) async fn migrate(
     wallex_projector::schema::add_cursors(&mut read, partitions).await?;
     // Only now: wallets may come to partitions that every projection has a cursor for.
     schema::open_partitions(&mut db).await?;
-    // The operator reads the versions from this line.
+    let written = history::read(&mut db).await?.unwrap_or_default();
+    // The operator reads these fields.
     tracing::info!(
         platform = %journal::platform_id(settings),
         partitions,
+        events = written.events,
+        journal_id = written.journal.unwrap_or_default(),
         journal = version(&mut db, "journal").await?,
         ledger = version(&mut read, "ledger").await?,
         read_model = version(&mut read, "read_model").await?,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::ConfigMap;
+use kube::ResourceExt as _;
 
 use super::metadata;
 use crate::names;
@@ -67,10 +68,40 @@ pub(super) fn build(platform: &ValidatedPlatform) -> ConfigMap {
             data.insert("WALLEX_TRACE_SAMPLE_RATIO".to_owned(), ratio.clone());
         }
     }
+    let mut metadata = metadata(platform, names::config_map(&platform.name), None);
+    let annotations = metadata.annotations.get_or_insert_default();
+    annotations.insert(names::KAFKA_HASH.to_owned(), kafka_hash(platform, &data));
     ConfigMap {
-        metadata: metadata(platform, names::config_map(&platform.name), None),
+        metadata,
         data: Some(data),
         ..ConfigMap::default()
+    }
+}
+
+/// Hash of all that pods need to reach Kafka, the Secrets' values included.
+fn kafka_hash(platform: &ValidatedPlatform, data: &BTreeMap<String, String>) -> String {
+    let secrets = platform.kafka_access.secrets.iter();
+    let secrets = secrets.flat_map(|(variable, value)| [variable.as_bytes(), value.hash.as_bytes()]);
+    let settings = data.iter().filter(|(key, _)| is_kafkas(key));
+    let settings = settings.flat_map(|(key, value)| [key.as_bytes(), value.as_bytes()]);
+    names::short_hash(settings.chain(secrets), 16)
+}
+
+fn is_kafkas(key: &str) -> bool {
+    key.starts_with("WALLEX_KAFKA_")
+}
+
+/// Whether pods with the settings `wanted` would reach Kafka otherwise than those with the settings `live`. A ConfigMap of an older
+/// operator has no hash: then only what is no secret is compared.
+pub fn reaches_kafka_otherwise(wanted: &ConfigMap, live: &ConfigMap) -> bool {
+    let hash = |of: &ConfigMap| of.annotations().get(names::KAFKA_HASH).cloned();
+    match (hash(wanted), hash(live)) {
+        (Some(wanted), Some(live)) => wanted != live,
+        (Some(_) | None, _) => {
+            let (wanted, live) = (wanted.data.iter().flatten(), live.data.iter().flatten());
+            let kafka = |(key, _): &(&String, &String)| is_kafkas(key);
+            !wanted.filter(kafka).eq(live.filter(kafka))
+        }
     }
 }
 

@@ -31,6 +31,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use super::validate::{Autoscaling, LagDriver, Measure, ValidatedPlatform};
 use crate::names::{self, Component};
 
+pub use config_map::reaches_kafka_otherwise;
+pub use job::{expects_history, told_as};
+pub use network_policy::widened;
 pub use pod::DEFAULT_REQUESTS;
 pub use scaled_object::{ScaledObject, ScaledObjectCondition, ScaledObjectSpec, ScaledObjectStatus};
 pub use service_monitor::{ServiceMonitor, ServiceMonitorSpec};
@@ -50,8 +53,6 @@ pub struct Manifests {
     pub deployments: Vec<(Component, Deployment)>,
     /// Of the components whose number of pods is not stated. None has one while the platform is suspended.
     pub scalers: Vec<(Component, Scaler)>,
-    /// What a ScaledObject needs to reach the brokers.
-    pub trigger_authentication: Option<TriggerAuthentication>,
     pub service_monitor: Option<ServiceMonitor>,
     pub dashboards: Option<ConfigMap>,
 }
@@ -87,9 +88,6 @@ pub fn run(platform: &ValidatedPlatform) -> Manifests {
             Some((component, scaler(platform, component, scaling)?))
         })
         .collect();
-    let by_keda = scalers
-        .iter()
-        .any(|(_, scaler)| matches!(scaler, Scaler::Keda(_)));
     Manifests {
         service_account: service_account::build(platform),
         migration: job::build(platform),
@@ -105,7 +103,6 @@ pub fn run(platform: &ValidatedPlatform) -> Manifests {
         maintain: cron_job::build(platform),
         config_map,
         deployments,
-        trigger_authentication: by_keda.then(|| trigger_authentication::build(platform)).flatten(),
         scalers,
         service_monitor: service_monitor::build(platform),
         dashboards: dashboards::build(platform),

@@ -39,6 +39,22 @@ pub(super) fn build(platform: &ValidatedPlatform) -> Option<NetworkPolicy> {
     })
 }
 
+/// `wanted` with the ports that `live` lets out besides: pods that still run with the settings of before need them.
+pub fn widened(wanted: &NetworkPolicy, live: &NetworkPolicy) -> NetworkPolicy {
+    let mut widened = wanted.clone();
+    let rules = widened.spec.iter_mut().flat_map(|spec| &mut spec.egress);
+    let Some(ports) = rules.flatten().find_map(|rule| rule.ports.as_mut()) else {
+        return widened;
+    };
+    let before = live.spec.iter().flat_map(|spec| &spec.egress).flatten();
+    for port in before.filter_map(|rule| rule.ports.as_ref()).flatten() {
+        if !ports.contains(port) {
+            ports.push(port.clone());
+        }
+    }
+    widened
+}
+
 fn port(protocol: &str, number: i32) -> NetworkPolicyPort {
     NetworkPolicyPort {
         protocol: Some(protocol.to_owned()),

@@ -1,4 +1,7 @@
-//! The ScaledObject of a projector: KEDA reads the lag of its consumer group in Kafka and scales by it.
+//! The ScaledObject of a projector: KEDA asks the platform itself how far the projection is behind, and scales by it.
+//!
+//! It does not ask Kafka for the offsets of the consumer group: those say how much of the topic is unread, which is a lot for nothing when
+//! Kafka lost its data or the group its offsets, and nothing when the publisher stands still.
 //!
 //! Its resource is KEDA's (v2.20). The type holds what is stated here and no more; server-side apply leaves the rest alone. KEDA makes a
 //! HorizontalPodAutoscaler of it, `keda-hpa-…`, with this object's labels, and removes it with this object.
@@ -11,9 +14,10 @@ use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscalerBehavior;
 use kube::CustomResource;
 use serde::{Deserialize, Serialize};
 
-use super::{horizontal_pod_autoscaler, metadata, trigger_authentication};
+use super::{horizontal_pod_autoscaler, metadata};
 use crate::names::{self, Component};
-use crate::reconcile::validate::{Autoscaling, EVENTS, Measure, ValidatedPlatform};
+use crate::reconcile::projections::report;
+use crate::reconcile::validate::{Autoscaling, Measure, ValidatedPlatform};
 
 /// The part of a ScaledObject's spec that the operator states.
 #[derive(CustomResource, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
@@ -90,15 +94,6 @@ pub struct Trigger {
     pub type_: String,
     #[serde(default)]
     pub metadata: BTreeMap<String, String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub authentication_ref: Option<AuthenticationRef>,
-}
-
-/// The TriggerAuthentication of a trigger.
-#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
-pub struct AuthenticationRef {
-    #[serde(default)]
-    pub name: String,
 }
 
 /// What KEDA says of a ScaledObject.
@@ -124,8 +119,21 @@ pub struct ScaledObjectCondition {
 /// Readings that may fail in a row before KEDA says so, and states the present number as the wish. Until then it wishes for nothing,
 /// which keeps the number as well.
 const FAILURES: i32 = 3;
-/// The protocol that KEDA speaks: the oldest that a broker of Kafka 4 understands (KIP-896).
-const PROTOCOL: &str = "2.1.0";
+/// Where the report of the lag has the events of a projection: it lists them in this order.
+fn location(projection: &str) -> Option<String> {
+    let place = report::ORDER.iter().position(|name| *name == projection)?;
+    Some(format!("projections.{place}.lag_events"))
+}
+
+/// Who is asked: the query, which reads are for, or the command where there is none.
+fn measurer(platform: &ValidatedPlatform) -> Component {
+    let query = platform.component(Component::Query);
+    if query.replicas > 0 || query.autoscaling.is_some() {
+        Component::Query
+    } else {
+        Component::Command
+    }
+}
 
 /// None: the component does not follow a lag.
 pub(super) fn build(
@@ -136,27 +144,21 @@ pub(super) fn build(
     let Measure::Lag(threshold) = scaling.by else {
         return None;
     };
-    let group = names::consumer_group(&platform.name, component.projection()?);
+    let location = location(component.projection()?)?;
     let name = names::component_object(&platform.name, component);
-    let mut trigger = BTreeMap::from(
-        [
-            ("bootstrapServers", platform.kafka.bootstrap_servers.as_str()),
-            ("consumerGroup", &group),
-            ("topic", &platform.topics[EVENTS].name),
-            ("lagThreshold", &threshold.to_string()),
-            ("version", PROTOCOL),
-            // As the projectors start: a group that has committed nothing yet has everything before it.
-            ("offsetResetPolicy", "earliest"),
-            ("scaleToZeroOnInvalidOffset", "false"),
-            // A pod without a partition only waits.
-            ("allowIdleConsumers", "false"),
-            // Not excluded: offsets that do not move, as in a rebalance or while every pod starts, would count as no lag and scale down.
-            ("excludePersistentLag", "false"),
-        ]
-        .map(|(key, value)| (key.to_owned(), value.to_owned())),
+    let service = names::component_object(&platform.name, measurer(platform));
+    let url = format!(
+        "http://{service}.{}.svc:{}{}",
+        platform.namespace,
+        names::HTTP_PORT,
+        report::PATH
     );
-    trigger.extend(trigger_authentication::settings(platform));
-    let authentication = trigger_authentication::build(platform).and_then(|found| found.metadata.name);
+    let trigger = [
+        ("url", url),
+        ("format", "json".to_owned()),
+        ("valueLocation", location),
+        ("targetValue", threshold.to_string()),
+    ];
     Some(ScaledObject {
         metadata: metadata(platform, name.clone(), Some(component.name())),
         spec: ScaledObjectSpec {
@@ -181,9 +183,8 @@ pub(super) fn build(
                 },
             },
             triggers: vec![Trigger {
-                type_: "kafka".to_owned(),
-                metadata: trigger,
-                authentication_ref: authentication.map(|name| AuthenticationRef { name }),
+                type_: "metrics-api".to_owned(),
+                metadata: trigger.map(|(key, value)| (key.to_owned(), value)).into(),
             }],
         },
         status: None,

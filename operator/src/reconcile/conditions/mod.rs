@@ -80,6 +80,8 @@ pub struct Observation {
     pub hold: Option<Hold>,
     /// How far the projections are behind. No part of Ready: a platform that catches up serves.
     pub lag: Lag,
+    /// Events that the journal holds at least, as whoever measures the lag says.
+    pub events: Option<i64>,
     /// Status and reason of AutoscalingActive; none when nothing is scaled. No part of Ready: the pods that there are serve on.
     pub autoscaling: Option<(&'static str, Problem)>,
     /// What is worth saying of a platform that is ready.
@@ -87,13 +89,11 @@ pub struct Observation {
 }
 
 impl Observation {
-    /// How many components have all the pods asked for ready, be they of the present template or the one before. In a suspended
-    /// platform those that have any.
+    /// How many components have all the pods asked for ready, and have any, be they of the present template or the one before.
     pub fn components_ready(&self) -> usize {
-        let least = i32::from(self.hold == Some(Hold::Suspended));
         self.components
             .iter()
-            .filter(|state| state.exists && state.ready >= state.desired.max(least))
+            .filter(|state| state.exists && state.ready >= state.desired.max(1))
             .count()
     }
 
@@ -351,7 +351,8 @@ fn available(state: &ComponentState) -> (&'static str, Problem) {
         let message = problem.map_or("", |problem| problem.message.as_str());
         ("True", Problem::new(reasons::AVAILABLE, message))
     } else if state.desired == 0 {
-        ("False", Problem::new(reasons::SCALED_TO_ZERO, ""))
+        let message = problem.map_or("", |problem| problem.message.as_str());
+        ("False", Problem::new(reasons::SCALED_TO_ZERO, message))
     } else {
         let problem = problem.cloned();
         (

@@ -86,6 +86,10 @@ pub mod reasons {
     pub const MIGRATION_FAILED: &str = "MigrationFailed";
     /// The database belongs to another platform.
     pub const DATABASE_TAKEN: &str = "DatabaseTaken";
+    /// The database lacks what the platform has written, or what Kafka and the projections have of it.
+    pub const JOURNAL_REWOUND: &str = "JournalRewound";
+    /// A schema that was migrated is gone from the database.
+    pub const SCHEMA_MISSING: &str = "SchemaMissing";
     /// A process can't use PostgreSQL: away, or it refuses.
     pub const DATABASE_UNREACHABLE: &str = "DatabaseUnreachable";
 
@@ -140,7 +144,7 @@ pub mod reasons {
 }
 
 /// Reasons that stand until somebody changes the object or what it names. All others may pass: a Secret may still come, a broker come back.
-pub const STALLING: [&str; 7] = [
+pub const STALLING: [&str; 9] = [
     reasons::INVALID_SPEC,
     reasons::MANIFEST_INVALID,
     reasons::SECRET_INVALID,
@@ -148,4 +152,6 @@ pub const STALLING: [&str; 7] = [
     reasons::TOPIC_TAKEN,
     reasons::TOPIC_REFUSED,
     reasons::DATABASE_TAKEN,
+    reasons::JOURNAL_REWOUND,
+    reasons::SCALED_TO_ZERO,
 ];

@@ -13,6 +13,9 @@ use crate::crd::ProjectionStatus;
 /// The path of the report, on the roles that serve reads.
 pub const PATH: &str = "/health/projections";
 
+/// The projections in a report, in its order.
+pub const ORDER: [&str; 2] = ["ledger", "read-model"];
+
 /// Projections in a report; there are two.
 const ROWS: usize = 16;
 /// Characters of a role's own words that a condition repeats.
@@ -21,8 +24,16 @@ const SHOWN: usize = 200;
 /// A role's answer: status and body.
 pub type Answer = (StatusCode, Vec<u8>);
 
+/// What a role says of its platform.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    pub rows: Vec<ProjectionStatus>,
+    /// Events that the journal holds at least.
+    pub events: i64,
+}
+
 #[derive(Deserialize)]
-struct Report {
+struct Said {
     projections: Vec<Row>,
 }
 
@@ -31,27 +42,48 @@ struct Row {
     name: String,
     lag_events: u64,
     lag_seconds: f64,
+    #[serde(default)]
+    partitions: Vec<Part>,
 }
 
-/// The rows of an answer, or why it has none.
+/// One partition of a projection; what an image does not say is 0.
+#[derive(Deserialize)]
+struct Part {
+    #[serde(default)]
+    published: u64,
+    #[serde(default)]
+    applied: u64,
+}
+
+/// The report in an answer, or why it has none.
 ///
 /// # Errors
 /// The reason, in a form that does not differ from one reading to the next.
-pub fn rows((status, body): &Answer) -> Result<Vec<ProjectionStatus>, String> {
+pub fn read((status, body): &Answer) -> Result<Report, String> {
     if *status == StatusCode::NOT_FOUND {
         return Err(format!("it does not serve {PATH}; an image of this release does"));
     }
     if !status.is_success() {
         return Err(refusal(*status, body));
     }
-    let report: Report =
+    let said: Said =
         serde_json::from_slice(body).map_err(|_| "its answer is not a report of the lag".to_owned())?;
-    let rows: Option<Vec<ProjectionStatus>> = report.projections.into_iter().map(row).collect();
+    let events = said.projections.iter().map(events).max().unwrap_or_default();
+    let rows: Option<Vec<ProjectionStatus>> = said.projections.into_iter().map(row).collect();
     let rows = rows.filter(|rows| {
         let names: HashSet<&str> = rows.iter().map(|row| row.name.as_str()).collect();
         (1..=ROWS).contains(&rows.len()) && names.len() == rows.len()
     });
-    rows.ok_or_else(|| "its report of the lag makes no sense".to_owned())
+    match rows {
+        Some(rows) => Ok(Report { rows, events }),
+        None => Err("its report of the lag makes no sense".to_owned()),
+    }
+}
+
+/// Events of the journal that a projection is given or has: the sum over its partitions.
+fn events(row: &Row) -> i64 {
+    let of = |part: &Part| i64::try_from(part.published.max(part.applied)).unwrap_or_default();
+    row.partitions.iter().map(of).fold(0, i64::saturating_add)
 }
 
 fn row(row: Row) -> Option<ProjectionStatus> {
@@ -83,8 +115,8 @@ mod tests {
 
     use super::*;
 
-    fn read(body: &serde_json::Value) -> Result<Vec<ProjectionStatus>, String> {
-        rows(&(StatusCode::OK, body.to_string().into_bytes()))
+    fn answered(body: &serde_json::Value) -> Result<Report, String> {
+        read(&(StatusCode::OK, body.to_string().into_bytes()))
     }
 
     #[test]
@@ -100,10 +132,9 @@ mod tests {
             lag_events,
             lag_seconds,
         };
-        assert_eq!(
-            read(&report).unwrap(),
-            [row("ledger", 0, 0), row("read-model", 12, 61)]
-        );
+        let report = answered(&report).unwrap();
+        assert_eq!(report.rows, [row("ledger", 0, 0), row("read-model", 12, 61)]);
+        assert_eq!(report.events, 20);
     }
 
     #[test]
@@ -112,7 +143,7 @@ mod tests {
         let with = |field: &str, value: serde_json::Value| {
             let mut row = good.clone();
             row[field] = value;
-            read(&json!({"projections": [row]}))
+            answered(&json!({"projections": [row]}))
         };
         assert!(with("lag_events", 2.into()).is_ok());
         for (field, value) in [
@@ -126,23 +157,23 @@ mod tests {
         ] {
             assert!(with(field, value.clone()).is_err(), "{field} {value}");
         }
-        assert!(read(&json!({"projections": []})).is_err());
+        assert!(answered(&json!({"projections": []})).is_err());
         assert!(
-            read(&json!({"projections": [good, good]})).is_err(),
+            answered(&json!({"projections": [good, good]})).is_err(),
             "a name twice"
         );
-        assert!(read(&json!({"projections": vec![good; 17]})).is_err());
-        assert!(rows(&(StatusCode::OK, b"<html>".to_vec())).is_err());
+        assert!(answered(&json!({"projections": vec![good; 17]})).is_err());
+        assert!(read(&(StatusCode::OK, b"<html>".to_vec())).is_err());
     }
 
     #[test]
     fn a_role_that_does_not_know_says_why_in_its_own_words() {
         let problem = json!({"title": "unavailable", "detail": "no reading yet", "status": 503});
-        let said = rows(&(StatusCode::SERVICE_UNAVAILABLE, problem.to_string().into_bytes()));
+        let said = read(&(StatusCode::SERVICE_UNAVAILABLE, problem.to_string().into_bytes()));
         assert_eq!(said.unwrap_err(), "no reading yet");
-        let said = rows(&(StatusCode::BAD_GATEWAY, b"<html>".to_vec())).unwrap_err();
+        let said = read(&(StatusCode::BAD_GATEWAY, b"<html>".to_vec())).unwrap_err();
         assert_eq!(said, "it answered 502 Bad Gateway");
-        let old = rows(&(StatusCode::NOT_FOUND, b"{}".to_vec())).unwrap_err();
+        let old = read(&(StatusCode::NOT_FOUND, b"{}".to_vec())).unwrap_err();
         assert!(old.contains("does not serve"), "{old}");
     }
 }

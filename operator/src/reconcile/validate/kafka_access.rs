@@ -15,7 +15,7 @@ pub struct KafkaAccess {
 }
 
 /// The services' variable of the user's name.
-pub const USERNAME: &str = "WALLEX_KAFKA_SASL_USERNAME";
+const USERNAME: &str = "WALLEX_KAFKA_SASL_USERNAME";
 
 /// Whether the Secret is one of Strimzi's users: it holds a password, and the user has the Secret's name.
 fn is_named_after_its_secret(credentials: &CredentialsRef, secrets: &Secrets<'_>) -> bool {

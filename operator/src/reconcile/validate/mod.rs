@@ -23,10 +23,11 @@ use crate::crd::{
 use crate::kafka;
 use crate::names::{self, Component};
 pub use autoscaling::{Autoscaling, ForeignAutoscaler, LagDriver, Measure, Steps};
-pub use kafka_access::{KafkaAccess, USERNAME};
+pub use kafka_access::KafkaAccess;
 pub use pods::ValidatedPods;
 pub use secrets::SecretValue;
 use secrets::Secrets;
+pub use topics::names as topic_names;
 
 /// A platform that can be built.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,12 +54,18 @@ pub struct ValidatedPlatform {
     /// No component shall have pods.
     pub suspended: bool,
     pub database: Database,
+    /// What the platform is known to have written, which its database must hold; none: nothing, or a person gave it up.
+    pub history: Option<History>,
+    /// When a schema that was gone made the migration due once more; none: never.
+    pub migrate_again: Option<String>,
     pub redis: Option<SecretValue>,
     /// The only part that holds secret values, for the topics stage: its `Debug` shows none.
     pub kafka: kafka::Connection,
     /// What the pods are told besides the addresses.
     pub kafka_access: KafkaAccess,
     pub topics: Vec<kafka::Wanted>,
+    /// Topics that the platform takes over from whoever has them.
+    pub adopt_topics: Vec<String>,
     /// When the events topic was last made anew; none: never.
     pub events_recreated_at: Option<String>,
     pub logging: LoggingSpec,
@@ -93,6 +100,15 @@ pub struct Database {
     /// The read side's own database; none: it lives in the journal's.
     pub read: Option<ReadDatabase>,
     pub migration: MigrationSpec,
+}
+
+/// What a platform is known to have written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct History {
+    /// The journal's id, where it is known.
+    pub journal: Option<String>,
+    /// Events that it holds at least.
+    pub events: i64,
 }
 
 /// The read side's own database.
@@ -189,9 +205,10 @@ pub fn run(
     };
     let events = &spec.kafka.topics.events;
     let dead_letters = &spec.kafka.topics.dead_letters;
+    let [events_name, dead_letters_name] = topics::checked(platform)?;
     let topics = vec![
         topics::wanted(
-            &events.name,
+            &events_name,
             partitions,
             events.replication_factor,
             events.retention_hours,
@@ -199,7 +216,7 @@ pub fn run(
             &events.config,
         )?,
         topics::wanted(
-            &dead_letters.name,
+            &dead_letters_name,
             partitions,
             dead_letters.replication_factor,
             dead_letters.retention_hours,
@@ -207,16 +224,6 @@ pub fn run(
             &dead_letters.config,
         )?,
     ];
-    if events.name == dead_letters.name {
-        return Err(Problem::new(
-            reasons::INVALID_SPEC,
-            format!(
-                "spec.kafka.topics: events and deadLetters are both named {:?}",
-                events.name
-            ),
-        ));
-    }
-
     let components = Component::ROLLOUT
         .into_iter()
         .map(|component| {
@@ -260,11 +267,16 @@ pub fn run(
         more_partitions_asked: (spec.partitions > partitions).then_some(spec.partitions),
         suspended: spec.suspended,
         database,
+        history: history(platform),
+        migrate_again: migrated
+            .and_then(|schema| schema.migrated_again_at.as_ref())
+            .map(|at| at.0.to_string()),
         redis,
         kafka,
         kafka_access,
         topics,
-        events_recreated_at: recreated_at(platform),
+        adopt_topics: adopted(platform),
+        events_recreated_at: recreated_at(platform, &events_name),
         logging: spec.logging,
         tracing: spec.tracing.clone(),
         idempotency_retention_hours: spec.idempotency_retention_hours,
@@ -294,15 +306,36 @@ pub fn connection(platform: &WalletPlatform, found: &Dereferenced) -> Result<kaf
     kafka_access::run(&platform.spec.kafka, &secrets).map(|(connection, _)| connection)
 }
 
-fn recreated_at(platform: &WalletPlatform) -> Option<String> {
-    let events = &platform.spec.kafka.topics.events.name;
+fn recreated_at(platform: &WalletPlatform, events: &str) -> Option<String> {
     let row = platform
         .status
         .as_ref()?
         .topics
         .iter()
-        .find(|row| row.name == *events)?;
+        .find(|row| row.name == events)?;
     row.recreated_at.as_ref().map(|time| time.0.to_string())
+}
+
+/// The journal that a person gives up is named by its id: so the word counts once, and not for the journal that follows.
+fn history(platform: &WalletPlatform) -> Option<History> {
+    let journal = platform.status.as_ref()?.journal.as_ref()?;
+    let given_up = platform.annotations().get(names::ACCEPT_JOURNAL_LOSS);
+    let is_given_up = given_up.is_some_and(|id| id == names::journal_name(journal.id.as_deref()));
+    (journal.events > 0 && !is_given_up).then(|| History {
+        journal: journal.id.clone(),
+        events: journal.events,
+    })
+}
+
+/// The topics that a user wants taken over.
+fn adopted(platform: &WalletPlatform) -> Vec<String> {
+    let said = platform.annotations().get(names::ADOPT_TOPICS);
+    let topics = said.into_iter().flat_map(|topics| topics.split(','));
+    topics
+        .map(str::trim)
+        .filter(|topic| !topic.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 fn database(

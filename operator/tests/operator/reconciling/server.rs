@@ -12,7 +12,11 @@ use http::{Method, Request, Response};
 use kube::Client;
 use kube::client::Body;
 use serde_json::{Value, json};
-use wallex_operator::kafka::{Action, Asked, Connection, Found, Topic, TopicAdmin, TopicsError, plan};
+use wallex_operator::kafka::owners::Claim;
+use wallex_operator::kafka::{
+    Action, Asked, Connection, Ensured, Found, Removal, Request as TopicRequest, Topic, TopicAdmin,
+    TopicsError, plan,
+};
 use wallex_operator::lease::Fence;
 use wallex_operator::metrics::Metrics;
 use wallex_operator::names::HANDOVER;
@@ -45,10 +49,18 @@ pub(crate) struct State {
     pub(crate) hanging: BTreeSet<String>,
     /// The last lines that pods logged, by the pods' names.
     pub(crate) logs: BTreeMap<String, String>,
-    /// Topics by broker and name.
+    /// Topics by Kafka cluster and name.
     pub(crate) topics: BTreeMap<(String, String), Found>,
-    /// Brokers that never answer.
+    /// The Kafka clusters behind addresses; where nothing stands here, one that is called as its address.
+    pub(crate) clusters: BTreeMap<String, String>,
+    /// Whose the topics are.
+    pub(crate) owners: BTreeMap<(String, String), Claim>,
+    /// Topics with records of another program.
+    pub(crate) in_use: BTreeSet<(String, String)>,
+    /// Brokers that can't be reached.
     pub(crate) dead_brokers: BTreeSet<String>,
+    /// Brokers that are never done.
+    pub(crate) deaf_brokers: BTreeSet<String>,
     /// What the roles say of the projections, by their addresses; no lag where nothing stands here.
     pub(crate) lags: BTreeMap<String, Result<Answer, String>>,
     /// Whether KEDA's resources are served.
@@ -457,19 +469,37 @@ fn failure(code: u16) -> (u16, Value) {
 
 /// Topics as the brokers keep them, changed by the operator's own plan.
 impl TopicAdmin for World {
+    fn cluster(&self, connection: Connection) -> BoxFuture<'static, Result<Option<String>, TopicsError>> {
+        let world = self.clone();
+        async move {
+            let servers = connection.bootstrap_servers;
+            world.reach(&servers).await?;
+            let cluster = world.state().cluster(&servers);
+            Ok(Some(cluster))
+        }
+        .boxed()
+    }
+
     fn ensure(
         &self,
         connection: Connection,
-        asked: Vec<Asked>,
+        request: TopicRequest,
         _: Fence,
-    ) -> BoxFuture<'static, Result<Vec<Topic>, TopicsError>> {
+    ) -> BoxFuture<'static, Result<Ensured, TopicsError>> {
         let world = self.clone();
         let servers = connection.bootstrap_servers;
         async move {
-            world.reach(&servers).await;
+            world.reach(&servers).await?;
             let mut state = world.state();
-            let ensured = asked.iter().map(|asked| state.ensure(&servers, asked));
-            Ok(ensured.collect())
+            let cluster = state.cluster(&servers);
+            let ensured = request
+                .topics
+                .iter()
+                .map(|asked| state.ensure(&cluster, asked, &request));
+            Ok(Ensured {
+                topics: ensured.collect::<Result<_, _>>()?,
+                unrecorded: None,
+            })
         }
         .boxed()
     }
@@ -477,9 +507,9 @@ impl TopicAdmin for World {
     fn delete(
         &self,
         connection: Connection,
-        topics: Vec<String>,
+        removal: Removal,
         _: Fence,
-    ) -> BoxFuture<'static, Result<(), TopicsError>> {
+    ) -> BoxFuture<'static, Result<Vec<String>, TopicsError>> {
         let world = self.clone();
         async move {
             let bootstrap_servers = connection.bootstrap_servers;
@@ -490,11 +520,21 @@ impl TopicAdmin for World {
                     cause: String::new(),
                 });
             }
-            for topic in topics {
-                state.writes.push(format!("DELETE topic {topic}"));
-                state.topics.remove(&(bootstrap_servers.clone(), topic));
+            let cluster = state.cluster(&bootstrap_servers);
+            let mut deleted = Vec::new();
+            for (topic, _) in removal.topics {
+                let key = (cluster.clone(), topic.clone());
+                let ours = state.owners.get(&key).cloned();
+                if let Some(claim) = ours.filter(|claim| claim.platform == removal.owner) {
+                    state.owners.remove(&key);
+                    if claim.created {
+                        state.writes.push(format!("DELETE topic {topic}"));
+                        state.topics.remove(&key);
+                        deleted.push(topic);
+                    }
+                }
             }
-            Ok(())
+            Ok(deleted)
         }
         .boxed()
     }
@@ -518,25 +558,64 @@ pub(crate) fn lag(events: u64, seconds: f64) -> Answer {
 }
 
 impl World {
-    /// Never returns while the brokers are dead.
-    async fn reach(&self, servers: &str) {
-        let dead = self.state().dead_brokers.contains(servers);
-        if dead {
+    /// Never returns while the brokers are deaf; an error while they are dead.
+    async fn reach(&self, servers: &str) -> Result<(), TopicsError> {
+        let (deaf, dead) = {
+            let state = self.state();
+            (
+                state.deaf_brokers.contains(servers),
+                state.dead_brokers.contains(servers),
+            )
+        };
+        if deaf {
             std::future::pending::<()>().await;
         }
+        if dead {
+            return Err(TopicsError::Unreachable {
+                bootstrap_servers: servers.to_owned(),
+                cause: String::new(),
+            });
+        }
+        Ok(())
     }
 }
 
 impl State {
-    fn ensure(&mut self, servers: &str, asked: &Asked) -> Topic {
+    pub(crate) fn cluster(&self, servers: &str) -> String {
+        let named = self.clusters.get(servers).cloned();
+        named.unwrap_or_else(|| servers.to_owned())
+    }
+
+    fn ensure(&mut self, cluster: &str, asked: &Asked, request: &TopicRequest) -> Result<Topic, TopicsError> {
         let wanted = &asked.wanted;
-        let key = (servers.to_owned(), wanted.name.clone());
+        let key = (cluster.to_owned(), wanted.name.clone());
+        let adopts = request.adopt.contains(&wanted.name);
+        if let Some(other) = self.owners.get(&key)
+            && other.platform != request.owner
+            && !adopts
+        {
+            return Err(TopicsError::Taken {
+                topic: wanted.name.clone(),
+                owner: other.platform.clone(),
+            });
+        }
+        if self.in_use.contains(&key) && asked.known.is_none() && !adopts {
+            return Err(TopicsError::InUse {
+                topic: wanted.name.clone(),
+            });
+        }
+        let ours = self
+            .owners
+            .get(&key)
+            .filter(|claim| claim.platform == request.owner);
+        let mut created = ours.is_some_and(|claim| claim.created);
         let plan = plan(asked, self.topics.get(&key));
         for action in &plan.actions {
             self.writes.push(format!("{action:?} topic {}", wanted.name));
             let found = self.topics.entry(key.clone()).or_default();
             match action {
                 Action::Create => {
+                    created = true;
                     found.partitions = wanted.partitions;
                     found.replication_factor = wanted.replication_factor;
                     found.own = wanted.config.clone();
@@ -549,7 +628,15 @@ impl State {
                 Action::GrowTo(partitions) => found.partitions = *partitions,
             }
         }
-        Topic {
+        if self.topics.contains_key(&key) {
+            let claim = Claim {
+                topic: wanted.name.clone(),
+                platform: request.owner.clone(),
+                created,
+            };
+            self.owners.insert(key.clone(), claim);
+        }
+        Ok(Topic {
             name: wanted.name.clone(),
             partitions: self
                 .topics
@@ -558,6 +645,7 @@ impl State {
             replication_factor: wanted.replication_factor,
             retention_ms: 3_600_000,
             missing: plan.missing,
-        }
+            created,
+        })
     }
 }

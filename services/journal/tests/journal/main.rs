@@ -10,6 +10,7 @@ mod erasure;
 mod failures;
 mod frozen;
 mod harness;
+mod history;
 mod holds;
 mod idempotency;
 mod maintain;

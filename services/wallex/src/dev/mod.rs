@@ -154,6 +154,8 @@ async fn serve(settings: Settings, shutdown: CancellationToken) -> anyhow::Resul
             &migrate::Args {
                 partitions: 10,
                 adopt: false,
+                expect_events: 0,
+                expect_journal: None,
             },
             &shutdown,
         )

@@ -1,9 +1,9 @@
 //! How roles start when something is missing: one clear line, patience where patience helps, never a panic.
 
-use wallex_testing::TestDatabase;
+use wallex_testing::{TestDatabase, eventually};
 
 use crate::platform::{Platform, text};
-use crate::process::{Process, free_port, wallex};
+use crate::process::{DEADLINE, Process, free_port, wallex};
 
 #[tokio::test]
 async fn an_unreachable_postgresql_is_waited_for_by_the_name_of_its_setting() {
@@ -118,4 +118,55 @@ async fn a_role_waits_for_the_migration_and_goes_on_by_itself() {
     assert!(migrated.status.success(), "{}", text(&migrated));
     role.ready().await;
     assert_eq!(role.get("/openapi.json").await, Some(200));
+}
+
+#[tokio::test]
+async fn a_migration_refuses_a_database_that_lacks_what_was_written() {
+    let database = TestDatabase::empty().await;
+    let migrate = |arguments: &[&str]| {
+        let done = wallex()
+            .arg("migrate")
+            .args(arguments)
+            .env("WALLEX_DATABASE_URL", database.url())
+            .output()
+            .unwrap();
+        (done.status.success(), text(&done))
+    };
+    let (done, said) = migrate(&["--expect-events", "3", "--expect-journal", "1700000000000001"]);
+    assert!(!done && said.contains("error: JournalRewound"), "{said}");
+    let pool = database.pool().await;
+    let schemas: i64 = sqlx::query_scalar("SELECT count(*) FROM pg_namespace WHERE nspname = 'journal'")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    assert_eq!(schemas, 0, "nothing was made");
+    let (done, said) = migrate(&["--expect-events", "0"]);
+    assert!(
+        done && said.contains("journal_id") && said.contains("events"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn a_schema_that_is_dropped_makes_roles_unready_until_it_is_migrated_again() {
+    let platform = Platform::new().await;
+    let role = platform.start(&["query"]);
+    role.ready().await;
+    let pool = platform.database.pool().await;
+    sqlx::query("DROP SCHEMA ledger CASCADE")
+        .execute(&pool)
+        .await
+        .unwrap();
+    let state = "\"read_side\"";
+    eventually(DEADLINE, "the role to be unready", async || {
+        let (status, answer) = role.read("/health/ready").await?;
+        (status == 503 && answer.contains(state) && answer.contains("ledger")).then_some(())
+    })
+    .await;
+    role.says("waiting: SchemaMissing: there is no schema ledger")
+        .await;
+    let migrated = platform.tool(&["migrate"]).output().unwrap();
+    assert!(migrated.status.success(), "{}", text(&migrated));
+    role.ready().await;
+    role.says("the database fits").await;
 }

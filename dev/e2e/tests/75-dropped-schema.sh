@@ -1,0 +1,20 @@
+# shellcheck shell=bash
+SUITE=full
+EXPECT='A schema that is dropped is seen, the migration runs again by itself, and the projection is filled from the journal'
+level() { [ "$(sql "SELECT sum(last_seq) FROM journal.partition")" = "$(sql "SELECT coalesce(sum(seq), 0) FROM $1.cursor")" ]; }
+told() {
+  k -n "$NAMESPACE" get events -o json |
+    jq -e --arg since "$1" '.items[] | select(.reason == "SchemaMissing" and ((.eventTime // .lastTimestamp // .firstTimestamp) >= $since))' >/dev/null
+}
+run_test() {
+  local schema since
+  bench --wallets 10 --operations 200 --workers 4
+  for schema in ledger read_model; do
+    since=$(date -u +%Y-%m-%dT%H:%M:%S)
+    sql "DROP SCHEMA $schema CASCADE"
+    until_true 120 told "$since" || die "nobody tells that $schema is gone: $(condition SchemaReady)"
+    platform_wait 300 || die "not Ready after $schema was dropped"
+    until_true 120 level "$schema" || die "$schema is not filled again"
+  done
+  wallets "$STATE/e2e/refilled.json"
+}

@@ -1,0 +1,55 @@
+//! What may go wrong with topics, in words that say what to do. Depends on nothing but the client library's codes.
+
+use rdkafka::error::RDKafkaErrorCode;
+
+use crate::lease::NotLeader;
+
+/// Why the topics are not as wanted.
+#[derive(Debug, thiserror::Error)]
+pub enum TopicsError {
+    #[error(
+        "no answer from Kafka at {bootstrap_servers} within {} s{cause}: check spec.kafka.bootstrapServers, and that the operator reaches the brokers at the addresses they advertise",
+        super::admin::REQUEST.as_secs()
+    )]
+    Unreachable {
+        bootstrap_servers: String,
+        /// What the client heard, in parentheses; may be empty.
+        cause: String,
+    },
+    #[error("Kafka at {bootstrap_servers} does not let the operator in{cause}")]
+    NotAuthenticated {
+        bootstrap_servers: String,
+        cause: String,
+    },
+    #[error("Kafka does not authorize the operator: {doing} topic {topic}: {code}")]
+    NotAuthorized {
+        doing: &'static str,
+        topic: String,
+        code: RDKafkaErrorCode,
+    },
+    #[error("Kafka refuses {doing} topic {topic}: {code}{hint}")]
+    Refused {
+        doing: &'static str,
+        topic: String,
+        code: RDKafkaErrorCode,
+        hint: &'static str,
+    },
+    #[error("Kafka failed {doing} topic {topic}: {code}")]
+    Failed {
+        doing: &'static str,
+        topic: String,
+        code: RDKafkaErrorCode,
+    },
+    #[error(
+        "topic {topic} belongs to platform {owner} (cluster/namespace/name): name another one in spec.kafka.topics. To take it over,          when that platform is gone for good, set the annotation wallex.dev/adopt-topics={topic}"
+    )]
+    Taken { topic: String, owner: String },
+    #[error(
+        "topic {topic} was there before and its records are not this platform's: name another one in spec.kafka.topics. To use it          all the same, set the annotation wallex.dev/adopt-topics={topic}"
+    )]
+    InUse { topic: String },
+    #[error("{0}")]
+    Client(String),
+    #[error(transparent)]
+    NotLeader(#[from] NotLeader),
+}

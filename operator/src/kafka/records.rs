@@ -1,0 +1,123 @@
+//! Records that the operator itself reads and writes: the claims to topics, and the last records of a topic that somebody else may use.
+//!
+//! All of it blocks, and within [`REQUEST`] per call. No consumer joins a group, so none needs a right on one.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use super::owners::{self, Claim, Claims};
+use super::{Connection, client};
+
+/// One call.
+const REQUEST: Duration = Duration::from_secs(8);
+
+/// Name of the header that says whose an event is.
+const SOURCE: &str = "ce_source";
+
+fn reader(connection: &Connection) -> ClientConfig {
+    let mut config = client::config(connection, REQUEST);
+    config
+        .set("group.id", "wallex-operator")
+        .set("enable.auto.commit", "false")
+        .set("enable.partition.eof", "true")
+        .set("auto.offset.reset", "earliest")
+        .set("allow.auto.create.topics", "false");
+    config
+}
+
+/// Reads from where `from` says to the end of each partition.
+fn read_to_end(
+    consumer: &BaseConsumer,
+    from: &TopicPartitionList,
+    mut each: impl FnMut(&BorrowedMessage<'_>),
+) -> Result<(), KafkaError> {
+    let mut open = from.count();
+    if open == 0 {
+        return Ok(());
+    }
+    consumer.assign(from)?;
+    let until = Instant::now() + REQUEST;
+    while open > 0 {
+        if Instant::now() >= until {
+            return Err(KafkaError::MessageConsumption(
+                RDKafkaErrorCode::OperationTimedOut,
+            ));
+        }
+        match consumer.poll(Duration::from_millis(200)) {
+            None => {}
+            Some(Ok(message)) => each(&message),
+            Some(Err(KafkaError::PartitionEOF(_))) => open -= 1,
+            // It is tried again by itself, within the time there is.
+            Some(Err(KafkaError::MessageConsumption(
+                RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::AllBrokersDown,
+            ))) => {}
+            Some(Err(error)) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// All claims to topics.
+pub(super) fn claims(connection: &Connection) -> Result<Claims, KafkaError> {
+    let consumer: BaseConsumer = reader(connection).create()?;
+    let mut from = TopicPartitionList::new();
+    from.add_partition_offset(owners::TOPIC, 0, Offset::Beginning)?;
+    let mut records: Vec<(Vec<u8>, Option<Vec<u8>>)> = Vec::new();
+    read_to_end(&consumer, &from, |message| {
+        let key = message.key().unwrap_or_default().to_vec();
+        records.push((key, message.payload().map(<[u8]>::to_vec)));
+    })?;
+    let records = records
+        .iter()
+        .map(|(key, value)| (key.as_slice(), value.as_deref()));
+    Ok(Claims::read(records))
+}
+
+/// Writes a claim, or withdraws it. Returns when all replicas that count have it.
+pub(super) async fn write(connection: &Connection, claim: &Claim, stands: bool) -> Result<(), KafkaError> {
+    let producer: FutureProducer = client::config(connection, REQUEST)
+        .set("acks", "all")
+        .set("message.timeout.ms", REQUEST.as_millis().to_string())
+        .create()?;
+    let key = claim.key();
+    let value = serde_json::to_vec(claim).unwrap_or_default();
+    let mut record = FutureRecord::to(owners::TOPIC).partition(0).key(&key);
+    if stands {
+        record = record.payload(&value);
+    }
+    let sent = producer.send(record, REQUEST).await;
+    sent.map(drop).map_err(|(error, _)| error)
+}
+
+/// Whether one of the topic's last records, of any partition, is not of `source`.
+pub(super) fn has_foreign(
+    connection: &Connection,
+    topic: &str,
+    partitions: i32,
+    source: &str,
+) -> Result<bool, KafkaError> {
+    let consumer: BaseConsumer = reader(connection).create()?;
+    let mut from = TopicPartitionList::new();
+    for partition in 0..partitions {
+        let (low, high) = consumer.fetch_watermarks(topic, partition, REQUEST)?;
+        if low < high {
+            from.add_partition_offset(topic, partition, Offset::Offset(low.max(high - 1)))?;
+        }
+    }
+    let mut last: BTreeMap<i32, bool> = BTreeMap::new();
+    read_to_end(&consumer, &from, |message| {
+        let said = message.headers().and_then(|headers| {
+            let mut headers = headers.iter();
+            headers.find(|header| header.key == SOURCE)?.value
+        });
+        last.insert(message.partition(), said == Some(source.as_bytes()));
+    })?;
+    Ok(last.values().any(|ours| !ours))
+}
