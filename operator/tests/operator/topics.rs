@@ -211,7 +211,7 @@ async fn a_topic_that_was_deleted_is_reported_and_made_anew_only_by_leave() {
         let connection = Connection::from(servers.clone());
         Librdkafka.delete(connection, removal(&name, OWNER), open_fence())
     };
-    assert_eq!(delete().await.unwrap(), [name.clone()]);
+    assert_eq!(delete().await.unwrap(), std::slice::from_ref(&name));
     // It is nobody's now.
     assert_eq!(delete().await.unwrap(), Vec::<String>::new());
     let reported = ask(false, true).await.unwrap().remove(0);
