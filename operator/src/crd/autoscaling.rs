@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct AutoscalingSpec {
-    /// What scales the projectors by their lag. KEDA: a ScaledObject that reads the consumer group in Kafka. HPA: a
+    /// What scales the projectors by their lag. KEDA: a ScaledObject that asks the command role for the lag. HPA: a
     /// HorizontalPodAutoscaler on the external metric wallex_projection_lag_events, which takes a metrics adapter. Auto: KEDA where
     /// the cluster has it, otherwise HPA. Default Auto. A change keeps the pods that there are.
     #[serde(default)]

@@ -155,9 +155,9 @@ pub struct SchemaVersions {
 pub struct ProjectionStatus {
     /// Name of the projection, `ledger` or `read-model`.
     pub name: String,
-    /// Events that are published and not yet applied, over all partitions.
+    /// Events of the journal that are not applied yet, over all partitions.
     pub lag_events: i64,
-    /// Whole seconds since the oldest of them was published.
+    /// Whole seconds since the oldest of them was recorded.
     pub lag_seconds: i64,
 }
 
