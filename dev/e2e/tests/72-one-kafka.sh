@@ -29,8 +29,10 @@ run_test() {
   has_partitions wallet-events "$partitions" || die "the topic of the first platform is gone"
 
   # Internal topics are refused at once.
-  platform_object "$IMAGE" '{"metadata": {"name": "guest"}, "spec": {"kafka": {"topics": {"deadLetters": {"name": "__consumer_offsets"}}}}}' |
-    k -n "$NAMESPACE" apply --dry-run=server -f - 2>&1 | grep -q "Kafka's own" || die "__consumer_offsets is accepted"
+  local refusal
+  refusal=$(platform_object "$IMAGE" '{"metadata": {"name": "guest", "namespace": "e2e-one-kafka"}, "spec": {"kafka": {"topics": {"deadLetters": {"name": "__consumer_offsets"}}}}}' |
+    k -n "$NAMESPACE" apply --dry-run=server -f - 2>&1) && die "__consumer_offsets is accepted"
+  grep -q "Kafka's own" <<<"$refusal" || die "__consumer_offsets is refused with other words: $refusal"
 
   # Without names: its own, which go with it.
   platform_in "$NAMESPACE" "$PLATFORM" "$url" "$(jq -nc --arg address "$address" '{spec: {kafka: {bootstrapServers: $address,
