@@ -14,7 +14,8 @@ run_test() {
   platform_in "$NAMESPACE" "$PLATFORM" "$url"
   platform_wait 240 || die "the platform does not start"
   until_true 60 wallet first >/dev/null || die "no wallet can be made"
-  first=$(wallet first | jq -r .id)
+  first=$(wallet first | jq -r .transaction_id)
+  [ "$first" != null ] || die "the answer names no transaction"
   until_true 120 remembered || die "nobody remembers that something was written: $(field .status.journal)"
   before=$(template_hashes)
 
@@ -26,7 +27,7 @@ run_test() {
   k -n "$NAMESPACE" get events -o json | jq -e '.items[] | select(.reason == "JournalRewound")' >/dev/null || die "no Event tells"
   [ "$(template_hashes)" = "$before" ] || die "pods were replaced"
   no_journal "$empty" || die "the empty database was initialised"
-  [ "$(wallet first | jq -r .id)" = "$first" ] || die "the answer to the first request is another one"
+  [ "$(wallet first | jq -r .transaction_id)" = "$first" ] || die "the answer to the first request is another one"
 
   secret_up "$PLATFORM-database" "$url"
   platform_wait 180 || die "not Ready with the database that has the journal"
@@ -39,8 +40,9 @@ run_test() {
   topic --delete --topic amnesia-events
   platform_wait 300 || die "not Ready after the journal was given up"
   [ "$(field .status.journal.id)" != "$journal" ] || die "the status still tells of the journal that was given up"
-  again=$(wallet first | jq -r .id)
-  [ "$again" != "$first" ] || die "the wallet is the old one"
+  # The same key means the same wallet id in every journal; the transaction is another one.
+  again=$(wallet first | jq -r .transaction_id)
+  [ "$again" != "$first" ] || die "the answer is the one of the old journal"
 
   k -n "$NAMESPACE" delete walletplatform "$PLATFORM" --timeout=120s
   topic --delete --topic amnesia-events
