@@ -55,7 +55,23 @@ pub async fn connect(
         return Err(ConnectError::TransactionPooling { setting, address });
     }
     warn_of_weak_tls(&options, setting);
-    Ok(PgPoolOptions::new()
+    Ok(pool(options, max_connections))
+}
+
+/// A pool on a database that may be away as yet: whoever takes a connection learns of it. For what must not wait for it.
+pub fn connect_when_asked(
+    url: &Secret,
+    max_connections: u32,
+    application_name: &str,
+    setting: &'static str,
+) -> Result<PgPool, ConnectError> {
+    let options = connect_options(url, application_name, setting)?;
+    warn_of_weak_tls(&options, setting);
+    Ok(pool(options, max_connections))
+}
+
+fn pool(options: PgConnectOptions, max_connections: u32) -> PgPool {
+    PgPoolOptions::new()
         .max_connections(max_connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         // sqlx would test a connection at every turn: a round trip per request for what only idle ones can hide.
@@ -68,7 +84,7 @@ pub async fn connect(
                 Ok(true)
             })
         })
-        .connect_lazy_with(options))
+        .connect_lazy_with(options)
 }
 
 /// Whether the server answers, outside a transaction. Whoever gives a connection back sees to that; this is for what

@@ -54,7 +54,7 @@ pub(crate) async fn connect(
     wait_for(async || journal_fits(&journal, &ours).await, &check, shutdown).await?;
     database::show_pool("journal", &journal);
     let watched = Watched::Journal(journal.clone());
-    tokio::spawn(watch(watched, "database_url", check, shutdown.clone()));
+    tokio::spawn(watch(watched, "database_url", Some(check), shutdown.clone()));
     Ok(journal)
 }
 
@@ -71,7 +71,34 @@ pub(crate) async fn connect_both(
     wait_for(async || read_side_fits(&read).await, &check, shutdown).await?;
     let watched = Watched::ReadSide(read.clone());
     let setting = settings.read_database_setting();
-    tokio::spawn(watch(watched, setting, check, shutdown.clone()));
+    tokio::spawn(watch(watched, setting, Some(check), shutdown.clone()));
+    Ok((journal, read))
+}
+
+/// Both sides for the role that writes: it neither waits for the read side nor is unready without it. Reads fail then, as
+/// those of the query do, and money moves on.
+pub(crate) async fn connect_to_write(
+    settings: &Settings,
+    role: &str,
+    health: &Health,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<(PgPool, PgPool)> {
+    let journal = connect(settings, role, health, shutdown).await?;
+    let setting = settings.read_database_setting();
+    let read = if settings.read_database_url.is_none() {
+        journal.clone()
+    } else {
+        let read = database::connect_when_asked(
+            settings.read_database_url()?,
+            settings.database_max_connections,
+            &format!("wallex-{role}"),
+            setting,
+        )?;
+        database::show_pool("read", &read);
+        read
+    };
+    let watched = Watched::ReadSide(read.clone());
+    tokio::spawn(watch(watched, setting, None, shutdown.clone()));
     Ok((journal, read))
 }
 
@@ -173,7 +200,7 @@ async fn connect_read_side(
     let watched = Watched::Connection(pool.clone());
     let check = health.check("read_database");
     let setting = settings.read_database_setting();
-    tokio::spawn(watch(watched, setting, check, shutdown.clone()));
+    tokio::spawn(watch(watched, setting, Some(check), shutdown.clone()));
     Ok(pool)
 }
 
@@ -288,13 +315,20 @@ impl Watched {
 }
 
 /// Readiness follows the database: a role that cannot reach it, or whose schema is gone, should get no requests. A schema that became
-/// newer than this build is no reason: what runs goes on until it is replaced.
-async fn watch(watched: Watched, setting: &'static str, check: Check, shutdown: CancellationToken) {
+/// newer than this build is no reason: what runs goes on until it is replaced. Without a check it is told in the log alone.
+async fn watch(watched: Watched, setting: &'static str, check: Option<Check>, shutdown: CancellationToken) {
     let mut said: Option<Instant> = None;
+    let set_unready = |why: String| {
+        if let Some(check) = &check {
+            check.set_unready(why);
+        }
+    };
     loop {
         match tokio::time::timeout(Duration::from_secs(3), watched.fits()).await {
             Ok(Ok(()) | Err(Misfit::Never(_))) => {
-                check.set_ready();
+                if let Some(check) = &check {
+                    check.set_ready();
+                }
                 if said.take().is_some() {
                     tracing::info!("{FITS}");
                 }
@@ -305,12 +339,12 @@ async fn watch(watched: Watched, setting: &'static str, check: Check, shutdown: 
                     tracing::warn!("{WAITING}{why}");
                     said = Some(Instant::now());
                 }
-                check.set_unready(why);
+                set_unready(why);
             }
             // Nothing is known of the schemas then.
             Ok(Err(Misfit::NotYet(_))) | Err(_) if matches!(watched, Watched::ReadSide(_)) => {}
-            Ok(Err(Misfit::NotYet(why))) => check.set_unready(format!("{setting}: {why}")),
-            Err(_) => check.set_unready(format!("{setting}: no answer within 3 s")),
+            Ok(Err(Misfit::NotYet(why))) => set_unready(format!("{setting}: {why}")),
+            Err(_) => set_unready(format!("{setting}: no answer within 3 s")),
         }
         tokio::select! {
             () = shutdown.cancelled() => return,

@@ -109,7 +109,7 @@ pub(crate) async fn command(settings: Settings, shutdown: CancellationToken) -> 
     let health = health(&settings);
     let mut batcher = None;
     let starting = async {
-        let (journal, read) = journal::connect_both(&settings, "command", &health, &shutdown).await?;
+        let (journal, read) = journal::connect_to_write(&settings, "command", &health, &shutdown).await?;
         let (writing, state) = writes(&settings, journal.clone(), &shutdown).await?;
         batcher = Some(writing);
         let reads = reads(&settings, fed_by(&settings), read, journal, &shutdown);

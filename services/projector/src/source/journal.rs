@@ -13,11 +13,17 @@ use super::{IDLE, News};
 use crate::cursor::Cursor;
 use crate::inbox::Batch;
 
+/// Events found at one look from which on many clients write at once. Then the next look waits for more of them: each
+/// costs a transaction per projection, which on a small machine is taken from the commands.
+const CROWD: i64 = 10;
+
 pub(crate) struct JournalSource {
     journal: PgPool,
     poll_interval: Duration,
     woken: Option<watch::Receiver<()>>,
     partitions: BTreeSet<Partition>,
+    /// The last look found a [`CROWD`].
+    crowded: bool,
 }
 
 impl JournalSource {
@@ -27,6 +33,7 @@ impl JournalSource {
             poll_interval,
             woken: None,
             partitions: BTreeSet::new(),
+            crowded: false,
         }
     }
 
@@ -60,6 +67,9 @@ impl JournalSource {
             trouble: None,
         };
         let end = Instant::now() + IDLE;
+        if std::mem::take(&mut self.crowded) {
+            tokio::time::sleep(self.poll_interval).await;
+        }
         loop {
             // What was written until now is seen now; what comes later wakes.
             if let Some(woken) = &mut self.woken {
@@ -73,14 +83,17 @@ impl JournalSource {
                 }
                 Ok(heads) => {
                     let known = self.partitions.len();
+                    let mut found = 0;
                     for head in heads {
                         self.partitions.insert(head.id);
                         if let Some(cursor) = cursors.get(&head.id)
                             && cursor.seq < head.last_seq
                         {
                             news.batch.partition(head.id).fill_to(head.last_seq);
+                            found += head.last_seq - cursor.seq;
                         }
                     }
+                    self.crowded = found >= CROWD;
                     if !news.batch.is_done() || self.partitions.len() > known || Instant::now() >= end {
                         return news;
                     }

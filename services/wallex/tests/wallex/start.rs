@@ -1,7 +1,9 @@
 //! How roles start when something is missing: one clear line, patience where patience helps, never a panic.
 
+use serde_json::json;
 use wallex_testing::{TestDatabase, eventually};
 
+use crate::api::{Api, Write};
 use crate::platform::{Platform, text};
 use crate::process::{DEADLINE, Process, free_port, wallex};
 
@@ -148,10 +150,12 @@ async fn a_migration_refuses_a_database_that_lacks_what_was_written() {
 }
 
 #[tokio::test]
-async fn a_schema_that_is_dropped_makes_roles_unready_until_it_is_migrated_again() {
+async fn a_schema_that_is_dropped_makes_reads_unready_until_it_is_migrated_again_and_writes_go_on() {
     let platform = Platform::new().await;
     let role = platform.start(&["query"]);
+    let command = platform.start(&["command"]);
     role.ready().await;
+    command.ready().await;
     let pool = platform.database.pool().await;
     sqlx::query("DROP SCHEMA ledger CASCADE")
         .execute(&pool)
@@ -165,8 +169,35 @@ async fn a_schema_that_is_dropped_makes_roles_unready_until_it_is_migrated_again
     .await;
     role.says("waiting: SchemaMissing: there is no schema ledger")
         .await;
+    command
+        .says("waiting: SchemaMissing: there is no schema ledger")
+        .await;
+    writes(&command).await;
     let migrated = platform.tool(&["migrate"]).output().unwrap();
     assert!(migrated.status.success(), "{}", text(&migrated));
     role.ready().await;
     role.says("the database fits").await;
+}
+
+#[tokio::test]
+async fn writes_begin_without_the_read_sides_database() {
+    let read_side = TestDatabase::empty().await;
+    let platform = Platform::with_read_side(&read_side).await;
+    drop(read_side);
+    let command = platform.start(&["command"]);
+    command.ready().await;
+    writes(&command).await;
+}
+
+/// Is ready, and takes a write.
+async fn writes(command: &Process) {
+    assert_eq!(command.get("/health/ready").await, Some(200));
+    let write = Write {
+        path: "/v1/wallets".to_owned(),
+        key: "while reads are away".to_owned(),
+        if_match: None,
+        body: json!({"currency": "EUR"}),
+    };
+    let api = Api::new([command.port; 2]);
+    assert_eq!(api.write(0, &write).await.map(|answer| answer.status), Ok(201));
 }
