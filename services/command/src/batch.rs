@@ -171,7 +171,7 @@ impl Refusal {
             Self::CurrencyUnknown(_, index) => {
                 vec![Invalid::at(
                     format!("/commands/{index}/currency"),
-                    "is not a currency of this platform; GET /v1/currencies lists them",
+                    "must be a currency of this platform; GET /v1/currencies lists them",
                 )]
             }
         }
@@ -219,7 +219,7 @@ impl Entry {
                 if create.expected_version.is_some() {
                     fields.refuse(
                         "/expected_version",
-                        "is for wallets that exist: a new one has no version yet",
+                        "cannot be used to create a wallet: a new wallet has no version yet",
                     );
                 }
                 Self::Create(create)
