@@ -159,7 +159,7 @@ pub(crate) struct TrialBalanceBody {
     /// Whether every currency is, and the ledger is complete.
     balanced: bool,
     /// Whether the ledger has all events that the journal had when it was asked. False while it is behind or being filled
-    /// anew: ask again.
+    /// again: ask later.
     complete: bool,
     currencies: Vec<CurrencyBody>,
     /// Up to where each partition was posted; fits Wallex-Min-Position.
