@@ -64,7 +64,7 @@ impl Platforms {
         let degraded = IntGaugeVec::new(
             Opts::new(
                 "wallex_operator_degraded_platforms",
-                "Platforms of which something failed, by reason, in the process that leads. None: no series. docs/operator-conditions.md \
+                "Platforms with a failure, by reason, in the process that leads. None: no series. docs/operator-conditions.md \
                  explains each reason, `kubectl get wp -A` names the platforms.",
             ),
             &["reason"],
