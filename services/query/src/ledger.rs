@@ -57,7 +57,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Account {
     responses(
         (status = 200, description = "The account. Totals are decimal strings: they may be larger than any integer type.", body = AccountBody),
         AnyRead,
-        (status = 404, description = "account_not_found: nothing was ever posted to it", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "account_not_found: the ledger has no such account", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn account(
