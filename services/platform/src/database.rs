@@ -106,7 +106,7 @@ pub fn show_pool(name: &'static str, pool: &PgPool) {
         );
         metrics::gauges_when_asked(
             "wallex_database_connections_max",
-            "Connections that the pool opens at most (setting database_max_connections).",
+            "Most connections that the pool opens (setting database_max_connections).",
             &["pool"],
             || {
                 shown(|name, pool| {
