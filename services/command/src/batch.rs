@@ -193,7 +193,7 @@ impl Entry {
     fn parse(text: &RawValue, index: usize, currencies: &Currencies) -> Result<Self, Refusal> {
         let at = format!("/commands/{index}");
         if text.get().len() > crate::MAX_BODY {
-            let detail = format!("must take {} bytes at most, as on its own route", crate::MAX_BODY);
+            let detail = format!("must have at most {} bytes, as on its own route", crate::MAX_BODY);
             return Err(Refusal::Fields(vec![Invalid::at(at, detail)]));
         }
         let mut fields =

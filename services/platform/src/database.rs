@@ -216,8 +216,8 @@ fn warn_of_weak_tls(options: &PgConnectOptions, setting: &'static str) {
         setting,
         server = address(options),
         sslmode = mode,
-        "the connection to PostgreSQL is not safe from others on the network: say sslmode=verify-full, with sslrootcert where \
-         the authority is your own"
+        "the connection to PostgreSQL is not protected from others on the network: set sslmode=verify-full, and sslrootcert \
+         if the authority is your own"
     );
 }
 

@@ -121,7 +121,7 @@ pub(crate) async fn stream(
     // Seated before the version is read: what comes in between wakes the stream.
     let Some(seat) = state.live.join(id) else {
         return Err(Problem::unavailable(
-            "This replica takes no more streams; connect again.",
+            "This replica accepts no more streams; connect again.",
         ));
     };
     let mut snapshot = state.read.snapshot(&wanted).await?;
