@@ -1,4 +1,4 @@
-# The few commands of daily work. What they do stands in dev/; see dev/README.md.
+# The few commands of daily work. What they do is in dev/; see dev/README.md.
 .DEFAULT_GOAL := help
 .PHONY: help up down bench test contract charts e2e e2e-full demo-autoscaling dev manifests image lint
 
@@ -8,22 +8,22 @@ export ARGS
 help: ## Lists these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-up: ## Brings all of it up on a real Kubernetes of its own (KEDA=1: with autoscalers; CONTEXT=name VALUES=file: on yours)
+up: ## Starts the whole stack on its own real Kubernetes (KEDA=1: with autoscalers; CONTEXT=name VALUES=file: on yours)
 	@dev/up
 
-down: ## Removes all that `make up` made
+down: ## Removes everything that `make up` created
 	@dev/down
 
-bench: ## The seed run against what `make up` started; ARGS="--workers 64 --json out.json"
+bench: ## Puts load on the stack of `make up` and checks every balance; ARGS="--workers 64 --json out.json"
 	@eval dev/bench "$$ARGS"
 
 test: ## All tests, on real PostgreSQL, Kafka and Redis; ARGS="-p wallex-journal"
 	@eval dev/test "$$ARGS"
 
-contract: ## An external tester holds the HTTP interface to its description; ARGS="-n 200"
+contract: ## Checks the HTTP interface against its description with an external tester; ARGS="-n 200"
 	@eval dev/contract/run "$$ARGS"
 
-charts: ## Checks the charts without a cluster; UPDATE=1 writes charts/tests/golden anew
+charts: ## Checks the charts without a cluster; UPDATE=1 rewrites charts/tests/golden
 	@dev/charts
 
 e2e: ## The whole stack in a private folder: install, load, failures, delete
@@ -35,7 +35,7 @@ e2e-full: ## The same with every test: upgrades, rotations, topics, leaders, …
 demo-autoscaling: ## Projectors scale by their lag, live: 200,000 events pile up, pods come, drain them and go
 	@dev/demo-autoscaling
 
-dev: ## The small way in: one process, no Kubernetes, no Kafka, API on port 3000
+dev: ## The simplest start: one process, no Kubernetes, no Kafka, API on port 3000
 	@dev/install rust
 	@eval cargo run -p wallex -- dev "$$ARGS"
 

@@ -1,5 +1,5 @@
 -- Health of a WalletPlatform for Argo CD (docs/argocd.md). Argo CD runs it with the live object as `obj`.
-local hs = {status = "Progressing", message = "the operator has not looked at it yet"}
+local hs = {status = "Progressing", message = "the operator has not processed it yet"}
 
 if obj.metadata ~= nil and obj.metadata.deletionTimestamp ~= nil then
   hs.message = "being deleted"

@@ -31,7 +31,7 @@ die() {
   exit 1
 }
 
-need_root() { [ "$(id -u)" = 0 ] || die "$1 needs root: it makes namespaces, a network bridge and cgroups"; }
+need_root() { [ "$(id -u)" = 0 ] || die "$1 needs root: it creates namespaces, a network bridge and cgroups"; }
 
 # Ctrl-C or a polite kill: end what `quiet` runs, then leave by way of the script's own EXIT trap.
 RUNNING=

@@ -9,8 +9,8 @@ NUMBER=${NUMBER:-0}
 [[ $NUMBER =~ ^[0-9]$ ]] || die "NUMBER=$NUMBER: it must be a digit"
 CONTEXT=${CONTEXT:-}
 KEDA=${KEDA:-}
-case $KEDA in '' | 1) ;; *) die "KEDA=$KEDA: it must be 1, or not be there" ;; esac
-[ -z "$KEDA" ] || [ -z "$CONTEXT" ] || die "KEDA=1 is for the cluster of make up; in yours, KEDA is for you to install"
+case $KEDA in '' | 1) ;; *) die "KEDA=$KEDA: it must be 1 or unset" ;; esac
+[ -z "$KEDA" ] || [ -z "$CONTEXT" ] || die "KEDA=1 works only with the cluster of make up; install KEDA in yours yourself"
 if [ -z "${STATE:-}" ]; then
   STATE=$CACHE/up
   [ "$NUMBER" = 0 ] || STATE+=-$NUMBER
@@ -37,7 +37,7 @@ PLATFORM=demo
 lock_state() {
   mkdir -p "$STATE" "$LOGS"
   exec 9>"$STATE/lock"
-  flock -n 9 || die "another make up or make down is at work on $STATE"
+  flock -n 9 || die "another make up or make down is using $STATE"
 }
 
 # remembered NAME COMMAND…: what the command printed when this was asked for the first time.

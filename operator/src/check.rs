@@ -32,7 +32,7 @@ pub async fn run(address: &str, namespaces: &[String]) -> anyhow::Result<Vec<Str
     let mut seen = vec![format!("operator at {address}: {ready}")];
     let client = Client::try_default()
         .await
-        .context("no way to a Kubernetes API: neither a pod's ServiceAccount nor a usable kubeconfig")?;
+        .context("cannot reach a Kubernetes API: neither a pod's ServiceAccount nor a usable kubeconfig")?;
     if namespaces.is_empty() {
         platforms(Api::all(client)).await?;
         seen.push("WalletPlatforms of all namespaces: readable".to_owned());
@@ -81,8 +81,8 @@ pub async fn uninstall(client: &Client, namespaces: &[String]) -> anyhow::Result
         return Ok(());
     }
     bail!(
-        "these WalletPlatforms have deletionPolicy Delete, and without an operator nobody lets them go: {}. Delete them first, or set \
-         spec.kafka.topics.deletionPolicy to Retain; or uninstall with --no-hooks, and take their finalizers away when they are deleted \
+        "these WalletPlatforms have deletionPolicy Delete, and without an operator their deletion never ends: {}. Delete them first, or set \
+         spec.kafka.topics.deletionPolicy to Retain; or uninstall with --no-hooks, and remove their finalizers when you delete them \
          (docs/install.md)",
         held.join(", ")
     )

@@ -41,7 +41,7 @@ enum Command {
     ///
     /// What `helm uninstall` runs first. Fails, and names them, while there are platforms with deletionPolicy Delete.
     CheckUninstall(UninstallArgs),
-    /// Look after wallet platforms: what `kubectl wallex` runs.
+    /// Manage wallet platforms: what `kubectl wallex` runs.
     ///
     /// A copy of this program, or a link to it, by the name kubectl-wallex on the path makes `kubectl wallex` of it.
     Kubectl(plugin::Arguments),

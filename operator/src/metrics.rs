@@ -64,7 +64,7 @@ impl Platforms {
         let degraded = IntGaugeVec::new(
             Opts::new(
                 "wallex_operator_degraded_platforms",
-                "Platforms of which something failed, by reason, in the process that leads. None: no series. docs/operator-conditions.md \
+                "Platforms with a failure, by reason, in the process that leads. None: no series. docs/operator-conditions.md \
                  explains each reason, `kubectl get wp -A` names the platforms.",
             ),
             &["reason"],
@@ -141,7 +141,7 @@ impl Metrics {
         let duration = Histogram::with_opts(
             HistogramOpts::new(
                 "wallex_operator_reconcile_duration_seconds",
-                "Duration of a reconcile. Above a second mostly means that Kafka or the API server answers slowly.",
+                "Duration of a reconcile. Above a second usually means that Kafka or the API server answers slowly.",
             )
             .buckets(vec![0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0]),
         )?;
@@ -156,7 +156,7 @@ impl Metrics {
         let writes = IntCounterVec::new(
             Opts::new(
                 "wallex_operator_api_writes_total",
-                "Writes sent to the API server, but for the Lease, by kind and outcome (ok, failed). While platforms stay as they are only \
+                "Writes sent to the API server, except for the Lease, by kind and outcome (ok, failed). While platforms do not change, only \
                  `WalletPlatform/status` grows, at most once in 30 s each. Another kind that grows steadily is fought over by somebody \
                  else: see the log's lines `applying`. When `failed` grows, see the conditions of the platforms.",
             ),

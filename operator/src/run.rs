@@ -60,7 +60,7 @@ pub async fn operator(settings: Settings) -> anyhow::Result<()> {
 
     let client = Client::try_default()
         .await
-        .context("no way to a Kubernetes API: neither a pod's ServiceAccount nor a usable kubeconfig")?;
+        .context("cannot reach a Kubernetes API: neither a pod's ServiceAccount nor a usable kubeconfig")?;
     let result = lead(settings, client, metrics, &ready, &stop).await;
     stop.cancel();
     server

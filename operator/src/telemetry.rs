@@ -47,7 +47,7 @@ fn checked(filter: &str) -> Result<(), String> {
         let (module, level) = directive.rsplit_once('=').unwrap_or(("-", directive));
         if module.trim().is_empty() || level.trim().is_empty() || level.trim().parse::<LevelFilter>().is_err()
         {
-            return Err(format!("`{directive}` is no level and no module=level"));
+            return Err(format!("`{directive}` is neither a level nor module=level"));
         }
     }
     Ok(())

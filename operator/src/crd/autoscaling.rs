@@ -1,6 +1,6 @@
 //! What may be said of autoscaling: by which driver, between which bounds, and how fast.
 //!
-//! A component that has `autoscaling` gets its replicas from the autoscaler alone; `replicas` is not looked at then.
+//! A component that has `autoscaling` gets its replicas from the autoscaler alone; `replicas` is then ignored.
 
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct AutoscalingSpec {
-    /// What scales the projectors by their lag. KEDA: a ScaledObject that asks the command role for the lag. HPA: a
-    /// HorizontalPodAutoscaler on the external metric wallex_projection_lag_events, which takes a metrics adapter. Auto: KEDA where
-    /// the cluster has it, otherwise HPA. Default Auto. A change keeps the pods that there are.
+    /// What scales the projectors by their lag. KEDA: a ScaledObject that reads the lag from the query role, or from the command role
+    /// if there is no query. HPA: a HorizontalPodAutoscaler on the external metric wallex_projection_lag_events, which needs a metrics
+    /// adapter. Auto: KEDA where the cluster has it, otherwise HPA. Default Auto. A change keeps the existing pods.
     #[serde(default)]
     pub driver: AutoscalingDriver,
 }
@@ -27,22 +27,22 @@ pub enum AutoscalingDriver {
     Hpa,
 }
 
-/// Autoscaling by CPU: a HorizontalPodAutoscaler on what the pods use of the CPU they request.
+/// Autoscaling by CPU: a HorizontalPodAutoscaler on the pods' CPU use relative to their request.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("self.minReplicas <= self.maxReplicas").message("maxReplicas must be at least minReplicas: raise maxReplicas, or lower minReplicas"))]
 pub struct CpuAutoscalingSpec {
-    /// Pods at least. 1 to 256, default 1.
+    /// Minimum number of pods. 1 to 256, default 1.
     #[serde(default = "default_min_replicas")]
     #[schemars(range(min = 1, max = 256))]
     pub min_replicas: i32,
 
-    /// Pods at most. 1 to 256. Required.
+    /// Maximum number of pods. 1 to 256. Required.
     #[schemars(range(min = 1, max = 256))]
     pub max_replicas: i32,
 
-    /// CPU that the pods shall use on average, in percent of what they request: more adds pods, less takes some away. 1 to 1000,
-    /// default 70. Say `resources.requests.cpu` as well: the default request is so small that any load exceeds it.
+    /// Target average CPU use of the pods, in percent of their request. 1 to 1000, default 70. Set `resources.requests.cpu` as well:
+    /// the default request is so small that any load exceeds it.
     #[serde(default = "default_cpu_utilization")]
     #[schemars(range(min = 1, max = 1000))]
     pub cpu_utilization: i32,
@@ -51,26 +51,26 @@ pub struct CpuAutoscalingSpec {
     #[serde(default)]
     pub scale_up: ScalingStepsSpec,
 
-    /// How fast pods are taken away. Default: after 300 seconds in which fewer sufficed, half of them within 60 seconds.
+    /// How fast pods are removed. Default: after 300 seconds in which fewer sufficed, half of them within 60 seconds.
     #[serde(default)]
     pub scale_down: ScalingStepsSpec,
 }
 
-/// Autoscaling by lag: events that are published and that the projection has not applied yet.
+/// Autoscaling by lag: events of the journal that the projection has not applied yet.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("self.minReplicas <= self.maxReplicas").message("maxReplicas must be at least minReplicas: raise maxReplicas, or lower minReplicas"))]
 pub struct LagAutoscalingSpec {
-    /// Pods at least. 1 to 256, default 1: no projection stops, so that its lag never waits for a first pod.
+    /// Minimum number of pods. 1 to 256, default 1: no projection stops, so that its lag never waits for a first pod.
     #[serde(default = "default_min_replicas")]
     #[schemars(range(min = 1, max = 256))]
     pub min_replicas: i32,
 
-    /// Pods at most. 1 to 256, and never more than the platform has partitions: further ones would stand idle. Required.
+    /// Maximum number of pods. 1 to 256, and never more than the platform has partitions: further ones would be idle. Required.
     #[schemars(range(min = 1, max = 256))]
     pub max_replicas: i32,
 
-    /// Events of lag per pod, summed over all partitions: there shall be as many pods as the lag divided by this, rounded up. 1 to
+    /// Events of lag per pod, summed over all partitions: the target number of pods is the lag divided by this, rounded up. 1 to
     /// 1000000000, default 1000.
     #[serde(default = "default_lag_threshold")]
     #[schemars(range(min = 1, max = 1_000_000_000))]
@@ -80,33 +80,34 @@ pub struct LagAutoscalingSpec {
     #[serde(default)]
     pub scale_up: ScalingStepsSpec,
 
-    /// How fast pods are taken away. Default: after 300 seconds in which fewer sufficed, half of them within 60 seconds. Every step moves
+    /// How fast pods are removed. Default: after 300 seconds in which fewer sufficed, half of them within 60 seconds. Every step moves
     /// partitions from pod to pod, so few large steps are better than many small ones.
     #[serde(default)]
     pub scale_down: ScalingStepsSpec,
 }
 
-/// How fast a number of pods may move in one direction. What is left out has the default of that direction; of `pods` and `percent`
-/// one alone limits alone, and of both the larger counts.
+/// Limits how fast the number of pods changes in one direction. Omitted fields take that direction's defaults. If only one of `pods`
+/// and `percent` is set, it alone applies; if both are, the larger change is allowed.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct ScalingStepsSpec {
-    /// Seconds over which the gentlest of all wishes counts, so that a short peak or dip moves nothing. 0 to 3600.
+    /// Stabilisation window in seconds: the most conservative target within it applies, so that short peaks and dips are ignored.
+    /// 0 to 3600.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 3600))]
     pub stabilization_seconds: Option<i32>,
 
-    /// Pods by which the number may move within a period. 1 to 256.
+    /// Number of pods that may be added or removed within a period. 1 to 256.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 256))]
     pub pods: Option<i32>,
 
-    /// Percent of the present number by which it may move within a period. 1 to 1000.
+    /// Percent of the current pods that may be added or removed within a period. 1 to 1000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub percent: Option<i32>,
 
-    /// Seconds of a period. 1 to 1800.
+    /// Length of a period in seconds. 1 to 1800.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1800))]
     pub period_seconds: Option<i32>,

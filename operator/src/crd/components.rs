@@ -10,7 +10,7 @@ use super::pods::PodsSpec;
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct ComponentSpec {
-    /// Pods. 0 to 256, default 1. More publishers or projectors than partitions stand idle.
+    /// Number of pods. 0 to 256, default 1. More publishers or projectors than partitions are idle.
     #[serde(default = "default_replicas")]
     #[schemars(range(min = 0, max = 256))]
     pub replicas: i32,
@@ -40,21 +40,21 @@ pub struct CommandSpec {
     #[serde(flatten)]
     pub component: ComponentSpec,
 
-    /// Lets the number of pods follow their use of CPU; `replicas` is not looked at then. Default: none.
+    /// Scales the number of pods by CPU use; `replicas` is then ignored. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscaling: Option<CpuAutoscalingSpec>,
 
-    /// Commands that wait for a writer at most, per pod; one more is answered 503 at once. 1 to 1000000. Default: the services' own, 10000.
+    /// Most commands waiting for a writer, per pod; a further one gets a 503 immediately. 1 to 1000000. Default: the services' own, 10000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub queue_capacity: Option<i32>,
 
-    /// Commands that one batch, which is one transaction, takes at most. 1 to 10000. Default: the services' own, 500.
+    /// Most commands in one batch of a writer, which is one transaction. 1 to 10000. Default: the services' own, 500.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000))]
     pub max_batch: Option<i32>,
 
-    /// Milliseconds after which a command that is still unanswered gets 503. 100 to 600000. Default: the services' own, 10000.
+    /// Milliseconds after which a command that is still unanswered gets a 503. 100 to 600000. Default: the services' own, 10000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 100, max = 600_000))]
     pub timeout_milliseconds: Option<i32>,
@@ -68,14 +68,15 @@ pub struct QuerySpec {
     #[serde(flatten)]
     pub component: ComponentSpec,
 
-    /// Lets the number of pods follow their use of CPU; `replicas` is not looked at then. Default: none.
+    /// Scales the number of pods by CPU use; `replicas` is then ignored. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscaling: Option<CpuAutoscalingSpec>,
 }
 
 /// Without a request there is nothing that the use of CPU could be a part of, and the autoscaler fails. A limit is a request too.
 const CPU_REQUEST: &str = "!has(self.autoscaling) || !has(self.resources) || (has(self.resources.requests) && 'cpu' in self.resources.requests) || (has(self.resources.limits) && 'cpu' in self.resources.limits)";
-const CPU_REQUEST_MESSAGE: &str = "autoscaling by CPU takes a request of CPU: set resources.requests.cpu to what a pod uses under usual load";
+const CPU_REQUEST_MESSAGE: &str =
+    "autoscaling by CPU needs a CPU request: set resources.requests.cpu to what a pod uses under usual load";
 
 /// One projection.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
@@ -84,7 +85,7 @@ pub struct ProjectorSpec {
     #[serde(flatten)]
     pub component: ComponentSpec,
 
-    /// Lets the number of pods follow the projection's lag; `replicas` is not looked at then. Default: none.
+    /// Scales the number of pods by the projection's lag; `replicas` is then ignored. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscaling: Option<LagAutoscalingSpec>,
 }
@@ -106,7 +107,7 @@ pub struct ProjectorsSpec {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct LoggingSpec {
-    /// From which level on lines are written. Default info.
+    /// The least severe level that is logged. Default info.
     #[serde(default)]
     pub level: LogLevel,
 
@@ -114,7 +115,7 @@ pub struct LoggingSpec {
     #[serde(default)]
     pub format: LogFormat,
 
-    /// Which requests have a line: all, those that failed or took more than a second (errors), or none. Default all.
+    /// Which requests are logged: all, those that failed or took more than a second (errors), or none. Default all.
     #[serde(default)]
     pub requests: RequestLog,
 }

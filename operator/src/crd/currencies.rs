@@ -4,10 +4,10 @@ use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 use wallex_domain::Currencies;
 
-/// A currency beside those of ISO 4217: points, miles, grams of gold.
+/// A currency besides those of ISO 4217: points, miles, grams of gold.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new(iso_4217_keeps_its_digits()).message("a currency of ISO 4217 keeps its decimal digits: leave it out, it is built in, or take another code"))]
+#[x_kube(validation = Rule::new(iso_4217_keeps_its_digits()).message("a currency of ISO 4217 keeps its decimal digits: leave it out, since it is built in, or use another code"))]
 pub struct CurrencySpec {
     /// 3 to 8 capital letters or digits, a letter first, such as POINTS.
     #[schemars(regex(pattern = r"^[A-Z][A-Z0-9]{2,7}$"), length(max = 8))]

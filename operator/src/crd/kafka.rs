@@ -13,20 +13,20 @@ use super::rules;
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct KafkaSpec {
-    /// Brokers to start from, `host:port[,host:port…]`. Both the operator and the pods must reach them.
+    /// Bootstrap brokers, `host:port[,host:port…]`. Both the operator and the pods must reach them.
     #[schemars(length(min = 3, max = 4096))]
     #[x_kube(validation = Rule::new(rules::SERVERS).message(rules::SERVERS_MESSAGE))]
     pub bootstrap_servers: String,
 
-    /// TLS between the brokers and the operator and all pods. Default: none, in the clear.
+    /// TLS between the brokers and the operator and all pods. Default: none, unencrypted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<KafkaTlsSpec>,
 
-    /// Name and password for the brokers. Default: none.
+    /// User name and password for the brokers. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sasl: Option<KafkaSaslSpec>,
 
-    /// The topics of this platform. The operator creates them and mends their configuration; it never shrinks them.
+    /// The topics of this platform. The operator creates them and corrects their configuration; it never shrinks them.
     #[serde(default)]
     pub topics: TopicsSpec,
 }
@@ -35,12 +35,12 @@ pub struct KafkaSpec {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct KafkaTlsSpec {
-    /// Secret with the certificates of the authorities that brokers are checked against, PEM. A change of its value rolls the pods.
+    /// Secret with the CA certificates that the brokers' certificates are verified against, PEM. A change of its value rolls the pods.
     /// Default: the authorities of the images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_secret_ref: Option<CaSecretRef>,
 
-    /// Secret with the certificate that is shown to brokers: keys tls.crt and tls.key, as the type kubernetes.io/tls has them, or user.crt and
+    /// Secret with the client certificate for the brokers: keys tls.crt and tls.key, as the type kubernetes.io/tls has them, or user.crt and
     /// user.key, as Strimzi's users have them. A change of its value rolls the pods. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate_secret_ref: Option<TlsSecretRef>,
@@ -72,12 +72,12 @@ pub struct TlsSecretRef {
     pub name: String,
 }
 
-/// Name and password for the brokers.
+/// User name and password for the brokers.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct KafkaSaslSpec {
-    /// How they are told: SCRAM-SHA-512, SCRAM-SHA-256 or PLAIN. Default SCRAM-SHA-512. PLAIN shows the password to whoever listens,
-    /// unless there is TLS.
+    /// SASL mechanism: SCRAM-SHA-512, SCRAM-SHA-256 or PLAIN. Default SCRAM-SHA-512. PLAIN sends the password unencrypted unless TLS is
+    /// used.
     #[serde(default)]
     pub mechanism: SaslMechanism,
 
@@ -85,7 +85,7 @@ pub struct KafkaSaslSpec {
     pub secret_ref: CredentialsRef,
 }
 
-/// A name and a password in a Secret of the platform's own namespace.
+/// A user name and a password in a Secret of the platform's own namespace.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct CredentialsRef {
@@ -94,7 +94,7 @@ pub struct CredentialsRef {
     #[x_kube(validation = Rule::new(rules::NAME).message(rules::NAME_MESSAGE))]
     pub name: String,
 
-    /// Key of the user's name. Default `username`; where the Secret has no such key, as those of Strimzi's users, the name is the Secret's own.
+    /// Key of the user name. Default `username`; if the Secret has no such key, like those of Strimzi's users, the user name is the Secret's name.
     #[serde(default = "default_username_key")]
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = Rule::new(rules::KEY).message(rules::KEY_MESSAGE))]
@@ -162,13 +162,14 @@ pub struct TopicsSpec {
     #[serde(default)]
     pub dead_letters: DeadLettersTopicSpec,
 
-    /// What becomes of the topics when the platform is deleted. Retain: they stay. Delete: those that the operator created for this
-    /// platform are deleted, others stay; the object goes when they are gone. The journal in PostgreSQL stays in either case. Default Retain.
+    /// What happens to the topics when the platform is deleted. Retain: they stay. Delete: those that the operator created for this
+    /// platform are deleted, others stay; the object is removed once they are gone. The journal in PostgreSQL stays in either case. Default
+    /// Retain.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
 }
 
-/// What becomes of something outside the cluster when its platform is deleted.
+/// What happens to something outside the cluster when its platform is deleted.
 #[derive(Serialize, Deserialize, schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeletionPolicy {
     #[default]
@@ -179,7 +180,7 @@ pub enum DeletionPolicy {
 /// Kafka keeps its own state in topics that begin with two underscores, the operator keeps the owners of topics in one.
 const NO_INTERNAL: &str =
     "!self.startsWith('__') && self != '.' && self != '..' && self != 'wallex-topic-owners'";
-const NO_INTERNAL_MESSAGE: &str = "this name is not for topics of yours: names that begin with __ are Kafka's own, wallex-topic-owners is the operator's, and . and .. are none";
+const NO_INTERNAL_MESSAGE: &str = "this topic name is reserved: names that begin with __ belong to Kafka, wallex-topic-owners to the operator, and . and .. are not valid names";
 
 /// The topic of the wallet events.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -290,7 +291,7 @@ fn topic_config_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
             },
             {
                 "rule": "!('retention.ms' in self) && !('compression.type' in self)",
-                "message": "say retention.ms by retentionHours and compression.type by compression"
+                "message": "set retentionHours instead of retention.ms, and compression instead of compression.type"
             }
         ]
     })

@@ -45,7 +45,7 @@ pub use tracing::TracingSpec;
 /// The API group of the custom resource and the prefix of every annotation the operator writes.
 pub const GROUP: &str = "wallex.dev";
 
-/// What the wallet platform shall be.
+/// Desired state of the wallet platform.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[kube(
     group = "wallex.dev",
@@ -60,8 +60,8 @@ pub const GROUP: &str = "wallex.dev";
     doc = "A wallet platform: an event-sourced wallet service with its journal in PostgreSQL, its events in Kafka, and its projections. Deleting it removes the workloads and keeps topics and data.",
     annotation("helm.sh/resource-policy", "keep"),
     validation = Rule::new("self.metadata.name.size() <= 40 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')").message("the name must have at most 40 characters, start with a letter, and consist of a-z, 0-9 and '-': the names of Services are made of it"),
-    validation = Rule::new("!has(self.spec.projectors.ledger.autoscaling) || self.spec.projectors.ledger.autoscaling.maxReplicas <= self.spec.partitions").message("projectors.ledger.autoscaling.maxReplicas must be at most partitions, since further pods would stand idle: lower it, or raise partitions (with allowPartitionIncrease)"),
-    validation = Rule::new("!has(self.spec.projectors.readModel.autoscaling) || self.spec.projectors.readModel.autoscaling.maxReplicas <= self.spec.partitions").message("projectors.readModel.autoscaling.maxReplicas must be at most partitions, since further pods would stand idle: lower it, or raise partitions (with allowPartitionIncrease)"),
+    validation = Rule::new("!has(self.spec.projectors.ledger.autoscaling) || self.spec.projectors.ledger.autoscaling.maxReplicas <= self.spec.partitions").message("projectors.ledger.autoscaling.maxReplicas must be at most partitions, since further pods would be idle: lower it, or raise partitions (with allowPartitionIncrease)"),
+    validation = Rule::new("!has(self.spec.projectors.readModel.autoscaling) || self.spec.projectors.readModel.autoscaling.maxReplicas <= self.spec.partitions").message("projectors.readModel.autoscaling.maxReplicas must be at most partitions, since further pods would be idle: lower it, or raise partitions (with allowPartitionIncrease)"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status", description = "Whether everything asked for is running"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", description = "Why it is ready, or why not"),
     printcolumn(name = "Components", type_ = "string", json_path = ".status.componentsReady", description = "Components whose pods are all ready, of all"),
@@ -87,28 +87,27 @@ pub struct WalletPlatformSpec {
     #[schemars(schema_with = "pull_secrets_schema")]
     pub image_pull_secrets: Vec<PullSecretRef>,
 
-    /// Which user and group pods run as. Image: 65532, the image's own. Namespace: none is named, so that the namespace's range counts, as
-    /// OpenShift wants it; elsewhere the image's then. Never root. Default Image. A change replaces the pods.
+    /// Which user and group pods run as. Image: 65532, the image's own. Namespace: no user is set, so that OpenShift picks one from the
+    /// namespace's range; elsewhere the image's user applies. Never root. Default Image. A change replaces the pods.
     #[serde(default)]
     pub run_as: RunAs,
 
-    /// Partitions of the journal and of the events topic: how many batches can be written side by side. 1 to 256, default 10.
-    /// It may grow, when `allowPartitionIncrease` says so, and never shrinks: another number than the journal has is reported and
-    /// otherwise ignored.
+    /// Partitions of the journal and of the events topic: how many batches can be written in parallel. 1 to 256, default 10. The number
+    /// may grow if `allowPartitionIncrease` is true, and never shrinks: any other change is reported and otherwise ignored.
     #[serde(default = "default_partitions")]
     #[schemars(range(min = 1, max = 256))]
     pub partitions: i32,
 
-    /// Whether a journal that exists may get more partitions, which can't be taken back. No wallet moves. Default false.
+    /// Whether an existing journal may get more partitions, which can't be undone. No wallet moves. Default false.
     #[serde(default)]
     pub allow_partition_increase: bool,
 
-    /// While true the operator changes nothing: not the children, not the topics; it only looks and reports. Default false.
+    /// While true the operator changes nothing: neither the children nor the topics; it only observes and reports. Default false.
     #[serde(default)]
     pub paused: bool,
 
-    /// While true no component has pods: the command's stop first, the readers' last. Topics, data and the migration stay. Set
-    /// back to false, the replicas asked for return. Default false.
+    /// While true no component has pods: the command's stop first, the readers' last. Topics, data and the migration stay. Once it is
+    /// false again, the pods return. Default false.
     #[serde(default)]
     pub suspended: bool,
 
@@ -126,7 +125,7 @@ pub struct WalletPlatformSpec {
     #[serde(default)]
     pub command: CommandSpec,
 
-    /// Copies the journal to Kafka. More than one replica share the partitions and stand in for each other.
+    /// Copies the journal to Kafka. Several replicas share the partitions and replace each other when one fails.
     #[serde(default)]
     pub publisher: ComponentSpec,
 
@@ -146,19 +145,19 @@ pub struct WalletPlatformSpec {
     #[serde(default)]
     pub jobs: PodsSpec,
 
-    /// Hours that the answer to an idempotency key is kept at least: for so long a request may be repeated safely. 1 to 8760.
+    /// Minimum hours that the answer to an idempotency key is kept, so how long a request may be repeated safely. 1 to 8760.
     /// Default: the services' own, 168 (a week).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 8760))]
     pub idempotency_retention_hours: Option<i32>,
 
-    /// Currencies that wallets may have beside those of ISO 4217. One that is removed takes no new wallets; those that it has
-    /// go on. Decimal digits never change. 100 at most. Default: none.
+    /// Currencies that wallets may have besides those of ISO 4217. A currency that is removed gets no new wallets; existing ones keep
+    /// working. Decimal digits never change. 100 at most. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100))]
     #[x_kube(
         merge_strategy = ListMerge::Map(vec!["code".to_string()]),
-        validation = Rule::new("oldSelf.all(old, self.all(new, new.code != old.code || new.exponent == old.exponent))").message("a currency's exponent can't change: every amount of it would mean something else. Name a new currency")
+        validation = Rule::new("oldSelf.all(old, self.all(new, new.code != old.code || new.exponent == old.exponent))").message("a currency's exponent can't change, because every amount of it would mean something else: add a new currency instead")
     )]
     pub currencies: Vec<CurrencySpec>,
 
@@ -174,7 +173,7 @@ pub struct WalletPlatformSpec {
     #[serde(default)]
     pub network_policy: NetworkPolicySpec,
 
-    /// How the platform is watched.
+    /// Monitoring of the platform.
     #[serde(default)]
     pub monitoring: MonitoringSpec,
 }

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-/// What is made for those who watch a platform.
+/// Monitoring of the platform.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct MonitoringSpec {
-    /// A ServiceMonitor for the Prometheus Operator, over all components.
+    /// A ServiceMonitor for the Prometheus Operator, for all components.
     #[serde(default)]
     pub service_monitor: ServiceMonitorSettings,
 
@@ -22,12 +22,12 @@ pub struct MonitoringSpec {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct ServiceMonitorSettings {
-    /// Whether there is one. Takes the Prometheus Operator's resource definitions in the cluster; without them the platform
-    /// runs all the same, and says so in the message of Ready. Default false.
+    /// Whether to create one. Needs the Prometheus Operator's CRDs in the cluster; without them the platform still runs, and the message
+    /// of Ready says that they are missing. Default false.
     #[serde(default)]
     pub enabled: bool,
 
-    /// How often /metrics is read, such as `30s`. Default: Prometheus' own.
+    /// How often /metrics is scraped, such as `30s`. Default: Prometheus' own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 2, max = 32),
@@ -45,7 +45,7 @@ pub struct ServiceMonitorSettings {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct DashboardsSettings {
-    /// Whether there is a ConfigMap `<platform>-dashboards`. It is not needed where the operator's chart brings the dashboards for
+    /// Whether to create a ConfigMap `<platform>-dashboards`. It is not needed where the operator's chart installs the dashboards for
     /// all platforms. Default false.
     #[serde(default)]
     pub enabled: bool,

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct NetworkPolicySpec {
-    /// Whether there is one. It lets in whatever goes to the API's port (8080), and lets out DNS and whatever goes to the ports of
-    /// PostgreSQL, Kafka, Redis and the collector of traces as their addresses name them. Default false: no policy of the operator's.
+    /// Whether to create one. It allows incoming traffic to the API's port (8080), and outgoing traffic to DNS and to the ports of
+    /// PostgreSQL, Kafka, Redis and the trace collector that their addresses name. Default false: the operator creates no policy.
     #[serde(default)]
     pub enabled: bool,
 

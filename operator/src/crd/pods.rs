@@ -53,7 +53,7 @@ pub struct PodsSpec {
     pub affinity: Option<Affinity>,
 
     /// How pods are spread, as in any pod; one without a labelSelector counts the pods of this component. Default: over
-    /// nodes, as a wish. An empty list means no spreading.
+    /// nodes, as a preference. An empty list means no spreading.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "spread_schema")]
     pub topology_spread_constraints: Option<Vec<TopologySpreadConstraint>>,
@@ -216,7 +216,7 @@ fn spread_schema(generator: &mut SchemaGenerator) -> Schema {
         "x-kubernetes-validations".to_owned(),
         json!([{
             "rule": "!has(self.minDomains) || self.whenUnsatisfiable == 'DoNotSchedule'",
-            "message": "minDomains takes whenUnsatisfiable DoNotSchedule",
+            "message": "minDomains needs whenUnsatisfiable DoNotSchedule",
         }]),
     );
     schemars::json_schema!({
@@ -295,11 +295,11 @@ fn tolerations_schema(generator: &mut SchemaGenerator) -> Schema {
             },
             {
                 "rule": "(has(self.key) && self.key != '') || (has(self.operator) && self.operator == 'Exists')",
-                "message": "a toleration without a key tolerates every taint: that takes operator Exists",
+                "message": "a toleration without a key tolerates every taint: that needs operator Exists",
             },
             {
                 "rule": "!has(self.tolerationSeconds) || (has(self.effect) && self.effect == 'NoExecute')",
-                "message": "tolerationSeconds takes effect NoExecute",
+                "message": "tolerationSeconds needs effect NoExecute",
             },
             {
                 "rule": format!("!has(self.key) || self.key == '' || self.key.matches('{}')", rules::QUALIFIED),
@@ -348,7 +348,7 @@ fn env_schema(generator: &mut SchemaGenerator) -> Schema {
         json!([
             {
                 "rule": format!("!(self.name in {})", cel_list(&names::OWNED_VARIABLES)),
-                "message": "the operator sets this variable: say it by its field in spec (docs/operator.md has the list), or leave it out",
+                "message": "the operator sets this variable: use its field in spec instead (docs/operator.md has the list), or leave it out",
             },
             {
                 "rule": "!has(self.valueFrom) || !has(self.value) || self.value == ''",

@@ -15,7 +15,7 @@ pub(super) const KEY_MESSAGE: &str = "a key has letters, digits, '-', '_' and '.
 
 /// Reference of an image, as registries and the kubelet read it (distribution's grammar).
 pub(super) const IMAGE: &str = "self.matches('^(([a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?([.][a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?)*|\\\\[[a-fA-F0-9:]+\\\\])(:[0-9]+)?/)?[a-z0-9]+(([.]|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+(([.]|_|__|-+)[a-z0-9]+)*)*(:[a-zA-Z0-9_][-a-zA-Z0-9_.]{0,127})?(@[a-zA-Z0-9]+([-_+.][a-zA-Z0-9]+)*:[0-9a-fA-F]{32,})?$')";
-pub(super) const IMAGE_MESSAGE: &str = "not the reference of an image: write registry/name:tag or registry/name@sha256:…, without blanks and without a scheme";
+pub(super) const IMAGE_MESSAGE: &str = "not an image reference: write registry/name:tag or registry/name@sha256:…, without blanks and without a scheme";
 
 /// Brokers to start from.
 pub(super) const SERVERS: &str = "self.matches('^([a-zA-Z0-9]([-a-zA-Z0-9._]*[a-zA-Z0-9])?|\\\\[[a-fA-F0-9:.]+\\\\]):(6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3})(,([a-zA-Z0-9]([-a-zA-Z0-9._]*[a-zA-Z0-9])?|\\\\[[a-fA-F0-9:.]+\\\\]):(6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3}))*$')";
@@ -23,7 +23,7 @@ pub(super) const SERVERS_MESSAGE: &str = "not a list of brokers: write host:port
 
 /// Address of a collector.
 pub(super) const ENDPOINT: &str = "self.matches('^http://([a-zA-Z0-9]([-a-zA-Z0-9._]*[a-zA-Z0-9])?|\\\\[[a-fA-F0-9:.]+\\\\])(:[1-9][0-9]{0,4})?(/[^ ?#]*)?$')";
-pub(super) const ENDPOINT_MESSAGE: &str = "not an address of a collector: write http://host:port, with a path behind it if it has one (https is not spoken)";
+pub(super) const ENDPOINT_MESSAGE: &str = "not an address of a collector: write http://host:port, followed by a path if it has one (https is not supported)";
 
 /// What a key of a label or annotation looks like: a name of 63 characters at most, with a DNS subdomain before it or not.
 pub(super) const QUALIFIED: &str = "^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$";
@@ -31,4 +31,5 @@ pub(super) const QUALIFIED: &str = "^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9](
 pub(super) const LABEL_VALUE: &str = "^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$";
 
 pub(super) const LABEL_KEY_MESSAGE: &str = "not a key: write name or example.com/name; the name has 1 to 63 letters, digits, '-', '_' and '.', and begins and ends with a letter or a digit";
-pub(super) const LABEL_VALUE_MESSAGE: &str = "not a value of a label: at most 63 letters, digits, '-', '_' and '.', and a letter or a digit at both ends";
+pub(super) const LABEL_VALUE_MESSAGE: &str =
+    "not a label value: at most 63 letters, digits, '-', '_' and '.', and a letter or a digit at both ends";

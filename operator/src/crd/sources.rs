@@ -36,12 +36,12 @@ pub struct DatabaseSpec {
     /// Secret with the connection URL, `postgres://user:password@host:port/database`. A change of its value rolls the pods.
     pub secret_ref: SecretKeyRef,
 
-    /// Secret with the certificates of the authorities that PostgreSQL is checked against, PEM, for `sslmode=verify-full` or `verify-ca` in
-    /// the URL; it counts for both databases. A change of its value rolls the pods. Default: the public authorities.
+    /// Secret with the CA certificates that PostgreSQL is verified against, PEM, for `sslmode=verify-full` or `verify-ca` in the URL; it is
+    /// used for both databases. A change of its value rolls the pods. Default: the public authorities.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_secret_ref: Option<CaSecretRef>,
 
-    /// Connections that each pod opens at most. 2 to 1000, default 8: one or two writers saturate two cores already.
+    /// Most connections that each pod opens. 2 to 1000, default 8: one or two writers saturate two cores already.
     #[serde(default = "default_max_connections")]
     #[schemars(range(min = 2, max = 1000))]
     pub max_connections: i32,

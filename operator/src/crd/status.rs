@@ -4,11 +4,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-/// What the operator last saw and did.
+/// Observed state of the platform.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct WalletPlatformStatus {
-    /// The generation of the spec that this status speaks of; -1: of none yet.
+    /// The generation of the spec that this status describes; -1: none yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
@@ -78,7 +78,7 @@ pub struct ComponentStatus {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct KafkaStatus {
-    /// The addresses by which it was asked.
+    /// The addresses by which it was reached.
     pub bootstrap_servers: String,
     /// Its own id. Two platforms with one id use one Kafka, whatever addresses they name.
     pub cluster_id: String,
@@ -99,10 +99,10 @@ pub struct TopicStatus {
     /// Whether the operator created it for this platform. Only such a topic is deleted with the platform.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub created: bool,
-    /// Since when the topic, or a part of its partitions, is missing that was there before. None: it is there.
+    /// Since when the topic or some of its partitions, which existed before, are missing. None: nothing is missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing_since: Option<Time>,
-    /// When it was last made anew after it had been missing.
+    /// When it was last recreated after it had been missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recreated_at: Option<Time>,
 }
@@ -132,7 +132,7 @@ pub struct JournalStatus {
     /// What the journal is known by: the microsecond, since 1970, in which it was made. None where the migration did not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// Events that it holds at least. It is brought up to date when it has grown by a tenth.
+    /// Minimum number of events that it holds. Updated when it has grown by a tenth.
     #[serde(default)]
     pub events: i64,
 }

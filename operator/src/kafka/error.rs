@@ -16,7 +16,7 @@ pub enum TopicsError {
         /// What the client heard, in parentheses; may be empty.
         cause: String,
     },
-    #[error("Kafka at {bootstrap_servers} does not let the operator in{cause}")]
+    #[error("Kafka at {bootstrap_servers} rejects the operator's connection{cause}")]
     NotAuthenticated {
         bootstrap_servers: String,
         cause: String,

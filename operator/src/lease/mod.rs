@@ -78,7 +78,7 @@ impl Election {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(%error, lease = self.name, "could not reach for the lease; trying again");
+                    tracing::warn!(%error, lease = self.name, "could not acquire the lease; trying again");
                 }
             }
             tokio::select! {

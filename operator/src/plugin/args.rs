@@ -10,7 +10,7 @@ use jiff::SignedDuration;
 
 use crate::names::Component;
 
-/// Look after wallet platforms.
+/// Manage wallet platforms.
 ///
 /// Works on WalletPlatform objects (wallex.dev/v1alpha1) with the rights of your kubeconfig. Begin with `kubectl wallex status`.
 #[derive(Parser)]
@@ -52,10 +52,10 @@ pub enum Verb {
     /// What your rights do not show is marked "not known" with the right that is missing. The lag is asked of the API itself through the API
     /// server (get on services/proxy).
     Status(Status),
-    /// Stop the operator from changing a platform; what runs goes on.
+    /// Stop the operator from changing a platform; running pods are not affected.
     ///
-    /// Sets spec.paused. The operator then only looks and reports, so that you can change children by hand. `resume` gives the
-    /// platform back to it; what differs from the spec by then is mended.
+    /// Sets spec.paused. The operator then only observes and reports, so that you can change children by hand. `resume` gives the
+    /// platform back to it; whatever differs from the spec by then is corrected.
     Pause {
         /// Name of the platform.
         name: String,
@@ -67,15 +67,15 @@ pub enum Verb {
         /// Name of the platform.
         name: String,
     },
-    /// Take back `pause` and `suspend`.
+    /// Undo `pause` and `suspend`.
     Resume {
         /// Name of the platform.
         name: String,
     },
     /// Replace the pods of a platform one after another, without a failed request.
     ///
-    /// As `kubectl rollout restart` does it, one component at a time: publisher, projectors, query, then command. Each is awaited before the next
-    /// one. Ctrl-C leaves things as they are and says which. Without components: all of them.
+    /// Like `kubectl rollout restart`, one component at a time: publisher, projectors, query, then command. Waits for each before it starts the
+    /// next. Ctrl-C stops the waiting only, and says what was not started. Without components: all of them.
     Restart(Restart),
     /// Check the journal: recompute the hash chain and every wallet from its events.
     ///
@@ -84,9 +84,9 @@ pub enum Verb {
     Verify(Verify),
     /// Write a support bundle: manifests, events and logs, without secrets.
     ///
-    /// A tar.gz whose README.txt lists what is in it and what could not be had. Of Secrets it holds the names and the names of their
+    /// A tar.gz whose README.txt lists what is in it and what is missing. Of Secrets it holds the names and the names of their
     /// keys. Their values, credentials in URLs, and variables that look like passwords are blacked out everywhere, in logs too. Nothing is
-    /// read from the journal. Look through it before you hand it on.
+    /// read from the journal. Look through it before you pass it on.
     Report(Report),
 }
 
@@ -98,7 +98,7 @@ pub struct Status {
     /// A table of the platforms of all namespaces.
     #[arg(long, short = 'A')]
     pub all_namespaces: bool,
-    /// Stay, and draw the screen again whenever something changes. Ctrl-C ends it.
+    /// Keep running, and redraw the screen whenever something changes. Ctrl-C ends it.
     #[arg(long, short)]
     pub watch: bool,
 }
@@ -142,12 +142,12 @@ fn component(text: &str) -> Result<Component, String> {
         .find(|component| component.name() == text)
         .ok_or_else(|| {
             let names = Component::ROLLOUT.map(Component::name).join(", ");
-            format!("no such component; there are {names}")
+            format!("no such component; the components are {names}")
         })
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    let refuse = || "a duration is wanted, such as 90s, 10m or 2h".to_owned();
+    let refuse = || "use a duration such as 90s, 10m or 2h".to_owned();
     let duration: SignedDuration = text.parse().map_err(|_| refuse())?;
     Duration::try_from(duration)
         .ok()

@@ -40,7 +40,7 @@ async fn load(target: &Target) -> Result<Config, Error> {
     };
     let unusable = |error: kube::config::KubeconfigError| Error::Kubeconfig {
         said: chain(&error),
-        hint: "name a kubeconfig by --kubeconfig or KUBECONFIG, and one of its contexts by --context"
+        hint: "name a kubeconfig with --kubeconfig or KUBECONFIG, and one of its contexts with --context"
             .to_owned(),
     };
     match read {

@@ -5,12 +5,12 @@ use std::io;
 /// Why the plugin could not do what was asked for.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("no way to a cluster: {said}\n{hint}")]
+    #[error("cannot reach a cluster: {said}\n{hint}")]
     Kubeconfig { said: String, hint: String },
     #[error("the API server does not answer: {said}")]
     Unreachable { said: String },
     #[error(
-        "the API server does not accept your credentials: {said}\nlog in again, or choose another context by --context"
+        "the API server does not accept your credentials: {said}\nlog in again, or choose another context with --context"
     )]
     Unauthorized { said: String },
     #[error(
@@ -23,7 +23,7 @@ pub enum Error {
         said: String,
     },
     #[error(
-        "this cluster has no WalletPlatforms: the CRD is not installed\nInstall the operator (helm install wallex-operator charts/wallex-operator, see docs/install.md), or choose another cluster by --context."
+        "this cluster has no WalletPlatforms: the CRD is not installed\nInstall the operator (helm install wallex-operator charts/wallex-operator, see docs/install.md), or choose another cluster with --context."
     )]
     NotInstalled,
     #[error("no WalletPlatform {name} in namespace {namespace}; {there_are}")]

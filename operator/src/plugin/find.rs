@@ -68,10 +68,10 @@ async fn missing(session: &Session, name: &str) -> Error {
             .filter_map(ResourceExt::namespace)
             .collect();
         if namesakes.is_empty() {
-            "that namespace has none at all: name another by -n, or see all with `kubectl wallex status -A`"
+            "that namespace has none at all: name another with -n, or see all with `kubectl wallex status -A`"
                 .to_owned()
         } else {
-            format!("there is one in {}: say so by -n", namesakes.join(", "))
+            format!("there is one in {}: name it with -n", namesakes.join(", "))
         }
     } else {
         let names: Vec<String> = here.iter().map(ResourceExt::name_any).collect();

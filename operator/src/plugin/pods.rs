@@ -52,7 +52,7 @@ pub(super) fn trouble(pod: &Pod) -> Option<String> {
         return Some(why);
     }
     if let Some(scheduled) = condition(pod, "PodScheduled").filter(|scheduled| scheduled.status == "False") {
-        let message = scheduled.message.as_deref().unwrap_or("no node takes it");
+        let message = scheduled.message.as_deref().unwrap_or("no node accepts it");
         return Some(format!("has no node: {}", first_line(message)));
     }
     Some(if statuses(pod).any(|status| status.started == Some(true)) {

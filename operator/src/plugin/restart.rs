@@ -48,7 +48,7 @@ pub(super) async fn run(session: &mut Session, args: &Restart) -> Result<Outcome
             Err(_) => {
                 let why = why(session, &args.name, *component).await;
                 return Err(Error::Hopeless(format!(
-                    "{} is not restarted after {} s{why}\nIts old pods keep serving. What comes after it was not begun: {}",
+                    "{} is not restarted after {} s{why}\nIts old pods keep serving. Not started: {}",
                     component.name(),
                     args.timeout.as_secs(),
                     list(not_begun)
@@ -78,15 +78,15 @@ fn stopped(
     not_begun: &[Component],
 ) -> Result<Outcome, Error> {
     session.console.progress(&format!(
-        "stopped waiting; Kubernetes goes on with {}",
+        "stopped waiting; Kubernetes continues with {}",
         on_its_way.name()
     ));
     session
         .console
-        .progress(&format!("not begun: {}", list(not_begun)));
+        .progress(&format!("not started: {}", list(not_begun)));
     if !not_begun.is_empty() {
         session.console.progress(&format!(
-            "go on with: kubectl wallex restart {} {}",
+            "continue with: kubectl wallex restart {} {}",
             args.name,
             list(not_begun)
         ));

@@ -84,7 +84,7 @@ async fn draw(session: &Session, name: Option<&str>, everywhere: bool) -> Result
             "No WalletPlatforms in this cluster. dev/example/platform.yaml is one to begin with.\n".to_owned()
         } else {
             format!(
-                "No WalletPlatforms in namespace {}. Name another by -n, or see all with -A.\n",
+                "No WalletPlatforms in namespace {}. Name another with -n, or see all with -A.\n",
                 session.namespace
             )
         });

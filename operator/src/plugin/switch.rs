@@ -16,7 +16,7 @@ pub(super) async fn pause(session: &mut Session, name: &str) -> Result<Outcome, 
         session,
         name,
         "paused",
-        "is paused: the operator changes nothing, what runs goes on",
+        "is paused: the operator changes nothing, running pods are not affected",
     )
     .await
 }
@@ -39,7 +39,7 @@ async fn turn_on(
 ) -> Result<Outcome, Error> {
     let platform = find::platform(session, name).await?;
     if find::is_on(&platform, switch) {
-        session.console.line(&format!("{name} is {switch} already"))?;
+        session.console.line(&format!("{name} is already {switch}"))?;
         return Ok(Outcome::Fine);
     }
     let changed = patch(session, name, &[(switch, true)]).await?;
@@ -70,7 +70,7 @@ pub(super) async fn resume(session: &mut Session, name: &str) -> Result<Outcome,
     patch(session, name, &switches).await?;
     let was: Vec<&str> = switches.iter().map(|(switch, _)| *switch).collect();
     session.console.line(&format!(
-        "{name} was {} and goes on; watch it: kubectl wallex status {name} --watch",
+        "{name} was {} and is resumed; watch it: kubectl wallex status {name} --watch",
         was.join(" and ")
     ))?;
     Ok(Outcome::Fine)

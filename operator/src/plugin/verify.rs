@@ -70,7 +70,7 @@ pub(super) async fn run(session: &mut Session, args: &Verify) -> Result<Outcome,
     }
     match result? {
         None => {
-            session.console.progress("stopped; nothing was found out");
+            session.console.progress("stopped before the check was complete");
             Ok(Outcome::Stopped)
         }
         Some(end) => verdict(session, &args.name, &end),
@@ -149,7 +149,7 @@ async fn follow(session: &mut Session, job: &str) -> Result<End, Error> {
                     last_line: log.last,
                 });
             }
-            Err(_) => session.console.progress("the log broke off; going on with it"),
+            Err(_) => session.console.progress("the log broke off; continuing"),
         }
     }
 }
@@ -315,7 +315,7 @@ fn verdict(session: &mut Session, platform: &str, end: &End) -> Result<Outcome, 
         return Ok(Outcome::NotInOrder);
     }
     Err(Error::Hopeless(format!(
-        "the check could not be done (exit code {}): {}",
+        "the check could not be completed (exit code {}): {}",
         end.exit_code, end.last_line
     )))
 }

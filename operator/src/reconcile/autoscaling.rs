@@ -146,11 +146,11 @@ fn state(
     match (scaler, platform.lag_driver) {
         (Some(Scaler::Keda(_)), _) => match named(&children.scaled_objects, &name) {
             Some(live) => of_keda(live),
-            None => State::NotYet("its ScaledObject is being made".to_owned()),
+            None => State::NotYet("its ScaledObject is being created".to_owned()),
         },
         (Some(Scaler::Hpa(_)), _) => match named(&children.autoscalers, &name) {
             Some(live) => of_kubernetes(live),
-            None => State::NotYet("its HorizontalPodAutoscaler is being made".to_owned()),
+            None => State::NotYet("its HorizontalPodAutoscaler is being created".to_owned()),
         },
         (None, LagDriver::Missing(why)) => State::Not(Problem::new(
             reasons::DRIVER_MISSING,
@@ -158,7 +158,9 @@ fn state(
                 "spec.autoscaling.driver is KEDA, and {why}, or set the driver to HPA or Auto; the number of pods stays"
             ),
         )),
-        (None, LagDriver::Keda | LagDriver::Hpa) => State::NotYet("its autoscaler is being made".to_owned()),
+        (None, LagDriver::Keda | LagDriver::Hpa) => {
+            State::NotYet("its autoscaler is being created".to_owned())
+        }
     }
 }
 
@@ -173,13 +175,13 @@ fn foreign_autoscaler(
         Component::LedgerProjector
         | Component::ReadModelProjector
         | Component::Query
-        | Component::Command => ", and say it by `autoscaling` in the spec",
+        | Component::Command => ", and use `autoscaling` in the spec instead",
     };
     Problem::new(
         reasons::FOREIGN_AUTOSCALER,
         format!(
-            "{} scales Deployment {deployment} and is none of the operator's, which leaves the number of pods to it: what the spec says \
-             of replicas and autoscaling does not count until it is gone. Delete it{instead}",
+            "{} scales Deployment {deployment} and is not the operator's, which leaves the number of pods to it: replicas and autoscaling \
+             in the spec are ignored until it is gone. Delete it{instead}",
             foreign.name
         ),
     )
@@ -212,7 +214,7 @@ fn of_keda(live: &ScaledObject) -> State {
             ready.reason, ready.message
         ))),
         Some(_) | None => State::NotYet(format!(
-            "KEDA has not looked at ScaledObject {name} yet; if that lasts, see whether its operator runs"
+            "KEDA has not processed ScaledObject {name} yet; if this lasts, check whether its operator runs"
         )),
     }
 }
@@ -240,7 +242,7 @@ fn of_kubernetes(live: &HorizontalPodAutoscaler) -> State {
         ))),
         (None, Some(_)) => State::Active,
         (None, None) => State::NotYet(format!(
-            "Kubernetes has not looked at HorizontalPodAutoscaler {name} yet"
+            "Kubernetes has not processed HorizontalPodAutoscaler {name} yet"
         )),
     }
 }

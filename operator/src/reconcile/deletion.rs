@@ -126,7 +126,7 @@ pub(super) async fn run(
         }
         Err(why) => {
             let message = format!(
-                "the topics can't be deleted: {why}. It is tried again; to let the object go and leave them: kubectl annotate \
+                "the topics can't be deleted: {why}. The operator keeps trying; to remove the object and keep the topics: kubectl annotate \
                  walletplatform {} -n {} {ABANDON_TOPICS}=true",
                 platform.name_any(),
                 platform.namespace().unwrap_or_default()

@@ -327,16 +327,13 @@ fn left_alone((child, found): &(String, Vec<Found>)) -> String {
 
 /// What others did to a child, and stays.
 fn left((child, found): &(String, Vec<Found>)) -> String {
-    format!(
-        "{child} has what others added, and keeps it: {}",
-        drift::shown(found)
-    )
+    format!("{child} keeps what others added: {}", drift::shown(found))
 }
 
 /// What somebody changes again and again.
 fn fought((child, found): &(String, Vec<Found>)) -> String {
     format!(
-        "{child} is changed by somebody again and again, and put back only so often: {}",
+        "{child} is changed repeatedly by somebody else; the operator limits how often it changes it back: {}",
         drift::shown(found)
     )
 }
@@ -359,7 +356,7 @@ fn in_force(report: &Report) -> Option<Problem> {
     Some(Problem::new(
         reasons::FOREIGN_EDITS,
         format!(
-            "{told} is in force though the operator sets these variables, and comes back whenever it is taken away: see to whoever writes it"
+            "{told} overrides variables that the operator sets, and returns whenever the operator removes it: fix whatever writes it"
         ),
     ))
 }
@@ -380,7 +377,7 @@ async fn tell_put_back(context: &Context, object: &WalletPlatform, report: &Repo
             type_: EventType::Warning,
             reason: reasons::HAND_EDIT_PUT_BACK.to_owned(),
             note: Some(format!(
-                "{child} was changed by hand and is put back: {}; say it in the WalletPlatform's spec",
+                "{child} was changed by hand and has been changed back: {}; make the change in the WalletPlatform's spec",
                 drift::shown(found)
             )),
             action: "Reconcile".to_owned(),

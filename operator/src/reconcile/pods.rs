@@ -100,10 +100,10 @@ fn unscheduled(pod: &Pod, now: Timestamp) -> Option<Problem> {
     let refused = scheduled.status == "False" && scheduled.reason.as_deref() == Some("Unschedulable");
     let since = scheduled.last_transition_time.as_ref()?.0;
     (refused && elapsed(since, now) >= PATIENCE).then(|| {
-        let message = scheduled.message.as_deref().unwrap_or("no node takes it");
+        let message = scheduled.message.as_deref().unwrap_or("no node accepts it");
         Problem::new(
             reasons::PODS_UNSCHEDULABLE,
-            format!("no node takes pod {}: {message}", pod.name_any()),
+            format!("no node accepts pod {}: {message}", pod.name_any()),
         )
     })
 }

@@ -114,7 +114,7 @@ impl Readings {
             .filter(|component| serves(*component))
             .peekable();
         if serving.peek().is_none() {
-            let why = "no pod of the query or the command is ready, so nobody measures it";
+            let why = "no pod of the query or the command is ready, so the lag is not measured";
             return Reading {
                 lag: Lag::Unknown(why.to_owned()),
                 events: None,

@@ -52,14 +52,14 @@ pub(super) async fn progress(
             match problem {
                 Some(problem) => Progress::Failed(Problem::new(
                     problem.reason,
-                    format!("Job {name} can't get on: {}", problem.message),
+                    format!("Job {name} makes no progress: {}", problem.message),
                 )),
                 None => waiting(format!("Job {name} is running")),
             }
         }
         // The Job tries again, but what it says is worth knowing now.
         Migration::Running { failed } => {
-            let told = format!("Job {name} failed ({failed} attempts) and is tried again");
+            let told = format!("Job {name} failed ({failed} attempts) and is being retried");
             failure(client, &attempts, told, now).await
         }
         Migration::Failed { .. } => {
@@ -108,7 +108,7 @@ pub(super) fn way_out(platform: &ValidatedPlatform, progress: Progress) -> Progr
     match (progress, &platform.history) {
         (Progress::Failed(problem), Some(history)) if problem.reason == reasons::JOURNAL_REWOUND => {
             let message = format!(
-                "the database lacks what this platform has written, so nothing is rolled onto it: name the database that has it, or \
+                "the database lacks what this platform has written, so no pods are rolled onto it: name the database that has it, or \
                  restore it. To give the journal up for good: kubectl annotate walletplatform {} -n {} {}={}; {}",
                 platform.name,
                 platform.namespace,

@@ -217,14 +217,14 @@ fn forget_another_cluster(request: &mut Request, status: &WalletPlatformStatus, 
 /// Whether the publisher can fill an events topic that is made anew from the journal; if not, what is to be done for it.
 fn refill(platform: &ValidatedPlatform, migrated: bool) -> Result<(), &'static str> {
     if !migrated {
-        Err("it is made anew when the database is migrated")
+        Err("it will be recreated when the database is migrated")
     } else if platform.suspended {
         Err(
-            "it is made anew when spec.suspended is false, since the publisher has to fill it from the journal",
+            "it will be recreated when spec.suspended is false, since the publisher has to fill it from the journal",
         )
     } else if platform.component(Component::Publisher).replicas == 0 {
         Err(
-            "it is made anew when spec.publisher.replicas is 1 or more, since the publisher has to fill it from the journal",
+            "it will be recreated when spec.publisher.replicas is 1 or more, since the publisher has to fill it from the journal",
         )
     } else {
         Ok(())
@@ -241,14 +241,14 @@ fn missing(topics: &[Topic], refill: Result<(), &'static str>) -> Option<Problem
                 Missing::Gone => format!("topic {} was deleted from Kafka", topic.name),
                 Missing::Partitions(found) => {
                     format!(
-                        "topic {} has {found} partitions only: it was replaced in Kafka",
+                        "topic {} has only {found} partitions: it was replaced in Kafka",
                         topic.name
                     )
                 }
             };
             Some(match refill {
                 Err(until) if index == EVENTS => format!("{what}; {until}"),
-                Ok(()) | Err(_) => format!("{what}; it is made anew at once"),
+                Ok(()) | Err(_) => format!("{what}; it will be recreated immediately"),
             })
         })
         .collect();
@@ -291,7 +291,7 @@ fn recreation(topic: &str, events: &str) -> Problem {
     };
     Problem::new(
         reasons::TOPIC_RECREATED,
-        format!("topic {topic} was gone and is there again: {filled}"),
+        format!("topic {topic} was missing and has been recreated: {filled}"),
     )
 }
 
@@ -300,7 +300,7 @@ fn summary(platform: &ValidatedPlatform, ensured: &kafka::Ensured) -> String {
     let mut notes = Vec::new();
     if let Some(why) = &ensured.unrecorded {
         notes.push(format!(
-            "whose the topics are is not recorded in Kafka, so that platforms of other operators don't see it: {why}"
+            "the topics' owner is not recorded in Kafka, so other operators can't see it: {why}"
         ));
     }
     if let Some(asked) = platform.fewer_partitions_asked {

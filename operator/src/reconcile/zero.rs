@@ -11,8 +11,8 @@ pub(super) fn problem(platform: &ValidatedPlatform, state: &ComponentState) -> O
         return None;
     }
     let stands = match component {
-        Component::Publisher => "no event reaches Kafka, and reads stand still",
-        Component::LedgerProjector | Component::ReadModelProjector => "reads stand still",
+        Component::Publisher => "no event reaches Kafka, and reads no longer advance",
+        Component::LedgerProjector | Component::ReadModelProjector => "reads no longer advance",
         Component::Query | Component::Command => "no request is answered",
     };
     let stated = platform.component(component);

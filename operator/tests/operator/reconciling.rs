@@ -260,7 +260,7 @@ async fn a_topic_that_somebody_made_anew_with_fewer_partitions_gets_them_back_af
     assert_eq!(events_topic(&world), Some(3));
     let (_, reason, message) = world.condition("shop", "demo", types::TOPICS_READY);
     assert_eq!(reason, reasons::TOPIC_MISSING);
-    assert!(message.contains("3 partitions only"), "{message}");
+    assert!(message.contains("only 3 partitions"), "{message}");
     until_ready(&world).await;
     assert_eq!(events_topic(&world), Some(10));
     assert!(refill(&world).is_string());

@@ -246,11 +246,11 @@ fn refused() -> Vec<(&'static str, Value, Option<Value>)> {
                 object["spec"]["projectors"] = json!({"readModel": {"autoscaling": {"maxReplicas": 4}}});
             },
         ),
-        one("autoscaling by CPU takes a request of CPU", |object| {
+        one("autoscaling by CPU needs a CPU request", |object| {
             object["spec"]["query"] =
                 json!({"autoscaling": {"maxReplicas": 4}, "resources": {"requests": {"memory": "64Mi"}}});
         }),
-        one("autoscaling by CPU takes a request of CPU", |object| {
+        one("autoscaling by CPU needs a CPU request", |object| {
             object["spec"]["command"] = json!({"autoscaling": {"maxReplicas": 4}, "resources": {}});
         }),
         one("a currency of ISO 4217 keeps its decimal digits", |object| {
@@ -296,7 +296,7 @@ fn refused() -> Vec<(&'static str, Value, Option<Value>)> {
         "wallex@sha256:12",
         "a//b",
     ] {
-        cases.push(one("not the reference of an image", |object| {
+        cases.push(one("not an image reference", |object| {
             object["spec"]["image"] = json!(image);
         }));
     }
@@ -324,7 +324,7 @@ fn refused() -> Vec<(&'static str, Value, Option<Value>)> {
     }
     for topic in ["events", "deadLetters"] {
         for name in ["__consumer_offsets", "__x", ".", "..", "wallex-topic-owners"] {
-            cases.push(one("this name is not for topics of yours", |object| {
+            cases.push(one("this topic name is reserved", |object| {
                 object["spec"]["kafka"]["topics"] = json!({topic: {"name": name}});
             }));
         }
@@ -343,9 +343,13 @@ fn refused() -> Vec<(&'static str, Value, Option<Value>)> {
             "cleanup.policy",
             "compact,delete",
         ));
-        cases.push(config("say retention.ms by retentionHours", "retention.ms", "5"));
         cases.push(config(
-            "say retention.ms by retentionHours",
+            "set retentionHours instead of retention.ms",
+            "retention.ms",
+            "5",
+        ));
+        cases.push(config(
+            "set retentionHours instead of retention.ms",
             "compression.type",
             "lz4",
         ));
@@ -389,11 +393,11 @@ fn refused() -> Vec<(&'static str, Value, Option<Value>)> {
             pods("not a key", "podLabels", json!({"bad key!": "x"})),
             pods("not a key", "podLabels", json!({"a/b/c": "x"})),
             pods("not a key", "podLabels", json!({"Example.com/a": "x"})),
-            pods("not a value of a label", "podLabels", json!({"a": "-x"})),
+            pods("not a label value", "podLabels", json!({"a": "-x"})),
             pods("not a key", "podAnnotations", json!({"": "x"})),
             pods("not a key", "podAnnotations", json!({"a".repeat(64): "x"})),
             pods("not a key", "nodeSelector", json!({"a b": "x"})),
-            pods("not a value of a label", "nodeSelector", json!({"a": "x y"})),
+            pods("not a label value", "nodeSelector", json!({"a": "x y"})),
             pods("not a resource", "resources", json!({"limits": {"memroy": "1Gi"}})),
             pods("not a resource", "resources", json!({"requests": {"CPU": 1}})),
             pods("an amount must not be negative", "resources", json!({"limits": {"memory": "-1Gi"}})),
@@ -409,11 +413,11 @@ fn refused() -> Vec<(&'static str, Value, Option<Value>)> {
                 json!({"requests": {"cpu": 2}, "limits": {"cpu": "1900m"}}),
             ),
             pods("a toleration without a key", "tolerations", json!([{"effect": "NoSchedule"}])),
-            pods("tolerationSeconds takes effect", "tolerations", json!([{"key": "a", "tolerationSeconds": 5}])),
+            pods("tolerationSeconds needs effect", "tolerations", json!([{"key": "a", "tolerationSeconds": 5}])),
             pods("not a key", "tolerations", json!([{"key": "-a"}])),
-            pods("not a value of a label", "tolerations", json!([{"key": "a", "value": "-"}])),
+            pods("not a label value", "tolerations", json!([{"key": "a", "value": "-"}])),
             pods(
-                "minDomains takes",
+                "minDomains needs",
                 "topologySpreadConstraints",
                 json!([{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway", "minDomains": 2}]),
             ),

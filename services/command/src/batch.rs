@@ -171,7 +171,7 @@ impl Refusal {
             Self::CurrencyUnknown(_, index) => {
                 vec![Invalid::at(
                     format!("/commands/{index}/currency"),
-                    "is not a currency of this platform; GET /v1/currencies lists them",
+                    "must be a currency of this platform; GET /v1/currencies lists them",
                 )]
             }
         }
@@ -193,7 +193,7 @@ impl Entry {
     fn parse(text: &RawValue, index: usize, currencies: &Currencies) -> Result<Self, Refusal> {
         let at = format!("/commands/{index}");
         if text.get().len() > crate::MAX_BODY {
-            let detail = format!("must take {} bytes at most, as on its own route", crate::MAX_BODY);
+            let detail = format!("must have at most {} bytes, as on its own route", crate::MAX_BODY);
             return Err(Refusal::Fields(vec![Invalid::at(at, detail)]));
         }
         let mut fields =
@@ -219,7 +219,7 @@ impl Entry {
                 if create.expected_version.is_some() {
                     fields.refuse(
                         "/expected_version",
-                        "is for wallets that exist: a new one has no version yet",
+                        "cannot be used to create a wallet: a new wallet has no version yet",
                     );
                 }
                 Self::Create(create)

@@ -454,7 +454,7 @@ mod tests {
         );
         assert_eq!(
             problem["errors"][4]["detail"],
-            "is not known here; did you mean reference?"
+            "is not a known field; did you mean reference?"
         );
         let text = problem.to_string();
         for word in [

@@ -69,7 +69,7 @@ impl<'a> Fields<'a> {
         };
         for (name, node) in members {
             if fields.members.iter().any(|(earlier, _)| *earlier == name) {
-                fields.refuse(&step(&name), "may stand only once");
+                fields.refuse(&step(&name), "may appear only once");
             } else {
                 fields.members.push((name, Some(node)));
             }
@@ -160,7 +160,7 @@ impl<'a> Fields<'a> {
 fn unknown_name(name: &str, known: &[&'static str]) -> Cow<'static, str> {
     // Nobody misspells a name at that length, and likeness costs its square.
     if name.len() > MAX_NAME {
-        return "is not known here".into();
+        return "is not a known field".into();
     }
     let likeness = |known: &str| strsim::jaro_winkler(name, known);
     let nearest = known
@@ -168,7 +168,7 @@ fn unknown_name(name: &str, known: &[&'static str]) -> Cow<'static, str> {
         .copied()
         .max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
         .filter(|nearest| likeness(nearest) >= LIKE);
-    nearest.map_or("is not known here".into(), |nearest| {
-        format!("is not known here; did you mean {nearest}?").into()
+    nearest.map_or("is not a known field".into(), |nearest| {
+        format!("is not a known field; did you mean {nearest}?").into()
     })
 }

@@ -111,7 +111,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
         let body = operation.and_then(|operation| operation.request_body.as_mut());
         if let Some(utoipa::openapi::RefOr::T(body)) = body {
             body.required = Some(utoipa::openapi::Required::False);
-            body.description = Some("Without a body nothing is said: as with {}".to_owned());
+            body.description = Some("No body is the same as {}".to_owned());
         }
     }
     description

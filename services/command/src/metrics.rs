@@ -25,16 +25,16 @@ impl CommandMetrics {
         let waiting = Arc::clone(waiting);
         metrics::gauges_when_asked(
             "wallex_command_queue_depth",
-            "Commands that wait for a writer. Near the capacity: commands are about to be answered 503.",
+            "Commands waiting for a writer. Near the capacity: commands are about to get a 503.",
             &[],
             move || vec![(Vec::new(), waiting.load(Ordering::Relaxed) as f64)],
         );
         let conflicts = metrics::counter_vec(
             "wallex_batch_conflicts_total",
             "Times that a batch, or a part of it, had to run again, by cause. Nothing is lost. lock_timeout, \
-             statement_timeout, connection, commit_unknown: look at PostgreSQL. clock: its clock is minutes ahead of this \
-             process's, set right whichever is wrong. constraint: clients race for one id. \
-             serialization, content, divided: rare; steadily growing, one wallet's writes are refused again and again, \
+             statement_timeout, connection, commit_unknown: check PostgreSQL. clock: its clock is minutes ahead of this \
+             process's; correct the one that is wrong. constraint: clients race for one id. \
+             serialization, content, divided: rare; steadily growing, one wallet's writes are refused repeatedly, \
              and the log says which statement.",
             &["cause"],
         );
@@ -47,14 +47,14 @@ impl CommandMetrics {
                 "wallex_commands_total",
                 "Commands by kind and outcome. unavailable, outcome_unknown or failed rising: PostgreSQL is in \
                  trouble, see /health/ready. queue_full rising: add command replicas or a faster disk. replayed are \
-                 hits of idempotency keys: retries, with the first answer. key_reused: a client gives one key to \
-                 different requests, which is its mistake.",
+                 retries that got the first answer again, by their idempotency key. key_reused: a client uses one key \
+                 for different requests, which is a bug in the client.",
                 &["command", "outcome"],
             ),
             rejections: metrics::counter_vec(
                 "wallex_command_rejections_total",
-                "Commands that were rejected or about something unknown, by kind and the code of the answer; each code \
-                 has a page in docs/errors. Of a batch only its own answer counts. A code that jumps up: ask what the \
+                "Commands that were rejected or named something unknown, by kind and the code of the answer; each code \
+                 has a page in docs/errors. A batch counts once, by its own answer. If a code jumps up, ask what the \
                  clients changed.",
                 &["command", "code"],
             ),

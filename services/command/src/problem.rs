@@ -188,7 +188,7 @@ fn missing(code: &'static str, title: &'static str, detail: &str) -> Problem {
         StatusCode::NOT_FOUND,
         code,
         title,
-        format!("{detail}. Nothing was stored: the same key may be used again."),
+        format!("{detail}. The command changed nothing."),
     )
 }
 
@@ -211,15 +211,15 @@ pub(crate) fn currency_unknown(currency: Currency, pointer: &str) -> Problem {
         "currency_unknown",
         "Unknown currency",
         format!(
-            "{currency} is not a currency of this platform. GET /v1/currencies lists them; whoever runs the platform adds \
-             one by the setting currencies."
+            "This platform has no currency {currency}. GET /v1/currencies lists its currencies; the platform's \
+             administrator can add one with the setting currencies."
         ),
     )
     .with(
         Extension::Errors,
         vec![Value::from(Invalid::at(
             pointer,
-            "is not a currency of this platform",
+            "must be a currency of this platform",
         ))],
     )
 }
@@ -230,7 +230,7 @@ pub(crate) fn body_too_large(limit: usize) -> Problem {
         StatusCode::PAYLOAD_TOO_LARGE,
         "body_too_large",
         "Body too large",
-        format!("A body has {limit} bytes at most here."),
+        format!("A body may have at most {limit} bytes on this route."),
     )
 }
 
@@ -248,7 +248,7 @@ pub(crate) fn unsupported_media_type() -> Problem {
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
         "unsupported_media_type",
         "Unsupported media type",
-        "Send the body as Content-Type: application/json. If it names a charset, that is utf-8.",
+        "Send the body as Content-Type: application/json. If it names a charset, it must be utf-8.",
     )
 }
 
@@ -257,7 +257,7 @@ pub(crate) fn content_encoding() -> Problem {
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
         "unsupported_media_type",
         "Unsupported media type",
-        "Bodies are taken as they are: send it uncompressed, without Content-Encoding.",
+        "Compressed bodies are not accepted: send the body uncompressed, without Content-Encoding.",
     )
     .header(ACCEPT_ENCODING, "identity")
 }
@@ -285,7 +285,7 @@ pub(crate) fn idempotency_key_invalid() -> Problem {
         StatusCode::BAD_REQUEST,
         "idempotency_key_invalid",
         "Idempotency-Key is invalid",
-        "An Idempotency-Key is 1 to 255 visible ASCII characters, and stands once.",
+        "Idempotency-Key must be 1 to 255 visible ASCII characters and appear only once.",
     )
 }
 
@@ -293,7 +293,7 @@ pub(crate) fn idempotency_key_reused() -> Problem {
     unprocessable(
         "idempotency_key_reused",
         "Idempotency-Key was used for another request",
-        "This key has answered another request already. Use a new key for a new intent.".to_owned(),
+        "This key was already used for another request. Use a new key for a new intent.".to_owned(),
     )
 }
 
@@ -302,7 +302,8 @@ pub(crate) fn precondition_malformed() -> Problem {
         StatusCode::BAD_REQUEST,
         "precondition_malformed",
         "If-Match is malformed",
-        "If-Match is one quoted wallet version, as an ETag said it: \"7\". Creating a wallet and a batch take none.",
+        "If-Match must be one quoted wallet version, as in the ETag header: \"7\". Creating a wallet and sending a batch \
+         do not accept it.",
     )
 }
 
@@ -321,8 +322,8 @@ pub(crate) fn outcome_unknown() -> Problem {
         StatusCode::SERVICE_UNAVAILABLE,
         "outcome_unknown",
         "Outcome unknown",
-        "No answer came in time; the command may or may not be done. Try again with the same key to learn it: \
-         it will not be done twice.",
+        "The outcome is not known yet; the command may or may not have taken effect. Retry with the same key to find \
+         out: it will not be done twice.",
     )
     .retry_after(1)
 }

@@ -71,7 +71,7 @@ macro_rules! on_path {
             params(
                 ("id" = Uuid, Path, description = $id),
                 ("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters; the same for every retry", min_length = 1, max_length = 255),
-                ("If-Match" = Option<String>, Header, description = "Only if the wallet (the one that pays) has this version, as an ETag said it", example = "\"7\""),
+                ("If-Match" = Option<String>, Header, description = "Only if the wallet (the one that pays) has this version, as in the ETag header", example = "\"7\""),
             ),
             request_body = $body,
             responses(
@@ -161,7 +161,7 @@ on_path! {
     params(
         ("id" = Uuid, Path, description = "The wallet's id"),
         ("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters; the same for every retry", min_length = 1, max_length = 255),
-        ("If-Match" = Option<String>, Header, description = "Only if the wallet has this version, as an ETag said it", example = "\"7\""),
+        ("If-Match" = Option<String>, Header, description = "Only if the wallet has this version, as in the ETag header", example = "\"7\""),
     ),
     request_body = body::Erase,
     responses(
@@ -192,7 +192,7 @@ pub(crate) async fn erase(
     post, path = "/v1/transfers", tag = "transfers", operation_id = "transfer",
     params(
         ("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters; the same for every retry", min_length = 1, max_length = 255),
-        ("If-Match" = Option<String>, Header, description = "Only if the source wallet has this version, as an ETag said it", example = "\"7\""),
+        ("If-Match" = Option<String>, Header, description = "Only if the source wallet has this version, as in the ETag header", example = "\"7\""),
     ),
     request_body = body::Transfer,
     responses(

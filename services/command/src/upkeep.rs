@@ -44,8 +44,10 @@ impl Upkeep {
         };
         match timeout(ERASING, erasing).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "an erasure is left to the background"),
-            Err(_) => tracing::info!("an erasure takes longer and goes on in the background"),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "an erasure could not be finished at once and continues in the background")
+            }
+            Err(_) => tracing::info!("an erasure takes longer and continues in the background"),
         }
     }
 }
@@ -81,7 +83,7 @@ async fn expire_due(journal: &PgPool, queue: &Enqueue, due: &mut DueWallets) -> 
     let found = match due.find(journal, FIRST).await {
         Ok(found) => found,
         Err(error) => {
-            tracing::warn!(%error, "due holds could not be looked for: trying again");
+            tracing::warn!(%error, "could not look for due holds: trying again");
             return false;
         }
     };

@@ -153,7 +153,7 @@ impl MetadataReader {
             }
             let value = self.value(node, &below, level + 1);
             if object.insert(name.into_owned(), value).is_some() {
-                self.refuse(&below, "may stand only once");
+                self.refuse(&below, "may appear only once");
             }
         }
         object

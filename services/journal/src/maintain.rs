@@ -126,7 +126,7 @@ async fn has_expired(db: &mut PgConnection, slot: i16, retention: Retention) -> 
         if is_waited_for(db, slot).await? {
             tracing::warn!(
                 slot,
-                "somebody writes answers to a slot that is past its turn: left alone"
+                "a slot whose turn is over still receives answers: left alone"
             );
             return Ok(false);
         }

@@ -122,7 +122,7 @@ pub fn show_pool(name: &'static str, pool: &PgPool) {
         );
         metrics::gauges_when_asked(
             "wallex_database_connections_max",
-            "Connections that the pool opens at most (setting database_max_connections).",
+            "Most connections that the pool opens (setting database_max_connections).",
             &["pool"],
             || {
                 shown(|name, pool| {
@@ -232,8 +232,8 @@ fn warn_of_weak_tls(options: &PgConnectOptions, setting: &'static str) {
         setting,
         server = address(options),
         sslmode = mode,
-        "the connection to PostgreSQL is not safe from others on the network: say sslmode=verify-full, with sslrootcert where \
-         the authority is your own"
+        "the connection to PostgreSQL is not protected from others on the network: set sslmode=verify-full, and sslrootcert \
+         if the authority is your own"
     );
 }
 

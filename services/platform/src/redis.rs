@@ -94,7 +94,7 @@ impl Accelerator {
         let client = match client(url, settings.redis_ca.as_deref()) {
             Ok(client) => client,
             Err(error) => {
-                tracing::error!("{error}, going on without Redis");
+                tracing::error!("{error}, continuing without Redis");
                 return Self::none();
             }
         };
@@ -242,7 +242,7 @@ async fn keep_connected(client: Client, shared: Weak<Shared>) {
                     server,
                     setting = "redis_url",
                     cause,
-                    "Redis cannot be reached, going on without it"
+                    "Redis cannot be reached, continuing without it"
                 );
             }
             Err(cause) => tracing::debug!(

@@ -104,80 +104,84 @@ settings! {
     instance: String, "WALLEX_INSTANCE", default "", example "demo-command-7d9f-x2x4z";
     /// Address that the API, /health/live, /health/ready, /health/kafka and /metrics are served on.
     listen: SocketAddr, "WALLEX_LISTEN", default "0.0.0.0:8080", example "";
-    /// Connections of clients that are open at the same time. Further ones take the place of those that only wait; a few
-    /// more are kept for probes. Fewer when the limit of open files (`ulimit -n`) says so.
+    /// Most client connections open at once. A further one replaces the connection that has been idle longest; a few
+    /// more are reserved for probes. Lower if the limit of open files (`ulimit -n`) requires it.
     http_max_connections: usize, "WALLEX_HTTP_MAX_CONNECTIONS", default "4096", example "";
-    /// MiB that bodies of requests may hold while they arrive, and as many again for answers that clients have not taken.
-    /// What has no room is answered 503.
+    /// MiB of memory for request bodies that are being received, and the same again for answers that clients have not
+    /// read yet. Requests beyond that get a 503.
     http_memory_mib: usize, "WALLEX_HTTP_MEMORY_MIB", default "32", example "";
     /// URL of the PostgreSQL database that holds the journal.
     database_url: Option<Secret>, "WALLEX_DATABASE_URL", default "", example "postgres://user:password@host:5432/wallex";
-    /// Connections to PostgreSQL that this process opens at most.
+    /// Most connections to PostgreSQL that this process opens.
     database_max_connections: u32, "WALLEX_DATABASE_MAX_CONNECTIONS", default "8", example "";
     /// URL of the database of the read side. Unset: the same as the journal's.
     read_database_url: Option<Secret>, "WALLEX_READ_DATABASE_URL", default "", example "postgres://user:password@host:5432/wallex_read";
-    /// Kafka brokers to ask first, separated by commas.
+    /// Kafka brokers to connect to first, separated by commas.
     kafka_bootstrap_servers: Option<String>, "WALLEX_KAFKA_BOOTSTRAP_SERVERS", default "", example "kafka-0:9092,kafka-1:9092";
-    /// How Kafka is reached: in the clear, by TLS (ssl), and with a name and a password (sasl_).
+    /// Security protocol: plain text, TLS (ssl), or either with a user name and password (sasl_).
     kafka_security_protocol: KafkaProtocol, "WALLEX_KAFKA_SECURITY_PROTOCOL", default "plaintext", example "sasl_ssl";
-    /// Certificates of the authorities that brokers are checked against, as PEM. Unset: those of the system.
+    /// CA certificates that the brokers' certificates are verified against, as PEM. Unset: those of the system.
     kafka_ca: Option<String>, "WALLEX_KAFKA_CA", default "", example "-----BEGIN CERTIFICATE-----…";
-    /// Certificate that this process shows to brokers, as PEM. Unset: none.
+    /// Client certificate for the brokers, as PEM. Unset: none.
     kafka_certificate: Option<String>, "WALLEX_KAFKA_CERTIFICATE", default "", example "-----BEGIN CERTIFICATE-----…";
     /// Private key of kafka_certificate, as PEM.
     kafka_certificate_key: Option<Secret>, "WALLEX_KAFKA_CERTIFICATE_KEY", default "", example "-----BEGIN PRIVATE KEY-----…";
-    /// How name and password are told to brokers.
+    /// SASL mechanism used with the brokers.
     kafka_sasl_mechanism: SaslMechanism, "WALLEX_KAFKA_SASL_MECHANISM", default "SCRAM-SHA-512", example "";
-    /// Name that brokers know this platform by.
+    /// User name for the brokers.
     kafka_sasl_username: Option<String>, "WALLEX_KAFKA_SASL_USERNAME", default "", example "wallex";
     /// Password of kafka_sasl_username.
     kafka_sasl_password: Option<Secret>, "WALLEX_KAFKA_SASL_PASSWORD", default "", example "";
     /// Topic that the publisher copies the journal to.
     kafka_events_topic: String, "WALLEX_KAFKA_EVENTS_TOPIC", default "wallet-events", example "";
-    /// Topic that takes a copy of each event that had to be parked.
+    /// Topic that receives a copy of each event that had to be parked.
     kafka_dead_letters_topic: String, "WALLEX_KAFKA_DEAD_LETTERS_TOPIC", default "wallet-events-dlq", example "";
     /// URL of Redis; rediss:// for TLS. Unset: work without it, a little slower.
     redis_url: Option<Secret>, "WALLEX_REDIS_URL", default "", example "rediss://:password@host:6380/0";
-    /// Certificates of the authorities that Redis is checked against by rediss://, as PEM. Unset: those of the system.
+    /// CA certificates that Redis is verified against with rediss://, as PEM. Unset: those of the system.
     redis_ca: Option<String>, "WALLEX_REDIS_CA", default "", example "-----BEGIN CERTIFICATE-----…";
-    /// What to log: a level, or levels by module beside it (tracing's EnvFilter); with modules alone, everything else stays
-    /// at info. The module of request lines is called request; those of slow and failed requests are at warn.
-    /// `wallex log-level` changes it while a role runs.
+    /// What to log: a level, optionally followed by levels of single modules (tracing's EnvFilter); with modules alone,
+    /// everything else stays at info. The module of request lines is called request; those of slow and failed requests
+    /// are logged at warn. `wallex log-level` changes it while a role runs.
     log: String, "WALLEX_LOG", default "info", example "info,request=warn";
-    /// How log lines look: text or json.
+    /// Format of log lines: text or json.
     log_format: LogFormat, "WALLEX_LOG_FORMAT", default "text", example "json";
-    /// Address of an OpenTelemetry collector that takes spans by OTLP over HTTP, /v1/traces is added to it. Unset: no tracing.
+    /// Address of an OpenTelemetry collector that receives spans by OTLP over HTTP; /v1/traces is appended. Unset: no
+    /// tracing.
     otlp_endpoint: Option<String>, "WALLEX_OTLP_ENDPOINT", default "", example "http://otel-collector.monitoring:4318";
-    /// Share of the requests without a traceparent that is traced. One with a traceparent is traced when its flag says so.
+    /// Share of requests without a traceparent that are traced. A request with a traceparent is traced if its flag says
+    /// so.
     trace_sample_ratio: f64, "WALLEX_TRACE_SAMPLE_RATIO", default "0.01", example "";
-    /// Seconds that requests and batches in flight get to finish after SIGTERM.
+    /// Seconds that requests and batches in flight have to finish after SIGTERM.
     shutdown_seconds: u64, "WALLEX_SHUTDOWN_SECONDS", default "25", example "";
-    /// Of shutdown_seconds, how long the API goes on taking requests after SIGTERM, unready and with `Connection: close`,
-    /// so that clients leave by themselves. The default suits pods that wait before SIGTERM, as the operator's do.
-    /// Where a load balancer learns of the end by /health/ready alone: twice as long as it takes to notice.
+    /// Part of shutdown_seconds: how long the API still accepts requests after SIGTERM, while it is unready and answers
+    /// with `Connection: close` so that clients disconnect. The default suits pods that wait before SIGTERM, as the
+    /// operator's do. If a load balancer relies on /health/ready alone, set twice the time that it needs to notice.
     shutdown_grace_seconds: Duration, "WALLEX_SHUTDOWN_GRACE_SECONDS", default "1", example "";
-    /// Connections that append to the journal, per command process. More than one mostly wait for each other's locks.
+    /// Connections that append to the journal, per command process. Several mostly wait for each other's locks.
     writers: usize, "WALLEX_WRITERS", default "1", example "";
-    /// Commands that wait for a writer at most; one more is answered 503 at once.
+    /// Most commands waiting for a writer; a further one gets a 503 immediately.
     queue_capacity: usize, "WALLEX_QUEUE_CAPACITY", default "10000", example "";
-    /// Commands that one batch takes at most.
+    /// Most commands in one batch of a writer, which is one transaction.
     max_batch: usize, "WALLEX_MAX_BATCH", default "500", example "";
-    /// Exports (histories, statements and postings as files) that a process runs at the same time; one more is answered 503.
+    /// Most exports (histories, statements and postings as files) that a process runs at once; a further one gets a
+    /// 503.
     max_exports: usize, "WALLEX_MAX_EXPORTS", default "32", example "";
-    /// Milliseconds after which a command that is still unanswered gets 503.
+    /// Milliseconds after which a command that is still unanswered gets a 503.
     command_timeout_ms: u64, "WALLEX_COMMAND_TIMEOUT_MS", default "10000", example "";
-    /// Open holds that a wallet may have for one more to be placed. The same for all roles of a platform.
+    /// Most open holds that a wallet may have; one more is refused. The same for all roles of a platform.
     max_open_holds: u32, "WALLEX_MAX_OPEN_HOLDS", default "10000", example "";
-    /// Hours that the answer to an idempotency key is kept at least. The same for all roles of a platform.
+    /// Minimum number of hours that the answer to an idempotency key is kept. The same for all roles of a platform.
     idempotency_retention_hours: u64, "WALLEX_IDEMPOTENCY_RETENTION_HOURS", default "168", example "";
-    /// Currencies of one's own, each with the decimal digits that its minor unit stands for; ISO 4217's are built in. The
-    /// same for all command and query processes of a platform. Digits never change once a platform has had the currency.
+    /// Additional currencies, each with the number of decimal digits of its minor unit; those of ISO 4217 are built in.
+    /// The same for all command and query processes of a platform. Digits never change once a platform has had the
+    /// currency.
     currencies: Currencies, "WALLEX_CURRENCIES", default "", example "POINTS:0,GOLD:3";
-    /// Milliseconds between two looks at the journal when nothing was new.
+    /// Milliseconds between polls of the journal while there are no new events.
     poll_interval_ms: u64, "WALLEX_POLL_INTERVAL_MS", default "20", example "";
     /// Milliseconds that a publisher owns a partition without renewing it.
     publisher_lease_ms: u64, "WALLEX_PUBLISHER_LEASE_MS", default "10000", example "";
-    /// Messages that a projector applies in one transaction at most.
+    /// Most messages that a projector applies in one transaction.
     projector_batch: usize, "WALLEX_PROJECTOR_BATCH", default "1000", example "";
 }
 

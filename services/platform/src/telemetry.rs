@@ -60,7 +60,7 @@ pub fn init(settings: &Settings) {
         metrics::gauges_when_asked(
             "wallex_log_dropped_lines",
             "Lines of requests dropped since the start, because stderr was not read fast enough. Growing: the node's log \
-             collection is behind; spec.logging.requests says which requests leave a line.",
+             collection is behind; spec.logging.requests sets which requests are logged.",
             &[],
             move || vec![(Vec::new(), dropped.dropped_lines() as f64)],
         );

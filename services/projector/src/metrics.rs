@@ -49,7 +49,7 @@ impl Metrics {
             |name, help| metrics::counter_vec(name, help, &["projection"]).with_label_values(&[projection]);
         let parked = metrics::counter_vec(
             "wallex_projection_parked_events_total",
-            "Events that the journal itself has unusably, with the later ones of their wallets, by reason. \
+            "Events that are unusable in the journal itself, and the later ones of their wallets, by reason. \
              HashChainBroken: the journal was damaged or changed by hand. Any: run `wallex verify`.",
             &["projection", "reason"],
         );
@@ -66,13 +66,14 @@ impl Metrics {
             ),
             stalled: metrics::gauge_vec(
                 "wallex_projection_stalled_partitions",
-                "Partitions that stand still while the others go on. Any: readiness and the log say which and why.",
+                "Partitions that are stalled while the others continue. Any: readiness and the log say which and why.",
                 &["projection", "reason"],
             ),
             refilling: metrics::gauge_vec(
                 "wallex_projection_refilling_partitions",
-                "Partitions that are filled anew from the journal, because their rows or their cursor were taken away: by a \
-                 reset, a restored backup, or by hand. Until 0 reads lack rows that had been there; the log says which.",
+                "Partitions that are being filled again from the journal, because their rows or their cursor were \
+                 removed: by a reset, a restored backup, or by hand. Until it is 0, reads lack rows that were there; the \
+                 log says which.",
                 &["projection"],
             )
             .with_label_values(&[projection]),
@@ -82,13 +83,13 @@ impl Metrics {
             ),
             filled: counter(
                 "wallex_projection_filled_events_total",
-                "Events that Kafka did not bring and the journal gave (holes, retention, damage). Growing while \
-                 the topic is whole: look at the publisher.",
+                "Events that Kafka did not bring and that were read from the journal (holes, retention, damage). Growing \
+                 while the topic is whole: check the publisher.",
             ),
             refused: counter(
                 "wallex_projection_refused_messages_total",
                 "Messages that are not events of this journal: damaged, or from another one. Something else \
-                 writes to the topic, or it is left over.",
+                 writes to the topic, or they are left from before.",
             ),
             parked,
             batch_events: metrics::histogram_vec(

@@ -193,13 +193,13 @@ impl<P: Projection> Runner<P> {
     /// Makes rows and cursor of a partition agree again. Whether its rows had to be taken away.
     async fn recover(&mut self, partition: Partition) -> Result<bool, sqlx::Error> {
         self.check
-            .set_unready(format!("partition {partition} is about to be filled anew"));
+            .set_unready(format!("partition {partition} is about to be filled again"));
         let recovered = self.applier.recover(partition).await?;
         let at = recovered.standing;
         if at.is_refilling() && (recovered.emptied || self.cursors.contains_key(&partition)) {
             tracing::warn!(
                 projection = P::NAME, %partition, from = at.cursor.seq, to = at.refill_to, emptied = recovered.emptied,
-                "the cursor or rows of the partition were taken away: filling it anew from the journal"
+                "the cursor or rows of the partition were removed: filling it again from the journal"
             );
         }
         self.stands(partition, at);
@@ -261,7 +261,7 @@ impl<P: Projection> Runner<P> {
             if is_missing(stood, with_more.contains(&partition)) {
                 tracing::warn!(
                     projection = P::NAME, %partition, cursor, published,
-                    "the topic does not bring what was published: taking it from the journal"
+                    "the topic lacks events that were published: reading them from the journal"
                 );
                 batch.partition(partition).fill_to(published);
             }
@@ -423,7 +423,7 @@ impl<P: Projection> Runner<P> {
         let stalls = stalled.iter().map(ToString::to_string);
         let refilling = self.refilling.iter().map(|(partition, to)| {
             let at = self.cursors.get(partition).map_or(0, |cursor| cursor.seq);
-            format!("partition {partition} is being filled anew from the journal: {at} of {to}")
+            format!("partition {partition} is being filled again from the journal: {at} of {to}")
         });
         let reasons: Vec<String> = trouble.into_iter().chain(stalls).chain(refilling).collect();
         if reasons.is_empty() {

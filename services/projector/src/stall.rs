@@ -48,15 +48,15 @@ impl std::fmt::Display for Stall {
         match self {
             Self::JournalRewound { partition, what, .. } => write!(
                 f,
-                "JournalRewound in partition {partition}: {what}. The journal lost its end, by a restore or a \
-                 fail-over. Either restore the journal that has it, or accept the loss: stop publishers and projectors, \
+                "JournalRewound in partition {partition}: {what}. The journal lost its latest events in a restore or \
+                 a failover. Either restore the journal that has it, or accept the loss: stop publishers and projectors, \
                  delete the events topic, empty the projections' schemas and start again; they are filled from the \
                  journal"
             ),
             Self::HashChainBroken { partition, what } => write!(
                 f,
                 "HashChainBroken in partition {partition}: {what}. The journal was damaged or changed by hand: \
-                 `wallex verify` names the place; recover the events from a backup. The partition goes on by itself then"
+                 `wallex verify` names the place; recover the events from a backup. The partition then continues by itself"
             ),
             Self::NeedsNewerVersion { partition, what } => write!(
                 f,

@@ -18,7 +18,7 @@ impl Metrics {
         Self {
             position: metrics::gauge_vec(
                 "wallex_publisher_position",
-                "Seq up to which the partition is in Kafka. Stands still while lag grows: look at the log.",
+                "Seq up to which the partition is in Kafka. Not moving while lag grows: see the log.",
                 &["partition"],
             ),
             lag: metrics::gauge_vec(
@@ -29,7 +29,7 @@ impl Metrics {
             rewound: metrics::gauge_vec(
                 "wallex_publisher_rewound",
                 "1 while the partition is stopped because the journal lacks what was published (JournalRewound). \
-                 The log line names the way out.",
+                 The log line says what to do.",
                 &["partition"],
             ),
             published: metrics::counter(
@@ -38,13 +38,13 @@ impl Metrics {
             ),
             restarts: metrics::counter(
                 "wallex_publisher_restarts_total",
-                "Times that publishing started again from the checkpoint after a failed delivery. Growing: Kafka \
+                "Times that publishing restarted from the checkpoint after a failed delivery. Growing: Kafka \
                  refuses messages, the log says why.",
             ),
             owned: metrics::gauge(
                 "wallex_publisher_owned_partitions",
                 "Partitions that this replica publishes. Their sum over replicas is the journal's number of \
-                 partitions, but for the seconds of a hand-over.",
+                 partitions, except for seconds during a handover.",
             ),
         }
     }

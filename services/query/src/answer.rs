@@ -53,7 +53,7 @@ pub(crate) fn metadata(text: Option<String>) -> Option<Metadata> {
     match serde_json::from_str(&text) {
         Ok(object) => Some(Metadata::Object(object)),
         Err(error) => {
-            tracing::warn!(%error, "stored metadata is handed on unread");
+            tracing::warn!(%error, "stored metadata cannot be read and is passed on as it is");
             RawValue::from_string(text).ok().map(Metadata::AsStored)
         }
     }

@@ -28,7 +28,7 @@ static REQUESTS: LazyLock<IntCounterVec> = LazyLock::new(|| {
     metrics::counter_vec(
         "wallex_query_cache_requests_total",
         "Plain reads of a wallet by what the cache said: hit, miss, stale (older than the position asked for), \
-         bypass (no Redis). Mostly bypass where Redis is set: look at Redis.",
+         bypass (no Redis). Mostly bypass although Redis is configured: check Redis.",
         &["outcome"],
     )
 });

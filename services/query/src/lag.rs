@@ -140,23 +140,23 @@ impl Lag {
         metrics::gauges_when_asked(
             "wallex_projection_lag_events",
             "Events of the partition in the journal that the projection has not applied, in Kafka or not. Every replica of \
-             command and query says the same: take the max. Not there: not known, see /health/projections. Growing: the \
-             projection needs replicas or stands still, or nothing reaches Kafka: see wallex_publisher_lag_seconds.",
+             command and query reports the same: take the max. Absent: not known, see /health/projections. Growing: the \
+             projection needs replicas or is stalled, or nothing reaches Kafka: see wallex_publisher_lag_seconds.",
             LABELS,
             series(|partition| partition.lag_events as f64),
         );
         metrics::gauges_when_asked(
             "wallex_projection_lag_seconds",
             "Age of the oldest event of the partition in the journal that the projection has not applied, 0 when there is \
-             none. Growing as the clock does: the partition stands still, or nobody publishes it.",
+             none. Growing as fast as time passes: the partition is stalled, or nobody publishes it.",
             LABELS,
             series(|partition| partition.lag_seconds),
         );
         metrics::gauges_when_asked(
             "wallex_publisher_lag_seconds",
             "Age of the oldest event of the partition that is not in Kafka by the publisher's checkpoint, 0 when there is \
-             none; whether a publisher runs or not. Every replica of command and query says the same: take the max. \
-             Growing as the clock does: nobody publishes the partition, see the publisher's log.",
+             none; whether a publisher runs or not. Every replica of command and query reports the same: take the max. \
+             Growing as fast as time passes: nobody publishes the partition, see the publisher's log.",
             &["partition"],
             move || lag.last().series(Instant::now(), Measurement::unpublished),
         );
@@ -196,7 +196,7 @@ impl Lag {
                 if matches!(before, Last::Failed { .. }) {
                     tracing::debug!(error, "the lag of the projections is still not known");
                 } else {
-                    tracing::warn!(error, "the lag of the projections is not known");
+                    tracing::warn!(error, "the projection lag is not known");
                 }
                 None
             }
@@ -228,8 +228,8 @@ impl Lag {
 pub(crate) async fn projections(State(state): State<QueryState>) -> Result<Response, Problem> {
     let measured = state.lag.current().await.ok_or_else(|| {
         Problem::unavailable(
-            "How far the projections are is not known: the journal's or the read side's database does not answer. \
-             The log says why.",
+            "The projection lag is not known: the journal's or the read side's database does not answer. The log says \
+             why.",
         )
     })?;
     Ok(([NO_STORE], Json(&*measured)).into_response())

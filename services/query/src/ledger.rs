@@ -57,7 +57,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Account {
     responses(
         (status = 200, description = "The account. Totals are decimal strings: they may be larger than any integer type.", body = AccountBody),
         AnyRead,
-        (status = 404, description = "account_not_found: nothing was ever posted to it", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "account_not_found: the ledger has no such account", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn account(
@@ -99,7 +99,7 @@ async fn stale(db: &mut PgConnection, account: &Account) -> Result<bool, ReadErr
 /// one at a time and answers others 503.
 ///
 /// It waits up to 2 s for the ledger to have what the journal had when it was asked. One that still lacks events of it, because
-/// it is behind or being filled anew, is told by `complete: false`, and then `balanced` is false too: nothing is said of
+/// it is behind or being filled again, is told by `complete: false`, and then `balanced` is false too: nothing is said of
 /// what is missing. The currencies are the sums of what is there.
 #[utoipa::path(
     get,

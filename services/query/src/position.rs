@@ -37,7 +37,7 @@ pub(crate) static WAITED: LazyLock<Histogram> = LazyLock::new(|| {
 pub(crate) static NOT_REACHED: LazyLock<IntCounter> = LazyLock::new(|| {
     metrics::counter(
         "wallex_query_position_not_reached_total",
-        "Reads answered 503 position_not_reached. Rising: look at the lag of the projectors.",
+        "Reads answered 503 position_not_reached. Rising: check the lag of the projectors.",
     )
 });
 

@@ -87,7 +87,7 @@ pub(crate) enum ReadError {
     #[error("the ledger went back while it was read: it is being rebuilt")]
     LedgerWentBack,
     /// Something is missing, and rows that had been there are being filled in again.
-    #[error("the {} is being filled anew from the journal", .0.name())]
+    #[error("the {} is being filled again from the journal", .0.name())]
     BeingFilled(Source),
 }
 
@@ -117,8 +117,8 @@ impl From<ReadError> for Problem {
                 "account_not_found",
                 "Account not found",
                 format!(
-                    "Nothing was ever posted to {account}. If it was a moment ago, send the Wallex-Position of that \
-                     answer as Wallex-Min-Position."
+                    "The ledger has no account {account}. If its first movement was made a moment ago, send that answer's \
+                     Wallex-Position as Wallex-Min-Position."
                 ),
             ),
             ReadError::HoldNotFound(id) => Problem::new(
@@ -163,7 +163,8 @@ impl From<ReadError> for Problem {
             .with(Extension::Reached, json!(reached.to_string()))
             .retry_after(1),
             ReadError::WalletParked(id) => Problem::unavailable(format!(
-                "Wallet {id} exists, but its first event could not be projected; an operator has to look at it."
+                "Wallet {id} exists, but its first event could not be projected; the platform's administrator has to \
+                 look at it."
             ))
             .with(Extension::Stale, json!(true)),
             ReadError::NoConnection => {
@@ -172,10 +173,13 @@ impl From<ReadError> for Problem {
             }
             ReadError::Database(error) if lacks_schema(&error) => {
                 tracing::error!(error = %error, "a schema is missing or not this build's: run `wallex migrate`");
-                Problem::unavailable("The service's database is not set up for it; an operator has to look at it.")
+                Problem::unavailable(
+                    "The service's database schema is missing or out of date; the platform's administrator must run \
+                     the migration.",
+                )
             }
             ReadError::TooManyExports => Problem::unavailable(
-                "This replica runs as many exports as it may; ask again, or ask for pages.",
+                "This replica already runs as many exports as it may; ask again, or ask for pages.",
             ),
             ReadError::Database(error) if passes(&error) => {
                 tracing::warn!(error = %error, "the read model's database did not answer");
@@ -194,7 +198,7 @@ impl From<ReadError> for Problem {
                 Problem::internal()
             }
             ReadError::BeingFilled(from) => Problem::unavailable(format!(
-                "The {} is being filled anew from the journal and has not got to this yet; ask again.",
+                "The {} is being filled again from the journal and has not reached this yet; ask again.",
                 from.name()
             )),
             ReadError::LedgerWentBack => Problem::unavailable("The ledger is being rebuilt; ask again."),
@@ -237,7 +241,7 @@ pub(crate) fn foreign_cursor() -> Problem {
         StatusCode::BAD_REQUEST,
         "invalid_cursor",
         "Invalid cursor",
-        "The cursor is not one that this list gave. Take next_cursor as it stands, for the same list.",
+        "This cursor does not come from this list. Pass next_cursor unchanged, to the same list.",
     )
 }
 
@@ -277,8 +281,8 @@ pub(crate) fn too_many_positions(most: usize) -> Problem {
         "precondition_malformed",
         "Precondition malformed",
         format!(
-            "Wallex-Min-Position has at most one position for each partition, {most} here. Of several in one partition \
-             the highest is enough."
+            "Wallex-Min-Position may have at most one position for each partition, {most} here. Of several in one \
+             partition the highest is enough."
         ),
     )
 }
@@ -290,7 +294,8 @@ fn unknown_partition(position: Position) -> Problem {
         "precondition_malformed",
         "Precondition malformed",
         format!(
-            "Wallex-Min-Position names {position}, but this platform has no partition {}: no write has answered that.",
+            "Wallex-Min-Position names {position}, but this platform has no partition {}, so no write can have returned \
+             this position.",
             position.partition
         ),
     )

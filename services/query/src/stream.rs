@@ -121,7 +121,7 @@ pub(crate) async fn stream(
     // Seated before the version is read: what comes in between wakes the stream.
     let Some(seat) = state.live.join(id) else {
         return Err(Problem::unavailable(
-            "This replica takes no more streams; connect again.",
+            "This replica accepts no more streams; connect again.",
         ));
     };
     let mut snapshot = state.read.snapshot(&wanted).await?;
@@ -249,7 +249,8 @@ async fn entries(db: &mut PgConnection, id: Uuid, after: i64) -> Result<Vec<Entr
 fn event(row: EntryRow) -> Result<Event, ReadError> {
     let (version, kind) = (row.version, row.kind.clone());
     // Fails for a type that this build does not know, so that `kind` is one of ours from here on.
-    let body = EntryBody::try_from(row).inspect_err(|error| tracing::error!(%error, "a stream ends"))?;
+    let body = EntryBody::try_from(row)
+        .inspect_err(|error| tracing::error!(%error, "a stream ends because an entry cannot be read"))?;
     Ok(Event::default()
         .id(version.to_string())
         .event(kind)

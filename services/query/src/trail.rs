@@ -213,8 +213,8 @@ impl<S: Send + Sync> FromRequestParts<S> for TrailPage {
     params(
         ("id" = Uuid, Path, description = "The wallet's id"),
         ("after_version" = Option<u64>, Query, description = "Only events after this version of the wallet", minimum = 0),
-        ("limit" = Option<u16>, Query, description = "Events on the page, 50 unless said", minimum = 1, maximum = 200),
-        ("Wallex-Min-Position" = Option<String>, Header, description = "The journal contains every position that a write has answered; others are refused", example = "3:1042"),
+        ("limit" = Option<u16>, Query, description = "Events on the page, 50 by default", minimum = 1, maximum = 200),
+        ("Wallex-Min-Position" = Option<String>, Header, description = "The journal contains every position that a write has returned; others are refused", example = "3:1042"),
     ),
     responses(
         (status = 200, description = "A page of events", body = EventPageBody),

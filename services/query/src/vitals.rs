@@ -117,25 +117,25 @@ impl Vitals {
         parked.show(
             "wallex_projection_parked_wallets",
             "Wallets whose later events the projection cannot apply, as its table `parked` has it. Any: run \
-             `wallex verify`; reads of these wallets say stale. Every replica of command and query says the same: take \
-             the max.",
+             `wallex verify`; reads of these wallets say stale. Every replica of command and query reports the same: \
+             take the max.",
             &["projection"],
             |series| series,
         );
         unbalanced.show(
             "wallex_ledger_unbalanced_currencies",
-            "Currencies whose debits and credits in the ledger differ, at one snapshot, looked at every five minutes or \
-             more seldom. Any: stop paying out by the ledger; GET /v1/ledger/trial-balance says which, `wallex verify` \
-             whether the journal is whole. Every replica of command and query says the same: take the max.",
+            "Currencies whose debits and credits in the ledger differ, at one snapshot, checked every five minutes or \
+             less often. Any: stop paying out by the ledger; GET /v1/ledger/trial-balance says which, `wallex verify` \
+             whether the journal is whole. Every replica of command and query reports the same: take the max.",
             &[],
             |count: f64| vec![(Vec::new(), count)],
         );
         lead.show(
             "wallex_journal_clock_lead_seconds",
             "How far the last event's time is ahead of the database's clock, in the partition where it is furthest. Above \
-             a few seconds: the clock was ahead for a while or was set back. Holds go by the clock all the same, but \
-             events of that partition are recorded at the later time until the clock has reached it, and reads by time \
-             (at, from, to) find them there. Every replica of command and query says the same: take the max.",
+             a few seconds: the clock was ahead for a while or was set back. Holds still follow the clock, but events of \
+             that partition are recorded at the later time until the clock has reached it, and reads by time (at, from, \
+             to) find them there. Every replica of command and query reports the same: take the max.",
             &[],
             |seconds: f64| vec![(Vec::new(), seconds)],
         );

@@ -39,7 +39,7 @@ pub(crate) async fn run(flags: &Flags, args: &Args) -> anyhow::Result<ExitCode> 
     let answer = connection
         .send(method, "/log-level", &[], body, LIMIT)
         .await
-        .with_context(|| format!("asking the role at {role}; name its port by --port"))?;
+        .with_context(|| format!("asking the role at {role}; name its port with --port"))?;
     let text = String::from_utf8_lossy(&answer.body);
     if answer.status != StatusCode::OK {
         bail!("{}: {}", answer.status, text.trim());

@@ -47,7 +47,7 @@ enum Verb {
     Command,
     /// Copy the journal to Kafka, in order, at least once
     Publisher,
-    /// Keep one projection level with the journal
+    /// Keep one projection up to date with the journal
     Projector {
         /// Which projection: ledger or read-model
         projection: roles::ProjectionName,
@@ -59,13 +59,13 @@ enum Verb {
     Query,
     /// Create or upgrade the database schemas; safe to repeat
     Migrate(migrate::Args),
-    /// Do the upkeep of the database: empty expired idempotency answers
+    /// Maintain the database: delete expired idempotency answers
     Maintain,
-    /// Check the books: recompute the hash chain and compare everything that is derived from the events with them
+    /// Check the books: recompute the hash chain and compare everything derived from the events with them
     ///
     /// Reads the whole journal and both projections, and changes nothing; safe on a running platform. Prints a line for
-    /// each fault, at most 20 of a kind, and exits with 1 when there is one. docs/journal.md says what it sees, what it
-    /// does not, and what it costs.
+    /// each fault, at most 20 of a kind, and exits with 1 when there is one. docs/journal.md says what it detects, what
+    /// it does not, and what it costs.
     #[command(verbatim_doc_comment)]
     Verify(verify::Args),
     /// Empty a projection and have it filled again from the journal
@@ -76,17 +76,17 @@ enum Verb {
     Bench(bench::Args),
     /// Show the settings in force and where each came from, secrets redacted
     ///
-    ///   wallex config                                 what this shell's variables amount to
-    ///   wallex config --config my.toml --writers 2    with a file and a flag, as a role would take them
+    ///   wallex config                                 what this shell's variables result in
+    ///   wallex config --config my.toml --writers 2    with a file and a flag, as a role would read them
     ///   kubectl exec deploy/demo-command -- wallex config    what a pod runs with
-    ///   wallex config --reference                     every setting there is, in Markdown
+    ///   wallex config --reference                     all settings, in Markdown
     ///
     /// The lines are TOML, with the origin of each value as a comment: put into a file they are a
     /// start for one of your own, secrets to be filled in. A setting that is not valid is an error
     /// that names it and where it came from.
     #[command(verbatim_doc_comment)]
     Config(config::Args),
-    /// Show or change what a running role logs; it forgets it when it is restarted
+    /// Show or change what a running role logs; the change is lost on restart
     ///
     ///   kubectl exec deploy/demo-command -- wallex log-level                      what is logged now
     ///   kubectl exec deploy/demo-command -- wallex log-level debug                more, in one of its pods

@@ -16,16 +16,16 @@ const SLOT_LOCK_TIMEOUT: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Args {
-    /// Journal partitions there shall be at least; they may grow, never shrink
+    /// Minimum number of journal partitions; it can grow but never shrink
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(i32).range(1..=256))]
     pub(crate) partitions: i32,
     /// Take over a database that belongs to another platform. Stop the other one first
     #[arg(long)]
     pub(crate) adopt: bool,
-    /// Events that the platform has written at least: a database that has fewer is refused before anything is changed
+    /// Minimum number of events that the platform has written: a database with fewer is refused before anything is changed
     #[arg(long, env = "WALLEX_EXPECT_EVENTS", default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..))]
     pub(crate) expect_events: i64,
-    /// The journal that they are in, as the last line of a migration names it in `journal_id`: another one is refused too
+    /// The journal that they are in, as `journal_id` in the last line of a migration names it: another one is refused too
     #[arg(long, env = "WALLEX_EXPECT_JOURNAL")]
     pub(crate) expect_journal: Option<i64>,
 }

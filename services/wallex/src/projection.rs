@@ -55,7 +55,7 @@ pub(crate) async fn run(
     if !yes {
         eprintln!(
             "This empties the {name} of {} and has its projectors apply {events} events again. Until they have, reads of it \
-             are stale or answer 503. Nothing is lost. Say --yes to do it.",
+             are stale or get a 503. Nothing is lost. Add --yes to do it.",
             settings.platform_id()
         );
         return Ok(ExitCode::FAILURE);

@@ -41,7 +41,7 @@ pub(crate) async fn run(
         biased;
         // Nobody may take half a check for a whole one.
         () = shutdown.cancelled() => {
-            tracing::error!("stopped before the end: nothing was found out");
+            tracing::error!("stopped before the check was complete");
             return Ok(ExitCode::FAILURE);
         }
         checked = checking => checked?,
@@ -72,7 +72,7 @@ fn print(report: &Report, compared: Option<Projections>) -> io::Result<()> {
     }
     if let Some(Projections { ledger, read_model }) = compared {
         for (name, Compared { events, behind }) in [("ledger", ledger), ("read model", read_model)] {
-            writeln!(out, "{name}: {events} events compared, {behind} still to come")?;
+            writeln!(out, "{name}: {events} events compared, {behind} not applied yet")?;
         }
     }
     let verdict = match report.total() {

@@ -27,7 +27,7 @@ pub(super) fn create(path: &Path) -> Result<File, Error> {
         .open(path)
         .map_err(|source| match source.kind() {
             io::ErrorKind::AlreadyExists => Error::Hopeless(format!(
-                "{} exists already; name another file by -o, or remove it",
+                "{} already exists; name another file with -o, or remove it",
                 path.display()
             )),
             _ => failed(path, source),
@@ -104,7 +104,7 @@ fn readme(platform: &str, time: &str, files: &[(String, String)], missing: &[Str
     for (name, content) in files {
         text.push_str(&format!("  {:>9}  {name}\n", content.len()));
     }
-    text.push_str("\nWhat could not be had:\n");
+    text.push_str("\nWhat is missing:\n");
     if missing.is_empty() {
         text.push_str("  nothing\n");
     }
@@ -117,7 +117,7 @@ fn readme(platform: &str, time: &str, files: &[(String, String)], missing: &[Str
          {BLACK} stands where something was blacked out: the values of the Secrets that the platform uses, in every\n\
          form in which they may have been written; passwords in URLs; tokens and private keys; variables and settings\n\
          whose names say password. Values of fewer than {SHORTEST} characters, and those that are names of objects here, are\n\
-         not searched for. When a Secret could not be read (see above), its values are recognised by their looks alone.\n"
+         not searched for. When a Secret could not be read (see above), its values are recognised by patterns alone.\n"
     ));
     text
 }

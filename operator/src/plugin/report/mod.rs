@@ -60,7 +60,7 @@ pub(super) async fn run(session: &mut Session, args: &Report) -> Result<Outcome,
         session.console.progress(&format!("not had: {missing}"));
     }
     session.console.line(&format!(
-        "{} is written. Secrets are blacked out; look through it before you hand it on.",
+        "{} is written. Secrets are blacked out; look through it before you pass it on.",
         path.display()
     ))?;
     Ok(Outcome::Fine)

@@ -53,7 +53,7 @@ fn rows(facts: &Facts) -> Vec<Row> {
 pub(super) fn components(drawing: &mut Drawing, facts: &Facts) {
     drawing.section("COMPONENTS");
     if let Err(why) = &facts.deployments {
-        let text = format!("as the operator last saw them; what is now is not known: {why}");
+        let text = format!("as the operator last saw them; the current state is not known: {why}");
         drawing.paragraph(2, Paint::Warn, &text);
     }
     let rows = rows(facts);

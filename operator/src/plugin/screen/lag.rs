@@ -11,7 +11,7 @@ pub(super) fn lag(drawing: &mut Drawing, facts: &Facts) {
         Some(lag) => lag.to_string().into(),
         None => Cell::new(Paint::Warn, "not known"),
     };
-    drawing.section("LAG (published events that a projection has not applied)");
+    drawing.section("LAG (events of the journal that a projection has not applied)");
     match &facts.lag {
         Ok(Lag::Projections(projections)) => {
             let row = |row: &ProjectionStatus| {

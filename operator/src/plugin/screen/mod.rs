@@ -81,7 +81,7 @@ fn head(drawing: &mut Drawing, facts: &Facts, now: Timestamp) {
         None => drawing.line([
             "Ready:".into(),
             Cell::new(Paint::Bad, "not known:"),
-            "no operator has looked at it yet. Is one running, and does it watch this namespace?".into(),
+            "no operator has processed it yet. Is one running, and does it watch this namespace?".into(),
         ]),
     }
     let (wanted, seen) = (platform.metadata.generation, facts.status.observed_generation);
@@ -90,7 +90,7 @@ fn head(drawing: &mut Drawing, facts: &Facts, now: Timestamp) {
         drawing.line([Cell::new(
             Paint::Warn,
             format!(
-                "Old: the operator has not seen the present spec yet (generation {}, seen {})",
+                "Outdated: the operator has not seen the current spec yet (generation {}, seen {})",
                 number(wanted),
                 number(seen)
             ),
@@ -98,18 +98,18 @@ fn head(drawing: &mut Drawing, facts: &Facts, now: Timestamp) {
     }
     let name = platform.name_any();
     if find::is_on(platform, "paused") {
-        let text =
-            format!("Paused: the operator changes nothing. `kubectl wallex resume {name}` lets it go on");
+        let text = format!("Paused: the operator changes nothing. `kubectl wallex resume {name}` undoes it");
         drawing.line([Cell::new(Paint::Warn, text)]);
     }
     if find::is_on(platform, "suspended") {
-        let text = format!("Suspended: no pods are wanted. `kubectl wallex resume {name}` brings them back");
+        let text =
+            format!("Suspended: all pods are stopped. `kubectl wallex resume {name}` brings them back");
         drawing.line([Cell::new(Paint::Warn, text)]);
     }
     if platform.metadata.deletion_timestamp.is_some() {
         drawing.line([Cell::new(
             Paint::Warn,
-            "Deleted: it goes when its finalizers are done",
+            "Deleted: it is removed once its finalizers are done",
         )]);
     }
     let image = platform.data["spec"]["image"].as_str().unwrap_or_default();
@@ -207,11 +207,7 @@ fn last_events(drawing: &mut Drawing, facts: &Facts, now: Timestamp) {
     unknown(drawing, "events", &facts.events);
     let Ok(all) = &facts.events else { return };
     if all.is_empty() {
-        drawing.paragraph(
-            2,
-            Paint::Plain,
-            "none (the cluster forgets them after an hour, mostly)",
-        );
+        drawing.paragraph(2, Paint::Plain, "none (most clusters keep them for an hour)");
         return;
     }
     let rows: Vec<Vec<Cell>> = all[all.len().saturating_sub(EVENTS)..]

@@ -60,8 +60,8 @@ pub(super) fn current(lag: &Lag, previous: Option<&Condition>) -> (&'static str,
         return ("True", Problem::new(reasons::CURRENT, ""));
     }
     let message = format!(
-        "{}; commands go on, and reads are that old: see whether the projectors' pods are well, then raise their replicas in \
-         spec.projectors",
+        "{}; commands still work, but reads are that far behind: check that the projectors' pods are healthy, then raise their \
+         replicas in spec.projectors",
         behind.join(", ")
     );
     ("False", Problem::new(reasons::LAGGING, message))

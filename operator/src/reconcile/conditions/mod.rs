@@ -334,7 +334,7 @@ fn part(progress: &Progress, hold: Option<Hold>) -> (&'static str, Problem) {
     match progress {
         Progress::NotChecked if hold == Some(Hold::Paused) => (
             "Unknown",
-            Problem::new(reasons::PAUSED, "spec.paused is true, so nobody looks"),
+            Problem::new(reasons::PAUSED, "spec.paused is true, so this is not checked"),
         ),
         Progress::NotChecked => (
             "Unknown",

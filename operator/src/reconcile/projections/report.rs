@@ -76,7 +76,7 @@ pub fn read((status, body): &Answer) -> Result<Report, String> {
     });
     match rows {
         Some(rows) => Ok(Report { rows, events }),
-        None => Err("its report of the lag makes no sense".to_owned()),
+        None => Err("its report of the lag is inconsistent".to_owned()),
     }
 }
 

@@ -68,8 +68,8 @@ pub(super) fn checked(platform: &WalletPlatform) -> Result<[String; 2], Problem>
             || !name.chars().all(legal)
         {
             return invalid(format!(
-                "spec.kafka.topics: {name:?} is not for topics of yours: names that begin with __ are Kafka's own, {} is the operator's; \
-                 others have up to 249 of a-z, A-Z, 0-9, '.', '_' and '-'",
+                "spec.kafka.topics: {name:?} can't be used: names that begin with __ belong to Kafka, {} to the operator; others have up \
+                 to 249 of a-z, A-Z, 0-9, '.', '_' and '-'",
                 owners::TOPIC
             ));
         }
@@ -97,7 +97,7 @@ pub(super) fn wanted(
     }
     if config.contains_key("retention.ms") || config.contains_key("compression.type") {
         return Err(refuse(
-            "say retention.ms by retentionHours and compression.type by compression",
+            "set retentionHours instead of retention.ms, and compression instead of compression.type",
         ));
     }
     let retention_ms = if retention_hours < 0 {

@@ -270,7 +270,7 @@ async fn a_file_that_exists_is_not_overwritten() {
     std::fs::write(folder.file(), "mine").unwrap();
     let (mut session, _) = cluster.session();
     let error = run(&mut session, verb(&folder.file())).await.unwrap_err();
-    assert!(error.to_string().contains("exists already"), "{error}");
+    assert!(error.to_string().contains("already exists"), "{error}");
     assert_eq!(std::fs::read_to_string(folder.file()).unwrap(), "mine");
 }
 

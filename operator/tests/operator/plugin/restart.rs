@@ -108,9 +108,9 @@ async fn ctrl_c_leaves_things_as_they_are_and_says_so() {
     assert_eq!(outcome.await.unwrap().unwrap(), Outcome::Stopped);
     assert!(
         printed.err().ends_with(
-            "stopped waiting; Kubernetes goes on with ledger-projector\n\
-             not begun: read-model-projector query command\n\
-             go on with: kubectl wallex restart demo read-model-projector query command\n"
+            "stopped waiting; Kubernetes continues with ledger-projector\n\
+             not started: read-model-projector query command\n\
+             continue with: kubectl wallex restart demo read-model-projector query command\n"
         ),
         "{}",
         printed.err()
@@ -138,7 +138,7 @@ async fn a_component_that_does_not_come_up_ends_the_restart_with_its_pods_reason
         error.starts_with("command is not restarted after 1 s: pod demo-command-7c9d-b CrashLoopBackOff"),
         "{error}"
     );
-    assert!(error.ends_with("not begun: nothing"), "{error}");
+    assert!(error.ends_with("Not started: nothing"), "{error}");
 }
 
 #[tokio::test]

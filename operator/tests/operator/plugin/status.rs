@@ -182,7 +182,10 @@ async fn a_platform_in_another_namespace_is_pointed_at() {
     elsewhere["metadata"]["namespace"] = "trade".into();
     cluster.list(PLATFORMS, &[]).list(ALL_PLATFORMS, &[elsewhere]);
     let error = refused(&cluster, named("demo")).await.to_string();
-    assert!(error.ends_with("there is one in trade: say so by -n"), "{error}");
+    assert!(
+        error.ends_with("there is one in trade: name it with -n"),
+        "{error}"
+    );
 }
 
 #[tokio::test]

@@ -55,14 +55,14 @@ async fn pause_sets_the_switch_and_says_how_to_undo_it() {
     assert_eq!(patched(&cluster), json!({"spec": {"paused": true}}));
     assert_eq!(
         said,
-        "demo is paused: the operator changes nothing, what runs goes on; undo: kubectl wallex resume demo\n"
+        "demo is paused: the operator changes nothing, running pods are not affected; undo: kubectl wallex resume demo\n"
     );
 }
 
 #[tokio::test]
 async fn a_paused_platform_is_not_paused_again() {
     let cluster = with(&["paused"]);
-    assert_eq!(done(&cluster, pause()).await, "demo is paused already\n");
+    assert_eq!(done(&cluster, pause()).await, "demo is already paused\n");
     assert_eq!(cluster.writes(), [""; 0]);
 }
 
@@ -81,7 +81,7 @@ async fn resume_takes_back_what_is_on_and_nothing_else() {
     assert_eq!(patched(&paused), json!({"spec": {"paused": false}}));
     assert_eq!(
         said,
-        "demo was paused and goes on; watch it: kubectl wallex status demo --watch\n"
+        "demo was paused and is resumed; watch it: kubectl wallex status demo --watch\n"
     );
 
     let both = with(&["paused", "suspended"]);

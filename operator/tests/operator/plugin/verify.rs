@@ -110,7 +110,7 @@ async fn a_check_that_could_not_be_done_says_its_last_line_and_goes_too() {
     let (outcome, _) = checked(&cluster).await;
     assert_eq!(
         outcome.unwrap_err().to_string(),
-        "the check could not be done (exit code 1): Error: no connection to the database"
+        "the check could not be completed (exit code 1): Error: no connection to the database"
     );
     assert_eq!(cluster.writes().len(), 2);
 }
@@ -161,7 +161,7 @@ async fn ctrl_c_removes_the_job() {
         cluster.writes(),
         [format!("POST {JOBS}"), format!("DELETE {JOB}")]
     );
-    assert!(printed.err().ends_with("stopped; nothing was found out\n"));
+    assert!(printed.err().ends_with("stopped before the check was complete\n"));
 }
 
 #[tokio::test]

@@ -74,7 +74,7 @@ async fn a_variable_that_somebody_sets_beside_a_reference_to_a_secret_is_put_bac
     assert_eq!(env(&world, QUERY), before);
     let notes = world.notes(reasons::HAND_EDIT_PUT_BACK);
     assert!(
-        notes[0].starts_with("Deployment demo-query was changed by hand and is put back: ")
+        notes[0].starts_with("Deployment demo-query was changed by hand and has been changed back: ")
             && notes[0].contains("env[WALLEX_DATABASE_URL].value (by kubectl-set)"),
         "{notes:?}"
     );

@@ -7,12 +7,12 @@ use crate::{Amount, Currency, HoldId, HoldStatus, MAX_BALANCE, WalletId};
 /// Why a command does not happen. An answer like success is: it is stored and replayed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
-    #[error("wallet {0} exists already")]
+    #[error("wallet {0} already exists")]
     WalletExists(WalletId),
-    #[error("external id {external_id} belongs to wallet {holder} already")]
+    #[error("external id {external_id} already belongs to wallet {holder}")]
     ExternalIdTaken { external_id: String, holder: WalletId },
     #[error(
-        "external id {external_id} belongs to transaction {transaction_id} already, which is another movement"
+        "external id {external_id} already belongs to transaction {transaction_id}, which is a different movement"
     )]
     MovementTaken {
         external_id: String,
@@ -20,7 +20,7 @@ pub enum Rejection {
     },
     #[error("there is no wallet {0}")]
     WalletNotFound(WalletId),
-    #[error("wallet {wallet_id} has {available} available, {amount} are needed")]
+    #[error("wallet {wallet_id} has {available} available, but {amount} is needed")]
     InsufficientFunds {
         wallet_id: WalletId,
         available: i64,
@@ -37,25 +37,25 @@ pub enum Rejection {
     SameWallet(WalletId),
     #[error("balance, held money or overdraft limit of wallet {0} would go beyond {MAX_BALANCE} minor units")]
     BalanceOverflow(WalletId),
-    #[error("wallet {wallet_id} is at version {version}, the command expects {expected}")]
+    #[error("wallet {wallet_id} is at version {version}, but the command expects {expected}")]
     VersionMismatch {
         wallet_id: WalletId,
         version: i64,
         expected: i64,
     },
-    #[error("hold {0} exists already")]
+    #[error("hold {0} already exists")]
     HoldExists(HoldId),
     #[error("there is no hold {0}")]
     HoldNotFound(HoldId),
-    #[error("hold {hold_id} is {} already", status.as_str())]
+    #[error("hold {hold_id} is already {}", status.as_str())]
     HoldClosed { hold_id: HoldId, status: HoldStatus },
-    #[error("hold {hold_id} has {held}, {amount} are to be captured")]
+    #[error("hold {hold_id} has {held} set aside, but the capture is for {amount}")]
     CaptureTooLarge {
         hold_id: HoldId,
         held: i64,
         amount: Amount,
     },
-    #[error("wallet {wallet_id} has {limit} open holds or more, as many as a wallet may have")]
+    #[error("wallet {wallet_id} already has {limit} or more open holds, the most that a wallet may have")]
     TooManyHolds { wallet_id: WalletId, limit: i64 },
     #[error("expires_at is not in the future")]
     ExpiryPassed,
@@ -63,7 +63,7 @@ pub enum Rejection {
     TransactionNotFound(Uuid),
     #[error("transaction {0} moved no money that a reversal could take back")]
     NotReversible(Uuid),
-    #[error("of transaction {transaction_id} {left} are left to be reversed")]
+    #[error("{left} of transaction {transaction_id} can still be reversed")]
     ReversalTooLarge { transaction_id: Uuid, left: i64 },
     #[error("wallet {0} is frozen")]
     WalletFrozen(WalletId),
@@ -77,7 +77,9 @@ pub enum Rejection {
         balance: i64,
         held: i64,
     },
-    #[error("wallet {wallet_id} has {available} available, which a limit of {limit} does not cover")]
+    #[error(
+        "wallet {wallet_id} has {available} available, so its overdraft limit cannot be lowered to {limit}"
+    )]
     OverdraftInUse {
         wallet_id: WalletId,
         available: i64,

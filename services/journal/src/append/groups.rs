@@ -247,7 +247,7 @@ impl Writer {
                         let doubts = call.doubts.entry(*index).or_default();
                         doubts.push(self.trace.locked.clone());
                     }
-                    tracing::warn!(%error, "the outcome of a commit is unknown: asking again under the same locks");
+                    tracing::warn!(%error, "the outcome of a commit is unknown: checking it under the same locks");
                 }
                 Err(Setback::Clock { lead }) => tracing::error!(
                     seconds = lead.as_secs(),
@@ -359,7 +359,7 @@ impl Writer {
             // Not even its way was found.
             (Why::Partition | Why::Lock | Why::Slow, None) => self.pause(call, index).await,
             (Why::Serialization | Why::Constraint | Why::Content, scope) => {
-                tracing::error!(error = %refusal.error, "a request was refused by the database again and again");
+                tracing::error!(error = %refusal.error, "the database refused a request repeatedly");
                 let finding = scope.map(|scope| self.aside.failed(scope, Reply::Failed, since, took));
                 match finding {
                     Some(Finding::Server) => self.pause(call, index).await,
@@ -384,7 +384,7 @@ impl Writer {
             Finding::Culprit => {
                 tracing::warn!(
                     ?scope,
-                    "writes wait for somebody's lock in vain: set aside, others go on"
+                    "writes time out waiting for somebody's lock: set aside, others continue"
                 );
                 for index in indices {
                     call.answer(*index, Reply::Unavailable, None);

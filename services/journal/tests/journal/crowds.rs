@@ -162,7 +162,10 @@ async fn a_wallet_has_so_many_open_holds_and_no_more() {
     let statuses: Vec<_> = run(&mut one, &together).await.iter().map(status).collect();
     assert_eq!(statuses, [DONE, DONE, DONE, REJECTED], "also within a batch");
     let full = run_one(&mut two, hold("h5", 5, wallet(1), 1, None)).await;
-    assert!(body(&full).contains("as many as a wallet may have"), "{full:?}");
+    assert!(
+        body(&full).contains("the most that a wallet may have"),
+        "{full:?}"
+    );
     // An end makes room, whoever wrote it; a batch that is taken back takes none.
     run_one(&mut two, release("r", 1)).await;
     let commands = [

@@ -47,7 +47,7 @@ async fn a_partial_capture_takes_its_part_and_gives_the_rest_back() {
     assert_eq!(journal.balance(to).await, 1_300);
     // Once and for all.
     for again in [capture("c2", 1, None, None), release("r", 1)] {
-        assert!(body(&run_one(&mut writer, again).await).contains("captured already"));
+        assert!(body(&run_one(&mut writer, again).await).contains("already captured"));
     }
     journal.assert_whole().await;
 }
@@ -88,7 +88,7 @@ async fn an_expired_hold_cannot_be_captured_though_nobody_wrote_its_expiry() {
     .await;
     assert_eq!(journal.hold_status(1).await, "open", "nobody has ended it yet");
     let late = run_one(&mut writer, capture("k", 1, None, None)).await;
-    assert!(body(&late).contains("expired already"), "{late:?}");
+    assert!(body(&late).contains("already expired"), "{late:?}");
     // The rejected command has brought the expiry along, and the money is free.
     assert_eq!(journal.held(wallet(1)).await, (100, 0));
     assert_eq!(
@@ -240,7 +240,7 @@ async fn an_overdraft_limit_is_spent_and_cannot_be_lowered_below_what_is_used() 
         DONE
     );
     let lower = run_one(&mut writer, change("4", wallet(1), Change::SetOverdraftLimit(49))).await;
-    assert!(body(&lower).contains("does not cover"));
+    assert!(body(&lower).contains("cannot be lowered"));
     assert_eq!(journal.held(wallet(1)).await, (-30, 20));
     journal.assert_whole().await;
 }

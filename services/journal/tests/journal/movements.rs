@@ -154,7 +154,7 @@ async fn another_movement_under_the_name_is_refused() {
         assert_eq!(status(&reply), REJECTED, "{key:?}");
         assert!(
             body(&reply).contains(&format!(
-                "external id x belongs to transaction {transaction} already"
+                "external id x already belongs to transaction {transaction}"
             )),
             "{key:?}: {}",
             body(&reply)

@@ -28,14 +28,14 @@ const TICK: Duration = Duration::from_secs(2);
 static OPEN: LazyLock<IntGauge> = LazyLock::new(|| {
     metrics::gauge(
         "wallex_http_connections",
-        "Connections of clients that are open. Near http_max_connections: those that wait longest are closed for new ones; \
+        "Open client connections. Near http_max_connections: those that have been idle longest are closed for new ones; \
          add replicas, or find who holds so many.",
     )
 });
 static CLOSED: LazyLock<IntCounterVec> = LazyLock::new(|| {
     metrics::counter_vec(
         "wallex_http_connections_closed_total",
-        "Connections that the server closed of its own, by why: idle is usual; head_late and answer_not_taken are slow or \
+        "Connections that the server closed itself, by reason: idle is normal; head_late and answer_not_taken are slow or \
          hostile clients; displaced and refused mean that http_max_connections is reached: add replicas, or find who \
          holds so many.",
         &["reason"],

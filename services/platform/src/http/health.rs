@@ -142,7 +142,7 @@ async fn ready(State(health): State<Health>) -> Response {
     tag = "operations",
     operation_id = "getKafkaHealth",
     responses(
-        (status = 200, description = "Kafka and the topics are fine, or this process does without Kafka", body = Report),
+        (status = 200, description = "Kafka and the topics are fine, or this process does not use Kafka", body = Report),
         (status = 503, description = "No broker answers, a topic is missing or has no leader, or offsets are not known", body = Report),
     )
 )]

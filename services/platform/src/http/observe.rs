@@ -32,7 +32,7 @@ static REQUESTS: LazyLock<IntCounterVec> = LazyLock::new(|| {
 static DURATION: LazyLock<HistogramVec> = LazyLock::new(|| {
     metrics::histogram_vec(
         "wallex_http_request_duration_seconds",
-        "Time from a request's head to the head of its answer. Rising on writes: look at the batch metrics first.",
+        "Time from a request's head to the head of its answer. Rising on writes: check the batch metrics first.",
         &["route", "method"],
         metrics::SECONDS,
     )
@@ -40,7 +40,7 @@ static DURATION: LazyLock<HistogramVec> = LazyLock::new(|| {
 static IN_FLIGHT: LazyLock<IntGauge> = LazyLock::new(|| {
     metrics::gauge(
         "wallex_http_requests_in_flight",
-        "Requests that wait for their answer right now.",
+        "Requests waiting for their answer right now.",
     )
 });
 

@@ -36,9 +36,9 @@ impl Parameters {
             let again = pairs[..at].iter().any(|(earlier, _)| earlier == name);
             let is_known = known.contains(&name.as_str());
             if !is_known && !again {
-                errors.push(Invalid::parameter(name, "is not known here"));
+                errors.push(Invalid::parameter(name, "is not a known parameter"));
             } else if is_known && again {
-                errors.push(Invalid::parameter(name, "may stand only once"));
+                errors.push(Invalid::parameter(name, "may appear only once"));
             }
         }
         if errors.is_empty() {

@@ -128,7 +128,7 @@ impl Problem {
 
     /// The server's own fault. Its cause belongs into the log, not into the reply.
     pub fn internal() -> Self {
-        let detail = "The request failed for a reason of the server's own. Try again; a write with the same Idempotency-Key.";
+        let detail = "The server failed to handle the request. Try again, and send a write with the same Idempotency-Key.";
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "internal",
@@ -153,7 +153,7 @@ impl Problem {
         let detail = match &errors[..] {
             [one] => one.to_string(),
             [first, ..] => format!(
-                "{} things in the request cannot be accepted; errors names each. The first: {first}",
+                "{} problems in the request; errors lists them. The first: {first}",
                 errors.len()
             ),
             [] => "The request cannot be accepted.".to_owned(),
@@ -390,14 +390,14 @@ mod tests {
     fn all_that_is_wrong_is_said_at_once() {
         let problem = Problem::invalid(vec![
             Invalid::at("/amount", "must be a whole number"),
-            Invalid::parameter("limit", "is not known here"),
+            Invalid::parameter("limit", "is not a known parameter"),
         ]);
         let body: Value = serde_json::from_slice(&problem.to_body()).unwrap();
         assert_eq!(
             body["errors"],
             json!([
                 {"pointer": "/amount", "detail": "must be a whole number"},
-                {"parameter": "limit", "detail": "is not known here"},
+                {"parameter": "limit", "detail": "is not a known parameter"},
             ])
         );
         assert!(

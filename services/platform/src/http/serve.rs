@@ -218,7 +218,7 @@ async fn serve_with(
             connections = connections.len(),
             requests = in_flight(),
             drain_seconds = ending.limit.as_secs(),
-            "drain is over, requests are left unanswered"
+            "the time to drain is over: requests are left unanswered"
         );
     }
 }

@@ -86,7 +86,7 @@ impl Overview {
     /// The state of things at most [`FRESH`] ago.
     pub async fn report(&self) -> Arc<Report> {
         let Some(asked) = self.asked.clone() else {
-            let reason = "kafka_bootstrap_servers is not set: this process does without Kafka";
+            let reason = "kafka_bootstrap_servers is not set: this process does not use Kafka";
             return Arc::new(Report::empty(Status::NotConfigured, reason));
         };
         let mut state = Arc::clone(&self.state).lock_owned().await;

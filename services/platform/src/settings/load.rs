@@ -111,7 +111,7 @@ impl Settings {
         {
             return invalid(
                 "otlp_endpoint",
-                format!("`{endpoint}` is not http://host:port (a collector nearby may go on by TLS)"),
+                format!("`{endpoint}` is not http://host:port (a collector nearby may forward with TLS)"),
             );
         }
         if let Err(error) = telemetry::filter(&self.log) {

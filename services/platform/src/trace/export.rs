@@ -38,8 +38,8 @@ pub(super) fn provider(settings: &Settings, endpoint: &str, role: &str) -> Resul
         outage: Mutex::new(Outage::of("The trace collector", endpoint, "otlp_endpoint")),
         spans: metrics::counter_vec(
             "wallex_trace_spans_total",
-            "Spans by what became of them. failed rising: the collector behind otlp_endpoint does not take them; the \
-             log has its answer. Requests are not touched by it.",
+            "Spans by outcome. failed rising: the collector at otlp_endpoint does not accept them; the log has its \
+             answer. Requests are not affected.",
             &["outcome"],
         ),
     };

@@ -97,7 +97,7 @@ async fn redis_may_come_go_and_return() {
     let accelerator =
         accelerator(wallex_testing::redis().replace(&server().to_string(), &door.address.to_string()));
     eventually(DEADLINE, "the warning", async || {
-        lines.with(&["WARN", "going on without it"]).pop()
+        lines.with(&["WARN", "continuing without it"]).pop()
     })
     .await;
     door.open(server());

@@ -134,7 +134,7 @@ async fn a_server_that_cannot_be_trusted_is_not_used() {
         (server.url("rediss", "127.0.0.1"), None, "certificate"),
         (server.url("rediss", "127.0.0.1"), Some(other), "certificate"),
         (server.url("rediss", "localhost"), Some(ca), "certificate"),
-        (server.url("redis", "127.0.0.1"), None, "going on without it"),
+        (server.url("redis", "127.0.0.1"), None, "continuing without it"),
     ] {
         let lines = Lines::collect(Level::DEBUG);
         let accelerator = accelerator(url.clone(), authorities);

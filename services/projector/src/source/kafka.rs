@@ -445,7 +445,7 @@ fn take(news: &mut News, received: Received) {
         Content::Invalid(cause) => {
             tracing::warn!(
                 partition = %received.partition, offset = received.offset, cause,
-                "a message is not an event of this journal: taking what the journal has"
+                "a message is not an event of this journal: reading the journal instead"
             );
             news.refused += 1;
             // Which seq it stands for is not known.

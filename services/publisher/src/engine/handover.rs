@@ -198,7 +198,7 @@ impl Engine {
         }
         self.release_finished(until).await;
         if let Err(error) = self.leases.leave().await {
-            tracing::warn!(%error, "could not sign off: other publishers wait for the lease to run out");
+            tracing::warn!(%error, "could not release the leases: other publishers wait until they expire");
         }
         if let Some(producer) = self.producer.take() {
             let _ = tokio::task::spawn_blocking(move || drop(producer)).await;

@@ -160,7 +160,7 @@ impl Engine {
 
     /// Gives up the producer with all that it holds, and starts again from what was acknowledged.
     pub(super) fn restart(&mut self, cause: &str) {
-        tracing::warn!(cause, "publishing starts again from the checkpoint");
+        tracing::warn!(cause, "publishing restarts from the checkpoint");
         self.metrics.restarts.inc();
         for span in self.traced.values_mut() {
             span.fail("given up, to be sent again");

@@ -151,8 +151,8 @@ impl Engine {
             return;
         };
         let reason = format!(
-            "JournalRewound: {what}, but the journal lacks it or has another there. It lost its end, by a restore or \
-             a fail-over. Either restore the journal that has it, or accept the loss: stop publishers and projectors, \
+            "JournalRewound: {what}, but the journal lacks it or has another there. It lost its latest events in a \
+             restore or a failover. Either restore the journal that has it, or accept the loss: stop publishers and projectors, \
              delete the topic, empty the projections' schemas and start again; they are filled from the journal"
         );
         tracing::error!(%partition, reason, "partition stopped");

@@ -53,7 +53,7 @@ pub(crate) struct AccountBody {
     #[schema(example = "external:EUR")]
     account: String,
     balances: Vec<BalanceBody>,
-    /// Present and true when an event of the account's wallet could not be posted, or the ledger is being filled anew.
+    /// Present and true when an event of the account's wallet could not be posted, or the ledger is being filled again.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     stale: bool,
 }
@@ -123,7 +123,7 @@ pub(crate) struct PostingPageBody {
     pub(super) items: Vec<PostingBody>,
     /// Pass it as `cursor` to read on; null on the last page. Opaque: its form may change.
     pub(super) next_cursor: Option<String>,
-    /// Present and true when an event of the account's wallet could not be posted, or the ledger is being filled anew.
+    /// Present and true when an event of the account's wallet could not be posted, or the ledger is being filled again.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) stale: bool,
 }
@@ -159,7 +159,7 @@ pub(crate) struct TrialBalanceBody {
     /// Whether every currency is, and the ledger is complete.
     balanced: bool,
     /// Whether the ledger has all events that the journal had when it was asked. False while it is behind or being filled
-    /// anew: ask again.
+    /// again: ask later.
     complete: bool,
     currencies: Vec<CurrencyBody>,
     /// Up to where each partition was posted; fits Wallex-Min-Position.

@@ -115,7 +115,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Wanted {
         ("transaction_id" = Option<Uuid>, Query, description = "Postings of this transaction"),
         ("from" = Option<String>, Query, description = "Recorded at this time or later, RFC 3339", example = "2026-01-01T00:00:00Z"),
         ("to" = Option<String>, Query, description = "Recorded before this time, RFC 3339", example = "2026-02-01T00:00:00Z"),
-        ("limit" = Option<u16>, Query, description = "Postings on the page, 50 unless said; not for exports", minimum = 1, maximum = 200),
+        ("limit" = Option<u16>, Query, description = "Postings on the page, 50 by default; not for exports", minimum = 1, maximum = 200),
         ("cursor" = Option<String>, Query, description = "next_cursor of the page before, with the same filters; not for exports"),
         ("Wallex-Min-Position" = Option<String>, Header, description = "Wait up to 2 s until the ledger contains these positions", example = "3:1042,7:88"),
     ),

@@ -135,7 +135,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Wanted {
         ("to" = Option<String>, Query, description = "Recorded before this time, RFC 3339", example = "2026-02-01T00:00:00Z"),
         ("reference" = Option<String>, Query, description = "Entries with this reference", min_length = 1, max_length = 255),
         ("counterparty" = Option<Uuid>, Query, description = "Movements between the wallet and this one"),
-        ("limit" = Option<u16>, Query, description = "Entries on the page, 50 unless said; not for exports", minimum = 1, maximum = 200),
+        ("limit" = Option<u16>, Query, description = "Entries on the page, 50 by default; not for exports", minimum = 1, maximum = 200),
         ("cursor" = Option<String>, Query, description = "next_cursor of the page before, with the same filters; not for exports"),
         ("Wallex-Min-Position" = Option<String>, Header, description = "Wait up to 2 s until the answer contains these positions", example = "3:1042"),
     ),

@@ -74,7 +74,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Wanted {
     params(
         ("id" = Uuid, Path, description = "The wallet's id"),
         ("status" = Option<String>, Query, description = "Holds of this status only: open, captured, released or expired", example = "open"),
-        ("limit" = Option<u16>, Query, description = "Holds on the page, 50 unless said", minimum = 1, maximum = 200),
+        ("limit" = Option<u16>, Query, description = "Holds on the page, 50 by default", minimum = 1, maximum = 200),
         ("cursor" = Option<String>, Query, description = "next_cursor of the page before, with the same status"),
         ("Wallex-Min-Position" = Option<String>, Header, description = "Wait up to 2 s until the answer contains these positions", example = "3:1042"),
     ),

@@ -65,7 +65,7 @@ impl<S: Send + Sync> FromRequestParts<S> for View {
         ("id" = Uuid, Path, description = "The wallet's id"),
         ("consistency" = Option<String>, Query, description = "strong: read the journal; not together with at", example = "strong"),
         ("at" = Option<String>, Query, description = "The state at this time, RFC 3339, not in the future", example = "2026-01-31T12:00:00Z"),
-        ("Wallex-Min-Position" = Option<String>, Header, description = "Wait up to 2 s until the answer contains these positions, as a Wallex-Position said them", example = "3:1042"),
+        ("Wallex-Min-Position" = Option<String>, Header, description = "Wait up to 2 s until the answer contains these positions, as in the header Wallex-Position", example = "3:1042"),
     ),
     responses(
         (status = 200, description = "The wallet; with `at`, its money at that time (WalletAt)", body = WalletAnswer, headers(("ETag" = String, description = "The wallet's version, quoted; not with `at`"))),
@@ -216,7 +216,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Listed {
     params(
         ("owner" = Option<String>, Query, description = "Wallets of this owner; exactly one of owner and external_id", min_length = 1, max_length = 255),
         ("external_id" = Option<String>, Query, description = "The wallet with this external id", min_length = 1, max_length = 255),
-        ("limit" = Option<u16>, Query, description = "Wallets on the page, 50 unless said", minimum = 1, maximum = 200),
+        ("limit" = Option<u16>, Query, description = "Wallets on the page, 50 by default", minimum = 1, maximum = 200),
         ("cursor" = Option<String>, Query, description = "next_cursor of the page before, for the same owner"),
         ("Wallex-Min-Position" = Option<String>, Header, description = "Wait up to 2 s until the answer contains these positions", example = "3:1042"),
     ),

@@ -33,7 +33,7 @@ const ID: usize = 16;
 pub(crate) static OPEN: LazyLock<IntGauge> = LazyLock::new(|| {
     metrics::gauge(
         "wallex_query_streams",
-        "Live streams that this process serves. At 1000 new ones get 503: add query replicas.",
+        "Live streams that this process serves. At 1000, new ones get a 503: add query replicas.",
     )
 });
 

@@ -79,7 +79,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub(crate) timeout: u64,
 
-    /// Seconds that the projections may take to become level after the run.
+    /// Seconds that the projections may take to catch up after the run.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub(crate) drain_timeout: u64,
 
@@ -152,12 +152,12 @@ impl FromStr for Mix {
                 "credits" => &mut credits,
                 "debits" => &mut debits,
                 "transfers" => &mut transfers,
-                other => return Err(format!("{other:?} is none of credits, debits, transfers")),
+                other => return Err(format!("{other:?} is not one of credits, debits, transfers")),
             };
             let share: u16 = share
                 .trim()
                 .parse()
-                .map_err(|_| format!("the share of {name} is no number up to 65535"))?;
+                .map_err(|_| format!("the share of {name} is not a number up to 65535"))?;
             if slot.replace(u32::from(share)).is_some() {
                 return Err(format!("{name} stands twice"));
             }

@@ -27,7 +27,9 @@ pub(crate) struct Target {
 
 impl Target {
     pub(crate) fn parse(api: &str) -> anyhow::Result<Self> {
-        let uri: Uri = api.parse().with_context(|| format!("--api {api:?} is no URL"))?;
+        let uri: Uri = api
+            .parse()
+            .with_context(|| format!("--api {api:?} is not a URL"))?;
         if uri.scheme_str() != Some("http") {
             bail!("--api {api:?} must begin with http:// (the generator speaks plain HTTP/1.1)");
         }

@@ -122,7 +122,8 @@ impl Databases {
 }
 
 async fn connect(flag: &str, url: &str) -> anyhow::Result<PgPool> {
-    let options = PgConnectOptions::from_str(url).with_context(|| format!("{flag} is no postgres:// URL"))?;
+    let options =
+        PgConnectOptions::from_str(url).with_context(|| format!("{flag} is not a postgres:// URL"))?;
     let options = options.application_name("wallex-bench");
     PgPoolOptions::new()
         .max_connections(2)

@@ -153,7 +153,7 @@ async fn ready(target: &Arc<Target>, api: &str) -> anyhow::Result<()> {
             )
         }
         Ok(answer) => bail!(
-            "{api} answers {} to /health/ready, so it is no Wallex API: name another one with --api",
+            "{api} answers {} to /health/ready, so it is not a Wallex API: name another one with --api",
             answer.status.as_u16()
         ),
         Err(error) => bail!("no API at {api} ({error}): start one, or name another one with --api"),
@@ -216,11 +216,11 @@ async fn verify(
     let mut differences = match databases {
         Some(databases) => {
             report.verified_by = "database";
-            say("waiting for the projections to become level");
+            say("waiting for the projections to catch up");
             match databases.drain(limit, stop).await? {
                 Ok(drained) => report.drained_ms = Some(milliseconds(drained)),
                 Err(lags) => say(&format!(
-                    "the projections are not level after {limit:?}: the ledger is {} events behind, the read model {}",
+                    "the projections have not caught up after {limit:?}: the ledger is {} events behind, the read model {}",
                     lags.ledger, lags.read_model
                 )),
             }

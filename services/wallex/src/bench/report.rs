@@ -176,7 +176,7 @@ impl Report {
             ),
         ]);
         run.add_row([
-            "projections level after",
+            "projections caught up after",
             &known(self.drained_ms.map(|ms| format!("{ms} ms"))),
         ]);
         run.add_row(["verified", &self.verdict()]);

@@ -76,7 +76,7 @@ async fn the_projections_are_compared_unless_they_are_left_out() {
     let said = text(&whole);
     assert!(whole.status.success() && said.contains("all whole"), "{said}");
     assert!(
-        said.contains("read model: 3 events compared, 0 still to come"),
+        said.contains("read model: 3 events compared, 0 not applied yet"),
         "{said}"
     );
 
