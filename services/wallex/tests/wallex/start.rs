@@ -194,7 +194,7 @@ async fn writes(command: &Process) {
     assert_eq!(command.get("/health/ready").await, Some(200));
     let write = Write {
         path: "/v1/wallets".to_owned(),
-        key: "while reads are away".to_owned(),
+        key: "while-reads-are-away".to_owned(),
         if_match: None,
         body: json!({"currency": "EUR"}),
     };
