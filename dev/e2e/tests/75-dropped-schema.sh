@@ -14,7 +14,7 @@ run_test() {
     since=$(date -u +%Y-%m-%dT%H:%M:%S)
     sql "DROP SCHEMA $schema CASCADE"
     until_true 120 told "$since" || die "nobody tells that $schema is gone: $(condition SchemaReady)"
-    expect_says 1 CommandAvailable True # writes need no projection
+    expect_says 1 CommandAvailable True Available # writes need no projection
     platform_wait 300 || die "not Ready after $schema was dropped"
     until_true 120 level "$schema" || die "$schema is not filled again"
   done

@@ -37,9 +37,9 @@ pub(super) enum Complaint {
     Unreachable(String),
 }
 
-/// Hears the client library's errors.
+/// Hears the client library's errors, which would be lines of the log otherwise.
 #[derive(Clone, Debug, Default)]
-struct Listener(Arc<Mutex<Option<Complaint>>>);
+pub(super) struct Listener(Arc<Mutex<Option<Complaint>>>);
 
 impl Listener {
     fn heard(&self) -> Option<Complaint> {

@@ -5,13 +5,13 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use super::client::Listener;
 use super::owners::{self, Claim, Claims};
 use super::{Connection, client};
 
@@ -21,7 +21,8 @@ const REQUEST: Duration = Duration::from_secs(8);
 /// Name of the header that says whose an event is.
 const SOURCE: &str = "ce_source";
 
-fn reader(connection: &Connection) -> ClientConfig {
+/// A reader of the records of topics. Its errors are those of `poll`: the end of a partition is no trouble to be logged.
+fn listen(connection: &Connection) -> Result<BaseConsumer<Listener>, KafkaError> {
     let mut config = client::config(connection, REQUEST);
     config
         .set("group.id", "wallex-operator")
@@ -29,12 +30,12 @@ fn reader(connection: &Connection) -> ClientConfig {
         .set("enable.partition.eof", "true")
         .set("auto.offset.reset", "earliest")
         .set("allow.auto.create.topics", "false");
-    config
+    config.create_with_context(Listener::default())
 }
 
 /// Reads from where `from` says to the end of each partition.
 fn read_to_end(
-    consumer: &BaseConsumer,
+    consumer: &BaseConsumer<Listener>,
     from: &TopicPartitionList,
     mut each: impl FnMut(&BorrowedMessage<'_>),
 ) -> Result<(), KafkaError> {
@@ -66,7 +67,7 @@ fn read_to_end(
 
 /// All claims to topics.
 pub(super) fn claims(connection: &Connection) -> Result<Claims, KafkaError> {
-    let consumer: BaseConsumer = reader(connection).create()?;
+    let consumer = listen(connection)?;
     let mut from = TopicPartitionList::new();
     from.add_partition_offset(owners::TOPIC, 0, Offset::Beginning)?;
     let mut records: Vec<(Vec<u8>, Option<Vec<u8>>)> = Vec::new();
@@ -103,7 +104,7 @@ pub(super) fn has_foreign(
     partitions: i32,
     source: &str,
 ) -> Result<bool, KafkaError> {
-    let consumer: BaseConsumer = reader(connection).create()?;
+    let consumer = listen(connection)?;
     let mut from = TopicPartitionList::new();
     for partition in 0..partitions {
         let (low, high) = consumer.fetch_watermarks(topic, partition, REQUEST)?;
