@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use wallex_domain::Partition;
+use wallex_postgres::DURABLE_COMMIT;
 
 use super::staging::{Loaded, LockedPartition};
 use crate::read::hash_column;
@@ -72,10 +73,7 @@ pub(super) async fn begin_and_lock(
     let ids = list(partitions);
     let statement = format!(
         "BEGIN ISOLATION LEVEL READ COMMITTED; \
-         SELECT set_config('synchronous_commit', \
-                CASE WHEN current_setting('synchronous_commit') IN ('off', 'local', 'remote_write') THEN 'on' \
-                     ELSE current_setting('synchronous_commit') END, true), \
-            set_config('lock_timeout', '{}', true), set_config('statement_timeout', '{}', true), \
+         SELECT {DURABLE_COMMIT}, set_config('lock_timeout', '{}', true), set_config('statement_timeout', '{}', true), \
             set_config('idle_in_transaction_session_timeout', '{}', true), {PLAN_SETTINGS}; \
          SELECT id, last_seq, head_hash, last_recorded_at, open FROM journal.partition \
             WHERE id IN ({ids}) ORDER BY id FOR UPDATE; \
