@@ -51,8 +51,9 @@ pub(crate) const STATE_AT: &str = "SELECT partition, seq, version, currency, bal
 
 /// Whether a time has come for a wallet, by the clock that events are recorded by, or by its newest events: a partition
 /// keeps the times of a clock that was ahead until the right one has reached them.
-pub(crate) const HAS_COME: &str = "SELECT $2 <= (extract(epoch FROM clock_timestamp()) * 1000000)::bigint \
-    OR EXISTS (SELECT 1 FROM read_model.entry WHERE wallet_id = $1 AND recorded_at >= $2)";
+pub(crate) const HAS_COME: &str = "SELECT coalesce($2 <= (extract(epoch FROM clock_timestamp()) * 1000000)::bigint \
+    OR $2 <= (SELECT recorded_at FROM read_model.entry WHERE wallet_id = $1 \
+               ORDER BY recorded_at DESC, version DESC LIMIT 1), false)";
 
 #[derive(sqlx::FromRow)]
 pub(crate) struct WalletRow {
