@@ -165,14 +165,14 @@ bodies! {
         /// personal data.
         #[serde(skip_serializing_if = "Option::is_none")]
         #[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
-        external_id: Option<String> = optional value::text::<255>,
+        external_id: Option<String> = optional value::name,
         /// Code of the currency: one of ISO 4217, or of the platform's own; GET /v1/currencies lists them.
         #[schema(value_type = String, example = "EUR", pattern = "^[A-Z][A-Z0-9]{2,7}$")]
         currency: Currency = required value::currency,
         /// Whose wallet it is; erasable. Up to 255 characters.
         #[serde(skip_serializing_if = "Option::is_none")]
         #[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
-        owner: Option<String> = optional value::text::<255>,
+        owner: Option<String> = optional value::name,
         /// Minor units; 0 when missing.
         #[serde(skip_serializing_if = "Option::is_none")]
         #[schema(minimum = 0, maximum = 9_000_000_000_000_000_i64)]
@@ -189,13 +189,13 @@ bodies! {
         /// Your own name of the movement; may repeat. Up to 255 characters. Kept for good: not for personal data.
         #[serde(skip_serializing_if = "Option::is_none")]
         #[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
-        reference: Option<String> = optional value::text::<255>,
+        reference: Option<String> = optional value::name,
         /// Your own name of the movement, unique in the platform for good. Sent again with the same content, under
         /// whatever Idempotency-Key, it gets the first answer; with other content external_id_taken. Up to 255
         /// characters. Kept for good: not for personal data.
         #[serde(skip_serializing_if = "Option::is_none")]
         #[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
-        external_id: Option<String> = optional value::text::<255>,
+        external_id: Option<String> = optional value::name,
     }
     /// Money from one wallet to another.
     Transfer, in a batch TransferItem of TransferKind [Transfer] {} {
@@ -209,13 +209,13 @@ bodies! {
         /// Your own name of the movement; may repeat. Up to 255 characters. Kept for good: not for personal data.
         #[serde(skip_serializing_if = "Option::is_none")]
         #[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
-        reference: Option<String> = optional value::text::<255>,
+        reference: Option<String> = optional value::name,
         /// Your own name of the movement, unique in the platform for good. Sent again with the same content, under
         /// whatever Idempotency-Key, it gets the first answer; with other content external_id_taken. Up to 255
         /// characters. Kept for good: not for personal data.
         #[serde(skip_serializing_if = "Option::is_none")]
         #[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
-        external_id: Option<String> = optional value::text::<255>,
+        external_id: Option<String> = optional value::name,
     }
     /// Money set aside: it stays in the balance and is not available.
     PlaceHold, in a batch PlaceHoldItem of PlaceHoldKind [Hold] {
@@ -236,7 +236,7 @@ bodies! {
         /// Your own name of the hold; may repeat. Up to 255 characters. Kept for good: not for personal data.
         #[serde(skip_serializing_if = "Option::is_none")]
         #[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
-        reference: Option<String> = optional value::text::<255>,
+        reference: Option<String> = optional value::name,
     }
     /// Takes what a hold has set aside; what is left of it becomes available again.
     CaptureHold, in a batch CaptureHoldItem of CaptureKind [Capture] {
@@ -253,13 +253,13 @@ bodies! {
         /// Your own name of the movement; may repeat. Up to 255 characters. Kept for good: not for personal data.
         #[serde(skip_serializing_if = "Option::is_none")]
         #[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
-        reference: Option<String> = optional value::text::<255>,
+        reference: Option<String> = optional value::name,
         /// Your own name of the movement, unique in the platform for good. Sent again with the same content, under
         /// whatever Idempotency-Key, it gets the first answer; with other content external_id_taken. Up to 255
         /// characters. Kept for good: not for personal data.
         #[serde(skip_serializing_if = "Option::is_none")]
         #[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
-        external_id: Option<String> = optional value::text::<255>,
+        external_id: Option<String> = optional value::name,
     }
     /// Ends a hold; all of it becomes available again.
     ReleaseHold, in a batch ReleaseHoldItem of ReleaseKind [Release] {
@@ -269,7 +269,7 @@ bodies! {
         /// Your own name of the release; may repeat. Up to 255 characters. Kept for good: not for personal data.
         #[serde(skip_serializing_if = "Option::is_none")]
         #[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
-        reference: Option<String> = optional value::text::<255>,
+        reference: Option<String> = optional value::name,
     }
     /// Takes a transaction back, as a whole or in part.
     Reversal, in a batch ReversalItem of ReversalKind [Reversal] {
@@ -283,13 +283,13 @@ bodies! {
         /// Your own name of the reversal; may repeat. Up to 255 characters. Kept for good: not for personal data.
         #[serde(skip_serializing_if = "Option::is_none")]
         #[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
-        reference: Option<String> = optional value::text::<255>,
+        reference: Option<String> = optional value::name,
         /// Your own name of the movement, unique in the platform for good. Sent again with the same content, under
         /// whatever Idempotency-Key, it gets the first answer; with other content external_id_taken. Up to 255
         /// characters. Kept for good: not for personal data.
         #[serde(skip_serializing_if = "Option::is_none")]
         #[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
-        external_id: Option<String> = optional value::text::<255>,
+        external_id: Option<String> = optional value::name,
     }
     /// Why a wallet is frozen, unfrozen or closed.
     Note, in a batch NoteItem of NoteKind [Freeze, Unfreeze, Close] {

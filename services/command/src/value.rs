@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use uuid::Uuid;
 use wallex_domain::{Amount, Currency, MAX_MINOR_UNITS};
-use wallex_platform::http::Id;
+use wallex_platform::http::{Id, MAX_NAME, check_text};
 
 use crate::fields::{MAX_ERRORS, Read, Wrong, step, wrong};
 use crate::json::{self, Node};
@@ -75,17 +75,18 @@ pub(crate) fn currency(node: Node<'_>) -> Read<Currency> {
     )
 }
 
+/// What names something: a reference, an owner, an external id.
+pub(crate) fn name(node: Node<'_>) -> Read<String> {
+    text::<MAX_NAME>(node)
+}
+
 /// A text of 1 to `MAX` characters.
 pub(crate) fn text<const MAX: usize>(node: Node<'_>) -> Read<String> {
     match node {
-        Node::Text(text) if text.is_empty() || text.chars().count() > MAX => {
-            wrong(format!("must have 1 to {MAX} characters"))
-        }
-        // PostgreSQL cannot store NUL, and no control character belongs into a name.
-        Node::Text(text) if text.chars().any(|c| c.is_control() && c != '\n' && c != '\t') => {
-            wrong("must not contain control characters other than line feed and tab")
-        }
-        Node::Text(text) => Ok(text.into_owned()),
+        Node::Text(text) => match check_text(&text, MAX) {
+            Ok(()) => Ok(text.into_owned()),
+            Err(error) => wrong(error.to_string()),
+        },
         Node::Broken => wrong(BROKEN),
         Node::Null | Node::Bool(_) | Node::Number(_) | Node::Array(_) | Node::Object(_) | Node::Deep => {
             wrong(format!("must be a text of 1 to {MAX} characters"))

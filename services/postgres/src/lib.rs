@@ -18,6 +18,12 @@ use sqlx::{PgConnection, PgPool, Postgres, SqlSafeStr, raw_sql};
 /// connection is closed, and the server finds that out by itself.
 const ROLLBACK: Duration = Duration::from_secs(5);
 
+/// An expression of a SELECT: from then on the transaction's COMMIT waits until what it wrote is flushed, and confirmed
+/// where standbys must confirm, also where the session's default is weaker (PostgreSQL manual, chapter 20.5).
+pub const DURABLE_COMMIT: &str = "set_config('synchronous_commit', \
+    CASE WHEN current_setting('synchronous_commit') IN ('off', 'local', 'remote_write') THEN 'on' \
+         ELSE current_setting('synchronous_commit') END, true)";
+
 /// An open transaction on a connection of a pool. Dropped before its end it is rolled back.
 #[derive(Debug)]
 pub struct Transaction(Doubtful);

@@ -1,6 +1,7 @@
 //! Where a projection hears of new events. A source only says where to look, and it may say it twice, late or
 //! out of order: what is applied is decided by the cursor.
 
+mod fetching;
 mod journal;
 mod kafka;
 

@@ -4,7 +4,7 @@
 use ::http::request::Parts;
 use jiff::Timestamp;
 use uuid::Uuid;
-use wallex_platform::http::{self, Id, Problem};
+use wallex_platform::http::{self, Id, MAX_NAME, Problem, check_text};
 
 use crate::cursor::Scope;
 use crate::export::{Format, Table};
@@ -14,8 +14,6 @@ use crate::problem::{self, ReadError};
 const DEFAULT_LIMIT: i64 = 50;
 /// Items on a page at most: about 100 kB of JSON.
 const MAX_LIMIT: i64 = 200;
-/// As writes have it, for references, owners and external ids.
-const MAX_TEXT: usize = 255;
 
 /// How much of a list: a page that goes on after a key, or all of it as a file.
 pub(crate) enum Extent<const N: usize> {
@@ -57,12 +55,11 @@ impl Parameters {
 
     /// A name that the platform's users have given, as long as it may be stored.
     pub(crate) fn text(&self, name: &str) -> Result<Option<String>, Problem> {
-        let must = format!("1 to {MAX_TEXT} characters, without control characters but line feed and tab");
-        self.parsed(name, &must, |text| {
-            let fits = (1..=MAX_TEXT).contains(&text.chars().count());
-            let unfit = |c: char| c.is_control() && c != '\n' && c != '\t';
-            (fits && !text.chars().any(unfit)).then(|| text.to_owned())
-        })
+        match self.0.get(name).map(|text| (text, check_text(text, MAX_NAME))) {
+            None => Ok(None),
+            Some((text, Ok(()))) => Ok(Some(text.to_owned())),
+            Some((_, Err(error))) => Err(problem::invalid_parameter(name, &error.to_string())),
+        }
     }
 
     pub(crate) fn uuid(&self, name: &str) -> Result<Option<Uuid>, Problem> {

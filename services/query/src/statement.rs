@@ -22,8 +22,8 @@ pub(crate) use history::{
 };
 pub(crate) use history::{Entries, Span, oldest, span, still_has};
 #[cfg(test)]
-pub(crate) use wallet::{BY_EXTERNAL_ID, BY_OWNER, STATE_AT, WALLET};
-pub(crate) use wallet::{StateRow, WalletRow, external_id, now, owner, state_at, wallet};
+pub(crate) use wallet::{BY_EXTERNAL_ID, BY_OWNER, HAS_COME, STATE_AT, WALLET};
+pub(crate) use wallet::{StateRow, WalletRow, external_id, has_come, owner, state_at, wallet};
 
 /// Opens one snapshot. The settings are the transaction's own, so that neither a role's defaults nor a
 /// pooler change them. With the three plan settings a statement that was prepared when the tables were

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use sqlx::PgConnection;
+use sqlx::{AssertSqlSafe, PgConnection};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use uuid::Uuid;
-use wallex_postgres::Transaction;
+use wallex_postgres::{DURABLE_COMMIT, Transaction};
 
 use crate::answer::unreadable;
 use crate::problem::ReadError;
@@ -77,11 +77,6 @@ static CONFIRMING: Semaphore = Semaphore::const_new(2);
 /// How long a read waits for a standby, or for its turn.
 const CONFIRMED_WITHIN: Duration = Duration::from_secs(2);
 
-/// A record in the write-ahead log, so that the COMMIT after it waits for the standby as a command's does.
-const MARK: &str = "SELECT pg_logical_emit_message(true, 'wallex strong read', '')::text, \
-    set_config('synchronous_commit', CASE WHEN current_setting('synchronous_commit') IN ('off', 'local', 'remote_write') \
-        THEN 'on' ELSE current_setting('synchronous_commit') END, true)";
-
 /// A wallet of the journal, and whether it may be told before a standby has it.
 pub(crate) struct Strong {
     pub(crate) wallet: Option<WalletRow>,
@@ -97,8 +92,12 @@ impl Strong {
         }
         let turn = timeout(CONFIRMED_WITHIN, CONFIRMING.acquire()).await;
         let turn = turn.ok().and_then(Result::ok).ok_or(ReadError::NoConnection)?;
-        sqlx::query(MARK).execute(&mut *snapshot).await?;
-        // In a task of its own: a connection whose COMMIT is given up must not go back to the pool.
+        // A record in the write-ahead log, so that the COMMIT after it waits for the standby as a command's does.
+        let mark =
+            format!("SELECT pg_logical_emit_message(true, 'wallex strong read', '')::text, {DURABLE_COMMIT}");
+        sqlx::query(AssertSqlSafe(mark)).execute(&mut *snapshot).await?;
+        // In a task of its own, which has the turn until the end. The server goes on waiting for the standby when the
+        // reader is gone and its connection closed: without this, each read would leave one more session behind.
         let committing = tokio::spawn(async move {
             let committed = end(snapshot).await;
             drop(turn);

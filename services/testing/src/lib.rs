@@ -11,10 +11,12 @@
 
 mod database;
 mod kafka;
+mod server;
 mod waiting;
 
 pub use database::{TestDatabase, template_name};
 pub use kafka::create_topic;
+pub use server::PostgresServer;
 pub use waiting::{DEADLINE, eventually};
 
 use uuid::Uuid;

@@ -195,16 +195,18 @@ pub(crate) async fn projector(
     let mut projecting = None;
     let starting = async {
         let (journal, read) = journal::connect_both(&settings, "projector", &health, &shutdown).await?;
-        let name = match projection {
-            ProjectionName::Ledger => Name::Ledger,
-            ProjectionName::ReadModel => Name::ReadModel,
-        };
         let feed = match source {
             SourceName::Kafka => Feed::Kafka,
             SourceName::Journal => Feed::Journal,
         };
         projecting = Some(spawn_projection(
-            name, feed, &settings, journal, read, &health, &shutdown,
+            projection.into(),
+            feed,
+            &settings,
+            journal,
+            read,
+            &health,
+            &shutdown,
         ));
         anyhow::Ok(Router::new())
     };

@@ -19,6 +19,11 @@ use super::{Conflict, Stages, Writer};
 /// closed and a wallet that appeared meanwhile; more is a journal that changes under our feet.
 const MAX_MISROUTES: usize = 4;
 
+/// Of so many requests each is tried alone when a time-out has ended them together; more are divided into as many parts as
+/// their square root. A failure costs everybody a time-out and a success a few milliseconds, so the culprit is to be alone
+/// after few failures: two more in a batch of 600.
+const ONE_BY_ONE: usize = 25;
+
 /// Takes the reply to a request as soon as there is one: the request's index, the reply, and how long the stages of the
 /// transaction took that it was decided in.
 pub type Take<'a> = &'a mut (dyn FnMut(usize, Reply, Option<Stages>) + Send);
@@ -173,7 +178,9 @@ impl Writer {
             match attempted {
                 Ok(outcome) => {
                     let indices = std::mem::take(&mut group.indices);
+                    let passed_over = |(_, staged): &(usize, Staged)| matches!(staged, Staged::Locked(_));
                     if group.alone
+                        && !outcome.staged.iter().any(passed_over)
                         && let [index] = indices[..]
                     {
                         self.went_through(index);
@@ -193,14 +200,15 @@ impl Writer {
                             Staged::Alone => groups.push_back(Group {
                                 indices: vec![index],
                                 suspect: true,
+                                skip_locked: true,
                                 alone: true,
                                 ..Group::default()
                             }),
                             Staged::Locked(wallet) => {
                                 let scope = Scope::Wallets(vec![wallet]);
                                 let since = group.since.unwrap_or(began);
-                                self.blame(call, &[index], scope, since, self.config.timeouts.beside)
-                                    .await;
+                                let took = began.elapsed();
+                                self.blame(call, &[index], scope, since, took).await;
                             }
                         }
                     }
@@ -278,34 +286,40 @@ impl Writer {
                     return if refusals < 2 {
                         Divided::Again
                     } else {
-                        self.halve(group)
+                        self.split(group, 2)
                     };
                 }
                 self.apart(group, &locked)
             }
-            Why::Lock | Why::Slow if !group.skip_locked => {
+            Why::Lock if !group.skip_locked => {
                 (group.suspect, group.skip_locked) = (true, true);
                 Divided::Again
             }
             Why::Serialization | Why::Constraint | Why::Content if refusals < 2 && !group.suspect => {
                 Divided::Again
             }
-            Why::Serialization | Why::Constraint | Why::Content | Why::Lock | Why::Slow => self.halve(group),
+            Why::Serialization | Why::Constraint | Why::Content => self.split(group, 2),
+            Why::Lock | Why::Slow => {
+                let requests = group.indices.len();
+                let few = requests <= ONE_BY_ONE;
+                self.split(group, if few { requests } else { requests.isqrt() })
+            }
         }
     }
 
-    fn halve(&mut self, group: &mut Group) -> Divided {
+    fn split(&mut self, group: &mut Group, parts: usize) -> Divided {
         self.conflicts.push(Conflict::Divided);
-        let second = group.indices.split_off(group.indices.len() / 2);
-        let half = |indices| Group {
-            indices,
+        let indices = std::mem::take(&mut group.indices);
+        let part = |indices: &[usize]| Group {
+            indices: indices.to_vec(),
             suspect: true,
             skip_locked: group.skip_locked,
             alone: false,
             partition: group.partition,
             since: group.since,
         };
-        Divided::Into(vec![half(std::mem::take(&mut group.indices)), half(second)])
+        let size = indices.len().div_ceil(parts);
+        Divided::Into(indices.chunks(size).map(part).collect())
     }
 
     /// Those that need none of the locked partitions first; then the others, by partition.

@@ -242,10 +242,14 @@ impl Writer {
         look_up: &HashSet<WalletId>,
     ) -> Result<Outcome, Setback> {
         let mut watch = Stopwatch::start();
-        let timeouts = if group.suspect {
-            self.config.timeouts.short()
-        } else {
-            self.config.timeouts
+        let timeouts = match group.indices[..] {
+            // Of many commands: may take long and not be to blame.
+            [only] if group.suspect && requests[only].work.items().len() > 1 => Timeouts {
+                statement: self.config.timeouts.statement,
+                ..self.config.timeouts.short()
+            },
+            _ if group.suspect => self.config.timeouts.short(),
+            _ => self.config.timeouts,
         };
         let routing = self.route(db, requests, &group.indices, look_up);
         let Routing {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use wallex_domain::Partition;
+use wallex_postgres::DURABLE_COMMIT;
 
 use super::staging::{Loaded, LockedPartition};
 use crate::read::hash_column;
@@ -19,6 +20,8 @@ pub struct Timeouts {
     pub lock: Duration,
     /// For all other locks. Whoever has the partitions meets nobody there, but for a moment.
     pub beside: Duration,
+    /// For every statement once the partitions are locked. A batch takes milliseconds; one that a slow server does not
+    /// finish in time goes on in parts.
     pub statement: Duration,
     /// After this a writer that froze between two statements loses its transaction, and with it its locks.
     pub idle_in_transaction: Duration,
@@ -29,19 +32,24 @@ impl Default for Timeouts {
         Self {
             lock: Duration::from_millis(2_500),
             beside: Duration::from_millis(500),
-            statement: Duration::from_secs(10),
+            statement: Duration::from_secs(3),
             idle_in_transaction: Duration::from_secs(2),
         }
     }
 }
 
 impl Timeouts {
+    /// For the statement that locks the partitions: each of them may take [`Self::lock`].
+    fn locking(self) -> Duration {
+        4 * self.lock
+    }
+
     /// For requests that are suspected of making others wait.
     pub(super) fn short(self) -> Self {
         Self {
             lock: self.lock.min(Duration::from_millis(500)),
             beside: self.beside.min(Duration::from_millis(500)),
-            statement: self.statement.min(Duration::from_secs(2)),
+            statement: self.statement.min(Duration::from_secs(1)),
             idle_in_transaction: self.idle_in_transaction,
         }
     }
@@ -72,19 +80,17 @@ pub(super) async fn begin_and_lock(
     let ids = list(partitions);
     let statement = format!(
         "BEGIN ISOLATION LEVEL READ COMMITTED; \
-         SELECT set_config('synchronous_commit', \
-                CASE WHEN current_setting('synchronous_commit') IN ('off', 'local', 'remote_write') THEN 'on' \
-                     ELSE current_setting('synchronous_commit') END, true), \
-            set_config('lock_timeout', '{}', true), set_config('statement_timeout', '{}', true), \
+         SELECT {DURABLE_COMMIT}, set_config('lock_timeout', '{}', true), set_config('statement_timeout', '{}', true), \
             set_config('idle_in_transaction_session_timeout', '{}', true), {PLAN_SETTINGS}; \
          SELECT id, last_seq, head_hash, last_recorded_at, open FROM journal.partition \
             WHERE id IN ({ids}) ORDER BY id FOR UPDATE; \
-         SELECT set_config('lock_timeout', '{}', true); \
+         SELECT set_config('lock_timeout', '{}', true), set_config('statement_timeout', '{}', true); \
          SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS clock",
         timeouts.lock.as_millis(),
-        timeouts.statement.as_millis(),
+        timeouts.locking().as_millis(),
         timeouts.idle_in_transaction.as_millis(),
         timeouts.beside.as_millis(),
+        timeouts.statement.as_millis(),
     );
     let mut loaded = Loaded::default();
     for row in sqlx::raw_sql(AssertSqlSafe(statement)).fetch_all(db).await? {

@@ -120,6 +120,16 @@ async fn a_head_that_somebody_has_locked_is_set_aside() {
     );
     let holder = locked(&journal, lock).await;
     others_go_on(&mut writer, &Reply::Unavailable).await;
+    // Whether it is locked still is found out without waiting for it, at the end of pauses of one and two seconds.
+    writer.conflicts.clear();
+    let began = Instant::now();
+    let mut n = 0;
+    while began.elapsed() < Duration::from_millis(3_500) {
+        n += 1;
+        let replies = run(&mut writer, &round(&format!("later{n}"))).await;
+        assert_eq!(others_are_done(&replies), &Reply::Unavailable);
+    }
+    assert_eq!(writer.conflicts, []);
     // What it takes part in waits with it; who it deals with does not.
     let replies = run(
         &mut writer,
@@ -192,6 +202,38 @@ async fn a_wallet_that_is_refused_or_slow_again_and_again_is_set_aside() {
         goes_through_again(&mut writer).await;
         journal.assert_whole().await;
     }
+}
+
+#[tokio::test]
+async fn one_slow_wallet_of_many_is_found_after_three_time_outs() {
+    const MANY: u128 = 100;
+    let journal = Journal::new().await;
+    let mut writer = impatient(&journal).await;
+    let creates: Vec<_> = (WALLETS + 1..=MANY)
+        .map(|n| create(&n.to_string(), wallet(n), 100))
+        .collect();
+    run(&mut writer, &creates).await;
+    let slow = 57;
+    spoil(
+        &journal,
+        &format!("NEW.wallet_id = '{}'", wallet(slow)),
+        "PERFORM pg_sleep(60)",
+    )
+    .await;
+    writer.conflicts.clear();
+    let requests: Vec<_> = (1..=MANY)
+        .map(|n| credit(&format!("r{n}"), wallet(n), 1))
+        .collect();
+    for (n, reply) in (1..).zip(run(&mut writer, &requests).await) {
+        if n == slow {
+            assert_eq!(reply, Reply::Unavailable);
+        } else {
+            assert_eq!(status(&reply), DONE, "wallet {n}");
+        }
+    }
+    let conflicts = writer.conflicts.iter();
+    let time_outs = conflicts.filter(|conflict| **conflict == Conflict::StatementTimeout);
+    assert_eq!(time_outs.count(), 3, "{:?}", writer.conflicts);
 }
 
 #[tokio::test]

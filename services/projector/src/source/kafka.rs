@@ -20,7 +20,7 @@ use wallex_journal::{Event, cloud_event};
 use wallex_platform::kafka;
 use wallex_platform::settings::Settings;
 
-use super::{IDLE, News};
+use super::{IDLE, News, fetching};
 use crate::ProjectorError;
 use crate::cursor::Cursor;
 use crate::inbox::Batch;
@@ -137,22 +137,11 @@ impl KafkaSource {
     pub(crate) fn join(settings: &Settings, group: &str) -> Result<Self, ProjectorError> {
         let assignment = Arc::new(Assignment::default());
         let topic = settings.kafka_events_topic.clone();
-        let mut config = kafka::consumer_config(settings, group)?;
-        config
-            // Partitions that are added are found within this time; the default is 5 minutes.
-            .set("topic.metadata.refresh.interval.ms", "30000")
-            // New events come at once; what is behind comes in large pieces, within bounded memory.
-            .set("fetch.wait.max.ms", "100")
-            // When so much is queued, fetching goes on after this time; the default is a second, in which a projector that
-            // is far behind would run dry.
-            .set("fetch.queue.backoff.ms", "20")
-            // The same after a fetch that failed, of a partition whose leader moves; the default is half a second.
-            .set("fetch.error.backoff.ms", "100")
-            .set("queued.max.messages.kbytes", "16384");
-        let consumer: StreamConsumer<Context> = config.create_with_context(Context {
-            assignment: Arc::clone(&assignment),
-            topic: topic.clone(),
-        })?;
+        let consumer: StreamConsumer<Context> =
+            fetching::config(settings, group)?.create_with_context(Context {
+                assignment: Arc::clone(&assignment),
+                topic: topic.clone(),
+            })?;
         consumer.subscribe(&[&topic])?;
         let now = Instant::now();
         Ok(Self {

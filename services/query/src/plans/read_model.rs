@@ -7,7 +7,7 @@ use crate::statement;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../projector/migrations/read_model");
 
-const STATEMENTS: [Planned; 22] = [
+const STATEMENTS: [Planned; 23] = [
     (
         "followed",
         crate::stream::live::VERSIONS,
@@ -64,6 +64,13 @@ const STATEMENTS: [Planned; 22] = [
         "uuid, bigint",
         "md5('0')::uuid, 15000",
         &["entry_time", "entry_type"],
+    ),
+    (
+        "has_come",
+        statement::HAS_COME,
+        "uuid, bigint",
+        "md5('0')::uuid, 15000",
+        &["entry_time"],
     ),
     (
         "span",

@@ -64,7 +64,7 @@ impl<S: Send + Sync> FromRequestParts<S> for View {
     params(
         ("id" = Uuid, Path, description = "The wallet's id"),
         ("consistency" = Option<String>, Query, description = "strong: read the journal; not together with at", example = "strong"),
-        ("at" = Option<String>, Query, description = "The state at this time, RFC 3339, not in the future", example = "2026-01-31T12:00:00Z"),
+        ("at" = Option<String>, Query, description = "The state after the last event whose recorded_at is not later than this time, RFC 3339; not in the future", example = "2026-01-31T12:00:00Z"),
         ("Wallex-Min-Position" = Option<String>, Header, description = "Wait up to 2 s until the answer contains these positions, as in the header Wallex-Position", example = "3:1042"),
     ),
     responses(
@@ -145,7 +145,7 @@ fn written(body: &WalletBody) -> Result<cache::Wallet, ReadError> {
 
 async fn at_time(state: &QueryState, id: Uuid, at: i64, wanted: &Positions) -> Result<Response, Problem> {
     let mut snapshot = state.read.snapshot(wanted).await?;
-    if at > statement::now(&mut snapshot).await? {
+    if !statement::has_come(&mut snapshot, id, at).await? {
         return Err(problem::invalid_parameter("at", "must not be in the future"));
     }
     let row = statement::state_at(&mut snapshot, id, at).await?;

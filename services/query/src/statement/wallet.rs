@@ -49,8 +49,11 @@ pub(crate) const STATE_AT: &str = "SELECT partition, seq, version, currency, bal
      FROM read_model.entry WHERE wallet_id = $1 AND recorded_at <= $2 \
      ORDER BY recorded_at DESC, version DESC LIMIT 1";
 
-/// Whether a time has come, by the clock that events are recorded by.
-const NOW: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
+/// Whether a time has come for a wallet, by the clock that events are recorded by, or by its newest events: a partition
+/// keeps the times of a clock that was ahead until the right one has reached them.
+pub(crate) const HAS_COME: &str = "SELECT coalesce($2 <= (extract(epoch FROM clock_timestamp()) * 1000000)::bigint \
+    OR $2 <= (SELECT recorded_at FROM read_model.entry WHERE wallet_id = $1 \
+               ORDER BY recorded_at DESC, version DESC LIMIT 1), false)";
 
 #[derive(sqlx::FromRow)]
 pub(crate) struct WalletRow {
@@ -127,7 +130,8 @@ pub(crate) async fn state_at(
         .await?)
 }
 
-/// The database's clock, in microseconds since 1970.
-pub(crate) async fn now(db: &mut PgConnection) -> Result<i64, ReadError> {
-    Ok(sqlx::query_scalar(NOW).fetch_one(db).await?)
+/// Whether this time, in microseconds since 1970, is not in the wallet's future.
+pub(crate) async fn has_come(db: &mut PgConnection, id: Uuid, at: i64) -> Result<bool, ReadError> {
+    let come = sqlx::query_scalar(HAS_COME).bind(id).bind(at);
+    Ok(come.fetch_one(db).await?)
 }

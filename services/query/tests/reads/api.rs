@@ -6,11 +6,12 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::Value;
 use sqlx::migrate::Migrator;
+use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool};
 use tower::ServiceExt as _;
 use uuid::Uuid;
 use wallex_query::{QueryState, router};
-use wallex_testing::{TestDatabase, template_name};
+use wallex_testing::{PostgresServer, TestDatabase, template_name};
 
 static READ_MODEL: Migrator = sqlx::migrate!("../projector/migrations/read_model");
 static LEDGER: Migrator = sqlx::migrate!("../projector/migrations/ledger");
@@ -25,7 +26,7 @@ pub(crate) struct Api {
     pub(crate) router: Router,
     pub(crate) pool: PgPool,
     /// Dropped last.
-    _database: TestDatabase,
+    _database: Option<TestDatabase>,
 }
 
 pub(crate) struct Reply {
@@ -59,28 +60,38 @@ impl Reply {
     }
 }
 
+/// All schemas, the journal's as well.
+fn migrations() -> [(&'static str, &'static Migrator); 3] {
+    [
+        ("read_model", &READ_MODEL),
+        ("ledger", &LEDGER),
+        ("journal", &wallex_journal::schema::MIGRATIONS),
+    ]
+}
+
+async fn migrate(db: &mut PgConnection) -> Result<(), sqlx::Error> {
+    for (schema, all) in migrations() {
+        sqlx::raw_sql(AssertSqlSafe(format!("CREATE SCHEMA {schema}")))
+            .execute(&mut *db)
+            .await?;
+        for migration in all.iter() {
+            sqlx::raw_sql(AssertSqlSafe(migration.sql.as_str()))
+                .execute(&mut *db)
+                .await?;
+        }
+    }
+    Ok(())
+}
+
 impl Api {
     pub(crate) async fn start() -> Self {
-        let migrations = [
-            ("read_model", &READ_MODEL),
-            ("ledger", &LEDGER),
-            ("journal", &wallex_journal::schema::MIGRATIONS),
-        ];
+        let migrations = migrations();
         let bytes = migrations
             .iter()
             .flat_map(|(_, all)| all.iter().map(|one| one.sql.as_str().as_bytes()));
         let database = TestDatabase::create(&template_name("query_reads", bytes), async |url: &str| {
             let mut db = PgConnection::connect(url).await?;
-            for (schema, all) in migrations {
-                sqlx::raw_sql(AssertSqlSafe(format!("CREATE SCHEMA {schema}")))
-                    .execute(&mut db)
-                    .await?;
-                for migration in all.iter() {
-                    sqlx::raw_sql(AssertSqlSafe(migration.sql.as_str()))
-                        .execute(&mut db)
-                        .await?;
-                }
-            }
+            migrate(&mut db).await?;
             Ok(db.close().await?)
         })
         .await;
@@ -88,7 +99,19 @@ impl Api {
         Self {
             router: router(QueryState::new(pool.clone(), pool.clone())),
             pool,
-            _database: database,
+            _database: Some(database),
+        }
+    }
+
+    /// On a server of the test's own.
+    pub(crate) async fn on(server: &PostgresServer) -> Self {
+        migrate(&mut server.connect().await).await.unwrap();
+        let pool = PgPoolOptions::new().max_connections(5);
+        let pool = pool.connect_with(server.options()).await.unwrap();
+        Self {
+            router: router(QueryState::new(pool.clone(), pool.clone())),
+            pool,
+            _database: None,
         }
     }
 

@@ -3,7 +3,7 @@
 use http::StatusCode;
 use serde_json::json;
 
-use crate::api::{A, Api, NOWHERE, is_problem, time};
+use crate::api::{A, Api, B, NOON, NOWHERE, is_problem, time};
 use crate::rows::Entry;
 
 #[tokio::test]
@@ -88,6 +88,37 @@ async fn nobody_knows_the_future() {
         api.get(&format!("/v1/wallets/{A}?at={now}")).await.status,
         StatusCode::OK
     );
+}
+
+/// As after a clock that was ahead: the newest events stand at a later time than now.
+#[tokio::test]
+async fn what_is_recorded_ahead_is_found_at_its_own_time_and_not_before() {
+    let api = Api::start().await;
+    api.happens(Entry::new(A, 1, "create", 100, 100)).await;
+    let ahead: i64 = sqlx::query_scalar(
+        "SELECT (extract(epoch FROM date_trunc('second', clock_timestamp()) + interval '1 hour') * 1000000)::bigint",
+    )
+    .fetch_one(&api.pool)
+    .await
+    .unwrap();
+    for (version, balance) in [(2, 107), (3, 110)] {
+        api.happens(Entry {
+            at: ahead - NOON,
+            ..Entry::new(A, version, "credit", balance - 100, balance)
+        })
+        .await;
+    }
+    let text = |micros: i64| jiff::Timestamp::from_microsecond(micros).unwrap().to_string();
+    for (at, version) in [(ahead - 3_599_000_000, 1), (ahead - 1_000_000, 1), (ahead, 3)] {
+        let path = format!("/v1/wallets/{A}?at={}", text(at));
+        assert_eq!(api.get(&path).await.body["version"], json!(version), "{path}");
+    }
+    let beyond = format!("/v1/wallets/{A}?at={}", text(ahead + 1_000_000));
+    api.refuses(&beyond, 422, "validation_failed").await;
+    // Another wallet's events say nothing about this one's.
+    api.happens(Entry::new(B, 1, "create", 1, 1)).await;
+    let other = format!("/v1/wallets/{B}?at={}", text(ahead));
+    api.refuses(&other, 422, "validation_failed").await;
 }
 
 #[tokio::test]

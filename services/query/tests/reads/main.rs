@@ -17,6 +17,7 @@ mod positions;
 mod refilling;
 mod refused;
 mod rows;
+mod standby;
 mod statement;
 mod stream;
 mod strong;

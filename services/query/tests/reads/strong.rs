@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::api::{A, Api, NOON, NOWHERE, is_problem};
 
 /// Wallet A at version 2 in partition 3: 100 with which it was created, 30 of them held.
-async fn journal(api: &Api) {
+pub(crate) async fn journal(api: &Api) {
     sqlx::raw_sql(
         "INSERT INTO journal.partition (id, last_seq, last_recorded_at) VALUES (3, 9, 1769860800000009);
          INSERT INTO journal.head VALUES

@@ -15,6 +15,7 @@ mod log_level;
 mod metadata;
 mod metrics;
 mod model;
+mod one_failing;
 mod openapi;
 mod platform;
 mod pooler;
