@@ -44,7 +44,13 @@ fn a_secret_of_redis_is_looked_for_too() {
         name: "nowhere".to_owned(),
         key: "url".to_owned(),
     };
-    let platform = changed(|platform| platform.spec.redis = Some(RedisSpec { secret_ref }));
+    let platform = changed(|platform| {
+        platform.spec.redis = Some(RedisSpec {
+            secret_ref,
+            ca_secret_ref: None,
+            ca_config_map_ref: None,
+        });
+    });
     assert_eq!(
         problem(&platform, &world()).message,
         "Secret wallex/nowhere does not exist"
@@ -249,8 +255,12 @@ fn tls_and_sasl_each_work_without_the_other() {
 }
 
 #[test]
-fn every_secret_that_a_spec_names_is_read() {
-    use wallex_operator::reconcile::dereference::secret_names;
+fn every_secret_and_config_map_that_a_spec_names_is_read() {
+    use wallex_operator::reconcile::dereference::{config_map_names, secret_names};
+    let maps: Vec<String> = config_map_names(&crate::fixture::full().spec)
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(maps, ["trust"]);
     let names: std::collections::BTreeSet<String> = secret_names(&crate::fixture::full().spec)
         .map(str::to_owned)
         .collect();
