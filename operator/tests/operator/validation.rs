@@ -59,11 +59,17 @@ fn a_secret_of_redis_is_looked_for_too() {
 
 #[test]
 fn a_value_that_is_no_url_is_refused_without_being_shown() {
-    let mut world = world();
-    secret(&mut world, "demo-database", "hunter2");
-    let problem = problem(&platform(), &world);
-    assert_eq!(problem.reason, reasons::SECRET_INVALID);
-    assert!(!problem.message.contains("hunter2"), "{}", problem.message);
+    let platform = crate::fixture::full();
+    for name in ["demo-database", "demo-read-database", "demo-redis"] {
+        for value in ["hunter2", "http://:hunter2@db/x"] {
+            let mut world = crate::fixture::full_world();
+            secret(&mut world, name, value);
+            let problem = problem(&platform, &world);
+            assert_eq!(problem.reason, reasons::SECRET_INVALID, "{name}");
+            assert!(problem.message.contains(name), "{}", problem.message);
+            assert!(!problem.message.contains("hunter2"), "{}", problem.message);
+        }
+    }
 }
 
 #[test]
