@@ -217,6 +217,45 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn a_secret_and_a_config_map_lead_to_the_platforms_of_their_namespace_that_name_them() {
+        let (platforms, mut writer) = reflector::store::<Watched>();
+        writer.apply_watcher_event(&watcher::Event::Init);
+        for namespace in ["shop", "other"] {
+            let platform = json!({
+                "apiVersion": "wallex.dev/v1alpha1", "kind": "WalletPlatform",
+                "metadata": {"name": "demo", "namespace": namespace},
+                "spec": {
+                    "image": "x", "kafka": {"bootstrapServers": "k:9092", "tls": {"caConfigMapRef": {"name": "trust"}}},
+                    "database": {"secretRef": {"name": "database"}},
+                },
+            });
+            let platform = serde_json::from_value(platform).unwrap();
+            writer.apply_watcher_event(&watcher::Event::InitApply(platform));
+        }
+        writer.apply_watcher_event(&watcher::Event::InitDone);
+        let expected = |namespace: &str| vec![ObjectRef::<Watched>::new("demo").within(namespace)];
+        let metadata = |name: &str| json!({"metadata": {"name": name, "namespace": "shop"}});
+        let config_map = |name: &str| {
+            let found: PartialObjectMeta<ConfigMap> = serde_json::from_value(metadata(name)).unwrap();
+            named_by(&platforms, &found, |spec| {
+                dereference::config_map_names(spec).collect()
+            })
+        };
+        let secret = |name: &str| {
+            let found: PartialObjectMeta<Secret> = serde_json::from_value(metadata(name)).unwrap();
+            named_by(&platforms, &found, |spec| {
+                dereference::secret_names(spec).collect()
+            })
+        };
+        assert_eq!(config_map("trust"), expected("shop"));
+        assert_eq!(secret("database"), expected("shop"));
+        assert_eq!(
+            (config_map("database"), secret("trust")),
+            (Vec::new(), Vec::new())
+        );
+    }
+
     /// The resource is defined while the operator runs: until then a real API server answers 404 in plain text.
     #[tokio::test(start_paused = true)]
     async fn children_of_a_resource_that_is_served_later_are_watched_from_then_on() {
