@@ -1,7 +1,7 @@
-//! When platforms are reconciled: on a change of the object itself (not of its status), of a child, of a Secret it names, and
-//! when the last reconcile said so.
+//! When platforms are reconciled: on a change of the object itself (not of its status), of a child, of a Secret or ConfigMap it
+//! names, and when the last reconcile said so.
 //!
-//! Invariant: one platform is never reconciled twice at once, and none waits for another. Secrets and children are watched by
+//! Invariant: one platform is never reconciled twice at once, and none waits for another. Secrets, ConfigMaps and children are watched by
 //! their metadata alone, so the operator holds no secret in memory between reconciles.
 
 use std::fmt::Debug;
@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use crate::backoff::{self, Failures};
-use crate::crd::WalletPlatform;
+use crate::crd::{WalletPlatform, WalletPlatformSpec};
 use crate::metrics::{Outcome, Seen};
 use crate::names;
 use crate::reconcile::build::{ScaledObject, ServiceMonitor};
@@ -63,8 +63,7 @@ pub async fn run(context: Arc<Context>, scope: Scope, stop: CancellationToken) {
         .metrics
         .watch_platforms(move || counted.state().iter().map(|platform| seen(platform)).collect());
     let children = watcher::Config::default().labels(&names::all_children());
-    let secrets = scope.api::<PartialObjectMeta<Secret>>(client);
-    let by_secret = platforms.clone();
+    let (by_secret, by_config_map) = (platforms.clone(), platforms.clone());
     let shared = Arc::new(Shared {
         context: context.clone(),
         failures: Failures::default(),
@@ -82,9 +81,24 @@ pub async fn run(context: Arc<Context>, scope: Scope, stop: CancellationToken) {
         .owns(meta::<HorizontalPodAutoscaler>(&scope, client), children.clone())
         .owns_stream(where_served::<ScaledObject>(&scope, client, children.clone()))
         .owns_stream(where_served::<ServiceMonitor>(&scope, client, children))
-        .watches(secrets, watcher::Config::default(), move |secret| {
-            named_by(&by_secret, &secret)
-        })
+        .watches(
+            meta::<Secret>(&scope, client),
+            watcher::Config::default(),
+            move |secret| {
+                named_by(&by_secret, &secret, |spec| {
+                    dereference::secret_names(spec).collect()
+                })
+            },
+        )
+        .watches(
+            meta::<ConfigMap>(&scope, client),
+            watcher::Config::default(),
+            move |map| {
+                named_by(&by_config_map, &map, |spec| {
+                    dereference::config_map_names(spec).collect()
+                })
+            },
+        )
         .graceful_shutdown_on(stop.cancelled_owned())
         .run(reconcile, failed, shared)
         .for_each(|result| async {
@@ -137,18 +151,23 @@ fn seen(platform: &Watched) -> Seen {
     }
 }
 
-/// The platforms that refer to a Secret.
-fn named_by(platforms: &Store<Watched>, secret: &PartialObjectMeta<Secret>) -> Vec<ObjectRef<Watched>> {
-    let (namespace, name) = (secret.namespace(), secret.name_any());
+/// The platforms that refer to a Secret or a ConfigMap: those of its namespace that have its name among `names`.
+fn named_by<K: Resource>(
+    platforms: &Store<Watched>,
+    named: &PartialObjectMeta<K>,
+    names: impl Fn(&WalletPlatformSpec) -> Vec<&str>,
+) -> Vec<ObjectRef<Watched>> {
+    let (namespace, name) = (named.metadata.namespace.clone(), named.metadata.name.clone());
     platforms
         .state()
         .iter()
         .filter(|platform| platform.namespace() == namespace)
         .filter(|platform| {
-            platform
-                .0
-                .as_ref()
-                .is_ok_and(|platform| dereference::secret_names(&platform.spec).any(|named| named == name))
+            platform.0.as_ref().is_ok_and(|platform| {
+                names(&platform.spec)
+                    .iter()
+                    .any(|it| Some(*it) == name.as_deref())
+            })
         })
         .map(|platform| ObjectRef::from_obj(&**platform))
         .collect()
@@ -197,6 +216,45 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_secret_and_a_config_map_lead_to_the_platforms_of_their_namespace_that_name_them() {
+        let (platforms, mut writer) = reflector::store::<Watched>();
+        writer.apply_watcher_event(&watcher::Event::Init);
+        for namespace in ["shop", "other"] {
+            let platform = json!({
+                "apiVersion": "wallex.dev/v1alpha1", "kind": "WalletPlatform",
+                "metadata": {"name": "demo", "namespace": namespace},
+                "spec": {
+                    "image": "x", "kafka": {"bootstrapServers": "k:9092", "tls": {"caConfigMapRef": {"name": "trust"}}},
+                    "database": {"secretRef": {"name": "database"}},
+                },
+            });
+            let platform = serde_json::from_value(platform).unwrap();
+            writer.apply_watcher_event(&watcher::Event::InitApply(platform));
+        }
+        writer.apply_watcher_event(&watcher::Event::InitDone);
+        let expected = |namespace: &str| vec![ObjectRef::<Watched>::new("demo").within(namespace)];
+        let metadata = |name: &str| json!({"metadata": {"name": name, "namespace": "shop"}});
+        let config_map = |name: &str| {
+            let found: PartialObjectMeta<ConfigMap> = serde_json::from_value(metadata(name)).unwrap();
+            named_by(&platforms, &found, |spec| {
+                dereference::config_map_names(spec).collect()
+            })
+        };
+        let secret = |name: &str| {
+            let found: PartialObjectMeta<Secret> = serde_json::from_value(metadata(name)).unwrap();
+            named_by(&platforms, &found, |spec| {
+                dereference::secret_names(spec).collect()
+            })
+        };
+        assert_eq!(config_map("trust"), expected("shop"));
+        assert_eq!(secret("database"), expected("shop"));
+        assert_eq!(
+            (config_map("database"), secret("trust")),
+            (Vec::new(), Vec::new())
+        );
+    }
 
     /// The resource is defined while the operator runs: until then a real API server answers 404 in plain text.
     #[tokio::test(start_paused = true)]

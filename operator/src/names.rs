@@ -59,7 +59,7 @@ pub const OWNED_VARIABLES: [&str; 31] = [
     "WALLEX_READ_DATABASE_URL",
     "WALLEX_KAFKA_BOOTSTRAP_SERVERS",
     "WALLEX_KAFKA_SECURITY_PROTOCOL",
-    "WALLEX_KAFKA_CA",
+    KAFKA_AUTHORITIES,
     "WALLEX_KAFKA_CERTIFICATE",
     "WALLEX_KAFKA_CERTIFICATE_KEY",
     "WALLEX_KAFKA_SASL_MECHANISM",
@@ -84,6 +84,13 @@ pub const OWNED_VARIABLES: [&str; 31] = [
 
 /// The variable by which PostgreSQL's clients find the certificates of authorities, a file.
 pub const DATABASE_AUTHORITIES: &str = "PGSSLROOTCERT";
+/// The same for the brokers: the certificates themselves, or the path of their file.
+pub const KAFKA_AUTHORITIES: &str = "WALLEX_KAFKA_CA";
+/// The same for Redis.
+pub const REDIS_AUTHORITIES: &str = "WALLEX_REDIS_CA";
+
+/// Open holds that a wallet may have.
+pub const MAX_OPEN_HOLDS: &str = "WALLEX_MAX_OPEN_HOLDS";
 
 /// The port that every role listens on: API, health and metrics.
 pub const HTTP_PORT: i32 = 8080;

@@ -56,16 +56,27 @@ CASES
   local image servers reference
   for image in '  ' 'http://registry/wallex:1' 'wallex:' 'Wallex'; do echo "spec.image \"$image\""; done
   for servers in http://kafka:9092 kafka kafka:0 'a:9092,,b:9092' 'a:9092, b:9092'; do echo "spec.kafka.bootstrapServers \"$servers\""; done
-  for reference in database.secretRef database.readSecretRef database.caSecretRef redis.secretRef kafka.tls.caSecretRef; do
+  for reference in database.secretRef database.readSecretRef database.caSecretRef database.caConfigMapRef redis.secretRef kafka.tls.caSecretRef kafka.tls.caConfigMapRef; do
     cat <<CASES
 spec.$reference {"name": "Not_A_Name"}
 spec.$reference {"name": "s2", "key": "a/b"}
+CASES
+  done
+  # Without the URL beside it the rules are not asked.
+  for reference in caSecretRef caConfigMapRef; do
+    cat <<CASES
+spec.redis {"secretRef": {"name": "s"}, "$reference": {"name": "Not_A_Name"}}
+spec.redis {"secretRef": {"name": "s"}, "$reference": {"name": "s2", "key": "a/b"}}
 CASES
   done
   cat <<CASES
 metadata.name "1st"
 spec.imagePullSecrets [{"name": "My Registry"}]
 spec.kafka.tls.certificateSecretRef {"name": "Not_A_Name"}
+spec.kafka.tls {"caSecretRef": {"name": "ca"}, "caConfigMapRef": {"name": "ca"}}
+spec.database {"secretRef": {"name": "s"}, "caSecretRef": {"name": "ca"}, "caConfigMapRef": {"name": "ca"}}
+spec.redis {"secretRef": {"name": "s"}, "caSecretRef": {"name": "ca"}, "caConfigMapRef": {"name": "ca"}}
+spec.maxOpenHolds 0
 spec.kafka.sasl.secretRef {"name": "Not_A_Name"}
 spec.kafka.sasl.secretRef {"name": "s", "usernameKey": "a/b"}
 spec.kafka.sasl.secretRef {"name": "s", "passwordKey": "a/b"}

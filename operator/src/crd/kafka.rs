@@ -8,6 +8,7 @@ use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
 use super::rules;
+use super::sources::{CaConfigMapRef, CaSecretRef};
 
 /// The Kafka cluster of a platform.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -34,32 +35,21 @@ pub struct KafkaSpec {
 /// TLS to the brokers. `{}` trusts the certificate authorities of the images.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new(rules::ONE_CA).message(rules::ONE_CA_MESSAGE))]
 pub struct KafkaTlsSpec {
     /// Secret with the CA certificates that the brokers' certificates are verified against, PEM. A change of its value rolls the pods.
     /// Default: the authorities of the images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_secret_ref: Option<CaSecretRef>,
 
+    /// The same from a ConfigMap, as trust-manager and OpenShift create them. Set only one of the two.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_config_map_ref: Option<CaConfigMapRef>,
+
     /// Secret with the client certificate for the brokers: keys tls.crt and tls.key, as the type kubernetes.io/tls has them, or user.crt and
     /// user.key, as Strimzi's users have them. A change of its value rolls the pods. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate_secret_ref: Option<TlsSecretRef>,
-}
-
-/// Certificates of authorities in a Secret of the platform's own namespace.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-pub struct CaSecretRef {
-    /// Name of the Secret.
-    #[schemars(length(min = 1, max = 253))]
-    #[x_kube(validation = Rule::new(rules::NAME).message(rules::NAME_MESSAGE))]
-    pub name: String,
-
-    /// Key within the Secret. Default `ca.crt`.
-    #[serde(default = "default_ca_key")]
-    #[schemars(length(min = 1, max = 253))]
-    #[x_kube(validation = Rule::new(rules::KEY).message(rules::KEY_MESSAGE))]
-    pub key: String,
 }
 
 /// A Secret with a certificate and its key in the platform's own namespace.
@@ -128,10 +118,6 @@ impl SaslMechanism {
             Self::Plain => "PLAIN",
         }
     }
-}
-
-fn default_ca_key() -> String {
-    "ca.crt".to_owned()
 }
 
 impl CredentialsRef {

@@ -29,13 +29,13 @@ pub use components::{
 };
 pub use currencies::{CurrencySpec, setting as currencies_setting};
 pub use kafka::{
-    CaSecretRef, Compression, CredentialsRef, DeadLettersTopicSpec, DeletionPolicy, EventsTopicSpec,
-    KafkaSaslSpec, KafkaSpec, KafkaTlsSpec, SaslMechanism, TlsSecretRef, TopicsSpec,
+    Compression, CredentialsRef, DeadLettersTopicSpec, DeletionPolicy, EventsTopicSpec, KafkaSaslSpec,
+    KafkaSpec, KafkaTlsSpec, SaslMechanism, TlsSecretRef, TopicsSpec,
 };
 pub use monitoring::{DashboardsSettings, MonitoringSpec, ServiceMonitorSettings};
 pub use network::NetworkPolicySpec;
 pub use pods::PodsSpec;
-pub use sources::{DatabaseSpec, MigrationSpec, RedisSpec, SecretKeyRef};
+pub use sources::{CaConfigMapRef, CaSecretRef, DatabaseSpec, MigrationSpec, RedisSpec, SecretKeyRef};
 pub use status::{
     ComponentStatus, EndpointsStatus, JournalStatus, KafkaStatus, ProjectionStatus, SchemaStatus,
     SchemaVersions, TopicStatus, WalletPlatformStatus,
@@ -150,6 +150,12 @@ pub struct WalletPlatformSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 8760))]
     pub idempotency_retention_hours: Option<i32>,
+
+    /// Most open holds that a wallet may have; one more is refused. 1 to 1000000, and the fewer the better: a wallet whose holds are all due
+    /// at once waits until they have ended, a thousand at a time. Default: the services' own, 10000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub max_open_holds: Option<i32>,
 
     /// Currencies that wallets may have besides those of ISO 4217. A currency that is removed gets no new wallets; existing ones keep
     /// working. Decimal digits never change. 100 at most. Default: none.

@@ -13,6 +13,11 @@ pub(super) const NAME_MESSAGE: &str =
 pub(super) const KEY: &str = "self.matches('^[-._a-zA-Z0-9]+$') && self != '.' && self != '..'";
 pub(super) const KEY_MESSAGE: &str = "a key has letters, digits, '-', '_' and '.' only";
 
+/// Certificates of authorities come from one place.
+pub(super) const ONE_CA: &str = "!has(self.caSecretRef) || !has(self.caConfigMapRef)";
+pub(super) const ONE_CA_MESSAGE: &str =
+    "caSecretRef and caConfigMapRef both say where the certificates are: leave one of them out";
+
 /// Reference of an image, as registries and the kubelet read it (distribution's grammar).
 pub(super) const IMAGE: &str = "self.matches('^(([a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?([.][a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?)*|\\\\[[a-fA-F0-9:]+\\\\])(:[0-9]+)?/)?[a-z0-9]+(([.]|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+(([.]|_|__|-+)[a-z0-9]+)*)*(:[a-zA-Z0-9_][-a-zA-Z0-9_.]{0,127})?(@[a-zA-Z0-9]+([-_+.][a-zA-Z0-9]+)*:[0-9a-fA-F]{32,})?$')";
 pub(super) const IMAGE_MESSAGE: &str = "not an image reference: write registry/name:tag or registry/name@sha256:…, without blanks and without a scheme";

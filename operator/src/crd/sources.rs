@@ -1,9 +1,8 @@
-//! Where a platform finds its databases. Credentials never stand in the object: only references to Secrets do.
+//! Where a platform finds its databases, and whom it trusts. Credentials never stand in the object: only references to Secrets do.
 
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::kafka::CaSecretRef;
 use super::rules;
 
 /// A value in a Secret of the platform's own namespace.
@@ -26,10 +25,47 @@ fn default_key() -> String {
     "url".to_owned()
 }
 
+/// Certificates of authorities in a Secret of the platform's own namespace.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct CaSecretRef {
+    /// Name of the Secret.
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new(rules::NAME).message(rules::NAME_MESSAGE))]
+    pub name: String,
+
+    /// Key within the Secret. Default `ca.crt`.
+    #[serde(default = "default_ca_key")]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new(rules::KEY).message(rules::KEY_MESSAGE))]
+    pub key: String,
+}
+
+/// Certificates of authorities in a ConfigMap of the platform's own namespace.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct CaConfigMapRef {
+    /// Name of the ConfigMap.
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new(rules::NAME).message(rules::NAME_MESSAGE))]
+    pub name: String,
+
+    /// Key within the ConfigMap. Default `ca.crt`; OpenShift's is `ca-bundle.crt`, trust-manager's the one that the Bundle names.
+    #[serde(default = "default_ca_key")]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new(rules::KEY).message(rules::KEY_MESSAGE))]
+    pub key: String,
+}
+
+fn default_ca_key() -> String {
+    "ca.crt".to_owned()
+}
+
 /// The PostgreSQL of a platform. One database belongs to one platform: another platform's is refused.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
+    validation = Rule::new(rules::ONE_CA).message(rules::ONE_CA_MESSAGE),
     validation = Rule::new("!has(self.readSecretRef) || self.readSecretRef.name != self.secretRef.name || self.readSecretRef.key != self.secretRef.key").message("readSecretRef names the same value as secretRef: leave it out when the read side lives in the journal's database")
 )]
 pub struct DatabaseSpec {
@@ -40,6 +76,10 @@ pub struct DatabaseSpec {
     /// used for both databases. A change of its value rolls the pods. Default: the public authorities.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_secret_ref: Option<CaSecretRef>,
+
+    /// The same from a ConfigMap, as trust-manager and OpenShift create them. Set only one of the two.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_config_map_ref: Option<CaConfigMapRef>,
 
     /// Most connections that each pod opens. 2 to 1000, default 8: one or two writers saturate two cores already.
     #[serde(default = "default_max_connections")]
@@ -93,7 +133,17 @@ fn default_max_connections() -> i32 {
 /// The Redis of a platform.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new(rules::ONE_CA).message(rules::ONE_CA_MESSAGE))]
 pub struct RedisSpec {
     /// Secret with the connection URL, `redis://[:password@]host:port`, or `rediss://` for TLS. A change of its value rolls the pods.
     pub secret_ref: SecretKeyRef,
+
+    /// Secret with the certificates of the authorities that Redis is checked against, PEM, for `rediss://` in the URL. A change of its
+    /// value rolls the pods. Default: the authorities of the image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_secret_ref: Option<CaSecretRef>,
+
+    /// The same from a ConfigMap, as trust-manager and OpenShift make them. One of both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_config_map_ref: Option<CaConfigMapRef>,
 }

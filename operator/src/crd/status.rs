@@ -132,9 +132,12 @@ pub struct JournalStatus {
     /// What the journal is known by: the microsecond, since 1970, in which it was made. None where the migration did not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// Minimum number of events that it holds. Updated when it has grown by a tenth.
+    /// Minimum number of events that it held at `seenAt`. Updated once a minute while it grows, and when it has grown by a tenth.
     #[serde(default)]
     pub events: i64,
+    /// When `events` was last brought up to date. None: by the migration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen_at: Option<Time>,
 }
 
 /// Versions of the database's schemas.

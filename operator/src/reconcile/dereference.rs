@@ -22,7 +22,9 @@ use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 
 use super::build::{ScaledObject, ServiceMonitor, TriggerAuthentication};
-use crate::crd::{GROUP, KafkaSpec, PodsSpec, WalletPlatform, WalletPlatformSpec};
+use crate::crd::{
+    CaConfigMapRef, CaSecretRef, GROUP, KafkaSpec, PodsSpec, WalletPlatform, WalletPlatformSpec,
+};
 use crate::names;
 
 /// What exists around one platform.
@@ -30,6 +32,8 @@ use crate::names;
 pub struct Dereferenced {
     /// The named Secrets that exist, with their values.
     pub secrets: BTreeMap<String, SecretValues>,
+    /// The named ConfigMaps that exist, with their values. The platform's own is among the children.
+    pub config_maps: BTreeMap<String, BTreeMap<String, Vec<u8>>>,
     /// The children, by their labels.
     pub children: Children,
     /// Autoscalers of the namespace that scale Deployments and are not this platform's.
@@ -123,10 +127,30 @@ pub async fn cluster_id(client: &Client) -> kube::Result<String> {
     Ok(namespace.uid().unwrap_or_default())
 }
 
+/// Where the certificates of authorities are that a spec refers to.
+fn authorities(
+    spec: &WalletPlatformSpec,
+) -> impl Iterator<Item = (Option<&CaSecretRef>, Option<&CaConfigMapRef>)> {
+    let database = &spec.database;
+    let kafka = spec.kafka.tls.as_ref();
+    let redis = spec.redis.as_ref();
+    std::iter::once((
+        database.ca_secret_ref.as_ref(),
+        database.ca_config_map_ref.as_ref(),
+    ))
+    .chain(kafka.map(|tls| (tls.ca_secret_ref.as_ref(), tls.ca_config_map_ref.as_ref())))
+    .chain(redis.map(|redis| (redis.ca_secret_ref.as_ref(), redis.ca_config_map_ref.as_ref())))
+}
+
+/// Names of the ConfigMaps that a spec refers to.
+pub fn config_map_names(spec: &WalletPlatformSpec) -> impl Iterator<Item = &str> {
+    authorities(spec).filter_map(|(_, reference)| Some(reference?.name.as_str()))
+}
+
 /// Names of the Secrets that a spec refers to.
 pub fn secret_names(spec: &WalletPlatformSpec) -> impl Iterator<Item = &str> {
     let redis = spec.redis.as_ref().map(|redis| &redis.secret_ref);
-    let authorities = spec.database.ca_secret_ref.as_ref();
+    let authorities = authorities(spec).filter_map(|(reference, _)| reference);
     let variables = pods(spec)
         .flat_map(|pods| &pods.extra_env)
         .filter_map(|variable| {
@@ -137,17 +161,16 @@ pub fn secret_names(spec: &WalletPlatformSpec) -> impl Iterator<Item = &str> {
         .chain(&spec.database.read_secret_ref)
         .chain(redis)
         .map(|reference| reference.name.as_str())
-        .chain(authorities.map(|authorities| authorities.name.as_str()))
+        .chain(authorities.map(|reference| reference.name.as_str()))
         .chain(kafka_secret_names(&spec.kafka))
         .chain(variables)
 }
 
 fn kafka_secret_names(kafka: &KafkaSpec) -> impl Iterator<Item = &str> {
     let tls = kafka.tls.as_ref();
-    let authorities = tls.and_then(|tls| Some(&tls.ca_secret_ref.as_ref()?.name));
     let certificate = tls.and_then(|tls| Some(&tls.certificate_secret_ref.as_ref()?.name));
     let credentials = kafka.sasl.as_ref().map(|sasl| &sasl.secret_ref.name);
-    [authorities, certificate, credentials]
+    [certificate, credentials]
         .into_iter()
         .flatten()
         .map(String::as_str)
@@ -166,7 +189,7 @@ fn pods(spec: &WalletPlatformSpec) -> impl Iterator<Item = &PodsSpec> {
     .into_iter()
 }
 
-/// Reads Secrets and children of `platform`.
+/// Reads Secrets, ConfigMaps and children of `platform`.
 ///
 /// # Errors
 /// When the API server does not answer.
@@ -184,6 +207,19 @@ pub async fn run(client: &Client, platform: &WalletPlatform) -> kube::Result<Der
                 .map(|(key, value)| (key, value.0))
                 .collect();
             secrets.insert(secret.to_owned(), SecretValues(values));
+        }
+    }
+    let config_maps_api = Api::<ConfigMap>::namespaced(client.clone(), &namespace);
+    let mut named_config_maps = BTreeMap::new();
+    for name in config_map_names(&platform.spec).collect::<BTreeSet<_>>() {
+        if let Some(found) = config_maps_api.get_opt(name).await? {
+            let text = found.data.unwrap_or_default().into_iter();
+            let binary = found.binary_data.unwrap_or_default().into_iter();
+            let values = text
+                .map(|(key, value)| (key, value.into_bytes()))
+                .chain(binary.map(|(key, value)| (key, value.0)))
+                .collect();
+            named_config_maps.insert(name.to_owned(), values);
         }
     }
     let (
@@ -239,6 +275,7 @@ pub async fn run(client: &Client, platform: &WalletPlatform) -> kube::Result<Der
     };
     Ok(Dereferenced {
         secrets,
+        config_maps: named_config_maps,
         children,
         foreign_autoscalers,
         pods,

@@ -265,6 +265,7 @@ pub(super) async fn stages(
                 Some(JournalStatus {
                     id: Some(told.journal?),
                     events: told.events,
+                    seen_at: None,
                 })
             }),
         },

@@ -2,7 +2,7 @@
 //!
 //! Invariant: the same observation gives the same status, so nothing is written about an unchanged platform.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::ResourceExt as _;
@@ -105,7 +105,7 @@ pub fn run(
             observation.components.len()
         )),
         components: observation.components.iter().map(component_row).collect(),
-        journal: journal(seen.journal.or(previous.journal), observation.events),
+        journal: journal(seen.journal.or(previous.journal), observation.events, now),
         // What was last seen stands while Kafka can't be asked.
         kafka: seen.kafka.or(previous.kafka),
         topics: match &seen.topics {
@@ -125,12 +125,19 @@ pub fn run(
     }
 }
 
-/// The journal that is remembered, with the events that were seen of it. A figure that has hardly grown causes no write.
-fn journal(known: Option<JournalStatus>, events: Option<i64>) -> Option<JournalStatus> {
+/// Between two figures of a journal that grows slowly. What it loses of less than that, publisher and projectors still tell by the hashes.
+const JOURNAL_PERIOD: SignedDuration = SignedDuration::from_secs(60);
+
+/// The journal that is remembered, with the events that were seen of it. A busy platform costs a write a minute, an idle one none.
+fn journal(known: Option<JournalStatus>, events: Option<i64>, now: Timestamp) -> Option<JournalStatus> {
     let mut journal = known.unwrap_or_default();
     let seen = events.unwrap_or_default();
-    if seen > journal.events && seen - journal.events >= journal.events / 10 {
+    let last = journal.seen_at.as_ref().map(|at| at.0);
+    // A clock that was set back must not keep the figure for as long.
+    let is_due = last.is_none_or(|last| now.duration_since(last).abs() >= JOURNAL_PERIOD);
+    if seen > journal.events && (is_due || seen - journal.events >= journal.events / 10) {
         journal.events = seen;
+        journal.seen_at = Some(Time(now));
     }
     (journal != JournalStatus::default()).then_some(journal)
 }

@@ -1,6 +1,6 @@
 //! What clusters ask of pods: pull secrets, authorities of one's own, users of the namespace, and Secrets as other operators make them.
 
-use k8s_openapi::api::core::v1::PodSpec;
+use k8s_openapi::api::core::v1::{EnvVar, PodSpec};
 use serde_json::{Value, json};
 use wallex_operator::crd::WalletPlatform;
 use wallex_operator::names::Component;
@@ -9,7 +9,7 @@ use wallex_operator::reconcile::conditions::reasons;
 use wallex_operator::reconcile::dereference::Dereferenced;
 use wallex_operator::reconcile::validate;
 
-use crate::fixture::{CLUSTER, built, changed, platform, template, validated, values, world};
+use crate::fixture::{CLUSTER, built, changed, config_map, platform, template, validated, values, world};
 
 /// [`platform`] with these fields of the spec.
 #[expect(clippy::needless_pass_by_value, reason = "json!(…) reads better in place")]
@@ -66,51 +66,139 @@ fn every_pod_pulls_with_the_secrets_that_are_named_and_a_job_that_could_not_pull
     assert_ne!(job(&manifests), job(&plain));
 }
 
+const PEM: &str = "-----BEGIN CERTIFICATE-----";
+
+/// What is trusted, the field that says so, the variable that names the file, and whether the jobs need it too.
+const TRUSTED: [(&str, &str, &str, bool); 3] = [
+    ("database", "/database", "PGSSLROOTCERT", true),
+    ("kafka", "/kafka/tls", "WALLEX_KAFKA_CA", false),
+    ("redis", "/redis", "WALLEX_REDIS_CA", false),
+];
+
+/// A platform whose `field` names `reference` by the name `ca`.
+fn trusting(field: &str, reference: &str) -> WalletPlatform {
+    let mut fields = json!({"redis": {"secretRef": {"name": "demo-redis"}}});
+    let mut at = &mut fields;
+    for part in field.split('/').skip(1) {
+        at = &mut at[part];
+    }
+    at[reference] = json!({"name": "ca", "key": "bundle.crt"});
+    with(fields)
+}
+
+/// Puts the certificates where the reference looks for them.
+fn put(world: &mut Dereferenced, reference: &str, value: &str) {
+    match reference {
+        "caSecretRef" => values(world, "ca", &[("bundle.crt", value)]),
+        _ => config_map(world, "ca", &[("bundle.crt", value)]),
+    }
+}
+
+/// The name of the Secret or ConfigMap that a volume is of, and the file that its key becomes.
+fn mounted(pod: &PodSpec, volume: &str) -> Option<(String, String, String)> {
+    let volumes = pod.volumes.as_ref()?;
+    let volume = volumes.iter().find(|found| found.name == volume)?;
+    let (kind, name, items) = match (&volume.secret, &volume.config_map) {
+        (Some(secret), None) => ("Secret", secret.secret_name.clone()?, secret.items.as_ref()?),
+        (None, Some(map)) => ("ConfigMap", map.name.clone(), map.items.as_ref()?),
+        other => panic!("{other:?}"),
+    };
+    let item = &items[0];
+    Some((kind.to_owned(), name, format!("{} as {}", item.key, item.path)))
+}
+
+fn variable(pod: &PodSpec, name: &str) -> Option<EnvVar> {
+    let said = pod.containers[0].env.iter().flatten();
+    said.clone().find(|said| said.name == name).cloned()
+}
+
+/// A variable holds 128 KiB at most; the public authorities, which trust bundles begin with, are more.
 #[test]
-fn every_pod_trusts_the_databases_authorities_and_is_replaced_when_they_change() {
-    let platform = with(json!({"database": {"caSecretRef": {"name": "ca"}}}));
-    let pem = "-----BEGIN CERTIFICATE-----";
+fn authorities_are_a_file_in_every_pod_that_needs_them_whatever_holds_them() {
+    for (of, field, name, jobs_too) in TRUSTED {
+        for (reference, kind) in [("caSecretRef", "Secret"), ("caConfigMapRef", "ConfigMap")] {
+            let mut world = world();
+            put(&mut world, reference, &PEM.repeat(6_000));
+            let manifests = built(&trusting(field, reference), &world);
+            for (n, pod) in pods(&manifests).iter().enumerate() {
+                let is_job = n >= Component::ROLLOUT.len();
+                let volume = format!("{of}-ca");
+                if is_job && !jobs_too {
+                    assert_eq!(mounted(pod, &volume), None, "{of} {reference}");
+                    assert_eq!(variable(pod, name), None, "{of} {reference}");
+                    continue;
+                }
+                let expected = (
+                    kind.to_owned(),
+                    "ca".to_owned(),
+                    "bundle.crt as ca.crt".to_owned(),
+                );
+                assert_eq!(mounted(pod, &volume), Some(expected), "{of} {reference}");
+                let mounts = pod.containers[0].volume_mounts.iter().flatten();
+                let mount = mounts.clone().find(|mount| mount.name == volume).unwrap();
+                let said = variable(pod, name).unwrap().value;
+                assert_eq!(
+                    said,
+                    Some(format!("{}/ca.crt", mount.mount_path)),
+                    "{of} {reference}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_change_of_authorities_replaces_the_pods_and_migrates_nothing() {
+    for (of, field, ..) in TRUSTED {
+        for reference in ["caSecretRef", "caConfigMapRef"] {
+            let platform = trusting(field, reference);
+            let mut world = world();
+            put(&mut world, reference, PEM);
+            let before = built(&platform, &world);
+            put(&mut world, reference, &format!("{PEM}2"));
+            let after = built(&platform, &world);
+            for component in Component::ROLLOUT {
+                assert_ne!(
+                    template(&before, component).metadata,
+                    template(&after, component).metadata,
+                    "{of} {reference}"
+                );
+            }
+            assert_eq!(job(&before), job(&after), "{of} {reference}");
+            let kafka = |manifests: &Manifests| manifests.config_map.metadata.annotations.clone();
+            assert_eq!(kafka(&before) != kafka(&after), of == "kafka", "{of} {reference}");
+        }
+    }
+}
+
+/// Images of before take certificates, and know no file of them. Their pods stay as they are.
+#[test]
+fn the_brokers_authorities_of_a_secret_are_a_variable_while_they_fit() {
+    let platform = trusting("/kafka/tls", "caSecretRef");
     let mut world = world();
-    values(&mut world, "ca", &[("ca.crt", pem)]);
+    put(&mut world, "caSecretRef", PEM);
     let manifests = built(&platform, &world);
-    for pod in pods(&manifests) {
-        let volume = pod
-            .volumes
-            .unwrap()
-            .into_iter()
-            .find(|volume| volume.name == "database-ca")
-            .unwrap();
-        let secret = volume.secret.unwrap();
-        assert_eq!(secret.secret_name.as_deref(), Some("ca"));
-        let items = secret.items.unwrap();
-        assert_eq!(
-            (items[0].key.as_str(), items[0].path.as_str()),
-            ("ca.crt", "ca.crt")
-        );
-        let container = &pod.containers[0];
-        let mount = container
-            .volume_mounts
-            .iter()
-            .flatten()
-            .find(|mount| mount.name == "database-ca")
-            .unwrap();
-        let said = container
-            .env
-            .iter()
-            .flatten()
-            .find(|said| said.name == "PGSSLROOTCERT")
-            .unwrap();
-        assert_eq!(said.value, Some(format!("{}/ca.crt", mount.mount_path)));
-    }
-    values(&mut world, "ca", &[("ca.crt", &format!("{pem}2"))]);
-    let rotated = built(&platform, &world);
     for component in Component::ROLLOUT {
-        assert_ne!(
-            template(&manifests, component).metadata,
-            template(&rotated, component).metadata
+        let pod = template(&manifests, component).spec.clone().unwrap();
+        let said = variable(&pod, "WALLEX_KAFKA_CA").unwrap().value_from.unwrap();
+        let reference = said.secret_key_ref.unwrap();
+        assert_eq!(
+            (reference.name.as_str(), reference.key.as_str()),
+            ("ca", "bundle.crt")
         );
+        assert_eq!(mounted(&pod, "kafka-ca"), None);
     }
-    assert_eq!(job(&manifests), job(&rotated), "nothing is migrated for it");
+}
+
+/// The operator asks the brokers itself.
+#[test]
+fn the_operator_trusts_the_brokers_by_the_same_certificates() {
+    for reference in ["caSecretRef", "caConfigMapRef"] {
+        let mut world = world();
+        put(&mut world, reference, PEM);
+        let found = validated(&trusting("/kafka/tls", reference), &world);
+        assert_eq!(found.kafka.security["ssl.ca.pem"], PEM, "{reference}");
+    }
 }
 
 #[test]
@@ -119,31 +207,67 @@ fn authorities_that_are_none_and_a_variable_that_says_them_too_are_refused() {
         let problem = validate::run(platform, world, CLUSTER).unwrap_err();
         (problem.reason, problem.message)
     };
-    let platform = with(json!({"database": {"caSecretRef": {"name": "ca"}}}));
-    let mut world = world();
-    assert_eq!(problem(&platform, &world).0, reasons::SECRET_NOT_FOUND);
-    values(&mut world, "ca", &[("tls.crt", "x")]);
-    assert_eq!(problem(&platform, &world).0, reasons::SECRET_KEY_MISSING);
-    values(&mut world, "ca", &[("ca.crt", "hunter2")]);
-    let (reason, message) = problem(&platform, &world);
-    assert_eq!(reason, reasons::SECRET_INVALID);
-    assert!(
-        message.contains("PEM") && !message.contains("hunter2"),
-        "{message}"
-    );
+    for (of, field, name, _) in TRUSTED {
+        for (reference, kind, [missing, keyless, invalid]) in [
+            (
+                "caSecretRef",
+                "Secret",
+                [
+                    reasons::SECRET_NOT_FOUND,
+                    reasons::SECRET_KEY_MISSING,
+                    reasons::SECRET_INVALID,
+                ],
+            ),
+            (
+                "caConfigMapRef",
+                "ConfigMap",
+                [
+                    reasons::CONFIG_MAP_NOT_FOUND,
+                    reasons::CONFIG_MAP_KEY_MISSING,
+                    reasons::CONFIG_MAP_INVALID,
+                ],
+            ),
+        ] {
+            let platform = trusting(field, reference);
+            let mut world = world();
+            let (reason, message) = problem(&platform, &world);
+            assert_eq!(reason, missing, "{of} {reference}");
+            assert_eq!(message, format!("{kind} wallex/ca does not exist"));
+            match reference {
+                "caSecretRef" => values(&mut world, "ca", &[("tls.crt", "x")]),
+                _ => config_map(&mut world, "ca", &[("tls.crt", "x")]),
+            }
+            let (reason, message) = problem(&platform, &world);
+            assert_eq!(reason, keyless, "{of} {reference}");
+            assert_eq!(message, format!("{kind} wallex/ca has no key \"bundle.crt\""));
+            put(&mut world, reference, "hunter2");
+            let (reason, message) = problem(&platform, &world);
+            assert_eq!(reason, invalid, "{of} {reference}");
+            assert!(
+                message.contains("PEM") && !message.contains("hunter2"),
+                "{message}"
+            );
 
-    values(&mut world, "ca", &[("ca.crt", "-----BEGIN CERTIFICATE-----")]);
-    let mut twice = platform;
-    twice.spec.jobs.extra_env =
-        serde_json::from_value(json!([{"name": "PGSSLROOTCERT", "value": "/x"}])).unwrap();
-    let (reason, message) = problem(&twice, &world);
-    assert_eq!(reason, reasons::INVALID_SPEC);
-    assert!(
-        message.contains("PGSSLROOTCERT") && message.contains("database.caSecretRef"),
-        "{message}"
-    );
-    twice.spec.database.ca_secret_ref = None;
-    validated(&twice, &world);
+            put(&mut world, reference, PEM);
+            let mut twice = platform;
+            twice.spec.query.component.pods.extra_env =
+                serde_json::from_value(json!([{"name": name, "value": "/x"}])).unwrap();
+            let (reason, message) = problem(&twice, &world);
+            assert_eq!(reason, reasons::INVALID_SPEC);
+            assert!(message.contains(name), "{message}");
+        }
+    }
+}
+
+/// Platforms that trust by a variable of their own go on.
+#[test]
+fn a_variable_for_authorities_is_taken_where_no_field_says_them() {
+    let mut platform = platform();
+    platform.spec.jobs.extra_env = serde_json::from_value(json!([
+        {"name": "PGSSLROOTCERT", "value": "/x"}, {"name": "WALLEX_REDIS_CA", "value": "/y"},
+    ]))
+    .unwrap();
+    validated(&platform, &world());
 }
 
 #[test]

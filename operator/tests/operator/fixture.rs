@@ -1,5 +1,7 @@
 //! A platform as a user would write it, and the world around it.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use wallex_operator::crd::WalletPlatform;
 use wallex_operator::names::Component;
@@ -73,6 +75,11 @@ pub(crate) fn full_world() -> Dereferenced {
         "kafka-ca",
         &[("authorities.pem", "-----BEGIN CERTIFICATE-----")],
     );
+    config_map(
+        &mut world,
+        "trust",
+        &[("ca-bundle.crt", "-----BEGIN CERTIFICATE-----")],
+    );
     values(
         &mut world,
         "kafka-client",
@@ -103,12 +110,21 @@ pub(crate) fn secret(world: &mut Dereferenced, name: &str, url: &str) {
 
 /// Puts a Secret into the world.
 pub(crate) fn values(world: &mut Dereferenced, name: &str, values: &[(&str, &str)]) {
-    let values = values
-        .iter()
-        .map(|(key, value)| ((*key).to_owned(), value.as_bytes().to_vec()));
     world
         .secrets
-        .insert(name.to_owned(), SecretValues(values.collect()));
+        .insert(name.to_owned(), SecretValues(as_bytes(values)));
+}
+
+/// Puts a ConfigMap into the world.
+pub(crate) fn config_map(world: &mut Dereferenced, name: &str, values: &[(&str, &str)]) {
+    world.config_maps.insert(name.to_owned(), as_bytes(values));
+}
+
+fn as_bytes(values: &[(&str, &str)]) -> BTreeMap<String, Vec<u8>> {
+    let values = values.iter();
+    values
+        .map(|(key, value)| ((*key).to_owned(), value.as_bytes().to_vec()))
+        .collect()
 }
 
 pub(crate) fn validated(platform: &WalletPlatform, world: &Dereferenced) -> ValidatedPlatform {

@@ -37,7 +37,13 @@ fn with_redis() -> WalletPlatform {
         name: "demo-redis".to_owned(),
         key: "url".to_owned(),
     };
-    changed(|platform| platform.spec.redis = Some(RedisSpec { secret_ref }))
+    changed(|platform| {
+        platform.spec.redis = Some(RedisSpec {
+            secret_ref,
+            ca_secret_ref: None,
+            ca_config_map_ref: None,
+        });
+    })
 }
 
 fn templates(manifests: &Manifests) -> Vec<String> {

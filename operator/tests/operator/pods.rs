@@ -6,11 +6,12 @@ use k8s_openapi::api::core::v1::{Container, EnvVar, PodSpec, PodTemplateSpec, Se
 use kube::ResourceExt as _;
 use serde_json::{Value, json};
 use wallex_operator::crd::{JournalStatus, SecretKeyRef, WalletPlatform, WalletPlatformStatus};
-use wallex_operator::names::{Component, OWNED_VARIABLES};
+use wallex_operator::names::{self, Component, OWNED_VARIABLES};
 use wallex_operator::reconcile::build::Manifests;
+use wallex_operator::reconcile::validate;
 
 use crate::fixture::{
-    assert_golden, built, changed, full, full_world, platform, secret, template, values, world,
+    CLUSTER, assert_golden, built, changed, full, full_world, platform, secret, template, values, world,
 };
 
 fn pod(manifests: &Manifests, component: Component) -> &PodSpec {
@@ -68,9 +69,15 @@ fn a_platform_that_says_everything_is_built_as_reviewed() {
 #[test]
 fn the_full_platform_says_every_field() {
     fn missing(path: &str, schema: &Value, object: &Value, found: &mut Vec<String>) {
+        // One of both is said.
+        let authorities = ["caSecretRef", "caConfigMapRef"];
         for (name, property) in schema["properties"].as_object().into_iter().flatten() {
             let path = format!("{path}.{name}");
-            if object[name].is_null() {
+            if object[name].is_null() && authorities.contains(&name.as_str()) {
+                if authorities.iter().all(|field| object[field].is_null()) {
+                    found.push(path);
+                }
+            } else if object[name].is_null() {
                 found.push(path);
             } else if !["affinity", "topologySpreadConstraints", "tolerations", "extraEnv"]
                 .contains(&name.as_str())
@@ -155,6 +162,7 @@ fn every_variable_that_the_operator_sets_is_one_that_users_may_not() {
         journal: Some(JournalStatus {
             id: Some("1700000000000001".to_owned()),
             events: 7,
+            ..JournalStatus::default()
         }),
         ..WalletPlatformStatus::default()
     });
@@ -165,8 +173,10 @@ fn every_variable_that_the_operator_sets_is_one_that_users_may_not() {
         "EMPTY",
         "REGION",
         "RUST_BACKTRACE",
-        // Theirs, unless spec.database.caSecretRef is said.
-        wallex_operator::names::DATABASE_AUTHORITIES,
+        // Theirs, unless the fields are said that they follow from.
+        names::DATABASE_AUTHORITIES,
+        names::REDIS_AUTHORITIES,
+        names::MAX_OPEN_HOLDS,
     ];
     let mut set: BTreeSet<String> = manifests.config_map.data.clone().unwrap().into_keys().collect();
     let mut templates = vec![job_template(&manifests)];
@@ -188,6 +198,27 @@ fn every_variable_that_the_operator_sets_is_one_that_users_may_not() {
     }
     set.retain(|name| !extra.contains(&name.as_str()));
     assert_eq!(set, OWNED_VARIABLES.map(str::to_owned).into());
+}
+
+#[test]
+fn the_bound_of_open_holds_reaches_every_role_and_is_not_said_twice() {
+    let mut bounded = changed(|platform| platform.spec.max_open_holds = Some(500));
+    let settings = |platform| built(platform, &world()).config_map.data.unwrap();
+    assert_eq!(settings(&bounded)[names::MAX_OPEN_HOLDS], "500");
+    assert!(!settings(&platform()).contains_key(names::MAX_OPEN_HOLDS));
+    let (before, after) = (built(&platform(), &world()), built(&bounded, &world()));
+    assert_eq!(rolled(&before, &after), Component::ROLLOUT);
+
+    let said = json!([{"name": names::MAX_OPEN_HOLDS, "value": "7"}]);
+    bounded.spec.command.component.pods.extra_env = serde_json::from_value(said).unwrap();
+    let problem = validate::run(&bounded, &world(), CLUSTER).unwrap_err();
+    assert!(
+        problem.message.contains("spec.maxOpenHolds"),
+        "{}",
+        problem.message
+    );
+    bounded.spec.max_open_holds = None;
+    built(&bounded, &world());
 }
 
 #[test]

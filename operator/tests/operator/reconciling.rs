@@ -1,5 +1,6 @@
 //! Whole reconciles, stage by stage as in production, against a small world: an API server, Kubernetes' controllers, and topics.
 
+mod authorities;
 mod autoscaling;
 mod drift;
 mod hands;

@@ -221,6 +221,26 @@ fn refused() -> Vec<(&'static str, Value, Option<Value>)> {
         one("a name has lower case letters", |object| {
             object["spec"]["kafka"]["tls"] = json!({"caSecretRef": {"name": "-ca"}});
         }),
+        one("caSecretRef and caConfigMapRef both say", |object| {
+            object["spec"]["database"]["caSecretRef"] = json!({"name": "ca"});
+            object["spec"]["database"]["caConfigMapRef"] = json!({"name": "ca"});
+        }),
+        one("caSecretRef and caConfigMapRef both say", |object| {
+            object["spec"]["kafka"]["tls"] =
+                json!({"caSecretRef": {"name": "ca"}, "caConfigMapRef": {"name": "ca"}});
+        }),
+        one("caSecretRef and caConfigMapRef both say", |object| {
+            object["spec"]["redis"] = json!({
+                "secretRef": {"name": "redis"}, "caSecretRef": {"name": "ca"}, "caConfigMapRef": {"name": "ca"},
+            });
+        }),
+        one("a name has lower case letters", |object| {
+            object["spec"]["kafka"]["tls"] = json!({"caConfigMapRef": {"name": "Trust"}});
+        }),
+        one("a key has letters", |object| {
+            object["spec"]["redis"] =
+                json!({"secretRef": {"name": "redis"}, "caConfigMapRef": {"name": "ca", "key": "a/b"}});
+        }),
         one("a key has letters", |object| {
             object["spec"]["kafka"]["sasl"] = json!({"secretRef": {"name": "user", "usernameKey": "a b"}});
         }),

@@ -44,7 +44,13 @@ fn a_secret_of_redis_is_looked_for_too() {
         name: "nowhere".to_owned(),
         key: "url".to_owned(),
     };
-    let platform = changed(|platform| platform.spec.redis = Some(RedisSpec { secret_ref }));
+    let platform = changed(|platform| {
+        platform.spec.redis = Some(RedisSpec {
+            secret_ref,
+            ca_secret_ref: None,
+            ca_config_map_ref: None,
+        });
+    });
     assert_eq!(
         problem(&platform, &world()).message,
         "Secret wallex/nowhere does not exist"
@@ -53,11 +59,17 @@ fn a_secret_of_redis_is_looked_for_too() {
 
 #[test]
 fn a_value_that_is_no_url_is_refused_without_being_shown() {
-    let mut world = world();
-    secret(&mut world, "demo-database", "hunter2");
-    let problem = problem(&platform(), &world);
-    assert_eq!(problem.reason, reasons::SECRET_INVALID);
-    assert!(!problem.message.contains("hunter2"), "{}", problem.message);
+    let platform = crate::fixture::full();
+    for name in ["demo-database", "demo-read-database", "demo-redis"] {
+        for value in ["hunter2", "http://:hunter2@db/x"] {
+            let mut world = crate::fixture::full_world();
+            secret(&mut world, name, value);
+            let problem = problem(&platform, &world);
+            assert_eq!(problem.reason, reasons::SECRET_INVALID, "{name}");
+            assert!(problem.message.contains(name), "{}", problem.message);
+            assert!(!problem.message.contains("hunter2"), "{}", problem.message);
+        }
+    }
 }
 
 #[test]
@@ -249,8 +261,12 @@ fn tls_and_sasl_each_work_without_the_other() {
 }
 
 #[test]
-fn every_secret_that_a_spec_names_is_read() {
-    use wallex_operator::reconcile::dereference::secret_names;
+fn every_secret_and_config_map_that_a_spec_names_is_read() {
+    use wallex_operator::reconcile::dereference::{config_map_names, secret_names};
+    let maps: Vec<String> = config_map_names(&crate::fixture::full().spec)
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(maps, ["trust"]);
     let names: std::collections::BTreeSet<String> = secret_names(&crate::fixture::full().spec)
         .map(str::to_owned)
         .collect();

@@ -6,6 +6,7 @@
 
 pub mod append;
 pub mod cloud_event;
+mod content;
 pub mod currency;
 pub mod erasure;
 mod event;

@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 
 use crate::Secret;
 use crate::backoff::Backoff;
-use crate::settings::Settings;
+use crate::settings::{Certificates, Settings};
 pub use subscription::{Heard, Subscription};
 
 /// The most that a caller waits. PostgreSQL answers the same question sooner than a slower Redis would.
@@ -91,7 +91,7 @@ impl Accelerator {
         let Some(url) = &settings.redis_url else {
             return Self::none();
         };
-        let client = match client(url, settings.redis_ca.as_deref()) {
+        let client = match client(url, settings.redis_ca.as_ref().map(Certificates::pem)) {
             Ok(client) => client,
             Err(error) => {
                 tracing::error!("{error}, continuing without Redis");

@@ -4,6 +4,7 @@
 //! from it. A role asks for what it can't do without by a method that returns an error when it is missing
 //! ([`Settings::database_url`]), so that no role demands what only another needs.
 
+mod certificates;
 mod error;
 mod in_force;
 mod load;
@@ -21,6 +22,7 @@ use serde::Deserialize;
 use wallex_domain::Currencies;
 
 use crate::{PlatformId, Secret};
+pub use certificates::Certificates;
 pub use error::SettingsError;
 pub use in_force::{InForce, Origin};
 pub use reference::reference;
@@ -120,8 +122,8 @@ settings! {
     kafka_bootstrap_servers: Option<String>, "WALLEX_KAFKA_BOOTSTRAP_SERVERS", default "", example "kafka-0:9092,kafka-1:9092";
     /// Security protocol: plain text, TLS (ssl), or either with a user name and password (sasl_).
     kafka_security_protocol: KafkaProtocol, "WALLEX_KAFKA_SECURITY_PROTOCOL", default "plaintext", example "sasl_ssl";
-    /// CA certificates that the brokers' certificates are verified against, as PEM. Unset: those of the system.
-    kafka_ca: Option<String>, "WALLEX_KAFKA_CA", default "", example "-----BEGIN CERTIFICATE-----…";
+    /// CA certificates that the brokers' certificates are verified against. Unset: those of the system.
+    kafka_ca: Option<Certificates>, "WALLEX_KAFKA_CA", default "", example "/etc/wallex/kafka-ca.crt";
     /// Client certificate for the brokers, as PEM. Unset: none.
     kafka_certificate: Option<String>, "WALLEX_KAFKA_CERTIFICATE", default "", example "-----BEGIN CERTIFICATE-----…";
     /// Private key of kafka_certificate, as PEM.
@@ -138,8 +140,8 @@ settings! {
     kafka_dead_letters_topic: String, "WALLEX_KAFKA_DEAD_LETTERS_TOPIC", default "wallet-events-dlq", example "";
     /// URL of Redis; rediss:// for TLS. Unset: work without it, a little slower.
     redis_url: Option<Secret>, "WALLEX_REDIS_URL", default "", example "rediss://:password@host:6380/0";
-    /// CA certificates that Redis is verified against with rediss://, as PEM. Unset: those of the system.
-    redis_ca: Option<String>, "WALLEX_REDIS_CA", default "", example "-----BEGIN CERTIFICATE-----…";
+    /// CA certificates that Redis is verified against with rediss://. Unset: those of the system.
+    redis_ca: Option<Certificates>, "WALLEX_REDIS_CA", default "", example "/etc/wallex/redis-ca.crt";
     /// What to log: a level, optionally followed by levels of single modules (tracing's EnvFilter); with modules alone,
     /// everything else stays at info. The module of request lines is called request; those of slow and failed requests
     /// are logged at warn. `wallex log-level` changes it while a role runs.

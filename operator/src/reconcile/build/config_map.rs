@@ -59,6 +59,9 @@ pub(super) fn build(platform: &ValidatedPlatform) -> ConfigMap {
     if let Some(hours) = platform.idempotency_retention_hours {
         data.insert("WALLEX_IDEMPOTENCY_RETENTION_HOURS".to_owned(), hours.to_string());
     }
+    if let Some(holds) = platform.max_open_holds {
+        data.insert(names::MAX_OPEN_HOLDS.to_owned(), holds.to_string());
+    }
     if let Some(currencies) = &platform.currencies {
         data.insert("WALLEX_CURRENCIES".to_owned(), currencies.clone());
     }
@@ -78,13 +81,15 @@ pub(super) fn build(platform: &ValidatedPlatform) -> ConfigMap {
     }
 }
 
-/// Hash of all that pods need to reach Kafka, the Secrets' values included.
+/// Hash of all that pods need to reach Kafka, the values of Secrets and ConfigMaps included.
 fn kafka_hash(platform: &ValidatedPlatform, data: &BTreeMap<String, String>) -> String {
     let secrets = platform.kafka_access.secrets.iter();
     let secrets = secrets.flat_map(|(variable, value)| [variable.as_bytes(), value.hash.as_bytes()]);
     let settings = data.iter().filter(|(key, _)| is_kafkas(key));
     let settings = settings.flat_map(|(key, value)| [key.as_bytes(), value.as_bytes()]);
-    names::short_hash(settings.chain(secrets), 16)
+    let authorities = platform.kafka_access.authorities.iter();
+    let authorities = authorities.map(|authorities| authorities.hash.as_bytes());
+    names::short_hash(settings.chain(secrets).chain(authorities), 16)
 }
 
 fn is_kafkas(key: &str) -> bool {

@@ -20,10 +20,9 @@ fn minute(platform: &ValidatedPlatform) -> u8 {
 }
 
 pub(super) fn build(platform: &ValidatedPlatform) -> CronJob {
-    let env = pod::env(platform, false);
-    let mut container = pod::container(platform, &platform.jobs, vec![ROLE.to_owned()], env);
+    let mut container = pod::container(platform, &platform.jobs, vec![ROLE.to_owned()], false, []);
     container.env_from = Some(pod::env_from(platform));
-    let mut spec = pod::spec(platform, &platform.jobs, container);
+    let mut spec = pod::spec(platform, &platform.jobs, false, container);
     spec.restart_policy = Some("Never".to_owned());
     // The Job and its pods are the CronJob's, not ours: labels of their own, without "managed by".
     let labels = names::selector(&platform.name, Some(ROLE));

@@ -78,9 +78,8 @@ fn template(
     let settings = platform.component(component);
     let pods = &settings.pods;
     let args = component.args().iter().map(|arg| (*arg).to_owned()).collect();
-    let mut env = pod::env(platform, true);
-    env.extend(pod::plain(settings.settings.clone()));
-    let mut container = pod::container(platform, pods, args, env);
+    let own = pod::plain(settings.settings.clone());
+    let mut container = pod::container(platform, pods, args, true, own);
     container.env_from = Some(pod::env_from(platform));
     container.ports = Some(vec![ContainerPort {
         name: Some(names::HTTP_PORT_NAME.to_owned()),
@@ -104,7 +103,7 @@ fn template(
         });
     }
 
-    let mut spec = pod::spec(platform, pods, container);
+    let mut spec = pod::spec(platform, pods, true, container);
     spec.termination_grace_period_seconds = Some(GRACE_SECONDS);
     if pods.spread.is_none() {
         // A wish only: two pods of a component rather not on one node.

@@ -85,13 +85,9 @@ fn name(platform: &ValidatedPlatform) -> String {
 }
 
 pub(super) fn build(platform: &ValidatedPlatform) -> Job {
-    let env = pod::env(platform, false)
-        .into_iter()
-        .chain(pod::plain(config_map::identity(platform)))
-        .chain(pod::plain(history(platform)))
-        .collect();
-    let container = pod::container(platform, &platform.jobs, args(platform), env);
-    let mut spec = pod::spec(platform, &platform.jobs, container);
+    let own = pod::plain(config_map::identity(platform)).chain(pod::plain(history(platform)));
+    let container = pod::container(platform, &platform.jobs, args(platform), false, own);
+    let mut spec = pod::spec(platform, &platform.jobs, false, container);
     // Never: the pods of failed attempts stay, and with them the lines that say why.
     spec.restart_policy = Some("Never".to_owned());
     let limits = platform.database.migration;

@@ -5,16 +5,17 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
-    Capabilities, ConfigMapEnvSource, Container, EmptyDirVolumeSource, EnvFromSource, EnvVar, EnvVarSource,
-    KeyToPath, LocalObjectReference, ObjectFieldSelector, PodSecurityContext, PodSpec, ResourceRequirements,
-    SeccompProfile, SecretKeySelector, SecretVolumeSource, SecurityContext, Volume, VolumeMount,
+    Capabilities, ConfigMapEnvSource, ConfigMapVolumeSource, Container, EmptyDirVolumeSource, EnvFromSource,
+    EnvVar, EnvVarSource, KeyToPath, LocalObjectReference, ObjectFieldSelector, PodSecurityContext, PodSpec,
+    ResourceRequirements, SeccompProfile, SecretKeySelector, SecretVolumeSource, SecurityContext, Volume,
+    VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::crd::RunAs;
 use crate::names;
-use crate::reconcile::validate::{SecretValue, ValidatedPlatform, ValidatedPods};
+use crate::reconcile::validate::{Authorities, Holder, SecretValue, ValidatedPlatform, ValidatedPods};
 
 /// The only container's name.
 pub(super) const CONTAINER: &str = "wallex";
@@ -22,10 +23,85 @@ pub(super) const CONTAINER: &str = "wallex";
 /// User and group of the image.
 const USER: i64 = 65532;
 
-/// Where containers find the certificates of PostgreSQL's authorities.
-const AUTHORITIES: &str = "database-ca";
-const AUTHORITIES_FOLDER: &str = "/etc/wallex/database-ca";
+/// The file that certificates of authorities are found in, whatever its key is called.
 const AUTHORITIES_FILE: &str = "ca.crt";
+
+/// Certificates of authorities that a container finds as a file rather than a variable: all authorities of a cloud provider are more
+/// than one variable holds.
+struct Trusted<'a> {
+    volume: &'static str,
+    /// Names the file.
+    variable: &'static str,
+    authorities: &'a Authorities,
+}
+
+impl Trusted<'_> {
+    fn folder(&self) -> String {
+        format!("/etc/wallex/{}", self.volume)
+    }
+
+    fn volume(&self) -> Volume {
+        let items = vec![KeyToPath {
+            key: self.authorities.key.clone(),
+            path: AUTHORITIES_FILE.to_owned(),
+            ..KeyToPath::default()
+        }];
+        let name = self.authorities.name.clone();
+        let volume = Volume {
+            name: self.volume.to_owned(),
+            ..Volume::default()
+        };
+        match self.authorities.holder {
+            Holder::Secret => Volume {
+                secret: Some(SecretVolumeSource {
+                    secret_name: Some(name),
+                    items: Some(items),
+                    ..SecretVolumeSource::default()
+                }),
+                ..volume
+            },
+            Holder::ConfigMap => Volume {
+                config_map: Some(ConfigMapVolumeSource {
+                    name,
+                    items: Some(items),
+                    ..ConfigMapVolumeSource::default()
+                }),
+                ..volume
+            },
+        }
+    }
+}
+
+/// Of a `component`, or of the migration and the maintenance, which talk to neither Redis nor Kafka.
+fn trusted(platform: &ValidatedPlatform, component: bool) -> impl Iterator<Item = Trusted<'_>> {
+    let redis = platform.redis.as_ref().filter(|_| component);
+    let kafka = Some(&platform.kafka_access).filter(|_| component);
+    [
+        (
+            "database-ca",
+            names::DATABASE_AUTHORITIES,
+            platform.database.authorities.as_ref(),
+        ),
+        (
+            "kafka-ca",
+            names::KAFKA_AUTHORITIES,
+            kafka.and_then(|kafka| kafka.authorities.as_ref()),
+        ),
+        (
+            "redis-ca",
+            names::REDIS_AUTHORITIES,
+            redis.and_then(|redis| redis.authorities.as_ref()),
+        ),
+    ]
+    .into_iter()
+    .filter_map(|(volume, variable, authorities)| {
+        Some(Trusted {
+            volume,
+            variable,
+            authorities: authorities?,
+        })
+    })
+}
 
 /// What a container asks for unless the spec says otherwise: little enough that a whole platform fits a small machine.
 pub const DEFAULT_REQUESTS: [(&str, &str); 2] = [("cpu", "20m"), ("memory", "64Mi")];
@@ -46,13 +122,17 @@ pub(super) fn default_resources() -> ResourceRequirements {
     }
 }
 
-/// A container that runs `wallex` with these arguments. What the user adds to `env` stands last.
+/// A container that runs `wallex` with these arguments, and variables of its `own`. Those that the user adds stand last. A `component` talks
+/// to Redis and Kafka too; the migration and the maintenance don't.
 pub(super) fn container(
     platform: &ValidatedPlatform,
     pods: &ValidatedPods,
     args: Vec<String>,
-    mut env: Vec<EnvVar>,
+    component: bool,
+    own: impl IntoIterator<Item = EnvVar>,
 ) -> Container {
+    let mut env = env(platform, component);
+    env.extend(own);
     env.extend(pods.env.iter().cloned());
     Container {
         name: CONTAINER.to_owned(),
@@ -72,54 +152,46 @@ pub(super) fn container(
         }),
         // The last lines become the container's termination message, so that a crash explains itself in its status.
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
-        volume_mounts: Some(mounts(platform)),
+        volume_mounts: Some(mounts(platform, component)),
         ..Container::default()
     }
 }
 
-fn mounts(platform: &ValidatedPlatform) -> Vec<VolumeMount> {
-    let mut mounts = vec![VolumeMount {
+fn mounts(platform: &ValidatedPlatform, component: bool) -> Vec<VolumeMount> {
+    let tmp = VolumeMount {
         name: "tmp".to_owned(),
         mount_path: "/tmp".to_owned(),
         ..VolumeMount::default()
-    }];
-    mounts.extend(platform.database.authorities.iter().map(|_| VolumeMount {
-        name: AUTHORITIES.to_owned(),
-        mount_path: AUTHORITIES_FOLDER.to_owned(),
+    };
+    let trusted = trusted(platform, component).map(|trusted| VolumeMount {
+        name: trusted.volume.to_owned(),
+        mount_path: trusted.folder(),
         read_only: Some(true),
         ..VolumeMount::default()
-    }));
-    mounts
+    });
+    std::iter::once(tmp).chain(trusted).collect()
 }
 
-/// A file rather than a variable: all authorities of a cloud provider are more than one variable holds.
-fn volumes(platform: &ValidatedPlatform) -> Vec<Volume> {
-    let mut volumes = vec![Volume {
+fn volumes(platform: &ValidatedPlatform, component: bool) -> Vec<Volume> {
+    let tmp = Volume {
         name: "tmp".to_owned(),
         empty_dir: Some(EmptyDirVolumeSource {
             size_limit: Some(Quantity("64Mi".to_owned())),
             ..EmptyDirVolumeSource::default()
         }),
         ..Volume::default()
-    }];
-    volumes.extend(platform.database.authorities.iter().map(|value| Volume {
-        name: AUTHORITIES.to_owned(),
-        secret: Some(SecretVolumeSource {
-            secret_name: Some(value.secret.clone()),
-            items: Some(vec![KeyToPath {
-                key: value.key.clone(),
-                path: AUTHORITIES_FILE.to_owned(),
-                ..KeyToPath::default()
-            }]),
-            ..SecretVolumeSource::default()
-        }),
-        ..Volume::default()
-    }));
-    volumes
+    };
+    let trusted = trusted(platform, component).map(|trusted| trusted.volume());
+    std::iter::once(tmp).chain(trusted).collect()
 }
 
-/// A pod around one container.
-pub(super) fn spec(platform: &ValidatedPlatform, pods: &ValidatedPods, container: Container) -> PodSpec {
+/// A pod around one container, which is a `component`'s or not.
+pub(super) fn spec(
+    platform: &ValidatedPlatform,
+    pods: &ValidatedPods,
+    component: bool,
+    container: Container,
+) -> PodSpec {
     let user = match platform.run_as {
         RunAs::Image => Some(USER),
         RunAs::Namespace => None,
@@ -145,7 +217,7 @@ pub(super) fn spec(platform: &ValidatedPlatform, pods: &ValidatedPods, container
             }),
             ..PodSecurityContext::default()
         }),
-        volumes: Some(volumes(platform)),
+        volumes: Some(volumes(platform, component)),
         image_pull_secrets: (!platform.image_pull_secrets.is_empty()).then(|| {
             let secrets = platform.image_pull_secrets.iter();
             secrets
@@ -164,7 +236,10 @@ pub(super) fn access(platform: &ValidatedPlatform) -> Vec<String> {
         .iter()
         .map(|name| format!("pull {name}"));
     let authorities = platform.database.authorities.iter();
-    let authorities = authorities.map(|value| format!("ca {}/{}", value.secret, value.key));
+    let authorities = authorities.map(|found| match found.holder {
+        Holder::Secret => format!("ca {}/{}", found.name, found.key),
+        Holder::ConfigMap => format!("ca of ConfigMap {}/{}", found.name, found.key),
+    });
     let user = (platform.run_as == RunAs::Namespace).then(|| "user of the namespace".to_owned());
     pull.chain(authorities).chain(user).collect()
 }
@@ -190,9 +265,8 @@ fn some_unless_empty(map: &BTreeMap<String, String>) -> Option<BTreeMap<String, 
     (!map.is_empty()).then(|| map.clone())
 }
 
-/// Environment of every process: its own name and the databases, by reference. A `component` talks to Redis and Kafka too; the
-/// migration and the maintenance don't.
-pub(super) fn env(platform: &ValidatedPlatform, component: bool) -> Vec<EnvVar> {
+/// Environment of every process: its own name and what it reaches, by reference.
+fn env(platform: &ValidatedPlatform, component: bool) -> Vec<EnvVar> {
     let mut env = vec![
         EnvVar {
             name: "WALLEX_INSTANCE".to_owned(),
@@ -210,13 +284,14 @@ pub(super) fn env(platform: &ValidatedPlatform, component: bool) -> Vec<EnvVar> 
     if let Some(read) = &platform.database.read {
         env.push(secret("WALLEX_READ_DATABASE_URL", &read.url));
     }
-    env.extend(platform.database.authorities.iter().map(|_| EnvVar {
-        name: names::DATABASE_AUTHORITIES.to_owned(),
-        value: Some(format!("{AUTHORITIES_FOLDER}/{AUTHORITIES_FILE}")),
+    env.extend(trusted(platform, component).map(|trusted| EnvVar {
+        name: trusted.variable.to_owned(),
+        value: Some(format!("{}/{AUTHORITIES_FILE}", trusted.folder())),
         ..EnvVar::default()
     }));
     if component {
-        env.extend(platform.redis.as_ref().map(|url| secret("WALLEX_REDIS_URL", url)));
+        let redis = platform.redis.as_ref();
+        env.extend(redis.map(|redis| secret("WALLEX_REDIS_URL", &redis.url)));
         let kafka = &platform.kafka_access.secrets;
         env.extend(kafka.iter().map(|(variable, value)| secret(variable, value)));
     }
@@ -243,15 +318,15 @@ pub(super) fn env_from(platform: &ValidatedPlatform) -> Vec<EnvFromSource> {
     }]
 }
 
-/// Hash of the Secret values that a component's pods use.
+/// Hash of the values in Secrets and ConfigMaps that a component's pods use.
 pub(super) fn secret_hash(platform: &ValidatedPlatform, pods: &ValidatedPods) -> String {
     let read = platform.database.read.as_ref().map(|read| &read.url);
-    let hashes = std::iter::once(&platform.database.url)
-        .chain(platform.redis.as_ref())
-        .chain(read)
+    let redis = platform.redis.as_ref().map(|redis| &redis.url);
+    let urls = std::iter::once(&platform.database.url).chain(redis).chain(read);
+    let hashes = urls
         .chain(platform.kafka_access.secrets.iter().map(|(_, value)| value))
-        .chain(&platform.database.authorities)
         .map(|value| &value.hash)
+        .chain(trusted(platform, true).map(|trusted| &trusted.authorities.hash))
         .chain(&pods.secret_hashes);
     names::short_hash(hashes.map(String::as_bytes), 16)
 }

@@ -41,6 +41,12 @@ pub mod reasons {
     pub const SECRET_KEY_MISSING: &str = "SecretKeyMissing";
     /// A Secret's value is not a URL of the kind wanted.
     pub const SECRET_INVALID: &str = "SecretInvalid";
+    /// A named ConfigMap does not exist.
+    pub const CONFIG_MAP_NOT_FOUND: &str = "ConfigMapNotFound";
+    /// A named ConfigMap has no such key.
+    pub const CONFIG_MAP_KEY_MISSING: &str = "ConfigMapKeyMissing";
+    /// A ConfigMap's value holds no certificates.
+    pub const CONFIG_MAP_INVALID: &str = "ConfigMapInvalid";
     /// The spec says something impossible that the schema could not refuse.
     pub const INVALID_SPEC: &str = "InvalidSpec";
     /// Children of a deleted platform of the same name are still being removed.
@@ -144,10 +150,11 @@ pub mod reasons {
 }
 
 /// Reasons that stand until somebody changes the object or what it names. All others may pass: a Secret may still come, a broker come back.
-pub const STALLING: [&str; 9] = [
+pub const STALLING: [&str; 10] = [
     reasons::INVALID_SPEC,
     reasons::MANIFEST_INVALID,
     reasons::SECRET_INVALID,
+    reasons::CONFIG_MAP_INVALID,
     reasons::NAME_TAKEN,
     reasons::TOPIC_TAKEN,
     reasons::TOPIC_REFUSED,

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::secrets::{SecretValue, Secrets};
-use crate::crd::{CredentialsRef, KafkaSpec, SecretKeyRef};
+use super::secrets::{Authorities, Holder, SecretValue, Secrets};
+use crate::crd::{CredentialsRef, KafkaSpec, KafkaTlsSpec, SecretKeyRef};
 use crate::kafka::Connection;
+use crate::names;
 use crate::reconcile::conditions::Problem;
 
 /// What pods are told about TLS and SASL, by the services' variables. Empty: in the clear, without a name.
@@ -12,7 +13,12 @@ use crate::reconcile::conditions::Problem;
 pub struct KafkaAccess {
     pub settings: BTreeMap<&'static str, String>,
     pub secrets: Vec<(&'static str, SecretValue)>,
+    /// Those that pods find as a file. Others are among the secrets, since images of before know no file.
+    pub authorities: Option<Authorities>,
 }
+
+/// Bytes that a variable may have, less than the 128 KiB that Linux allows one.
+const LARGEST_VARIABLE: usize = 120_000;
 
 /// The services' variable of the user's name.
 const USERNAME: &str = "WALLEX_KAFKA_SASL_USERNAME";
@@ -46,6 +52,9 @@ pub(super) fn run(spec: &KafkaSpec, secrets: &Secrets<'_>) -> Result<(Connection
             sasl.mechanism.as_str(),
         );
     }
+    if let Some(tls) = &spec.tls {
+        trust(tls, secrets, &mut connection, &mut access)?;
+    }
     let mut add = |property, variable, name: &str, key: &str| -> Result<(), Problem> {
         let reference = SecretKeyRef {
             name: name.to_owned(),
@@ -56,25 +65,24 @@ pub(super) fn run(spec: &KafkaSpec, secrets: &Secrets<'_>) -> Result<(Connection
         access.secrets.push((variable, value));
         Ok(())
     };
-    if let Some(tls) = &spec.tls {
-        if let Some(ca) = &tls.ca_secret_ref {
-            add("ssl.ca.pem", "WALLEX_KAFKA_CA", &ca.name, &ca.key)?;
-        }
-        if let Some(certificate) = &tls.certificate_secret_ref {
-            let name = &certificate.name;
-            let (certificate, key) = if secrets.has(name, "user.crt") && !secrets.has(name, "tls.crt") {
-                ("user.crt", "user.key")
-            } else {
-                ("tls.crt", "tls.key")
-            };
-            add(
-                "ssl.certificate.pem",
-                "WALLEX_KAFKA_CERTIFICATE",
-                name,
-                certificate,
-            )?;
-            add("ssl.key.pem", "WALLEX_KAFKA_CERTIFICATE_KEY", name, key)?;
-        }
+    let shown = spec
+        .tls
+        .as_ref()
+        .and_then(|tls| tls.certificate_secret_ref.as_ref());
+    if let Some(certificate) = shown {
+        let name = &certificate.name;
+        let (certificate, key) = if secrets.has(name, "user.crt") && !secrets.has(name, "tls.crt") {
+            ("user.crt", "user.key")
+        } else {
+            ("tls.crt", "tls.key")
+        };
+        add(
+            "ssl.certificate.pem",
+            "WALLEX_KAFKA_CERTIFICATE",
+            name,
+            certificate,
+        )?;
+        add("ssl.key.pem", "WALLEX_KAFKA_CERTIFICATE_KEY", name, key)?;
     }
     if let Some(sasl) = &spec.sasl {
         let credentials = &sasl.secret_ref;
@@ -95,4 +103,29 @@ pub(super) fn run(spec: &KafkaSpec, secrets: &Secrets<'_>) -> Result<(Connection
         }
     }
     Ok((connection, access))
+}
+
+/// Whom the operator and the pods trust; without a word, the authorities of their images.
+fn trust(
+    tls: &KafkaTlsSpec,
+    secrets: &Secrets<'_>,
+    connection: &mut Connection,
+    access: &mut KafkaAccess,
+) -> Result<(), Problem> {
+    let found = secrets.authorities(tls.ca_secret_ref.as_ref(), tls.ca_config_map_ref.as_ref())?;
+    let Some((authorities, text)) = found else {
+        return Ok(());
+    };
+    if authorities.holder == Holder::Secret && text.len() <= LARGEST_VARIABLE {
+        let value = SecretValue {
+            secret: authorities.name,
+            key: authorities.key,
+            hash: authorities.hash,
+        };
+        access.secrets.push((names::KAFKA_AUTHORITIES, value));
+    } else {
+        access.authorities = Some(authorities);
+    }
+    connection.security.insert("ssl.ca.pem", text);
+    Ok(())
 }

@@ -25,8 +25,8 @@ use crate::names::{self, Component};
 pub use autoscaling::{Autoscaling, ForeignAutoscaler, LagDriver, Measure, Steps};
 pub use kafka_access::KafkaAccess;
 pub use pods::ValidatedPods;
-pub use secrets::SecretValue;
 use secrets::Secrets;
+pub use secrets::{Authorities, Holder, SecretValue};
 pub use topics::names as topic_names;
 
 /// A platform that can be built.
@@ -58,7 +58,7 @@ pub struct ValidatedPlatform {
     pub history: Option<History>,
     /// When a schema that was gone made the migration due once more; none: never.
     pub migrate_again: Option<String>,
-    pub redis: Option<SecretValue>,
+    pub redis: Option<Redis>,
     /// The only part that holds secret values, for the topics stage: its `Debug` shows none.
     pub kafka: kafka::Connection,
     /// What the pods are told besides the addresses.
@@ -73,6 +73,8 @@ pub struct ValidatedPlatform {
     pub tracing: Option<TracingSpec>,
     /// None: the services' own default.
     pub idempotency_retention_hours: Option<i32>,
+    /// None: the services' own default.
+    pub max_open_holds: Option<i32>,
     /// As the services' setting has them; none: ISO 4217's alone.
     pub currencies: Option<String>,
     pub components: BTreeMap<Component, ValidatedComponent>,
@@ -93,13 +95,21 @@ pub struct ValidatedPlatform {
 pub struct Database {
     pub url: SecretValue,
     /// Certificates of authorities for both databases; none: the public ones.
-    pub authorities: Option<SecretValue>,
+    pub authorities: Option<Authorities>,
     /// Host, port and database of the URL, without credentials: another one must be migrated anew.
     pub location: String,
     pub max_connections: i32,
     /// The read side's own database; none: it lives in the journal's.
     pub read: Option<ReadDatabase>,
     pub migration: MigrationSpec,
+}
+
+/// The Redis of a validated platform.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redis {
+    pub url: SecretValue,
+    /// Certificates of its authorities; none: those of the image.
+    pub authorities: Option<Authorities>,
 }
 
 /// What a platform is known to have written.
@@ -185,9 +195,12 @@ pub fn run(
     let redis = match &spec.redis {
         None => None,
         Some(redis) => {
-            let (value, text) = secrets.url(&redis.secret_ref, &["redis", "rediss"])?;
+            let (url, text) = secrets.url(&redis.secret_ref, &["redis", "rediss"])?;
             ports.redis(&text);
-            Some(value)
+            let found =
+                secrets.authorities(redis.ca_secret_ref.as_ref(), redis.ca_config_map_ref.as_ref())?;
+            let authorities = found.map(|(authorities, _)| authorities);
+            Some(Redis { url, authorities })
         }
     };
     ports.kafka(&spec.kafka.bootstrap_servers);
@@ -232,13 +245,31 @@ pub fn run(
         })
         .collect::<Result<BTreeMap<_, _>, Problem>>()?;
     let jobs = pods::run("jobs", &spec.jobs, &names::selector(&name, None), &secrets)?;
-    if database.authorities.is_some() {
-        let of_components = components.values().map(|component| &component.pods);
-        pods::refuse_variable(
-            of_components.chain([&jobs]),
+    let redis_authorities = redis.as_ref().and_then(|redis| redis.authorities.as_ref());
+    for (variable, field) in [
+        (
             names::DATABASE_AUTHORITIES,
-            "database.caSecretRef",
-        )?;
+            database
+                .authorities
+                .as_ref()
+                .map(|found| ca_field("database", found)),
+        ),
+        (
+            names::REDIS_AUTHORITIES,
+            redis_authorities.map(|found| ca_field("redis", found)),
+        ),
+        (
+            names::MAX_OPEN_HOLDS,
+            spec.max_open_holds.map(|_| "maxOpenHolds".to_owned()),
+        ),
+    ] {
+        let all = components
+            .values()
+            .map(|component| &component.pods)
+            .chain([&jobs]);
+        if let Some(field) = field {
+            pods::refuse_variable(all, variable, &field)?;
+        }
     }
     let egress_ports = spec
         .network_policy
@@ -280,6 +311,7 @@ pub fn run(
         logging: spec.logging,
         tracing: spec.tracing.clone(),
         idempotency_retention_hours: spec.idempotency_retention_hours,
+        max_open_holds: spec.max_open_holds,
         currencies: (!spec.currencies.is_empty()).then(|| currencies_setting(&spec.currencies)),
         components,
         lag_driver: autoscaling::lag_driver(spec.autoscaling.driver, found.no_keda),
@@ -353,16 +385,24 @@ fn database(
             Some(ReadDatabase { url, location })
         }
     };
-    let authorities = spec.database.ca_secret_ref.as_ref();
-    let authorities = authorities.map(|named| secrets.certificates(named)).transpose()?;
+    let asked = &spec.database;
+    let found = secrets.authorities(asked.ca_secret_ref.as_ref(), asked.ca_config_map_ref.as_ref())?;
     Ok(Database {
-        authorities,
+        authorities: found.map(|(authorities, _)| authorities),
         url,
         location,
         max_connections: spec.database.max_connections,
         read,
         migration: spec.database.migration,
     })
+}
+
+/// The field that says where certificates of authorities are.
+fn ca_field(of: &str, authorities: &Authorities) -> String {
+    match authorities.holder {
+        Holder::Secret => format!("{of}.caSecretRef"),
+        Holder::ConfigMap => format!("{of}.caConfigMapRef"),
+    }
 }
 
 fn validated_component(

@@ -1,8 +1,8 @@
-//! The values of Secrets that a platform refers to: that they are there, and what they look like. Pure.
+//! The values of Secrets and ConfigMaps that a platform refers to: that they are there, and what they look like. Pure.
 //!
 //! Invariant: nothing of a value leaves this module but its salted hash and the address in a URL; never in a message.
 
-use crate::crd::{CaSecretRef, SecretKeyRef};
+use crate::crd::{CaConfigMapRef, CaSecretRef, SecretKeyRef};
 use crate::names;
 use crate::reconcile::conditions::{Problem, reasons};
 use crate::reconcile::dereference::Dereferenced;
@@ -16,7 +16,25 @@ pub struct SecretValue {
     pub hash: String,
 }
 
-/// The Secrets of one platform.
+/// Certificates of authorities that are known to exist.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authorities {
+    pub holder: Holder,
+    /// The name of the Secret or ConfigMap.
+    pub name: String,
+    pub key: String,
+    /// Hash of the value, salted with the platform's uid.
+    pub hash: String,
+}
+
+/// What holds certificates of authorities.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holder {
+    Secret,
+    ConfigMap,
+}
+
+/// The Secrets and ConfigMaps of one platform.
 pub(super) struct Secrets<'a> {
     pub(super) found: &'a Dereferenced,
     pub(super) namespace: &'a str,
@@ -56,22 +74,68 @@ impl Secrets<'_> {
             .is_some_and(|values| values.0.contains_key(key))
     }
 
-    /// A value that must hold certificates.
-    pub(super) fn certificates(&self, reference: &CaSecretRef) -> Result<SecretValue, Problem> {
-        let (value, text) = self.value(&SecretKeyRef {
-            name: reference.name.clone(),
-            key: reference.key.clone(),
-        })?;
-        if text.contains("-----BEGIN CERTIFICATE-----") {
-            return Ok(value);
+    /// Certificates of authorities, with their text. `None`: neither is said. The schema lets only one of both through.
+    pub(super) fn authorities(
+        &self,
+        secret: Option<&CaSecretRef>,
+        config_map: Option<&CaConfigMapRef>,
+    ) -> Result<Option<(Authorities, String)>, Problem> {
+        if let Some(CaConfigMapRef { name, key }) = config_map {
+            return self.in_config_map(name, key).map(Some);
         }
-        Err(Problem::new(
-            reasons::SECRET_INVALID,
+        let Some(CaSecretRef { name, key }) = secret else {
+            return Ok(None);
+        };
+        let (value, text) = self.value(&SecretKeyRef {
+            name: name.clone(),
+            key: key.clone(),
+        })?;
+        if !are_certificates(&text) {
+            return Err(self.no_certificates(reasons::SECRET_INVALID, "Secret", name, key));
+        }
+        let authorities = Authorities {
+            holder: Holder::Secret,
+            name: value.secret,
+            key: value.key,
+            hash: value.hash,
+        };
+        Ok(Some((authorities, text)))
+    }
+
+    fn in_config_map(&self, name: &str, key: &str) -> Result<(Authorities, String), Problem> {
+        let Some(values) = self.found.config_maps.get(name) else {
+            return Err(Problem::new(
+                reasons::CONFIG_MAP_NOT_FOUND,
+                format!("ConfigMap {}/{name} does not exist", self.namespace),
+            ));
+        };
+        let Some(value) = values.get(key) else {
+            return Err(Problem::new(
+                reasons::CONFIG_MAP_KEY_MISSING,
+                format!("ConfigMap {}/{name} has no key {key:?}", self.namespace),
+            ));
+        };
+        let text = String::from_utf8_lossy(value).trim().to_owned();
+        if !are_certificates(&text) {
+            return Err(self.no_certificates(reasons::CONFIG_MAP_INVALID, "ConfigMap", name, key));
+        }
+        let authorities = Authorities {
+            holder: Holder::ConfigMap,
+            name: name.to_owned(),
+            key: key.to_owned(),
+            hash: names::short_hash([self.uid.as_bytes(), value], 16),
+        };
+        Ok((authorities, text))
+    }
+
+    fn no_certificates(&self, reason: &'static str, kind: &str, name: &str, key: &str) -> Problem {
+        Problem::new(
+            reason,
             format!(
-                "key {:?} of Secret {}/{} must hold certificates as PEM (-----BEGIN CERTIFICATE-----)",
-                value.key, self.namespace, value.secret
+                "key {key:?} of {kind} {}/{name} must hold certificates as PEM (-----BEGIN CERTIFICATE-----)",
+                self.namespace
             ),
-        ))
+        )
     }
 
     /// The same of a value that must be a URL with one of `schemes`.
@@ -115,6 +179,10 @@ impl Secrets<'_> {
             ),
         )
     }
+}
+
+fn are_certificates(text: &str) -> bool {
+    text.contains("-----BEGIN CERTIFICATE-----")
 }
 
 /// `host:port/database` of a PostgreSQL URL, with those parameters that say the same by name. Neither user nor password.

@@ -158,6 +158,30 @@ async fn command_probes_image_mounts_and_the_pods_own_settings_are_put_back() {
 }
 
 #[tokio::test]
+async fn a_value_of_the_manifest_that_was_changed_is_put_back_and_named() {
+    let world = ready().await;
+    let before = world.object(QUERY);
+    world.edit(
+        QUERY,
+        "kubectl-set",
+        container(json!({"f:image": {}})),
+        |object| {
+            wallex(object)["image"] = json!("elsewhere:1");
+        },
+    );
+    is_put_back(
+        &world,
+        QUERY,
+        &before,
+        &[
+            "Deployment demo-query",
+            "containers[wallex].image (by kubectl-set)",
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn settings_selectors_and_the_maintenance_are_put_back() {
     let world = ready().await;
     let config = "/api/v1/namespaces/shop/configmaps/demo-config";

@@ -181,7 +181,7 @@ async fn a_platform_that_has_written_nothing_may_have_any_database() {
 }
 
 #[tokio::test]
-async fn what_was_written_is_learned_from_the_reading_of_the_lag_and_seldom_written_down() {
+async fn what_was_written_is_learned_from_the_reading_of_the_lag_and_written_down_once_a_minute() {
     let world = with_journal("1700000000000001", 0).await;
     let seen = |events: i64| {
         let partitions = json!([{"partition": 0, "published": events, "applied": 0}]);
@@ -195,11 +195,36 @@ async fn what_was_written_is_learned_from_the_reading_of_the_lag_and_seldom_writ
             .lags
             .insert("demo-query.shop.svc:8080".to_owned(), Ok(answer));
     };
-    for (events, remembered) in [(100, 100), (109, 100), (110, 110), (3, 110)] {
+    for (events, remembered) in [(100, 100), (109, 100), (110, 110), (3, 110), (111, 110)] {
         seen(events);
         once(&world).await;
         assert_eq!(journal(&world)["events"], json!(remembered), "{events}");
     }
+    let earlier = |seconds: i64| {
+        let at = jiff::Timestamp::now() - jiff::SignedDuration::from_secs(seconds);
+        world.change("shop", "demo", |platform| {
+            platform["status"]["journal"]["seenAt"] = json!(at.strftime("%FT%TZ").to_string());
+        });
+    };
+    earlier(50);
+    once(&world).await;
+    assert_eq!(journal(&world)["events"], json!(110), "not yet");
+    earlier(60);
+    once(&world).await;
+    assert_eq!(journal(&world)["events"], json!(111), "exactly, once a minute");
+    // An idle platform is not written to, however long ago that was.
+    earlier(600);
+    let before = journal(&world);
+    once(&world).await;
+    assert_eq!(journal(&world), before);
+
+    // So a copy of the database that lacks a single event is told.
+    let had = jobs(&world);
+    world.state().job_status = Some(json!({"active": 1}));
+    database(&world, "postgres://u:p@db/older");
+    once(&world).await;
+    let job = jobs(&world).into_iter().find(|job| !had.contains(job)).unwrap();
+    assert_eq!(told(&world, &job), [json!("111"), json!("1700000000000001")]);
 }
 
 /// The query's pod, unready, says this.

@@ -1,5 +1,8 @@
 //! Stored answers against the events they speak of: a changed one would tell a client that retries something that never
 //! happened. Rejections and fingerprints speak of no event and cannot be compared.
+//!
+//! An answer speaks of its caller's own events, but for movements with a name of their own: whoever sends one again is told
+//! what the first one was told.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -22,11 +25,25 @@ struct Answer {
     caller: String,
     key: String,
     slot: i16,
+    #[sqlx(flatten)]
+    given: Given,
+}
+
+/// What a client was told, wherever it is kept.
+#[derive(FromRow)]
+pub(super) struct Given {
     status: i16,
     body: Vec<u8>,
     etag: Option<String>,
     position: Option<String>,
     location: Option<String>,
+}
+
+/// What is to be compared of it.
+pub(super) struct Told {
+    claims: Vec<Claim>,
+    /// Those of its header; `None` where there are none that can be read.
+    positions: Option<Positions>,
 }
 
 /// What an answer says of one wallet after its event.
@@ -62,14 +79,10 @@ pub(super) async fn check(db: &mut PgConnection, report: &mut Report) -> Result<
             .await?;
         let Some(last) = answers.last() else { return Ok(()) };
         after = (last.caller.clone(), last.key.clone(), last.slot);
-        let read: Vec<(Answer, Vec<Claim>, Option<Positions>)> =
-            answers.into_iter().map(Answer::read).collect();
-        let named: BTreeSet<(i32, i64)> = read
+        let told: Vec<Told> = answers.iter().map(|answer| answer.given.told()).collect();
+        let named: BTreeSet<(i32, i64)> = told
             .iter()
-            .flat_map(|(_, claims, positions)| {
-                let claimed = claims.iter().map(|claim| claim.position);
-                claimed.chain(positions.iter().flat_map(|positions| positions.0.iter().copied()))
-            })
+            .flat_map(Told::named)
             .map(|at| (at.partition.0, at.seq))
             .collect();
         let named: Vec<Position> = named
@@ -80,8 +93,8 @@ pub(super) async fn check(db: &mut PgConnection, report: &mut Report) -> Result<
             })
             .collect();
         let records = record::at(&mut *db, &named).await?;
-        for (answer, claims, positions) in &read {
-            if let Some(fault) = answer.fault(claims, positions.as_ref(), &records) {
+        for (answer, told) in answers.iter().zip(&told) {
+            if let Some(fault) = answer.given.fault(told, &answer.caller, &records) {
                 report.add(Kind::Answer, || {
                     format!(
                         "the answer stored for key {:?} of {} {fault}",
@@ -94,50 +107,60 @@ pub(super) async fn check(db: &mut PgConnection, report: &mut Report) -> Result<
     }
 }
 
-impl Answer {
-    fn read(self) -> (Self, Vec<Claim>, Option<Positions>) {
+impl Told {
+    /// The events that it speaks of, in its header and in its body.
+    fn named(&self) -> impl Iterator<Item = Position> {
+        let claimed = self.claims.iter().map(|claim| claim.position);
+        self.in_header().iter().copied().chain(claimed)
+    }
+
+    /// In their order.
+    pub(super) fn in_header(&self) -> &[Position] {
+        self.positions
+            .as_ref()
+            .map(|positions| &positions.0[..])
+            .unwrap_or_default()
+    }
+}
+
+impl Given {
+    pub(super) fn told(&self) -> Told {
         let mut claims = Vec::new();
         if let Ok(body) = serde_json::from_slice::<Value>(&self.body) {
             collect(&body, Around::default(), &mut claims);
         }
         let positions = self.position.as_deref().and_then(|text| text.parse().ok());
-        (self, claims, positions)
+        Told { claims, positions }
     }
 
     /// What is wrong with it, if anything.
-    fn fault(
+    pub(super) fn fault(
         &self,
-        claims: &[Claim],
-        positions: Option<&Positions>,
+        told: &Told,
+        caller: &str,
         records: &HashMap<Position, Record>,
     ) -> Option<String> {
-        if self.position.is_some() && positions.is_none() {
+        if self.position.is_some() && told.positions.is_none() {
             return Some("has a position that is none".to_owned());
         }
-        let positions = positions.map(|positions| &positions.0[..]).unwrap_or_default();
-        let named = || {
-            positions
-                .iter()
-                .copied()
-                .chain(claims.iter().map(|claim| claim.position))
-        };
-        for at in named() {
+        let positions = told.in_header();
+        for at in told.named() {
             match records.get(&at) {
                 None => return Some(format!("speaks of {at}, which the journal does not have")),
-                Some(record) if record.actor != self.caller => {
+                Some(record) if record.actor != caller && !record.is_named() => {
                     return Some(format!("speaks of {at}, which is another caller's"));
                 }
                 Some(_) => {}
             }
         }
-        if named().next().is_some() && !(200..300).contains(&self.status) {
+        if told.named().next().is_some() && !(200..300).contains(&self.status) {
             return Some(format!("has status {} and speaks of events", self.status));
         }
-        let claimed = |at: &Position| claims.iter().any(|claim| claim.position == *at);
-        if !claims.is_empty() && !positions.iter().all(claimed) {
+        let claimed = |at: &Position| told.claims.iter().any(|claim| claim.position == *at);
+        if !positions.iter().all(claimed) {
             return Some("names other positions in its header than in its body".to_owned());
         }
-        let wrong = claims.iter().find(|claim| {
+        let wrong = told.claims.iter().find(|claim| {
             records
                 .get(&claim.position)
                 .is_some_and(|record| !claim.is_true_of(record))

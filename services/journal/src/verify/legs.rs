@@ -49,6 +49,7 @@ fn mirrors(event: &Event, data: &EventData, other: OtherLeg, record: &Record) ->
         && theirs.other_leg() == Some(own)
         && theirs.amount() == data.amount()
         && theirs.currency() == data.currency()
+        && theirs.movement_id() == data.movement_id()
         && is_pair(paid.kind(), got.kind())
         && stands_where_it_says(data, event.position())
         && stands_where_it_says(theirs, other.position)

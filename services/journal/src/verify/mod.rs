@@ -3,11 +3,12 @@
 //! ```text
 //! per partition
 //!   walk     every event in order: hash chain, versions, the wallet's balance, the other leg of a movement, the personal
-//!            data beside the event, the holds that ended. Folds wallets, open holds and reversals on the way
+//!            data beside the event, the holds that ended, the names of movements. Folds wallets, open holds and reversals on the way
 //!   compare  one snapshot, once the walk has caught up with it: heads, open holds, reversals, the publisher's checkpoint
 //!            and the partition's own row against what was folded
 //! then
 //!   strays   rows that no event accounts for
+//!   movements  names of movements against the events they are of
 //!   answers  stored answers against the events they speak of
 //! ```
 //! Memory grows with the wallets, open holds and reversed transactions of one partition, never with its events. What the
@@ -18,6 +19,7 @@ mod compare;
 mod fold;
 mod holds;
 mod legs;
+mod movements;
 mod personal;
 mod record;
 mod report;
@@ -56,6 +58,7 @@ pub async fn verify(db: &PgPool) -> Result<Report, sqlx::Error> {
     }
     strays::look_for(&mut db, &partitions, &mut report).await?;
     reversals::look_for_strays(&mut db, &reversed, &mut report).await?;
+    movements::check_rows(&mut db, &mut report).await?;
     answers::check(&mut db, &mut report).await?;
     Ok(report)
 }

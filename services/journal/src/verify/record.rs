@@ -1,16 +1,22 @@
-//! Events found by where they stand, without their link of the hash chain: what other rows and other events speak of.
+//! Events found by where they stand or by their transaction, without their link of the hash chain: what other rows and other
+//! events speak of.
 
 use std::collections::HashMap;
 
-use sqlx::{PgExecutor, Row as _};
+use sqlx::{PgExecutor, Row as _, postgres::PgRow};
 use uuid::Uuid;
 use wallex_domain::{EventData, Partition, Position, WalletId};
 
-const RECORDS: &str = "SELECT e.partition, e.seq, e.transaction_id, e.wallet_id, e.version, e.actor, e.recorded_at, \
+const AT: &str = "SELECT e.partition, e.seq, e.event_id, e.transaction_id, e.wallet_id, e.version, e.actor, e.recorded_at, \
     e.type, e.schema_version, e.payload FROM unnest($1::int[], $2::bigint[]) AS named (partition, seq) \
     JOIN journal.event e ON e.partition = named.partition AND e.seq = named.seq";
 
+const OF: &str = "SELECT partition, seq, event_id, transaction_id, wallet_id, version, actor, recorded_at, \
+    type, schema_version, payload FROM journal.event WHERE transaction_id = ANY($1)";
+
 pub(super) struct Record {
+    pub(super) position: Position,
+    pub(super) event_id: Uuid,
     pub(super) transaction_id: Uuid,
     pub(super) wallet_id: WalletId,
     pub(super) version: i64,
@@ -18,6 +24,14 @@ pub(super) struct Record {
     pub(super) recorded_at: i64,
     /// `None` when this build cannot read it.
     pub(super) data: Option<EventData>,
+}
+
+impl Record {
+    /// Whether it is of a movement with a name of the caller's own.
+    pub(super) fn is_named(&self) -> bool {
+        let data = self.data.as_ref();
+        data.is_some_and(|data| data.movement_id().is_some())
+    }
 }
 
 /// The events at `positions`; those that do not exist are missing.
@@ -28,28 +42,37 @@ pub(super) async fn at(
     if positions.is_empty() {
         return Ok(HashMap::new());
     }
-    let rows = sqlx::query(RECORDS)
+    let rows = sqlx::query(AT)
         .bind(positions.iter().map(|at| at.partition.0).collect::<Vec<_>>())
         .bind(positions.iter().map(|at| at.seq).collect::<Vec<_>>())
         .fetch_all(db)
         .await?;
-    let mut records = HashMap::with_capacity(rows.len());
-    for row in rows {
-        let position = Position {
+    let records = rows.iter().map(from_row);
+    records
+        .map(|record| record.map(|record| (record.position, record)))
+        .collect()
+}
+
+/// The events of `transactions`; those that do not exist are missing.
+pub(super) async fn of(db: impl PgExecutor<'_>, transactions: &[Uuid]) -> Result<Vec<Record>, sqlx::Error> {
+    let rows = sqlx::query(OF).bind(transactions).fetch_all(db).await?;
+    rows.iter().map(from_row).collect()
+}
+
+fn from_row(row: &PgRow) -> Result<Record, sqlx::Error> {
+    let payload: Vec<u8> = row.try_get("payload")?;
+    let data = EventData::decode(row.try_get("type")?, row.try_get("schema_version")?, &payload);
+    Ok(Record {
+        position: Position {
             partition: Partition(row.try_get("partition")?),
             seq: row.try_get("seq")?,
-        };
-        let payload: Vec<u8> = row.try_get("payload")?;
-        let data = EventData::decode(row.try_get("type")?, row.try_get("schema_version")?, &payload);
-        let record = Record {
-            transaction_id: row.try_get("transaction_id")?,
-            wallet_id: WalletId(row.try_get("wallet_id")?),
-            version: row.try_get("version")?,
-            actor: row.try_get("actor")?,
-            recorded_at: row.try_get("recorded_at")?,
-            data: data.ok(),
-        };
-        records.insert(position, record);
-    }
-    Ok(records)
+        },
+        event_id: row.try_get("event_id")?,
+        transaction_id: row.try_get("transaction_id")?,
+        wallet_id: WalletId(row.try_get("wallet_id")?),
+        version: row.try_get("version")?,
+        actor: row.try_get("actor")?,
+        recorded_at: row.try_get("recorded_at")?,
+        data: data.ok(),
+    })
 }

@@ -9,7 +9,7 @@ use super::compare::{self, PartitionRow};
 use super::fold::Fold;
 use super::personal::{self, Erasures};
 use super::report::{Kind, Report};
-use super::{CHUNK, SNAPSHOT, holds, legs, reversals};
+use super::{CHUNK, SNAPSHOT, holds, legs, movements, reversals};
 use crate::{Event, read};
 
 const EXTERNAL_IDS: &str = "
@@ -120,6 +120,7 @@ impl Walk {
         legs::check(&mut *db, &readable, report).await?;
         personal::check(&mut *db, &readable, &mut self.fold, &mut self.erasures, report).await?;
         holds::compare_ended(&mut *db, &ended, report).await?;
+        movements::check_named(&mut *db, &readable, report).await?;
         check_external_ids(db, &readable, report).await
     }
 

@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, Connection as _};
 use uuid::Uuid;
 use wallex_domain::{
     Amount, CaptureHold, Change, ChangeWallet, Command, CreateWallet, Hash, HoldId, Movement, Partition,
-    PersonalData, PlaceHold, Rejection, ReleaseHold, Reverse, Transfer, WalletId,
+    PersonalData, PlaceHold, Positions, Rejection, ReleaseHold, Reverse, Transfer, WalletId,
 };
 use wallex_journal::append::{
     Answer, BatchOutcome, Committed, Config, Item, Render, Reply, Request, Work, Writer,
@@ -170,28 +170,35 @@ fn render_batch(outcome: BatchOutcome<'_>) -> Answer {
     }
 }
 
-/// The simplest answer that tells what was decided.
+/// The simplest answer that tells what was decided, and of which events it speaks.
 fn render(command: &Command, decision: Result<&Committed, &Rejection>) -> Answer {
-    let (status, body) = match decision {
-        Ok(committed) => {
-            let balances: Vec<i64> = committed
-                .wallets
-                .iter()
-                .map(|(wallet, _)| wallet.balance)
-                .collect();
-            (201, json!({"kind": command.kind(), "balances": balances}))
+    let committed = match decision {
+        Ok(committed) => committed,
+        Err(rejection) => {
+            return Answer {
+                status: 422,
+                body: json!({"rejected": rejection.to_string()}).to_string().into(),
+                etag: None,
+                position: None,
+                location: None,
+            };
         }
-        Err(rejection) => (422, json!({"rejected": rejection.to_string()})),
     };
-    let position = decision
-        .ok()
-        .and_then(|committed| Some(committed.wallets.first()?.1.to_string()));
+    let wallets = committed.wallets.iter().map(|(wallet, position)| {
+        let (id, balance, version) = (wallet.id, wallet.balance, wallet.version);
+        json!({"id": id, "balance": balance, "version": version, "position": position})
+    });
+    let wallets: Vec<serde_json::Value> = wallets.collect();
+    let transaction_id = committed.transaction_id;
+    let body = json!({"kind": command.kind(), "transaction_id": transaction_id, "wallets": wallets});
+    let positions = Positions(committed.wallets.iter().map(|(_, position)| *position).collect());
+    let first = committed.wallets.first();
     Answer {
-        status,
+        status: 201,
         body: body.to_string().into(),
-        etag: None,
-        position,
-        location: None,
+        etag: first.map(|(wallet, _)| format!("\"{}\"", wallet.version)),
+        position: Some(positions.to_string()),
+        location: Some(format!("/v1/transactions/{transaction_id}")),
     }
 }
 

@@ -22,3 +22,4 @@ mod schema;
 mod set_aside;
 mod standby;
 mod verify;
+mod verify_names;

@@ -19,7 +19,7 @@ pub(super) fn secure(settings: &Settings, config: &mut ClientConfig) -> Result<(
     if tls {
         // Without it the system's certificates are trusted.
         if let Some(authorities) = &settings.kafka_ca {
-            config.set("ssl.ca.pem", authorities);
+            config.set("ssl.ca.pem", authorities.pem());
         }
         if let Some(certificate) = &settings.kafka_certificate {
             let key = settings

@@ -240,7 +240,7 @@ macro_rules! positive {
 positive!(u32, u64, usize);
 
 /// A basic string of TOML (its specification: quote, backslash and control characters are escaped).
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
     for character in text.chars() {
         match character {

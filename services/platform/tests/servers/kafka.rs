@@ -216,14 +216,15 @@ async fn the_configurations_carry_a_message_through_tls_with_a_name_and_a_passwo
         eprintln!("skipped: WALLEX_TEST_KAFKA_SECURE is not set");
         return;
     };
-    let authority = std::fs::read_to_string(std::env::var("WALLEX_TEST_KAFKA_CA").unwrap()).unwrap();
+    let file = std::env::var("WALLEX_TEST_KAFKA_CA").unwrap();
+    let authority = std::fs::read_to_string(&file).unwrap();
     let topic = unique_name("secure");
     create_topic(&topic, 1).await;
-    for mechanism in ["SCRAM-SHA-512", "PLAIN"] {
+    for (mechanism, authority) in [("SCRAM-SHA-512", authority), ("PLAIN", file)] {
         let settings = Settings::from_flags(&Flags {
             kafka_bootstrap_servers: Some(servers.clone()),
             kafka_security_protocol: Some("sasl_ssl".to_owned()),
-            kafka_ca: Some(authority.clone()),
+            kafka_ca: Some(authority),
             kafka_sasl_mechanism: Some(mechanism.to_owned()),
             kafka_sasl_username: Some("wallex".to_owned()),
             kafka_sasl_password: Some(std::env::var("WALLEX_TEST_KAFKA_PASSWORD").unwrap()),

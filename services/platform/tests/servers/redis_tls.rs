@@ -115,8 +115,12 @@ fn accelerator(url: String, authorities: Option<String>) -> Accelerator {
 #[tokio::test]
 async fn redis_is_reached_by_tls() {
     let server = Server::start();
+    let file = server.folder.join("ca.crt").to_str().unwrap().to_owned();
+    let by_file = accelerator(server.url("rediss", "127.0.0.1"), Some(file));
     let accelerator = accelerator(server.url("rediss", "127.0.0.1"), Some(server.certificate("ca")));
-    eventually(DEADLINE, "Redis", async || accelerator.alive().then_some(())).await;
+    for accelerator in [&by_file, &accelerator] {
+        eventually(DEADLINE, "Redis", async || accelerator.alive().then_some(())).await;
+    }
     assert!(accelerator.set_px("key", b"value", Duration::from_secs(60)).await);
     assert_eq!(accelerator.get("key").await, Some(b"value".to_vec()));
     let mut subscription = accelerator.subscribe("channel");

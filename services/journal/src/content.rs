@@ -1,0 +1,261 @@
+//! What a movement with a name of the caller's own is, as a digest that stands in `journal.movement` for good: written with
+//! the movement, compared with what is sent again, and checked against the events.
+//!
+//! The invariant: members are only ever added, each left out where it is not given, so that the hashes of what was kept
+//! years ago stay as they are. Nothing that may be erased has a part in it.
+
+use serde::Serialize;
+use uuid::Uuid;
+use wallex_domain::{Amount, Command, EventData, Hash, HoldId, WalletId};
+
+/// A movement, but for what may be erased of it.
+#[derive(Serialize)]
+pub(crate) struct Content<'a> {
+    r#type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wallet_id: Option<WalletId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<WalletId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hold_id: Option<HoldId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transaction_id: Option<Uuid>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<WalletId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    amount: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reference: Option<&'a str>,
+}
+
+impl<'a> Content<'a> {
+    fn nothing(r#type: &'static str) -> Self {
+        Self {
+            r#type,
+            wallet_id: None,
+            from: None,
+            hold_id: None,
+            transaction_id: None,
+            to: None,
+            amount: None,
+            reference: None,
+        }
+    }
+
+    /// What is asked for. `None` for what is no movement.
+    pub(crate) fn of(command: &'a Command) -> Option<Self> {
+        let content = Self::nothing(command.kind());
+        Some(match command {
+            Command::Credit(movement) | Command::Debit(movement) => Self {
+                wallet_id: Some(movement.wallet_id),
+                amount: Some(movement.amount.minor()),
+                reference: movement.reference.as_deref(),
+                ..content
+            },
+            Command::Transfer(transfer) => Self {
+                from: Some(transfer.from),
+                to: Some(transfer.to),
+                amount: Some(transfer.amount.minor()),
+                reference: transfer.reference.as_deref(),
+                ..content
+            },
+            Command::CaptureHold(capture) => Self {
+                hold_id: Some(capture.hold_id),
+                to: capture.to,
+                amount: capture.amount.map(Amount::minor),
+                reference: capture.reference.as_deref(),
+                ..content
+            },
+            Command::Reverse(reverse) => Self {
+                transaction_id: Some(reverse.transaction_id),
+                amount: reverse.amount.map(Amount::minor),
+                reference: reverse.reference.as_deref(),
+                ..content
+            },
+            Command::Create(_)
+            | Command::PlaceHold(_)
+            | Command::ReleaseHold(_)
+            | Command::Change(_)
+            | Command::ExpireHolds(_) => return None,
+        })
+    }
+
+    /// What may have been asked for where `event`, of wallet `id`, is the first that came of it: a capture of all that is
+    /// held and a reversal of all that is left may be sent without an amount. Empty for what is the first of no movement.
+    pub(crate) fn behind(id: WalletId, event: &'a EventData) -> Vec<Self> {
+        let content = |r#type| Self {
+            amount: Some(event.amount()),
+            reference: event.reference(),
+            ..Self::nothing(r#type)
+        };
+        let with_and_without_amount = |content: Self| {
+            let amount = None;
+            vec![Self { amount, ..content }, content]
+        };
+        match event {
+            EventData::WalletCredited(_) => vec![Self {
+                wallet_id: Some(id),
+                ..content("credit")
+            }],
+            EventData::WalletDebited(_) => vec![Self {
+                wallet_id: Some(id),
+                ..content("debit")
+            }],
+            EventData::TransferDebited(leg) => vec![Self {
+                from: Some(id),
+                to: Some(leg.counterparty),
+                ..content("transfer")
+            }],
+            EventData::HoldCaptured(captured) => {
+                let content = Self {
+                    hold_id: Some(captured.hold_id),
+                    to: captured.other.map(|other| other.wallet_id),
+                    ..content("capture")
+                };
+                if captured.released == 0 {
+                    with_and_without_amount(content)
+                } else {
+                    vec![content]
+                }
+            }
+            EventData::ReversalDebited(leg) => with_and_without_amount(Self {
+                transaction_id: Some(leg.reverses),
+                ..content("reversal")
+            }),
+            EventData::ReversalCredited(leg) if leg.other.is_none() => with_and_without_amount(Self {
+                transaction_id: Some(leg.reverses),
+                ..content("reversal")
+            }),
+            EventData::ReversalCredited(_)
+            | EventData::TransferCredited(_)
+            | EventData::WalletCreated(_)
+            | EventData::HoldPlaced(_)
+            | EventData::HoldReleased(_)
+            | EventData::HoldExpired(_)
+            | EventData::WalletFrozen(_)
+            | EventData::WalletUnfrozen(_)
+            | EventData::WalletClosed(_)
+            | EventData::OverdraftLimitSet(_)
+            | EventData::PersonalDataErased(_) => Vec::new(),
+        }
+    }
+
+    pub(crate) fn hash(&self) -> Hash {
+        // A struct of texts and numbers always serialises.
+        let json = serde_json::to_vec(self).unwrap_or_default();
+        Hash(*blake3::hash(&json).as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+    use wallex_domain::{CaptureHold, Movement, Reverse, Transfer};
+
+    use super::*;
+
+    fn wallet(n: u128) -> WalletId {
+        WalletId(Uuid::from_u128(n))
+    }
+
+    fn credit() -> Movement {
+        Movement {
+            wallet_id: wallet(1),
+            amount: Amount::new(250).unwrap(),
+            reference: Some("order 1".to_owned()),
+            external_id: Some("psp-1".to_owned()),
+            personal: None,
+            expected_version: None,
+        }
+    }
+
+    fn transfer() -> Transfer {
+        Transfer {
+            from: wallet(1),
+            to: wallet(2),
+            amount: Amount::new(250).unwrap(),
+            reference: None,
+            external_id: Some("psp-1".to_owned()),
+            personal: None,
+            expected_version: None,
+        }
+    }
+
+    fn capture() -> CaptureHold {
+        CaptureHold {
+            hold_id: HoldId(Uuid::from_u128(3)),
+            amount: None,
+            to: Some(wallet(2)),
+            reference: None,
+            external_id: Some("psp-1".to_owned()),
+            personal: None,
+            expected_version: None,
+        }
+    }
+
+    fn reversal() -> Reverse {
+        Reverse {
+            transaction_id: Uuid::from_u128(4),
+            amount: Amount::new(5).ok(),
+            reference: None,
+            external_id: Some("psp-1".to_owned()),
+            personal: None,
+            expected_version: None,
+        }
+    }
+
+    fn hash(command: &Command) -> String {
+        Content::of(command).unwrap().hash().to_string()
+    }
+
+    /// Rows that were written years ago are compared with these: no value here ever changes.
+    #[test]
+    fn the_content_of_a_movement_is_fixed() {
+        for (command, json) in [
+            (
+                Command::Credit(credit()),
+                r#"{"type":"credit","wallet_id":"00000000-0000-0000-0000-000000000001","amount":250,"reference":"order 1"}"#,
+            ),
+            (
+                Command::Debit(credit()),
+                r#"{"type":"debit","wallet_id":"00000000-0000-0000-0000-000000000001","amount":250,"reference":"order 1"}"#,
+            ),
+            (
+                Command::Transfer(transfer()),
+                r#"{"type":"transfer","from":"00000000-0000-0000-0000-000000000001","to":"00000000-0000-0000-0000-000000000002","amount":250}"#,
+            ),
+            (
+                Command::CaptureHold(capture()),
+                r#"{"type":"capture","hold_id":"00000000-0000-0000-0000-000000000003","to":"00000000-0000-0000-0000-000000000002"}"#,
+            ),
+            (
+                Command::Reverse(reversal()),
+                r#"{"type":"reversal","transaction_id":"00000000-0000-0000-0000-000000000004","amount":5}"#,
+            ),
+        ] {
+            let content = Content::of(&command).unwrap();
+            assert_eq!(serde_json::to_string(&content).unwrap(), json);
+            assert_eq!(hash(&command), blake3::hash(json.as_bytes()).to_hex().as_str());
+        }
+    }
+
+    #[test]
+    fn what_makes_another_movement_and_what_does_not() {
+        let first = hash(&Command::Credit(credit()));
+        let others: [fn(&mut Movement); 3] = [
+            |credit| credit.wallet_id = wallet(2),
+            |credit| credit.amount = Amount::new(251).unwrap(),
+            |credit| credit.reference = None,
+        ];
+        for (n, other) in others.into_iter().enumerate() {
+            let mut credit = credit();
+            other(&mut credit);
+            assert_ne!(hash(&Command::Credit(credit)), first, "change {n}");
+        }
+        let mut again = credit();
+        again.expected_version = Some(7);
+        again.personal = Some(Hash::GENESIS);
+        assert_eq!(hash(&Command::Credit(again)), first);
+    }
+}
