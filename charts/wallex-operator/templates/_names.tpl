@@ -62,7 +62,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get, list, watch]
-# Settings, identity and addresses of a platform's pods.
+# Settings, identity and addresses of a platform's pods. ConfigMaps that a platform names by caConfigMapRef are read, never written.
 - apiGroups: [""]
   resources: [configmaps, serviceaccounts, services]
   verbs: [get, list, watch, create, patch, delete]
