@@ -1,15 +1,16 @@
 //! The upkeep of stored answers: a ring of three time slots, each emptied whole once its youngest answer
 //! has passed the retention. Emptying late costs space; it never shortens what was promised.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 
 /// How many slots the ring has, as the schema creates them.
 pub const SLOTS: i64 = 3;
 
-/// Pages that are read in one statement: 64 MB, so that no snapshot is held for long, and nobody who waits for the slot.
-const PAGES: i64 = 8_192;
+/// Pages that are read in one statement: 16 MB, so that no snapshot is held for long, and nobody who waits for the slot.
+/// After each as much time passes as it took: a command's commit waits for the same disk.
+const PAGES: i64 = 2_048;
 /// How long commands may have to wait behind the hard lock, per try.
 const HARD_LOCK: Duration = Duration::from_millis(50);
 /// Between two tries.
@@ -112,6 +113,7 @@ async fn has_expired(db: &mut PgConnection, slot: i16, retention: Retention) -> 
     );
     let mut any = false;
     for first in (0..pages).step_by(PAGES as usize) {
+        let began = Instant::now();
         let youngest: Option<i64> = sqlx::query_scalar(AssertSqlSafe(youngest.as_str()))
             .bind(first)
             .bind(first + PAGES)
@@ -130,6 +132,7 @@ async fn has_expired(db: &mut PgConnection, slot: i16, retention: Retention) -> 
             );
             return Ok(false);
         }
+        tokio::time::sleep(began.elapsed()).await;
     }
     Ok(any)
 }

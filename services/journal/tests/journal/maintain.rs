@@ -125,6 +125,8 @@ fn credits(
     };
     let mut writer = Writer::new(journal.options(), Arc::default(), RENDER, config);
     tokio::spawn(async move {
+        // The connection, and the plans of its statements.
+        run_one(&mut writer, credit(name, wallet(1), 1)).await;
         let mut longest = Vec::new();
         let first = Instant::now();
         for n in 0.. {
@@ -172,8 +174,9 @@ async fn a_slot_that_is_looked_into_is_emptied_later_and_commands_go_on_meanwhil
     let writing = credits(&journal, "k", retention, stop.clone());
     let pool = journal.pool.clone();
     let emptying = tokio::spawn(async move { empty_expired_slots(&pool, retention, WAIT).await });
-    // Some tries at the hard lock, which the reader keeps from it.
+    // Some tries at the hard lock, which the reader keeps from it for twice as long as a command may wait.
     let mut tries = 0;
+    let began = Instant::now();
     eventually(Duration::from_secs(30), "tries at the hard lock", async || {
         let waits: bool = sqlx::query_scalar(
             "SELECT EXISTS (SELECT 1 FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock'
@@ -183,7 +186,7 @@ async fn a_slot_that_is_looked_into_is_emptied_later_and_commands_go_on_meanwhil
         .await
         .unwrap();
         tries += i32::from(waits);
-        (tries >= 5).then_some(())
+        (tries >= 5 && began.elapsed() > Duration::from_secs(4)).then_some(())
     })
     .await;
     reader.rollback().await.unwrap();

@@ -75,7 +75,7 @@ async fn a_private_postgresql_keeps_its_data_between_runs() {
         let mut dev = Process::start(&["dev", "--port", &port.to_string(), "--data", &data], port, &[]);
         dev.ready().await;
         if run == 0 {
-            a_second_one_is_refused(&data);
+            a_second_one_is_refused(&data).await;
             secrets_are_private(&folder);
             a_killed_server_is_started_again(&folder, &dev).await;
         }
@@ -90,14 +90,12 @@ async fn a_private_postgresql_keeps_its_data_between_runs() {
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
-fn a_second_one_is_refused(data: &str) {
-    let port = free_port().to_string();
-    let second = wallex()
-        .args(["dev", "--port", &port, "--data", data])
-        .output()
-        .unwrap();
-    let told = text(&second);
-    assert_eq!(second.status.code(), Some(1), "{told}");
+async fn a_second_one_is_refused(data: &str) {
+    let port = free_port();
+    let mut second = Process::start(&["dev", "--port", &port.to_string(), "--data", data], port, &[]);
+    let ended = second.ended().await;
+    let told = second.log();
+    assert_eq!(ended.code(), Some(1), "{told}");
     assert!(
         told.contains("is in use by another `wallex dev` (process "),
         "{told}"
