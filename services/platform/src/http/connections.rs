@@ -2,7 +2,9 @@
 //!
 //! The invariant: a newcomer is let in as long as somebody else only waits. The one that has waited longest gives way, those
 //! that have never asked anything first; so connections that are held open and not used keep nobody out, probes least of
-//! all. When every connection is in use, a reserve is left, on which only probes are answered.
+//! all. When every connection is in use, a reserve is left, on which only probes are answered; its connections give way even
+//! in use. A connection that had to give way begins no request any more, so its socket is free again after a bounded time,
+//! and nobody who holds one waits for a client.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -53,7 +55,7 @@ pub(super) enum Reason {
     AnswerNotTaken,
     /// Another one was let in instead.
     Displaced,
-    /// All were in use, the reserve too.
+    /// It came while all were in use, and asked for something else than a probe.
     Refused,
 }
 
@@ -117,18 +119,20 @@ impl Connections {
         Arc::clone(&self.sockets).acquire_owned().await.ok()
     }
 
-    /// A place for a newcomer; `None` when every connection is in use, those of the reserve too.
-    pub(super) fn admit(self: &Arc<Self>, socket: Option<OwnedSemaphorePermit>) -> Option<Seat> {
+    /// A place for a newcomer. There always is one: probes are over in no time, so whoever holds a place of the reserve for
+    /// longer gives way, in use or not.
+    pub(super) fn admit(self: &Arc<Self>, socket: Option<OwnedSemaphorePermit>) -> Seat {
         let mut open = self.open();
-        let reserved = if open.seats.len() - open.reserved < self.limits.connections {
+        let is_crowded = open.seats.len() - open.reserved >= self.limits.connections;
+        let reserved = if !is_crowded {
             false
         } else if let Some(displaced) = open.displace() {
             displaced
-        } else if open.reserved < RESERVE {
-            true
         } else {
-            Reason::Refused.count();
-            return None;
+            if open.reserved >= RESERVE {
+                open.displace_reserved();
+            }
+            true
         };
         let number = open.next;
         open.next += 1;
@@ -136,12 +140,13 @@ impl Connections {
         open.seats.insert(number, Arc::clone(&connection));
         open.reserved += usize::from(reserved);
         OPEN.inc();
-        Some(Seat {
+        Seat {
             connections: Arc::clone(self),
             number,
             connection,
+            is_crowded,
             _socket: socket,
-        })
+        }
     }
 
     /// Closes the connection that has waited longest: the process has no file left for another one.
@@ -157,13 +162,27 @@ impl Connections {
 impl Open {
     /// Takes out who has waited longest, and says whether that one was of the reserve; `None` when nobody waits.
     fn displace(&mut self) -> Option<bool> {
-        let waiting = self.seats.iter().filter(|(_, seat)| !seat.is_busy());
-        let (number, _) =
-            waiting.min_by_key(|(_, seat)| (seat.has_asked.load(Relaxed), seat.since.load(Relaxed)))?;
-        let number = *number;
-        let displaced = self.remove(number)?;
-        displaced.displaced.cancel();
-        Some(displaced.reserved)
+        loop {
+            let waiting = self.seats.iter().filter(|(_, seat)| !seat.is_busy());
+            let (number, seat) =
+                waiting.min_by_key(|(_, seat)| (seat.has_asked.load(Relaxed), seat.since.load(Relaxed)))?;
+            // It may have begun a request since it was looked at.
+            if seat.leave_if_idle() {
+                let number = *number;
+                return self.remove(number).map(|displaced| displaced.reserved);
+            }
+        }
+    }
+
+    /// Takes out who has been in the reserve longest.
+    fn displace_reserved(&mut self) {
+        let reserved = self.seats.iter().filter(|(_, seat)| seat.reserved);
+        // Numbers are given in order.
+        if let Some(number) = reserved.map(|(number, _)| *number).min()
+            && let Some(displaced) = self.remove(number)
+        {
+            displaced.leave();
+        }
     }
 
     fn remove(&mut self, number: u64) -> Option<Arc<Connection>> {
@@ -178,6 +197,8 @@ pub(super) struct Seat {
     connections: Arc<Connections>,
     number: u64,
     pub(super) connection: Arc<Connection>,
+    /// Every place was taken when it came.
+    pub(super) is_crowded: bool,
     _socket: Option<OwnedSemaphorePermit>,
 }
 
@@ -226,11 +247,15 @@ impl Drop for Seat {
     }
 }
 
+/// The bit of [`Connection::asking`] that says that the connection was displaced. In one word with the requests, so that no
+/// request begins on a connection that is displaced at the same moment.
+const GONE: usize = 1 << (usize::BITS - 1);
+
 /// What a connection is doing. Times are milliseconds of [`now`].
 pub(super) struct Connection {
     pub(super) reserved: bool,
     displaced: CancellationToken,
-    /// Requests whose answers are not sent yet.
+    /// Requests whose answers are not sent yet, and [`GONE`].
     asking: AtomicUsize,
     has_asked: AtomicBool,
     is_http2: AtomicBool,
@@ -260,7 +285,30 @@ impl Connection {
     }
 
     pub(super) fn is_busy(&self) -> bool {
-        self.asking.load(Relaxed) > 0
+        self.asking.load(Relaxed) & !GONE > 0
+    }
+
+    /// Displaced: its place is another's by now.
+    pub(super) fn is_gone(&self) -> bool {
+        self.asking.load(Relaxed) & GONE > 0
+    }
+
+    /// Whether it answers probes alone.
+    pub(super) fn is_spare(&self) -> bool {
+        self.reserved || self.is_gone()
+    }
+
+    fn leave_if_idle(&self) -> bool {
+        let idle = self.asking.compare_exchange(0, GONE, Relaxed, Relaxed).is_ok();
+        if idle {
+            self.displaced.cancel();
+        }
+        idle
+    }
+
+    fn leave(&self) {
+        self.asking.fetch_or(GONE, Relaxed);
+        self.displaced.cancel();
     }
 
     pub(super) fn is_http2(&self) -> bool {

@@ -1,6 +1,6 @@
 //! The server: HTTP/1.1 and HTTP/2 on one port, a farewell to clients and a drain at the end.
 //!
-//! Its invariant: a request whose head has been read is answered, unless the drain's time is over. The end goes in
+//! Its invariant: a request that was begun is answered, unless the drain's time is over. The end goes in
 //! this order, so that clients leave before they are cut off:
 //!
 //! 1. readiness is 503; answers over HTTP/1 say `Connection: close`, connections of HTTP/2 get GOAWAY. New connections
@@ -223,14 +223,19 @@ async fn serve_with(
     }
 }
 
-/// Takes connections for ever. One for which there is no place is closed at once.
+/// Takes connections for ever. Waits for a socket only as long as connections that had to give way take to close theirs,
+/// about [`LAST_LOOK`] at most.
 async fn accept(listener: &TcpListener, seats: &Arc<Connections>, take: &impl Fn(TcpStream, Seat)) {
     loop {
         let socket = seats.socket().await;
         match listener.accept().await {
             Ok((stream, _)) => {
-                if let Some(seat) = seats.admit(socket) {
-                    take(stream, seat);
+                let seat = seats.admit(socket);
+                let is_crowded = seat.is_crowded;
+                take(stream, seat);
+                // A probe that has been sent already is read before so many others have come that it gives way.
+                if is_crowded {
+                    tokio::task::yield_now().await;
                 }
             }
             // The client gave up while it waited in the queue.
@@ -254,9 +259,8 @@ fn close(listener: TcpListener, seats: &Arc<Connections>, take: &impl Fn(TcpStre
     while let Ok((stream, _)) = listener.accept() {
         if stream.set_nonblocking(true).is_ok()
             && let Ok(stream) = TcpStream::from_std(stream)
-            && let Some(seat) = seats.admit(None)
         {
-            take(stream, seat);
+            take(stream, seats.admit(None));
         }
     }
 }
@@ -307,9 +311,10 @@ async fn connection(stream: TcpStream, seat: Seat, app: Router, farewell: Arc<Fa
             let asking = Asking::begin(&client, http2);
             let exchange = Exchange::new(&memory);
             let (farewell, refused) = (Arc::clone(&farewell), exchange.clone());
-            let is_spare = client.reserved;
+            let is_spare = client.is_spare();
             // Only those who look after the process are answered on the last connections.
             let answer = if is_spare && !health::is_operational(request.uri().path()) {
+                Reason::Refused.count();
                 None
             } else {
                 let (mut head, body) = request.into_parts();
@@ -362,13 +367,23 @@ async fn connection(stream: TcpStream, seat: Seat, app: Router, farewell: Arc<Fa
                 reason.count();
                 tracing::debug!(?reason, "a connection is closed");
                 connection.as_mut().graceful_shutdown();
-                // A request that came at the last moment is answered; who does not take its answer gets no more time.
-                loop {
-                    let ended = tokio::time::timeout(LAST_LOOK, connection.as_mut()).await;
-                    if ended.is_ok() || reason == Reason::AnswerNotTaken || !seat.connection.is_busy() {
-                        return;
+                // One that was displaced holds up others. Polled once, it has said its farewell.
+                let first = if seat.connection.is_gone() { Duration::ZERO } else { LAST_LOOK };
+                if tokio::time::timeout(first, connection.as_mut()).await.is_ok() || !seat.connection.is_busy() {
+                    return;
+                }
+                match reason {
+                    // A request that came at the last moment is answered, as long as the client takes its answer.
+                    Reason::Idle | Reason::HeadLate => tokio::select! {
+                        _ = connection.as_mut() => {}
+                        _ = seat.overdue() => {}
+                    },
+                    // What is left to be sent is a probe's answer, or a refusal: no handler is broken off.
+                    Reason::Displaced | Reason::AnswerNotTaken | Reason::Refused => {
+                        let _ = tokio::time::timeout(LAST_LOOK, connection.as_mut()).await;
                     }
                 }
+                return;
             }
         }
     };

@@ -310,6 +310,57 @@ async fn probes_are_answered_while_every_connection_is_in_use() {
     assert_eq!(server.status("/quick").await, Some(200));
 }
 
+/// What came in a burst has had its place taken before its head is read.
+#[tokio::test]
+async fn probes_are_answered_whatever_a_burst_of_requests_waits_for() {
+    let unfinished = b"POST /body HTTP/1.1\r\nhost: test\r\ncontent-length: 180000\r\n\r\n";
+    let endless = b"GET /slow HTTP/1.1\r\nhost: test\r\n\r\n";
+    for request in [&unfinished[..], endless] {
+        let server = Server::start(Limits {
+            connections: 8,
+            ..ROOMY
+        })
+        .await;
+        // Connected without a pause, so that the server takes many at a time.
+        let held: Vec<std::net::TcpStream> = (0..200)
+            .map(|_| {
+                use std::io::Write as _;
+                let mut stream = std::net::TcpStream::connect(server.address).unwrap();
+                let _ = stream.write_all(request);
+                stream
+            })
+            .collect();
+        for _ in 0..5 {
+            server.is_alive("a burst").await;
+        }
+        drop(held);
+    }
+}
+
+/// A probe's answer that nobody takes: without a window, HTTP/2 sends none of it.
+#[tokio::test]
+async fn probes_are_answered_while_the_reserve_is_full_of_probes_that_wait() {
+    const NO_WINDOW: &[u8] = b"\0\0\x06\x04\0\0\0\0\0\0\x04\0\0\0\0";
+    // GET http /health/live, authority "x": indexed fields of RFC 7541, and two literals.
+    const FIELDS: &[u8] = b"\x82\x86\x04\x0c/health/live\x01\x01x";
+    let server = Server::start(Limits {
+        connections: 8,
+        ..ROOMY
+    })
+    .await;
+    let mut probe = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    probe.extend(NO_WINDOW);
+    probe.extend([0, 0, FIELDS.len() as u8, 1, 5, 0, 0, 0, 1]);
+    probe.extend(FIELDS);
+    let mut held = Vec::new();
+    for _ in 0..60 {
+        held.push(server.hold(&probe).await);
+    }
+    for _ in 0..5 {
+        server.is_alive("the reserve is in use").await;
+    }
+}
+
 #[tokio::test]
 async fn bodies_hold_no_more_than_there_is_room_for() {
     let server = Server::start(Limits {
