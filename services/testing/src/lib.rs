@@ -10,10 +10,12 @@
 )]
 
 mod database;
+mod description;
 mod kafka;
 mod waiting;
 
 pub use database::{TestDatabase, template_name};
+pub use description::assert_described;
 pub use kafka::create_topic;
 pub use waiting::{DEADLINE, eventually};
 
