@@ -1,6 +1,6 @@
 # The few commands of daily work. What they do is in dev/; see dev/README.md.
 .DEFAULT_GOAL := help
-.PHONY: help up down bench test contract charts e2e e2e-full demo-autoscaling dev manifests image lint
+.PHONY: help up down bench test contract clients charts e2e e2e-full demo-autoscaling dev manifests image lint
 
 # ARGS="…" is handed on by bench, test and dev. Read by the shell, so that quotes in it mean what they say.
 export ARGS
@@ -22,6 +22,9 @@ test: ## All tests, on real PostgreSQL, Kafka and Redis; ARGS="-p wallex-journal
 
 contract: ## Checks the HTTP interface against its description with an external tester; ARGS="-n 200"
 	@eval dev/contract/run "$$ARGS"
+
+clients: ## Generates clients from docs/openapi.json in several languages and uses them; a generator's warning fails it
+	@dev/contract/clients
 
 charts: ## Checks the charts without a cluster; UPDATE=1 rewrites charts/tests/golden
 	@dev/charts

@@ -2,92 +2,172 @@
 
 use jiff::Timestamp;
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 use uuid::Uuid;
-use wallex_domain::{Command, Hold, Position, Positions, Rejection, Wallet};
+use wallex_domain::{Command, Hold, HoldStatus, Position, Positions, Rejection, Status, Wallet};
 use wallex_journal::append::{Answer, Committed, Render};
 
 use crate::{batch, problem};
 
 /// A wallet after the command.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct WalletAfter {
+pub(crate) struct WalletState {
     id: Uuid,
-    #[schema(example = "EUR")]
     currency: String,
     /// Minor units, as all amounts.
     balance: i64,
+    /// What holds have set aside.
+    #[schema(minimum = 0)]
     held: i64,
     /// What can be spent: balance − held.
     available: i64,
     /// How far below zero `available` may go.
+    #[schema(minimum = 0)]
     overdraft_limit: i64,
     /// Number of the wallet's events.
+    #[schema(minimum = 1)]
     version: i64,
+    #[schema(value_type = Status)]
     status: &'static str,
     /// Where the event stands: partition:seq.
-    #[schema(value_type = String, example = "3:1042")]
+    #[schema(value_type = String)]
     position: Position,
 }
 
 /// A hold after the command.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct HoldAfter {
+pub(crate) struct HoldState {
     id: Uuid,
     wallet_id: Uuid,
     /// What was set aside, in minor units.
+    #[schema(minimum = 1)]
     amount: i64,
-    /// open, captured, released or expired.
-    #[schema(example = "open")]
+    #[schema(value_type = HoldStatus)]
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     expires_at: Option<String>,
 }
 
-/// Answer to a command on one wallet.
+/// The answer to a command. Which of the last four members there are, the results below say.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct MovementAnswer {
+struct Written {
     transaction_id: Uuid,
-    /// create, credit, debit, hold, capture, release, reversal, freeze, unfreeze, close, overdraft_limit or erase.
     r#type: &'static str,
     #[schema(value_type = String, format = DateTime)]
     recorded_at: String,
     /// What the command was about, in minor units; 0 where no money is.
+    #[schema(minimum = 0)]
     amount: i64,
     currency: String,
-    /// Of commands on holds.
     #[serde(skip_serializing_if = "Option::is_none")]
-    hold: Option<HoldAfter>,
-    wallet: WalletAfter,
-}
-
-/// Answer to a command that moves money between two wallets.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct TransferAnswer {
-    transaction_id: Uuid,
-    /// transfer, capture or reversal.
-    r#type: &'static str,
-    #[schema(value_type = String, format = DateTime)]
-    recorded_at: String,
-    amount: i64,
-    currency: String,
-    /// Of captures.
+    hold: Option<HoldState>,
+    /// Of commands on one wallet.
     #[serde(skip_serializing_if = "Option::is_none")]
-    hold: Option<HoldAfter>,
-    from: WalletAfter,
-    to: WalletAfter,
+    wallet: Option<WalletState>,
+    /// Of commands that move money between two wallets: the one that paid.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<WalletState>,
+    /// Of commands that move money between two wallets: the one that received.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<WalletState>,
 }
 
-/// Answer to a command that touches one wallet or two.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(untagged)]
-pub(crate) enum EitherAnswer {
-    Two(TransferAnswer),
-    One(MovementAnswer),
+/// A part of [`Written`], as commands of some types are answered: with all of `always`, and maybe with `sometimes`.
+#[derive(Debug)]
+pub(crate) struct Shape {
+    pub(crate) name: &'static str,
+    description: &'static str,
+    /// The types are no other result's.
+    pub(crate) types: &'static [&'static str],
+    always: &'static [&'static str],
+    sometimes: &'static [&'static str],
 }
 
-impl HoldAfter {
+/// Results for the API description, each a type of its own.
+macro_rules! results {
+    ($($name:ident, $description:literal, [$($type:literal),+], always [$($always:literal),*], sometimes [$($sometimes:literal),*];)+) => {
+        $(
+            #[doc = $description]
+            pub(crate) enum $name {}
+
+            impl $name {
+                const SHAPE: Shape = Shape {
+                    name: stringify!($name),
+                    description: $description,
+                    types: &[$($type),+],
+                    always: &[$($always),*],
+                    sometimes: &[$($sometimes),*],
+                };
+            }
+
+            impl PartialSchema for $name {
+                fn schema() -> RefOr<Schema> {
+                    Self::SHAPE.schema()
+                }
+            }
+
+            impl ToSchema for $name {
+                fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+                    schemas.push((WalletState::name().into(), WalletState::schema()));
+                    schemas.push((HoldState::name().into(), HoldState::schema()));
+                    WalletState::schemas(schemas);
+                    HoldState::schemas(schemas);
+                }
+            }
+        )+
+
+        /// All of them.
+        pub(crate) const RESULTS: &[Shape] = &[$($name::SHAPE),+];
+    };
+}
+
+results! {
+    WalletResult, "What a command did to one wallet.",
+        ["create", "credit", "debit", "freeze", "unfreeze", "close", "overdraft_limit", "erase"],
+        always ["wallet"], sometimes [];
+    HoldResult, "What placing or releasing a hold did to it and its wallet.",
+        ["hold", "release"], always ["hold", "wallet"], sometimes [];
+    TransferResult, "What a transfer did to both wallets.",
+        ["transfer"], always ["from", "to"], sometimes [];
+    CaptureResult, "What a capture did to the hold and its wallet, which is `wallet` when the money went outside, and `from` when `to` got it.",
+        ["capture"], always ["hold"], sometimes ["wallet", "from", "to"];
+    ReversalResult, "What a reversal did: to `wallet` when the other side is outside, otherwise to `from`, which paid, and `to`.",
+        ["reversal"], always [], sometimes ["wallet", "from", "to"];
+}
+
+impl Shape {
+    fn schema(&self) -> RefOr<Schema> {
+        let mut written = Written::schema();
+        if let RefOr::T(Schema::Object(schema)) = &mut written {
+            schema.description = Some(self.description.to_owned());
+            for member in ["hold", "wallet", "from", "to"] {
+                if self.always.contains(&member) {
+                    schema.required.push(member.to_owned());
+                    schema.properties.entry(member.to_owned()).and_modify(present);
+                } else if !self.sometimes.contains(&member) {
+                    schema.properties.remove(member);
+                }
+            }
+            if let Some(RefOr::T(Schema::Object(r#type))) = schema.properties.get_mut("type") {
+                r#type.enum_values = Some(self.types.iter().map(|name| (*name).into()).collect());
+            }
+        }
+        written
+    }
+}
+
+/// Of a schema or null: the schema.
+fn present(member: &mut RefOr<Schema>) {
+    if let RefOr::T(Schema::OneOf(either)) = member
+        && let Some(RefOr::Ref(one)) = either.items.iter().find(|item| matches!(item, RefOr::Ref(_)))
+    {
+        *member = RefOr::Ref(one.clone());
+    }
+}
+
+impl HoldState {
     fn new(hold: &Hold) -> Self {
         Self {
             id: hold.id.0,
@@ -99,7 +179,7 @@ impl HoldAfter {
     }
 }
 
-impl WalletAfter {
+impl WalletState {
     fn new((wallet, position): &(Wallet, Position)) -> Self {
         Self {
             id: wallet.id.0,
@@ -143,31 +223,23 @@ fn committed_answer(command: &Command, committed: &Committed) -> Answer {
         | Command::Change(_)
         | Command::ExpireHolds(_) => format!("/v1/transactions/{transaction_id}"),
     };
-    let (amount, r#type) = (committed.amount, command.kind());
-    let hold = committed.hold.as_ref().map(HoldAfter::new);
-    let body = match &committed.wallets[..] {
-        [from, to] => Some(EitherAnswer::Two(TransferAnswer {
+    let body = committed.wallets.first().map(|first| {
+        let (wallet, from, to) = match &committed.wallets[..] {
+            [from, to] => (None, Some(from), Some(to)),
+            _ => (Some(first), None, None),
+        };
+        Written {
             transaction_id,
-            r#type,
+            r#type: command.kind(),
             recorded_at,
-            amount,
-            currency: from.0.currency.to_string(),
-            hold,
-            from: WalletAfter::new(from),
-            to: WalletAfter::new(to),
-        })),
-        wallets => wallets.first().map(|wallet| {
-            EitherAnswer::One(MovementAnswer {
-                transaction_id,
-                r#type,
-                recorded_at,
-                amount,
-                currency: wallet.0.currency.to_string(),
-                hold,
-                wallet: WalletAfter::new(wallet),
-            })
-        }),
-    };
+            amount: committed.amount,
+            currency: first.0.currency.to_string(),
+            hold: committed.hold.as_ref().map(HoldState::new),
+            wallet: wallet.map(WalletState::new),
+            from: from.map(WalletState::new),
+            to: to.map(WalletState::new),
+        }
+    });
     let positions = Positions(committed.wallets.iter().map(|(_, position)| *position).collect());
     Answer {
         status: 201,
@@ -192,6 +264,16 @@ fn rfc3339(micros: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::body::Kind;
+
+    #[test]
+    fn every_command_has_one_result() {
+        let mut commands: Vec<&str> = Kind::schemas().iter().map(|(name, ..)| *name).collect();
+        let mut answered: Vec<&str> = RESULTS.iter().flat_map(|result| result.types).copied().collect();
+        commands.sort_unstable();
+        answered.sort_unstable();
+        assert_eq!(commands, answered);
+    }
 
     #[test]
     fn times_have_six_decimals_and_a_z() {

@@ -3,11 +3,14 @@
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use utoipa::ToSchema;
+use utoipa::openapi::schema::{Discriminator, OneOfBuilder};
+use utoipa::openapi::{Ref, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 use wallex_domain::{Change, Command, Currencies, Currency, Positions};
 use wallex_journal::append::{Answer, BatchOutcome, Item, Work};
-use wallex_platform::http::{Invalid, Problem};
+use wallex_platform::http::{Code, Invalid, PROBLEM, Problem};
 
+use crate::answer::RESULTS;
 use crate::body::{
     CaptureHoldItem, CaptureKind, CreateKind, CreateWalletItem, EraseItem, Kind, MovementItem, MovementKind,
     NoteItem, NoteKind, OverdraftLimitItem, OverdraftLimitKind, PlaceHoldItem, PlaceHoldKind,
@@ -16,8 +19,8 @@ use crate::body::{
 use crate::fields::{Fields, MAX_MEMBERS, wrong};
 use crate::item::{self, Origin};
 use crate::json::{self, Node};
-use crate::problem;
 use crate::value;
+use crate::{problem, routes};
 
 /// Commands of one batch at most.
 const MAX_COMMANDS: usize = 1_000;
@@ -33,7 +36,53 @@ pub(crate) struct BatchBody {
     /// accepted.
     atomic: bool,
     #[schema(min_items = 1, max_items = 1000)]
-    commands: Vec<Entry>,
+    commands: Vec<BatchCommand>,
+}
+
+/// For the API description: one command, told apart by `type`.
+#[derive(Serialize)]
+pub(crate) enum BatchCommand {}
+
+impl PartialSchema for BatchCommand {
+    fn schema() -> RefOr<Schema> {
+        let commands = Kind::schemas();
+        let commands = commands
+            .iter()
+            .map(|(r#type, name, _)| ((*r#type).to_owned(), *name));
+        told_apart_by_type(
+            "The fields of the command's own route, and what that route has in its path or in If-Match.",
+            commands,
+        )
+    }
+}
+
+impl ToSchema for BatchCommand {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        let commands = Kind::schemas().into_iter();
+        schemas.extend(commands.map(|(_, name, schema)| (name.to_owned(), schema)));
+    }
+}
+
+/// One of several schemas. `by_type` are the values of `type` that each has.
+fn told_apart_by_type(
+    description: &str,
+    by_type: impl Iterator<Item = (String, &'static str)>,
+) -> RefOr<Schema> {
+    let mut discriminator = Discriminator::new("type");
+    let mut names = Vec::new();
+    for (r#type, name) in by_type {
+        let schema = Ref::from_schema_name(name).ref_location;
+        discriminator.mapping.insert(r#type, schema);
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let one_of = names.into_iter().map(Ref::from_schema_name);
+    let one_of = one_of.fold(OneOfBuilder::new(), OneOfBuilder::item);
+    let one_of = one_of
+        .description(Some(description))
+        .discriminator(Some(discriminator));
+    Schema::OneOf(one_of.build()).into()
 }
 
 /// A batch as it was read. Written out again it is what the request's fingerprint covers.
@@ -61,9 +110,8 @@ struct Refused<'a> {
 }
 
 /// One command: the fields of its own route, `type`, and what that route has in its path.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
 #[serde(untagged)]
-#[schema(as = BatchCommand)]
 enum Entry {
     Create(CreateWalletItem),
     Movement(MovementItem),
@@ -301,35 +349,66 @@ impl Entry {
     }
 }
 
-/// Answer to a batch.
+/// What a batch did.
 #[derive(Serialize, ToSchema)]
-pub(crate) struct BatchAnswer<'a> {
+pub(crate) struct BatchResult<'a> {
     /// Commands that were done.
+    #[schema(maximum = 1000)]
     committed: usize,
     /// Commands that were rejected; always 0 of an atomic batch that was done.
+    #[schema(maximum = 1000)]
     rejected: usize,
     /// One per command, in order.
-    results: Vec<CommandResult<'a>>,
+    #[schema(value_type = Vec<BatchCommandResult>, min_items = 1, max_items = 1000)]
+    results: Vec<BatchCommandResult<'a>>,
 }
 
 /// What the command's own route would have answered.
 #[derive(Serialize, ToSchema)]
-struct CommandResult<'a> {
-    #[schema(example = 201)]
+pub(crate) struct BatchCommandResult<'a> {
+    /// 201, or the status of the problem.
+    #[schema(minimum = 201, maximum = 599)]
     status: u16,
+    /// Version of the wallet; of two: of the one that pays.
     #[serde(skip_serializing_if = "Option::is_none")]
     etag: Option<&'a str>,
+    /// Where the events stand: partition:seq, of two wallets both.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = "3:1042")]
+    #[schema(pattern = "^[0-9]+:[0-9]+(,[0-9]+:[0-9]+)*$")]
     position: Option<&'a str>,
+    /// Path of what this has made.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = "uri-reference")]
     location: Option<&'a str>,
-    /// The answer of the command's own route, or a problem.
-    #[schema(value_type = Object)]
+    #[schema(value_type = BatchCommandBody, required = true)]
     body: Option<&'a RawValue>,
 }
 
-impl<'a> From<&'a Answer> for CommandResult<'a> {
+/// For the API description: what a command of a batch is answered.
+pub(crate) enum BatchCommandBody {}
+
+impl PartialSchema for BatchCommandBody {
+    fn schema() -> RefOr<Schema> {
+        let done = RESULTS.iter().flat_map(|result| {
+            let types = result.types.iter();
+            types.map(|r#type| ((*r#type).to_owned(), result.name))
+        });
+        // Those of the batch as a whole are no command's.
+        let refused = routes::rejections().flat_map(|problems| problems.codes);
+        let refused = [Code::ValidationFailed]
+            .iter()
+            .chain(refused.filter(|code| **code != Code::BatchRejected))
+            .map(|code| (code.page(), PROBLEM));
+        told_apart_by_type(
+            "The result of the command's own route, or a problem: `status` says which.",
+            done.chain(refused),
+        )
+    }
+}
+
+impl ToSchema for BatchCommandBody {}
+
+impl<'a> From<&'a Answer> for BatchCommandResult<'a> {
     fn from(answer: &'a Answer) -> Self {
         Self {
             status: answer.status,
@@ -352,7 +431,7 @@ pub(crate) fn render(outcome: BatchOutcome<'_>) -> Answer {
         }
     };
     let committed = answers.iter().filter(|answer| answer.status < 400).count();
-    let body = BatchAnswer {
+    let body = BatchResult {
         committed,
         rejected: answers.len() - committed,
         results: answers.iter().map(Into::into).collect(),

@@ -2,7 +2,8 @@
 
 use jiff::Timestamp;
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema as _, ToSchema};
 use uuid::Uuid;
 use wallex_domain::{Amount, Currency};
 use wallex_platform::http::{Invalid, Problem};
@@ -44,6 +45,7 @@ macro_rules! bodies {
         #[serde(deny_unknown_fields)]
         pub(crate) struct $item {
             /// What to do; it decides which fields there are.
+            #[schema(value_type = String)]
             pub(crate) r#type: $kind,
             $($(#[$target_doc])* pub(crate) $target: Uuid,)?
             /// Only if the wallet (of a transfer: the one that pays) has this version.
@@ -62,7 +64,7 @@ macro_rules! bodies {
             pub(crate) metadata: Option<Metadata>,
         }
 
-        #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+        #[derive(Debug, Clone, Copy, Serialize)]
         #[serde(rename_all = "snake_case")]
         pub(crate) enum $kind {
             $($variant,)+
@@ -110,9 +112,9 @@ macro_rules! bodies {
     )+};
 }
 
-/// The commands that a batch may hold, by the name that each has there.
+/// The commands that a batch may hold: by the name that each has there, and as the API description calls and shapes it.
 macro_rules! kinds {
-    ($($variant:ident, $name:literal;)+) => {
+    ($($variant:ident, $name:literal, $schema:ident of $item:ident;)+) => {
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub(crate) enum Kind {
             $($variant,)+
@@ -120,6 +122,11 @@ macro_rules! kinds {
 
         impl Kind {
             const NAMES: &'static [&'static str] = &[$($name,)+];
+
+            /// A schema per command, each with its one `type`: the name of both, and the schema.
+            pub(crate) fn schemas() -> Vec<(&'static str, &'static str, RefOr<Schema>)> {
+                vec![$(($name, stringify!($schema), of_one_type($item::schema(), $name)),)+]
+            }
 
             fn parse(name: &str) -> Option<Self> {
                 match name {
@@ -132,19 +139,33 @@ macro_rules! kinds {
 }
 
 kinds! {
-    Create, "create";
-    Credit, "credit";
-    Debit, "debit";
-    Transfer, "transfer";
-    Hold, "hold";
-    Capture, "capture";
-    Release, "release";
-    Reversal, "reversal";
-    Freeze, "freeze";
-    Unfreeze, "unfreeze";
-    Close, "close";
-    OverdraftLimit, "overdraft_limit";
-    Erase, "erase";
+    Create, "create", CreateWalletCommand of CreateWalletItem;
+    Credit, "credit", CreditWalletCommand of MovementItem;
+    Debit, "debit", DebitWalletCommand of MovementItem;
+    Transfer, "transfer", TransferCommand of TransferItem;
+    Hold, "hold", PlaceHoldCommand of PlaceHoldItem;
+    Capture, "capture", CaptureHoldCommand of CaptureHoldItem;
+    Release, "release", ReleaseHoldCommand of ReleaseHoldItem;
+    Reversal, "reversal", ReverseTransactionCommand of ReversalItem;
+    Freeze, "freeze", FreezeWalletCommand of NoteItem;
+    Unfreeze, "unfreeze", UnfreezeWalletCommand of NoteItem;
+    Close, "close", CloseWalletCommand of NoteItem;
+    OverdraftLimit, "overdraft_limit", SetOverdraftLimitCommand of OverdraftLimitItem;
+    Erase, "erase", EraseWalletCommand of EraseItem;
+}
+
+/// The schema of an item that is of this type alone.
+fn of_one_type(mut item: RefOr<Schema>, name: &str) -> RefOr<Schema> {
+    if let RefOr::T(Schema::Object(object)) = &mut item {
+        if let Some(RefOr::T(Schema::Object(r#type))) = object.properties.get_mut("type") {
+            r#type.enum_values = Some(vec![name.into()]);
+        }
+        // It is refused: a wallet that is created has no version before.
+        if name == "create" {
+            object.properties.remove("expected_version");
+        }
+    }
+    item
 }
 
 impl Kind {
@@ -178,7 +199,7 @@ bodies! {
         #[schema(minimum = 0, maximum = 9_000_000_000_000_000_i64)]
         initial_balance: Option<i64> = optional value::minor_units,
     }
-    /// Money from outside into a wallet, or out of it.
+    /// Money that comes into a wallet from outside, or leaves it.
     Movement, in a batch MovementItem of MovementKind [Credit, Debit] {
         /// The wallet
         wallet_id
@@ -312,7 +333,7 @@ bodies! {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Erase {}
 
-#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum EraseKind {
     Erase,
@@ -322,7 +343,8 @@ pub(crate) enum EraseKind {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct EraseItem {
-    /// What to do.
+    /// What to do; it decides which fields there are.
+    #[schema(value_type = String)]
     pub(crate) r#type: EraseKind,
     /// The wallet
     pub(crate) wallet_id: Uuid,

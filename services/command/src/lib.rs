@@ -23,7 +23,9 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::post;
 use sqlx::PgPool;
 use utoipa::OpenApi;
+use utoipa::openapi::{Ref, RefOr};
 use wallex_domain::Currencies;
+use wallex_platform::http::{capitalised, describe_problems};
 
 pub use answer::RENDER;
 pub use batcher::{Batcher, BatcherConfig, Enqueue};
@@ -78,25 +80,22 @@ pub fn router(state: CommandState) -> Router {
 }
 
 #[derive(OpenApi)]
-#[openapi(
-    paths(
-        routes::create_wallet,
-        routes::credit,
-        routes::debit,
-        routes::freeze,
-        routes::unfreeze,
-        routes::close,
-        routes::overdraft_limit,
-        routes::erase,
-        routes::transfer,
-        routes::place_hold,
-        routes::capture_hold,
-        routes::release_hold,
-        routes::reverse,
-        routes::batch,
-    ),
-    components(schemas(wallex_platform::http::ProblemBody))
-)]
+#[openapi(paths(
+    routes::create_wallet,
+    routes::credit,
+    routes::debit,
+    routes::freeze,
+    routes::unfreeze,
+    routes::close,
+    routes::overdraft_limit,
+    routes::erase,
+    routes::transfer,
+    routes::place_hold,
+    routes::capture_hold,
+    routes::release_hold,
+    routes::reverse,
+    routes::batch,
+))]
 struct Documentation;
 
 /// The OpenAPI description of the write routes alone, to be merged with the others.
@@ -109,10 +108,47 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
             .get_mut(path)
             .and_then(|path| path.post.as_mut());
         let body = operation.and_then(|operation| operation.request_body.as_mut());
-        if let Some(utoipa::openapi::RefOr::T(body)) = body {
+        if let Some(RefOr::T(body)) = body {
             body.required = Some(utoipa::openapi::Required::False);
             body.description = Some("No body is the same as {}".to_owned());
         }
     }
+    name_requests(&mut description);
+    for rejections in routes::rejections() {
+        describe_problems(&mut description, rejections.name, &[problem::WRITE, rejections]);
+    }
     description
+}
+
+/// Every operation has a body of its own name, also where several are read alike: `creditWallet` takes a
+/// `CreditWalletRequest`.
+fn name_requests(description: &mut utoipa::openapi::OpenApi) {
+    let schemas = &mut description.components.get_or_insert_default().schemas;
+    let mut unnamed = Vec::new();
+    for operation in description
+        .paths
+        .paths
+        .values_mut()
+        .filter_map(|path| path.post.as_mut())
+    {
+        let name = operation.operation_id.as_deref().unwrap_or_default();
+        let name = format!("{}Request", capitalised(name));
+        let Some(RefOr::T(body)) = &mut operation.request_body else {
+            continue;
+        };
+        for content in body.content.values_mut() {
+            if let RefOr::T(content) = content
+                && let Some(RefOr::Ref(schema)) = &mut content.schema
+                && let Some(old) = schema.ref_location.rsplit('/').next().map(str::to_owned)
+                && let Some(shape) = schemas.get(&old).cloned()
+            {
+                schemas.insert(name.clone(), shape);
+                *schema = Ref::from_schema_name(&name);
+                unnamed.push(old);
+            }
+        }
+    }
+    for old in unnamed {
+        schemas.remove(&old);
+    }
 }

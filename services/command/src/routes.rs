@@ -9,13 +9,12 @@ use http::{HeaderValue, StatusCode};
 use uuid::Uuid;
 use wallex_domain::{Change, Command, Hash, WalletId};
 use wallex_journal::append::{Answer, Item, Reply, Request, Work};
-use wallex_platform::http::{Id, Problem, ProblemBody};
+use wallex_platform::http::{Code, Id, Problem, Problems};
 
-use crate::answer::{EitherAnswer, MovementAnswer, TransferAnswer};
-use crate::batch::{Batch, BatchAnswer, BatchBody};
+use crate::answer::{CaptureResult, HoldResult, ReversalResult, TransferResult, WalletResult};
+use crate::batch::{Batch, BatchBody, BatchResult};
 use crate::headers::WriteHead;
 use crate::item::Origin;
-use crate::problem::{AnyWrite, OnHolds, OnTransactions, OnWallets};
 use crate::{CommandState, MAX_BATCH_BODY, MAX_BODY, body, item, problem};
 
 type RawBody = Result<Bytes, BytesRejection>;
@@ -36,10 +35,7 @@ pub(crate) const BODY_MAY_BE_ABSENT: [&str; 5] = [
     params(("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters; the same for every retry", min_length = 1, max_length = 255)),
     request_body = body::CreateWallet,
     responses(
-        (status = 201, description = "Created", body = MovementAnswer, headers(("ETag" = String), ("Wallex-Position" = String), ("Location" = String), ("Idempotency-Replayed" = String))),
-        AnyWrite,
-        (status = 409, description = "wallet_exists, external_id_taken", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "validation_failed, currency_unknown, idempotency_key_reused", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 201, description = "Created", body = WalletResult, headers(("ETag" = String), ("Wallex-Position" = String), ("Location" = String), ("Idempotency-Replayed" = String))),
     )
 )]
 pub(crate) async fn create_wallet(
@@ -62,8 +58,8 @@ pub(crate) async fn create_wallet(
 macro_rules! on_path {
     ($(
         $(#[$doc:meta])*
-        $name:ident: $path:literal, $tag:literal, $operation:literal, $id:literal, $body:ty => $answer:ty, $on:ty,
-        conflicts $conflicts:literal, refusals $refusals:literal, by $item:expr;
+        $name:ident: $path:literal, $tag:literal, $operation:literal, $id:literal, $body:ty => $answer:ty,
+        rejections [$($rejection:ident),+], by $item:expr;
     )+) => {$(
         $(#[$doc])*
         #[utoipa::path(
@@ -76,10 +72,6 @@ macro_rules! on_path {
             request_body = $body,
             responses(
                 (status = 201, description = "Done", body = $answer, headers(("ETag" = String), ("Wallex-Position" = String), ("Location" = String), ("Idempotency-Replayed" = String))),
-                AnyWrite,
-                $on,
-                (status = 409, description = $conflicts, body = ProblemBody, content_type = "application/problem+json"),
-                (status = 422, description = $refusals, body = ProblemBody, content_type = "application/problem+json"),
             )
         )]
         pub(crate) async fn $name(
@@ -95,64 +87,99 @@ macro_rules! on_path {
             let item = make(origin(&head), id, head.expected_version, body)?;
             submit(&state, head, fingerprint, Work::One(item)).await
         }
-    )+};
+    )+
+
+    /// What these may be answered with beyond what every write may.
+    const ON_PATH: &[Problems] = &[$(Problems { name: $operation, codes: &[$(Code::$rejection),+] }),+];
+    };
 }
 
 on_path! {
     /// Adds money from outside to a wallet.
-    credit: "/v1/wallets/{id}/credits", "wallets", "creditWallet", "The wallet's id", body::Movement => MovementAnswer, OnWallets,
-    conflicts "external_id_taken, wallet_closed", refusals "validation_failed, balance_overflow, idempotency_key_reused",
+    credit: "/v1/wallets/{id}/credits", "wallets", "creditWallet", "The wallet's id", body::Movement => WalletResult,
+    rejections [WalletNotFound, VersionMismatch, ExternalIdTaken, WalletClosed, BalanceOverflow],
     by |_, id, expected, body| item::movement(Command::Credit, id, expected, body);
 
     /// Takes money out of a wallet.
-    debit: "/v1/wallets/{id}/debits", "wallets", "debitWallet", "The wallet's id", body::Movement => MovementAnswer, OnWallets,
-    conflicts "external_id_taken, wallet_frozen, wallet_closed", refusals "validation_failed, insufficient_funds, idempotency_key_reused",
+    debit: "/v1/wallets/{id}/debits", "wallets", "debitWallet", "The wallet's id", body::Movement => WalletResult,
+    rejections [WalletNotFound, VersionMismatch, ExternalIdTaken, WalletFrozen, WalletClosed, InsufficientFunds],
     by |_, id, expected, body| item::movement(Command::Debit, id, expected, body);
 
     /// Sets money of a wallet aside.
-    place_hold: "/v1/wallets/{id}/holds", "holds", "placeHold", "The wallet's id", body::PlaceHold => MovementAnswer, OnWallets,
-    conflicts "hold_exists, wallet_frozen, wallet_closed",
-    refusals "validation_failed, insufficient_funds, expiry_passed, too_many_holds, balance_overflow, idempotency_key_reused",
+    place_hold: "/v1/wallets/{id}/holds", "holds", "placeHold", "The wallet's id", body::PlaceHold => HoldResult,
+    rejections [WalletNotFound, VersionMismatch, HoldExists, WalletFrozen, WalletClosed, InsufficientFunds, ExpiryPassed, TooManyHolds, BalanceOverflow],
     by item::place_hold;
 
     /// Takes what a hold has set aside, as a whole or in part; the rest becomes available again.
-    capture_hold: "/v1/holds/{id}/capture", "holds", "captureHold", "The hold's id", body::CaptureHold => EitherAnswer, OnHolds,
-    conflicts "external_id_taken, hold_closed, wallet_frozen, wallet_closed",
-    refusals "validation_failed, capture_too_large, currency_mismatch, same_wallet, balance_overflow, idempotency_key_reused",
+    capture_hold: "/v1/holds/{id}/capture", "holds", "captureHold", "The hold's id", body::CaptureHold => CaptureResult,
+    rejections [HoldNotFound, WalletNotFound, VersionMismatch, ExternalIdTaken, HoldClosed, WalletFrozen, WalletClosed, CaptureTooLarge, CurrencyMismatch, SameWallet, BalanceOverflow],
     by |_, id, expected, body| item::capture_hold(id, expected, body);
 
     /// Ends a hold; all of it becomes available again.
-    release_hold: "/v1/holds/{id}/release", "holds", "releaseHold", "The hold's id", body::ReleaseHold => MovementAnswer, OnHolds,
-    conflicts "hold_closed", refusals "validation_failed, idempotency_key_reused",
+    release_hold: "/v1/holds/{id}/release", "holds", "releaseHold", "The hold's id", body::ReleaseHold => HoldResult,
+    rejections [HoldNotFound, VersionMismatch, HoldClosed],
     by |_, id, expected, body| item::release_hold(id, expected, body);
 
     /// Takes a transaction back, as a whole or in part. Who received the money pays it; several reversals may add up to
     /// the transaction's amount.
-    reverse: "/v1/transactions/{id}/reversals", "transactions", "reverseTransaction", "The transaction's id", body::Reversal => EitherAnswer, OnTransactions,
-    conflicts "external_id_taken, wallet_frozen, wallet_closed",
-    refusals "validation_failed, not_reversible, reversal_too_large, insufficient_funds, balance_overflow, idempotency_key_reused",
+    reverse: "/v1/transactions/{id}/reversals", "transactions", "reverseTransaction", "The transaction's id", body::Reversal => ReversalResult,
+    rejections [TransactionNotFound, VersionMismatch, ExternalIdTaken, WalletFrozen, WalletClosed, NotReversible, ReversalTooLarge, InsufficientFunds, BalanceOverflow],
     by |_, id, expected, body| item::reverse(id, expected, body);
 
     /// Freezes a wallet: no money leaves it until it is unfrozen; it still receives.
-    freeze: "/v1/wallets/{id}/freeze", "wallets", "freezeWallet", "The wallet's id", body::Note => MovementAnswer, OnWallets,
-    conflicts "wallet_frozen, wallet_closed", refusals "validation_failed, idempotency_key_reused",
+    freeze: "/v1/wallets/{id}/freeze", "wallets", "freezeWallet", "The wallet's id", body::Note => WalletResult,
+    rejections [WalletNotFound, VersionMismatch, WalletFrozen, WalletClosed],
     by |_, id, expected, body| item::change(Change::Freeze, id, expected, body);
 
     /// Ends the freezing of a wallet.
-    unfreeze: "/v1/wallets/{id}/unfreeze", "wallets", "unfreezeWallet", "The wallet's id", body::Note => MovementAnswer, OnWallets,
-    conflicts "wallet_not_frozen, wallet_closed", refusals "validation_failed, idempotency_key_reused",
+    unfreeze: "/v1/wallets/{id}/unfreeze", "wallets", "unfreezeWallet", "The wallet's id", body::Note => WalletResult,
+    rejections [WalletNotFound, VersionMismatch, WalletNotFrozen, WalletClosed],
     by |_, id, expected, body| item::change(Change::Unfreeze, id, expected, body);
 
     /// Closes a wallet for good. Its balance must be 0 and nothing may be held.
-    close: "/v1/wallets/{id}/close", "wallets", "closeWallet", "The wallet's id", body::Note => MovementAnswer, OnWallets,
-    conflicts "wallet_not_empty, wallet_closed", refusals "validation_failed, idempotency_key_reused",
+    close: "/v1/wallets/{id}/close", "wallets", "closeWallet", "The wallet's id", body::Note => WalletResult,
+    rejections [WalletNotFound, VersionMismatch, WalletNotEmpty, WalletClosed],
     by |_, id, expected, body| item::change(Change::Close, id, expected, body);
 
     /// Sets how far below zero the available balance of a wallet may go.
-    overdraft_limit: "/v1/wallets/{id}/overdraft-limit", "wallets", "setOverdraftLimit", "The wallet's id", body::OverdraftLimit => MovementAnswer, OnWallets,
-    conflicts "wallet_closed", refusals "validation_failed, overdraft_in_use, idempotency_key_reused",
+    overdraft_limit: "/v1/wallets/{id}/overdraft-limit", "wallets", "setOverdraftLimit", "The wallet's id", body::OverdraftLimit => WalletResult,
+    rejections [WalletNotFound, VersionMismatch, WalletClosed, OverdraftInUse],
     by |_, id, expected, body| item::overdraft_limit(id, expected, body);
 }
+
+/// What each write may be answered with beyond what every one may, by operation id.
+pub(crate) fn rejections() -> impl Iterator<Item = Problems> {
+    ON_PATH.iter().chain(ELSEWHERE).copied()
+}
+
+const ELSEWHERE: &[Problems] = &[
+    Problems {
+        name: "createWallet",
+        codes: &[Code::WalletExists, Code::ExternalIdTaken, Code::CurrencyUnknown],
+    },
+    Problems {
+        name: "eraseWallet",
+        codes: &[Code::WalletNotFound, Code::VersionMismatch],
+    },
+    Problems {
+        name: "transfer",
+        codes: &[
+            Code::WalletNotFound,
+            Code::VersionMismatch,
+            Code::ExternalIdTaken,
+            Code::WalletFrozen,
+            Code::WalletClosed,
+            Code::InsufficientFunds,
+            Code::CurrencyMismatch,
+            Code::SameWallet,
+            Code::BalanceOverflow,
+        ],
+    },
+    Problems {
+        name: "runBatch",
+        codes: &[Code::BatchRejected],
+    },
+];
 
 /// Erases a wallet's personal data: owner, descriptions and metadata up to now, on both sides of its movements. Amounts,
 /// references and the hash chain stay.
@@ -165,10 +192,7 @@ on_path! {
     ),
     request_body = body::Erase,
     responses(
-        (status = 201, description = "Erased", body = MovementAnswer, headers(("ETag" = String), ("Wallex-Position" = String), ("Location" = String), ("Idempotency-Replayed" = String))),
-        AnyWrite,
-        OnWallets,
-        (status = 422, description = "validation_failed, idempotency_key_reused", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 201, description = "Erased", body = WalletResult, headers(("ETag" = String), ("Wallex-Position" = String), ("Location" = String), ("Idempotency-Replayed" = String))),
     )
 )]
 pub(crate) async fn erase(
@@ -196,11 +220,7 @@ pub(crate) async fn erase(
     ),
     request_body = body::Transfer,
     responses(
-        (status = 201, description = "Transferred", body = TransferAnswer, headers(("ETag" = String, description = "The source wallet's version"), ("Wallex-Position" = String), ("Location" = String), ("Idempotency-Replayed" = String))),
-        AnyWrite,
-        OnWallets,
-        (status = 409, description = "external_id_taken, wallet_frozen, wallet_closed", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "validation_failed, insufficient_funds, currency_mismatch, same_wallet, balance_overflow, idempotency_key_reused", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 201, description = "Transferred", body = TransferResult, headers(("ETag" = String, description = "The source wallet's version"), ("Wallex-Position" = String), ("Location" = String), ("Idempotency-Replayed" = String))),
     )
 )]
 pub(crate) async fn transfer(
@@ -222,9 +242,7 @@ pub(crate) async fn transfer(
     params(("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters; the same for every retry. One for the whole batch", min_length = 1, max_length = 255)),
     request_body = BatchBody,
     responses(
-        (status = 200, description = "Done; results has an answer per command", body = BatchAnswer, headers(("Wallex-Position" = String, description = "The last position in each partition"), ("Idempotency-Replayed" = String))),
-        AnyWrite,
-        (status = 422, description = "validation_failed, batch_rejected, idempotency_key_reused", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 200, description = "Done; results has an answer per command", body = BatchResult, headers(("Wallex-Position" = String, description = "The last position in each partition"), ("Idempotency-Replayed" = String))),
     )
 )]
 pub(crate) async fn batch(
@@ -319,3 +337,6 @@ fn response(answer: Answer, replayed: bool) -> Response {
     }
     response
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,8 @@ use uuid::Uuid;
 use crate::{Currency, EventData, HoldId, WalletId};
 
 /// A hold is open once and ends once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, utoipa::ToSchema)]
+#[schema(rename_all = "lowercase")]
 pub enum HoldStatus {
     Open,
     Captured,

@@ -4,8 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Currency, EventData, WalletId};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Whether a wallet takes and gives money.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = WalletStatus)]
 pub enum Status {
     Active,
     /// No money leaves.

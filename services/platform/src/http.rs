@@ -1,7 +1,9 @@
 //! The HTTP side of every role: server, health routes, metrics of requests, and the one shape of errors.
 
 mod bodies;
+mod code;
 mod connections;
+mod describe;
 mod health;
 mod id;
 mod limits;
@@ -13,10 +15,12 @@ mod serve;
 mod text;
 mod watched;
 
+pub use code::Code;
+pub use describe::{PROBLEM, Problems, add_problems, capitalised, describe_problems};
 pub use health::openapi;
 pub use id::{Id, InvalidId};
 pub use limits::{Limits, Patience};
 pub use parameters::{NoParameters, Parameters};
-pub use problem::{Extension, Invalid, Problem, ProblemBody};
+pub use problem::{Extension, Invalid, Problem};
 pub use serve::{Ending, ServeError, bind, router, serve, serve_on, serve_starting};
 pub use text::{InvalidText, MAX_NAME, check_text};

@@ -15,7 +15,7 @@ use axum::response::{IntoResponse as _, Response};
 use tokio::time::{Instant, timeout};
 use wallex_platform::CancellationToken;
 use wallex_platform::backoff::Backoff;
-use wallex_platform::http::{Problem, ProblemBody};
+use wallex_platform::http::Problem;
 use wallex_platform::metrics;
 
 use crate::QueryState;
@@ -222,7 +222,6 @@ impl Lag {
     operation_id = "getProjectionsLag",
     responses(
         (status = 200, description = "The lag of each projection", body = Measurement),
-        (status = 503, description = "unavailable: the lag is not known, because a database does not answer", body = ProblemBody, content_type = "application/problem+json", headers(("Retry-After" = u64, description = "Seconds"))),
     )
 )]
 pub(crate) async fn projections(State(state): State<QueryState>) -> Result<Response, Problem> {

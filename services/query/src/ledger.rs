@@ -18,12 +18,12 @@ use axum::response::{IntoResponse as _, Response};
 use http::request::Parts;
 use sqlx::PgConnection;
 use wallex_domain::{Partition, Position, Positions};
-use wallex_platform::http::{NoParameters, Problem, ProblemBody};
+use wallex_platform::http::{NoParameters, Problem};
 
 use crate::QueryState;
 use crate::extract::MinPosition;
 use crate::position::{Snapshots, Source, contains};
-use crate::problem::{self, AnyRead, ReadError};
+use crate::problem::{self, ReadError};
 use crate::routes::{NO_STORE, end};
 use account::Account;
 use answer::{AccountBody, TrialBalanceBody};
@@ -56,8 +56,6 @@ impl<S: Send + Sync> FromRequestParts<S> for Account {
     ),
     responses(
         (status = 200, description = "The account. Totals are decimal strings: they may be larger than any integer type.", body = AccountBody),
-        AnyRead,
-        (status = 404, description = "account_not_found: the ledger has no such account", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn account(
@@ -111,7 +109,6 @@ async fn stale(db: &mut PgConnection, account: &Account) -> Result<bool, ReadErr
     ),
     responses(
         (status = 200, description = "The trial balance, of one snapshot. Sums are decimal strings.", body = TrialBalanceBody),
-        AnyRead,
     )
 )]
 pub(crate) async fn trial_balance(

@@ -33,6 +33,7 @@ use tokio::sync::Semaphore;
 use utoipa::OpenApi;
 use wallex_domain::Currencies;
 use wallex_platform::CancellationToken;
+use wallex_platform::http::describe_problems;
 use wallex_platform::redis::Accelerator;
 
 use crate::cache::Cache;
@@ -196,11 +197,16 @@ fn show_metrics() {
         ledger::trial_balance,
         lag::projections,
     ),
-    components(schemas(wallex_platform::http::ProblemBody))
+    // Of parameters, whose types are not found by themselves.
+    components(schemas(routes::wallets::Consistency))
 )]
 struct Documentation;
 
 /// The OpenAPI description of the read routes alone, to be merged with the others.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    Documentation::openapi()
+    let mut description = Documentation::openapi();
+    for (operation, problems) in problem::READS {
+        describe_problems(&mut description, operation, problems);
+    }
+    description
 }

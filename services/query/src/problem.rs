@@ -2,41 +2,57 @@
 //! The invariant: what a caller can mend is a 4xx that names it; what passes by itself is a 503 with
 //! `Retry-After`; a 500 says nothing about the inside, the log does.
 
-use http::StatusCode;
 use serde_json::{Value, json};
-use utoipa::IntoResponses;
 use uuid::Uuid;
 use wallex_domain::{Position, Positions};
-use wallex_platform::http::{Extension, Invalid, Problem, ProblemBody};
+use wallex_platform::http::{Code, Extension, Invalid, Problem, Problems};
 
 use crate::answer::Unreadable;
 use crate::position::Source;
 
-/// What every read may be answered with, for the API description.
-#[derive(IntoResponses)]
-#[expect(dead_code, reason = "describes the problems below")]
-pub(crate) enum AnyRead {
-    /// precondition_malformed (also a position in a partition that there is not); of a list also invalid_cursor
-    #[response(status = 400, content_type = "application/problem+json")]
-    BadRequest(ProblemBody),
-    /// validation_failed
-    #[response(status = 422, content_type = "application/problem+json")]
-    Unprocessable(ProblemBody),
-    /// internal
-    #[response(status = 500, content_type = "application/problem+json")]
-    Internal(ProblemBody),
-    /// position_not_reached, unavailable: ask again after Retry-After
-    #[response(status = 503, content_type = "application/problem+json", headers(("Retry-After" = u64, description = "Seconds")))]
-    Unavailable(ProblemBody),
-}
+/// What a read that may wait for positions can be answered with instead of success.
+const READ: Problems = Problems {
+    name: "read",
+    codes: &[
+        Code::PreconditionMalformed,
+        Code::ValidationFailed,
+        Code::Internal,
+        Code::Unavailable,
+        Code::PositionNotReached,
+    ],
+};
 
-/// What reads of a wallet may be answered with as well.
-#[derive(IntoResponses)]
-#[expect(dead_code, reason = "describes the problems below")]
-pub(crate) enum OfWallet {
-    /// wallet_not_found
-    #[response(status = 404, content_type = "application/problem+json")]
-    NotFound(ProblemBody),
+/// What each read may be answered with, by operation id.
+pub(crate) const READS: &[(&str, &[Problems])] = &[
+    (
+        "listCurrencies",
+        &[own(&[Code::ValidationFailed, Code::Internal, Code::Unavailable])],
+    ),
+    ("listWallets", &[READ, own(&[Code::InvalidCursor])]),
+    ("getWallet", &[READ, own(&[Code::WalletNotFound])]),
+    (
+        "listWalletTransactions",
+        &[READ, own(&[Code::InvalidCursor, Code::WalletNotFound])],
+    ),
+    ("getWalletStatement", &[READ, own(&[Code::WalletNotFound])]),
+    (
+        "listWalletHolds",
+        &[READ, own(&[Code::InvalidCursor, Code::WalletNotFound])],
+    ),
+    ("getHold", &[READ, own(&[Code::HoldNotFound])]),
+    ("findTransactions", &[READ]),
+    ("getTransaction", &[READ, own(&[Code::TransactionNotFound])]),
+    ("listWalletEvents", &[READ, own(&[Code::WalletNotFound])]),
+    ("streamWallet", &[READ, own(&[Code::WalletNotFound])]),
+    ("getLedgerAccount", &[READ, own(&[Code::AccountNotFound])]),
+    ("listLedgerPostings", &[READ, own(&[Code::InvalidCursor])]),
+    ("getTrialBalance", &[READ]),
+    ("getProjectionsLag", &[own(&[Code::Internal, Code::Unavailable])]),
+];
+
+/// Of one operation alone, which gives its name where it is needed.
+const fn own(codes: &'static [Code]) -> Problems {
+    Problems { name: "", codes }
 }
 
 /// How a read fails.
@@ -95,36 +111,28 @@ impl From<ReadError> for Problem {
     fn from(error: ReadError) -> Self {
         match error {
             ReadError::WalletNotFound(id) => Problem::new(
-                StatusCode::NOT_FOUND,
-                "wallet_not_found",
-                "Wallet not found",
+                Code::WalletNotFound,
                 format!(
                     "There is no wallet {id} in the read model. If it was created a moment ago, send the \
                      Wallex-Position of that answer as Wallex-Min-Position."
                 ),
             ),
             ReadError::TransactionNotFound(id) => Problem::new(
-                StatusCode::NOT_FOUND,
-                "transaction_not_found",
-                "Transaction not found",
+                Code::TransactionNotFound,
                 format!(
                     "There is no transaction {id} in the read model. If it was made a moment ago, send the \
                      Wallex-Position of that answer as Wallex-Min-Position."
                 ),
             ),
             ReadError::AccountNotFound(account) => Problem::new(
-                StatusCode::NOT_FOUND,
-                "account_not_found",
-                "Account not found",
+                Code::AccountNotFound,
                 format!(
                     "The ledger has no account {account}. If its first movement was made a moment ago, send that answer's \
                      Wallex-Position as Wallex-Min-Position."
                 ),
             ),
             ReadError::HoldNotFound(id) => Problem::new(
-                StatusCode::NOT_FOUND,
-                "hold_not_found",
-                "Hold not found",
+                Code::HoldNotFound,
                 format!(
                     "There is no hold {id} in the read model. If it was placed a moment ago, send the \
                      Wallex-Position of that answer as Wallex-Min-Position."
@@ -132,15 +140,11 @@ impl From<ReadError> for Problem {
             )
             .with(Extension::HoldId, json!(id)),
             ReadError::WalletUnknown(id) => Problem::new(
-                StatusCode::NOT_FOUND,
-                "wallet_not_found",
-                "Wallet not found",
+                Code::WalletNotFound,
                 format!("There is no wallet {id}."),
             ),
             ReadError::NotCreatedYet { wallet, at } => Problem::new(
-                StatusCode::NOT_FOUND,
-                "wallet_not_found",
-                "Wallet not found",
+                Code::WalletNotFound,
                 format!("At {at} there was no wallet {wallet} yet: it was created later."),
             ),
             ReadError::InvalidCursor => foreign_cursor(),
@@ -151,9 +155,7 @@ impl From<ReadError> for Problem {
                 wanted,
                 reached,
             } => Problem::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "position_not_reached",
-                "Position not reached",
+                Code::PositionNotReached,
                 format!(
                     "The {} has not reached {wanted} in time. It is catching up; ask again.",
                     from.name()
@@ -238,9 +240,7 @@ fn lacks_schema(error: &sqlx::Error) -> bool {
 /// A cursor that the list did not give.
 pub(crate) fn foreign_cursor() -> Problem {
     Problem::new(
-        StatusCode::BAD_REQUEST,
-        "invalid_cursor",
-        "Invalid cursor",
+        Code::InvalidCursor,
         "This cursor does not come from this list. Pass next_cursor unchanged, to the same list.",
     )
 }
@@ -256,9 +256,7 @@ pub(crate) fn invalid_parameters(names: &[&str], detail: &str) -> Problem {
         .iter()
         .map(|name| Invalid::parameter(*name, detail.to_owned()).into());
     Problem::new(
-        StatusCode::UNPROCESSABLE_ENTITY,
-        "validation_failed",
-        "Validation failed",
+        Code::ValidationFailed,
         format!("Parameters {}: {detail}.", names.join(", ")),
     )
     .with(Extension::Errors, errors.collect::<Vec<Value>>())
@@ -267,9 +265,7 @@ pub(crate) fn invalid_parameters(names: &[&str], detail: &str) -> Problem {
 /// A `Wallex-Min-Position` that is no list of positions.
 pub(crate) fn malformed_position() -> Problem {
     Problem::new(
-        StatusCode::BAD_REQUEST,
-        "precondition_malformed",
-        "Precondition malformed",
+        Code::PreconditionMalformed,
         "Wallex-Min-Position must be PARTITION:SEQ, for example 3:1042; several are separated by commas.",
     )
 }
@@ -277,9 +273,7 @@ pub(crate) fn malformed_position() -> Problem {
 /// More positions in `Wallex-Min-Position` than the platform has partitions.
 pub(crate) fn too_many_positions(most: usize) -> Problem {
     Problem::new(
-        StatusCode::BAD_REQUEST,
-        "precondition_malformed",
-        "Precondition malformed",
+        Code::PreconditionMalformed,
         format!(
             "Wallex-Min-Position may have at most one position for each partition, {most} here. Of several in one \
              partition the highest is enough."
@@ -290,9 +284,7 @@ pub(crate) fn too_many_positions(most: usize) -> Problem {
 /// A position in a partition that there is not.
 fn unknown_partition(position: Position) -> Problem {
     Problem::new(
-        StatusCode::BAD_REQUEST,
-        "precondition_malformed",
-        "Precondition malformed",
+        Code::PreconditionMalformed,
         format!(
             "Wallex-Min-Position names {position}, but this platform has no partition {}, so no write can have returned \
              this position.",

@@ -25,7 +25,7 @@ use crate::answer::EntryBody;
 use crate::extract::MinPosition;
 use crate::parameters::{Parameters, digits};
 use crate::position::Snapshots;
-use crate::problem::{self, AnyRead, OfWallet, ReadError};
+use crate::problem::{self, ReadError};
 use crate::routes::{NO_STORE, end, missing};
 use crate::statement::{self, EntryRow, entry_columns};
 use crate::strong;
@@ -106,9 +106,7 @@ fn malformed() -> Problem {
         ("Wallex-Min-Position" = Option<String>, Header, description = "Wait up to 2 s until the read model contains these positions", example = "3:1042"),
     ),
     responses(
-        (status = 200, description = "Server-sent events without an end. Each has the version as `id`, the entry's type as `event`, and as `data` an entry as the history shows it", body = EntryBody, content_type = "text/event-stream"),
-        AnyRead,
-        OfWallet,
+        (status = 200, description = "Server-sent events without an end. Each has the version as `id`, the entry's type as `event`, and as `data` the JSON of a WalletEntry", body = String, content_type = "text/event-stream"),
     )
 )]
 pub(crate) async fn stream(

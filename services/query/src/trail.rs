@@ -19,7 +19,7 @@ use crate::QueryState;
 use crate::answer::{Unreadable, position, rfc3339};
 use crate::extract::MinPosition;
 use crate::parameters::Parameters;
-use crate::problem::{AnyRead, OfWallet, ReadError};
+use crate::problem::ReadError;
 use crate::routes::{NO_STORE, bodies, cut, end};
 
 /// As `statement::BEGIN`. A join by hash or merge would read more of the journal than the page.
@@ -95,10 +95,11 @@ pub(crate) struct EventBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     payload_hex: Option<String>,
     /// The payload as JSON, for reading; null when it is none.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Object>, required = true)]
     data: Option<Value>,
     personal: PersonalBody,
     /// Hash of the event before it in the partition; zeros for seq 1, null when the journal lacks that event.
+    #[schema(required = true)]
     prev_hash: Option<String>,
     hash: String,
 }
@@ -112,6 +113,7 @@ pub(crate) enum PersonalBody {
     Absent,
     Present {
         /// 64 hexadecimal digits; null when the payload cannot be read.
+        #[schema(required = true)]
         digest: Option<String>,
         /// 32 hexadecimal digits.
         salt: String,
@@ -128,6 +130,7 @@ pub(crate) enum PersonalBody {
 pub(crate) struct EventPageBody {
     items: Vec<EventBody>,
     /// Pass it as `after_version` to read on; null on the last page.
+    #[schema(required = true)]
     next_after_version: Option<i64>,
 }
 
@@ -218,8 +221,6 @@ impl<S: Send + Sync> FromRequestParts<S> for TrailPage {
     ),
     responses(
         (status = 200, description = "A page of events", body = EventPageBody),
-        AnyRead,
-        OfWallet,
     )
 )]
 pub(crate) async fn events(

@@ -10,11 +10,13 @@
 )]
 
 mod database;
+mod description;
 mod kafka;
 mod server;
 mod waiting;
 
 pub use database::{TestDatabase, template_name};
+pub use description::assert_described;
 pub use kafka::create_topic;
 pub use server::PostgresServer;
 pub use waiting::{DEADLINE, eventually};

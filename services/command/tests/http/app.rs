@@ -1,6 +1,7 @@
 //! A migrated database, the write routes on it, and short ways to use them.
 
 use std::str::FromStr as _;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use axum::Router;
@@ -16,7 +17,8 @@ use wallex_domain::Currencies;
 use wallex_journal::append::Config;
 use wallex_journal::platform_id::PlatformId;
 use wallex_journal::schema;
-use wallex_testing::{TestDatabase, template_name};
+use wallex_platform::http::add_problems;
+use wallex_testing::{TestDatabase, assert_described, template_name};
 
 pub(crate) struct App {
     pub(crate) database: TestDatabase,
@@ -150,12 +152,22 @@ pub(crate) async fn post(router: &Router, path: &str, key: &str, body: Value) ->
     send(router, json_request(path, key, &body)).await
 }
 
+/// Whatever is answered, it is what the route is described to answer.
 pub(crate) async fn send(router: &Router, request: Request<Body>) -> Reply {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let (head, body) = router.clone().oneshot(request).await.unwrap().into_parts();
     let bytes = body.collect().await.unwrap().to_bytes();
+    let body = serde_json::from_slice(&bytes).unwrap_or_default();
+    assert_described(&DESCRIPTION, method.as_str(), &path, head.status.as_u16(), &body);
     Reply {
         status: head.status,
         headers: head.headers,
-        body: serde_json::from_slice(&bytes).unwrap_or_default(),
+        body,
     }
 }
+
+static DESCRIPTION: LazyLock<Value> = LazyLock::new(|| {
+    let mut description = wallex_command::openapi();
+    add_problems(&mut description);
+    serde_json::to_value(description).unwrap()
+});

@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
-use http::{Method, StatusCode};
+use http::Method;
 use hyper::body::{Body as HttpBody, Bytes, Frame, Incoming, SizeHint};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
 
-use super::Problem;
 use super::connections::Asking;
+use super::{Code, Problem};
 
 /// Answers are handed over in pieces of this size, so that what a client has not taken stays counted. A piece is about
 /// what a connection buffers anyway.
@@ -110,9 +110,7 @@ impl Exchange {
         let problem = match self.0.refusal.get() {
             None => None,
             Some(Refusal::Late) => Some(Problem::new(
-                StatusCode::REQUEST_TIMEOUT,
-                "request_timeout",
-                "Request timeout",
+                Code::RequestTimeout,
                 "The body did not arrive in time, nothing was done. Send the request again.",
             )),
             Some(Refusal::NoRoom) => Some(Problem::unavailable(

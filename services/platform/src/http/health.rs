@@ -11,7 +11,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use serde::Serialize;
 use utoipa::{OpenApi, ToSchema};
 
-use super::{Problem, ProblemBody};
+use super::{Code, Problem, Problems, describe_problems};
 use crate::health::Health;
 use crate::kafka::{Report, Status};
 use crate::metrics;
@@ -35,31 +35,37 @@ pub(super) fn is_operational(path: &str) -> bool {
 }
 
 #[derive(OpenApi)]
-#[openapi(
-    paths(live, ready, kafka, one_check, exposition),
-    components(schemas(ProblemBody))
-)]
+#[openapi(paths(live, ready, kafka, one_check, exposition))]
 struct Documentation;
 
 /// The OpenAPI description of what every role serves, to be merged with a role's own.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    Documentation::openapi()
+    let mut description = Documentation::openapi();
+    let unknown = Problems {
+        name: "",
+        codes: &[Code::NotFound],
+    };
+    describe_problems(&mut description, "getCheck", &[unknown]);
+    description
 }
 
 /// Whoever reads this knows the process is alive.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Liveness)]
 struct LiveBody {
     status: Live,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = LivenessStatus)]
 enum Live {
     Live,
 }
 
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = ReadinessStatus)]
 enum Readiness {
     Ready,
     Unready,
@@ -67,6 +73,7 @@ enum Readiness {
 
 /// Ready when every check is.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Readiness)]
 struct ReadyBody {
     status: Readiness,
     /// Each check by its name.
@@ -75,6 +82,7 @@ struct ReadyBody {
 
 /// One thing that readiness depends on.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ReadinessCheck)]
 struct CheckBody {
     status: Readiness,
     /// Why it is unready.
@@ -160,7 +168,6 @@ async fn kafka(State(health): State<Health>) -> Response {
     params(("check" = String, Path, description = "Name of the check", example = "database")),
     responses(
         (status = 200, description = "The check is ready", body = CheckBody),
-        (status = 404, description = "not_found: this process has no such check", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "The check is unready", body = CheckBody),
     )
 )]

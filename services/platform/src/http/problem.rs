@@ -9,8 +9,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-/// Where the page of each code stands; the code follows.
-const TYPE_PREFIX: &str = "https://wallex.dev/errors/";
+use super::Code;
 
 /// Members that RFC 9457 defines (section 3.1), and the one that Wallex adds to every problem.
 const RESERVED: [&str; 6] = ["type", "title", "status", "detail", "instance", "code"];
@@ -104,18 +103,13 @@ pub struct Problem {
 }
 
 impl Problem {
-    pub fn new(
-        status: StatusCode,
-        code: &'static str,
-        title: &'static str,
-        detail: impl Into<Cow<'static, str>>,
-    ) -> Self {
+    pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
         Self {
-            r#type: format!("{TYPE_PREFIX}{code}"),
-            title,
-            status,
+            r#type: code.page(),
+            title: code.title(),
+            status: code.status(),
             detail: detail.into(),
-            code,
+            code: code.as_str(),
             fields: Box::default(),
             header: None,
         }
@@ -123,29 +117,18 @@ impl Problem {
 
     /// Nothing is served at that path.
     pub fn not_found(detail: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not_found", "Nothing here", detail)
+        Self::new(Code::NotFound, detail)
     }
 
     /// The server's own fault. Its cause belongs into the log, not into the reply.
     pub fn internal() -> Self {
         let detail = "The server failed to handle the request. Try again, and send a write with the same Idempotency-Key.";
-        Self::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "internal",
-            "Internal error",
-            detail,
-        )
+        Self::new(Code::Internal, detail)
     }
 
     /// A part that the request needs is away; try again in a second.
     pub fn unavailable(detail: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "unavailable",
-            "Temporarily unavailable",
-            detail,
-        )
-        .retry_after(1)
+        Self::new(Code::Unavailable, detail).retry_after(1)
     }
 
     /// Everything in the request that cannot be accepted, at once.
@@ -158,13 +141,7 @@ impl Problem {
             ),
             [] => "The request cannot be accepted.".to_owned(),
         };
-        Self::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "validation_failed",
-            "Validation failed",
-            detail,
-        )
-        .with(
+        Self::new(Code::ValidationFailed, detail).with(
             Extension::Errors,
             errors.into_iter().map(Value::from).collect::<Vec<_>>(),
         )
@@ -275,83 +252,6 @@ fn as_number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result
     serializer.serialize_u16(status.as_u16())
 }
 
-/// What [`Problem`] writes, for API descriptions.
-#[derive(Debug, utoipa::ToSchema)]
-#[schema(as = Problem)]
-#[expect(dead_code, reason = "its fields describe, they are never read")]
-pub struct ProblemBody {
-    /// Page of the code: https://wallex.dev/errors/CODE.
-    #[schema(rename = "type")]
-    kind: String,
-    title: String,
-    status: u16,
-    detail: String,
-    /// Stable; decide on this one.
-    #[schema(example = "insufficient_funds")]
-    code: String,
-    /// Everything that cannot be accepted.
-    #[schema(required = false)]
-    errors: Vec<InvalidBody>,
-    /// The wallet that it is about, or that has what was asked for already.
-    #[schema(required = false)]
-    wallet_id: uuid::Uuid,
-    #[schema(required = false)]
-    hold_id: uuid::Uuid,
-    #[schema(required = false)]
-    transaction_id: uuid::Uuid,
-    /// How the hold has ended.
-    #[schema(required = false, example = "released")]
-    hold_status: String,
-    /// The wallet's version.
-    #[schema(required = false, minimum = 1, maximum = 9_007_199_254_740_991_i64)]
-    version: i64,
-    /// Minor units that the wallet can spend.
-    #[schema(required = false, minimum = -9_007_199_254_740_991_i64, maximum = 9_007_199_254_740_991_i64)]
-    available: i64,
-    /// The wallet's balance, in minor units.
-    #[schema(required = false, minimum = -9_007_199_254_740_991_i64, maximum = 9_007_199_254_740_991_i64)]
-    balance: i64,
-    /// Minor units that the hold, or the wallet's holds, have set aside.
-    #[schema(required = false, minimum = 0, maximum = 9_007_199_254_740_991_i64)]
-    held: i64,
-    /// Minor units that can still be reversed.
-    #[schema(required = false, minimum = 0, maximum = 9_007_199_254_740_991_i64)]
-    left: i64,
-    /// Open holds that a wallet may have.
-    #[schema(required = false, minimum = 0, maximum = 4_294_967_295_i64)]
-    limit: i64,
-    /// Of an atomic batch: the place of the command to blame; the first is 0.
-    #[schema(required = false, minimum = 0, maximum = 999)]
-    index: u64,
-    /// Of an atomic batch: the problem of that command.
-    #[schema(required = false, value_type = Object)]
-    problem: Value,
-    /// The positions that were asked for.
-    #[schema(required = false, example = "3:1042")]
-    wanted: String,
-    /// The positions that are there.
-    #[schema(required = false, example = "3:1041")]
-    reached: String,
-    /// True when an event of the wallet could not be projected.
-    #[schema(required = false)]
-    stale: bool,
-}
-
-/// One thing that cannot be accepted: its pointer or its parameter, and what it must be.
-#[derive(Debug, utoipa::ToSchema)]
-#[schema(as = ProblemError)]
-#[expect(dead_code, reason = "its fields describe, they are never read")]
-struct InvalidBody {
-    /// JSON pointer (RFC 6901) into the body; empty for the body itself.
-    #[schema(required = false, example = "/amount")]
-    pointer: String,
-    /// Name of a parameter of the path or the query; empty for the query itself.
-    #[schema(required = false)]
-    parameter: String,
-    #[schema(example = "is required")]
-    detail: String,
-}
-
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -359,18 +259,6 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-
-    /// A member that is written and not described is one that no typed client can read.
-    #[test]
-    fn every_extension_is_described() {
-        use utoipa::PartialSchema as _;
-        let schema = serde_json::to_value(ProblemBody::schema()).unwrap();
-        let described: BTreeSet<&String> = schema["properties"].as_object().unwrap().keys().collect();
-        for member in Extension::ALL {
-            assert!(described.contains(&member.as_str().to_owned()), "{member:?}");
-        }
-        assert_eq!(schema["required"].as_array().map(Vec::len), Some(5), "{schema}");
-    }
 
     #[test]
     fn no_body_has_two_members_of_one_name() {

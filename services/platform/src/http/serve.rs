@@ -19,7 +19,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::response::{IntoResponse, Response};
 use http::header::CONNECTION;
-use http::{HeaderValue, Method, Request, StatusCode, Uri, Version};
+use http::{HeaderValue, Method, Request, Uri, Version};
 use hyper::body::Incoming;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -36,7 +36,7 @@ use super::connections::{Asking, Connections, Reason, Seat};
 use super::limits::Limits;
 use super::observe::{Observe, in_flight};
 use super::watched::Watched;
-use super::{Problem, health, log_level};
+use super::{Code, Problem, health, log_level};
 use crate::health::Health;
 use crate::settings::Settings;
 
@@ -420,12 +420,7 @@ fn assemble(app: Router, health: Health) -> Router {
 /// axum adds the header `Allow` by itself.
 async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
     let detail = format!("{method} is not served at {}; see the header Allow.", uri.path());
-    Problem::new(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "method_not_allowed",
-        "Method not allowed",
-        detail,
-    )
+    Problem::new(Code::MethodNotAllowed, detail)
 }
 
 /// The panic itself is a log line by now ([`crate::telemetry`]).

@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 /// Kafka, as this process sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-#[schema(as = KafkaReport)]
+#[schema(as = KafkaHealth)]
 pub struct Report {
     pub status: Status,
     /// What is wrong, unless ready.
@@ -21,7 +21,7 @@ pub struct Report {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-#[schema(as = KafkaReportStatus)]
+#[schema(as = KafkaStatus)]
 pub enum Status {
     /// A broker answers, and each topic is there with a leader for every partition.
     Ready,
@@ -44,10 +44,13 @@ pub struct Topic {
 pub struct TopicPartition {
     pub partition: i32,
     /// Broker that leads the partition; null: none does.
+    #[schema(required = true)]
     pub leader: Option<i32>,
     /// Offset of the first message that is kept; null: not known.
+    #[schema(required = true)]
     pub first_offset: Option<i64>,
     /// Offset that the next message will get; null: not known.
+    #[schema(required = true)]
     pub end_offset: Option<i64>,
 }
 
@@ -58,6 +61,7 @@ pub struct TopicPartition {
 pub struct Group {
     pub name: String,
     /// Messages that are not consumed yet, over all partitions; null: not known.
+    #[schema(required = true)]
     pub lag: Option<i64>,
     pub partitions: Vec<GroupPartition>,
 }
@@ -68,8 +72,10 @@ pub struct Group {
 pub struct GroupPartition {
     pub partition: i32,
     /// Offset of the next message to consume; null: the group has committed none yet.
+    #[schema(required = true)]
     pub committed_offset: Option<i64>,
     /// Messages that are not consumed yet; null: not known.
+    #[schema(required = true)]
     pub lag: Option<i64>,
 }
 

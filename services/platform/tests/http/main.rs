@@ -14,7 +14,7 @@ use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 use wallex_platform::health::Health;
-use wallex_platform::http::{Extension, Limits, Patience, Problem, router};
+use wallex_platform::http::{Code, Extension, Limits, Patience, Problem, router};
 use wallex_platform::kafka::Overview;
 use wallex_platform::{Flags, Settings};
 
@@ -71,14 +71,9 @@ async fn unknown_paths_and_methods_are_problems() {
 #[tokio::test]
 async fn a_problem_carries_its_fields_and_when_to_retry() {
     let problem = || async {
-        Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "queue_full",
-            "Too busy",
-            "Try again.",
-        )
-        .with(Extension::Available, 10_000)
-        .retry_after(2)
+        Problem::new(Code::QueueFull, "Try again.")
+            .with(Extension::Available, 10_000)
+            .retry_after(2)
     };
     let (status, headers, body) = ask(&app(Router::new().route("/full", get(problem))), "GET", "/full").await;
     assert_eq!(

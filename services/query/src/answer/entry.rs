@@ -15,6 +15,7 @@ macro_rules! entry_types {
         /// What one event did to a wallet.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
         #[serde(rename_all = "snake_case")]
+        #[schema(as = WalletEntryType)]
         pub(crate) enum EntryType {
             $($variant,)+
         }
@@ -66,6 +67,7 @@ impl EntryType {
 /// Which way the balance went. Money that a hold sets aside or gives back stays in the wallet: `none`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = WalletEntryDirection)]
 pub(crate) enum Direction {
     In,
     Out,
@@ -84,7 +86,7 @@ impl Direction {
 
 /// One line of a wallet's history.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Entry)]
+#[schema(as = WalletEntry)]
 pub(crate) struct EntryBody {
     pub(super) transaction_id: Uuid,
     event_id: Uuid,
@@ -229,10 +231,11 @@ impl Record for EntryBody {
 
 /// A page of a wallet's history, newest first.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = EntryPage)]
+#[schema(as = WalletEntryPage)]
 pub(crate) struct PageBody {
     pub(crate) items: Vec<EntryBody>,
     /// Pass it as `cursor` to read on; null on the last page. Opaque: its form may change.
+    #[schema(required = true)]
     pub(crate) next_cursor: Option<String>,
     /// Present and true when an event of the wallet could not be projected: it and later ones are missing.
     #[serde(skip_serializing_if = "std::ops::Not::not")]

@@ -23,9 +23,9 @@ pub(crate) struct HoldBody {
     captured: i64,
     #[schema(example = "EUR")]
     currency: String,
-    /// open, captured, released or expired. A hold whose time is over is open until its end is recorded, although it
+    /// A hold whose time is over is open until its end is recorded, although it
     /// cannot be captured any more.
-    #[schema(example = "open")]
+    #[schema(value_type = HoldStatus)]
     status: &'static str,
     /// From then on it cannot be captured.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -75,5 +75,6 @@ impl TryFrom<HoldRow> for HoldBody {
 pub(crate) struct HoldPageBody {
     pub(crate) items: Vec<HoldBody>,
     /// Pass it as `cursor` to read on; null on the last page. Opaque: its form may change.
+    #[schema(required = true)]
     pub(crate) next_cursor: Option<String>,
 }

@@ -97,6 +97,7 @@ pub(crate) struct TransactionBody {
 pub(crate) struct TransactionPageBody {
     pub(crate) items: Vec<TransactionBody>,
     /// As in other lists; always null.
+    #[schema(required = true)]
     pub(crate) next_cursor: Option<String>,
 }
 

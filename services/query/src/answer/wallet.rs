@@ -31,7 +31,7 @@ pub(crate) struct WalletBody {
     overdraft_limit: i64,
     /// Number of events of the wallet; also the ETag.
     pub(crate) version: i64,
-    #[schema(example = "active")]
+    #[schema(value_type = wallex_domain::Status)]
     status: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<String>,
@@ -82,6 +82,7 @@ impl TryFrom<WalletRow> for WalletBody {
 pub(crate) struct WalletPageBody {
     pub(crate) items: Vec<WalletBody>,
     /// Pass it as `cursor` to read on; null on the last page. Opaque: its form may change.
+    #[schema(required = true)]
     pub(crate) next_cursor: Option<String>,
 }
 

@@ -83,9 +83,19 @@ pub(crate) struct Measurement {
     publisher: Option<ProjectionLag>,
 }
 
+/// A projection, as its metrics and its consumer group are named.
+#[derive(ToSchema)]
+#[schema(rename_all = "kebab-case")]
+#[expect(dead_code, reason = "describes the names that `measure` gives")]
+enum ProjectionName {
+    Ledger,
+    ReadModel,
+}
+
+/// How far one projection is behind the journal.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ProjectionLag {
-    #[schema(example = "ledger")]
+    #[schema(value_type = ProjectionName)]
     name: &'static str,
     /// Events of the journal that are not applied yet, over all partitions.
     lag_events: i64,
@@ -94,7 +104,9 @@ pub(crate) struct ProjectionLag {
     partitions: Vec<PartitionLag>,
 }
 
+/// How far a projection is behind the journal in one partition.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ProjectionPartitionLag)]
 pub(crate) struct PartitionLag {
     partition: i32,
     /// Up to which seq (inclusive) the journal has events.

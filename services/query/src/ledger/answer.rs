@@ -37,6 +37,7 @@ impl Totals {
     }
 }
 
+/// An account's totals in one currency.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = LedgerBalance)]
 pub(crate) struct BalanceBody {
@@ -122,22 +123,34 @@ impl TryFrom<PostingRow> for PostingBody {
 pub(crate) struct PostingPageBody {
     pub(super) items: Vec<PostingBody>,
     /// Pass it as `cursor` to read on; null on the last page. Opaque: its form may change.
+    #[schema(required = true)]
     pub(super) next_cursor: Option<String>,
     /// Present and true when an event of the account's wallet could not be posted, or the ledger is being filled again.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) stale: bool,
 }
 
+/// What an account is of. wallet: what can be spent; hold: what is set aside; external: the world outside.
+#[derive(ToSchema)]
+#[schema(as = LedgerAccountKind, rename_all = "lowercase")]
+#[expect(dead_code, reason = "describes the column account_kind")]
+enum AccountKind {
+    Wallet,
+    Hold,
+    External,
+}
+
+/// All accounts of one kind, summed.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = LedgerKindTotals)]
 pub(crate) struct KindBody {
-    /// wallet: what can be spent; hold: what is set aside; external: the world outside.
-    #[schema(example = "wallet")]
+    #[schema(value_type = AccountKind)]
     kind: String,
     #[serde(flatten)]
     totals: Totals,
 }
 
+/// All accounts of one currency, summed.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = LedgerCurrencyTotals)]
 pub(crate) struct CurrencyBody {

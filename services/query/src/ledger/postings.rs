@@ -25,7 +25,7 @@ use crate::export::{self, Cell, Record, Rows, Table};
 use crate::extract::MinPosition;
 use crate::parameters::{Extent, Parameters};
 use crate::position::Snapshots;
-use crate::problem::{self, AnyRead, ReadError};
+use crate::problem::{self, ReadError};
 use crate::routes::{NO_STORE, bodies, cut, end};
 
 /// Whose postings.
@@ -128,7 +128,6 @@ impl<S: Send + Sync> FromRequestParts<S> for Wanted {
             ("Content-Disposition" = String, description = "Of an export: a file name"),
             ("Wallex-Stale" = String, description = "Of an export: true when an event of the account's wallet could not be posted"),
         )),
-        AnyRead,
     )
 )]
 pub(crate) async fn postings(

@@ -7,7 +7,6 @@ use utoipa::ToSchema;
 use wallex_domain::{Currencies, Currency};
 
 use crate::QueryState;
-use crate::problem::AnyRead;
 use wallex_platform::http::NoParameters;
 
 /// Where a currency comes from.
@@ -66,7 +65,6 @@ impl CurrenciesBody {
     operation_id = "listCurrencies",
     responses(
         (status = 200, description = "All currencies, by their codes", body = CurrenciesBody),
-        AnyRead,
     )
 )]
 pub(crate) async fn currencies(State(state): State<QueryState>, _: NoParameters) -> Json<CurrenciesBody> {

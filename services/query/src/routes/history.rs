@@ -17,7 +17,7 @@ use crate::export::{self, Rows, Table};
 use crate::extract::MinPosition;
 use crate::parameters::{Extent, Parameters};
 use crate::position::Snapshots;
-use crate::problem::{AnyRead, OfWallet, ReadError};
+use crate::problem::ReadError;
 use crate::statement::{self, Entries, Span};
 
 /// What a request says about the entries it wants.
@@ -130,7 +130,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Wanted {
     operation_id = "listWalletTransactions",
     params(
         ("id" = Uuid, Path, description = "The wallet's id"),
-        ("type" = Option<String>, Query, description = "Entries of these types, separated by commas", example = "credit,transfer_in"),
+        ("type" = Option<Vec<EntryType>>, Query, description = "Entries of these types, separated by commas", example = json!(["credit", "transfer_in"])),
         ("from" = Option<String>, Query, description = "Recorded at this time or later, RFC 3339", example = "2026-01-01T00:00:00Z"),
         ("to" = Option<String>, Query, description = "Recorded before this time, RFC 3339", example = "2026-02-01T00:00:00Z"),
         ("reference" = Option<String>, Query, description = "Entries with this reference", min_length = 1, max_length = 255),
@@ -148,8 +148,6 @@ impl<S: Send + Sync> FromRequestParts<S> for Wanted {
             ("Content-Disposition" = String, description = "Of an export: a file name"),
             ("Wallex-Stale" = String, description = "Of an export: true when an event of the wallet could not be projected"),
         )),
-        AnyRead,
-        OfWallet,
     )
 )]
 pub(crate) async fn history(

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse as _, Response};
 use http::request::Parts;
 use uuid::Uuid;
 use wallex_domain::HoldStatus;
-use wallex_platform::http::{Id, NoParameters, Problem, ProblemBody};
+use wallex_platform::http::{Id, NoParameters, Problem};
 
 use super::{NO_STORE, bodies, cut, end, missing};
 use crate::QueryState;
@@ -15,7 +15,7 @@ use crate::cursor::Scope;
 use crate::extract::MinPosition;
 use crate::parameters::Parameters;
 use crate::position::Source;
-use crate::problem::{AnyRead, OfWallet, ReadError};
+use crate::problem::ReadError;
 use crate::statement;
 
 /// Which holds of a wallet.
@@ -73,15 +73,13 @@ impl<S: Send + Sync> FromRequestParts<S> for Wanted {
     operation_id = "listWalletHolds",
     params(
         ("id" = Uuid, Path, description = "The wallet's id"),
-        ("status" = Option<String>, Query, description = "Holds of this status only: open, captured, released or expired", example = "open"),
+        ("status" = Option<HoldStatus>, Query, description = "Holds of this status only", example = "open"),
         ("limit" = Option<u16>, Query, description = "Holds on the page, 50 by default", minimum = 1, maximum = 200),
         ("cursor" = Option<String>, Query, description = "next_cursor of the page before, with the same status"),
         ("Wallex-Min-Position" = Option<String>, Header, description = "Wait up to 2 s until the answer contains these positions", example = "3:1042"),
     ),
     responses(
         (status = 200, description = "A page of holds", body = HoldPageBody),
-        AnyRead,
-        OfWallet,
     )
 )]
 pub(crate) async fn holds(
@@ -117,8 +115,6 @@ pub(crate) async fn holds(
     ),
     responses(
         (status = 200, description = "The hold", body = HoldBody),
-        AnyRead,
-        (status = 404, description = "hold_not_found", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn hold(

@@ -20,7 +20,7 @@ use crate::export::{self, Format, Rows};
 use crate::extract::MinPosition;
 use crate::parameters::Parameters;
 use crate::position::Snapshots;
-use crate::problem::{self, AnyRead, OfWallet, ReadError};
+use crate::problem::{self, ReadError};
 use crate::statement::{self, EntryRow};
 use line::{Closing, Document, Line, Opening, StatementBody};
 
@@ -72,8 +72,6 @@ impl<S: Send + Sync> FromRequestParts<S> for Period {
             ("Content-Disposition" = String, description = "Of NDJSON and CSV: a file name"),
             ("Wallex-Stale" = String, description = "Of NDJSON and CSV: true when an event of the wallet could not be projected"),
         )),
-        AnyRead,
-        OfWallet,
     )
 )]
 pub(crate) async fn statement(

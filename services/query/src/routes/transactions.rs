@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::{FromRequestParts, State};
 use axum::response::{IntoResponse as _, Response};
 use http::request::Parts;
-use wallex_platform::http::{Id, NoParameters, Problem, ProblemBody};
+use wallex_platform::http::{Id, NoParameters, Problem};
 
 use super::{NO_STORE, end};
 use crate::QueryState;
@@ -12,7 +12,7 @@ use crate::answer::{TransactionBody, TransactionPageBody};
 use crate::extract::MinPosition;
 use crate::parameters::Parameters;
 use crate::position::Source;
-use crate::problem::{self, AnyRead, ReadError};
+use crate::problem::{self, ReadError};
 use crate::statement;
 
 /// Reads one transaction with what it did to each wallet.
@@ -27,8 +27,6 @@ use crate::statement;
     ),
     responses(
         (status = 200, description = "The transaction", body = TransactionBody),
-        AnyRead,
-        (status = 404, description = "transaction_not_found", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn transaction(
@@ -76,7 +74,6 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
     ),
     responses(
         (status = 200, description = "The transaction, alone in a list; an empty list when there is none", body = TransactionPageBody),
-        AnyRead,
     )
 )]
 pub(crate) async fn transactions(

@@ -17,7 +17,7 @@ use crate::cursor::Scope;
 use crate::extract::MinPosition;
 use crate::parameters::Parameters;
 use crate::position::Source;
-use crate::problem::{self, AnyRead, ReadError};
+use crate::problem::{self, ReadError};
 use crate::{statement, strong};
 
 /// Which state of a wallet is asked for.
@@ -63,14 +63,12 @@ impl<S: Send + Sync> FromRequestParts<S> for View {
     operation_id = "getWallet",
     params(
         ("id" = Uuid, Path, description = "The wallet's id"),
-        ("consistency" = Option<String>, Query, description = "strong: read the journal; not together with at", example = "strong"),
+        ("consistency" = Option<Consistency>, Query, description = "strong: read the journal; not together with at", example = "strong"),
         ("at" = Option<String>, Query, description = "The state after the last event whose recorded_at is not later than this time, RFC 3339; not in the future", example = "2026-01-31T12:00:00Z"),
         ("Wallex-Min-Position" = Option<String>, Header, description = "Wait up to 2 s until the answer contains these positions, as in the header Wallex-Position", example = "3:1042"),
     ),
     responses(
         (status = 200, description = "The wallet; with `at`, its money at that time (WalletAt)", body = WalletAnswer, headers(("ETag" = String, description = "The wallet's version, quoted; not with `at`"))),
-        AnyRead,
-        (status = 404, description = "wallet_not_found; with `at` also when the wallet was created later", body = wallex_platform::http::ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn wallet(
@@ -94,11 +92,19 @@ pub(crate) async fn wallet(
     Ok((headers, wallet.body).into_response())
 }
 
-/// For the API description: either of the two.
+/// For the API description: where a read may insist on coming from.
+#[derive(utoipa::ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "describes")]
+pub(crate) enum Consistency {
+    Strong,
+}
+
+/// The wallet as it is, or its money as it was when `at` asks for a time.
 #[derive(serde::Serialize, utoipa::ToSchema)]
 #[expect(dead_code, reason = "describes")]
 #[serde(untagged)]
-#[schema(as = WalletAnswer)]
+#[schema(as = WalletOrWalletAt)]
 pub(crate) enum WalletAnswer {
     #[schema(title = "Wallet")]
     Wallet(WalletBody),
@@ -222,7 +228,6 @@ impl<S: Send + Sync> FromRequestParts<S> for Listed {
     ),
     responses(
         (status = 200, description = "A page of wallets; empty when there are none", body = WalletPageBody),
-        AnyRead,
     )
 )]
 pub(crate) async fn wallets(

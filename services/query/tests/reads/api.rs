@@ -1,5 +1,7 @@
 //! The routes on a database of their own, with all schemas and nothing in them.
 
+use std::sync::LazyLock;
+
 use axum::Router;
 use axum::body::Body;
 use http::{HeaderMap, Request, StatusCode};
@@ -10,8 +12,9 @@ use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool};
 use tower::ServiceExt as _;
 use uuid::Uuid;
+use wallex_platform::http::add_problems;
 use wallex_query::{QueryState, router};
-use wallex_testing::{PostgresServer, TestDatabase, template_name};
+use wallex_testing::{PostgresServer, TestDatabase, assert_described, template_name};
 
 static READ_MODEL: Migrator = sqlx::migrate!("../projector/migrations/read_model");
 static LEDGER: Migrator = sqlx::migrate!("../projector/migrations/ledger");
@@ -21,6 +24,12 @@ pub(crate) const NOON: i64 = 1_769_860_800_000_000;
 pub(crate) const A: Uuid = Uuid::from_u128(0xA);
 pub(crate) const B: Uuid = Uuid::from_u128(0xB);
 pub(crate) const NOWHERE: Uuid = Uuid::from_u128(0xFFFF);
+
+static DESCRIPTION: LazyLock<Value> = LazyLock::new(|| {
+    let mut description = wallex_query::openapi();
+    add_problems(&mut description);
+    serde_json::to_value(description).unwrap()
+});
 
 pub(crate) struct Api {
     pub(crate) router: Router,
@@ -132,10 +141,13 @@ impl Api {
     pub(crate) async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Reply {
         let (head, body) = self.open(path, headers).await;
         let body = body.collect().await.unwrap().to_bytes();
+        let json = serde_json::from_slice(&body).unwrap_or(Value::Null);
+        // Whatever is answered, it is what the route is described to answer.
+        assert_described(&DESCRIPTION, "GET", path, head.status.as_u16(), &json);
         Reply {
             status: head.status,
             headers: head.headers,
-            body: serde_json::from_slice(&body).unwrap_or(Value::Null),
+            body: json,
             text: String::from_utf8(body.to_vec()).unwrap(),
         }
     }

@@ -93,15 +93,14 @@ fn every_route_is_described_with_what_it_may_answer() {
         "Wallet",
         "WalletAt",
         "WalletPage",
-        "EntryPage",
-        "Entry",
+        "WalletEntryPage",
+        "WalletEntry",
         "Statement",
         "StatementLine",
         "Hold",
         "HoldPage",
         "Transaction",
         "TransactionEntry",
-        "Problem",
     ] {
         assert!(api["components"]["schemas"][schema].is_object(), "{schema}");
     }

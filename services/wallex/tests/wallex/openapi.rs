@@ -1,11 +1,15 @@
 //! The description of the HTTP interface: what is committed is what the code says, and nothing is left out.
 
-use std::collections::BTreeSet;
+mod fits;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
+use wallex_platform::http::Code;
 
 use crate::platform::text;
 use crate::process::wallex;
+use fits::{fits, resolved};
 
 fn description() -> String {
     let printed = wallex().arg("openapi").output().unwrap();
@@ -156,8 +160,270 @@ fn no_integer_goes_beyond_what_json_readers_keep() {
     look("", &description["components"]["schemas"], &mut found, &mut wrong);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(found > 50, "{found} integers are seen: the test has gone blind");
-    for statement in ["Statement", "StatementClosing"] {
+    for statement in ["Statement", "StatementLineClosing"] {
         let properties = &description["components"]["schemas"][statement]["properties"];
         assert_eq!(properties["total_in"]["type"], "string", "{statement}");
     }
+}
+
+fn parsed() -> Value {
+    serde_json::from_str(&description()).unwrap()
+}
+
+/// Each operation with its path and method.
+fn operations(description: &Value) -> Vec<(&str, &str, &Value)> {
+    let paths = description["paths"].as_object().unwrap();
+    let operations = paths.iter().flat_map(|(path, methods)| {
+        let methods = methods.as_object().unwrap().iter();
+        methods.map(move |(method, operation)| (path.as_str(), method.as_str(), operation))
+    });
+    operations.collect()
+}
+
+/// Each schema, inner ones too, with its place.
+fn each<'a>(at: &str, schema: &'a Value, visit: &mut impl FnMut(&str, &'a Value)) {
+    visit(at, schema);
+    for inner in ["properties", "oneOf", "allOf", "anyOf"] {
+        match &schema[inner] {
+            Value::Object(members) => {
+                for (name, member) in members {
+                    each(&format!("{at}/{name}"), member, visit);
+                }
+            }
+            Value::Array(items) => items.iter().for_each(|item| each(at, item, visit)),
+            _ => {}
+        }
+    }
+    for inner in ["items", "additionalProperties"] {
+        if schema[inner].is_object() {
+            each(at, &schema[inner], visit);
+        }
+    }
+}
+
+/// Schemas by their places: of components, and of parameters.
+fn schemas(description: &Value) -> Vec<(String, &Value)> {
+    let mut found = Vec::new();
+    let components = description["components"]["schemas"].as_object().unwrap();
+    for (name, schema) in components {
+        each(name, schema, &mut |at, schema| {
+            found.push((at.to_owned(), schema));
+        });
+    }
+    for (path, method, operation) in operations(description) {
+        for parameter in operation["parameters"].as_array().into_iter().flatten() {
+            let name = parameter["name"].as_str().unwrap();
+            found.push((format!("{method} {path}/{name}"), &parameter["schema"]));
+        }
+    }
+    assert!(
+        found.len() > 500,
+        "{} schemas are seen: this has gone blind",
+        found.len()
+    );
+    found
+}
+
+#[test]
+fn a_request_is_called_by_its_operation_and_nothing_from_inside() {
+    let description = parsed();
+    for (path, _, operation) in operations(&description) {
+        let Some(body) = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].as_str()
+        else {
+            continue;
+        };
+        let id = operation["operationId"].as_str().unwrap();
+        let name = format!("{}{}Request", id[..1].to_uppercase(), &id[1..]);
+        assert_eq!(body, format!("#/components/schemas/{name}"), "{path}");
+    }
+    for name in description["components"]["schemas"].as_object().unwrap().keys() {
+        let inside = ["Item", "Body", "Answer", "After", "Movement", "Note"];
+        let inside = inside.iter().find(|inside| name.ends_with(*inside));
+        assert!(inside.is_none_or(|_| name == "BatchCommandBody"), "{name}");
+    }
+}
+
+/// What is one of a few words says so, and what is a time.
+#[test]
+fn closed_sets_are_enums_and_times_are_times() {
+    // Types of events that the journal keeps, also those of a newer version.
+    let open = ["JournalEvent/type"];
+    let words = [
+        "type",
+        "status",
+        "kind",
+        "direction",
+        "line",
+        "code",
+        "hold_status",
+        "consistency",
+        "name",
+    ];
+    let description = parsed();
+    let mut wrong = Vec::new();
+    for (at, schema) in schemas(&description) {
+        let name = at.rsplit('/').next().unwrap();
+        let schema = resolved(&description, schema);
+        let is_text = schema["type"] == "string";
+        let is_known = ["enum", "pattern", "format"]
+            .iter()
+            .any(|word| !schema[*word].is_null());
+        let named_by_others = at.starts_with("Kafka") && name == "name";
+        if words.contains(&name) && is_text && !is_known && !open.contains(&at.as_str()) && !named_by_others {
+            wrong.push(format!("{at} is any text"));
+        }
+        let time = name.ends_with("_at") || ["from", "to", "at"].contains(&name);
+        let id = schema["format"] == "uuid" || !schema["properties"].is_null();
+        if time && !id && schema["format"] != "date-time" {
+            wrong.push(format!("{at} is no time: {schema}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What generators of clients stumble over, or can only guess.
+#[test]
+fn every_schema_says_what_it_is() {
+    let description = parsed();
+    let mut wrong = Vec::new();
+    for (at, schema) in schemas(&description) {
+        let says = ["$ref", "type", "oneOf"]
+            .iter()
+            .any(|word| !schema[*word].is_null());
+        if !says {
+            wrong.push(format!("{at} is anything: {schema}"));
+        }
+        if !schema["allOf"].is_null() || !schema["anyOf"].is_null() {
+            wrong.push(format!("{at} is a sum"));
+        }
+        let either = schema["oneOf"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let or_null = either.len() == 2 && either[1]["type"] == "null";
+        // Told apart by what they require: with `at`, and without.
+        if !either.is_empty() && !or_null && schema["discriminator"].is_null() && at != "WalletOrWalletAt" {
+            wrong.push(format!("{at} is one of several, and does not say which"));
+        }
+        let names = schema["discriminator"]["mapping"]
+            .as_object()
+            .into_iter()
+            .flatten();
+        for (value, target) in names {
+            let target = serde_json::json!({"$ref": target});
+            let tag = schema["discriminator"]["propertyName"].as_str().unwrap();
+            let tag = &resolved(&description, &target)["properties"][tag];
+            if tag["enum"]
+                .as_array()
+                .is_some_and(|values| !values.contains(&Value::from(value.as_str())))
+            {
+                wrong.push(format!("{at} maps {value} to what has not that"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Codes of the problems of an answer, by its schema.
+fn codes<'a>(description: &'a Value, schema: &'a Value) -> BTreeSet<&'a str> {
+    let schema = resolved(description, schema);
+    let several = schema["oneOf"]
+        .as_array()
+        .map_or_else(|| vec![schema], |all| all.iter().collect());
+    let several = several.into_iter().flat_map(|one| {
+        let code = &resolved(description, one)["properties"]["code"]["enum"];
+        code.as_array().map(Vec::as_slice).unwrap_or_default()
+    });
+    several.filter_map(Value::as_str).collect()
+}
+
+#[test]
+fn every_problem_is_typed_by_its_code() {
+    let description = parsed();
+    let known: BTreeMap<&str, u16> = Code::ALL
+        .iter()
+        .map(|code| (code.as_str(), code.status().as_u16()))
+        .collect();
+    let listed: BTreeSet<&str> = description["components"]["schemas"]["ProblemCode"]["enum"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    assert_eq!(listed, known.keys().copied().collect());
+    let mut seen = BTreeSet::new();
+    for (path, method, operation) in operations(&description) {
+        for (status, response) in operation["responses"].as_object().unwrap() {
+            let problem = &response["content"]["application/problem+json"];
+            if problem.is_null() {
+                continue;
+            }
+            let typed = codes(&description, &problem["schema"]);
+            assert!(!typed.is_empty(), "{method} {path} {status} has no codes");
+            for code in &typed {
+                assert_eq!(known[code].to_string(), *status, "{method} {path} {code}");
+            }
+            let examples = problem["examples"]
+                .as_object()
+                .unwrap()
+                .keys()
+                .map(String::as_str)
+                .collect();
+            assert_eq!(typed, examples, "{method} {path} {status}");
+            seen.extend(typed);
+        }
+        if method == "post" {
+            let responses = &operation["responses"];
+            for status in ["400", "408", "413", "415", "422", "500", "503"] {
+                assert!(responses[status].is_object(), "{path} has no {status}");
+            }
+        }
+    }
+    // Of no operation: the method is none.
+    seen.insert(Code::MethodNotAllowed.as_str());
+    assert_eq!(seen, listed, "codes that no operation has");
+}
+
+#[test]
+fn everything_sent_and_answered_has_an_example_that_fits() {
+    let description = parsed();
+    let (mut wrong, mut seen) = (Vec::new(), 0);
+    let mut check = |at: &str, schema: &Value, example: &Value| {
+        seen += 1;
+        if let Err(why) = fits(&description, schema, example, "") {
+            wrong.push(format!("{at}: {why}"));
+        }
+    };
+    for (path, method, operation) in operations(&description) {
+        for parameter in operation["parameters"].as_array().into_iter().flatten() {
+            let name = &parameter["name"];
+            check(
+                &format!("{method} {path} {name}"),
+                &parameter["schema"],
+                &parameter["example"],
+            );
+        }
+        for content in operation["requestBody"]["content"]
+            .as_object()
+            .into_iter()
+            .flatten()
+        {
+            let schema = &content.1["schema"];
+            let example = &resolved(&description, schema)["examples"][0];
+            check(&format!("{method} {path}"), schema, example);
+        }
+        for (status, response) in operation["responses"].as_object().unwrap() {
+            for (media_type, content) in response["content"].as_object().into_iter().flatten() {
+                let at = format!("{method} {path} {status} {media_type}");
+                match content["examples"].as_object() {
+                    Some(examples) => {
+                        for example in examples.values() {
+                            let value = &resolved(&description, example)["value"];
+                            check(&at, &content["schema"], value);
+                        }
+                    }
+                    None => check(&at, &content["schema"], &content["example"]),
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(seen > 300, "{seen} examples are seen: this has gone blind");
 }

@@ -1,0 +1,50 @@
+//! An example of every request body and every successful answer, by operation: `examples.json` beside this file has them.
+//! Ada pays, Bob receives; the figures follow from one another.
+
+use serde_json::{Map, Value};
+use utoipa::openapi::{OpenApi, RefOr, Schema};
+
+use super::shape::name_of;
+
+const EXAMPLES: &str = include_str!("examples.json");
+
+pub(super) fn add(description: &mut OpenApi) {
+    // Its form, and that nothing is missing in it, is tested.
+    let examples: Map<String, Value> = serde_json::from_str(EXAMPLES).unwrap_or_default();
+    let mut requests = Vec::new();
+    for operation in description
+        .paths
+        .paths
+        .values_mut()
+        .flat_map(super::operations_mut)
+    {
+        let id = operation.operation_id.as_deref().unwrap_or_default();
+        let Some(example) = examples.get(id) else { continue };
+        if let Some(RefOr::T(body)) = &operation.request_body {
+            for content in body.content.values() {
+                if let RefOr::T(content) = content
+                    && let Some(RefOr::Ref(schema)) = &content.schema
+                {
+                    requests.push((name_of(schema).to_owned(), example["request"].clone()));
+                }
+            }
+        }
+        for (status, response) in &mut operation.responses.responses {
+            let RefOr::T(response) = response else { continue };
+            for (media_type, content) in &mut response.content {
+                if let RefOr::T(content) = content
+                    && let Some(example) = example[status.as_str()].get(media_type.as_str())
+                {
+                    content.example = Some(example.clone());
+                }
+            }
+        }
+    }
+    // With the schema, not with the media type: generators show it where the type is shown.
+    let schemas = &mut description.components.get_or_insert_default().schemas;
+    for (name, example) in requests {
+        if let Some(RefOr::T(Schema::Object(schema))) = schemas.get_mut(&name) {
+            schema.examples = vec![example];
+        }
+    }
+}
