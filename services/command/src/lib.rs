@@ -19,7 +19,10 @@ pub mod upkeep;
 mod value;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::body::HttpBody as _;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::middleware::{self, Next};
+use axum::response::IntoResponse as _;
 use axum::routing::post;
 use sqlx::PgPool;
 use utoipa::OpenApi;
@@ -57,7 +60,7 @@ impl CommandState {
 
 /// The write routes, without fallbacks: whoever mounts them answers unknown paths and methods.
 pub fn router(state: CommandState) -> Router {
-    Router::new()
+    let routes = Router::new()
         .route("/v1/wallets", post(routes::create_wallet))
         .route("/v1/wallets/{id}/credits", post(routes::credit))
         .route("/v1/wallets/{id}/debits", post(routes::debit))
@@ -70,13 +73,24 @@ pub fn router(state: CommandState) -> Router {
         .route("/v1/transfers", post(routes::transfer))
         .route("/v1/holds/{id}/capture", post(routes::capture_hold))
         .route("/v1/holds/{id}/release", post(routes::release_hold))
-        .route("/v1/transactions/{id}/reversals", post(routes::reverse))
-        .route(
-            "/v1/batches",
-            post(routes::batch).layer(DefaultBodyLimit::max(MAX_BATCH_BODY)),
-        )
-        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .route("/v1/transactions/{id}/reversals", post(routes::reverse));
+    let batches = Router::new().route("/v1/batches", post(routes::batch));
+    limited(routes, MAX_BODY)
+        .merge(limited(batches, MAX_BATCH_BODY))
         .with_state(state)
+}
+
+/// Routes whose bodies have `limit` bytes at most. Who announces more is answered at once, not when it has come.
+fn limited(routes: Router<CommandState>, limit: usize) -> Router<CommandState> {
+    let announced = move |request: Request, next: Next| async move {
+        if request.body().size_hint().lower() > limit as u64 {
+            return problem::body_too_large(limit).into_response();
+        }
+        next.run(request).await
+    };
+    routes
+        .layer(DefaultBodyLimit::max(limit))
+        .route_layer(middleware::from_fn(announced))
 }
 
 #[derive(OpenApi)]

@@ -45,7 +45,7 @@ impl Upkeep {
         match timeout(ERASING, erasing).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                tracing::warn!(%error, "an erasure could not be finished at once and continues in the background")
+                tracing::warn!(%error, "an erasure could not be finished at once and continues in the background");
             }
             Err(_) => tracing::info!("an erasure takes longer and continues in the background"),
         }

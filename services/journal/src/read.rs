@@ -7,7 +7,7 @@ use sqlx::{PgExecutor, Row, postgres::PgRow};
 use uuid::Uuid;
 use wallex_domain::{Hash, Partition, PersonalData, WalletId};
 
-use crate::Event;
+use crate::{Event, personal};
 
 /// Opens a transaction for reading here. A statement that was prepared while the tables were small would keep
 /// scanning and sorting them as they grow; the settings are the transaction's own, so that neither a role's
@@ -102,18 +102,43 @@ pub async fn partitions(db: impl PgExecutor<'_>) -> Result<Vec<PartitionHead>, s
         .collect()
 }
 
+/// A row of personal data, as it stands in the journal.
+#[derive(Debug)]
+pub struct StoredPersonal {
+    /// Of what is stored: of what nobody has changed, the one that the event carries.
+    pub digest: Hash,
+    pub data: Result<PersonalData, serde_json::Error>,
+}
+
+/// Rows of personal data by event, those that cannot be read too.
+pub async fn stored_personal(
+    db: impl PgExecutor<'_>,
+    event_ids: &[Uuid],
+) -> Result<HashMap<Uuid, StoredPersonal>, sqlx::Error> {
+    let rows: Vec<(Uuid, Vec<u8>, Vec<u8>)> =
+        sqlx::query_as("SELECT event_id, salt, data FROM journal.personal WHERE event_id = ANY($1)")
+            .bind(event_ids)
+            .fetch_all(db)
+            .await?;
+    let stored = |salt: &[u8], data: &[u8]| StoredPersonal {
+        digest: personal::digest(salt, data),
+        data: serde_json::from_slice(data),
+    };
+    Ok(rows
+        .into_iter()
+        .map(|(event_id, salt, data)| (event_id, stored(&salt, &data)))
+        .collect())
+}
+
 /// Personal data by event; an event without a row has none, or had its data erased.
 pub async fn personal(
     db: impl PgExecutor<'_>,
     event_ids: &[Uuid],
 ) -> Result<HashMap<Uuid, PersonalData>, sqlx::Error> {
-    let rows: Vec<(Uuid, Vec<u8>)> =
-        sqlx::query_as("SELECT event_id, data FROM journal.personal WHERE event_id = ANY($1)")
-            .bind(event_ids)
-            .fetch_all(db)
-            .await?;
-    rows.into_iter()
-        .map(|(event_id, data)| match serde_json::from_slice(&data) {
+    stored_personal(db, event_ids)
+        .await?
+        .into_iter()
+        .map(|(event_id, stored)| match stored.data {
             Ok(personal) => Ok((event_id, personal)),
             Err(error) => Err(sqlx::Error::ColumnDecode {
                 index: "data".to_owned(),

@@ -151,11 +151,59 @@ pub fn connect_options(
     if !(text.starts_with("postgres://") || text.starts_with("postgresql://")) {
         return Err(invalid("it does not start with postgres://".to_owned()));
     }
+    if let Some(name) = unknown_parameter(text) {
+        return Err(invalid(match name {
+            Some(name) => format!("there is no parameter {name}"),
+            None => "it has a parameter that does not exist; in a password, ? and # are written %3F and %23"
+                .to_owned(),
+        }));
+    }
     match PgConnectOptions::from_str(text) {
         Ok(options) => Ok(options.application_name(application_name)),
         // The error itself may quote a part of the URL, and the password is one.
         Err(_) => Err(invalid("a part of it cannot be read".to_owned())),
     }
+}
+
+/// Names of parameters that sqlx reads in a URL. It ignores all others and logs their values.
+const PARAMETERS: [&str; 17] = [
+    "sslmode",
+    "ssl-mode",
+    "sslrootcert",
+    "ssl-root-cert",
+    "ssl-ca",
+    "sslcert",
+    "ssl-cert",
+    "sslkey",
+    "ssl-key",
+    "statement-cache-capacity",
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "user",
+    "password",
+    "application_name",
+];
+
+/// The first parameter that would be ignored: a misspelled `sslmode` would leave a connection unprotected. `Some(None)` when
+/// its name may be a part of a password and is not to be shown.
+fn unknown_parameter(url: &str) -> Option<Option<&str>> {
+    let (before, _) = url.split_once('#').unwrap_or((url, ""));
+    let (_, query) = before.split_once('?')?;
+    let is_known = |name: &str| {
+        let is_option = name.strip_prefix("options").is_some_and(|rest| {
+            rest.is_empty() || rest.len() > 2 && rest.starts_with('[') && rest.ends_with(']')
+        });
+        PARAMETERS.contains(&name) || is_option
+    };
+    let parameters = query.split('&').filter(|parameter| !parameter.is_empty());
+    let name = parameters
+        .map(|parameter| parameter.split_once('=').map_or(parameter, |(name, _)| name))
+        .find(|name| !is_known(name))?;
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+    let can_be_shown = !query.contains('@') && !name.is_empty() && name.bytes().all(is_name);
+    Some(can_be_shown.then_some(name))
 }
 
 /// Waits until the server takes a connection, and gives it back: see [`connect`] for the manner.
@@ -256,8 +304,20 @@ pub fn address(options: &PgConnectOptions) -> String {
     }
 }
 
+/// Whether trying again is in vain until somebody changes the URL or the server: the user is refused, or there is no such
+/// database, or no such certificate. A role waits in spite of that, because someone may be about to.
+pub fn is_lasting(error: &sqlx::Error) -> bool {
+    let code = error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code);
+    match code.as_deref() {
+        Some(code) => code.starts_with("28") || code == "3D000",
+        None => matches!(error, sqlx::Error::Configuration(_) | sqlx::Error::Tls(_)),
+    }
+}
+
 /// What went wrong, in the words of whoever must mend it (SQLSTATEs: PostgreSQL manual, appendix A).
-fn cause(error: &sqlx::Error) -> String {
+pub fn cause(error: &sqlx::Error) -> String {
     let code = error
         .as_database_error()
         .and_then(sqlx::error::DatabaseError::code);
@@ -277,6 +337,45 @@ fn cause(error: &sqlx::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_parameter_that_would_be_ignored_is_named_without_its_value() {
+        let refused = |query: &str| {
+            let url = Secret::new(format!("postgres://u:p@h:5432/w{query}"));
+            let refused = connect_options(&url, "test", "database_url").err()?;
+            Some(refused.to_string())
+        };
+        for query in [
+            "",
+            "?",
+            "?sslmode=disable&application_name=x",
+            "?ssl-mode=require&options=-c%20jit=off&options[jit]=off",
+            "?host=/run&port=1&user=u&password=a@b&dbname=d&hostaddr=::1",
+            "?statement-cache-capacity=1&sslcert=a&ssl-cert=a&sslkey=a&ssl-key=a&sslrootcert=a&ssl-root-cert=a&ssl-ca=a",
+        ] {
+            assert_eq!(refused(query), None, "{query}");
+        }
+        for (query, named) in [
+            ("?ssl_mode=hunter2", Some("ssl_mode")),
+            ("?sslmode=disable&sslmod=hunter2", Some("sslmod")),
+            ("?SSLMODE=hunter2", Some("SSLMODE")),
+            ("?nonsense", Some("nonsense")),
+            ("?options[jit=hunter2", None),
+            ("?hunter2@h", None),
+            ("?hunter2&a@h", None),
+            ("?=hunter2", None),
+        ] {
+            let refused = refused(query).unwrap_or_default();
+            let expected = named.map_or("a parameter that does not exist".to_owned(), |name| {
+                format!("there is no parameter {name};")
+            });
+            assert!(refused.contains(&expected), "{query}: {refused}");
+            assert!(
+                refused.contains("database_url") && !refused.contains("hunter2"),
+                "{refused}"
+            );
+        }
+    }
 
     #[test]
     fn only_servers_elsewhere_need_tls() -> Result<(), sqlx::Error> {

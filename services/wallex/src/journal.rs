@@ -148,15 +148,15 @@ async fn reach(
             () = shutdown.cancelled() => bail!("stopped while waiting for PostgreSQL ({setting})"),
             attempt = tokio::time::timeout(TOOL_ATTEMPT, options.connect()) => attempt,
         };
-        let cause = match attempt {
+        let (cause, is_lasting) = match attempt {
             Ok(Ok(connection)) => {
                 let _ = connection.close().await;
                 break;
             }
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("no answer within {} s", TOOL_ATTEMPT.as_secs()),
+            Ok(Err(error)) => (database::cause(&error), database::is_lasting(&error)),
+            Err(_) => (format!("no answer within {} s", TOOL_ATTEMPT.as_secs()), false),
         };
-        if Instant::now() + SCHEMA_RETRY >= by {
+        if is_lasting || Instant::now() + SCHEMA_RETRY >= by {
             let server = database::address(&options);
             bail!("PostgreSQL at {server} ({setting}) cannot be used: {cause}");
         }

@@ -18,8 +18,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::response::{IntoResponse, Response};
-use http::header::CONNECTION;
-use http::{HeaderValue, Method, Request, Uri, Version};
+use http::header::{CONNECTION, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, Version};
 use hyper::body::Incoming;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -312,9 +312,18 @@ async fn connection(stream: TcpStream, seat: Seat, app: Router, farewell: Arc<Fa
             let exchange = Exchange::new(&memory);
             let (farewell, refused) = (Arc::clone(&farewell), exchange.clone());
             let is_spare = client.is_spare();
+            let strange = (!http2).then(|| strange_coding(request.headers())).flatten();
             // Only those who look after the process are answered on the last connections.
-            let answer = if is_spare && !health::is_operational(request.uri().path()) {
+            let is_strange = strange.is_some();
+            let refusal = if is_spare && !health::is_operational(request.uri().path()) {
                 Reason::Refused.count();
+                Some(Problem::unavailable(
+                    "This replica has no connection to spare; try another one.",
+                ))
+            } else {
+                strange
+            };
+            let answer = if refusal.is_some() {
                 None
             } else {
                 let (mut head, body) = request.into_parts();
@@ -328,10 +337,10 @@ async fn connection(stream: TcpStream, seat: Seat, app: Router, farewell: Arc<Fa
             async move {
                 let mut response = match answer {
                     Some(answer) => answer.await?,
-                    None => Problem::unavailable("This replica has no connection to spare; try another one.")
-                        .into_response(),
+                    None => refusal.unwrap_or_else(Problem::internal).into_response(),
                 };
-                let is_last = is_spare || refused.was_refused() || farewell.begun.load(Ordering::Relaxed);
+                let is_last =
+                    is_spare || is_strange || refused.was_refused() || farewell.begun.load(Ordering::Relaxed);
                 // hyper closes after such an answer; HTTP/2 has no such header.
                 if !http2 && is_last {
                     let close = HeaderValue::from_static("close");
@@ -390,6 +399,27 @@ async fn connection(stream: TcpStream, seat: Seat, app: Router, farewell: Arc<Fa
     if let Err(error) = ended {
         tracing::debug!(error = %error, "connection ended");
     }
+}
+
+/// hyper takes a body whose last coding is chunked for one that has no other. Read as it stands, it would be something
+/// else than what the client sent (RFC 9112, 6.1).
+fn strange_coding(headers: &HeaderMap) -> Option<Problem> {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter().flat_map(|value| {
+        let codings = value.as_bytes().split(|byte| *byte == b',');
+        codings
+            .map(<[u8]>::trim_ascii)
+            .filter(|coding| !coding.is_empty())
+    });
+    let first = codings.next()?;
+    if first.eq_ignore_ascii_case(b"chunked") && codings.next().is_none() {
+        return None;
+    }
+    Some(Problem::new(
+        StatusCode::NOT_IMPLEMENTED,
+        "transfer_encoding_unsupported",
+        "Transfer encoding not supported",
+        "Of transfer encodings, only chunked is accepted: send the body uncompressed. Nothing was done.",
+    ))
 }
 
 fn is_the_clients(error: &io::Error) -> bool {

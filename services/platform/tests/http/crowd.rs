@@ -209,6 +209,33 @@ async fn who_sends_no_body_in_time_is_answered_and_cut_off() {
 }
 
 #[tokio::test]
+async fn a_body_in_a_coding_that_is_not_read_is_refused() {
+    let server = Server::start(impatient()).await;
+    let post = async |coding: &str| {
+        let head = format!("POST /body HTTP/1.1\r\nhost: test\r\nconnection: close\r\n{coding}\r\n\r\n");
+        server
+            .answer(format!("{head}5\r\nhello\r\n0\r\n\r\n").as_bytes())
+            .await
+    };
+    for coding in [
+        "transfer-encoding: gzip, chunked",
+        "transfer-encoding: gzip\r\ntransfer-encoding: chunked",
+        "Transfer-Encoding: identity,chunked",
+        "transfer-encoding: chunked, chunked",
+    ] {
+        let answer = post(coding).await;
+        assert!(answer.starts_with("HTTP/1.1 501 "), "{coding}: {answer}");
+        assert!(
+            answer.contains(r#""code":"transfer_encoding_unsupported""#),
+            "{answer}"
+        );
+    }
+    for coding in ["transfer-encoding: chunked", "Transfer-Encoding: , Chunked"] {
+        assert!(post(coding).await.ends_with("\r\n\r\n5"), "{coding}");
+    }
+}
+
+#[tokio::test]
 async fn a_connection_may_rest_between_requests_and_not_for_ever() {
     let server = Server::start(impatient()).await;
     let request = b"GET /quick HTTP/1.1\r\nhost: test\r\n\r\n";

@@ -100,7 +100,7 @@ impl Side {
             });
         }
         compared.events += seq.min(last_seq);
-        compared.behind += (last_seq - seq).max(0);
+        compared.behind += last_seq.saturating_sub(seq).max(0);
         Ok(Reach {
             seq: seq.min(last_seq),
             parked: self.parked(&mut sides.read, partition, report).await?,

@@ -14,16 +14,17 @@ const DIFFERENT: &str = "
 SELECT e.partition, e.seq, r.wallet_id IS NULL
   FROM unnest($1::uuid[], $2::bigint[], $3::int[], $4::bigint[], $5::uuid[], $6::uuid[], $7::text[], $8::bigint[],
               $9::text[], $10::bigint[], $11::uuid[], $12::text[], $13::bigint[], $14::bigint[], $15::bigint[],
-              $16::bigint[], $17::uuid[], $18::uuid[])
+              $16::bigint[], $17::uuid[], $18::uuid[], $19::text[])
        AS e (wallet_id, version, partition, seq, event_id, transaction_id, type, amount, currency, balance_after,
-             counterparty, reference, recorded_at, held_change, held_after, overdraft_limit, hold_id, reverses)
+             counterparty, reference, recorded_at, held_change, held_after, overdraft_limit, hold_id, reverses,
+             external_id)
   LEFT JOIN read_model.entry r ON r.wallet_id = e.wallet_id AND r.version = e.version
  WHERE (r.partition, r.seq, r.event_id, r.transaction_id, r.type, r.amount, r.currency, r.balance_after,
         r.counterparty, r.reference, r.recorded_at, r.held_change, r.held_after, r.overdraft_limit, r.hold_id,
-        r.reverses) IS DISTINCT FROM
+        r.reverses, r.external_id) IS DISTINCT FROM
        (e.partition, e.seq, e.event_id, e.transaction_id, e.type, e.amount, e.currency, e.balance_after,
         e.counterparty, e.reference, e.recorded_at, e.held_change, e.held_after, e.overdraft_limit, e.hold_id,
-        e.reverses)";
+        e.reverses, e.external_id)";
 
 // What an erasure has taken, from the wallet's own side or from the other, is gone; all else is as the journal has it.
 // Where the journal has lost the row ($8) and the erasure has not come by here yet, there is nothing to compare with.
@@ -55,9 +56,29 @@ pub(super) async fn compare(
         .filter(|applied| applied.projected.data.personal().is_some())
         .map(|applied| applied.projected.event.event_id)
         .collect();
-    let mut personal = read::personal(journal, &ids).await?;
+    let mut stored = read::stored_personal(journal, &ids).await?;
     for Applied { projected, .. } in applied.iter_mut() {
-        projected.personal = personal.remove(&projected.event.event_id);
+        let Some(stored) = stored.remove(&projected.event.event_id) else {
+            continue;
+        };
+        // What somebody changed says nothing of what the projection should have.
+        if projected.data.personal() != Some(stored.digest) {
+            let at = projected.event.position();
+            report.add(Kind::PersonalData, || {
+                format!("{at}'s personal data in the journal is not what its digest says: nothing to compare entries with")
+            });
+            continue;
+        }
+        match stored.data {
+            Ok(data) => projected.personal = Some(data),
+            // The error itself may quote the data.
+            Err(_) => {
+                let at = projected.event.position();
+                report.add(Kind::PersonalData, || {
+                    format!("{at}'s personal data in the journal cannot be read")
+                });
+            }
+        }
     }
     with_personal(db, applied, report).await
 }
@@ -101,6 +122,7 @@ async fn with_events(
                 .collect::<Vec<_>>(),
         )
         .bind(data().map(EventData::reverses).collect::<Vec<_>>())
+        .bind(data().map(EventData::movement_id).collect::<Vec<_>>())
         .fetch_all(db)
         .await?;
     for (partition, seq, is_missing) in different {

@@ -111,6 +111,17 @@ const MANIPULATIONS: &[(&str, &str)] = &[
     ("UPDATE read_model.entry SET held_after = 1 WHERE type = 'debit'", "is not what the event says"),
     ("UPDATE read_model.entry SET counterparty = gen_random_uuid() WHERE type = 'transfer_in'", "is not what the event"),
     ("UPDATE read_model.entry SET reference = 'forged' WHERE type = 'debit'", "is not what the event says"),
+    ("UPDATE read_model.entry SET external_id = 'forged' WHERE type = 'debit'", "is not what the event says"),
+    // Of the journal: it ends nothing, and what else is wrong is named.
+    (
+        "UPDATE journal.personal SET data = 'x'; UPDATE read_model.entry SET amount = amount + 1 WHERE type = 'debit'",
+        "is not what the event says",
+    ),
+    ("UPDATE journal.personal SET data = 'x'", "is not what its digest says"),
+    (
+        "UPDATE journal.personal SET data = '{\"metadata\": {\"a\": \"\\\\u0000\"}}'",
+        "is not what its digest says",
+    ),
     ("UPDATE read_model.entry SET description = 'forged' WHERE description = 'keep'", "has other personal data"),
     ("UPDATE read_model.entry SET description = NULL WHERE description = 'keep'", "has other personal data"),
     ("UPDATE read_model.entry SET description = 'forged' WHERE type = 'debit'", "has other personal data"),
@@ -142,7 +153,8 @@ const MANIPULATIONS: &[(&str, &str)] = &[
     ),
 ];
 
-const TABLES: [&str; 9] = [
+const TABLES: [&str; 10] = [
+    "journal.personal",
     "ledger.cursor",
     "ledger.posting",
     "ledger.account_total",

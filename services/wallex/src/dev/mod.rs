@@ -112,8 +112,17 @@ pub(crate) async fn run(
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     settings.listen = args.listen(&settings, in_force);
-    // Told before a database is fetched and started for nothing.
-    drop(http::bind(settings.listen).await.map_err(told)?);
+    // Told before a database is fetched and started for nothing. The port behind 0 stays the same from here on.
+    let told = |error| told(error, args.port);
+    settings.listen = http::bind(settings.listen)
+        .await
+        .and_then(|listener| {
+            let listen = settings.listen;
+            listener
+                .local_addr()
+                .map_err(|source| ServeError::Bind { listen, source })
+        })
+        .map_err(told)?;
     // Its own, so that an end by the database's failure is not taken for one that was asked for.
     let ending = shutdown.child_token();
     let mut private = None;
@@ -125,7 +134,7 @@ pub(crate) async fn run(
             private = Some(server);
         }
     }
-    let served = serve(settings, ending.clone()).await;
+    let served = serve(settings, args.port, ending.clone()).await;
     ending.cancel();
     if let Some(server) = private {
         server.stop().await?;
@@ -133,16 +142,23 @@ pub(crate) async fn run(
     served
 }
 
-/// A port that is taken is the first thing that may go wrong, and here another is a flag away.
-fn told(error: ServeError) -> anyhow::Error {
+/// A port that is taken is the first thing that may go wrong, and here another is a flag away. `port` is that of `--port`:
+/// who gave it looks for the fault there.
+fn told(error: ServeError, port: Option<u16>) -> anyhow::Error {
     let ServeError::Bind { listen, source } = &error;
-    if source.kind() == io::ErrorKind::AddrInUse {
-        return anyhow!("{listen} is in use: choose another port with --port");
+    match source.kind() {
+        io::ErrorKind::AddrInUse => anyhow!("{listen} is in use: choose another port with --port"),
+        io::ErrorKind::PermissionDenied => anyhow!(
+            "cannot listen on {listen}: {source}; ports below 1024 are the system's, choose another one with --port"
+        ),
+        _ => match port {
+            Some(port) => anyhow!("cannot listen on {listen} (setting listen, with --port {port}): {source}"),
+            None => error.into(),
+        },
     }
-    error.into()
 }
 
-async fn serve(settings: Settings, shutdown: CancellationToken) -> anyhow::Result<()> {
+async fn serve(settings: Settings, port: Option<u16>, shutdown: CancellationToken) -> anyhow::Result<()> {
     let health = Health::new();
     let mut batcher = None;
     let mut projecting = Vec::new();
@@ -185,7 +201,7 @@ async fn serve(settings: Settings, shutdown: CancellationToken) -> anyhow::Resul
     )
     .await
     .map_err(|error| match error.downcast::<ServeError>() {
-        Ok(error) => told(error),
+        Ok(error) => told(error, port),
         Err(error) => error,
     })?;
     if let Some(batcher) = batcher {
@@ -212,6 +228,28 @@ mod tests {
     use wallex_platform::Flags;
 
     use super::*;
+
+    #[test]
+    fn an_address_that_cannot_be_had_is_told_by_where_its_port_came_from() {
+        let said = |kind: io::ErrorKind, port| {
+            let listen = (Ipv4Addr::LOCALHOST, 80).into();
+            let source = kind.into();
+            told(ServeError::Bind { listen, source }, port).to_string()
+        };
+        for kind in [
+            io::ErrorKind::AddrInUse,
+            io::ErrorKind::PermissionDenied,
+            io::ErrorKind::AddrNotAvailable,
+        ] {
+            let said = said(kind, Some(80));
+            assert!(
+                said.contains("--port") && !said.contains("WALLEX_LISTEN"),
+                "{said}"
+            );
+        }
+        let said = said(io::ErrorKind::AddrNotAvailable, None);
+        assert!(said.contains("WALLEX_LISTEN"), "{said}");
+    }
 
     #[test]
     fn it_listens_on_the_loopback_interface_unless_told() {

@@ -76,6 +76,31 @@ async fn probes_answer_while_more_is_held_open_than_the_process_may_open() {
 }
 
 #[tokio::test]
+async fn a_body_that_is_announced_as_too_large_is_not_waited_for() {
+    let platform = Platform::new().await;
+    let role = platform.start(&["command"]);
+    role.ready().await;
+    let path = "/v1/wallets/0198c0de-7f3a-7c10-8000-1a2b3c4d5e6f/credits";
+    for (path, bytes) in [
+        (path, 99_999_999_999_999_u64),
+        (path, (256 << 10) + 1),
+        ("/v1/batches", (8 << 20) + 1),
+    ] {
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nidempotency-key: k\r\n\
+             content-length: {bytes}\r\nconnection: close\r\n\r\n"
+        );
+        let mut stream = hold(&role, head.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        // A body has 30 s to come.
+        let answered = tokio::time::timeout(Duration::from_secs(10), stream.read_to_string(&mut answer));
+        answered.await.expect("an answer").unwrap();
+        assert!(answer.starts_with("HTTP/1.1 413 "), "{path} {bytes}: {answer}");
+        assert!(answer.contains("body_too_large"), "{answer}");
+    }
+}
+
+#[tokio::test]
 #[ignore = "prints figures: 2,000 connections, with the usual limit of files and with 256"]
 async fn two_thousand_idle_and_half_open_connections() {
     let platform = Platform::new().await;

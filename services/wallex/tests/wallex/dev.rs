@@ -133,6 +133,23 @@ fn a_port_in_use_is_told_with_the_flag_that_helps() {
     assert!(told.contains(&expected), "{told}");
 }
 
+#[tokio::test]
+async fn a_port_that_the_system_chooses_is_told() {
+    let database = TestDatabase::empty().await;
+    let dev = Process::start(&["dev", "--port", "0"], 0, &[("DATABASE_URL", database.url())]);
+    let said = "the API is at http://localhost:";
+    dev.says(said).await;
+    let log = dev.log();
+    let (_, rest) = log.split_once(said).unwrap();
+    let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    let port: u16 = port.parse().unwrap();
+    assert_ne!(port, 0, "{log}");
+    eventually(DEADLINE, "the API at the port that was told", async || {
+        tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok()
+    })
+    .await;
+}
+
 /// The projections do not find out by looking: they would not look again for half a minute.
 #[tokio::test]
 async fn a_write_wakes_the_projections() {

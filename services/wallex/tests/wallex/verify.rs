@@ -1,6 +1,7 @@
 //! `wallex verify`, as someone runs it on a platform: what it says and how it ends.
 
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use sqlx::{AssertSqlSafe, PgPool};
@@ -146,6 +147,45 @@ async fn a_stored_answer_that_says_something_else_than_its_event_is_named() {
             .await;
     }
     assert!(books.check(&[]).status.success());
+}
+
+/// What no waiting mends is said at once.
+#[tokio::test]
+async fn a_refused_user_or_a_missing_database_is_named_at_once() {
+    let url = wallex_testing::postgres();
+    let (scheme, rest) = url.split_once("://").unwrap();
+    let (_, place) = rest.rsplit_once('@').unwrap();
+    let (server, _) = place.split_once('/').unwrap();
+    let (nobody, nowhere) = (
+        format!("{scheme}://nobody:hunter2@{place}"),
+        format!("{}/nowhere", url.rsplit_once('/').unwrap().0),
+    );
+    for (url, expected) in [
+        (&nobody, "user or password refused"),
+        (&nowhere, "the database does not exist"),
+    ] {
+        for tool in [
+            &["verify"][..],
+            &["maintain"],
+            &["projection", "reset", "ledger", "--yes"],
+        ] {
+            let started = Instant::now();
+            let ended = wallex()
+                .args(tool)
+                .env("WALLEX_DATABASE_URL", url)
+                .output()
+                .unwrap();
+            let said = text(&ended);
+            assert_eq!(ended.status.code(), Some(1), "{said}");
+            assert!(said.contains(expected) && said.contains(server), "{said}");
+            assert!(!said.contains("hunter2"), "{said}");
+            assert!(
+                started.elapsed() < Duration::from_secs(10),
+                "{:?}",
+                started.elapsed()
+            );
+        }
+    }
 }
 
 /// A tool that waits for ever looks like one that works.
