@@ -10,6 +10,7 @@ mod observe;
 mod parameters;
 mod problem;
 mod serve;
+mod time;
 mod watched;
 
 pub use health::openapi;
@@ -18,3 +19,4 @@ pub use limits::{Limits, Patience};
 pub use parameters::{NoParameters, Parameters};
 pub use problem::{Extension, Invalid, Problem, ProblemBody};
 pub use serve::{Ending, ServeError, bind, router, serve, serve_on, serve_starting};
+pub use time::rfc3339;
