@@ -1,8 +1,8 @@
 //! The problems that writes answer with, each under a stable code that has a page in `docs/errors/`.
 //! Rejections are decided and stored; everything else here is refused before, and stores nothing.
 
-use http::StatusCode;
 use http::header::ACCEPT_ENCODING;
+use http::{HeaderName, StatusCode};
 use serde_json::{Value, json};
 use utoipa::IntoResponses;
 use wallex_domain::{Currency, Rejection};
@@ -304,6 +304,19 @@ pub(crate) fn precondition_malformed() -> Problem {
         "If-Match is malformed",
         "If-Match must be one quoted wallet version, as in the ETag header: \"7\". Creating a wallet and sending a batch \
          do not accept it.",
+    )
+}
+
+/// A condition that is not `If-Match`.
+pub(crate) fn precondition_foreign(condition: &HeaderName) -> Problem {
+    Problem::new(
+        StatusCode::BAD_REQUEST,
+        "precondition_malformed",
+        "Precondition malformed",
+        format!(
+            "Writes do not support {condition}. The only condition they can check is If-Match with a wallet's version, \
+             as in the ETag header: \"7\"."
+        ),
     )
 }
 

@@ -453,6 +453,34 @@ async fn what_needs_no_field_needs_no_body() {
 }
 
 #[tokio::test]
+    // All of the hold was captured, and all of the debit reversed.
+    assert_eq!(app.balance(&rich).await, 15);
+}
+
+#[tokio::test]
+async fn a_condition_that_no_write_can_check_is_refused() {
+    let app = App::new().await;
+    let id = app.wallet("a", 10).await;
+    let version = r#""1""#;
+    let date = "Sun, 06 Nov 1994 08:49:37 GMT";
+    for (path, body) in routes(&id) {
+        for (name, value) in [
+            ("if-none-match", "*"),
+            ("if-none-match", version),
+            ("if-modified-since", date),
+            ("if-unmodified-since", date),
+            ("if-range", version),
+        ] {
+            let mut conditional = request(&path, "k", body);
+            let headers = conditional.headers_mut();
+            headers.insert(name, value.parse().unwrap());
+            let reply = send(&app.router, conditional).await;
+            reply.assert_problem(400, "precondition_malformed");
+            let detail = reply.body["detail"].as_str().unwrap();
+            assert!(detail.contains(name) && detail.contains("If-Match"), "{detail}");
+        }
+    }
+    assert_eq!(app.balance(&id).await, 10);
 async fn a_problem_has_no_member_twice() {
     let app = App::new().await;
     let id = app.wallet("a", 10).await;
