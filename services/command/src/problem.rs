@@ -16,7 +16,7 @@ pub(crate) enum AnyWrite {
     /// malformed_json, idempotency_key_missing, idempotency_key_invalid, precondition_malformed
     #[response(status = 400, content_type = "application/problem+json")]
     BadRequest(ProblemBody),
-    /// body_too_large: more than 256 KiB, of a batch more than 8 MiB
+    /// body_too_large: more than 256 KiB, of a batch more than 20 MiB
     #[response(status = 413, content_type = "application/problem+json")]
     TooLarge(ProblemBody),
     /// unsupported_media_type

@@ -216,7 +216,7 @@ pub(crate) async fn transfer(
 
 /// Runs up to 1,000 commands in one transaction, in order, under one key.
 ///
-/// A batch has up to 8 MiB, each of its commands up to 256 KiB.
+/// A batch has up to 20 MiB, each of its commands up to 256 KiB.
 #[utoipa::path(
     post, path = "/v1/batches", tag = "batches", operation_id = "runBatch",
     params(("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters; the same for every retry. One for the whole batch", min_length = 1, max_length = 255)),
