@@ -20,14 +20,15 @@ use crate::{CommandState, MAX_BATCH_BODY, MAX_BODY, body, item, problem};
 
 type RawBody = Result<Bytes, BytesRejection>;
 
-/// Routes that need no field, and whose request is clear without one. Not those that move money: a body that got lost on
-/// the way must not capture a whole hold.
-pub(crate) const BODY_MAY_BE_ABSENT: [&str; 5] = [
+/// Routes that need no field.
+pub(crate) const BODY_MAY_BE_ABSENT: [&str; 7] = [
     "/v1/wallets/{id}/freeze",
     "/v1/wallets/{id}/unfreeze",
     "/v1/wallets/{id}/close",
     "/v1/wallets/{id}/erase",
+    "/v1/holds/{id}/capture",
     "/v1/holds/{id}/release",
+    "/v1/transactions/{id}/reversals",
 ];
 
 /// Creates a wallet, empty or with an initial balance.
