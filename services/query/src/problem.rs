@@ -3,7 +3,7 @@
 //! `Retry-After`; a 500 says nothing about the inside, the log does.
 
 use http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::json;
 use utoipa::IntoResponses;
 use uuid::Uuid;
 use wallex_domain::{Position, Positions};
@@ -248,20 +248,6 @@ pub(crate) fn foreign_cursor() -> Problem {
 /// A path or query parameter that cannot be used.
 pub(crate) fn invalid_parameter(name: &str, detail: &str) -> Problem {
     Problem::invalid(vec![Invalid::parameter(name, detail.to_owned())])
-}
-
-/// Parameters that do not go together, or of which some are missing.
-pub(crate) fn invalid_parameters(names: &[&str], detail: &str) -> Problem {
-    let errors = names
-        .iter()
-        .map(|name| Invalid::parameter(*name, detail.to_owned()).into());
-    Problem::new(
-        StatusCode::UNPROCESSABLE_ENTITY,
-        "validation_failed",
-        "Validation failed",
-        format!("Parameters {}: {detail}.", names.join(", ")),
-    )
-    .with(Extension::Errors, errors.collect::<Vec<Value>>())
 }
 
 /// A `Wallex-Min-Position` that is no list of positions.
