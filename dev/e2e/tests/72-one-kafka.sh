@@ -32,7 +32,7 @@ run_test() {
   local refusal
   refusal=$(platform_object "$IMAGE" '{"metadata": {"name": "guest", "namespace": "e2e-one-kafka"}, "spec": {"kafka": {"topics": {"deadLetters": {"name": "__consumer_offsets"}}}}}' |
     k -n "$NAMESPACE" apply --dry-run=server -f - 2>&1) && die "__consumer_offsets is accepted"
-  grep -q "Kafka's own" <<<"$refusal" || die "__consumer_offsets is refused with other words: $refusal"
+  grep -q "this topic name is reserved" <<<"$refusal" || die "__consumer_offsets is refused with other words: $refusal"
 
   # Without names: its own, which go with it.
   platform_in "$NAMESPACE" "$PLATFORM" "$url" "$(jq -nc --arg address "$address" '{spec: {kafka: {bootstrapServers: $address,

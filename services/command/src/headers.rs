@@ -3,7 +3,10 @@
 use axum::body::Bytes;
 use axum::extract::{FromRequestParts, MatchedPath};
 use http::HeaderValue;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, IF_MATCH};
+use http::header::{
+    CONTENT_ENCODING, CONTENT_TYPE, HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
+    IF_UNMODIFIED_SINCE,
+};
 use http::request::Parts;
 use std::sync::{Arc, LazyLock};
 use wallex_domain::Hash;
@@ -14,6 +17,10 @@ use crate::problem;
 use crate::routes::BODY_MAY_BE_ABSENT;
 
 pub(crate) const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// Conditions of HTTP (RFC 9110, section 13.1) that no write can check. Whoever sends one does not want the write to be
+/// done without it.
+const FOREIGN_CONDITIONS: [HeaderName; 4] = [IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE, IF_RANGE];
 
 /// The one principal there is until callers authenticate.
 static CALLER: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from("default"));
@@ -84,6 +91,12 @@ impl<S: Send + Sync> FromRequestParts<S> for WriteHead {
         } else {
             route.to_owned()
         };
+        if let Some(condition) = FOREIGN_CONDITIONS
+            .iter()
+            .find(|condition| parts.headers.contains_key(*condition))
+        {
+            return Err(problem::precondition_foreign(condition));
+        }
         let if_match = single(parts, IF_MATCH.as_str()).map_err(|()| problem::precondition_malformed())?;
         let expected_version = match if_match {
             None => None,

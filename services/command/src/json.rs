@@ -247,20 +247,14 @@ pub(crate) fn number(written: &str) -> Option<serde_json::Number> {
     let double = if double == 0.0 { 0.0 } else { double };
     let kept = serde_json::Number::from_f64(double)?;
     let text = kept.to_string();
-    if Decimal::of(written) != Decimal::of(&text) {
+    let value = Decimal::of(written);
+    if value != Decimal::of(&text) {
         return None;
     }
-    // Written with an exponent here, and in full by PostgreSQL: as the integer that it is, both write the same.
-    let whole = (text.contains('e') && double.fract() == 0.0).then(|| exactly(double));
-    Some(whole.flatten().unwrap_or(kept))
-}
-
-/// The same as a 64-bit integer, if it is one.
-fn exactly(double: f64) -> Option<serde_json::Number> {
-    // Prints digits only: the value of an integral double in full.
-    let digits = format!("{double:.0}");
-    let unsigned = digits.parse::<u64>().ok().map(Into::into);
-    unsigned.or_else(|| digits.parse::<i64>().ok().map(Into::into))
+    // With an exponent here, but in full from PostgreSQL: as the integer that it is, both write the same. Its digits are
+    // those that were sent; the double's own may be others (4.023936817785637e17 is 402393681778563712 in binary).
+    let whole = text.contains('e').then(|| value.integer()).flatten();
+    Some(whole.unwrap_or(kept))
 }
 
 /// The value of a number's text: 0.digits × 10^exponent, without zeros at either end.
@@ -295,6 +289,18 @@ impl Decimal {
             digits: digits.to_owned(),
             exponent: exponent.saturating_add(shift),
         }
+    }
+
+    /// The same as a 64-bit integer, if it is one.
+    fn integer(&self) -> Option<serde_json::Number> {
+        let length = usize::try_from(self.exponent)
+            .ok()
+            .filter(|length| *length <= 20)?;
+        let zeros = length.checked_sub(self.digits.len())?;
+        let sign = if self.negative { "-" } else { "" };
+        let whole = format!("{sign}{}{}", self.digits, "0".repeat(zeros));
+        let unsigned = whole.parse::<u64>().ok().map(Into::into);
+        unsigned.or_else(|| whole.parse::<i64>().ok().map(Into::into))
     }
 }
 
@@ -438,6 +444,10 @@ mod tests {
             ("9007199254740993", "9007199254740993"),
             ("1e19", "10000000000000000000"),
             ("-1e18", "-1000000000000000000"),
+            ("402393681778563700.0", "402393681778563700"),
+            ("4.023936817785637e17", "402393681778563700"),
+            ("-9.00719925474099E+17", "-900719925474099000"),
+            ("4.023936817785637e20", "4.023936817785637e20"),
             ("5e-324", "5e-324"),
             ("1.7976931348623157e308", "1.7976931348623157e308"),
         ] {
@@ -461,6 +471,96 @@ mod tests {
         ] {
             assert_eq!(number(written), None, "{written}");
         }
+    }
+
+    /// The number in full, with neither an exponent nor zeros that say nothing.
+    fn in_full(text: &str) -> String {
+        let (negative, text) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
+        let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        let (mut whole, mut fraction) = (whole.to_owned(), fraction.to_owned());
+        for _ in 0..exponent.parse::<i64>().unwrap() {
+            let next = if fraction.is_empty() {
+                '0'
+            } else {
+                fraction.remove(0)
+            };
+            whole.push(next);
+        }
+        for _ in exponent.parse::<i64>().unwrap()..0 {
+            fraction.insert(0, whole.pop().unwrap_or('0'));
+        }
+        let (whole, fraction) = (whole.trim_start_matches('0'), fraction.trim_end_matches('0'));
+        let sign = if negative && !(whole.is_empty() && fraction.is_empty()) {
+            "-"
+        } else {
+            ""
+        };
+        format!("{sign}{whole}.{fraction}")
+    }
+
+    /// Whatever is kept is the number that was sent: here, and as PostgreSQL writes it (in full).
+    #[test]
+    fn a_kept_number_has_the_value_that_was_sent() {
+        let mut bits = 0x2545_f491_4f6c_dd1d_u64;
+        let mut random = |below: u64| {
+            bits ^= bits << 13;
+            bits ^= bits >> 7;
+            bits ^= bits << 17;
+            bits % below
+        };
+        let mut kept_in_all = 0;
+        for _ in 0..50_000 {
+            let digits = usize::try_from(1 + random(21)).unwrap();
+            let mut text: String = (0..digits)
+                .map(|_| char::from(b'0' + u8::try_from(random(10)).unwrap()))
+                .collect();
+            text = match text.trim_start_matches('0') {
+                "" => "0".to_owned(),
+                digits => digits.to_owned(),
+            };
+            if random(3) > 0 {
+                text.push_str(&"0".repeat(usize::try_from(random(6)).unwrap()));
+            }
+            if random(2) == 0 {
+                let point = 1 + usize::try_from(random(text.len() as u64)).unwrap();
+                if point < text.len() {
+                    text.insert(point, '.');
+                    if text.starts_with('0') && point > 1 {
+                        continue;
+                    }
+                } else {
+                    text.push_str(".0");
+                }
+            }
+            if random(2) == 0 {
+                let sign = ["", "+", "-"][usize::try_from(random(3)).unwrap()];
+                text = format!(
+                    "{text}{}{sign}{}",
+                    if random(2) == 0 { 'e' } else { 'E' },
+                    random(25)
+                );
+            }
+            if random(2) == 0 {
+                text.insert(0, '-');
+            }
+            let Some(kept) = number(&text) else { continue };
+            kept_in_all += 1;
+            let written = kept.to_string();
+            assert_eq!(in_full(&written), in_full(&text), "{text} became {written}");
+            let full = in_full(&written);
+            let (whole, fraction) = full.split_once('.').unwrap();
+            let (sign, whole) = whole.strip_prefix('-').map_or(("", whole), |rest| ("-", rest));
+            let whole = if whole.is_empty() { "0" } else { whole };
+            let stored = match fraction {
+                "" if written.contains('.') && !written.contains('e') => format!("{sign}{whole}.0"),
+                "" => format!("{sign}{whole}"),
+                fraction => format!("{sign}{whole}.{fraction}"),
+            };
+            let read: serde_json::Number = serde_json::from_str(&stored).unwrap();
+            assert_eq!(read.to_string(), written, "{text} came back from {stored}");
+        }
+        assert!(kept_in_all > 10_000, "{kept_in_all}");
     }
 
     /// `-0.0` and its kind aside, every double that serde_json writes is one that is kept as it is.

@@ -35,9 +35,10 @@ pub use batcher::{Batcher, BatcherConfig, Enqueue};
 
 /// Bytes of a request body at most, and of one command of a batch.
 const MAX_BODY: usize = 256 * 1024;
-/// Bytes of a batch at most. 1,000 commands with the longest reference and description in characters of four bytes each,
-/// and with some metadata, take 6 MB. Its commands are read one by one, so that no more than one is spread out at a time.
-const MAX_BATCH_BODY: usize = 8 * 1024 * 1024;
+/// Bytes of a batch at most. 1,000 commands with the longest reference, external id and description take 6 MB in characters
+/// of four bytes each, and 18 MB when a client escapes them (`\ud83d\ude00`); the rest is for metadata. Its commands are
+/// read one by one, so that no more than one is spread out at a time.
+const MAX_BATCH_BODY: usize = 20 * 1024 * 1024;
 
 /// What the routes share; built once, cloned per request.
 #[derive(Clone)]

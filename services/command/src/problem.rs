@@ -2,6 +2,7 @@
 //! Rejections are decided and stored; everything else here is refused before, and stores nothing.
 
 use http::header::ACCEPT_ENCODING;
+use http::HeaderName;
 use serde_json::{Value, json};
 use wallex_domain::{Currency, Rejection};
 use wallex_journal::append::Answer;
@@ -21,6 +22,7 @@ pub(crate) const WRITE: Problems = Problems {
         Code::ValidationFailed,
         Code::IdempotencyKeyReused,
         Code::Internal,
+        Code::TransferEncodingUnsupported,
         Code::QueueFull,
         Code::Unavailable,
         Code::OutcomeUnknown,
@@ -212,6 +214,17 @@ pub(crate) fn precondition_malformed() -> Problem {
         Code::PreconditionMalformed,
         "If-Match must be one quoted wallet version, as in the ETag header: \"7\". Creating a wallet and sending a batch \
          do not accept it.",
+    )
+}
+
+/// A condition that is not `If-Match`.
+pub(crate) fn precondition_foreign(condition: &HeaderName) -> Problem {
+    Problem::new(
+        Code::PreconditionMalformed,
+        format!(
+            "Writes do not support {condition}. The only condition they can check is If-Match with a wallet's version, \
+             as in the ETag header: \"7\"."
+        ),
     )
 }
 

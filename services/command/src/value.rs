@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use uuid::Uuid;
 use wallex_domain::{Amount, Currency, MAX_MINOR_UNITS};
-use wallex_platform::http::{Id, MAX_NAME, check_text};
+use wallex_platform::http::{Id, MAX_NAME, check_text, rfc3339};
 
 use crate::fields::{MAX_ERRORS, Read, Wrong, step, wrong};
 use crate::json::{self, Node};
@@ -94,9 +94,9 @@ pub(crate) fn text<const MAX: usize>(node: Node<'_>) -> Read<String> {
     }
 }
 
-/// RFC 3339 with an offset. Wallex counts in microseconds; what is finer is cut off.
+/// RFC 3339. Wallex counts in microseconds; what is finer is cut off.
 pub(crate) fn time(node: Node<'_>) -> Read<Timestamp> {
-    let time = node.text().and_then(|text| text.parse::<Timestamp>().ok());
+    let time = node.text().and_then(rfc3339);
     let time = time.and_then(|time| Timestamp::from_microsecond(time.as_microsecond()).ok());
     time.map_or_else(
         || wrong("must be a time as in RFC 3339, for example 2030-01-31T12:00:00Z"),

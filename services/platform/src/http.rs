@@ -13,6 +13,7 @@ mod parameters;
 mod problem;
 mod serve;
 mod text;
+mod time;
 mod watched;
 
 pub use code::Code;
@@ -24,3 +25,4 @@ pub use parameters::{NoParameters, Parameters};
 pub use problem::{Extension, Invalid, Problem};
 pub use serve::{Ending, ServeError, bind, router, serve, serve_on, serve_starting};
 pub use text::{InvalidText, MAX_NAME, check_text};
+pub use time::rfc3339;

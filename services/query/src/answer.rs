@@ -38,6 +38,31 @@ pub(crate) fn rfc3339(column: &'static str, microseconds: i64) -> Result<String,
     Ok(format!("{at:.6}"))
 }
 
+/// A name of the read model, like an entry's type. One that this build does not know, because a newer one has written it,
+/// is handed on as it is stored: it must not stand in the way of the money beside it, or of other rows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Name<T> {
+    Known(T),
+    Unknown(String),
+}
+
+impl<T> Name<T> {
+    pub(crate) fn of(column: &'static str, text: String, parse: impl FnOnce(&str) -> Option<T>) -> Self {
+        match parse(&text) {
+            Some(known) => Self::Known(known),
+            None => {
+                tracing::warn!(
+                    column,
+                    value = text,
+                    "this version does not know a stored name and passes it on"
+                );
+                Self::Unknown(text)
+            }
+        }
+    }
+}
+
 /// Metadata as it is answered. The invariant: whatever the column holds, it never stands in the way of the money beside
 /// it.
 #[derive(Debug, Serialize)]

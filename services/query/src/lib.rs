@@ -65,9 +65,9 @@ impl QueryState {
     /// Reads from `read`, a pool on the database that holds the projections' schemas; strong reads from `journal`,
     /// a pool on the journal's database, on its primary. Both may be the same.
     pub fn new(read: PgPool, journal: PgPool) -> Self {
-        let read_model = Snapshots::of(Source::ReadModel, read.clone());
-        let ledger = Snapshots::of(Source::Ledger, read);
-        let journal = Snapshots::of(Source::Journal, journal);
+        let read_model = Snapshots::of(Source::ReadModel, read.clone(), journal.clone());
+        let ledger = Snapshots::of(Source::Ledger, read, journal.clone());
+        let journal = Snapshots::of(Source::Journal, journal.clone(), journal);
         Self {
             live: Live::new(read_model.clone()),
             lag: Lag::new(journal.clone(), ledger.clone(), read_model.clone()),

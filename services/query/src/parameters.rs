@@ -1,14 +1,15 @@
 //! What reads know about the values of their query parameters. The invariant is the one of
 //! [`wallex_platform::http::Parameters`]: nothing is ignored; what is malformed is an answer of its own.
 
+use std::borrow::Cow;
+
 use ::http::request::Parts;
-use jiff::Timestamp;
 use uuid::Uuid;
-use wallex_platform::http::{self, Id, MAX_NAME, Problem, check_text};
+use wallex_platform::http::{self, Id, Invalid, MAX_NAME, Problem, check_text};
 
 use crate::cursor::Scope;
 use crate::export::{Format, Table};
-use crate::problem::{self, ReadError};
+use crate::problem::ReadError;
 
 /// Items on a page when the caller does not say.
 const DEFAULT_LIMIT: i64 = 50;
@@ -21,8 +22,14 @@ pub(crate) enum Extent<const N: usize> {
     All(Table),
 }
 
-/// The parameters of one request, with what reads know about their values.
-pub(crate) struct Parameters(http::Parameters);
+/// The parameters of one request, taken by name until [`Parameters::finish`]. What is wrong with any of them is noted, and
+/// all of it is said at once.
+pub(crate) struct Parameters {
+    given: http::Parameters,
+    errors: Vec<Invalid>,
+    /// The cursor is of another list. It may be so only because a filter is wrong, which counts more.
+    has_foreign_cursor: bool,
+}
 
 impl Parameters {
     pub(crate) async fn of<S: Send + Sync>(
@@ -30,108 +37,158 @@ impl Parameters {
         state: &S,
         known: &[&str],
     ) -> Result<Self, Problem> {
-        http::Parameters::of(parts, state, known).await.map(Self)
+        let (given, errors) = http::Parameters::with_errors(parts, state, known).await?;
+        Ok(Self {
+            given,
+            errors,
+            has_foreign_cursor: false,
+        })
     }
 
-    /// The value of `name` as `parse` reads it. `must` completes "Parameter … must …".
+    /// `value`, unless anything about the parameters is wrong.
+    pub(crate) fn finish<T>(self, value: Option<T>) -> Result<T, Problem> {
+        match value {
+            Some(_) if self.errors.is_empty() && self.has_foreign_cursor => {
+                Err(ReadError::InvalidCursor.into())
+            }
+            Some(value) if self.errors.is_empty() => Ok(value),
+            _ => Err(Problem::invalid(self.errors)),
+        }
+    }
+
+    /// Notes what is wrong with `name`. `detail` completes "Parameter …".
+    pub(crate) fn refuse(&mut self, name: &str, detail: impl Into<Cow<'static, str>>) {
+        self.errors.push(Invalid::parameter(name, detail));
+    }
+
+    /// The value of `name` as `parse` reads it; none also when that fails, which is noted. `must` completes "Parameter …
+    /// must be …".
     pub(crate) fn parsed<T>(
-        &self,
+        &mut self,
         name: &str,
         must: &str,
         parse: impl FnOnce(&str) -> Option<T>,
-    ) -> Result<Option<T>, Problem> {
-        let Some(text) = self.0.get(name) else {
-            return Ok(None);
-        };
-        match parse(text) {
-            Some(value) => Ok(Some(value)),
-            None => Err(problem::invalid_parameter(name, &format!("must be {must}"))),
+    ) -> Option<T> {
+        let value = parse(self.given.get(name)?);
+        if value.is_none() {
+            self.refuse(name, format!("must be {must}"));
         }
+        value
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.0.get(name).is_some()
+        self.given.get(name).is_some()
     }
 
-    /// A name that the platform's users have given, as long as it may be stored.
-    pub(crate) fn text(&self, name: &str) -> Result<Option<String>, Problem> {
-        match self.0.get(name).map(|text| (text, check_text(text, MAX_NAME))) {
-            None => Ok(None),
-            Some((text, Ok(()))) => Ok(Some(text.to_owned())),
-            Some((_, Err(error))) => Err(problem::invalid_parameter(name, &error.to_string())),
+    /// Notes that `name` is missing.
+    pub(crate) fn require(&mut self, name: &str) {
+        if !self.has(name) {
+            self.refuse(name, "must be given");
         }
     }
 
-    pub(crate) fn uuid(&self, name: &str) -> Result<Option<Uuid>, Problem> {
-        match self.0.get(name).map(str::parse::<Id>) {
-            None => Ok(None),
-            Some(Ok(id)) => Ok(Some(id.uuid())),
-            Some(Err(error)) => Err(problem::invalid_parameter(name, &error.to_string())),
+    /// Notes when both of two are given that exclude each other.
+    pub(crate) fn exclusive(&mut self, one: &str, other: &str) {
+        if self.has(one) && self.has(other) {
+            self.refuse(one, format!("cannot be given together with {other}"));
+            self.refuse(other, format!("cannot be given together with {one}"));
+        }
+    }
+
+    /// Notes when both of two are given, or none.
+    pub(crate) fn exactly_one(&mut self, one: &str, other: &str) {
+        self.exclusive(one, other);
+        if !self.has(one) && !self.has(other) {
+            self.refuse(one, format!("must be given, unless {other} is"));
+            self.refuse(other, format!("must be given, unless {one} is"));
+        }
+    }
+
+    /// A name that the platform's users have given, as long as it may be stored.
+    pub(crate) fn text(&mut self, name: &str) -> Option<String> {
+        let text = self.given.get(name)?.to_owned();
+        match check_text(&text, MAX_NAME) {
+            Ok(()) => Some(text),
+            Err(error) => {
+                self.refuse(name, error.to_string());
+                None
+            }
+        }
+    }
+
+    pub(crate) fn uuid(&mut self, name: &str) -> Option<Uuid> {
+        match self.given.get(name)?.parse::<Id>() {
+            Ok(id) => Some(id.uuid()),
+            Err(error) => {
+                self.refuse(name, error.to_string());
+                None
+            }
         }
     }
 
     /// `limit` of a list.
-    pub(crate) fn limit(&self) -> Result<i64, Problem> {
-        Ok(self.number("limit", 1, MAX_LIMIT)?.unwrap_or(DEFAULT_LIMIT))
+    pub(crate) fn limit(&mut self) -> i64 {
+        self.number("limit", 1, MAX_LIMIT).unwrap_or(DEFAULT_LIMIT)
     }
 
     /// The key in `cursor`, which must be one of `scope`.
-    pub(crate) fn cursor<const N: usize>(&self, scope: &Scope) -> Result<Option<[u8; N]>, Problem> {
-        match self.0.get("cursor") {
-            None => Ok(None),
-            Some(text) => match scope.decode(text) {
-                Some(key) => Ok(Some(key)),
-                None => Err(ReadError::InvalidCursor.into()),
-            },
-        }
+    pub(crate) fn cursor<const N: usize>(&mut self, scope: &Scope) -> Option<[u8; N]> {
+        let key = scope.decode(self.given.get("cursor")?);
+        self.has_foreign_cursor |= key.is_none();
+        key
+    }
+
+    /// A cursor where there is no list that it could be of.
+    pub(crate) fn no_cursor(&mut self) {
+        self.has_foreign_cursor |= self.has("cursor");
     }
 
     /// How much is wanted of a list of `items` that can be exported too; a cursor must be one of `scope`.
-    pub(crate) fn extent<const N: usize>(
-        &self,
-        parts: &Parts,
-        scope: &Scope,
-        items: &str,
-    ) -> Result<Extent<N>, Problem> {
+    pub(crate) fn extent<const N: usize>(&mut self, parts: &Parts, scope: &Scope, items: &str) -> Extent<N> {
         match Format::of(parts) {
-            Format::Json => Ok(Extent::Page {
-                limit: self.limit()?,
-                after: self.cursor(scope)?,
-            }),
-            Format::Table(_) if self.has("limit") || self.has("cursor") => Err(problem::invalid_parameters(
-                &["limit", "cursor"],
-                &format!(
-                    "an export (Accept: application/x-ndjson or text/csv) has all {items} and takes neither"
-                ),
-            )),
-            Format::Table(table) => Ok(Extent::All(table)),
+            Format::Json => Extent::Page {
+                limit: self.limit(),
+                after: self.cursor(scope),
+            },
+            Format::Table(table) => {
+                for name in ["limit", "cursor"] {
+                    if self.has(name) {
+                        self.refuse(
+                            name,
+                            format!(
+                                "cannot be given with an export (Accept: application/x-ndjson or text/csv), which has all \
+                                 {items}"
+                            ),
+                        );
+                    }
+                }
+                Extent::All(table)
+            }
         }
     }
 
     /// A whole number of decimal digits from `low` to `high`.
-    pub(crate) fn number(&self, name: &str, low: i64, high: i64) -> Result<Option<i64>, Problem> {
+    pub(crate) fn number(&mut self, name: &str, low: i64, high: i64) -> Option<i64> {
         self.parsed(name, &format!("an integer from {low} to {high}"), |text| {
             digits(text).filter(|number| (low..=high).contains(number))
         })
     }
 
     /// `from` (inclusive) and `to` (exclusive) in microseconds since 1970, each where it is given.
-    pub(crate) fn period(&self) -> Result<(Option<i64>, Option<i64>), Problem> {
-        let (from, to) = (self.time("from")?, self.time("to")?);
-        match (from, to) {
-            (Some(from), Some(to)) if from > to => {
-                Err(problem::invalid_parameter("to", "must not be before from"))
-            }
-            period => Ok(period),
+    pub(crate) fn period(&mut self) -> (Option<i64>, Option<i64>) {
+        let period = (self.time("from"), self.time("to"));
+        if let (Some(from), Some(to)) = period
+            && from > to
+        {
+            self.refuse("to", "must not be before from");
         }
+        period
     }
 
     /// A time in microseconds since 1970.
-    pub(crate) fn time(&self, name: &str) -> Result<Option<i64>, Problem> {
+    pub(crate) fn time(&mut self, name: &str) -> Option<i64> {
         let must = "a time like 2026-01-31T12:00:00Z (RFC 3339; a + of its offset is written %2B)";
-        self.parsed(name, must, |text| {
-            Some(text.parse::<Timestamp>().ok()?.as_microsecond())
-        })
+        self.parsed(name, must, |text| Some(http::rfc3339(text)?.as_microsecond()))
     }
 }
 

@@ -98,16 +98,20 @@ pub(crate) struct Snapshots(Arc<Inner>);
 struct Inner {
     source: Source,
     pool: PgPool,
+    /// Where the partitions are known.
+    journal: PgPool,
     seen: watch::Sender<Cursors>,
     polling: Mutex<bool>,
 }
 
 impl Snapshots {
-    pub(crate) fn of(source: Source, pool: PgPool) -> Self {
+    /// Of a source in the database of `pool`, about a journal in the database of `journal`.
+    pub(crate) fn of(source: Source, pool: PgPool, journal: PgPool) -> Self {
         let (seen, _) = watch::channel(Cursors::default());
         Self(Arc::new(Inner {
             source,
             pool,
+            journal,
             seen,
             polling: Mutex::new(false),
         }))
@@ -138,13 +142,20 @@ impl Snapshots {
         wanted: &Positions,
     ) -> Result<Transaction, ReadError> {
         let started = Instant::now();
+        let mut exist = false;
         loop {
             let mut snapshot = self.open(begin).await?;
             if wanted.0.is_empty() {
                 return Ok(snapshot);
             }
             let cursors: HashMap<_, _> = self.cursors(&mut *snapshot).await?.into_iter().collect();
-            possible(&cursors, wanted)?;
+            if !exist && !are_known(&cursors, wanted) {
+                // One connection at a time: there may be as many such reads as connections.
+                snapshot.rollback().await?;
+                self.must_exist(wanted).await?;
+                exist = true;
+                continue;
+            }
             if contains(&cursors, wanted) {
                 WAITED.observe(started.elapsed().as_secs_f64());
                 return Ok(snapshot);
@@ -163,7 +174,11 @@ impl Snapshots {
     /// Opens a snapshot in a task of its own: when the wait is over, or the client goes away, a new connection is still
     /// made to its end and goes into the pool. Otherwise no read would ever get one from a server that greets slowly.
     async fn open(&self, begin: &'static str) -> Result<Transaction, ReadError> {
-        let pool = self.0.pool.clone();
+        Self::open_of(&self.0.pool, begin).await
+    }
+
+    async fn open_of(pool: &PgPool, begin: &'static str) -> Result<Transaction, ReadError> {
+        let pool = pool.clone();
         let opening = tokio::spawn(async move { wallex_postgres::begin(&pool, begin).await });
         let opened = timeout(ACQUIRE, opening)
             .await
@@ -191,6 +206,26 @@ impl Snapshots {
                 Err(_) | Ok(Err(_)) => return false,
                 Ok(Ok(())) if contains(&seen.borrow_and_update(), wanted) => return true,
                 Ok(Ok(())) => {}
+            }
+        }
+    }
+
+    /// An error about positions that there cannot be. While the journal cannot say, there can be any: the wait for them ends
+    /// by itself.
+    async fn must_exist(&self, wanted: &Positions) -> Result<(), ReadError> {
+        let partitions = async {
+            let mut journal = Self::open_of(&self.0.journal, statement::BEGIN).await?;
+            let partitions: Vec<i32> = sqlx::query_scalar(PARTITIONS).fetch_all(&mut *journal).await?;
+            journal.rollback().await?;
+            Ok::<_, ReadError>(partitions)
+        };
+        match partitions.await {
+            // A journal that is being set up.
+            Ok(partitions) if partitions.is_empty() => Ok(()),
+            Ok(partitions) => possible(&partitions, wanted),
+            Err(error) => {
+                tracing::debug!(%error, "the journal did not say which partitions there are");
+                Ok(())
             }
         }
     }
@@ -229,20 +264,25 @@ async fn poll(snapshots: Snapshots) {
     }
 }
 
-/// Whether the source can ever contain what is wanted: there is a cursor for every partition from before the first wallet
-/// comes to it, so that a partition without one does not exist. No cursors at all are those of a projection that is being
-/// made anew.
-fn possible(cursors: &HashMap<i32, i64>, wanted: &Positions) -> Result<(), ReadError> {
-    if cursors.is_empty() {
-        return Ok(());
-    }
-    if wanted.0.len() > cursors.len() {
-        return Err(ReadError::TooManyPositions(cursors.len()));
+/// One row per partition, 256 at most.
+const PARTITIONS: &str = "SELECT id FROM journal.partition";
+
+/// Whether each partition that is wanted has a cursor, so that it exists. Of one without the journal alone can say: a
+/// projection that is being filled again may lack cursors.
+fn are_known(cursors: &HashMap<i32, i64>, wanted: &Positions) -> bool {
+    let has_cursor = |position: &Position| cursors.contains_key(&position.partition.0);
+    wanted.0.len() <= cursors.len() && wanted.0.iter().all(has_cursor)
+}
+
+/// Whether there can be such positions in these partitions.
+fn possible(partitions: &[i32], wanted: &Positions) -> Result<(), ReadError> {
+    if wanted.0.len() > partitions.len() {
+        return Err(ReadError::TooManyPositions(partitions.len()));
     }
     let unknown = wanted
         .0
         .iter()
-        .find(|position| !cursors.contains_key(&position.partition.0));
+        .find(|position| !partitions.contains(&position.partition.0));
     unknown.map_or(Ok(()), |position| Err(ReadError::PartitionUnknown(*position)))
 }
 

@@ -2,7 +2,7 @@
 //! The invariant: what a caller can mend is a 4xx that names it; what passes by itself is a 503 with
 //! `Retry-After`; a 500 says nothing about the inside, the log does.
 
-use serde_json::{Value, json};
+use serde_json::json;
 use uuid::Uuid;
 use wallex_domain::{Position, Positions};
 use wallex_platform::http::{Code, Extension, Invalid, Problem, Problems};
@@ -248,18 +248,6 @@ pub(crate) fn foreign_cursor() -> Problem {
 /// A path or query parameter that cannot be used.
 pub(crate) fn invalid_parameter(name: &str, detail: &str) -> Problem {
     Problem::invalid(vec![Invalid::parameter(name, detail.to_owned())])
-}
-
-/// Parameters that do not go together, or of which some are missing.
-pub(crate) fn invalid_parameters(names: &[&str], detail: &str) -> Problem {
-    let errors = names
-        .iter()
-        .map(|name| Invalid::parameter(*name, detail.to_owned()).into());
-    Problem::new(
-        Code::ValidationFailed,
-        format!("Parameters {}: {detail}.", names.join(", ")),
-    )
-    .with(Extension::Errors, errors.collect::<Vec<Value>>())
 }
 
 /// A `Wallex-Min-Position` that is no list of positions.

@@ -65,32 +65,31 @@ impl<S: Send + Sync> FromRequestParts<S> for Resume {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let parameters = Parameters::of(parts, state, &["after_version"]).await?;
-        let parameter = parameters.number("after_version", 0, i64::MAX)?;
-        // A browser that reconnects asks at the same address again, and says by the header where it stands.
-        let mut lines = parts.headers.get_all(LAST_EVENT_ID).iter();
-        match (lines.next(), lines.next()) {
-            (None, _) => Ok(Self(parameter.map(|version| After {
+        let mut parameters = Parameters::of(parts, state, &["after_version"]).await?;
+        let parameter = parameters
+            .number("after_version", 0, i64::MAX)
+            .map(|version| After {
                 version,
                 parameter: "after_version",
-            }))),
-            (Some(id), None) => match id.to_str().ok().and_then(digits) {
-                Some(version) => Ok(Self(Some(After {
-                    version,
-                    parameter: "Last-Event-ID",
-                }))),
-                None => Err(malformed()),
-            },
-            (Some(_), Some(_)) => Err(malformed()),
+            });
+        // A browser that reconnects asks at the same address again, and says by the header where it stands.
+        let mut lines = parts.headers.get_all(LAST_EVENT_ID).iter();
+        let after = match (lines.next(), lines.next()) {
+            (None, _) => parameter,
+            (Some(id), None) => id.to_str().ok().and_then(digits).map(|version| After {
+                version,
+                parameter: "Last-Event-ID",
+            }),
+            (Some(_), Some(_)) => None,
+        };
+        if after.is_none() && parts.headers.contains_key(LAST_EVENT_ID) {
+            parameters.refuse(
+                "Last-Event-ID",
+                "must be the id of an event of this stream: a version of the wallet",
+            );
         }
+        parameters.finish(Some(Self(after)))
     }
-}
-
-fn malformed() -> Problem {
-    problem::invalid_parameter(
-        "Last-Event-ID",
-        "must be the id of an event of this stream: a version of the wallet",
-    )
 }
 
 /// Follows a wallet: each new entry of its history, as it comes.
@@ -246,11 +245,15 @@ async fn entries(db: &mut PgConnection, id: Uuid, after: i64) -> Result<Vec<Entr
 
 fn event(row: EntryRow) -> Result<Event, ReadError> {
     let (version, kind) = (row.version, row.kind.clone());
-    // Fails for a type that this build does not know, so that `kind` is one of ours from here on.
     let body = EntryBody::try_from(row)
         .inspect_err(|error| tracing::error!(%error, "a stream ends because an entry cannot be read"))?;
-    Ok(Event::default()
+    let event = Event::default()
         .id(version.to_string())
-        .event(kind)
-        .data(serde_json::to_string(&body)?))
+        .data(serde_json::to_string(&body)?);
+    // A name of one line is all that the field can hold; what is stored may be anything.
+    Ok(if kind.contains(['\n', '\r']) {
+        event
+    } else {
+        event.event(kind)
+    })
 }

@@ -199,11 +199,12 @@ impl<S: Send + Sync> FromRequestParts<S> for TrailPage {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let parameters = Parameters::of(parts, state, &["after_version", "limit"]).await?;
-        Ok(Self {
-            after_version: parameters.number("after_version", 0, i64::MAX)?.unwrap_or(0),
-            limit: parameters.limit()?,
-        })
+        let mut parameters = Parameters::of(parts, state, &["after_version", "limit"]).await?;
+        let page = Self {
+            after_version: parameters.number("after_version", 0, i64::MAX).unwrap_or(0),
+            limit: parameters.limit(),
+        };
+        parameters.finish(Some(page))
     }
 }
 

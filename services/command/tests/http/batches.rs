@@ -1,5 +1,6 @@
 //! `POST /v1/batches`: one key, one transaction, an answer per command.
 
+use axum::body::Body;
 use serde_json::{Value, json};
 
 use crate::app::*;
@@ -173,6 +174,46 @@ fn full_row(id: &str, n: usize) -> Value {
     })
 }
 
+/// As clients write JSON that keep to ASCII.
+fn escaped(json: &Value) -> String {
+    let mut ascii = String::new();
+    for c in json.to_string().chars() {
+        if c.is_ascii() {
+            ascii.push(c);
+        } else {
+            let units = c
+                .encode_utf16(&mut [0; 2])
+                .iter()
+                .map(|unit| format!("\\u{unit:04x}"))
+                .collect::<String>();
+            ascii.push_str(&units);
+        }
+    }
+    ascii
+}
+
+#[tokio::test]
+async fn a_thousand_full_rows_fit_when_they_are_escaped() {
+    let app = App::new().await;
+    let id = app.wallet("a", 0).await;
+    let row = |n| {
+        let mut row = full_row(&id, n);
+        row["external_id"] = format!("{}{n:03}", "😀".repeat(252)).into();
+        row
+    };
+    let rows: Vec<Value> = (0..1_000).map(row).collect();
+    let body = escaped(&json!({"atomic": true, "commands": rows}));
+    assert!(body.len() > 18_000_000, "{}", body.len());
+    let mut request = json_request("/v1/batches", "b", &json!({}));
+    *request.body_mut() = Body::from(body);
+    let done = send(&app.router, request).await;
+    assert_eq!(
+        (done.status.as_u16(), &done.body["committed"]),
+        (200, &json!(1_000))
+    );
+    assert_eq!(app.balance(&id).await, 1_000);
+}
+
 #[tokio::test]
 async fn a_thousand_full_rows_fit() {
     let app = App::new().await;
@@ -185,7 +226,7 @@ async fn a_thousand_full_rows_fit() {
         (200, &json!(1_000))
     );
     assert_eq!(app.balance(&id).await, 1_000);
-    let long = json!({"type": "credit", "wallet_id": id, "amount": 1, "x": "x".repeat(8 << 20)});
+    let long = json!({"type": "credit", "wallet_id": id, "amount": 1, "x": "x".repeat(20 << 20)});
     app.post("/v1/batches", "c", json!({"atomic": true, "commands": [long]}))
         .await
         .assert_problem(413, "body_too_large");

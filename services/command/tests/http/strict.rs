@@ -410,30 +410,33 @@ async fn bodies_are_plain_json_in_utf_8() {
 async fn what_needs_no_field_needs_no_body() {
     let app = App::new().await;
     let id = app.wallet("a", 0).await;
-    let hold = {
-        let rich = app.wallet("b", 10).await;
-        let placed = app
-            .post(&format!("/v1/wallets/{rich}/holds"), "h", json!({"amount": 5}))
-            .await;
-        placed.body["hold"]["id"].as_str().unwrap().to_owned()
-    };
+    let rich = app.wallet("b", 20).await;
+    let holds = format!("/v1/wallets/{rich}/holds");
+    let mut placed = Vec::new();
+    for key in ["h", "i"] {
+        let hold = app.post(&holds, key, json!({"amount": 5})).await;
+        placed.push(hold.body["hold"]["id"].as_str().unwrap().to_owned());
+    }
+    let debits = format!("/v1/wallets/{rich}/debits");
+    let debit = app.post(&debits, "d", json!({"amount": 3})).await;
+    let debit = debit.body["transaction_id"].as_str().unwrap();
     let bare = |path: &str, key: &str| {
         Request::post(path)
             .header("idempotency-key", key)
             .body(Body::empty())
             .unwrap()
     };
-    for path in [
-        format!("/v1/holds/{hold}/capture"),
-        format!("/v1/transactions/{hold}/reversals"),
-    ] {
-        let reply = send(&app.router, request(&path, "n", "")).await;
+    // These need a field.
+    for path in [&holds, &debits] {
+        let reply = send(&app.router, request(path, "n", "")).await;
         reply.assert_problem(400, "malformed_json");
     }
     for (at, path) in [
         format!("/v1/wallets/{id}/freeze"),
         format!("/v1/wallets/{id}/unfreeze"),
-        format!("/v1/holds/{hold}/release"),
+        format!("/v1/holds/{}/release", placed[0]),
+        format!("/v1/holds/{}/capture", placed[1]),
+        format!("/v1/transactions/{debit}/reversals"),
         format!("/v1/wallets/{id}/erase"),
         format!("/v1/wallets/{id}/close"),
     ]
@@ -450,6 +453,34 @@ async fn what_needs_no_field_needs_no_body() {
             (Some("true"), &reply.body)
         );
     }
+    // All of the hold was captured, and all of the debit reversed.
+    assert_eq!(app.balance(&rich).await, 15);
+}
+
+#[tokio::test]
+async fn a_condition_that_no_write_can_check_is_refused() {
+    let app = App::new().await;
+    let id = app.wallet("a", 10).await;
+    let version = r#""1""#;
+    let date = "Sun, 06 Nov 1994 08:49:37 GMT";
+    for (path, body) in routes(&id) {
+        for (name, value) in [
+            ("if-none-match", "*"),
+            ("if-none-match", version),
+            ("if-modified-since", date),
+            ("if-unmodified-since", date),
+            ("if-range", version),
+        ] {
+            let mut conditional = request(&path, "k", body);
+            let headers = conditional.headers_mut();
+            headers.insert(name, value.parse().unwrap());
+            let reply = send(&app.router, conditional).await;
+            reply.assert_problem(400, "precondition_malformed");
+            let detail = reply.body["detail"].as_str().unwrap();
+            assert!(detail.contains(name) && detail.contains("If-Match"), "{detail}");
+        }
+    }
+    assert_eq!(app.balance(&id).await, 10);
 }
 
 #[tokio::test]

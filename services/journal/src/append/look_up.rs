@@ -68,11 +68,17 @@ async fn find_transactions(
         found.partitions.push((wallet, Partition(partition)));
         match EventData::decode(&event_type, schema_version, &payload) {
             Ok(data) => events.entry(id).or_default().push((wallet, data)),
-            // Its own command is told that it is not reversible; the others of the batch go on.
-            Err(error) => tracing::error!(%error, transaction = %id, "a transaction cannot be read"),
+            // It is there, so that nobody is told that it is not. Its own command fails; the others of the batch go on.
+            Err(error) => {
+                tracing::error!(%error, transaction = %id, "a transaction cannot be read");
+                found.unreadable.entry(id).or_default().push(wallet);
+            }
         }
     }
-    let transactions = events.into_iter();
+    // What one of two events says alone may be another thing than both.
+    let transactions = events
+        .into_iter()
+        .filter(|(id, _)| !found.unreadable.contains_key(id));
     found.transactions = transactions
         .filter_map(|(id, events)| Some((id, Transaction::of(id, &events)?)))
         .collect();

@@ -255,6 +255,7 @@ impl Writer {
         let Routing {
             requests: routed,
             transactions,
+            unreadable,
         } = routing.await.map_err(Setback::of)?;
         let mut outcome = Vec::with_capacity(routed.len());
         for (index, route) in routed {
@@ -286,6 +287,7 @@ impl Writer {
         let going: Vec<(&Request, &Routed)> =
             going.map(|(index, route)| (&requests[*index], route)).collect();
         loaded.transactions = transactions;
+        loaded.unreadable_transactions = unreadable;
         load::load(db, &going, group.skip_locked, &mut loaded)
             .await
             .map_err(Setback::of)?;

@@ -41,6 +41,8 @@ impl Routed {
 pub(super) struct Routing {
     pub(super) requests: Vec<(usize, Result<Routed, Staged>)>,
     pub(super) transactions: HashMap<Uuid, Transaction>,
+    /// Transactions that are there and that this build cannot read.
+    pub(super) unreadable: HashSet<Uuid>,
 }
 
 /// What the journal says about the names in a batch.
@@ -49,6 +51,8 @@ pub(super) struct Found {
     pub(super) partitions: Vec<(WalletId, Partition)>,
     pub(super) holds: HashMap<HoldId, WalletId>,
     pub(super) transactions: HashMap<Uuid, Transaction>,
+    /// Transactions that this build cannot read, and whose the events are.
+    pub(super) unreadable: HashMap<Uuid, Vec<WalletId>>,
 }
 
 /// What earlier commands of the batch are about to bring.
@@ -110,6 +114,7 @@ impl Writer {
         Ok(Routing {
             requests: routed,
             transactions: found.transactions,
+            unreadable: found.unreadable.into_keys().collect(),
         })
     }
 
@@ -132,8 +137,9 @@ impl Writer {
             let touched = command.touched(
                 |hold| found.holds.get(&hold).or(soon.holds.get(&hold)).copied(),
                 |transaction| {
-                    let transaction = found.transactions.get(&transaction)?;
-                    Some(transaction.wallets.iter().copied())
+                    let read = found.transactions.get(&transaction).map(|read| &read.wallets);
+                    let wallets = read.or_else(|| found.unreadable.get(&transaction))?;
+                    Some(wallets.iter().copied())
                 },
             );
             let wallets = match (touched, alone) {

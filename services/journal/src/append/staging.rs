@@ -57,6 +57,7 @@ pub(super) struct Loaded {
     /// Wallets that are there and that this build cannot read.
     pub unreadable: HashSet<WalletId>,
     pub unreadable_holds: HashSet<HoldId>,
+    pub unreadable_transactions: HashSet<Uuid>,
     /// Wallets that were passed over, because somebody has locked their heads.
     pub locked: HashSet<WalletId>,
     pub answers: HashMap<Key, StoredAnswer>,
@@ -213,16 +214,11 @@ impl Staging {
             return Staged::Locked(*locked);
         }
         let mut commands = request.work.items().iter().map(|item| &item.command);
-        let unreadable = routed
-            .wallets
-            .iter()
-            .any(|id| self.loaded.unreadable.contains(id));
-        let holds = &self.loaded.unreadable_holds;
-        if unreadable
-            || commands
-                .clone()
-                .filter_map(Command::named_hold)
-                .any(|id| holds.contains(&id))
+        if commands.clone().any(|command| self.is_unreadable(command))
+            || routed
+                .wallets
+                .iter()
+                .any(|id| self.loaded.unreadable.contains(id))
         {
             return Staged::Reply(Reply::Failed);
         }
@@ -405,6 +401,14 @@ impl Staging {
             _ => false,
         });
         Ok(uncounted || !crowded.is_empty())
+    }
+
+    /// Whether the hold or the transaction that the command names is there and cannot be read by this build.
+    fn is_unreadable(&self, command: &Command) -> bool {
+        let hold = command.named_hold();
+        let transaction = command.transaction();
+        hold.is_some_and(|id| self.loaded.unreadable_holds.contains(&id))
+            || transaction.is_some_and(|id| self.loaded.unreadable_transactions.contains(&id))
     }
 
     fn touched(&self, command: &Command) -> Result<Vec<WalletId>, Rejection> {

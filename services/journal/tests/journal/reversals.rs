@@ -1,5 +1,6 @@
 //! Reversals: a transaction is taken back at most as far as it went, whoever asks.
 
+use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 use wallex_domain::Change;
 use wallex_journal::append::Reply;
@@ -105,4 +106,45 @@ async fn two_replicas_reverse_a_transaction_once() {
         (1_000, 1_000)
     );
     journal.assert_whole().await;
+}
+
+#[tokio::test]
+async fn a_transaction_that_cannot_be_read_is_not_denied() {
+    let journal = Journal::new().await;
+    let mut writer = journal.writer();
+    let (from, to) = two_partitions(&mut writer, &journal).await;
+    run_one(&mut writer, transfer("t", from, to, 100)).await;
+    let transaction = journal.last_transaction(from).await;
+    let done = run_one(&mut writer, reverse("1", transaction, Some(30))).await;
+    run_one(&mut writer, credit("c", from, 10)).await;
+    let credited = journal.last_transaction(from).await;
+    // As a newer build would have written them; of the transfer one half alone.
+    for (id, wallet) in [(transaction, to), (credited, from)] {
+        sqlx::raw_sql(AssertSqlSafe(format!(
+            "ALTER TABLE journal.event DISABLE TRIGGER ALL; UPDATE journal.event SET schema_version = 99 \
+             WHERE transaction_id = '{id}' AND wallet_id = '{}'",
+            wallet.0
+        )))
+        .execute(&journal.pool)
+        .await
+        .unwrap();
+    }
+    for (key, id) in [("2", transaction), ("3", credited)] {
+        let reply = run_one(&mut writer, reverse(key, id, None)).await;
+        assert_eq!(reply, Reply::Failed);
+    }
+    // What was answered before is answered again, and others of a batch go on.
+    let requests = [
+        reverse("1", transaction, Some(30)),
+        reverse("4", credited, None),
+        credit("d", from, 10),
+    ];
+    let replies = run(&mut writer, &requests).await;
+    assert!(
+        matches!(&replies[0], Reply::Answered { replayed: true, .. }),
+        "{done:?} {replies:?}"
+    );
+    assert_eq!(replies[1], Reply::Failed);
+    assert_eq!(status(&replies[2]), DONE);
+    assert_eq!(journal.balance(from).await, 950);
 }

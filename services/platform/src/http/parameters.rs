@@ -16,6 +16,21 @@ pub struct Parameters(Vec<(String, String)>);
 impl Parameters {
     /// Everything that is wrong with the names is said at once.
     pub async fn of<S: Send + Sync>(parts: &mut Parts, state: &S, known: &[&str]) -> Result<Self, Problem> {
+        let (parameters, errors) = Self::with_errors(parts, state, known).await?;
+        if errors.is_empty() {
+            Ok(parameters)
+        } else {
+            Err(Problem::invalid(errors))
+        }
+    }
+
+    /// The same for who looks at the values too, to say what is wrong with either at once: the parameters, and what is wrong
+    /// with their names.
+    pub async fn with_errors<S: Send + Sync>(
+        parts: &mut Parts,
+        state: &S,
+        known: &[&str],
+    ) -> Result<(Self, Vec<Invalid>), Problem> {
         let Ok(Query(pairs)) = Query::<Vec<(String, String)>>::from_request_parts(parts, state).await else {
             return Err(unreadable("cannot be read"));
         };
@@ -41,11 +56,7 @@ impl Parameters {
                 errors.push(Invalid::parameter(name, "may appear only once"));
             }
         }
-        if errors.is_empty() {
-            Ok(Self(pairs))
-        } else {
-            Err(Problem::invalid(errors))
-        }
+        Ok((Self(pairs), errors))
     }
 
     pub fn get(&self, name: &str) -> Option<&str> {

@@ -19,7 +19,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::response::{IntoResponse, Response};
 use http::header::{CONNECTION, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
 use hyper::body::Incoming;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -415,9 +415,7 @@ fn strange_coding(headers: &HeaderMap) -> Option<Problem> {
         return None;
     }
     Some(Problem::new(
-        StatusCode::NOT_IMPLEMENTED,
-        "transfer_encoding_unsupported",
-        "Transfer encoding not supported",
+        Code::TransferEncodingUnsupported,
         "Of transfer encodings, only chunked is accepted: send the body uncompressed. Nothing was done.",
     ))
 }

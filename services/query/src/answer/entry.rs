@@ -5,7 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Metadata, Unreadable, metadata, position, rfc3339, unreadable};
+use super::{Metadata, Name, Unreadable, metadata, position, rfc3339};
 use crate::export::{Cell, Record};
 use crate::statement::EntryRow;
 
@@ -91,12 +91,13 @@ pub(crate) struct EntryBody {
     pub(super) transaction_id: Uuid,
     event_id: Uuid,
     #[serde(rename = "type")]
-    pub(crate) kind: EntryType,
+    #[schema(value_type = EntryType)]
+    pub(super) kind: Name<EntryType>,
     /// Minor units, never negative: what moved; of a hold, what was set aside or given back; the new limit of
     /// overdraft_limit; otherwise 0. `direction` says which way.
     #[schema(minimum = 0)]
     pub(super) amount: u64,
-    direction: Direction,
+    pub(super) direction: Direction,
     #[schema(example = "EUR")]
     pub(super) currency: String,
     /// The wallet's balance after the event, in minor units.
@@ -146,7 +147,13 @@ impl TryFrom<EntryRow> for EntryBody {
     type Error = Unreadable;
 
     fn try_from(row: EntryRow) -> Result<Self, Unreadable> {
-        let kind = EntryType::parse(&row.kind).ok_or_else(|| unreadable("type", &row.kind))?;
+        let kind = Name::of("type", row.kind, EntryType::parse);
+        let direction = match (&kind, row.amount.signum()) {
+            (Name::Known(kind), _) => kind.direction(),
+            (Name::Unknown(_), 1) => Direction::In,
+            (Name::Unknown(_), -1) => Direction::Out,
+            (Name::Unknown(_), _) => Direction::None,
+        };
         let amount = match (row.amount, row.held_change) {
             (0, 0) => row.overdraft_limit.unwrap_or(0),
             (0, held_change) => held_change,
@@ -157,7 +164,7 @@ impl TryFrom<EntryRow> for EntryBody {
             event_id: row.event_id,
             kind,
             amount: amount.unsigned_abs(),
-            direction: kind.direction(),
+            direction,
             currency: row.currency,
             balance_after: row.balance_after,
             held_change: row.held_change,
@@ -207,7 +214,10 @@ impl Record for EntryBody {
         vec![
             Cell::plain(self.version),
             Cell::plain(&self.recorded_at),
-            Cell::plain(self.kind.as_str()),
+            match &self.kind {
+                Name::Known(kind) => Cell::plain(kind.as_str()),
+                Name::Unknown(text) => Cell::text(Some(text)),
+            },
             Cell::plain(self.direction.as_str()),
             Cell::plain(self.amount),
             Cell::plain(&self.currency),

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 use wallex_domain::HoldStatus;
 
-use super::{Unreadable, rfc3339, unreadable};
+use super::{Name, Unreadable, rfc3339};
 use crate::statement::HoldRow;
 
 /// Money set aside.
@@ -25,8 +25,8 @@ pub(crate) struct HoldBody {
     currency: String,
     /// A hold whose time is over is open until its end is recorded, although it
     /// cannot be captured any more.
-    #[schema(value_type = HoldStatus)]
-    status: &'static str,
+    #[schema(value_type = HoldStatus, example = "open")]
+    status: Name<&'static str>,
     /// From then on it cannot be captured.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = DateTime, example = "2026-02-07T12:00:00.000000Z")]
@@ -48,14 +48,14 @@ impl TryFrom<HoldRow> for HoldBody {
     type Error = Unreadable;
 
     fn try_from(row: HoldRow) -> Result<Self, Unreadable> {
-        let status = HoldStatus::parse(&row.status).ok_or_else(|| unreadable("status", &row.status))?;
+        let known = |text: &str| HoldStatus::parse(text).map(HoldStatus::as_str);
         Ok(Self {
             id: row.hold_id,
             wallet_id: row.wallet_id,
             amount: row.amount,
             captured: row.captured,
             currency: row.currency,
-            status: status.as_str(),
+            status: Name::of("status", row.status, known),
             expires_at: row
                 .expires_at
                 .map(|expires_at| rfc3339("expires_at", expires_at))

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::entry::Direction;
-use super::{EntryBody, EntryType, Unreadable};
+use super::{EntryBody, EntryType, Name, Unreadable};
 use crate::statement::EntryRow;
 
 /// What a transaction is, seen from outside any wallet.
@@ -68,7 +68,8 @@ pub(crate) struct TransactionBody {
     /// Of a capture into another wallet, whose receiving entry alone has reached the read model, it is transfer until
     /// the answer is complete.
     #[serde(rename = "type")]
-    kind: TransactionType,
+    #[schema(value_type = TransactionType)]
+    kind: Name<TransactionType>,
     /// Minor units, never negative.
     #[schema(minimum = 0)]
     amount: u64,
@@ -114,14 +115,17 @@ impl TransactionBody {
                 })
             })
             .collect::<Result<Vec<_>, Unreadable>>()?;
-        entries.sort_by_key(|leg| (rank(leg.entry.kind), leg.wallet_id, leg.entry.version));
+        entries.sort_by_key(|leg| (rank(leg.entry.direction), leg.wallet_id, leg.entry.version));
         let Some(first) = entries.first() else {
             return Ok(None);
         };
         let is_here = |wallet: Uuid| entries.iter().any(|leg| leg.wallet_id == wallet);
         Ok(Some(Self {
             id,
-            kind: TransactionType::of(first.entry.kind),
+            kind: match &first.entry.kind {
+                Name::Known(kind) => Name::Known(TransactionType::of(*kind)),
+                Name::Unknown(text) => Name::Unknown(text.clone()),
+            },
             amount: first.entry.amount,
             currency: first.entry.currency.clone(),
             complete: entries
@@ -136,8 +140,8 @@ impl TransactionBody {
     }
 }
 
-fn rank(kind: EntryType) -> u8 {
-    match kind.direction() {
+fn rank(direction: Direction) -> u8 {
+    match direction {
         Direction::Out => 0,
         Direction::In => 1,
         Direction::None => 2,

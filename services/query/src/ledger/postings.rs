@@ -25,7 +25,7 @@ use crate::export::{self, Cell, Record, Rows, Table};
 use crate::extract::MinPosition;
 use crate::parameters::{Extent, Parameters};
 use crate::position::Snapshots;
-use crate::problem::{self, ReadError};
+use crate::problem::ReadError;
 use crate::routes::{NO_STORE, bodies, cut, end};
 
 /// Whose postings.
@@ -44,20 +44,14 @@ pub(crate) struct Filter {
 }
 
 impl Filter {
-    fn read(parameters: &Parameters) -> Result<Self, Problem> {
-        let account = parameters.parsed("account", ACCOUNT, Account::parse)?;
-        let of = match (account, parameters.uuid("transaction_id")?) {
-            (Some(account), None) => Of::Account(account),
-            (None, Some(transaction)) => Of::Transaction(transaction),
-            (Some(_), Some(_)) | (None, None) => {
-                return Err(problem::invalid_parameters(
-                    &["account", "transaction_id"],
-                    "exactly one of them must be given",
-                ));
-            }
-        };
-        let (from, to) = parameters.period()?;
-        Ok(Self { of, from, to })
+    /// `None` when it is of nothing.
+    fn read(parameters: &mut Parameters) -> Option<Self> {
+        parameters.exactly_one("account", "transaction_id");
+        let account = parameters.parsed("account", ACCOUNT, Account::parse);
+        let transaction = parameters.uuid("transaction_id");
+        let (from, to) = parameters.period();
+        let of = account.map(Of::Account).or(transaction.map(Of::Transaction))?;
+        Some(Self { of, from, to })
     }
 
     fn scope(&self) -> Scope {
@@ -94,10 +88,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Wanted {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let known = ["account", "transaction_id", "from", "to", "limit", "cursor"];
-        let parameters = Parameters::of(parts, state, &known).await?;
-        let filter = Filter::read(&parameters)?;
-        let extent = parameters.extent(parts, &filter.scope(), "postings")?;
-        Ok(Self { filter, extent })
+        let mut parameters = Parameters::of(parts, state, &known).await?;
+        let filter = Filter::read(&mut parameters);
+        let scope = filter.as_ref().map_or(Scope::of("postings"), Filter::scope);
+        let extent = parameters.extent(parts, &scope, "postings");
+        parameters.finish(filter.map(|filter| Self { filter, extent }))
     }
 }
 

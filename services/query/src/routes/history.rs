@@ -34,19 +34,19 @@ pub(crate) struct Filter {
 }
 
 impl Filter {
-    fn read(wallet: Uuid, parameters: &Parameters) -> Result<Self, Problem> {
-        let (from, to) = parameters.period()?;
-        Ok(Self {
+    fn read(wallet: Uuid, parameters: &mut Parameters) -> Self {
+        let (from, to) = parameters.period();
+        Self {
             wallet,
             // All of them are no filter, and cheaper so.
             types: parameters
-                .parsed("type", &types_must(), types)?
+                .parsed("type", &types_must(), types)
                 .filter(|types| types.len() < EntryType::ALL.len()),
             from,
             to,
-            reference: parameters.text("reference")?,
-            counterparty: parameters.uuid("counterparty")?,
-        })
+            reference: parameters.text("reference"),
+            counterparty: parameters.uuid("counterparty"),
+        }
     }
 
     fn scope(&self) -> Scope {
@@ -107,10 +107,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Wanted {
             "limit",
             "cursor",
         ];
-        let parameters = Parameters::of(parts, state, &known).await?;
-        let filter = Filter::read(wallet, &parameters)?;
-        let extent = parameters.extent(parts, &filter.scope(), "entries")?;
-        Ok(Self { filter, extent })
+        let mut parameters = Parameters::of(parts, state, &known).await?;
+        let filter = Filter::read(wallet, &mut parameters);
+        let extent = parameters.extent(parts, &filter.scope(), "entries");
+        parameters.finish(Some(Self { filter, extent }))
     }
 }
 

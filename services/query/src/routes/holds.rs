@@ -49,19 +49,19 @@ impl<S: Send + Sync> FromRequestParts<S> for Wanted {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let wallet = Id::from_request_parts(parts, state).await?.uuid();
-        let parameters = Parameters::of(parts, state, &["status", "limit", "cursor"]).await?;
+        let mut parameters = Parameters::of(parts, state, &["status", "limit", "cursor"]).await?;
         let must = "one of open, captured, released, expired";
         let filter = Filter {
             wallet,
-            status: parameters.parsed("status", must, HoldStatus::parse)?,
+            status: parameters.parsed("status", must, HoldStatus::parse),
         };
-        Ok(Self {
-            limit: parameters.limit()?,
-            below: parameters
-                .cursor(&filter.scope())?
-                .map_or(i64::MAX, i64::from_be_bytes),
+        let limit = parameters.limit();
+        let cursor = parameters.cursor(&filter.scope());
+        parameters.finish(Some(Self {
+            limit,
+            below: cursor.map_or(i64::MAX, i64::from_be_bytes),
             filter,
-        })
+        }))
     }
 }
 

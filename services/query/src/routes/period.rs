@@ -20,7 +20,7 @@ use crate::export::{self, Format, Rows};
 use crate::extract::MinPosition;
 use crate::parameters::Parameters;
 use crate::position::Snapshots;
-use crate::problem::{self, ReadError};
+use crate::problem::ReadError;
 use crate::statement::{self, EntryRow};
 use line::{Closing, Document, Line, Opening, StatementBody};
 
@@ -35,15 +35,12 @@ impl<S: Send + Sync> FromRequestParts<S> for Period {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let parameters = Parameters::of(parts, state, &["from", "to"]).await?;
-        let (Some(from), Some(to)) = parameters.period()? else {
-            return Err(problem::invalid_parameters(&["from", "to"], "both must be given"));
-        };
-        Ok(Self {
-            from,
-            to,
-            format: Format::of(parts),
-        })
+        let mut parameters = Parameters::of(parts, state, &["from", "to"]).await?;
+        parameters.require("from");
+        parameters.require("to");
+        let (from, to) = parameters.period();
+        let format = Format::of(parts);
+        parameters.finish(from.zip(to).map(|(from, to)| Self { from, to, format }))
     }
 }
 

@@ -12,7 +12,7 @@ use crate::answer::{TransactionBody, TransactionPageBody};
 use crate::extract::MinPosition;
 use crate::parameters::Parameters;
 use crate::position::Source;
-use crate::problem::{self, ReadError};
+use crate::problem::ReadError;
 use crate::statement;
 
 /// Reads one transaction with what it did to each wallet.
@@ -54,11 +54,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let parameters = Parameters::of(parts, state, &["external_id"]).await?;
-        let external_id = parameters.text("external_id")?;
-        external_id
-            .map(Self)
-            .ok_or_else(|| problem::invalid_parameter("external_id", "must be given"))
+        let mut parameters = Parameters::of(parts, state, &["external_id"]).await?;
+        parameters.require("external_id");
+        let external_id = parameters.text("external_id");
+        parameters.finish(external_id.map(Self))
     }
 }
 

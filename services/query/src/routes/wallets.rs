@@ -34,19 +34,13 @@ impl<S: Send + Sync> FromRequestParts<S> for View {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let parameters = Parameters::of(parts, state, &["consistency", "at"]).await?;
+        let mut parameters = Parameters::of(parts, state, &["consistency", "at"]).await?;
+        parameters.exclusive("consistency", "at");
         let strong = parameters.parsed("consistency", "strong, or left out", |text| {
-            (text == "strong").then_some(())
-        })?;
-        match (strong, parameters.time("at")?) {
-            (None, None) => Ok(Self::Plain),
-            (Some(()), None) => Ok(Self::Strong),
-            (None, Some(at)) => Ok(Self::At(at)),
-            (Some(()), Some(_)) => Err(problem::invalid_parameters(
-                &["consistency", "at"],
-                "only one of them can be given",
-            )),
-        }
+            (text == "strong").then_some(Self::Strong)
+        });
+        let at = parameters.time("at").map(Self::At);
+        parameters.finish(strong.or(at).or(Some(Self::Plain)))
     }
 }
 
@@ -191,25 +185,23 @@ impl<S: Send + Sync> FromRequestParts<S> for Listed {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let known = ["owner", "external_id", "limit", "cursor"];
-        let parameters = Parameters::of(parts, state, &known).await?;
-        let limit = parameters.limit()?;
-        match (parameters.text("owner")?, parameters.text("external_id")?) {
-            (Some(owner), None) => Ok(Self::Owner {
-                from: match parameters.cursor::<16>(&scope(&owner))? {
-                    None => Some(Uuid::nil()),
-                    Some(last) => u128::from_be_bytes(last).checked_add(1).map(Uuid::from_u128),
-                },
-                owner,
-                limit,
-            }),
+        let mut parameters = Parameters::of(parts, state, &known).await?;
+        parameters.exactly_one("owner", "external_id");
+        let limit = parameters.limit();
+        let owner = parameters.text("owner").map(|owner| Self::Owner {
+            from: match parameters.cursor::<16>(&scope(&owner)) {
+                None => Some(Uuid::nil()),
+                Some(last) => u128::from_be_bytes(last).checked_add(1).map(Uuid::from_u128),
+            },
+            owner,
+            limit,
+        });
+        let external_id = parameters.text("external_id").map(Self::ExternalId);
+        if external_id.is_some() {
             // One at most: there is no page after it that a cursor could name.
-            (None, Some(_)) if parameters.has("cursor") => Err(ReadError::InvalidCursor.into()),
-            (None, Some(external_id)) => Ok(Self::ExternalId(external_id)),
-            (Some(_), Some(_)) | (None, None) => Err(problem::invalid_parameters(
-                &["owner", "external_id"],
-                "exactly one of them must be given",
-            )),
+            parameters.no_cursor();
         }
+        parameters.finish(owner.or(external_id))
     }
 }
 

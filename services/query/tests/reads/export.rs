@@ -166,7 +166,7 @@ async fn what_comes_while_an_export_runs_is_not_in_it() {
 async fn an_export_that_fails_midway_breaks_off() {
     let api = Api::start().await;
     api.long_history(A, LONG).await;
-    api.execute("UPDATE read_model.entry SET type = 'unheard-of' WHERE version = 300")
+    api.execute("UPDATE read_model.entry SET recorded_at = 9e18::bigint WHERE version = 300")
         .await;
     for accept in [NDJSON, CSV] {
         let (head, body) = api.open(&format!("/v1/wallets/{A}/transactions"), &accept).await;
@@ -199,7 +199,7 @@ async fn on_the_wire_a_broken_export_has_no_end() {
     let path = format!("/v1/wallets/{A}/transactions");
     let whole = raw(&api, &path).await;
     assert!(whole.starts_with("HTTP/1.1 200") && whole.ends_with(END));
-    api.execute("UPDATE read_model.entry SET type = 'unheard-of' WHERE version = 300")
+    api.execute("UPDATE read_model.entry SET recorded_at = 9e18::bigint WHERE version = 300")
         .await;
     let part = raw(&api, &path).await;
     assert!(part.starts_with("HTTP/1.1 200") && !part.ends_with(END));
@@ -302,7 +302,7 @@ async fn what_fails_before_the_first_row_is_a_problem() {
             "nowhere",
         );
     }
-    api.execute("UPDATE read_model.entry SET type = 'unheard-of' WHERE version = 3")
+    api.execute("UPDATE read_model.entry SET recorded_at = 9e18::bigint WHERE version = 3")
         .await;
     is_problem(&api.get_with(&list, &CSV).await, 500, "internal", "first row");
 }

@@ -44,3 +44,35 @@ async fn metadata_never_stands_in_the_way() {
         }
     }
 }
+
+/// What a newer build may have written, before an upgrade was taken back.
+#[tokio::test]
+async fn a_name_that_this_build_does_not_know_is_passed_on() {
+    let api = Api::start().await;
+    api.history(A, 3).await;
+    let rows = "UPDATE read_model.entry SET type = 'gift' WHERE version = 2;
+         INSERT INTO read_model.hold (hold_id, wallet_id, amount, captured, currency, status, version, created_at, updated_at)
+         SELECT md5(v::text)::uuid, wallet_id, 5, 0, 'EUR', CASE v WHEN 1 THEN 'paused' ELSE 'open' END, v, 0, 0
+         FROM read_model.wallet, generate_series(1, 2) v";
+    api.execute(rows).await;
+    let list = format!("/v1/wallets/{A}/transactions");
+    let page = api.get(&list).await;
+    assert_eq!(page.items("type"), ["credit", "gift", "create"]);
+    // The money beside it is what it always was, and says which way it went.
+    assert_eq!(page.items("direction"), ["in", "in", "in"]);
+    assert_eq!(page.items("balance_after"), [20, 10, 0]);
+    let transaction = page.items("transaction_id")[1].as_str().unwrap().to_owned();
+    let reply = api.get(&format!("/v1/transactions/{transaction}")).await;
+    assert_eq!(reply.body["type"], "gift", "{}", reply.text);
+    assert_eq!(reply.body["entries"][0]["type"], "gift", "{}", reply.text);
+    let holds = api.get(&format!("/v1/wallets/{A}/holds")).await;
+    assert_eq!(holds.items("status"), ["open", "paused"]);
+    let period = "from=2026-01-01T00:00:00Z&to=2026-03-01T00:00:00Z";
+    for path in [list, format!("/v1/wallets/{A}/statement?{period}")] {
+        for accept in ["*/*", "text/csv", "application/x-ndjson"] {
+            let reply = api.get_with(&path, &[("Accept", accept)]).await;
+            assert_eq!(reply.status, 200, "{path} {accept}: {}", reply.text);
+            assert!(reply.text.contains("gift"), "{path} {accept}: {}", reply.text);
+        }
+    }
+}

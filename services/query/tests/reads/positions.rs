@@ -59,6 +59,8 @@ async fn a_position_that_does_not_come_is_a_503_after_two_seconds() {
 async fn a_position_that_cannot_be_is_refused_at_once() {
     let api = Api::start().await;
     api.wallet(A, 3, 5, 2, 100, 0).await;
+    api.execute("INSERT INTO journal.partition (id) VALUES (3), (7)")
+        .await;
     api.cursor("read_model", 3, 5).await;
     api.cursor("read_model", 7, 0).await;
     let path = format!("/v1/wallets/{A}");

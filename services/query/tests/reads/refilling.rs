@@ -76,6 +76,38 @@ async fn the_trial_balance_is_balanced_only_when_it_has_what_the_journal_has() {
 }
 
 #[tokio::test]
+async fn a_partition_without_a_cursor_is_one_that_is_being_filled() {
+    let api = Api::start().await;
+    api.history(A, 1).await;
+    api.execute("INSERT INTO journal.partition (id, last_seq) VALUES (3, 1), (9, 4)")
+        .await;
+    api.cursor("read_model", 3, 1).await;
+    api.cursor("ledger", 3, 1).await;
+    let balance = api.get("/v1/ledger/trial-balance").await;
+    assert_eq!(
+        (balance.status.as_u16(), &balance.body["complete"]),
+        (200, &json!(false)),
+        "{}",
+        balance.text
+    );
+    for path in [
+        format!("/v1/wallets/{A}"),
+        "/v1/ledger/accounts/external:EUR".to_owned(),
+    ] {
+        let late = api.get_with(&path, &[("Wallex-Min-Position", "9:4")]).await;
+        is_problem(&late, 503, "position_not_reached", &path);
+        assert_eq!(late.body["reached"], json!("9:0"));
+        let wrong = api.get_with(&path, &[("Wallex-Min-Position", "8:1")]).await;
+        is_problem(&wrong, 400, "precondition_malformed", &path);
+    }
+    // A journal that cannot be asked denies nothing.
+    api.execute("ALTER TABLE journal.partition RENAME TO away").await;
+    let path = format!("/v1/wallets/{A}");
+    let late = api.get_with(&path, &[("Wallex-Min-Position", "8:1")]).await;
+    is_problem(&late, 503, "position_not_reached", "without the journal");
+}
+
+#[tokio::test]
 async fn without_its_schema_a_read_is_unavailable() {
     let api = Api::start().await;
     api.history(A, 1).await;

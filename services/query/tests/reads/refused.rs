@@ -65,6 +65,77 @@ async fn what_is_malformed_is_refused() {
     }
 }
 
+#[tokio::test]
+async fn everything_that_is_wrong_with_the_parameters_is_told_at_once() {
+    let api = Api::start().await;
+    api.history(A, 1).await;
+    let wallet = format!("/v1/wallets/{A}");
+    let time = "2026-01-31T12:00:00Z";
+    for (path, wrong) in [
+        (
+            format!(
+                "{wallet}/transactions?limit=0&type=zz&from=a&to=b&reference=&counterparty=7&cursor=x&y=1"
+            ),
+            "counterparty from limit reference to type y",
+        ),
+        (format!("{wallet}/transactions?limit=0&cursor=x"), "limit"),
+        (
+            format!("{wallet}/transactions?from={time}&to=2026-01-30T00:00:00Z&limit=201"),
+            "limit to",
+        ),
+        (format!("{wallet}/statement?from=a&to=b"), "from to"),
+        (format!("{wallet}/statement"), "from to"),
+        (format!("{wallet}/statement?from=a"), "from to"),
+        (format!("{wallet}/statement?to={time}"), "from"),
+        (
+            format!("{wallet}?consistency=weak&at=x"),
+            "at at consistency consistency",
+        ),
+        (format!("{wallet}?consistency=strong&at={time}"), "at consistency"),
+        (
+            format!("{wallet}/holds?status=gone&limit=x&limit=5"),
+            "limit limit status",
+        ),
+        (
+            format!("{wallet}/events?after_version=-1&limit=0"),
+            "after_version limit",
+        ),
+        ("/v1/wallets?limit=0".to_owned(), "external_id limit owner"),
+        ("/v1/wallets?owner=&limit=0".to_owned(), "limit owner"),
+        (
+            "/v1/wallets?owner=a&external_id=b".to_owned(),
+            "external_id owner",
+        ),
+        ("/v1/transactions".to_owned(), "external_id"),
+        ("/v1/transactions?external_id=&x=1".to_owned(), "external_id x"),
+        (
+            "/v1/ledger/postings?account=x&from=a&limit=0&cursor=x".to_owned(),
+            "account from limit",
+        ),
+        ("/v1/ledger/postings?to=x".to_owned(), "account to transaction_id"),
+    ] {
+        let reply = api.get(&path).await;
+        is_problem(&reply, 422, "validation_failed", &path);
+        let errors = reply.body["errors"].as_array().unwrap();
+        let mut told: Vec<&str> = errors
+            .iter()
+            .map(|error| error["parameter"].as_str().unwrap())
+            .collect();
+        told.sort_unstable();
+        assert_eq!(told.join(" "), wrong, "{path}: {}", reply.text);
+    }
+    let exports = [("Accept", "text/csv")];
+    let path = format!("{wallet}/transactions?limit=5&cursor=x&from=a");
+    let reply = api.get_with(&path, &exports).await;
+    is_problem(&reply, 422, "validation_failed", &path);
+    assert_eq!(
+        reply.body["errors"].as_array().unwrap().len(),
+        3,
+        "{}",
+        reply.text
+    );
+}
+
 #[test]
 fn every_route_is_described_with_what_it_may_answer() {
     let api = serde_json::to_value(wallex_query::openapi()).unwrap();
