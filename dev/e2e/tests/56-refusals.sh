@@ -77,6 +77,9 @@ spec.kafka.tls {"caSecretRef": {"name": "ca"}, "caConfigMapRef": {"name": "ca"}}
 spec.database {"secretRef": {"name": "s"}, "caSecretRef": {"name": "ca"}, "caConfigMapRef": {"name": "ca"}}
 spec.redis {"secretRef": {"name": "s"}, "caSecretRef": {"name": "ca"}, "caConfigMapRef": {"name": "ca"}}
 spec.maxOpenHolds 0
+spec.currencies [{"code": "EUR", "exponent": 3}]
+spec.kafka.topics.events.name "__consumer_offsets"
+spec.kafka.topics.deadLetters.name "wallex-topic-owners"
 spec.kafka.sasl.secretRef {"name": "Not_A_Name"}
 spec.kafka.sasl.secretRef {"name": "s", "usernameKey": "a/b"}
 spec.kafka.sasl.secretRef {"name": "s", "passwordKey": "a/b"}
@@ -86,7 +89,7 @@ spec.monitoring.serviceMonitor.labels {"a": "-"}
 spec.monitoring.dashboards.labels {"bad key": "x"}
 spec.monitoring.dashboards.labels {"a": "-"}
 spec.database.readSecretRef {"name": "s", "key": "url"}
-spec.kafka.topics.deadLetters.name "wallet-events"
+spec.kafka.topics {"events": {"name": "one"}, "deadLetters": {"name": "one"}}
 spec.monitoring.serviceMonitor.labels {"app.kubernetes.io/part-of": "x"}
 spec.monitoring.dashboards.labels {"app.kubernetes.io/part-of": "x"}
 CASES
@@ -121,11 +124,14 @@ unheard() {
 
 run_test() {
   local said
+  change '{"spec": {"currencies": [{"code": "POINTS", "exponent": 0}]}}'
   said=$(
     objects | k create --dry-run=server -f - 2>&1
     # Against what there is, not against what an object may be.
     change '{"spec": {"kafka": {"topics": {"events": {"name": "other-events"}}}}}' --dry-run=server 2>&1
+    change '{"spec": {"currencies": [{"code": "POINTS", "exponent": 2}]}}' --dry-run=server 2>&1
   ) || true
+  change '{"spec": {"currencies": null}}'
   echo "$said"
   ! grep -v '^\(Error from server (Invalid): \)\?.* is invalid: ' <<<"$said" || die "not refused, or not as invalid"
   [ -n "$(rules)" ] || die "the CRD has no rules"

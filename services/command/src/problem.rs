@@ -1,8 +1,8 @@
 //! The problems that writes answer with, each under a stable code that has a page in `docs/errors/`.
 //! Rejections are decided and stored; everything else here is refused before, and stores nothing.
 
-use http::header::ACCEPT_ENCODING;
 use http::HeaderName;
+use http::header::ACCEPT_ENCODING;
 use serde_json::{Value, json};
 use wallex_domain::{Currency, Rejection};
 use wallex_journal::append::Answer;

@@ -19,7 +19,7 @@ async fn partial_reversals_add_up_to_the_transaction_and_no_further() {
         DONE
     );
     let too_much = run_one(&mut writer, reverse("2", transaction, Some(71))).await;
-    assert!(body(&too_much).contains("70 are left"), "{too_much:?}");
+    assert!(body(&too_much).contains("70 of transaction"), "{too_much:?}");
     // Without an amount: what is left. Two of one batch see each other.
     let replies = run(
         &mut writer,

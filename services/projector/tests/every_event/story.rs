@@ -8,6 +8,7 @@ use sqlx::postgres::PgRow;
 use uuid::Uuid;
 use wallex_domain::{Partition, Position};
 use wallex_journal::Event;
+use wallex_journal::personal::Sealed;
 use wallex_projector::{Feed, Name};
 
 use crate::fixture::wallet;
@@ -85,18 +86,23 @@ impl Story {
         if let Some(external_id) = &self.external_id {
             payload["external_id"] = json!(external_id);
         }
-        if self.personal.is_some() {
-            payload["personal"] = json!("11".repeat(32));
+        let sealed = self.personal.as_ref().map(|data| Sealed {
+            salt: [0; 16],
+            data: serde_json::to_vec(data).unwrap().into(),
+        });
+        if let Some(sealed) = &sealed {
+            payload["personal"] = json!(sealed.digest());
         }
         let journal = &mut self.setup.journal;
         let event = journal
             .event(partition, n, event_type, 1, change, payload, transaction)
             .await;
-        if let Some(data) = &self.personal {
-            sqlx::query("INSERT INTO journal.personal VALUES ($1, $2, decode(repeat('00', 16), 'hex'), $3)")
+        if let Some(sealed) = &sealed {
+            sqlx::query("INSERT INTO journal.personal VALUES ($1, $2, $3, $4)")
                 .bind(event.event_id)
                 .bind(event.wallet_id.0)
-                .bind(serde_json::to_vec(data).unwrap())
+                .bind(&sealed.salt[..])
+                .bind(&sealed.data[..])
                 .execute(&self.setup.db)
                 .await
                 .unwrap();
