@@ -16,14 +16,16 @@ use crate::inbox::Batch;
 /// Events found at one look from which on many clients write at once. Then the next look waits for more of them: each
 /// costs a transaction per projection, which on a small machine is taken from the commands.
 const CROWD: i64 = 10;
+/// How long it waits then.
+const GATHERING: Duration = Duration::from_millis(20);
 
 pub(crate) struct JournalSource {
     journal: PgPool,
     poll_interval: Duration,
     woken: Option<watch::Receiver<()>>,
     partitions: BTreeSet<Partition>,
-    /// The last look found a [`CROWD`].
-    crowded: bool,
+    /// No look before.
+    next_look: Instant,
 }
 
 impl JournalSource {
@@ -33,7 +35,7 @@ impl JournalSource {
             poll_interval,
             woken: None,
             partitions: BTreeSet::new(),
-            crowded: false,
+            next_look: Instant::now(),
         }
     }
 
@@ -66,10 +68,8 @@ impl JournalSource {
             refused: 0,
             trouble: None,
         };
+        tokio::time::sleep_until(self.next_look).await;
         let end = Instant::now() + IDLE;
-        if std::mem::take(&mut self.crowded) {
-            tokio::time::sleep(self.poll_interval).await;
-        }
         loop {
             // What was written until now is seen now; what comes later wakes.
             if let Some(woken) = &mut self.woken {
@@ -78,7 +78,7 @@ impl JournalSource {
             match read::partitions(&self.journal).await {
                 Err(error) => {
                     news.trouble = Some(format!("the journal (WALLEX_DATABASE_URL): {error}"));
-                    tokio::time::sleep_until(end).await;
+                    self.next_look = end;
                     return news;
                 }
                 Ok(heads) => {
@@ -93,7 +93,9 @@ impl JournalSource {
                             found += head.last_seq - cursor.seq;
                         }
                     }
-                    self.crowded = found >= CROWD;
+                    if found >= CROWD {
+                        self.next_look = Instant::now() + GATHERING;
+                    }
                     if !news.batch.is_done() || self.partitions.len() > known || Instant::now() >= end {
                         return news;
                     }
