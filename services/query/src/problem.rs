@@ -83,6 +83,9 @@ pub(crate) enum ReadError {
     WalletParked(Uuid),
     #[error("there is no transaction {0}")]
     TransactionNotFound(Uuid),
+    /// It may be among the events that could not be projected.
+    #[error("there may be a {0} among what is parked")]
+    MayBeParked(&'static str),
     #[error("there is no account {0}")]
     AccountNotFound(String),
     #[error("there is no hold {0}")]
@@ -167,6 +170,11 @@ impl From<ReadError> for Problem {
             ReadError::WalletParked(id) => Problem::unavailable(format!(
                 "Wallet {id} exists, but its first event could not be projected; the platform's administrator has to \
                  look at it."
+            ))
+            .with(Extension::Stale, json!(true)),
+            ReadError::MayBeParked(what) => Problem::unavailable(format!(
+                "There may be such a {what}: the events of some wallets could not be projected, so the read model cannot \
+                 tell. The platform's administrator has to look at it."
             ))
             .with(Extension::Stale, json!(true)),
             ReadError::NoConnection => {

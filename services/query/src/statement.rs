@@ -35,6 +35,13 @@ pub(crate) const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
 
 pub(crate) const PARKED: &str = "SELECT EXISTS (SELECT 1 FROM read_model.parked WHERE wallet_id = $1)";
 
+/// Whether an event of the transaction is parked, or may be: rows of earlier releases do not say. Read only when a
+/// transaction is not found, of a table that is nearly always empty.
+pub(crate) const PARKED_TRANSACTION: &str =
+    "SELECT EXISTS (SELECT 1 FROM read_model.parked WHERE transaction_id = $1 OR transaction_id IS NULL)";
+
+pub(crate) const ANY_PARKED: &str = "SELECT EXISTS (SELECT 1 FROM read_model.parked)";
+
 pub(crate) const STALE: &str = concat!(
     "SELECT EXISTS (SELECT 1 FROM read_model.parked WHERE parked.wallet_id = $1) OR ",
     being_filled!(),
@@ -150,6 +157,21 @@ pub(crate) async fn stale(db: &mut PgConnection, id: Uuid) -> Result<bool, ReadE
 /// Whether an event of the wallet could not be projected.
 pub(crate) async fn parked(db: &mut PgConnection, id: Uuid) -> Result<bool, ReadError> {
     Ok(sqlx::query_scalar(PARKED).bind(id).fetch_one(db).await?)
+}
+
+/// An error while a transaction that was not found may be parked.
+pub(crate) async fn transaction_must_not_be_parked(db: &mut PgConnection, id: Uuid) -> Result<(), ReadError> {
+    let parked: bool = sqlx::query_scalar(PARKED_TRANSACTION)
+        .bind(id)
+        .fetch_one(db)
+        .await?;
+    if parked { Err(ReadError::MayBeParked("transaction")) } else { Ok(()) }
+}
+
+/// An error while `what` was not found and may be parked: of parked events only wallet and transaction are known.
+pub(crate) async fn nothing_must_be_parked(db: &mut PgConnection, what: &'static str) -> Result<(), ReadError> {
+    let parked: bool = sqlx::query_scalar(ANY_PARKED).fetch_one(db).await?;
+    if parked { Err(ReadError::MayBeParked(what)) } else { Ok(()) }
 }
 
 pub(crate) async fn transaction(db: &mut PgConnection, id: Uuid) -> Result<Vec<EntryRow>, ReadError> {

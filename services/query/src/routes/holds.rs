@@ -128,6 +128,7 @@ pub(crate) async fn hold(
     let row = statement::hold(&mut snapshot, id).await?;
     if row.is_none() {
         Source::ReadModel.must_be_whole(&mut snapshot).await?;
+        statement::nothing_must_be_parked(&mut snapshot, "hold").await?;
     }
     end(snapshot).await?;
     let row = row.ok_or(ReadError::HoldNotFound(id))?;

@@ -40,6 +40,7 @@ pub(crate) async fn transaction(
     let rows = statement::transaction(&mut snapshot, id).await?;
     if rows.is_empty() {
         Source::ReadModel.must_be_whole(&mut snapshot).await?;
+        statement::transaction_must_not_be_parked(&mut snapshot, id).await?;
     }
     end(snapshot).await?;
     let body = TransactionBody::of(id, rows).map_err(ReadError::from)?;
@@ -82,6 +83,11 @@ pub(crate) async fn transactions(
 ) -> Result<Response, Problem> {
     let mut snapshot = state.read.snapshot(&wanted).await?;
     let rows = statement::movement(&mut snapshot, &external_id).await?;
+    if rows.is_empty() {
+        // An empty list is as much a denial as a 404.
+        Source::ReadModel.must_be_whole(&mut snapshot).await?;
+        statement::nothing_must_be_parked(&mut snapshot, "transaction").await?;
+    }
     end(snapshot).await?;
     let id = rows.first().map(|row| row.transaction_id);
     let body = id

@@ -229,7 +229,13 @@ pub(crate) async fn wallets(
 ) -> Result<Response, Problem> {
     let mut snapshot = state.read.snapshot(&wanted).await?;
     let (rows, next_cursor) = match &listed {
-        Listed::ExternalId(external_id) => (statement::external_id(&mut snapshot, external_id).await?, None),
+        Listed::ExternalId(external_id) => {
+            let rows = statement::external_id(&mut snapshot, external_id).await?;
+            if rows.is_empty() {
+                statement::nothing_must_be_parked(&mut snapshot, "wallet").await?;
+            }
+            (rows, None)
+        }
         Listed::Owner { from: None, .. } => (Vec::new(), None),
         Listed::Owner {
             owner,

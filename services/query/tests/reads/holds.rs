@@ -45,11 +45,11 @@ async fn a_hold_shows_what_became_of_it() {
         ),
         (&json!("captured"), &json!(60), None)
     );
+    api.refuses(&format!("/v1/holds/{NOWHERE}"), 404, "hold_not_found")
+        .await;
     api.park(A).await;
     let stale = api.get(&format!("/v1/holds/{}", Uuid::from_u128(2))).await;
     assert_eq!(stale.body["stale"], json!(true));
-    api.refuses(&format!("/v1/holds/{NOWHERE}"), 404, "hold_not_found")
-        .await;
     api.refuses("/v1/holds/7", 422, "validation_failed").await;
 }
 

@@ -3,7 +3,7 @@
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::api::{A, Api, B, NOWHERE};
+use crate::api::{A, Api, B, NOWHERE, is_problem};
 use crate::rows::Entry;
 
 fn of(transaction: Uuid, entry: Entry) -> Entry {
@@ -99,6 +99,38 @@ async fn a_transaction_of_a_parked_wallet_says_stale() {
     assert_eq!(api.get(&path).await.body.get("stale"), None);
     api.park(A).await;
     assert_eq!(api.get(&path).await.body["stale"], json!(true));
+}
+
+#[tokio::test]
+async fn what_may_be_parked_is_not_denied() {
+    let api = Api::start().await;
+    let parked = Uuid::now_v7();
+    let paths = [
+        format!("/v1/transactions/{parked}"),
+        "/v1/transactions?external_id=psp-1".to_owned(),
+        format!("/v1/holds/{parked}"),
+        "/v1/wallets?external_id=shop-1".to_owned(),
+    ];
+    let before = [404, 200, 404, 200];
+    for (path, status) in paths.iter().zip(before) {
+        assert_eq!(api.get(path).await.status.as_u16(), status, "{path}");
+    }
+    api.execute(&format!(
+        "INSERT INTO read_model.parked (partition, seq, wallet_id, reason, transaction_id) \
+         VALUES (3, 99, '{A}', 'corrupt', '{parked}')"
+    ))
+    .await;
+    for path in &paths {
+        let reply = api.get(path).await;
+        is_problem(&reply, 503, "unavailable", path);
+        assert_eq!(reply.body["stale"], json!(true), "{path}");
+    }
+    // Another transaction is none of those that are parked.
+    let other = format!("/v1/transactions/{}", Uuid::now_v7());
+    is_problem(&api.get(&other).await, 404, "transaction_not_found", "other");
+    // Rows of earlier releases do not say which transaction they are of.
+    api.execute("UPDATE read_model.parked SET transaction_id = NULL").await;
+    is_problem(&api.get(&other).await, 503, "unavailable", "old row");
 }
 
 #[tokio::test]
