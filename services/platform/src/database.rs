@@ -153,9 +153,10 @@ pub fn connect_options(
     }
     if let Some(name) = unknown_parameter(text) {
         return Err(invalid(match name {
-            Some(name) => format!("there is no parameter {name}"),
-            None => "it has a parameter that does not exist; in a password, ? and # are written %3F and %23"
-                .to_owned(),
+            Some(name) => format!("its parameter {name} is not supported; correct or remove it"),
+            None => {
+                "it has a parameter that is not supported; in a password, ? and # are written %3F and %23".to_owned()
+            }
         }));
     }
     match PgConnectOptions::from_str(text) {
@@ -186,6 +187,19 @@ const PARAMETERS: [&str; 17] = [
     "application_name",
 ];
 
+/// Parameters of libpq that many URLs carry. They are ignored without harm: Wallex has limits of its own on the time that
+/// connecting and an unanswered connection take. What protects a connection, or chooses its server, is not ignored.
+const HARMLESS: [&str; 8] = [
+    "client_encoding",
+    "connect_timeout",
+    "fallback_application_name",
+    "keepalives",
+    "keepalives_count",
+    "keepalives_idle",
+    "keepalives_interval",
+    "tcp_user_timeout",
+];
+
 /// The first parameter that would be ignored: a misspelled `sslmode` would leave a connection unprotected. `Some(None)` when
 /// its name may be a part of a password and is not to be shown.
 fn unknown_parameter(url: &str) -> Option<Option<&str>> {
@@ -195,7 +209,7 @@ fn unknown_parameter(url: &str) -> Option<Option<&str>> {
         let is_option = name.strip_prefix("options").is_some_and(|rest| {
             rest.is_empty() || rest.len() > 2 && rest.starts_with('[') && rest.ends_with(']')
         });
-        PARAMETERS.contains(&name) || is_option
+        PARAMETERS.contains(&name) || HARMLESS.contains(&name) || is_option
     };
     let parameters = query.split('&').filter(|parameter| !parameter.is_empty());
     let name = parameters
@@ -351,6 +365,7 @@ mod tests {
             "?sslmode=disable&application_name=x",
             "?ssl-mode=require&options=-c%20jit=off&options[jit]=off",
             "?host=/run&port=1&user=u&password=a@b&dbname=d&hostaddr=::1",
+            "?connect_timeout=10&keepalives_idle=30&tcp_user_timeout=9000",
             "?statement-cache-capacity=1&sslcert=a&ssl-cert=a&sslkey=a&ssl-key=a&sslrootcert=a&ssl-root-cert=a&ssl-ca=a",
         ] {
             assert_eq!(refused(query), None, "{query}");
@@ -360,14 +375,16 @@ mod tests {
             ("?sslmode=disable&sslmod=hunter2", Some("sslmod")),
             ("?SSLMODE=hunter2", Some("SSLMODE")),
             ("?nonsense", Some("nonsense")),
+            ("?sslmode=require&channel_binding=hunter2", Some("channel_binding")),
+            ("?target_session_attrs=hunter2", Some("target_session_attrs")),
             ("?options[jit=hunter2", None),
             ("?hunter2@h", None),
             ("?hunter2&a@h", None),
             ("?=hunter2", None),
         ] {
             let refused = refused(query).unwrap_or_default();
-            let expected = named.map_or("a parameter that does not exist".to_owned(), |name| {
-                format!("there is no parameter {name};")
+            let expected = named.map_or("a parameter that is not supported".to_owned(), |name| {
+                format!("parameter {name} is not supported")
             });
             assert!(refused.contains(&expected), "{query}: {refused}");
             assert!(
