@@ -64,7 +64,7 @@ async fn five_thousand_holds_that_are_due_at_once_end_beside_other_writes() {
     assert!(longest < Duration::from_secs(3), "{longest:?} of {took:?}");
 }
 
-/// The figure: `WALLEX_TEST_HOLDS=500000 cargo test --release -p wallex-command --test http -- --ignored --nocapture crowd`.
+/// The figure: `WALLEX_TEST_HOLDS=500000 cargo test --workspace --test http -- --ignored --nocapture crowd`.
 #[tokio::test]
 #[ignore = "a measurement of some minutes"]
 async fn how_long_a_crowd_makes_others_wait() {
