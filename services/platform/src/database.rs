@@ -155,7 +155,8 @@ pub fn connect_options(
         return Err(invalid(match name {
             Some(name) => format!("its parameter {name} is not supported; correct or remove it"),
             None => {
-                "it has a parameter that is not supported; in a password, ? and # are written %3F and %23".to_owned()
+                "it has a parameter that is not supported; in a password, ? and # are written %3F and %23"
+                    .to_owned()
             }
         }));
     }
@@ -375,7 +376,10 @@ mod tests {
             ("?sslmode=disable&sslmod=hunter2", Some("sslmod")),
             ("?SSLMODE=hunter2", Some("SSLMODE")),
             ("?nonsense", Some("nonsense")),
-            ("?sslmode=require&channel_binding=hunter2", Some("channel_binding")),
+            (
+                "?sslmode=require&channel_binding=hunter2",
+                Some("channel_binding"),
+            ),
             ("?target_session_attrs=hunter2", Some("target_session_attrs")),
             ("?options[jit=hunter2", None),
             ("?hunter2@h", None),

@@ -165,13 +165,24 @@ pub(crate) async fn transaction_must_not_be_parked(db: &mut PgConnection, id: Uu
         .bind(id)
         .fetch_one(db)
         .await?;
-    if parked { Err(ReadError::MayBeParked("transaction")) } else { Ok(()) }
+    if parked {
+        Err(ReadError::MayBeParked("transaction"))
+    } else {
+        Ok(())
+    }
 }
 
 /// An error while `what` was not found and may be parked: of parked events only wallet and transaction are known.
-pub(crate) async fn nothing_must_be_parked(db: &mut PgConnection, what: &'static str) -> Result<(), ReadError> {
+pub(crate) async fn nothing_must_be_parked(
+    db: &mut PgConnection,
+    what: &'static str,
+) -> Result<(), ReadError> {
     let parked: bool = sqlx::query_scalar(ANY_PARKED).fetch_one(db).await?;
-    if parked { Err(ReadError::MayBeParked(what)) } else { Ok(()) }
+    if parked {
+        Err(ReadError::MayBeParked(what))
+    } else {
+        Ok(())
+    }
 }
 
 pub(crate) async fn transaction(db: &mut PgConnection, id: Uuid) -> Result<Vec<EntryRow>, ReadError> {

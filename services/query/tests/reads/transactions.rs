@@ -129,7 +129,8 @@ async fn what_may_be_parked_is_not_denied() {
     let other = format!("/v1/transactions/{}", Uuid::now_v7());
     is_problem(&api.get(&other).await, 404, "transaction_not_found", "other");
     // Rows of earlier releases do not say which transaction they are of.
-    api.execute("UPDATE read_model.parked SET transaction_id = NULL").await;
+    api.execute("UPDATE read_model.parked SET transaction_id = NULL")
+        .await;
     is_problem(&api.get(&other).await, 503, "unavailable", "old row");
 }
 
