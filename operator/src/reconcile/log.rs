@@ -21,7 +21,7 @@ pub const UNMIGRATED: &str = ": run `wallex migrate`";
 /// What such a line begins with, and the line that ends the waiting (services/wallex, journal.rs).
 pub const WAITING: &str = "waiting: ";
 pub const FITS: &str = "the database fits";
-/// In the line about a server that can't be used (services/platform, backoff.rs).
+/// In the line about a server that can't be used (services/runtime, backoff.rs).
 pub const OUTAGE: &str = "cannot be used yet, trying again";
 /// In the line that ends an outage (the same).
 pub const OVER: &str = " answers";
@@ -219,7 +219,7 @@ mod tests {
     use super::*;
 
     const JSON: &str = r#"{"timestamp":"t","level":"WARN","server":"10.0.0.1:5432/demo","setting":"database_url","cause":"connection refused","message":"PostgreSQL cannot be used yet, trying again","target":"x"}"#;
-    const TEXT: &str = r#"2026-01-01T00:00:00Z  WARN wallex_platform::backoff: Kafka cannot be used yet, trying again server="k:9092" setting="kafka_bootstrap_servers" cause="no \"answer\"""#;
+    const TEXT: &str = r#"2026-01-01T00:00:00Z  WARN wallex_runtime::backoff: Kafka cannot be used yet, trying again server="k:9092" setting="kafka_bootstrap_servers" cause="no \"answer\"""#;
 
     #[test]
     fn a_server_that_is_away_is_named_with_its_cause_in_either_format() {

@@ -8,7 +8,7 @@ use utoipa::openapi::{Ref, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 use wallex_domain::{Change, Command, Currencies, Currency, Positions};
 use wallex_journal::append::{Answer, BatchOutcome, Item, Work};
-use wallex_platform::http::{Code, Invalid, PROBLEM, Problem};
+use wallex_runtime::http::{Code, Invalid, PROBLEM, Problem};
 
 use crate::answer::RESULTS;
 use crate::body::{

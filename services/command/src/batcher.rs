@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use wallex_journal::append::{Config, Reply, Request, Stages, Work, Writer};
 use wallex_journal::route::Routes;
-use wallex_platform::trace::{self, SpanKind};
+use wallex_runtime::trace::{self, SpanKind};
 
 use crate::RENDER;
 use crate::metrics::{CommandMetrics, named, outcome};

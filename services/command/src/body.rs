@@ -6,7 +6,7 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema as _, ToSchema};
 use uuid::Uuid;
 use wallex_domain::{Amount, Currency};
-use wallex_platform::http::{Invalid, Problem};
+use wallex_runtime::http::{Invalid, Problem};
 
 use crate::fields::{Fields, Read, wrong};
 use crate::json::{self, Node};

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use wallex_platform::http::Invalid;
+use wallex_runtime::http::Invalid;
 
 use crate::json::Node;
 

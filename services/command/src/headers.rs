@@ -10,8 +10,8 @@ use http::header::{
 use http::request::Parts;
 use std::sync::{Arc, LazyLock};
 use wallex_domain::Hash;
-use wallex_platform::http::{Id, NoParameters, Problem};
-use wallex_platform::trace::TraceContext;
+use wallex_runtime::http::{Id, NoParameters, Problem};
+use wallex_runtime::trace::TraceContext;
 
 use crate::problem;
 use crate::routes::BODY_MAY_BE_ABSENT;

@@ -9,7 +9,7 @@ use wallex_domain::{
 use wallex_journal::append::Item;
 use wallex_journal::personal::Sealed;
 use wallex_journal::route::{derived_hold_id, derived_wallet_id};
-use wallex_platform::http::Problem;
+use wallex_runtime::http::Problem;
 
 use crate::body;
 use crate::value::Metadata;

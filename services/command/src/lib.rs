@@ -28,7 +28,7 @@ use sqlx::PgPool;
 use utoipa::OpenApi;
 use utoipa::openapi::{Ref, RefOr};
 use wallex_domain::Currencies;
-use wallex_platform::http::{capitalised, describe_problems};
+use wallex_runtime::http::{capitalised, describe_problems};
 
 pub use answer::RENDER;
 pub use batcher::{Batcher, BatcherConfig, Enqueue};

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use wallex_journal::append::{Answer, Conflict, Reply, Stages};
-use wallex_platform::metrics::{self, Histogram, HistogramVec, IntCounterVec};
+use wallex_runtime::metrics::{self, Histogram, HistogramVec, IntCounterVec};
 
 pub(crate) struct CommandMetrics {
     commands: IntCounterVec,

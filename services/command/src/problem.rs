@@ -6,7 +6,7 @@ use http::header::ACCEPT_ENCODING;
 use serde_json::{Value, json};
 use wallex_domain::{Currency, Rejection};
 use wallex_journal::append::Answer;
-use wallex_platform::http::{Code, Extension, Invalid, Problem, Problems};
+use wallex_runtime::http::{Code, Extension, Invalid, Problem, Problems};
 
 /// What every write may be answered with instead of success.
 pub(crate) const WRITE: Problems = Problems {

@@ -9,7 +9,7 @@ use http::{HeaderValue, StatusCode};
 use uuid::Uuid;
 use wallex_domain::{Change, Command, Hash, WalletId};
 use wallex_journal::append::{Answer, Item, Reply, Request, Work};
-use wallex_platform::http::{Code, Id, Problem, Problems};
+use wallex_runtime::http::{Code, Id, Problem, Problems};
 
 use crate::answer::{CaptureResult, HoldResult, ReversalResult, TransferResult, WalletResult};
 use crate::batch::{Batch, BatchBody, BatchResult};

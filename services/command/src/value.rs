@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use uuid::Uuid;
 use wallex_domain::{Amount, Currency, MAX_MINOR_UNITS};
-use wallex_platform::http::{Id, MAX_NAME, check_text, rfc3339};
+use wallex_runtime::http::{Id, MAX_NAME, check_text, rfc3339};
 
 use crate::fields::{MAX_ERRORS, Read, Wrong, step, wrong};
 use crate::json::{self, Node};

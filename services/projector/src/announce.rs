@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use tokio::sync::mpsc;
 use uuid::Uuid;
-use wallex_platform::redis::Accelerator;
+use wallex_runtime::redis::Accelerator;
 
 /// Batches that wait for a slow Redis; more are dropped.
 const WAITING: usize = 64;
@@ -65,8 +65,8 @@ mod tests {
 
     use std::time::Duration;
 
-    use wallex_platform::redis::Heard;
-    use wallex_platform::{Flags, Settings};
+    use wallex_runtime::redis::Heard;
+    use wallex_runtime::{Flags, Settings};
     use wallex_testing::{eventually, unique_name};
 
     use super::*;

@@ -21,7 +21,7 @@ use std::time::Instant;
 use sqlx::{PgConnection, PgPool};
 use wallex_domain::Partition;
 use wallex_journal::read;
-use wallex_platform::trace::{self, SpanKind};
+use wallex_runtime::trace::{self, SpanKind};
 
 #[cfg(test)]
 pub(crate) use choose::VERIFY;

@@ -8,8 +8,8 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, ProducerContext, ThreadedProducer};
 use wallex_journal::cloud_event;
-use wallex_platform::kafka;
-use wallex_platform::settings::{Settings, SettingsError};
+use wallex_runtime::kafka;
+use wallex_runtime::settings::{Settings, SettingsError};
 
 use crate::cursor::Parked;
 use crate::metrics;

@@ -35,10 +35,10 @@ pub mod verify;
 pub use reset::reset;
 use sqlx::PgPool;
 use tokio::sync::watch;
-use wallex_platform::health::Health;
-use wallex_platform::redis::Accelerator;
-use wallex_platform::settings::{Settings, SettingsError};
-use wallex_platform::{CancellationToken, kafka};
+use wallex_runtime::health::Health;
+use wallex_runtime::redis::Accelerator;
+use wallex_runtime::settings::{Settings, SettingsError};
+use wallex_runtime::{CancellationToken, kafka};
 
 use crate::announce::Announcer;
 use crate::dead_letters::DeadLetters;

@@ -3,7 +3,7 @@
 
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 use wallex_domain::Partition;
-use wallex_platform::metrics;
+use wallex_runtime::metrics;
 
 use crate::cursor::{Parked, Why};
 use crate::stall::Stall;

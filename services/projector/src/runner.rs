@@ -14,8 +14,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use wallex_domain::Partition;
 use wallex_journal::read;
-use wallex_platform::backoff::{Backoff, Outage};
-use wallex_platform::health::Check;
+use wallex_runtime::backoff::{Backoff, Outage};
+use wallex_runtime::health::Check;
 
 use crate::announce::Announcer;
 use crate::applier::{Applier, Step, StepError};

@@ -10,11 +10,11 @@ use bytes::Bytes;
 use harness::{DEADLINE, setup, setup_with_topic};
 use wallex_journal::Event;
 use wallex_journal::cloud_event::Message;
-use wallex_platform::CancellationToken;
-use wallex_platform::health::Health;
-use wallex_platform::metrics;
-use wallex_platform::redis::Accelerator;
 use wallex_projector::{Feed, Name};
+use wallex_runtime::CancellationToken;
+use wallex_runtime::health::Health;
+use wallex_runtime::metrics;
+use wallex_runtime::redis::Accelerator;
 use wallex_testing::eventually;
 
 fn counted(name: &str) -> u64 {

@@ -15,10 +15,10 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use wallex_domain::Partition;
-use wallex_platform::backoff::{Backoff, Outage};
-use wallex_platform::health::{Check, Health};
-use wallex_platform::redis::Accelerator;
-use wallex_platform::trace;
+use wallex_runtime::backoff::{Backoff, Outage};
+use wallex_runtime::health::{Check, Health};
+use wallex_runtime::redis::Accelerator;
+use wallex_runtime::trace;
 
 use crate::Config;
 use crate::leases::Leases;

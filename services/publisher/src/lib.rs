@@ -24,10 +24,10 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use sqlx::PgPool;
-use wallex_platform::health::Health;
-use wallex_platform::redis::Accelerator;
-use wallex_platform::settings::{Settings, SettingsError};
-use wallex_platform::{CancellationToken, kafka};
+use wallex_runtime::health::Health;
+use wallex_runtime::redis::Accelerator;
+use wallex_runtime::settings::{Settings, SettingsError};
+use wallex_runtime::{CancellationToken, kafka};
 
 /// What a publisher has to know.
 #[derive(Debug, Clone)]

@@ -2,7 +2,7 @@
 
 use prometheus::{IntCounter, IntGauge, IntGaugeVec};
 use wallex_domain::Partition;
-use wallex_platform::metrics;
+use wallex_runtime::metrics;
 
 pub(crate) struct Metrics {
     position: IntGaugeVec,

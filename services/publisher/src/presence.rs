@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::{CancellationToken, DropGuard};
-use wallex_platform::redis::Accelerator;
+use wallex_runtime::redis::Accelerator;
 
 /// How often the own key is renewed, and how long it lives without.
 const BEAT: Duration = Duration::from_millis(500);

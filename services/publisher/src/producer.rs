@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use wallex_domain::Partition;
 use wallex_journal::Event;
 use wallex_journal::cloud_event;
-use wallex_platform::kafka;
+use wallex_runtime::kafka;
 
 /// The fate of one message.
 #[derive(Debug)]

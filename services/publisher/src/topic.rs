@@ -13,7 +13,7 @@ use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use wallex_domain::Partition;
 use wallex_journal::cloud_event;
-use wallex_platform::kafka::Quiet;
+use wallex_runtime::kafka::Quiet;
 
 use crate::progress::Mark;
 

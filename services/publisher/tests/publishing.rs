@@ -258,7 +258,7 @@ async fn after_a_refused_message_publishing_starts_again_from_the_checkpoint() {
     let publisher = setup.start("one");
     setup.all_published().await;
     limit_messages(&setup.topic, "100").await;
-    let restarts = wallex_platform::metrics::counter("wallex_publisher_restarts_total", "As it is there.");
+    let restarts = wallex_runtime::metrics::counter("wallex_publisher_restarts_total", "As it is there.");
     let before = restarts.get();
     // The broker takes a moment to know the limit.
     eventually(DEADLINE, "a restart", async || {

@@ -14,8 +14,8 @@ use std::time::Duration;
 use sqlx::PgConnection;
 use uuid::Uuid;
 use wallex_domain::Positions;
-use wallex_platform::metrics::{self, IntCounterVec};
-use wallex_platform::redis::Accelerator;
+use wallex_runtime::metrics::{self, IntCounterVec};
+use wallex_runtime::redis::Accelerator;
 
 use crate::problem::ReadError;
 
@@ -260,7 +260,7 @@ impl Entry {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use wallex_platform::{Flags, Settings};
+    use wallex_runtime::{Flags, Settings};
     use wallex_testing::{eventually, unique_name};
 
     use super::*;

@@ -17,7 +17,7 @@ use futures::stream::{self, StreamExt as _};
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, HeaderName, VARY};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use wallex_platform::metrics::{self, IntCounter};
+use wallex_runtime::metrics::{self, IntCounter};
 
 use crate::problem::ReadError;
 pub(crate) use accept::{Format, Table};

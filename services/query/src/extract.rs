@@ -5,7 +5,7 @@ use axum::extract::FromRequestParts;
 use http::HeaderValue;
 use http::request::Parts;
 use wallex_domain::Positions;
-use wallex_platform::http::Problem;
+use wallex_runtime::http::Problem;
 
 use crate::problem;
 

@@ -13,10 +13,10 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use tokio::time::{Instant, timeout};
-use wallex_platform::CancellationToken;
-use wallex_platform::backoff::Backoff;
-use wallex_platform::http::Problem;
-use wallex_platform::metrics;
+use wallex_runtime::CancellationToken;
+use wallex_runtime::backoff::Backoff;
+use wallex_runtime::http::Problem;
+use wallex_runtime::metrics;
 
 use crate::QueryState;
 use crate::position::Snapshots;

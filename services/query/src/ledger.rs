@@ -18,7 +18,7 @@ use axum::response::{IntoResponse as _, Response};
 use http::request::Parts;
 use sqlx::PgConnection;
 use wallex_domain::{Partition, Position, Positions};
-use wallex_platform::http::{NoParameters, Problem};
+use wallex_runtime::http::{NoParameters, Problem};
 
 use crate::QueryState;
 use crate::extract::MinPosition;

@@ -32,9 +32,9 @@ use sqlx::PgPool;
 use tokio::sync::Semaphore;
 use utoipa::OpenApi;
 use wallex_domain::Currencies;
-use wallex_platform::CancellationToken;
-use wallex_platform::http::describe_problems;
-use wallex_platform::redis::Accelerator;
+use wallex_runtime::CancellationToken;
+use wallex_runtime::http::describe_problems;
+use wallex_runtime::redis::Accelerator;
 
 use crate::cache::Cache;
 use crate::export::Exports;

@@ -1,11 +1,11 @@
 //! What reads know about the values of their query parameters. The invariant is the one of
-//! [`wallex_platform::http::Parameters`]: nothing is ignored; what is malformed is an answer of its own.
+//! [`wallex_runtime::http::Parameters`]: nothing is ignored; what is malformed is an answer of its own.
 
 use std::borrow::Cow;
 
 use ::http::request::Parts;
 use uuid::Uuid;
-use wallex_platform::http::{self, Id, Invalid, MAX_NAME, Problem, check_text};
+use wallex_runtime::http::{self, Id, Invalid, MAX_NAME, Problem, check_text};
 
 use crate::cursor::Scope;
 use crate::export::{Format, Table};

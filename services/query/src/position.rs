@@ -13,8 +13,8 @@ use sqlx::{PgConnection, PgPool, Postgres};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
 use wallex_domain::{Partition, Position, Positions};
-use wallex_platform::metrics::{self, Histogram, IntCounter};
 use wallex_postgres::Transaction;
+use wallex_runtime::metrics::{self, Histogram, IntCounter};
 
 use crate::problem::ReadError;
 use crate::statement;

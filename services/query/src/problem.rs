@@ -5,7 +5,7 @@
 use serde_json::json;
 use uuid::Uuid;
 use wallex_domain::{Position, Positions};
-use wallex_platform::http::{Code, Extension, Invalid, Problem, Problems};
+use wallex_runtime::http::{Code, Extension, Invalid, Problem, Problems};
 
 use crate::answer::Unreadable;
 use crate::position::Source;

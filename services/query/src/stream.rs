@@ -18,7 +18,7 @@ use sqlx::PgConnection;
 use tokio::time::sleep;
 use uuid::Uuid;
 use wallex_domain::Positions;
-use wallex_platform::http::{Id, Problem};
+use wallex_runtime::http::{Id, Problem};
 
 use crate::QueryState;
 use crate::answer::EntryBody;

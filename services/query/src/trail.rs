@@ -13,7 +13,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use utoipa::ToSchema;
 use uuid::Uuid;
-use wallex_platform::http::{Id, Problem};
+use wallex_runtime::http::{Id, Problem};
 
 use crate::QueryState;
 use crate::answer::{Unreadable, position, rfc3339};

@@ -10,9 +10,9 @@ use std::time::Duration;
 use sqlx::PgConnection;
 use tokio::time::{Instant, timeout};
 use wallex_domain::Positions;
-use wallex_platform::CancellationToken;
-use wallex_platform::backoff::Backoff;
-use wallex_platform::metrics;
+use wallex_runtime::CancellationToken;
+use wallex_runtime::backoff::Backoff;
+use wallex_runtime::metrics;
 
 use crate::ledger::statement::BEGIN_TRIAL_BALANCE;
 use crate::position::Snapshots;

@@ -4,8 +4,8 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use wallex_platform::settings::reference;
-use wallex_platform::{Flags, Settings};
+use wallex_runtime::settings::reference;
+use wallex_runtime::{Flags, Settings};
 
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Args {

@@ -7,9 +7,9 @@ use anyhow::{Context as _, bail};
 use sqlx::{ConnectOptions as _, Connection as _, PgPool};
 use wallex_journal::platform_id::{self, PlatformId, PlatformIdError};
 use wallex_journal::schema::{self, SchemaError};
-use wallex_platform::health::{Check, Health};
-use wallex_platform::{CancellationToken, Secret, Settings, database};
 use wallex_projector::schema::SchemaError as ReadSideError;
+use wallex_runtime::health::{Check, Health};
+use wallex_runtime::{CancellationToken, Secret, Settings, database};
 
 /// Between two looks at a schema that is not there yet.
 const SCHEMA_RETRY: Duration = Duration::from_secs(1);

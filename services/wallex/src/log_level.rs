@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use http::{Method, StatusCode};
-use wallex_platform::{Flags, Settings};
+use wallex_runtime::{Flags, Settings};
 
 use crate::bench::connection::{Connection, Target};
 

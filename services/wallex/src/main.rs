@@ -17,8 +17,8 @@ mod verify;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use wallex_platform::settings::InForce;
-use wallex_platform::{CancellationToken, Flags, Settings, shutdown, telemetry, trace};
+use wallex_runtime::settings::InForce;
+use wallex_runtime::{CancellationToken, Flags, Settings, shutdown, telemetry, trace};
 
 /// Allocation is a tenth of a command's CPU time with the system's allocator, a twentieth with this one.
 #[global_allocator]

@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use wallex_journal::history::{self, History};
 use wallex_journal::maintain::{Retention, empty_expired_slots};
 use wallex_journal::schema;
-use wallex_platform::{CancellationToken, Settings, database};
+use wallex_runtime::{CancellationToken, Settings, database};
 
 use crate::journal;
 

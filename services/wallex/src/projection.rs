@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use sqlx::PgPool;
 use wallex_journal::read;
-use wallex_platform::{CancellationToken, Settings};
+use wallex_runtime::{CancellationToken, Settings};
 
 use crate::journal;
 use crate::roles::ProjectionName;

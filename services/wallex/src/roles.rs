@@ -8,13 +8,13 @@ use wallex_command::{Batcher, BatcherConfig, CommandState, upkeep};
 use wallex_journal::append::Config;
 use wallex_journal::currency;
 use wallex_journal::maintain::Retention;
-use wallex_platform::health::Health;
-use wallex_platform::http::{Ending, Limits};
-use wallex_platform::kafka::Overview;
-use wallex_platform::redis::Accelerator;
-use wallex_platform::{CancellationToken, Settings, http, kafka};
 use wallex_projector::{Feed, Name, ProjectorError};
 use wallex_query::QueryState;
+use wallex_runtime::health::Health;
+use wallex_runtime::http::{Ending, Limits};
+use wallex_runtime::kafka::Overview;
+use wallex_runtime::redis::Accelerator;
+use wallex_runtime::{CancellationToken, Settings, http, kafka};
 
 use crate::{api, journal};
 

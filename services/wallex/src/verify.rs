@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use anyhow::ensure;
 use wallex_journal::verify::{self, Report};
-use wallex_platform::{CancellationToken, Settings};
 use wallex_projector::verify::{self as projections, Compared, Projections};
+use wallex_runtime::{CancellationToken, Settings};
 
 use crate::journal;
 

@@ -17,7 +17,7 @@ use wallex_domain::Currencies;
 use wallex_journal::append::Config;
 use wallex_journal::platform_id::PlatformId;
 use wallex_journal::schema;
-use wallex_platform::http::add_problems;
+use wallex_runtime::http::add_problems;
 use wallex_testing::{TestDatabase, assert_described, template_name};
 
 pub(crate) struct App {

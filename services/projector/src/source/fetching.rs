@@ -1,8 +1,8 @@
 //! How a projector's consumer fetches: new events at once, what it is behind by in large pieces, within bounded memory.
 
 use rdkafka::ClientConfig;
-use wallex_platform::kafka;
-use wallex_platform::settings::{Settings, SettingsError};
+use wallex_runtime::kafka;
+use wallex_runtime::settings::{Settings, SettingsError};
 
 pub(super) fn config(settings: &Settings, group: &str) -> Result<ClientConfig, SettingsError> {
     let mut config = kafka::consumer_config(settings, group)?;
@@ -28,7 +28,7 @@ mod tests {
     use rdkafka::consumer::{Consumer as _, StreamConsumer};
     use rdkafka::message::Message as _;
     use rdkafka::producer::{FutureProducer, FutureRecord};
-    use wallex_platform::Flags;
+    use wallex_runtime::Flags;
     use wallex_testing::{create_topic, unique_name};
 
     use super::*;

@@ -17,8 +17,8 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::time::{Instant, timeout_at};
 use wallex_domain::Partition;
 use wallex_journal::{Event, cloud_event};
-use wallex_platform::kafka;
-use wallex_platform::settings::Settings;
+use wallex_runtime::kafka;
+use wallex_runtime::settings::Settings;
 
 use super::{IDLE, News, fetching};
 use crate::ProjectorError;

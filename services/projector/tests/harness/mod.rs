@@ -18,9 +18,9 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 use wallex_domain::Wallet;
 use wallex_journal::{Event, cloud_event};
-use wallex_platform::health::Health;
-use wallex_platform::{CancellationToken, Flags, Settings};
 use wallex_projector::{Feed, Name, schema};
+use wallex_runtime::health::Health;
+use wallex_runtime::{CancellationToken, Flags, Settings};
 use wallex_testing::{TestDatabase, create_topic, eventually, unique_name};
 
 use crate::fixture::{self, Journal};

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use wallex_domain::Partition;
 use wallex_journal::Event;
 use wallex_journal::read::{self, PartitionHead};
-use wallex_platform::trace::{self, SpanKind};
+use wallex_runtime::trace::{self, SpanKind};
 
 use super::{Engine, MAX_IN_FLIGHT, PAGE, Stage, TICK};
 use crate::producer::{Delivery, Refused};

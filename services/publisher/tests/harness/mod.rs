@@ -15,10 +15,10 @@ use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use tokio::task::JoinHandle;
 use wallex_journal::{Event, cloud_event};
-use wallex_platform::health::Health;
-use wallex_platform::redis::Accelerator;
-use wallex_platform::{CancellationToken, Flags, Settings};
 use wallex_publisher::Config;
+use wallex_runtime::health::Health;
+use wallex_runtime::redis::Accelerator;
+use wallex_runtime::{CancellationToken, Flags, Settings};
 use wallex_testing::{TestDatabase, create_topic, eventually, unique_name};
 
 use crate::fixture::{self, Journal};

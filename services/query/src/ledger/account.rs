@@ -4,7 +4,7 @@ use std::fmt;
 
 use uuid::Uuid;
 use wallex_domain::Currency;
-use wallex_platform::http::Id;
+use wallex_runtime::http::Id;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Account {

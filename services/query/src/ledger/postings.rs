@@ -12,7 +12,7 @@ use http::header::VARY;
 use http::request::Parts;
 use uuid::Uuid;
 use wallex_domain::Positions;
-use wallex_platform::http::Problem;
+use wallex_runtime::http::Problem;
 
 use super::account::Account;
 use super::answer::{PostingBody, PostingPageBody};

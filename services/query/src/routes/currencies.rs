@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use wallex_domain::{Currencies, Currency};
 
 use crate::QueryState;
-use wallex_platform::http::NoParameters;
+use wallex_runtime::http::NoParameters;
 
 /// Where a currency comes from.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]

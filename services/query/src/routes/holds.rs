@@ -6,7 +6,7 @@ use axum::response::{IntoResponse as _, Response};
 use http::request::Parts;
 use uuid::Uuid;
 use wallex_domain::HoldStatus;
-use wallex_platform::http::{Id, NoParameters, Problem};
+use wallex_runtime::http::{Id, NoParameters, Problem};
 
 use super::{NO_STORE, bodies, cut, end, missing};
 use crate::QueryState;

@@ -11,7 +11,7 @@ use http::header::{CONTENT_TYPE, VARY};
 use http::request::Parts;
 use uuid::Uuid;
 use wallex_domain::Positions;
-use wallex_platform::http::{Id, Problem};
+use wallex_runtime::http::{Id, Problem};
 
 use super::{NO_STORE, end, missing};
 use crate::QueryState;

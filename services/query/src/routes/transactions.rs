@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::{FromRequestParts, State};
 use axum::response::{IntoResponse as _, Response};
 use http::request::Parts;
-use wallex_platform::http::{Id, NoParameters, Problem};
+use wallex_runtime::http::{Id, NoParameters, Problem};
 
 use super::{NO_STORE, end};
 use crate::QueryState;

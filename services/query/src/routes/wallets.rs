@@ -7,7 +7,7 @@ use http::header::{CONTENT_TYPE, ETAG};
 use http::request::Parts;
 use uuid::Uuid;
 use wallex_domain::Positions;
-use wallex_platform::http::{Id, Problem};
+use wallex_runtime::http::{Id, Problem};
 
 use super::{NO_STORE, bodies, cut, end, missing};
 use crate::QueryState;

@@ -12,9 +12,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 use wallex_domain::Positions;
-use wallex_platform::CancellationToken;
-use wallex_platform::metrics::{self, IntGauge};
-use wallex_platform::redis::{Accelerator, Heard};
+use wallex_runtime::CancellationToken;
+use wallex_runtime::metrics::{self, IntGauge};
+use wallex_runtime::redis::{Accelerator, Heard};
 
 use crate::position::Snapshots;
 use crate::problem::ReadError;

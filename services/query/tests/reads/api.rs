@@ -12,8 +12,8 @@ use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool};
 use tower::ServiceExt as _;
 use uuid::Uuid;
-use wallex_platform::http::add_problems;
 use wallex_query::{QueryState, router};
+use wallex_runtime::http::add_problems;
 use wallex_testing::{PostgresServer, TestDatabase, assert_described, template_name};
 
 static READ_MODEL: Migrator = sqlx::migrate!("../projector/migrations/read_model");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use uuid::Uuid;
-use wallex_platform::redis::Accelerator;
+use wallex_runtime::redis::Accelerator;
 use wallex_testing::{eventually, unique_name};
 
 use crate::api::{A, Api, B, Reply};

@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
-use wallex_platform::redis::Accelerator;
-use wallex_platform::{CancellationToken, Flags, Settings};
+use wallex_runtime::redis::Accelerator;
+use wallex_runtime::{CancellationToken, Flags, Settings};
 
 pub(crate) struct Door {
     address: SocketAddr,

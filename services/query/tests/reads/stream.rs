@@ -9,10 +9,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
-use wallex_platform::CancellationToken;
-use wallex_platform::health::Health;
-use wallex_platform::http::{Ending, Limits, bind, serve_on};
-use wallex_platform::redis::Accelerator;
+use wallex_runtime::CancellationToken;
+use wallex_runtime::health::Health;
+use wallex_runtime::http::{Ending, Limits, bind, serve_on};
+use wallex_runtime::redis::Accelerator;
 use wallex_testing::{eventually, unique_name};
 
 use crate::api::{A, Api, B, NOWHERE};

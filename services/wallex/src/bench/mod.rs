@@ -45,7 +45,7 @@ const READY: Duration = Duration::from_secs(5);
 
 /// Runs the load, then the check. The exit code: 0 all predicted and verified, 1 not, 130 interrupted.
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let stop = wallex_platform::shutdown::token();
+    let stop = wallex_runtime::shutdown::token();
     let enough = enough_on_signal()?;
     let mix = args.shares();
     if mix.transfers > 0 && args.wallets < 2 {

@@ -18,11 +18,11 @@ use anyhow::{Context as _, anyhow};
 use axum::extract::Request;
 use axum::middleware::{self, Next};
 use tokio::sync::watch;
-use wallex_platform::health::Health;
-use wallex_platform::http::{Ending, Limits, ServeError};
-use wallex_platform::settings::{InForce, Origin};
-use wallex_platform::{CancellationToken, Secret, Settings, http};
 use wallex_projector::{Feed, Name};
+use wallex_runtime::health::Health;
+use wallex_runtime::http::{Ending, Limits, ServeError};
+use wallex_runtime::settings::{InForce, Origin};
+use wallex_runtime::{CancellationToken, Secret, Settings, http};
 
 use crate::{api, journal, migrate, roles};
 
@@ -225,7 +225,7 @@ async fn wake(committed: watch::Sender<()>, request: Request, next: Next) -> axu
 
 #[cfg(test)]
 mod tests {
-    use wallex_platform::Flags;
+    use wallex_runtime::Flags;
 
     use super::*;
 

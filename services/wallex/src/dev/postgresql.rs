@@ -9,7 +9,7 @@ use postgresql_embedded::{PostgreSQL, Status};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use wallex_platform::CancellationToken;
+use wallex_runtime::CancellationToken;
 
 use super::folder::{self, Lock};
 

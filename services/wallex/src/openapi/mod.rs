@@ -15,7 +15,7 @@ use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, Schema, Type}
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{InfoBuilder, License, OpenApi, PathItem, RefOr, ServerBuilder};
 use utoipa::{PartialSchema, ToSchema};
-use wallex_platform::http::{Code, Problems, add_problems, describe_problems};
+use wallex_runtime::http::{Code, Problems, add_problems, describe_problems};
 
 const DESCRIPTION: &str = "\
 Event-sourced wallets. Amounts are integers in minor units of the wallet's currency: 12.34 EUR is 1234.
@@ -105,7 +105,7 @@ impl ToSchema for Document {
 }
 
 fn complete(mut description: OpenApi) -> OpenApi {
-    description.merge(wallex_platform::http::openapi());
+    description.merge(wallex_runtime::http::openapi());
     description.merge(<Own as utoipa::OpenApi>::openapi());
     describe_problems(&mut description, "getDescription", &[OWN]);
     add_problems(&mut description);

@@ -168,7 +168,7 @@ fn tag_value<'a>(item: &'a RefOr<Schema>, tag: &str) -> Option<&'a str> {
 }
 
 fn pascal(name: &str) -> String {
-    name.split('_').map(wallex_platform::http::capitalised).collect()
+    name.split('_').map(wallex_runtime::http::capitalised).collect()
 }
 
 fn name_free_forms(schema: &mut RefOr<Schema>) {

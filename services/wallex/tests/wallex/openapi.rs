@@ -5,7 +5,7 @@ mod fits;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
-use wallex_platform::http::Code;
+use wallex_runtime::http::Code;
 
 use crate::platform::text;
 use crate::process::wallex;

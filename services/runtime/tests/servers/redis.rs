@@ -2,8 +2,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use tracing::Level;
-use wallex_platform::redis::{Accelerator, Heard, Subscription};
-use wallex_platform::{Flags, Settings};
+use wallex_runtime::redis::{Accelerator, Heard, Subscription};
+use wallex_runtime::{Flags, Settings};
 use wallex_testing::{eventually, unique_name};
 
 use crate::DEADLINE;

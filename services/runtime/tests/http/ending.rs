@@ -15,9 +15,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-use wallex_platform::CancellationToken;
-use wallex_platform::health::Health;
-use wallex_platform::http::{Ending, ServeError, bind, serve, serve_on, serve_starting};
+use wallex_runtime::CancellationToken;
+use wallex_runtime::health::Health;
+use wallex_runtime::http::{Ending, ServeError, bind, serve, serve_on, serve_starting};
 use wallex_testing::eventually;
 
 const DEADLINE: Duration = wallex_testing::DEADLINE;

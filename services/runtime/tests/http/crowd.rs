@@ -10,9 +10,9 @@ use axum::routing::{get, post};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, Semaphore};
-use wallex_platform::CancellationToken;
-use wallex_platform::health::Health;
-use wallex_platform::http::{Ending, Limits, Patience, bind, serve_on};
+use wallex_runtime::CancellationToken;
+use wallex_runtime::health::Health;
+use wallex_runtime::http::{Ending, Limits, Patience, bind, serve_on};
 use wallex_testing::eventually;
 
 use crate::ROOMY;

@@ -3,8 +3,8 @@ use std::str::FromStr as _;
 
 use sqlx::postgres::PgConnectOptions;
 use tracing::Level;
-use wallex_platform::database::{self, ConnectError};
-use wallex_platform::{CancellationToken, Secret};
+use wallex_runtime::database::{self, ConnectError};
+use wallex_runtime::{CancellationToken, Secret};
 use wallex_testing::eventually;
 
 use crate::DEADLINE;

@@ -7,8 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use tracing::Level;
-use wallex_platform::redis::{Accelerator, Heard};
-use wallex_platform::{Flags, Settings};
+use wallex_runtime::redis::{Accelerator, Heard};
+use wallex_runtime::{Flags, Settings};
 use wallex_testing::{eventually, unique_name};
 
 use crate::DEADLINE;

@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
-use wallex_platform::{Flags, Settings, telemetry};
+use wallex_runtime::{Flags, Settings, telemetry};
 
 #[test]
 #[ignore = "the child of the other tests"]

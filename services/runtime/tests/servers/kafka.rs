@@ -3,8 +3,8 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{Message as _, Offset, TopicPartitionList};
 use std::time::{Duration, Instant};
 use tracing::Level;
-use wallex_platform::kafka::{self, GroupPartition, Overview, Status, WaitError};
-use wallex_platform::{CancellationToken, Flags, Settings};
+use wallex_runtime::kafka::{self, GroupPartition, Overview, Status, WaitError};
+use wallex_runtime::{CancellationToken, Flags, Settings};
 use wallex_testing::{create_topic, eventually, unique_name};
 
 use crate::DEADLINE;

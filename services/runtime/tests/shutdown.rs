@@ -14,7 +14,7 @@ fn child() {
         .build()
         .unwrap();
     runtime.block_on(async {
-        let token = wallex_platform::shutdown::token();
+        let token = wallex_runtime::shutdown::token();
         say("ready");
         token.cancelled().await;
         say("finishing");

@@ -13,10 +13,10 @@ use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
-use wallex_platform::health::Health;
-use wallex_platform::http::{Code, Extension, Limits, Patience, Problem, router};
-use wallex_platform::kafka::Overview;
-use wallex_platform::{Flags, Settings};
+use wallex_runtime::health::Health;
+use wallex_runtime::http::{Code, Extension, Limits, Patience, Problem, router};
+use wallex_runtime::kafka::Overview;
+use wallex_runtime::{Flags, Settings};
 
 /// More than a test needs of anything.
 const ROOMY: Limits = Limits {
@@ -163,7 +163,7 @@ async fn the_log_level_is_nothing_to_those_from_elsewhere() {
 
 #[test]
 fn what_every_role_serves_is_described() {
-    let described = serde_json::to_value(wallex_platform::http::openapi()).unwrap();
+    let described = serde_json::to_value(wallex_runtime::http::openapi()).unwrap();
     let paths: Vec<_> = described["paths"].as_object().unwrap().keys().collect();
     assert_eq!(
         paths,
