@@ -3,7 +3,7 @@
 use super::{REFERENCE, Setting};
 
 const HEAD: &str = "\
-<!-- Generated from services/runtime/src/settings.rs: `make manifests`. -->
+<!-- Generated from services/runtime/src/settings/mod.rs: `make manifests`. -->
 # Configuration
 
 All roles of `wallex` read the same settings; a role uses those that concern it, and says by name which one it

@@ -363,7 +363,7 @@ fn the_reference_that_is_committed_is_the_one_generated() {
     let committed = std::fs::read_to_string(path).unwrap_or_default();
     assert!(
         committed == reference(),
-        "docs/configuration.md differs from services/runtime/src/settings.rs: run `make manifests`, or \
+        "docs/configuration.md differs from services/runtime/src/settings/mod.rs: run `make manifests`, or \
          `cargo run -p wallex -- config --reference > docs/configuration.md`"
     );
 }
