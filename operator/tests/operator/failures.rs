@@ -369,14 +369,14 @@ fn the_phrases_that_are_understood_are_the_services_own() {
         assert!(migrate.contains(word), "{word}");
     }
     assert!(migrate.contains(&format!("\"{}\"", log::MIGRATED)));
-    let outage = read("platform/src/backoff.rs");
+    let outage = read("runtime/src/backoff.rs");
     assert!(outage.contains(&format!("\"{{what}} {}\"", log::OUTAGE)));
     assert!(outage.contains(&format!("\"{{}}{}\"", log::OVER)));
     let users = [
-        "platform/src/database.rs",
-        "platform/src/kafka.rs",
+        "runtime/src/database.rs",
+        "runtime/src/kafka/mod.rs",
         "projector/src/runner.rs",
-        "publisher/src/engine.rs",
+        "publisher/src/engine/mod.rs",
     ]
     .map(read)
     .concat();
