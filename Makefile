@@ -49,6 +49,7 @@ image: ## Builds the release programs and packs the image into target/image.tar
 manifests: ## Writes what is generated: crds/, the chart's copy, charts/plain/, docs/configuration.md, docs/openapi.json
 	@dev/manifests
 
-lint: ## Format and clippy, as CI checks them
+lint: ## Format, clippy and the structure of the code, as CI checks them
 	@cargo fmt --all --check
+	@dev/structure/check
 	@cargo clippy --workspace --all-targets -- -D warnings
