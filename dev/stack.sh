@@ -141,7 +141,7 @@ h() {
 # api_url: the address of the platform's API, which this machine reaches directly. It changes when the object is made anew.
 api_url() { echo "http://$(k -n "$NAMESPACE" get service "$PLATFORM-command" -o jsonpath='{.spec.clusterIP}'):8080"; }
 
-# write_env: the settings under which a program on this machine is part of the platform: `wallex bench`, `wallex verify`, …
+# write_env: the settings under which a program on this machine is part of the platform: `wallex-bench`, `wallex verify`, …
 write_env() {
   (
     umask 077

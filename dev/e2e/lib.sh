@@ -9,7 +9,7 @@ more_events_than() { [ "$(events)" -gt "$1" ]; }
 bench() { (bench_in_place "$@"); }
 # bench_in_place ARGS…: for the background: the shell becomes the program, so that a signal to `$!` reaches it.
 bench_in_place() {
-  WALLEX_LOG=warn exec "$(programs)/wallex" bench --api "$(api_url)" --database-url "$DATABASE_URL" "$@"
+  WALLEX_LOG=warn exec "$(programs)/wallex-bench" --api "$(api_url)" --database-url "$DATABASE_URL" "$@"
 }
 
 # wallets FILE: every wallet as the API answers, ordered by id.

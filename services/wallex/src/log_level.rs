@@ -9,9 +9,8 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use http::{Method, StatusCode};
+use wallex_runtime::http::client::{Connection, Target};
 use wallex_runtime::{Flags, Settings};
-
-use crate::bench::connection::{Connection, Target};
 
 /// A role that works answers at once.
 const LIMIT: Duration = Duration::from_secs(5);

@@ -3,7 +3,6 @@
 #![forbid(unsafe_code)]
 
 mod api;
-mod bench;
 mod config;
 mod dev;
 mod journal;
@@ -72,8 +71,6 @@ enum Verb {
     Projection(projection::Args),
     /// Run everything in one process, without Kafka; starts a private PostgreSQL unless DATABASE_URL is set
     Dev(dev::Args),
-    /// Put load on a running platform and check every balance afterwards
-    Bench(bench::Args),
     /// Show the settings in force and where each came from, secrets redacted
     ///
     ///   wallex config                                 what this shell's variables result in
@@ -152,7 +149,6 @@ fn told(error: &anyhow::Error) -> String {
 async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     // These need nothing of a role's settings, or must work when they are wrong.
     match &cli.command {
-        Verb::Bench(args) => return bench::run(args.clone()).await,
         Verb::Config(args) => return config::run(&cli.flags, args),
         Verb::Openapi => return openapi::print(),
         Verb::LogLevel(args) => return log_level::run(&cli.flags, args).await,
@@ -200,7 +196,6 @@ fn traced(command: &Verb) -> Option<&'static str> {
         | Verb::Maintain
         | Verb::Verify(_)
         | Verb::Projection(_)
-        | Verb::Bench(_)
         | Verb::Config(_)
         | Verb::LogLevel(_)
         | Verb::Openapi => None,
@@ -226,7 +221,7 @@ async fn run_role(
         Verb::Projection(args) => return projection::run(&settings, &args, shutdown).await,
         Verb::Dev(args) => dev::run(settings, in_force, args, shutdown.clone()).await?,
         // Done before the settings were read.
-        Verb::Bench(_) | Verb::Config(_) | Verb::LogLevel(_) | Verb::Openapi => {}
+        Verb::Config(_) | Verb::LogLevel(_) | Verb::Openapi => {}
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,6 +1,7 @@
 //! The HTTP side of every role: server, health routes, metrics of requests, and the one shape of errors.
 
 mod bodies;
+pub mod client;
 mod code;
 mod connections;
 mod describe;

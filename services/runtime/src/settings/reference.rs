@@ -18,8 +18,7 @@ misses. A setting is given in one of four ways. In force is the first of these t
 valid, and a key of the file that is no setting, are errors that name the setting and the way out.
 
 On Kubernetes the operator writes these settings from the `WalletPlatform`. `wallex dev` also reads `DATABASE_URL`,
-starts a PostgreSQL of its own without it, and listens on 127.0.0.1:3000 unless `listen` is set; `wallex bench` has
-flags of its own, see `wallex bench --help`.
+starts a PostgreSQL of its own without it, and listens on 127.0.0.1:3000 unless `listen` is set.
 
 | setting | variable | default |
 |---|---|---|

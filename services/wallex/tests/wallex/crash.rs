@@ -28,8 +28,7 @@ async fn kill_9_of_any_role_under_load_leaves_every_balance_right() {
     }
     let api_port = processes[0].port;
     let mut bench = platform
-        .tool(&[
-            "bench",
+        .bench(&[
             "--wallets",
             "40",
             "--operations",

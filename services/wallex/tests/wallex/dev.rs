@@ -10,7 +10,7 @@ use wallex_testing::{TestDatabase, eventually};
 
 use crate::api::{Api, Write};
 use crate::platform::text;
-use crate::process::{DEADLINE, Process, free_port, wallex};
+use crate::process::{DEADLINE, Process, bench, free_port, wallex};
 
 #[tokio::test]
 async fn one_process_serves_writes_and_reads_and_every_balance_agrees() {
@@ -22,9 +22,8 @@ async fn one_process_serves_writes_and_reads_and_every_balance_agrees() {
         &[("DATABASE_URL", database.url())],
     );
     dev.ready().await;
-    let bench = wallex()
+    let bench = bench()
         .args([
-            "bench",
             "--wallets",
             "30",
             "--operations",
@@ -54,10 +53,9 @@ async fn one_process_serves_writes_and_reads_and_every_balance_agrees() {
 async fn a_private_postgresql_keeps_its_data_between_runs() {
     let folder = std::env::temp_dir().join(wallex_testing::unique_name("wallex-dev"));
     let data = folder.to_string_lossy().into_owned();
-    let bench = |port: u16| {
+    let load = |port: u16| {
         let api = format!("http://127.0.0.1:{port}");
         let args = [
-            "bench",
             "--wallets",
             "5",
             "--operations",
@@ -67,7 +65,7 @@ async fn a_private_postgresql_keeps_its_data_between_runs() {
             "--api",
             &api,
         ];
-        let bench = wallex().args(args).output().unwrap();
+        let bench = bench().args(args).output().unwrap();
         assert!(bench.status.success(), "{}", text(&bench));
     };
     for run in 0..2 {
@@ -79,7 +77,7 @@ async fn a_private_postgresql_keeps_its_data_between_runs() {
             secrets_are_private(&folder);
             a_killed_server_is_started_again(&folder, &dev).await;
         }
-        bench(port);
+        load(port);
         dev.signal("-INT");
         assert!(dev.ended().await.success(), "{}", dev.log());
         eventually(DEADLINE, "the private server's end", async || {

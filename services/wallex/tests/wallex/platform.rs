@@ -4,7 +4,7 @@ use std::process::{Command, Output, Stdio};
 
 use wallex_testing::{TestDatabase, create_topic, unique_name};
 
-use crate::process::{Process, free_port, wallex, wallex_with_files};
+use crate::process::{Process, bench, free_port, wallex, wallex_with_files};
 
 pub(crate) const PARTITIONS: i32 = 6;
 
@@ -96,7 +96,15 @@ impl Platform {
 
     /// The binary with the platform's settings, for subcommands that end by themselves.
     pub(crate) fn tool(&self, arguments: &[&str]) -> Command {
-        let mut command = wallex();
+        self.with_settings(wallex(), arguments)
+    }
+
+    /// The load generator, likewise.
+    pub(crate) fn bench(&self, arguments: &[&str]) -> Command {
+        self.with_settings(bench(), arguments)
+    }
+
+    fn with_settings(&self, mut command: Command, arguments: &[&str]) -> Command {
         command
             .args(arguments)
             .envs(self.settings.iter().map(|(name, value)| (*name, value)));

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -34,7 +34,22 @@ pub(crate) fn free_port() -> u16 {
 }
 
 pub(crate) fn wallex() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_wallex"));
+    program(Path::new(env!("CARGO_BIN_EXE_wallex")))
+}
+
+/// The load generator. Its own test has it built, in every run of the workspace's tests.
+pub(crate) fn bench() -> Command {
+    let bench = Path::new(env!("CARGO_BIN_EXE_wallex")).with_file_name("wallex-bench");
+    assert!(
+        bench.exists(),
+        "{} is built by `cargo test --workspace`",
+        bench.display()
+    );
+    program(&bench)
+}
+
+fn program(path: &Path) -> Command {
+    let mut command = Command::new(path);
     // Only what a test sets counts.
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();

@@ -137,7 +137,7 @@ impl Scene {
     }
 }
 
-/// `wallex bench` again and again, so that there is load however fast the machine is.
+/// The load generator again and again, so that there is load however fast the machine is.
 struct Bench {
     child: Option<Child>,
     report: PathBuf,
@@ -152,7 +152,7 @@ impl Bench {
 
     fn run(&self, platform: &Platform, port: u16) -> Child {
         platform
-            .tool(&["bench", "--wallets", "20", "--operations", "1000"])
+            .bench(&["--wallets", "20", "--operations", "1000"])
             .args(["--workers", "8", "--timeout", "60"])
             .args(["--api", &format!("http://127.0.0.1:{port}")])
             .arg("--json")

@@ -1,17 +1,15 @@
-//! What `wallex bench` can be told.
+//! What the load generator can be told.
 
-use std::fmt;
 use std::path::PathBuf;
-use std::str::FromStr;
 
-use super::plan::Kind;
+use crate::mix::{Kind, Mix};
 
 /// Loads a running platform over HTTP, then checks that no money is lost, doubled or made up. SIGUSR1 ends the load
 /// early, and what was run is checked all the same.
 #[derive(Debug, Clone, clap::Args)]
 // A script gives its own defaults first and its caller's options after them.
 #[command(args_override_self = true)]
-pub(crate) struct Args {
+pub struct Args {
     /// Address of the API.
     #[arg(
         long,
@@ -103,118 +101,5 @@ fn currency(text: &str) -> Result<String, String> {
         Ok(text.to_owned())
     } else {
         Err("a currency is a code such as EUR".to_owned())
-    }
-}
-
-/// Shares of the kinds of operations; at least one is above 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Mix {
-    pub(crate) credits: u32,
-    pub(crate) debits: u32,
-    pub(crate) transfers: u32,
-}
-
-impl Mix {
-    fn only(kind: Kind) -> Self {
-        let none = Self {
-            credits: 0,
-            debits: 0,
-            transfers: 0,
-        };
-        match kind {
-            Kind::Credits => Self { credits: 1, ..none },
-            Kind::Debits => Self { debits: 1, ..none },
-            Kind::Transfers => Self { transfers: 1, ..none },
-        }
-    }
-}
-
-impl fmt::Display for Mix {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "credits={},debits={},transfers={}",
-            self.credits, self.debits, self.transfers
-        )
-    }
-}
-
-impl FromStr for Mix {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (mut credits, mut debits, mut transfers) = (None, None, None);
-        for part in text.split(',') {
-            let (name, share) = part
-                .split_once('=')
-                .ok_or("a mix is written credits=1,debits=1,transfers=1")?;
-            let slot = match name.trim() {
-                "credits" => &mut credits,
-                "debits" => &mut debits,
-                "transfers" => &mut transfers,
-                other => return Err(format!("{other:?} is not one of credits, debits, transfers")),
-            };
-            let share: u16 = share
-                .trim()
-                .parse()
-                .map_err(|_| format!("the share of {name} is not a number up to 65535"))?;
-            if slot.replace(u32::from(share)).is_some() {
-                return Err(format!("{name} stands twice"));
-            }
-        }
-        let share = |slot: Option<u32>| slot.unwrap_or(0);
-        let mix = Self {
-            credits: share(credits),
-            debits: share(debits),
-            transfers: share(transfers),
-        };
-        if mix
-            == (Self {
-                credits: 0,
-                debits: 0,
-                transfers: 0,
-            })
-        {
-            return Err("every share is 0".to_owned());
-        }
-        Ok(mix)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_mix_reads_back_from_its_text() {
-        let mix = Mix {
-            credits: 1,
-            debits: 0,
-            transfers: 20,
-        };
-        assert_eq!(mix.to_string().parse(), Ok(mix));
-        assert_eq!(
-            "transfers=2".parse(),
-            Ok(Mix {
-                credits: 0,
-                debits: 0,
-                transfers: 2
-            })
-        );
-    }
-
-    #[test]
-    fn a_mix_without_sense_is_refused() {
-        for text in [
-            "",
-            "1:1:1",
-            "credits",
-            "credits=-1",
-            "credits=0",
-            "credits=1,credits=1",
-            "holds=1",
-        ] {
-            assert!(text.parse::<Mix>().is_err(), "{text}");
-        }
     }
 }

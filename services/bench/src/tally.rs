@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use super::plan::Kind;
-use super::prediction::Surprise;
+use crate::mix::Kind;
+use crate::prediction::Surprise;
 
 /// Latencies in microseconds, to three digits, up to the longest time-out.
 #[derive(Debug, Clone)]

@@ -7,9 +7,9 @@ use std::time::Duration;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde::Serialize;
 
-use super::lag::MaxLag;
-use super::plan::Kind;
-use super::tally::Tally;
+use crate::lag::MaxLag;
+use crate::mix::Kind;
+use crate::tally::Tally;
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct KindReport {
@@ -212,7 +212,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
     use super::*;
-    use crate::bench::prediction::Surprise;
+    use crate::prediction::Surprise;
 
     fn report() -> Report {
         let mut tally = Tally::new();

@@ -6,8 +6,8 @@ use http::StatusCode;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::connection::Answer;
-use super::plan::Operation;
+use crate::plan::Operation;
+use wallex_runtime::http::client::Answer;
 
 /// A POST to be sent.
 #[derive(Debug, PartialEq, Eq)]

@@ -1,14 +1,16 @@
-//! `wallex bench`: loads a running platform over HTTP and then checks the money. It keeps the expected
+//! The load generator: loads a running platform over HTTP and then checks the money. It keeps the expected
 //! balance of every wallet itself and predicts every answer, so that "ok" means what was predicted and not
 //! merely a 2xx.
 //!
 //! The invariant: exit code 0 says that every operation was answered as predicted and that journal, ledger
 //! and read model (or, without a database, the API) agree with the generator to the minor unit.
 
-pub(crate) mod args;
-pub(crate) mod connection;
+#![forbid(unsafe_code)]
+
+mod args;
 mod lag;
 mod load;
+mod mix;
 mod plan;
 mod prediction;
 mod progress;
@@ -27,9 +29,9 @@ use http::{Method, StatusCode};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use wallex_runtime::http::client::{Connection, Target};
 
-pub(crate) use args::Args;
-use connection::{Connection, Target};
+pub use args::Args;
 use lag::{Databases, MaxLag};
 use load::{Load, Phase};
 use plan::{Plan, Shape};
@@ -44,14 +46,15 @@ const INTERRUPTED: u8 = 130;
 const READY: Duration = Duration::from_secs(5);
 
 /// Runs the load, then the check. The exit code: 0 all predicted and verified, 1 not, 130 interrupted.
-pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let stop = wallex_runtime::shutdown::token();
     let enough = enough_on_signal()?;
     let mix = args.shares();
     if mix.transfers > 0 && args.wallets < 2 {
         bail!("transfers need two wallets: raise --wallets or leave transfers out of the mix");
     }
-    let target = Arc::new(Target::parse(&args.api)?);
+    let target =
+        Arc::new(Target::parse(&args.api).with_context(|| format!("--api {} cannot be used", args.api))?);
     ready(&target, &args.api).await?;
     let databases = open(&args).await?;
 

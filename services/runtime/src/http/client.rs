@@ -1,11 +1,10 @@
-//! One keep-alive HTTP/1.1 connection to the API, as light as it can be: the generator shares its
-//! processors with what it measures. The invariant: after any error the connection is thrown away, so that
-//! an answer never belongs to an earlier request.
+//! One keep-alive HTTP/1.1 connection to a server, as light as it can be: a load generator shares its processors with what
+//! it measures. The invariant: after any error the connection is thrown away, so that an answer never belongs to an earlier
+//! request.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
@@ -15,34 +14,43 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// Where the API is, from `--api`.
+/// Where a server is: host, port and a path in front of its own.
 #[derive(Debug)]
-pub(crate) struct Target {
+pub struct Target {
     host: String,
     port: u16,
     authority: HeaderValue,
-    /// Path in front of `/v1`, without a slash at its end.
+    /// Without a slash at its end.
     prefix: String,
 }
 
+/// Why an address is none.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidTarget {
+    #[error("it is not a URL")]
+    NoUrl,
+    #[error("it must begin with http://: plain HTTP/1.1 is spoken")]
+    Scheme,
+    #[error("it names no host")]
+    NoHost,
+    #[error("it must be host, port and at most a path")]
+    TooMuch,
+}
+
 impl Target {
-    pub(crate) fn parse(api: &str) -> anyhow::Result<Self> {
-        let uri: Uri = api
-            .parse()
-            .with_context(|| format!("--api {api:?} is not a URL"))?;
+    pub fn parse(url: &str) -> Result<Self, InvalidTarget> {
+        let uri: Uri = url.parse().map_err(|_| InvalidTarget::NoUrl)?;
         if uri.scheme_str() != Some("http") {
-            bail!("--api {api:?} must begin with http:// (the generator speaks plain HTTP/1.1)");
+            return Err(InvalidTarget::Scheme);
         }
-        let authority = uri
-            .authority()
-            .with_context(|| format!("--api {api:?} names no host"))?;
+        let authority = uri.authority().ok_or(InvalidTarget::NoHost)?;
         if uri.query().is_some() || authority.as_str().contains('@') {
-            bail!("--api {api:?} must be host, port and at most a path");
+            return Err(InvalidTarget::TooMuch);
         }
         Ok(Self {
             host: authority.host().trim_matches(['[', ']']).to_owned(),
             port: authority.port_u16().unwrap_or(80),
-            authority: HeaderValue::from_str(authority.as_str())?,
+            authority: HeaderValue::from_str(authority.as_str()).map_err(|_| InvalidTarget::NoUrl)?,
             prefix: uri.path().trim_end_matches('/').to_owned(),
         })
     }
@@ -50,15 +58,15 @@ impl Target {
 
 /// A final or passing answer, whole.
 #[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
 }
 
 /// Why there was no answer.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum NoAnswer {
+pub enum NoAnswer {
     #[error("cannot connect: {0}")]
     Connect(#[source] std::io::Error),
     #[error("the connection broke: {0}")]
@@ -69,18 +77,18 @@ pub(crate) enum NoAnswer {
     Request(#[from] http::Error),
 }
 
-pub(crate) struct Connection {
+pub struct Connection {
     target: Arc<Target>,
     sender: Option<SendRequest<Full<Bytes>>>,
 }
 
 impl Connection {
-    pub(crate) fn new(target: Arc<Target>) -> Self {
+    pub fn new(target: Arc<Target>) -> Self {
         Self { target, sender: None }
     }
 
     /// Sends one request and reads its answer, connecting when there is no open connection.
-    pub(crate) async fn send(
+    pub async fn send(
         &mut self,
         method: Method,
         path: &str,

@@ -14,11 +14,11 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::connection::{Connection, Target};
-use super::lag::Databases;
-use super::plan::Kind;
-use super::prediction;
-use super::tally::Tally;
+use crate::lag::Databases;
+use crate::mix::Kind;
+use crate::prediction;
+use crate::tally::Tally;
+use wallex_runtime::http::client::{Connection, Target};
 
 /// Differences shown; all are counted.
 const SHOWN: usize = 20;

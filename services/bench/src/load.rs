@@ -12,11 +12,11 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use wallex_domain::Positions;
 
-use super::connection::{Answer, Connection, Target};
-use super::plan::{Operation, Plan};
-use super::prediction::{self, Call, Prediction, Surprise};
-use super::progress::Progress;
-use super::tally::Tally;
+use crate::plan::{Operation, Plan};
+use crate::prediction::{self, Call, Prediction, Surprise};
+use crate::progress::Progress;
+use crate::tally::Tally;
+use wallex_runtime::http::client::{Answer, Connection, Target};
 
 /// One try waits this long for its answer; a server that is gone without closing is noticed by it.
 const ATTEMPT: Duration = Duration::from_secs(10);

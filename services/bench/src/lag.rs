@@ -12,7 +12,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::progress::Progress;
+use crate::progress::Progress;
 
 /// How often the lag is sampled during the run.
 const SAMPLE: Duration = Duration::from_millis(100);

@@ -5,31 +5,12 @@
 //! ever takes from it, plus [`FLOOR`]. So no order of the operations can overdraw it, each one must succeed,
 //! and the final balances do not depend on how the workers interleave.
 
-use super::args::Mix;
+use crate::mix::{Kind, Mix};
 
 /// What stays in every wallet even if all that takes money came first, in minor units.
 pub(crate) const FLOOR: i64 = 1_000;
 /// Largest amount of one operation, in minor units.
 const MAX_AMOUNT: u64 = 1_000;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Kind {
-    Credits,
-    Debits,
-    Transfers,
-}
-
-impl Kind {
-    pub(crate) const ALL: [Self; 3] = [Self::Credits, Self::Debits, Self::Transfers];
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Credits => "credits",
-            Self::Debits => "debits",
-            Self::Transfers => "transfers",
-        }
-    }
-}
 
 /// One operation. Wallets are numbers from 0; amounts minor units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
