@@ -32,6 +32,9 @@ run_test() {
   # More than three changes of one object within a minute: the rest waits for the next.
   until_true 150 put_back || die "changed by hand, and not put back: $(container .) $(field .spec.selector service "$PLATFORM-query")"
   platform_wait 120
+  # Nothing is left to be put back: what the API server fills in is not taken for somebody's.
+  quiet_again() { [[ $(condition Ready) == "True Ready: all components are ready" ]]; }
+  until_true 120 quiet_again || die "something is changed back again and again: $(condition Ready)"
 
   # A sidecar stays, is named, and stops no change.
   k -n "$NAMESPACE" patch "$query" -p "{\"spec\": {\"template\": {\"spec\": {\"containers\": [{\"name\": \"sidecar\", \"image\": \"$IMAGE\",

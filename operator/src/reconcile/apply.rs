@@ -361,7 +361,10 @@ impl Applier<'_> {
             let is_new = manifest_hash(&wanted) != manifest_hash(live);
             let key = format!("{}/{child}", self.platform.uid);
             if !is_new && !self.writes.may_put_back(&key) {
-                self.report().fought.push((child, drift.put_back()));
+                let told = others_only(drift.put_back());
+                if !told.is_empty() {
+                    self.report().fought.push((child, told));
+                }
                 return Ok(live.clone());
             }
             return self.mend(&wanted, live, &drift, child).await;

@@ -66,6 +66,8 @@ pub struct Drift {
     pub left: Vec<Found>,
     /// The operator's parts as they should be, by their names at the top of the object; none: to be removed.
     restored: Vec<(&'static str, Option<Value>)>,
+    /// Who owns what, without what earlier patches of this kind left in the operator's name; none: they left nothing.
+    owners: Option<Value>,
 }
 
 impl Drift {
@@ -74,6 +76,11 @@ impl Drift {
         let mut operations = vec![json!({
             "op": "replace", "path": "/metadata/resourceVersion", "value": resource_version,
         })];
+        // An API server fills in what a patch leaves out, such as the scheme of a probe, and notes it as written by whoever patched. So
+        // it looks like a field that the operator once wrote and states no longer. Taken out once more it comes back, but as nobody's.
+        if let Some(owners) = &self.owners {
+            operations.push(json!({"op": "replace", "path": "/metadata/managedFields", "value": owners}));
+        }
         for (part, value) in &self.restored {
             operations.push(match value {
                 Some(value) => json!({"op": "add", "path": format!("/{part}"), "value": value}),
@@ -137,7 +144,10 @@ where
         .collect();
     let mut walk = Walk {
         template,
-        drift: Drift::default(),
+        drift: Drift {
+            owners: without_patches(&value),
+            ..Drift::default()
+        },
     };
     for part in parts {
         let nothing = Value::Null;
@@ -158,6 +168,16 @@ where
         }
     }
     walk.drift
+}
+
+/// The entries of `managedFields` without those of the operator's own patches; none when there is none of them.
+fn without_patches(object: &Value) -> Option<Value> {
+    let entries = object.pointer("/metadata/managedFields")?.as_array()?;
+    let is_patch = |entry: &&Value| {
+        entry["manager"] == MANAGER && entry["operation"] == "Update" && entry["subresource"].is_null()
+    };
+    let kept: Vec<Value> = entries.iter().filter(|entry| !is_patch(entry)).cloned().collect();
+    (kept.len() < entries.len() && !kept.is_empty()).then(|| kept.into())
 }
 
 /// Somebody who owns fields, and which of them below a certain one.

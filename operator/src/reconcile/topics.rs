@@ -31,6 +31,7 @@ pub struct TopicChecks {
 struct Check {
     /// What was asked for then.
     wanted: (kafka::Connection, Request),
+    /// When it is done: with what Kafka alone gave reason to say.
     progress: Progress,
     cluster: Option<String>,
     topics: Option<Vec<Topic>>,
@@ -78,7 +79,7 @@ impl TopicChecks {
         if let Some(check) = &last
             && check.next > Instant::now()
         {
-            return check.checked();
+            return check.checked(platform);
         }
         let (connection, mut request) = wanted.clone();
         let failures = last.map_or(0, |check| check.failures).saturating_add(1);
@@ -106,7 +107,7 @@ impl TopicChecks {
                         Ok(ensured) => match missing(&ensured.topics, refill) {
                             Some(problem) => failed(problem, cluster, Some(ensured.topics)),
                             None => Check {
-                                progress: Progress::Done(summary(platform, &ensured)),
+                                progress: Progress::Done(unrecorded(&ensured)),
                                 cluster,
                                 topics: Some(ensured.topics),
                                 failures: 0,
@@ -118,7 +119,7 @@ impl TopicChecks {
                 }
             }
         };
-        let checked = check.checked();
+        let checked = check.checked(platform);
         self.remember(platform.uid.clone(), check);
         checked
     }
@@ -154,9 +155,17 @@ impl TopicChecks {
 }
 
 impl Check {
-    fn checked(&self) -> Checked {
+    /// With what the platform says now: it may ask for something that Kafka need not be asked about.
+    fn checked(&self, platform: &ValidatedPlatform) -> Checked {
         Checked {
-            progress: self.progress.clone(),
+            progress: match &self.progress {
+                Progress::Done(said) => Progress::Done(summary(
+                    platform,
+                    said,
+                    self.topics.as_deref().unwrap_or_default(),
+                )),
+                other => other.clone(),
+            },
             cluster: self.cluster.clone(),
             topics: self.topics.clone(),
             again: self.next.saturating_duration_since(Instant::now()),
@@ -295,13 +304,17 @@ fn recreation(topic: &str, events: &str) -> Problem {
     )
 }
 
-/// What is worth saying about topics that are usable.
-fn summary(platform: &ValidatedPlatform, ensured: &kafka::Ensured) -> String {
+fn unrecorded(ensured: &kafka::Ensured) -> String {
+    ensured.unrecorded.as_ref().map_or_else(String::new, |why| {
+        format!("the topics' owner is not recorded in Kafka, so other operators can't see it: {why}")
+    })
+}
+
+/// What is worth saying about topics that are usable, after what Kafka gave reason to say.
+fn summary(platform: &ValidatedPlatform, said: &str, topics: &[Topic]) -> String {
     let mut notes = Vec::new();
-    if let Some(why) = &ensured.unrecorded {
-        notes.push(format!(
-            "the topics' owner is not recorded in Kafka, so other operators can't see it: {why}"
-        ));
+    if !said.is_empty() {
+        notes.push(said.to_owned());
     }
     if let Some(asked) = platform.fewer_partitions_asked {
         notes.push(format!(
@@ -315,7 +328,7 @@ fn summary(platform: &ValidatedPlatform, ensured: &kafka::Ensured) -> String {
             platform.partitions
         ));
     }
-    for (wanted, topic) in platform.topics.iter().zip(&ensured.topics) {
+    for (wanted, topic) in platform.topics.iter().zip(topics) {
         if topic.partitions > wanted.partitions {
             notes.push(format!(
                 "topic {} has {} partitions, {} are used",

@@ -157,6 +157,32 @@ async fn command_probes_image_mounts_and_the_pods_own_settings_are_put_back() {
     .await;
 }
 
+/// The API server fills the scheme of the probe in again, in the operator's name.
+#[tokio::test]
+async fn what_an_api_server_fills_in_after_a_put_back_is_not_fought_over() {
+    let world = ready().await;
+    let before = world.object(QUERY);
+    let fields = container(json!({"f:livenessProbe": {"f:exec": {"f:command": {}}}}));
+    world.edit(QUERY, "kubectl-patch", fields, |object| {
+        let probe = &mut wallex(object)["livenessProbe"];
+        probe.as_object_mut().unwrap().remove("httpGet");
+        probe["exec"] = json!({"command": ["true"]});
+    });
+    for _ in 0..2 {
+        once(&world).await;
+    }
+    assert_eq!(world.object(QUERY)["spec"], before["spec"]);
+    world.written();
+    once(&world).await;
+    assert_eq!(world.written(), Vec::<String>::new());
+    assert!(
+        !world
+            .condition("shop", "demo", types::READY)
+            .2
+            .contains("repeatedly")
+    );
+}
+
 #[tokio::test]
 async fn a_value_of_the_manifest_that_was_changed_is_put_back_and_named() {
     let world = ready().await;

@@ -12,7 +12,10 @@ use super::server::World;
 /// What people and their tools own of an object.
 pub(super) fn entries(object: &Value) -> Vec<Value> {
     let entries = object["metadata"]["managedFields"].as_array();
-    let by_hand = |entry: &&Value| ![MANAGER, HANDOVER, HPA].contains(&entry["manager"].as_str().unwrap());
+    let by_hand = |entry: &&Value| {
+        let manager = entry["manager"].as_str().unwrap();
+        ![MANAGER, HANDOVER, HPA].contains(&manager) || (manager == MANAGER && entry["operation"] == "Update")
+    };
     entries.into_iter().flatten().filter(by_hand).cloned().collect()
 }
 
@@ -70,6 +73,52 @@ pub(super) fn contradiction(object: &Value) -> Option<String> {
         variables.filter(|variable| variable["value"].is_string() && variable["valueFrom"].is_object());
     both.next()
         .map(|_| "env[0].valueFrom: Invalid value: may not be specified when `value` is not empty".to_owned())
+}
+
+/// What an API server fills in.
+pub(super) fn with_defaults(object: &mut Value) {
+    for probe in probes(object) {
+        if probe["httpGet"].is_object() && probe["httpGet"]["scheme"].is_null() {
+            probe["httpGet"]["scheme"] = json!("HTTP");
+        }
+    }
+}
+
+/// Notes defaults that a patch of the operator's brought in as written by the operator, as the real one does.
+pub(super) fn owned_defaults(before: &Value, after: &mut Value) {
+    let schemes = |object: &Value| -> Vec<Value> {
+        let mut object = object.clone();
+        probes(&mut object)
+            .into_iter()
+            .map(|probe| probe["httpGet"]["scheme"].take())
+            .collect()
+    };
+    if object_kind(after) != "Deployment" || schemes(before) == schemes(after) {
+        return;
+    }
+    let scheme = json!({"f:httpGet": {"f:path": {}, "f:port": {}, "f:scheme": {}}});
+    let container = json!({"f:livenessProbe": scheme});
+    let pods = json!({"f:spec": {"f:containers": {"k:{\"name\":\"wallex\"}": container}}});
+    let entry = json!({
+        "manager": MANAGER, "operation": "Update", "fieldsType": "FieldsV1", "fieldsV1": {"f:spec": {"f:template": pods}},
+    });
+    let entries = after["metadata"]["managedFields"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
+    after["metadata"]["managedFields"] = entries.into_iter().chain([entry]).collect();
+}
+
+fn object_kind(object: &Value) -> &str {
+    object["kind"].as_str().unwrap_or_default()
+}
+
+fn probes(object: &mut Value) -> Vec<&mut Value> {
+    let containers = object.pointer_mut("/spec/template/spec/containers");
+    let containers = containers.and_then(Value::as_array_mut).into_iter().flatten();
+    containers
+        .filter_map(|container| container.get_mut("livenessProbe"))
+        .collect()
 }
 
 /// Nobody owns what is not there.

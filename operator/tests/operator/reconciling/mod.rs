@@ -267,6 +267,43 @@ async fn a_topic_that_somebody_made_anew_with_fewer_partitions_gets_them_back_af
     assert!(refill(&world).is_string());
 }
 
+#[tokio::test]
+async fn partitions_that_may_not_be_added_are_told_at_once() {
+    let world = world();
+    let operator = world.operator(vec![Scope::All]);
+    for _ in 0..5 {
+        run(&operator, "shop", "demo").await;
+    }
+    assert!(world.is_ready("shop", "demo"));
+    // By the same operator, to whom Kafka's last answer is still fresh.
+    for (asked, allow, said) in [
+        (
+            12,
+            false,
+            "spec.partitions says 12, but the journal has 10: set spec.allowPartitionIncrease",
+        ),
+        (
+            4,
+            false,
+            "spec.partitions says 4, but the journal has 10 and never shrinks",
+        ),
+        (10, false, ""),
+    ] {
+        world.change("shop", "demo", |platform| {
+            platform["spec"]["partitions"] = json!(asked);
+            platform["spec"]["allowPartitionIncrease"] = json!(allow);
+        });
+        run(&operator, "shop", "demo").await;
+        let (status, _, message) = world.condition("shop", "demo", types::TOPICS_READY);
+        assert_eq!(status, "True");
+        assert!(
+            message.contains(said) && message.is_empty() == said.is_empty(),
+            "{asked}: {message}"
+        );
+    }
+    assert_eq!(events_topic(&world), Some(10));
+}
+
 /// A user deletes shop/demo: with a finalizer it stays, marked.
 fn delete(world: &World) {
     let path = platform_path("shop", "demo");

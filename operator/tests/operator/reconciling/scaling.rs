@@ -38,7 +38,10 @@ fn own(object: &mut Value, owners: &BTreeSet<String>) {
     };
     let mut entries: Vec<Value> = owners
         .iter()
-        .map(|manager| entry(manager, json!({"f:replicas": {}, "f:template": {}})))
+        .map(|manager| match manager.as_str() {
+            MANAGER => entry(manager, json!({"f:replicas": {}, "f:template": {}})),
+            _ => entry(manager, json!({"f:replicas": {}})),
+        })
         .collect();
     if !owners.contains(MANAGER) {
         entries.push(entry(MANAGER, json!({"f:template": {}})));

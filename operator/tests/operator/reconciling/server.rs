@@ -363,7 +363,9 @@ impl State {
             let succeeded = json!({"conditions": [{"type": "Complete", "status": "True"}]});
             object["status"] = self.job_status.clone().unwrap_or(succeeded);
         }
-        Some(hands::merged(&before, object))
+        let mut object = hands::merged(&before, object);
+        hands::with_defaults(&mut object);
+        Some(object)
     }
 
     fn wrong(&self, path: &str) -> Option<String> {
@@ -384,6 +386,10 @@ impl State {
                 }
                 continue;
             }
+            if pointer == "/metadata/managedFields" {
+                object["metadata"]["managedFields"] = operation["value"].clone();
+                continue;
+            }
             let part = pointer.trim_start_matches('/');
             if operation["op"] == "remove" {
                 object.as_object_mut().unwrap().remove(part);
@@ -391,7 +397,9 @@ impl State {
                 object[part] = operation["value"].clone();
             }
         }
+        hands::with_defaults(&mut object);
         hands::prune(&mut object);
+        hands::owned_defaults(&self.objects[path], &mut object);
         (200, self.put(path, object))
     }
 
