@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use wallex_domain::PlatformId;
+
 /// Name under which the operator owns fields (server-side apply), reports Events and labels its children.
 pub const MANAGER: &str = "wallex-operator";
 
@@ -182,9 +184,15 @@ pub fn component_object(platform: &str, component: Component) -> String {
     format!("{platform}-{}", component.name())
 }
 
-/// The id of a platform, as the journal writes it too (`wallex_journal::platform_id`).
+/// The id of a platform, as its database has it too.
 pub fn platform_id(cluster: &str, namespace: &str, platform: &str) -> String {
-    format!("{cluster}/{namespace}/{platform}")
+    let (cluster, namespace, name) = (cluster.to_owned(), namespace.to_owned(), platform.to_owned());
+    PlatformId {
+        cluster,
+        namespace,
+        name,
+    }
+    .to_string()
 }
 
 /// What [`ACCEPT_JOURNAL_LOSS`] calls a journal.

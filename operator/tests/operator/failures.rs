@@ -351,7 +351,7 @@ fn the_phrases_that_are_understood_are_the_services_own() {
     ] {
         assert!(read(of).contains(&format!("\"{}", log::REWOUND)), "{of}");
     }
-    for of in ["journal/src/schema.rs", "projector/src/schema.rs"] {
+    for of in ["postgres/src/schema.rs"] {
         assert!(read(of).contains(&format!("{}\")", log::UNMIGRATED)), "{of}");
     }
     let waits = read("wallex/src/journal.rs");

@@ -9,7 +9,9 @@ mod event;
 mod hash;
 mod hold;
 mod id;
+mod mark;
 mod money;
+mod platform;
 mod wallet;
 
 pub use command::{
@@ -24,8 +26,10 @@ pub use event::{
 pub use hash::Hash;
 pub use hold::{Hold, HoldStatus, Moves, Transaction};
 pub use id::{HoldId, InvalidPosition, Partition, Position, Positions, WalletId};
+pub use mark::Mark;
 pub use money::{
     Amount, Currencies, Currency, InvalidAmount, InvalidCurrency, InvalidOwnCurrency, MAX_BALANCE,
     MAX_EXPONENT, MAX_MINOR_UNITS,
 };
+pub use platform::PlatformId;
 pub use wallet::{Status, Wallet};

@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use uuid::Uuid;
-use wallex_domain::{DecodeError, EventData, Hash, Partition, Position, WalletId};
+use wallex_domain::{DecodeError, EventData, Hash, Mark, Partition, Position, WalletId};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
@@ -30,6 +30,21 @@ pub struct Event {
     /// `hash` of the event before it in the partition; [`Hash::GENESIS`] for the first.
     pub prev_hash: Hash,
     pub hash: Hash,
+}
+
+impl Event {
+    /// Its place in the chain.
+    pub fn mark(&self) -> Mark {
+        Mark {
+            seq: self.seq,
+            hash: self.hash,
+        }
+    }
+
+    /// Whether it is the next one after `mark`.
+    pub fn follows(&self, mark: Mark) -> bool {
+        self.seq == mark.seq + 1 && self.prev_hash == mark.hash
+    }
 }
 
 /// First byte of what is hashed, so that the layout can change one day.

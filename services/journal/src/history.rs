@@ -4,6 +4,7 @@
 //! Invariant: it only reads, and before anything is written. A database is refused on what it lacks, never on what it has besides.
 
 use sqlx::PgConnection;
+use wallex_postgres::SqlState;
 
 /// A journal as far as it is known: in a database, or to whoever remembers it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -39,10 +40,7 @@ pub async fn read(db: &mut PgConnection) -> Result<Option<History>, sqlx::Error>
             .fetch_optional(&mut *db)
             .await;
     let made = match made {
-        // undefined_table, invalid_schema_name: nobody has migrated yet.
-        Err(sqlx::Error::Database(error)) if matches!(error.code().as_deref(), Some("42P01" | "3F000")) => {
-            return Ok(None);
-        }
+        Err(error) if SqlState::of(&error).is_some_and(SqlState::is_unmigrated) => return Ok(None),
         made => made?,
     };
     let events = sqlx::query_scalar("SELECT coalesce(sum(last_seq), 0)::bigint FROM journal.partition")

@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use sqlx::{AssertSqlSafe, PgConnection, PgPool};
+use wallex_postgres::SqlState;
 
 /// How many slots the ring has, as the schema creates them.
 pub const SLOTS: i64 = 3;
@@ -157,11 +158,8 @@ async fn lock_hard(db: &mut PgConnection, slot: i16) -> Result<bool, sqlx::Error
             Ok(()) => return Ok(true),
             Err(error) => error,
         };
-        let code = error
-            .as_database_error()
-            .and_then(sqlx::error::DatabaseError::code);
         tries += 1;
-        if code.as_deref() != Some("55P03") || tries >= TRIES {
+        if SqlState::of(&error) != Some(SqlState::LOCK_NOT_AVAILABLE) || tries >= TRIES {
             return Err(error);
         }
         run(db, "ROLLBACK TO SAVEPOINT hard".to_owned()).await?;

@@ -1,23 +1,8 @@
 //! One platform, one journal: the database names the platform it belongs to, and every role refuses to
 //! work on another one's.
 
-use std::fmt;
-
 use sqlx::{PgConnection, PgExecutor};
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PlatformId {
-    /// Uid of the cluster's kube-system namespace, or a name of one's own outside Kubernetes.
-    pub cluster: String,
-    pub namespace: String,
-    pub name: String,
-}
-
-impl fmt::Display for PlatformId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}/{}", self.cluster, self.namespace, self.name)
-    }
-}
+use wallex_domain::PlatformId;
 
 #[derive(Debug, thiserror::Error)]
 pub enum PlatformIdError {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use sqlx::{PgExecutor, Row, postgres::PgRow};
 use uuid::Uuid;
-use wallex_domain::{Hash, Partition, PersonalData, WalletId};
+use wallex_domain::{Hash, Mark, Partition, PersonalData, WalletId};
 
 use crate::{Event, personal};
 
@@ -25,8 +25,7 @@ const EVENTS: &str = "SELECT event_id, transaction_id, partition, seq, wallet_id
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PartitionHead {
     pub id: Partition,
-    pub last_seq: i64,
-    pub head_hash: Hash,
+    pub mark: Mark,
 }
 
 pub(crate) fn hash_column(row: &PgRow, column: &str) -> Result<Hash, sqlx::Error> {
@@ -95,8 +94,10 @@ pub async fn partitions(db: impl PgExecutor<'_>) -> Result<Vec<PartitionHead>, s
         .map(|row| {
             Ok(PartitionHead {
                 id: Partition(row.try_get("id")?),
-                last_seq: row.try_get("last_seq")?,
-                head_hash: hash_column(row, "head_hash")?,
+                mark: Mark {
+                    seq: row.try_get("last_seq")?,
+                    hash: hash_column(row, "head_hash")?,
+                },
             })
         })
         .collect()

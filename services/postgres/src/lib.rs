@@ -1,6 +1,7 @@
-//! Transactions on pooled connections to PostgreSQL. Knows no schema.
+//! What every user of PostgreSQL needs: transactions on pooled connections, the codes of its errors, and schemas with their
+//! migrations. Knows no table of Wallex.
 //!
-//! The invariant: a connection goes back into its pool only when it is known to be outside a transaction. Opening one
+//! The invariant of transactions: a connection goes back into its pool only when it is known to be outside a transaction. Opening one
 //! takes several statements in one message (`BEGIN; SET LOCAL …`), and any of them may fail alone: a cancelled
 //! statement, a statement time-out, a client that goes away and drops the future. The server is inside a transaction
 //! then, often an aborted one, and the driver does not know: whoever got that connection next would fail, or read
@@ -8,11 +9,16 @@
 //! end as it was told is closed. A new one costs milliseconds.
 #![forbid(unsafe_code)]
 
+pub mod schema;
+mod sqlstate;
+
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
 use sqlx::{PgConnection, PgPool, Postgres, SqlSafeStr, raw_sql};
+
+pub use sqlstate::SqlState;
 
 /// How long a transaction that was left open may take to roll back, a statement that still runs included. After it the
 /// connection is closed, and the server finds that out by itself.

@@ -6,40 +6,13 @@ use std::collections::{BTreeMap, HashSet};
 
 use sqlx::{AssertSqlSafe, PgConnection, SqlSafeStr, SqlStr};
 use uuid::Uuid;
-use wallex_domain::{Partition, WalletId};
+use wallex_domain::{Mark, Partition, WalletId};
 use wallex_journal::{Event, Hash};
-
-/// Up to which event a partition has been applied. Seq 0 is before the first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Cursor {
-    pub(crate) seq: i64,
-    pub(crate) hash: Hash,
-}
-
-impl Cursor {
-    #[cfg(test)]
-    pub(crate) const BEGINNING: Self = Self {
-        seq: 0,
-        hash: Hash::GENESIS,
-    };
-
-    pub(crate) fn at(event: &Event) -> Self {
-        Self {
-            seq: event.seq,
-            hash: event.hash,
-        }
-    }
-
-    /// Whether `event` is the next one.
-    pub(crate) fn precedes(&self, event: &Event) -> bool {
-        event.seq == self.seq + 1 && event.prev_hash == self.hash
-    }
-}
 
 /// Where a partition stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Standing {
-    pub(crate) cursor: Cursor,
+    pub(crate) cursor: Mark,
     /// Rows up to this seq had been there and were taken away: until the cursor is there again, the partition is being
     /// filled anew.
     pub(crate) refill_to: i64,
@@ -117,7 +90,7 @@ pub(crate) struct Cursors {
 
 /// What [`Cursors::lock`] found.
 pub(crate) struct Locked {
-    pub(crate) cursors: BTreeMap<Partition, Cursor>,
+    pub(crate) cursors: BTreeMap<Partition, Mark>,
     /// Something is parked; otherwise nobody needs to look for it.
     pub(crate) any_parked: bool,
 }
@@ -220,7 +193,7 @@ impl Cursors {
     pub(crate) async fn update(
         &self,
         db: &mut PgConnection,
-        cursors: &BTreeMap<Partition, Cursor>,
+        cursors: &BTreeMap<Partition, Mark>,
     ) -> Result<(), sqlx::Error> {
         sqlx::query(self.update.clone())
             .bind(cursors.keys().map(|partition| partition.0).collect::<Vec<_>>())
@@ -280,7 +253,7 @@ async fn fetch(
     let mut parked = false;
     for (partition, seq, hash, refill_to, any_parked) in rows {
         let hash = Hash::try_from(hash.as_slice()).map_err(|error| sqlx::Error::Decode(error.into()))?;
-        let cursor = Cursor { seq, hash };
+        let cursor = Mark { seq, hash };
         standings.insert(Partition(partition), Standing { cursor, refill_to });
         parked |= any_parked;
     }

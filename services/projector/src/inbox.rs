@@ -5,10 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use wallex_domain::Partition;
+use wallex_domain::{Mark, Partition};
 use wallex_journal::Event;
-
-use crate::cursor::Cursor;
 
 /// Everything the journal has.
 pub(crate) const TO_THE_END: i64 = i64::MAX;
@@ -38,7 +36,7 @@ impl Arrived {
     }
 
     /// Forgets what the cursor has passed.
-    pub(crate) fn drop_through(&mut self, cursor: Cursor) {
+    pub(crate) fn drop_through(&mut self, cursor: Mark) {
         if self
             .events
             .first_key_value()
@@ -55,14 +53,14 @@ impl Arrived {
     }
 
     /// The seqs of the longest run that continues `cursor` without a gap, `limit` at most.
-    pub(crate) fn run(&self, cursor: Cursor, limit: usize) -> usize {
+    pub(crate) fn run(&self, cursor: Mark, limit: usize) -> usize {
         let mut at = cursor;
         self.events
             .values()
             .take(limit)
             .take_while(|event| {
-                let next = at.precedes(event);
-                at = Cursor::at(event);
+                let next = event.follows(at);
+                at = event.mark();
                 next
             })
             .count()
@@ -84,7 +82,7 @@ impl Arrived {
 
     /// Up to where the journal has to be read before what arrived can go on: to before the first event if
     /// there is a hole, including it if it does not continue the chain.
-    pub(crate) fn missing_to(&self, cursor: Cursor) -> Option<i64> {
+    pub(crate) fn missing_to(&self, cursor: Mark) -> Option<i64> {
         let hole = self
             .events
             .first_key_value()
@@ -166,14 +164,14 @@ mod tests {
         events.extend(chain(3));
         events.reverse();
         let arrived = arrived(events);
-        assert_eq!(arrived.run(Cursor::BEGINNING, 100), 5);
-        assert_eq!(arrived.run(Cursor::BEGINNING, 2), 2);
+        assert_eq!(arrived.run(Mark::BEGINNING, 100), 5);
+        assert_eq!(arrived.run(Mark::BEGINNING, 2), 2);
     }
 
     #[test]
     fn what_the_cursor_has_is_dropped() {
         let events = chain(5);
-        let cursor = Cursor::at(&events[2]);
+        let cursor = events[2].mark();
         let mut arrived = arrived(events);
         arrived.fill_to(3);
         arrived.drop_through(cursor);
@@ -184,7 +182,7 @@ mod tests {
             ),
             (Some(4), 2)
         );
-        arrived.drop_through(Cursor { seq: 5, ..cursor });
+        arrived.drop_through(Mark { seq: 5, ..cursor });
         assert!(arrived.is_done());
     }
 
@@ -193,13 +191,13 @@ mod tests {
         let mut events = chain(5);
         let last = events.split_off(4);
         let arrived = arrived(last);
-        assert_eq!(arrived.run(Cursor::BEGINNING, 100), 0);
-        assert_eq!(arrived.missing_to(Cursor::BEGINNING), Some(4));
+        assert_eq!(arrived.run(Mark::BEGINNING, 100), 0);
+        assert_eq!(arrived.missing_to(Mark::BEGINNING), Some(4));
     }
 
     #[test]
     fn an_event_of_another_chain_is_asked_of_the_journal() {
-        let other = Cursor {
+        let other = Mark {
             seq: 0,
             hash: Hash([1; 32]),
         };

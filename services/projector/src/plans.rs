@@ -6,8 +6,8 @@
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 use uuid::Uuid;
+use wallex_domain::PlatformId;
 use wallex_domain::{EventData, Partition, PersonalData, WalletId};
-use wallex_journal::platform_id::PlatformId;
 use wallex_journal::{Event, Hash, read};
 use wallex_testing::{TestDatabase, template_name};
 
@@ -49,10 +49,8 @@ const ANALYZE: &str = "ANALYZE read_model.wallet, read_model.parked, read_model.
 const FEW_ROWS: i64 = 200;
 
 async fn database() -> TestDatabase {
-    let journal = wallex_journal::schema::MIGRATIONS.iter();
-    let own = schema::MIGRATIONS
-        .iter()
-        .flat_map(|(_, migrations)| migrations.iter());
+    let journal = wallex_journal::schema::SCHEMA.migrations.iter();
+    let own = schema::SCHEMAS.iter().flat_map(|schema| schema.migrations.iter());
     let migrations = journal
         .chain(own)
         .map(|migration| migration.sql.as_str().as_bytes());

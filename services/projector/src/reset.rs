@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqlSafeStr as _};
 use wallex_journal::read::PartitionHead;
+use wallex_postgres::SqlState;
 
 use crate::Name;
 use crate::cursor::restart_statement;
@@ -30,9 +31,13 @@ pub async fn reset(name: Name, read: &mut PgConnection, heads: &[PartitionHead])
 async fn empty<P: Projection>(read: &mut PgConnection, heads: &[PartitionHead]) -> Result<(), sqlx::Error> {
     for attempt in 1.. {
         match once::<P>(read, heads).await {
-            // lock_not_available, deadlock_detected: somebody reads or writes.
-            Err(sqlx::Error::Database(error))
-                if attempt < ATTEMPTS && matches!(error.code().as_deref(), Some("55P03" | "40P01")) =>
+            // Somebody reads or writes.
+            Err(error)
+                if attempt < ATTEMPTS
+                    && matches!(
+                        SqlState::of(&error),
+                        Some(SqlState::LOCK_NOT_AVAILABLE | SqlState::DEADLOCK_DETECTED)
+                    ) =>
             {
                 tracing::warn!(%error, attempt, "the projection is busy");
                 tokio::time::sleep(PAUSE).await;
@@ -53,7 +58,7 @@ async fn once<P: Projection>(read: &mut PgConnection, heads: &[PartitionHead]) -
     sqlx::query(P::EMPTY_ALL).execute(&mut *db).await?;
     sqlx::query(AssertSqlSafe(restart_statement(P::SCHEMA)).into_sql_str())
         .bind(heads.iter().map(|head| head.id.0).collect::<Vec<_>>())
-        .bind(heads.iter().map(|head| head.last_seq).collect::<Vec<_>>())
+        .bind(heads.iter().map(|head| head.mark.seq).collect::<Vec<_>>())
         .execute(&mut *db)
         .await?;
     db.commit().await

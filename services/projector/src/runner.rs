@@ -12,14 +12,14 @@ use std::time::Duration;
 use sqlx::PgPool;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use wallex_domain::Partition;
+use wallex_domain::{Mark, Partition};
 use wallex_journal::read;
 use wallex_runtime::backoff::{Backoff, Outage};
 use wallex_runtime::health::Check;
 
 use crate::announce::Announcer;
 use crate::applier::{Applier, Step, StepError};
-use crate::cursor::{Cursor, Standing};
+use crate::cursor::Standing;
 use crate::dead_letters::DeadLetters;
 use crate::inbox::{Arrived, Batch, TO_THE_END};
 use crate::metrics::Metrics;
@@ -54,7 +54,7 @@ pub(crate) struct Runner<P> {
     limit: usize,
     check: Check,
     /// The cursors of the assigned partitions, as of the last transaction.
-    cursors: BTreeMap<Partition, Cursor>,
+    cursors: BTreeMap<Partition, Mark>,
     /// Partitions that are being filled anew, and up to which seq.
     refilling: BTreeMap<Partition, i64>,
     stalled: BTreeMap<Partition, Stalled>,
@@ -286,7 +286,7 @@ impl<P: Projection> Runner<P> {
             .filter(|head| {
                 self.cursors
                     .get(&head.id)
-                    .is_some_and(|cursor| cursor.seq >= head.last_seq)
+                    .is_some_and(|cursor| cursor.seq >= head.mark.seq)
             })
             .filter_map(|head| Some((head.id, *ends.get(&head.id)?)))
             .collect();

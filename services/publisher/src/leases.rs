@@ -9,10 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use sqlx::PgPool;
-use wallex_domain::Partition;
+use wallex_domain::{Mark, Partition};
 use wallex_journal::Hash;
-
-use crate::progress::Mark;
 
 /// A partition this instance has just taken.
 #[derive(Debug, Clone, Copy)]

@@ -5,22 +5,7 @@
 
 use std::collections::VecDeque;
 
-use wallex_journal::Hash;
-
-/// An event of the partition, named by its seq and told from an impostor by its hash. Seq 0 is the
-/// beginning, before the first event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Mark {
-    pub(crate) seq: i64,
-    pub(crate) hash: Hash,
-}
-
-impl Mark {
-    pub(crate) const BEGINNING: Self = Self {
-        seq: 0,
-        hash: Hash::GENESIS,
-    };
-}
+use wallex_domain::Mark;
 
 /// What an acknowledgement meant.
 #[derive(Debug, PartialEq, Eq)]
@@ -115,6 +100,8 @@ impl Progress {
 
 #[cfg(test)]
 mod tests {
+    use wallex_domain::Hash;
+
     use super::*;
 
     fn mark(seq: i64) -> Mark {

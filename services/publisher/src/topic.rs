@@ -11,11 +11,9 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use wallex_domain::Partition;
+use wallex_domain::{Mark, Partition};
 use wallex_journal::cloud_event;
 use wallex_runtime::kafka::Quiet;
-
-use crate::progress::Mark;
 
 /// How many records are looked at, from the end, for one that is an event. More than one only when
 /// something else wrote to the topic.
@@ -157,10 +155,7 @@ impl Topic {
         let headers = message.headers()?;
         let headers = headers.iter().map(|header| (header.key, header.value));
         let event = cloud_event::decode(&self.source, message.key(), message.payload(), headers).ok()?;
-        (event.partition.0 == message.partition()).then_some(Mark {
-            seq: event.seq,
-            hash: event.hash,
-        })
+        (event.partition.0 == message.partition()).then_some(event.mark())
     }
 
     fn left(&self, deadline: Instant) -> Result<Duration, TopicError> {

@@ -5,6 +5,7 @@
 use serde_json::json;
 use uuid::Uuid;
 use wallex_domain::{Position, Positions};
+use wallex_postgres::SqlState;
 use wallex_runtime::http::{Code, Extension, Invalid, Problem, Problems};
 
 use crate::answer::Unreadable;
@@ -217,15 +218,14 @@ impl From<ReadError> for Problem {
     }
 }
 
-/// Whether the database's trouble is one of the moment (classes of PostgreSQL's Appendix A): lost or refused connections
+/// Whether the database's trouble is one of the moment (classes of SQLSTATE): lost or refused connections
 /// (08), a transaction that was aborted or ended by others, or a server that is a standby for now (25), time-outs and
 /// conflicts (40, 55), a pooler that mixes sessions up (26, 42P05), no room, start-up, shut-down (53, 57, 58).
 fn passes(error: &sqlx::Error) -> bool {
     match error {
-        sqlx::Error::Database(error) => error.code().is_some_and(|code| {
-            ["08", "25", "26", "40", "42P05", "53", "55", "57", "58"]
-                .iter()
-                .any(|class| code.starts_with(class))
+        sqlx::Error::Database(_) => SqlState::of(error).is_some_and(|code| {
+            code == SqlState::DUPLICATE_PREPARED_STATEMENT
+                || ["08", "25", "26", "40", "53", "55", "57", "58"].contains(&code.class())
         }),
         sqlx::Error::Io(_)
         | sqlx::Error::Tls(_)
@@ -239,10 +239,7 @@ fn passes(error: &sqlx::Error) -> bool {
 
 /// Whether there is no such table, schema or column: it was dropped, or `wallex migrate` has not run. Readiness says which.
 fn lacks_schema(error: &sqlx::Error) -> bool {
-    let code = error
-        .as_database_error()
-        .and_then(sqlx::error::DatabaseError::code);
-    matches!(code.as_deref(), Some("42P01" | "3F000" | "42703"))
+    SqlState::of(error).is_some_and(|code| code.is_unmigrated() || code == SqlState::UNDEFINED_COLUMN)
 }
 
 /// A cursor that the list did not give.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgPool, Row as _};
 use tokio_util::sync::CancellationToken;
+use wallex_postgres::SqlState;
 
 use crate::Secret;
 use crate::backoff::{Backoff, Outage};
@@ -322,26 +323,20 @@ pub fn address(options: &PgConnectOptions) -> String {
 /// Whether trying again is in vain until somebody changes the URL or the server: the user is refused, or there is no such
 /// database, or no such certificate. A role waits in spite of that, because someone may be about to.
 pub fn is_lasting(error: &sqlx::Error) -> bool {
-    let code = error
-        .as_database_error()
-        .and_then(sqlx::error::DatabaseError::code);
-    match code.as_deref() {
-        Some(code) => code.starts_with("28") || code == "3D000",
+    match SqlState::of(error) {
+        Some(code) => code.class() == "28" || code == SqlState::INVALID_CATALOG_NAME,
         None => matches!(error, sqlx::Error::Configuration(_) | sqlx::Error::Tls(_)),
     }
 }
 
-/// What went wrong, in the words of whoever must mend it (SQLSTATEs: PostgreSQL manual, appendix A).
+/// What went wrong, in the words of whoever must mend it.
 pub fn cause(error: &sqlx::Error) -> String {
-    let code = error
-        .as_database_error()
-        .and_then(sqlx::error::DatabaseError::code);
-    let meaning = match code.as_deref() {
-        Some("28P01" | "28000") => "user or password refused",
-        Some("3D000") => "the database does not exist",
-        Some("57P03") => "the server is starting or stopping",
-        Some("53300") => "the server has no connection left (max_connections)",
-        Some("08P01") if error.to_string().contains("extra_float_digits") => {
+    let meaning = match SqlState::of(error) {
+        Some(SqlState::INVALID_PASSWORD | SqlState::INVALID_AUTHORIZATION) => "user or password refused",
+        Some(SqlState::INVALID_CATALOG_NAME) => "the database does not exist",
+        Some(SqlState::CANNOT_CONNECT_NOW) => "the server is starting or stopping",
+        Some(SqlState::TOO_MANY_CONNECTIONS) => "the server has no connection left (max_connections)",
+        Some(SqlState::PROTOCOL_VIOLATION) if error.to_string().contains("extra_float_digits") => {
             "PgBouncer takes it with ignore_startup_parameters = extra_float_digits"
         }
         Some(_) | None => return error.to_string(),

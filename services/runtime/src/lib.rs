@@ -8,7 +8,6 @@ pub mod backoff;
 pub mod database;
 pub mod health;
 pub mod http;
-mod identity;
 pub mod kafka;
 pub mod metrics;
 pub mod redis;
@@ -18,7 +17,6 @@ pub mod shutdown;
 pub mod telemetry;
 pub mod trace;
 
-pub use identity::PlatformId;
 pub use secret::Secret;
 pub use settings::{Flags, Settings, SettingsError};
 pub use tokio_util::sync::CancellationToken;

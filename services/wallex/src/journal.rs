@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use sqlx::{ConnectOptions as _, Connection as _, PgPool};
-use wallex_journal::platform_id::{self, PlatformId, PlatformIdError};
-use wallex_journal::schema::{self, SchemaError};
-use wallex_projector::schema::SchemaError as ReadSideError;
+use wallex_domain::PlatformId;
+use wallex_journal::platform_id::{self, PlatformIdError};
+use wallex_journal::schema;
+use wallex_postgres::schema::SchemaError;
 use wallex_runtime::health::{Check, Health};
 use wallex_runtime::{CancellationToken, Secret, Settings, database};
 
@@ -23,16 +24,6 @@ const SAY_AGAIN: Duration = Duration::from_secs(10);
 /// What the lines say; the operator reads them.
 const WAITING: &str = "waiting: ";
 const FITS: &str = "the database fits";
-
-/// The platform this process works for, as the journal writes it.
-pub(crate) fn platform_id(settings: &Settings) -> PlatformId {
-    let id = settings.platform_id();
-    PlatformId {
-        cluster: id.cluster,
-        namespace: id.namespace,
-        name: id.name,
-    }
-}
 
 /// A pool on the journal, once it is this platform's and fits this build.
 pub(crate) async fn connect(
@@ -50,7 +41,7 @@ pub(crate) async fn connect(
         shutdown,
     )
     .await?;
-    let ours = platform_id(settings);
+    let ours = settings.platform_id();
     wait_for(async || journal_fits(&journal, &ours).await, &check, shutdown).await?;
     database::show_pool("journal", &journal);
     let watched = Watched::Journal(journal.clone());
@@ -113,7 +104,7 @@ pub(crate) async fn connect_tool(
     shutdown: &CancellationToken,
 ) -> anyhow::Result<PgPool> {
     let by = Instant::now() + TOOL_PATIENCE;
-    let (url, ours) = (settings.database_url()?, platform_id(settings));
+    let (url, ours) = (settings.database_url()?, settings.platform_id());
     let journal = reach(settings, url, "database_url", tool, by, shutdown).await?;
     fits_by(by, async || journal_fits(&journal, &ours).await).await?;
     Ok(journal)
@@ -240,22 +231,8 @@ impl From<SchemaError> for Misfit {
     fn from(error: SchemaError) -> Self {
         match error {
             SchemaError::TooNew { .. } => Self::Never(error.into()),
-            SchemaError::TooOld { .. } => Self::Unmigrated(error.to_string()),
-            SchemaError::Migrate(_) | SchemaError::Platform(_) | SchemaError::Database(_) => {
-                Self::NotYet(error.to_string())
-            }
-        }
-    }
-}
-
-impl From<ReadSideError> for Misfit {
-    fn from(error: ReadSideError) -> Self {
-        match error {
-            ReadSideError::TooNew { .. } => Self::Never(error.into()),
-            ReadSideError::Missing { .. } | ReadSideError::TooOld { .. } => {
-                Self::Unmigrated(error.to_string())
-            }
-            ReadSideError::Migrate { .. } | ReadSideError::Database(_) => Self::NotYet(error.to_string()),
+            SchemaError::Missing { .. } | SchemaError::TooOld { .. } => Self::Unmigrated(error.to_string()),
+            SchemaError::Migrate { .. } | SchemaError::Database(_) => Self::NotYet(error.to_string()),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use sqlx::{AssertSqlSafe, PgConnection};
+
 use wallex_journal::history::{self, History};
 use wallex_journal::maintain::{Retention, empty_expired_slots};
 use wallex_journal::schema;
@@ -49,7 +49,7 @@ pub(crate) async fn migrate(
         events: args.expect_events,
     };
     history::expect(&mut db, expected).await?;
-    schema::migrate(&mut db, &journal::platform_id(settings), args.adopt).await?;
+    schema::migrate(&mut db, &settings.platform_id(), args.adopt).await?;
     let partitions = schema::add_partitions(&mut db, args.partitions).await?;
     if partitions > args.partitions {
         tracing::warn!(
@@ -72,24 +72,19 @@ pub(crate) async fn migrate(
     // Only now: wallets may come to partitions that every projection has a cursor for.
     schema::open_partitions(&mut db).await?;
     let written = history::read(&mut db).await?.unwrap_or_default();
+    let [ledger, read_model] = &wallex_projector::schema::SCHEMAS;
     // The operator reads these fields.
     tracing::info!(
-        platform = %journal::platform_id(settings),
+        platform = %settings.platform_id(),
         partitions,
         events = written.events,
         journal_id = written.journal.unwrap_or_default(),
-        journal = version(&mut db, "journal").await?,
-        ledger = version(&mut read, "ledger").await?,
-        read_model = version(&mut read, "read_model").await?,
+        journal = schema::SCHEMA.found(&mut *db).await?,
+        ledger = ledger.found(&mut *read).await?,
+        read_model = read_model.found(&mut *read).await?,
         "the database is ready"
     );
     Ok(())
-}
-
-/// The version that a schema is at: a newer one than this build's where a newer build has been.
-async fn version(db: &mut PgConnection, schema: &str) -> sqlx::Result<i64> {
-    let statement = format!("SELECT max(version)::bigint FROM {schema}.compatibility");
-    sqlx::query_scalar(AssertSqlSafe(statement)).fetch_one(db).await
 }
 
 pub(crate) async fn maintain(settings: &Settings, shutdown: &CancellationToken) -> anyhow::Result<()> {

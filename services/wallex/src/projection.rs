@@ -46,7 +46,7 @@ pub(crate) async fn run(
     let events = read::partitions(&journal)
         .await?
         .iter()
-        .map(|head| head.last_seq)
+        .map(|head| head.mark.seq)
         .sum::<i64>();
     let name = match projection {
         ProjectionName::Ledger => "ledger",

@@ -14,8 +14,8 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool};
 use tower::ServiceExt as _;
 use wallex_command::{Batcher, BatcherConfig, CommandState, router};
 use wallex_domain::Currencies;
+use wallex_domain::PlatformId;
 use wallex_journal::append::Config;
-use wallex_journal::platform_id::PlatformId;
 use wallex_journal::schema;
 use wallex_runtime::http::add_problems;
 use wallex_testing::{TestDatabase, assert_described, template_name};
@@ -83,7 +83,8 @@ pub(crate) fn config() -> BatcherConfig {
 
 impl App {
     pub(crate) async fn new() -> Self {
-        let migrations = schema::MIGRATIONS
+        let migrations = schema::SCHEMA
+            .migrations
             .iter()
             .map(|migration| migration.sql.as_str().as_bytes());
         let template = template_name("command", migrations);

@@ -73,7 +73,7 @@ impl Staging {
                 event_id: Uuid::new_v7(time),
                 transaction_id,
                 partition: head.partition,
-                seq: row.last_seq + 1,
+                seq: row.head.seq + 1,
                 wallet_id: head.wallet.id,
                 version: head.wallet.version,
                 event_type: data.event_type().to_owned(),
@@ -84,11 +84,11 @@ impl Staging {
                 actor: cause.actor.to_owned(),
                 traceparent: cause.traceparent.map(str::to_owned),
                 payload: payload.into(),
-                prev_hash: row.head_hash,
+                prev_hash: row.head.hash,
                 hash: Hash::GENESIS,
             };
             event.hash = event.compute_hash();
-            (row.last_seq, row.head_hash, row.last_recorded_at) = (event.seq, event.hash, event.recorded_at);
+            (row.head, row.last_recorded_at) = (event.mark(), event.recorded_at);
             recorded_at.get_or_insert(event.recorded_at);
             if let Some(sealed) = cause.personal {
                 self.personal

@@ -4,6 +4,7 @@
 //! The invariant: what is called refused left nothing behind. Only a COMMIT without an answer is unknown.
 
 use std::time::Duration;
+use wallex_postgres::SqlState;
 
 use super::Conflict;
 
@@ -95,23 +96,20 @@ impl Setback {
 
     /// `None`: it says something about the server or the connection, not about the batch.
     fn why(error: &sqlx::Error) -> Option<Why> {
-        let database = match error {
-            sqlx::Error::Database(database) => database,
-            // A row this build cannot read.
-            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => return Some(Why::Content),
-            _ => return None,
-        };
-        let code = database.code().unwrap_or_default();
-        // PostgreSQL manual, appendix A.
-        match (code.get(..2)?, code.as_ref()) {
-            (_, "55P03") => Some(Why::Lock),
-            (_, "57014") => Some(Why::Slow),
+        // A row this build cannot read.
+        if matches!(error, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)) {
+            return Some(Why::Content);
+        }
+        let code = SqlState::of(error)?;
+        match (code.class(), code) {
+            (_, SqlState::LOCK_NOT_AVAILABLE) => Some(Why::Lock),
+            (_, SqlState::QUERY_CANCELED) => Some(Why::Slow),
             ("40", _) => Some(Why::Serialization),
             ("23", _) => Some(Why::Constraint),
             // No connection, no resources, shutting down, I/O errors, no rights to log in, no such database or schema; a
             // transaction or a prepared statement that the session has not, or has from somebody else.
             ("08" | "53" | "57" | "58" | "28" | "3D" | "3F" | "25" | "26" | "34" | "0A" | "55", _)
-            | (_, "42P05") => None,
+            | (_, SqlState::DUPLICATE_PREPARED_STATEMENT) => None,
             _ => Some(Why::Content),
         }
     }

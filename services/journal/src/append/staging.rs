@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 use wallex_domain::{
-    Command, Hash, Hold, HoldId, Partition, Position, Rejection, State, Transaction, Wallet, WalletId,
+    Command, Hash, Hold, HoldId, Mark, Partition, Position, Rejection, State, Transaction, Wallet, WalletId,
     decide, expire,
 };
 
@@ -26,8 +26,7 @@ const SYSTEM: &str = "wallex";
 /// A locked partition row, as it stands after what has been staged.
 #[derive(Debug, Clone)]
 pub(super) struct LockedPartition {
-    pub last_seq: i64,
-    pub head_hash: Hash,
+    pub head: Mark,
     pub last_recorded_at: i64,
     pub open: bool,
 }
@@ -506,7 +505,7 @@ impl State for Staging {
                 .loaded
                 .partitions
                 .get(&partition)
-                .map_or(0, |row| row.last_seq);
+                .map_or(0, |row| row.head.seq);
             Position {
                 partition,
                 seq: last_seq + offset,

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
-use wallex_domain::Partition;
+use wallex_domain::{Mark, Partition};
 use wallex_postgres::DURABLE_COMMIT;
 
 use super::staging::{Loaded, LockedPartition};
@@ -98,8 +98,10 @@ pub(super) async fn begin_and_lock(
             loaded.clock = clock;
         } else if let Ok(id) = row.try_get("id") {
             let partition = LockedPartition {
-                last_seq: row.try_get("last_seq")?,
-                head_hash: hash_column(&row, "head_hash")?,
+                head: Mark {
+                    seq: row.try_get("last_seq")?,
+                    hash: hash_column(&row, "head_hash")?,
+                },
                 last_recorded_at: row.try_get("last_recorded_at")?,
                 open: row.try_get("open")?,
             };

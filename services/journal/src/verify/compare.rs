@@ -2,7 +2,7 @@
 
 use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
-use wallex_domain::{Hash, Partition};
+use wallex_domain::{Mark, Partition};
 
 use super::CHUNK;
 use super::fold::{Fold, Folded};
@@ -35,15 +35,13 @@ const PERSONAL_ROWS: &str =
 /// The partition's own row.
 pub(super) struct PartitionRow {
     id: Partition,
-    pub(super) last_seq: i64,
-    head_hash: Hash,
+    pub(super) head: Mark,
     last_recorded_at: i64,
 }
 
 /// Where the walk ended.
 pub(super) struct End {
-    pub(super) seq: i64,
-    pub(super) hash: Hash,
+    pub(super) at: Mark,
     pub(super) recorded_at: i64,
 }
 
@@ -59,8 +57,10 @@ impl PartitionRow {
         row.map(|row| {
             Ok(Self {
                 id: Partition(row.try_get("id")?),
-                last_seq: row.try_get("last_seq")?,
-                head_hash: read::hash_column(&row, "head_hash")?,
+                head: Mark {
+                    seq: row.try_get("last_seq")?,
+                    hash: read::hash_column(&row, "head_hash")?,
+                },
                 last_recorded_at: row.try_get("last_recorded_at")?,
             })
         })
@@ -85,7 +85,7 @@ pub(super) async fn with_rows(
         with_personal_rows(&mut *db, wallets, report).await?;
     }
     fold.holds.compare(&mut *db, row.id, report).await?;
-    reversals::compare(db, (row.id, end.seq), fold.reversed, reversed, report).await
+    reversals::compare(db, (row.id, end.at.seq), fold.reversed, reversed, report).await
 }
 
 async fn with_partition_row(
@@ -95,11 +95,11 @@ async fn with_partition_row(
     report: &mut Report,
 ) -> Result<(), sqlx::Error> {
     let partition = row.id;
-    if end.hash != row.head_hash {
+    if end.at.hash != row.head.hash {
         report.add(Kind::Partition, || {
             format!(
                 "partition {partition}'s head hash is not that of event {}",
-                end.seq
+                end.at.seq
             )
         });
     }
@@ -110,14 +110,14 @@ async fn with_partition_row(
     }
     let beyond: Option<i64> = sqlx::query_scalar(BEYOND)
         .bind(partition.0)
-        .bind(row.last_seq)
+        .bind(row.head.seq)
         .fetch_one(db)
         .await?;
     if let Some(seq) = beyond {
         report.add(Kind::Partition, || {
             format!(
                 "partition {partition} has event {seq}, and its head is at {}",
-                row.last_seq
+                row.head.seq
             )
         });
     }
@@ -141,10 +141,10 @@ async fn with_publication(
                 "partition {partition} has no row in journal.publication: its events would never be published"
             )
         }),
-        Some((seq, _)) if seq > row.last_seq => report.add(Kind::Publication, || {
+        Some((seq, _)) if seq > row.head.seq => report.add(Kind::Publication, || {
             format!(
                 "{partition}:{seq} was published, and the journal ends at {}",
-                row.last_seq
+                row.head.seq
             )
         }),
         Some((seq, false)) => report.add(Kind::Publication, || {

@@ -3,7 +3,7 @@
 //! The invariant: what is compared is of one snapshot, and the walk has caught up with it.
 
 use sqlx::{Connection as _, PgConnection};
-use wallex_domain::{EventData, Hash, Partition};
+use wallex_domain::{EventData, Mark, Partition};
 
 use super::compare::{self, PartitionRow};
 use super::fold::Fold;
@@ -23,8 +23,7 @@ const ROUNDS: usize = 10;
 
 struct Walk {
     partition: Partition,
-    seq: i64,
-    hash: Hash,
+    at: Mark,
     recorded_at: i64,
     fold: Fold,
     erasures: Erasures,
@@ -40,8 +39,7 @@ pub(super) async fn partition(
 ) -> Result<(), sqlx::Error> {
     let mut walk = Walk {
         partition,
-        seq: 0,
-        hash: Hash::GENESIS,
+        at: Mark::BEGINNING,
         recorded_at: 0,
         fold: Fold::default(),
         erasures: Erasures::default(),
@@ -51,26 +49,21 @@ pub(super) async fn partition(
         let Some(row) = PartitionRow::read(&mut *db, partition).await? else {
             return Ok(());
         };
-        if row.last_seq - walk.seq <= CHUNK || walk.is_cut {
+        if row.head.seq - walk.at.seq <= CHUNK || walk.is_cut {
             break;
         }
-        walk.go_to(&mut *db, row.last_seq, report).await?;
+        walk.go_to(&mut *db, row.head.seq, report).await?;
     }
     let mut snapshot = db.begin_with(SNAPSHOT).await?;
     if let Some(row) = PartitionRow::read(&mut snapshot, partition).await? {
-        walk.go_to(&mut snapshot, row.last_seq, report).await?;
+        walk.go_to(&mut snapshot, row.head.seq, report).await?;
         let Walk {
-            seq,
-            hash,
+            at,
             recorded_at,
             fold,
             ..
         } = walk;
-        let end = compare::End {
-            seq,
-            hash,
-            recorded_at,
-        };
+        let end = compare::End { at, recorded_at };
         compare::with_rows(&mut snapshot, &row, &end, fold, reversed, report).await?;
     }
     snapshot.commit().await
@@ -83,12 +76,12 @@ impl Walk {
         last_seq: i64,
         report: &mut Report,
     ) -> Result<(), sqlx::Error> {
-        while self.seq < last_seq && !self.is_cut {
-            let limit = CHUNK.min(last_seq - self.seq);
-            let mut events = read::events(&mut *db, self.partition, self.seq, limit).await?;
+        while self.at.seq < last_seq && !self.is_cut {
+            let limit = CHUNK.min(last_seq - self.at.seq);
+            let mut events = read::events(&mut *db, self.partition, self.at.seq, limit).await?;
             events.retain(|event| event.seq <= last_seq);
             if events.is_empty() {
-                let (partition, next) = (self.partition, self.seq + 1);
+                let (partition, next) = (self.partition, self.at.seq + 1);
                 report.add(Kind::Chain, || {
                     format!("{partition}:{next} is missing, the head is at {last_seq}")
                 });
@@ -96,7 +89,7 @@ impl Walk {
                 return Ok(());
             }
             self.check(db, events, report).await?;
-            report.progress(format_args!("{}:{} of {last_seq}", self.partition, self.seq));
+            report.progress(format_args!("{}:{} of {last_seq}", self.partition, self.at.seq));
         }
         Ok(())
     }
@@ -127,14 +120,14 @@ impl Walk {
     /// The event's place in the chain.
     fn link(&mut self, event: &Event, report: &mut Report) {
         let at = event.position();
-        if event.seq == self.seq + 1 {
+        if event.seq == self.at.seq + 1 {
             let mut chained = event.clone();
-            chained.prev_hash = self.hash;
+            chained.prev_hash = self.at.hash;
             if chained.compute_hash() != event.hash {
                 report.add(Kind::Chain, || format!("{at} does not match its hash"));
             }
         } else {
-            let (partition, missing) = (self.partition, self.seq + 1);
+            let (partition, missing) = (self.partition, self.at.seq + 1);
             report.add(Kind::Chain, || format!("{partition}:{missing} is missing"));
         }
         if event.recorded_at < self.recorded_at {
@@ -142,7 +135,7 @@ impl Walk {
                 format!("{at} was recorded before the event before it")
             });
         }
-        (self.seq, self.hash, self.recorded_at) = (event.seq, event.hash, event.recorded_at);
+        (self.at, self.recorded_at) = (event.mark(), event.recorded_at);
     }
 }
 

@@ -8,6 +8,7 @@ use serde_json::json;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool};
 use sqlx::{AssertSqlSafe, Connection as _};
 use uuid::Uuid;
+use wallex_domain::PlatformId;
 use wallex_domain::{
     Amount, CaptureHold, Change, ChangeWallet, Command, CreateWallet, Hash, HoldId, Movement, Partition,
     PersonalData, PlaceHold, Positions, Rejection, ReleaseHold, Reverse, Transfer, WalletId,
@@ -16,7 +17,6 @@ use wallex_journal::append::{
     Answer, BatchOutcome, Committed, Config, Item, Render, Reply, Request, Work, Writer,
 };
 use wallex_journal::personal::Sealed;
-use wallex_journal::platform_id::PlatformId;
 use wallex_journal::route::Routes;
 use wallex_journal::{Event, read, schema, verify};
 use wallex_testing::{TestDatabase, template_name};
@@ -38,7 +38,8 @@ pub(crate) struct Journal {
 
 impl Journal {
     pub(crate) async fn new() -> Self {
-        let migrations = schema::MIGRATIONS
+        let migrations = schema::SCHEMA
+            .migrations
             .iter()
             .map(|migration| migration.sql.as_str().as_bytes());
         let template = template_name("journal", migrations);

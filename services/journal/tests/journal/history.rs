@@ -1,7 +1,7 @@
 //! A migration is told what the platform has written: it refuses a database that lacks it, and changes nothing there.
 
+use wallex_domain::PlatformId;
 use wallex_journal::history::{self, History, HistoryError};
-use wallex_journal::platform_id::PlatformId;
 use wallex_journal::schema;
 use wallex_testing::TestDatabase;
 

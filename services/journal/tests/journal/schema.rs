@@ -2,9 +2,11 @@
 
 use sqlx::Connection as _;
 use wallex_domain::Currencies;
+use wallex_domain::PlatformId;
 use wallex_journal::currency;
-use wallex_journal::platform_id::{self, PlatformId, PlatformIdError};
-use wallex_journal::schema::{self, SchemaError};
+use wallex_journal::platform_id::{self, PlatformIdError};
+use wallex_journal::schema;
+use wallex_postgres::schema::SchemaError;
 use wallex_testing::TestDatabase;
 
 use crate::harness::*;

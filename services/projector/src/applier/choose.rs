@@ -5,11 +5,10 @@
 use std::collections::BTreeMap;
 
 use sqlx::PgConnection;
-use wallex_domain::Partition;
+use wallex_domain::{Mark, Partition};
 use wallex_journal::{Event, read};
 
 use super::{Applier, Step};
-use crate::cursor::Cursor;
 use crate::inbox::Batch;
 use crate::projection::Projection;
 use crate::stall::Stall;
@@ -39,12 +38,12 @@ impl<P: Projection> Applier<P> {
         batch: &mut Batch,
         step: &mut Step,
     ) -> Result<(), sqlx::Error> {
-        let mut tips: BTreeMap<Partition, (usize, Cursor)> = BTreeMap::new();
+        let mut tips: BTreeMap<Partition, (usize, Mark)> = BTreeMap::new();
         for (partition, cursor) in &step.cursors {
             let arrived = batch.partition(*partition);
             let run = arrived.run(*cursor, self.limit);
             if let Some(last) = arrived.first(run).last() {
-                tips.insert(*partition, (run, Cursor::at(last)));
+                tips.insert(*partition, (run, last.mark()));
             }
         }
         if tips.is_empty() {
@@ -106,7 +105,7 @@ impl<P: Projection> Applier<P> {
             let Some(missing_to) = arrived.missing_to(cursor) else {
                 continue;
             };
-            let first_arrived = arrived.first(1).next().map(Cursor::at);
+            let first_arrived = arrived.first(1).next().map(Event::mark);
             match fill(&mut *journal, partition, cursor, missing_to, share, first_arrived).await? {
                 Ok((events, end)) => {
                     chosen.filled += events.len();
@@ -127,12 +126,12 @@ impl<P: Projection> Applier<P> {
     pub(crate) async fn journal_continues(
         &self,
         partition: Partition,
-        cursor: Cursor,
+        cursor: Mark,
     ) -> Result<bool, sqlx::Error> {
         let mut journal = wallex_postgres::begin(&self.journal, read::BEGIN).await?;
         let next = read::events(&mut *journal, partition, cursor.seq, 1).await?;
         journal.commit().await?;
-        Ok(next.first().is_some_and(|event| cursor.precedes(event)))
+        Ok(next.first().is_some_and(|event| event.follows(cursor)))
     }
 }
 
@@ -140,10 +139,10 @@ impl<P: Projection> Applier<P> {
 async fn fill(
     journal: &mut PgConnection,
     partition: Partition,
-    cursor: Cursor,
+    cursor: Mark,
     missing_to: i64,
     limit: usize,
-    first_arrived: Option<Cursor>,
+    first_arrived: Option<Mark>,
 ) -> Result<Result<(Vec<Event>, bool), Stall>, sqlx::Error> {
     let rewound = |what: String, ahead| {
         Ok(Err(Stall::JournalRewound {
@@ -163,7 +162,7 @@ async fn fill(
     };
     let mut events = read::events(journal, partition, after, limit + along).await?;
     if along == 1 {
-        if events.first().map(Cursor::at) != Some(cursor) {
+        if events.first().map(Event::mark) != Some(cursor) {
             let what = format!("the projection stands at event {partition}:{}", cursor.seq);
             return rewound(what, false);
         }
@@ -171,11 +170,11 @@ async fn fill(
     }
     let mut at = cursor;
     for event in &events {
-        if !at.precedes(event) {
+        if !event.follows(at) {
             let what = format!("event {} does not follow the one at {}", event.position(), at.seq);
             return Ok(Err(Stall::HashChainBroken { partition, what }));
         }
-        at = Cursor::at(event);
+        at = event.mark();
     }
     let exhausted = (events.len() as i64) < limit;
     match first_arrived {

@@ -5,11 +5,11 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use wallex_domain::{DecodeError, EventData, Partition, WalletId};
+use wallex_domain::{DecodeError, EventData, Mark, Partition, WalletId};
 use wallex_journal::Event;
 
 use super::Step;
-use crate::cursor::{Cursor, Parked, Why};
+use crate::cursor::{Parked, Why};
 use crate::projection::Projected;
 use crate::stall::Stall;
 
@@ -18,7 +18,7 @@ use crate::stall::Stall;
 pub(super) struct Decoded {
     pub(super) projected: Vec<Projected>,
     /// Where cursors move to.
-    pub(super) moved: BTreeMap<Partition, Cursor>,
+    pub(super) moved: BTreeMap<Partition, Mark>,
 }
 
 /// Decodes the chosen events. One that this build does not know ends its partition's part, one that is
@@ -47,7 +47,7 @@ pub(super) fn decode_all(
                 continue;
             }
         };
-        decoded.moved.insert(partition, Cursor::at(&event));
+        decoded.moved.insert(partition, event.mark());
         match data {
             Ok(data) => decoded.projected.push(Projected {
                 event,

@@ -19,15 +19,16 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Instant;
 
 use sqlx::{PgConnection, PgPool};
-use wallex_domain::Partition;
+use wallex_domain::{Mark, Partition};
 use wallex_journal::read;
+use wallex_postgres::SqlState;
 use wallex_runtime::trace::{self, SpanKind};
 
 #[cfg(test)]
 pub(crate) use choose::VERIFY;
 
 use crate::announce::Announcer;
-use crate::cursor::{Cursor, Cursors, Parked, Standing};
+use crate::cursor::{Cursors, Parked, Standing};
 use crate::inbox::Batch;
 use crate::metrics::Metrics;
 use crate::projection::{ApplyError, Projected, Projection};
@@ -60,13 +61,11 @@ pub(crate) enum StepError {
 
 impl From<sqlx::Error> for StepError {
     fn from(error: sqlx::Error) -> Self {
-        let class = match &error {
-            sqlx::Error::Database(database) => database.code().map(|code| code[..2].to_owned()),
-            _ => None,
-        };
-        match class.as_deref() {
-            Some("22" | "23") => Self::Refused(error.to_string()),
-            Some(_) | None => Self::Database(error),
+        let refused = SqlState::of(&error).is_some_and(|code| matches!(code.class(), "22" | "23"));
+        if refused {
+            Self::Refused(error.to_string())
+        } else {
+            Self::Database(error)
         }
     }
 }
@@ -84,7 +83,7 @@ impl From<ApplyError> for StepError {
 #[derive(Default)]
 pub(crate) struct Step {
     /// The cursors of the batch's partitions after it.
-    pub(crate) cursors: BTreeMap<Partition, Cursor>,
+    pub(crate) cursors: BTreeMap<Partition, Mark>,
     pub(crate) stalled: BTreeMap<Partition, Stall>,
     pub(crate) parked: Vec<Parked>,
     /// Events that the journal gave and no message.

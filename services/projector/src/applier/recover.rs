@@ -31,7 +31,7 @@ impl<P: Projection> Applier<P> {
         let refill_to = heads
             .iter()
             .find(|head| head.id == partition)
-            .map_or(0, |head| head.last_seq);
+            .map_or(0, |head| head.mark.seq);
         let mut db = wallex_postgres::begin(&self.read, BEGIN).await?;
         self.cursors.create(&mut db, &[partition]).await?;
         let locked = self.cursors.lock(&mut db, &[partition]).await?;

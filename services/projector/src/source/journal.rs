@@ -6,11 +6,10 @@ use std::time::Duration;
 use sqlx::PgPool;
 use tokio::sync::watch;
 use tokio::time::Instant;
-use wallex_domain::Partition;
+use wallex_domain::{Mark, Partition};
 use wallex_journal::read;
 
 use super::{IDLE, News};
-use crate::cursor::Cursor;
 use crate::inbox::Batch;
 
 /// Events found at one look from which on many clients write at once. Then the next look waits for more of them: each
@@ -62,7 +61,7 @@ impl JournalSource {
     }
 
     /// Names the partitions in which the journal is ahead; the applier reads what is there.
-    pub(crate) async fn next(&mut self, cursors: &BTreeMap<Partition, Cursor>) -> News {
+    pub(crate) async fn next(&mut self, cursors: &BTreeMap<Partition, Mark>) -> News {
         let mut news = News {
             batch: Batch::default(),
             refused: 0,
@@ -87,10 +86,10 @@ impl JournalSource {
                     for head in heads {
                         self.partitions.insert(head.id);
                         if let Some(cursor) = cursors.get(&head.id)
-                            && cursor.seq < head.last_seq
+                            && cursor.seq < head.mark.seq
                         {
-                            news.batch.partition(head.id).fill_to(head.last_seq);
-                            found += head.last_seq - cursor.seq;
+                            news.batch.partition(head.id).fill_to(head.mark.seq);
+                            found += head.mark.seq - cursor.seq;
                         }
                     }
                     if found >= CROWD {

@@ -15,14 +15,13 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::time::{Instant, timeout_at};
-use wallex_domain::Partition;
+use wallex_domain::{Mark, Partition};
 use wallex_journal::{Event, cloud_event};
 use wallex_runtime::kafka;
 use wallex_runtime::settings::Settings;
 
 use super::{IDLE, News, fetching};
 use crate::ProjectorError;
-use crate::cursor::Cursor;
 use crate::inbox::Batch;
 
 /// A batch is closed when nothing more has come for `GAP`, and after `WHOLE` in any case.
@@ -170,7 +169,7 @@ impl KafkaSource {
 
     pub(crate) async fn next(
         &mut self,
-        cursors: &BTreeMap<Partition, Cursor>,
+        cursors: &BTreeMap<Partition, Mark>,
         limit: usize,
         hurry: bool,
     ) -> News {
@@ -443,7 +442,7 @@ fn take(news: &mut News, received: Received) {
     }
 }
 
-fn receive(message: &BorrowedMessage<'_>, source: &str, cursors: &BTreeMap<Partition, Cursor>) -> Received {
+fn receive(message: &BorrowedMessage<'_>, source: &str, cursors: &BTreeMap<Partition, Mark>) -> Received {
     let partition = Partition(message.partition());
     let headers = || {
         message

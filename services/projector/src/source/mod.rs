@@ -10,9 +10,8 @@ use std::time::Duration;
 
 pub(crate) use journal::JournalSource;
 pub(crate) use kafka::KafkaSource;
-use wallex_domain::Partition;
+use wallex_domain::{Mark, Partition};
 
-use crate::cursor::Cursor;
 use crate::inbox::Batch;
 
 /// A source with nothing new comes back after this time, so that its caller can look after other things.
@@ -37,7 +36,7 @@ impl Source {
     /// at most.
     pub(crate) async fn next(
         &mut self,
-        cursors: &BTreeMap<Partition, Cursor>,
+        cursors: &BTreeMap<Partition, Mark>,
         limit: usize,
         hurry: bool,
     ) -> News {

@@ -62,7 +62,7 @@ pub(super) async fn partition(
         let events = read::partitions(&mut *journal).await?;
         let last_seq = events.iter().find(|head| head.id == partition);
         // A cursor ahead of the journal has been named already.
-        reach.seq = cursor.min(last_seq.map_or(0, |head| head.last_seq));
+        reach.seq = cursor.min(last_seq.map_or(0, |head| head.mark.seq));
         walk(
             journal,
             &mut snapshot,

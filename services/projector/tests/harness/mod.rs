@@ -45,8 +45,9 @@ pub async fn setup(partitions: i32) -> Setup {
         connection.close().await?;
         Ok(())
     };
-    let migrations = schema::MIGRATIONS.iter().flat_map(|(_, migrations)| {
-        migrations
+    let migrations = schema::SCHEMAS.iter().flat_map(|schema| {
+        schema
+            .migrations
             .iter()
             .map(|migration| migration.sql.as_str().as_bytes())
     });

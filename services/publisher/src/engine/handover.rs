@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use wallex_domain::Partition;
+use wallex_domain::{Mark, Partition};
 
 use super::{Engine, LEAVE, SAVE_EVENTS, SAVE_INTERVAL, SLOW, STUCK, Stage, TICK, Track};
-use crate::progress::{Mark, Progress};
+use crate::progress::Progress;
 
 impl Engine {
     /// Renews, takes and gives up partitions; looks after what stands still.

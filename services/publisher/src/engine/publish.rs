@@ -4,14 +4,14 @@
 //! before it.
 
 use tokio::time::Instant;
-use wallex_domain::Partition;
+use wallex_domain::{Mark, Partition};
 use wallex_journal::Event;
 use wallex_journal::read::{self, PartitionHead};
 use wallex_runtime::trace::{self, SpanKind};
 
 use super::{Engine, MAX_IN_FLIGHT, PAGE, Stage, TICK};
 use crate::producer::{Delivery, Refused};
-use crate::progress::{Acked, Mark};
+use crate::progress::Acked;
 
 impl Engine {
     /// Looks for new events in all partitions by one query, and reads and sends what there is.
@@ -57,18 +57,18 @@ impl Engine {
         let partition = head.id;
         let track = self.tracks.get(&partition)?;
         self.metrics
-            .progress(partition, head.last_seq, track.progress.acked().seq);
+            .progress(partition, head.mark.seq, track.progress.acked().seq);
         let sent = track.progress.sent();
         let has_room = track.progress.in_flight() + PAGE <= MAX_IN_FLIGHT;
         if !matches!(track.stage, Stage::Publishing) {
             return None;
         }
-        if head.last_seq < sent.seq || (head.last_seq == sent.seq && head.head_hash != sent.hash) {
+        if head.mark.seq < sent.seq || (head.mark.seq == sent.seq && head.mark != sent) {
             let what = format!("event {partition}:{} was published", sent.seq);
             self.rewound(partition, &what);
             return None;
         }
-        (head.last_seq > sent.seq && has_room).then_some(sent)
+        (head.mark.seq > sent.seq && has_room).then_some(sent)
     }
 
     /// Sends what follows `sent`. Ends early when the producer's queue is full, or when the producer fails.
@@ -103,10 +103,7 @@ impl Engine {
                     .set("wallex.position", event.position().to_string());
                 self.traced.insert((partition, event.seq), span);
             }
-            last = Mark {
-                seq: event.seq,
-                hash: event.hash,
-            };
+            last = event.mark();
             track.progress.record_sent(last);
         }
     }

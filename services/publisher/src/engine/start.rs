@@ -4,12 +4,11 @@
 //! topic lacks.
 
 use tokio::time::Instant;
-use wallex_domain::Partition;
+use wallex_domain::{Mark, Partition};
 use wallex_journal::read;
 
 use super::{Engine, LOOK_AGAIN, Looked, Stage};
 use crate::producer::Producer;
-use crate::progress::Mark;
 use crate::topic::Tail;
 
 impl Engine {

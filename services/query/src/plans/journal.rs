@@ -2,7 +2,7 @@
 //! wallet's head, its first and its last event, a page of the trail its events and the links before them, the lag two rows
 //! and one event per partition, whatever the journal has.
 
-use wallex_journal::schema::MIGRATIONS;
+use wallex_journal::schema::SCHEMA;
 
 use super::{Planned, database, reads_less, stay_on_their_indexes};
 use crate::{lag, statement, strong, trail};
@@ -88,7 +88,7 @@ const STAGES: [(&str, &str); 4] = [
 
 #[tokio::test]
 async fn a_strong_read_stays_on_its_indexes_as_the_journal_grows() {
-    let database = database("journal", &MIGRATIONS).await;
+    let database = database("journal", &SCHEMA.migrations).await;
     let mut db = database.connection().await;
     stay_on_their_indexes(&mut db, statement::BEGIN, &STRONG, STAGES).await;
     reads_less(&mut db, statement::BEGIN, "wallet", "md5('7')::uuid", 60).await;
@@ -96,7 +96,7 @@ async fn a_strong_read_stays_on_its_indexes_as_the_journal_grows() {
 
 #[tokio::test]
 async fn the_trail_stays_on_its_indexes_as_the_journal_grows() {
-    let database = database("journal", &MIGRATIONS).await;
+    let database = database("journal", &SCHEMA.migrations).await;
     let mut db = database.connection().await;
     stay_on_their_indexes(&mut db, trail::BEGIN, &TRAIL, STAGES).await;
     reads_less(&mut db, trail::BEGIN, "events", "md5('7')::uuid, 5, 11", 150).await;
@@ -104,7 +104,7 @@ async fn the_trail_stays_on_its_indexes_as_the_journal_grows() {
 
 #[tokio::test]
 async fn the_lag_stays_on_its_indexes_as_the_journal_grows() {
-    let database = database("journal", &MIGRATIONS).await;
+    let database = database("journal", &SCHEMA.migrations).await;
     let mut db = database.connection().await;
     stay_on_their_indexes(&mut db, lag::BEGIN, &LAG, STAGES).await;
     reads_less(&mut db, lag::BEGIN, "ages", "'{7, 8}', '{5007, 9008}'", 12).await;

@@ -74,7 +74,7 @@ fn migrations() -> [(&'static str, &'static Migrator); 3] {
     [
         ("read_model", &READ_MODEL),
         ("ledger", &LEDGER),
-        ("journal", &wallex_journal::schema::MIGRATIONS),
+        ("journal", &wallex_journal::schema::SCHEMA.migrations),
     ]
 }
 

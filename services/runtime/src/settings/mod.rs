@@ -19,9 +19,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
-use wallex_domain::Currencies;
+use wallex_domain::{Currencies, PlatformId};
 
-use crate::{PlatformId, Secret};
+use crate::Secret;
 pub use certificates::Certificates;
 pub use error::SettingsError;
 pub use in_force::{InForce, Origin};

@@ -1,8 +1,7 @@
-//! The id of a platform: which journal a process belongs to. Two platforms never have the same id.
-
 use std::fmt;
 
-/// `cluster/namespace/name`; `wallex migrate` writes it into the database, every role compares it at its start.
+/// Which journal a process belongs to: `cluster/namespace/name`. Two platforms never have the same id. `wallex migrate` writes it into
+/// the database, every role compares it at its start.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PlatformId {
     /// Uid of the cluster's `kube-system` namespace, `local` outside Kubernetes.

@@ -1,0 +1,17 @@
+use crate::Hash;
+
+/// A place in a partition's chain: an event, named by its seq and told from an impostor by its hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// 0 before the first event.
+    pub seq: i64,
+    pub hash: Hash,
+}
+
+impl Mark {
+    /// Before the first event.
+    pub const BEGINNING: Self = Self {
+        seq: 0,
+        hash: Hash::GENESIS,
+    };
+}
