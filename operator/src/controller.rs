@@ -29,9 +29,9 @@ use tracing::Instrument as _;
 
 use crate::backoff::{self, Failures};
 use crate::crd::{WalletPlatform, WalletPlatformSpec};
+use crate::kinds::{ScaledObject, ServiceMonitor};
 use crate::metrics::{Outcome, Seen};
 use crate::names;
-use crate::reconcile::build::{ScaledObject, ServiceMonitor};
 use crate::reconcile::conditions::types;
 use crate::reconcile::{self, Context, dereference};
 use crate::scope::Scope;

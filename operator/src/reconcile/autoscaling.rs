@@ -8,12 +8,13 @@ use std::time::Duration;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use kube::ResourceExt as _;
 
-use super::build::{Manifests, ScaledObject, Scaler};
+use super::build::{Manifests, Scaler};
 use super::conditions::{Problem, reasons};
 use super::dereference::{Children, named};
 use super::handover;
 use super::validate::{ForeignAutoscaler, LagDriver, Measure, ValidatedPlatform};
 use crate::crd::WalletPlatformSpec;
+use crate::kinds::ScaledObject;
 use crate::names::{self, Component};
 
 /// While an autoscaler comes or goes: what KEDA makes and removes itself is not watched.

@@ -21,10 +21,10 @@ use kube::core::DeserializeGuard;
 use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 
-use super::build::{ScaledObject, ServiceMonitor, TriggerAuthentication};
 use crate::crd::{
     CaConfigMapRef, CaSecretRef, GROUP, KafkaSpec, PodsSpec, WalletPlatform, WalletPlatformSpec,
 };
+use crate::kinds::{ScaledObject, ServiceMonitor, TriggerAuthentication};
 use crate::names;
 
 /// What exists around one platform.
