@@ -1,4 +1,4 @@
-//! What may go wrong with topics, in words that say what to do. Depends on nothing but the client library's codes.
+//! What may go wrong with topics, in words that say what to do. Depends on nothing but the client library's codes and time-out.
 
 use rdkafka::error::RDKafkaErrorCode;
 
@@ -9,7 +9,7 @@ use crate::lease::NotLeader;
 pub enum TopicsError {
     #[error(
         "no answer from Kafka at {bootstrap_servers} within {} s{cause}: check spec.kafka.bootstrapServers, and that the operator reaches the brokers at the addresses they advertise",
-        super::admin::REQUEST.as_secs()
+        super::client::REQUEST.as_secs()
     )]
     Unreachable {
         bootstrap_servers: String,
