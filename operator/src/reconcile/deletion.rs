@@ -14,7 +14,8 @@ use kube::{Resource as _, ResourceExt as _};
 
 use super::conditions::{Problem, reasons};
 use super::dereference::{self, Dereferenced, Ownership, ownership};
-use super::line::{Seen, stopped};
+use super::line::stopped;
+use super::status::Seen;
 use super::{Context, Error, claims, report, validate};
 use crate::crd::{DeletionPolicy, WalletPlatform};
 use crate::kafka::Removal;

@@ -18,8 +18,9 @@ use super::dereference::{Dereferenced, named};
 use super::drift::{self, Found};
 use super::gate::{Gate, gate, kept};
 use super::migration::{self, Migration};
+use super::status::{self, Seen};
 use super::validate::{self, ValidatedPlatform};
-use super::{Context, autoscaling, pods, schema, status, topics, zero};
+use super::{Context, autoscaling, pods, schema, topics, zero};
 use crate::crd::{JournalStatus, KafkaStatus, SchemaStatus, WalletPlatform, WalletPlatformStatus};
 use crate::names::{self, Component};
 use crate::writes::WINDOW;
@@ -34,15 +35,6 @@ pub(super) struct Line {
     pub(super) seen: Seen,
     pub(super) again: Option<Duration>,
     pub(super) error: Option<ApplyError>,
-}
-
-/// What the status remembers anew; what is none stays as it was.
-#[derive(Clone, Debug, Default)]
-pub struct Seen {
-    pub kafka: Option<KafkaStatus>,
-    pub topics: Option<Vec<crate::kafka::Topic>>,
-    pub schema: Option<SchemaStatus>,
-    pub journal: Option<JournalStatus>,
 }
 
 /// What can still be said of a platform that can't be built.

@@ -46,8 +46,8 @@ use apply::ApplyError;
 use conditions::{Observation, Problem, reasons};
 use dereference::Dereferenced;
 use line::Line;
-pub use line::Seen;
 use projections::Readings;
+use status::Seen;
 use topics::TopicChecks;
 use validate::ValidatedPlatform;
 

@@ -11,12 +11,21 @@ use kube::runtime::events::{Event, EventType};
 use super::apply;
 use super::conditions::{self, ComponentState, Observation, Problem, reasons};
 use super::dereference::named;
-use super::line::Seen;
 use crate::crd::{
-    ComponentStatus, EndpointsStatus, JournalStatus, TopicStatus, WalletPlatform, WalletPlatformStatus,
+    ComponentStatus, EndpointsStatus, JournalStatus, KafkaStatus, SchemaStatus, TopicStatus, WalletPlatform,
+    WalletPlatformStatus,
 };
 use crate::kafka::Topic;
 use crate::names::{self, Component};
+
+/// What the status remembers anew; what is none stays as it was.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    pub kafka: Option<KafkaStatus>,
+    pub topics: Option<Vec<Topic>>,
+    pub schema: Option<SchemaStatus>,
+    pub journal: Option<JournalStatus>,
+}
 
 /// The components' Deployments as they are. `desired` is the number of pods of one that does not exist yet, `least` the number that
 /// suffices of one whose number an autoscaler decides; `wanted` tells whether a Deployment is of the template wanted now.

@@ -4,7 +4,7 @@ use mlua::{Lua, LuaSerdeExt as _, Table};
 use serde_json::{Value, json};
 use wallex_operator::crd::{ProjectionStatus, WalletPlatform};
 use wallex_operator::reconcile::conditions::{Lag, Observation, Problem, Progress, reasons};
-use wallex_operator::reconcile::{Seen, status};
+use wallex_operator::reconcile::status::{self, Seen};
 
 use crate::conditions::{all_well, at};
 use crate::fixture::changed;

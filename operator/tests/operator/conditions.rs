@@ -7,7 +7,7 @@ use wallex_operator::names::Component;
 use wallex_operator::reconcile::conditions::{
     self, ComponentState, Hold, Observation, Problem, Progress, reasons, types,
 };
-use wallex_operator::reconcile::{Seen, status};
+use wallex_operator::reconcile::status::{self, Seen};
 
 use crate::fixture::platform;
 
