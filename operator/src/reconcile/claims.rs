@@ -41,8 +41,8 @@ pub async fn others(client: &Client, scopes: &[Scope], platform: &WalletPlatform
 
 /// The first topic of `platform` that another one has. `cluster` is the id of the Kafka that it reaches, where that is known.
 pub fn taken(platform: &WalletPlatform, others: &[WalletPlatform], cluster: Option<&str>) -> Option<Problem> {
-    let [events, dead_letters] = topic_names(platform);
-    [("events", events), ("deadLetters", dead_letters)]
+    let named = topic_names(platform);
+    [("events", named.events), ("deadLetters", named.dead_letters)]
     .into_iter()
     .find_map(|(field, topic)| {
         let owner = owner(&topic, platform, others, cluster)?;
@@ -76,7 +76,7 @@ pub fn owner<'a>(
 }
 
 fn names(platform: &WalletPlatform, topic: &str) -> bool {
-    topic_names(platform).iter().any(|name| name == topic)
+    topic_names(platform).each().into_iter().any(|name| name == topic)
 }
 
 /// Whether two platforms use one Kafka: by its id where both are known, otherwise by the addresses they name.
@@ -223,7 +223,7 @@ mod tests {
         }
         assert_eq!(taken(&b, &[a], None), None);
         assert_eq!(
-            topic_names(&b),
+            topic_names(&b).each(),
             ["shop.b.wallet-events", "shop.b.wallet-events-dlq"]
         );
     }

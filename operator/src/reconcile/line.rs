@@ -19,7 +19,7 @@ use super::drift::{self, Found};
 use super::gate::{Gate, gate, kept};
 use super::migration::{self, Migration};
 use super::status::{self, Seen};
-use super::validate::{self, ValidatedPlatform};
+use super::validate::ValidatedPlatform;
 use super::{Context, autoscaling, pods, schema, topics, zero};
 use crate::crd::{JournalStatus, KafkaStatus, SchemaStatus, WalletPlatform, WalletPlatformStatus};
 use crate::names::{self, Component};
@@ -220,7 +220,7 @@ pub(super) async fn stages(
         kept(checked.progress, gate),
         &status.topics,
         last_reason(&status, types::TOPICS_READY),
-        &platform.topics[validate::EVENTS].name,
+        &platform.topics.events.name,
         components
             .iter()
             .any(|state| state.component == Component::Publisher && state.rolled_out),

@@ -11,7 +11,7 @@ use std::{
 
 use super::claims;
 use super::conditions::{Problem, Progress, reasons};
-use super::validate::{EVENTS, ValidatedPlatform};
+use super::validate::ValidatedPlatform;
 use crate::backoff;
 use crate::crd::{KafkaStatus, TopicStatus, WalletPlatform, WalletPlatformStatus};
 use crate::kafka::{self, Asked, Known, Missing, Removal, Request, Topic, TopicAdmin, TopicsError};
@@ -103,7 +103,7 @@ impl TopicChecks {
                     Some(problem) => failed(problem, cluster, None),
                     None => match self.admin.ensure(connection, request, fence.clone()).await {
                         Err(error) => refused(error, cluster),
-                        Ok(ensured) => match missing(&ensured.topics, refill) {
+                        Ok(ensured) => match missing(&ensured.topics, &platform.topics.events.name, refill) {
                             Some(problem) => failed(problem, cluster, Some(ensured.topics)),
                             None => Check {
                                 progress: Progress::Done(summary(platform, &ensured)),
@@ -188,14 +188,17 @@ fn request(platform: &ValidatedPlatform, rows: &[TopicStatus], refill: bool) -> 
             created: row.created,
         })
     };
-    let topics = platform.topics.iter().enumerate().map(|(index, wanted)| Asked {
+    let asked = |wanted: &kafka::Wanted, refill| Asked {
         wanted: wanted.clone(),
         known: known(&wanted.name),
-        // Dead letters are copies of rows that the projections hold: nobody fills that topic again, and nobody needs to.
-        refill: refill || index != EVENTS,
-    });
+        refill,
+    };
     Request {
-        topics: topics.collect(),
+        topics: vec![
+            asked(&platform.topics.events, refill),
+            // Dead letters are copies of rows that the projections hold: nobody fills that topic again, and nobody needs to.
+            asked(&platform.topics.dead_letters, true),
+        ],
         owner: names::platform_id(&platform.cluster, &platform.namespace, &platform.name),
         source: names::source(&platform.name),
         adopt: platform.adopt_topics.clone(),
@@ -232,11 +235,10 @@ fn refill(platform: &ValidatedPlatform, migrated: bool) -> Result<(), &'static s
 }
 
 /// What to say of topics that are gone, or lack partitions that they had.
-fn missing(topics: &[Topic], refill: Result<(), &'static str>) -> Option<Problem> {
+fn missing(topics: &[Topic], events: &str, refill: Result<(), &'static str>) -> Option<Problem> {
     let said: Vec<String> = topics
         .iter()
-        .enumerate()
-        .filter_map(|(index, topic)| {
+        .filter_map(|topic| {
             let what = match topic.missing? {
                 Missing::Gone => format!("topic {} was deleted from Kafka", topic.name),
                 Missing::Partitions(found) => {
@@ -247,7 +249,7 @@ fn missing(topics: &[Topic], refill: Result<(), &'static str>) -> Option<Problem
                 }
             };
             Some(match refill {
-                Err(until) if index == EVENTS => format!("{what}; {until}"),
+                Err(until) if topic.name == events => format!("{what}; {until}"),
                 Ok(()) | Err(_) => format!("{what}; it will be recreated immediately"),
             })
         })
@@ -315,7 +317,7 @@ fn summary(platform: &ValidatedPlatform, ensured: &kafka::Ensured) -> String {
             platform.partitions
         ));
     }
-    for (wanted, topic) in platform.topics.iter().zip(&ensured.topics) {
+    for (wanted, topic) in platform.topics.each().into_iter().zip(&ensured.topics) {
         if topic.partitions > wanted.partitions {
             notes.push(format!(
                 "topic {} has {} partitions, {} are used",

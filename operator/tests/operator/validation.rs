@@ -2,7 +2,7 @@
 
 use wallex_operator::crd::{RedisSpec, SchemaStatus, SecretKeyRef, WalletPlatformStatus};
 use wallex_operator::reconcile::conditions::{Problem, reasons};
-use wallex_operator::reconcile::validate::{self, EVENTS};
+use wallex_operator::reconcile::validate;
 
 use crate::fixture::{CLUSTER, changed, platform, secret, validated, world};
 
@@ -77,9 +77,9 @@ fn defaults_are_those_that_the_schema_states() {
     let validated = validated(&platform(), &world());
     assert_eq!(validated.partitions, 10);
     assert_eq!(validated.database.max_connections, 8);
-    assert_eq!(validated.topics[EVENTS].name, "wallex.demo.wallet-events");
+    assert_eq!(validated.topics.events.name, "wallex.demo.wallet-events");
     let retention = (7_i64 * 24 * 3_600_000).to_string();
-    assert_eq!(validated.topics[EVENTS].config["retention.ms"], retention);
+    assert_eq!(validated.topics.events.config["retention.ms"], retention);
     assert!(
         validated
             .components
@@ -156,10 +156,10 @@ fn grown(allowed: bool) -> wallex_operator::crd::WalletPlatform {
 fn a_journal_grows_only_when_that_is_allowed() {
     let held = validated(&grown(false), &world());
     assert_eq!((held.partitions, held.more_partitions_asked), (12, Some(20)));
-    assert_eq!(held.topics[EVENTS].partitions, 12);
+    assert_eq!(held.topics.events.partitions, 12);
     let free = validated(&grown(true), &world());
     assert_eq!((free.partitions, free.more_partitions_asked), (20, None));
-    assert_eq!(free.topics[EVENTS].partitions, 20);
+    assert_eq!(free.topics.events.partitions, 20);
 }
 
 #[test]
@@ -302,7 +302,7 @@ fn three_copies_need_two_in_sync_and_fewer_need_one() {
     for (copies, in_sync) in [(1, "1"), (2, "1"), (3, "2"), (5, "3")] {
         let platform = changed(|platform| platform.spec.kafka.topics.events.replication_factor = copies);
         assert_eq!(
-            validated(&platform, &world()).topics[EVENTS].config["min.insync.replicas"],
+            validated(&platform, &world()).topics.events.config["min.insync.replicas"],
             in_sync
         );
     }
@@ -321,7 +321,7 @@ fn free_form_configuration_wins_over_what_follows_from_the_copies() {
             .insert("min.insync.replicas".into(), "1".into());
     });
     assert_eq!(
-        validated(&platform, &world()).topics[EVENTS].config["min.insync.replicas"],
+        validated(&platform, &world()).topics.events.config["min.insync.replicas"],
         "1"
     );
 }

@@ -27,7 +27,7 @@ pub use kafka_access::KafkaAccess;
 pub use pods::ValidatedPods;
 use secrets::Secrets;
 pub use secrets::{Authorities, Holder, SecretValue};
-pub use topics::names as topic_names;
+pub use topics::{Topics, names as topic_names};
 
 /// A platform that can be built.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,7 +63,7 @@ pub struct ValidatedPlatform {
     pub kafka: kafka::Connection,
     /// What the pods are told besides the addresses.
     pub kafka_access: KafkaAccess,
-    pub topics: Vec<kafka::Wanted>,
+    pub topics: Topics<kafka::Wanted>,
     /// Topics that the platform takes over from whoever has them.
     pub adopt_topics: Vec<String>,
     /// When the events topic was last made anew; none: never.
@@ -151,11 +151,6 @@ impl ValidatedComponent {
     }
 }
 
-/// Indices of [`ValidatedPlatform::topics`].
-pub const EVENTS: usize = 0;
-/// See [`EVENTS`].
-pub const DEAD_LETTERS: usize = 1;
-
 impl ValidatedPlatform {
     /// The component's settings.
     pub fn component(&self, component: Component) -> &ValidatedComponent {
@@ -218,25 +213,25 @@ pub fn run(
     };
     let events = &spec.kafka.topics.events;
     let dead_letters = &spec.kafka.topics.dead_letters;
-    let [events_name, dead_letters_name] = topics::checked(platform)?;
-    let topics = vec![
-        topics::wanted(
-            &events_name,
+    let named = topics::checked(platform)?;
+    let topics = Topics {
+        events: topics::wanted(
+            &named.events,
             partitions,
             events.replication_factor,
             events.retention_hours,
             events.compression,
             &events.config,
         )?,
-        topics::wanted(
-            &dead_letters_name,
+        dead_letters: topics::wanted(
+            &named.dead_letters,
             partitions,
             dead_letters.replication_factor,
             dead_letters.retention_hours,
             dead_letters.compression,
             &dead_letters.config,
         )?,
-    ];
+    };
     let components = Component::ROLLOUT
         .into_iter()
         .map(|component| {
@@ -307,7 +302,7 @@ pub fn run(
         kafka_access,
         topics,
         adopt_topics: adopted(platform),
-        events_recreated_at: recreated_at(platform, &events_name),
+        events_recreated_at: recreated_at(platform, &named.events),
         logging: spec.logging,
         tracing: spec.tracing.clone(),
         idempotency_retention_hours: spec.idempotency_retention_hours,
