@@ -1,4 +1,4 @@
-//! What a platform leaves behind: nothing is done with `Retain`; with `Delete` a finalizer holds the object until its topics are gone.
+//! What a platform leaves behind: nothing is done with `Retain`; with `Delete` a finalizer (`finalizer`) keeps the object until its topics are gone.
 //!
 //! Order: the workloads first, or a pod that still runs would have its topic made anew by a broker that makes topics by itself.
 //! Invariant: only topics that were created for this platform, and that no other has, are deleted; a deletion that can't be done says so and ends when
@@ -16,11 +16,11 @@ use super::conditions::{Problem, reasons};
 use super::dereference::{self, Dereferenced, Ownership, ownership};
 use super::line::stopped;
 use super::status::Seen;
-use super::{Context, Error, claims, report, validate};
+use super::{Context, Error, claims, finalizer, report, validate};
 use crate::crd::{DeletionPolicy, WalletPlatform};
 use crate::kafka::Removal;
 use crate::metrics::Outcome;
-use crate::names::{self, ABANDON_TOPICS, TOPICS_FINALIZER};
+use crate::names::{self, ABANDON_TOPICS};
 use crate::writes::WriteError;
 
 /// Between two looks at pods that are about to end.
@@ -28,50 +28,17 @@ const AGAIN: Duration = Duration::from_secs(2);
 /// How long pods are waited for. One on a node that is lost never ends.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Sets the finalizer while topics are to be deleted with the platform, and takes it away when they are not.
-pub(super) async fn hold(context: &Context, platform: &WalletPlatform) -> Result<(), Error> {
-    let wanted = platform.spec.kafka.topics.deletion_policy == DeletionPolicy::Delete;
-    if wanted == is_held(platform) {
-        return Ok(());
-    }
-    set_held(context, platform, wanted).await
-}
-
-fn is_held(platform: &WalletPlatform) -> bool {
-    platform
-        .finalizers()
-        .iter()
-        .any(|finalizer| finalizer == TOPICS_FINALIZER)
-}
-
-async fn set_held(context: &Context, platform: &WalletPlatform, held: bool) -> Result<(), Error> {
-    let mut finalizers: Vec<String> = platform
-        .finalizers()
-        .iter()
-        .filter(|finalizer| *finalizer != TOPICS_FINALIZER)
-        .cloned()
-        .collect();
-    if held {
-        finalizers.push(TOPICS_FINALIZER.to_owned());
-    }
-    context
-        .writes
-        .finalizers(platform, &finalizers)
-        .await
-        .map_err(Error::Finalizer)
-}
-
 /// Brings the deletion of `platform` on.
 pub(super) async fn run(
     context: &Arc<Context>,
     platform: &WalletPlatform,
 ) -> Result<(Action, Outcome), Error> {
     let done = Ok((Action::await_change(), Outcome::Settled));
-    if !is_held(platform) {
+    if !finalizer::has(platform) {
         return done;
     }
     if platform.spec.kafka.topics.deletion_policy == DeletionPolicy::Retain {
-        set_held(context, platform, false).await?;
+        finalizer::set(context, platform, false).await?;
         return done;
     }
     if platform
@@ -91,7 +58,7 @@ pub(super) async fn run(
             note,
         )
         .await;
-        set_held(context, platform, false).await?;
+        finalizer::set(context, platform, false).await?;
         return done;
     }
 
@@ -122,7 +89,7 @@ pub(super) async fn run(
                 let (warning, reason) = (EventType::Warning, reasons::TOPICS_ABANDONED);
                 event(context, platform, warning, reason, note).await;
             }
-            set_held(context, platform, false).await?;
+            finalizer::set(context, platform, false).await?;
             done
         }
         Err(why) => {

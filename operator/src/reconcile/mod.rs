@@ -15,6 +15,7 @@ pub mod conditions;
 mod deletion;
 pub mod dereference;
 pub mod drift;
+mod finalizer;
 mod gate;
 pub mod handover;
 mod line;
@@ -116,7 +117,7 @@ pub async fn run(context: &Arc<Context>, namespace: &str, name: &str) -> Result<
     let found = dereference::run(&context.client, &platform).await?;
     let validated = validated(context, &platform, &found).await;
     if validated.is_ok() && !platform.spec.paused {
-        deletion::hold(context, &platform).await?;
+        finalizer::follow_policy(context, &platform).await?;
     }
     let line = match validated {
         Ok((validated, _)) if platform.spec.paused => {
