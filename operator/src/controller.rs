@@ -45,7 +45,7 @@ struct Shared {
 }
 
 /// Reconciles the platforms of `scope` until `stop` is cancelled; what runs then is finished first.
-pub async fn run(context: Arc<Context>, scope: Scope, stop: CancellationToken) {
+pub async fn watch(context: Arc<Context>, scope: Scope, stop: CancellationToken) {
     let client = &context.client;
     let (platforms, writer) = reflector::store();
     // What a user may change: spec (generation), and annotations and labels by which tools ask for a new look.
@@ -177,7 +177,7 @@ async fn reconcile(platform: Arc<Watched>, shared: Arc<Shared>) -> Result<Action
     let (namespace, name) = (platform.namespace().unwrap_or_default(), platform.name_any());
     let span = tracing::info_span!("reconcile", namespace, platform = name);
     let started = Instant::now();
-    let result = reconcile::run(&shared.context, &namespace, &name)
+    let result = reconcile::platform(&shared.context, &namespace, &name)
         .instrument(span)
         .await;
     let outcome = result.as_ref().map_or(Outcome::Failed, |(_, outcome)| *outcome);

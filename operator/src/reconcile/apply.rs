@@ -162,7 +162,7 @@ impl Applier<'_> {
 
     /// Takes from a Job what others added, such as its suspension. All else of a Job stays as it was made.
     async fn as_it_was_made(&self, wanted: &Job, live: &Job) -> Result<(), ApplyError> {
-        let drift = drift::run(&build::told_as(wanted, live), live);
+        let drift = drift::compare(&build::told_as(wanted, live), live);
         if drift.strays.is_empty() || !drift.changed.is_empty() {
             return Ok(());
         }
@@ -350,7 +350,7 @@ impl Applier<'_> {
         let wanted = stamped(wanted);
         let name = wanted.name_any();
         if let Some(live) = named(live, &name) {
-            let drift = drift::run(&wanted, live);
+            let drift = drift::compare(&wanted, live);
             let child = format!("{} {name}", K::kind(&()));
             if as_stated(&wanted, live) && drift.strays.is_empty() {
                 self.leave(child, drift.left);
@@ -382,7 +382,7 @@ impl Applier<'_> {
             return Err(taken::<K>(&name));
         }
         self.refuse_foreign(&existing)?;
-        let drift = drift::run(&wanted, &existing);
+        let drift = drift::compare(&wanted, &existing);
         self.mend(&wanted, &existing, &drift, format!("{} {name}", K::kind(&())))
             .await
     }
@@ -420,7 +420,7 @@ impl Applier<'_> {
             drift.strays.clone()
         };
         let told = others_only(told);
-        let again = drift::run(wanted, &applied);
+        let again = drift::compare(wanted, &applied);
         let mut left = again.left;
         left.extend(again.strays);
         if !told.is_empty() {
@@ -498,7 +498,7 @@ pub fn edited(manifests: &Manifests, children: &Children) -> Vec<(String, Vec<Fo
         K: Resource<DynamicType = ()> + Serialize,
     {
         let name = wanted.meta().name.as_deref()?;
-        let drift = drift::run(wanted, named(live, name)?);
+        let drift = drift::compare(wanted, named(live, name)?);
         let edited = others_only(drift.strays.into_iter().chain(drift.left).collect());
         (!edited.is_empty()).then(|| (format!("{} {name}", K::kind(&())), edited))
     }

@@ -61,7 +61,7 @@ enum State {
 }
 
 /// The condition, from the autoscalers as they were read.
-pub fn run(platform: &ValidatedPlatform, manifests: &Manifests, children: &Children) -> Verdict {
+pub fn verdict(platform: &ValidatedPlatform, manifests: &Manifests, children: &Children) -> Verdict {
     let scaled: Vec<Component> = Component::ROLLOUT
         .into_iter()
         .filter(|component| platform.component(*component).least().is_some())

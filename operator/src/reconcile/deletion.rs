@@ -29,7 +29,7 @@ const AGAIN: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Brings the deletion of `platform` on.
-pub(super) async fn run(
+pub(super) async fn advance(
     context: &Arc<Context>,
     platform: &WalletPlatform,
 ) -> Result<(Action, Outcome), Error> {
@@ -62,7 +62,7 @@ pub(super) async fn run(
         return done;
     }
 
-    let found = dereference::run(&context.client, platform).await?;
+    let found = dereference::everything(&context.client, platform).await?;
     if platform.spec.paused {
         let message = "spec.paused is true, so nothing is deleted: set it to false";
         return wait(context, platform, &found, message.to_owned()).await;

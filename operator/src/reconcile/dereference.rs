@@ -193,7 +193,7 @@ fn pods(spec: &WalletPlatformSpec) -> impl Iterator<Item = &PodsSpec> {
 ///
 /// # Errors
 /// When the API server does not answer.
-pub async fn run(client: &Client, platform: &WalletPlatform) -> kube::Result<Dereferenced> {
+pub async fn everything(client: &Client, platform: &WalletPlatform) -> kube::Result<Dereferenced> {
     let namespace = platform.namespace().unwrap_or_default();
     let name = platform.name_any();
     let secrets_api = Api::<Secret>::namespaced(client.clone(), &namespace);

@@ -76,7 +76,7 @@ pub(super) async fn looked_at(
     found: &Dereferenced,
     object: &WalletPlatform,
 ) -> Line {
-    let manifests = build::run(platform);
+    let manifests = build::manifests(platform);
     let job = manifests.migration.name_any();
     let remembered = object.status.as_ref().and_then(|status| status.schema.as_ref());
     let live = named(&found.children.jobs, &job);
@@ -98,7 +98,7 @@ pub(super) async fn looked_at(
             schema,
             components,
             hold: hold(object),
-            autoscaling: autoscaling::run(platform, &manifests, &found.children),
+            autoscaling: autoscaling::verdict(platform, &manifests, &found.children),
             notes: notes.iter().map(left_alone).collect(),
             ..Observation::default()
         },
@@ -146,7 +146,7 @@ pub(super) async fn stages(
     object: &WalletPlatform,
     others: &[WalletPlatform],
 ) -> Line {
-    let mut manifests = build::run(platform);
+    let mut manifests = build::manifests(platform);
     let mut notes = without_missing_apis(&mut manifests, found);
     let children = &found.children;
     let applier = Applier {
@@ -192,7 +192,7 @@ pub(super) async fn stages(
     let fence = context.writes.fence();
     let checked = context
         .topics
-        .run(platform, object, others, migrated, fence)
+        .ensure(platform, object, others, migrated, fence)
         .await;
     let gate = gate(&checked.progress, &manifests, found);
 
@@ -225,7 +225,7 @@ pub(super) async fn stages(
             .iter()
             .any(|state| state.component == Component::Publisher && state.rolled_out),
     );
-    let autoscaling = autoscaling::run(platform, &manifests, children);
+    let autoscaling = autoscaling::verdict(platform, &manifests, children);
     notes.extend(autoscaling::note(&autoscaling));
     notes.extend(zero::note(platform, &components));
     let again = autoscaling::again(&autoscaling)

@@ -99,7 +99,11 @@ impl From<kube::Error> for Error {
 ///
 /// # Errors
 /// When the API server fails or refuses; the status says so too, where it can.
-pub async fn run(context: &Arc<Context>, namespace: &str, name: &str) -> Result<(Action, Outcome), Error> {
+pub async fn platform(
+    context: &Arc<Context>,
+    namespace: &str,
+    name: &str,
+) -> Result<(Action, Outcome), Error> {
     let Some(found) = dereference::platform(&context.client, namespace, name).await? else {
         return Ok((Action::await_change(), Outcome::Settled));
     };
@@ -111,10 +115,10 @@ pub async fn run(context: &Arc<Context>, namespace: &str, name: &str) -> Result<
         }
     };
     if platform.metadata.deletion_timestamp.is_some() {
-        return deletion::run(context, &platform).await;
+        return deletion::advance(context, &platform).await;
     }
 
-    let found = dereference::run(&context.client, &platform).await?;
+    let found = dereference::everything(&context.client, &platform).await?;
     let validated = validated(context, &platform, &found).await;
     if validated.is_ok() && !platform.spec.paused {
         finalizer::follow_policy(context, &platform).await?;
@@ -165,7 +169,7 @@ async fn report(
     observation: &Observation,
     seen: Seen,
 ) -> Result<(), Error> {
-    let status = status::run(platform, observation, seen, Timestamp::now());
+    let status = status::next(platform, observation, seen, Timestamp::now());
     if platform.status.as_ref() == Some(&status) {
         return Ok(());
     }
@@ -192,7 +196,7 @@ async fn validated(
             format!("waiting until Kubernetes has removed {child} of the deleted platform of the same name"),
         ));
     }
-    let validated = validate::run(platform, found, &context.cluster)?;
+    let validated = validate::platform(platform, found, &context.cluster)?;
     let others = claims::others(&context.client, &context.scopes, platform).await;
     match claims::taken(platform, &others, None) {
         Some(problem) => Err(problem),

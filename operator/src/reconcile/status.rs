@@ -92,7 +92,7 @@ pub fn components(
 }
 
 /// The new status of `platform`.
-pub fn run(
+pub fn next(
     platform: &WalletPlatform,
     observation: &Observation,
     seen: Seen,
@@ -107,7 +107,7 @@ pub fn run(
     };
     WalletPlatformStatus {
         observed_generation: generation,
-        conditions: conditions::run(&previous.conditions, generation, observation, now),
+        conditions: conditions::derive(&previous.conditions, generation, observation, now),
         components_ready: Some(format!(
             "{}/{}",
             observation.components_ready(),

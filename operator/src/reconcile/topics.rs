@@ -60,7 +60,7 @@ impl TopicChecks {
 
     /// Ensures the topics of `platform`, or returns the last answer while it is fresh. `object` is the platform as it was read, `others`
     /// are those that may have the same topics, `migrated` is whether there is a journal to fill a topic from.
-    pub async fn run(
+    pub async fn ensure(
         &self,
         platform: &ValidatedPlatform,
         object: &WalletPlatform,

@@ -22,7 +22,7 @@ fn health(object: &Value) -> (String, String) {
 /// The object with the status that the operator writes after `observation`.
 fn live(platform: &WalletPlatform, observation: &Observation) -> Value {
     let mut live = platform.clone();
-    live.status = Some(status::run(platform, observation, Seen::default(), at(0)));
+    live.status = Some(status::next(platform, observation, Seen::default(), at(0)));
     serde_json::to_value(live).unwrap()
 }
 

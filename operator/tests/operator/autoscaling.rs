@@ -184,7 +184,7 @@ fn steps_that_are_stated_replace_the_default_of_their_direction() {
 /// What the condition says when the live autoscalers carry `status`.
 fn said(platform: &WalletPlatform, status: &Value) -> (&'static str, &'static str, String) {
     let validated = validated(platform, &world());
-    let manifests = wallex_operator::reconcile::build::run(&validated);
+    let manifests = wallex_operator::reconcile::build::manifests(&validated);
     let mut children = Children::default();
     for (_, scaler) in &manifests.scalers {
         match scaler {
@@ -192,7 +192,7 @@ fn said(platform: &WalletPlatform, status: &Value) -> (&'static str, &'static st
             Scaler::Hpa(object) => children.autoscalers.push(with(&**object, status)),
         }
     }
-    let (status, problem) = autoscaling::run(&validated, &manifests, &children).unwrap();
+    let (status, problem) = autoscaling::verdict(&validated, &manifests, &children).unwrap();
     (status, problem.reason, problem.message)
 }
 

@@ -204,7 +204,7 @@ fn the_operator_trusts_the_brokers_by_the_same_certificates() {
 #[test]
 fn authorities_that_are_none_and_a_variable_that_says_them_too_are_refused() {
     let problem = |platform: &WalletPlatform, world: &Dereferenced| {
-        let problem = validate::run(platform, world, CLUSTER).unwrap_err();
+        let problem = validate::platform(platform, world, CLUSTER).unwrap_err();
         (problem.reason, problem.message)
     };
     for (of, field, name, _) in TRUSTED {
@@ -323,7 +323,7 @@ fn a_secret_with_a_name_of_its_own_goes_before_and_a_key_that_is_asked_for_must_
         (&[("other", "p")][..], json!({})),
     ] {
         let (platform, world) = scram(secret, &reference);
-        let problem = validate::run(&platform, &world, CLUSTER).unwrap_err();
+        let problem = validate::platform(&platform, &world, CLUSTER).unwrap_err();
         assert_eq!(problem.reason, reasons::SECRET_KEY_MISSING, "{reference}");
     }
 }

@@ -39,7 +39,7 @@ pub(crate) fn all_well() -> Observation {
 }
 
 fn run(observation: &Observation) -> Vec<Condition> {
-    conditions::run(&[], Some(4), observation, at(0))
+    conditions::derive(&[], Some(4), observation, at(0))
 }
 
 fn find<'a>(conditions: &'a [Condition], type_: &str) -> &'a Condition {
@@ -171,7 +171,7 @@ fn the_time_of_a_transition_moves_only_with_the_status() {
     let first = run(&all_well());
     let mut observation = all_well();
     observation.topics = Progress::Done("another message".to_owned());
-    let second = conditions::run(&first, Some(5), &observation, at(60));
+    let second = conditions::derive(&first, Some(5), &observation, at(60));
     let topics = find(&second, types::TOPICS_READY);
     assert_eq!(
         (topics.last_transition_time.0, topics.observed_generation),
@@ -179,7 +179,7 @@ fn the_time_of_a_transition_moves_only_with_the_status() {
     );
 
     observation.topics = Progress::Failed(Problem::new(reasons::KAFKA_UNREACHABLE, "no answer"));
-    let third = conditions::run(&second, Some(5), &observation, at(120));
+    let third = conditions::derive(&second, Some(5), &observation, at(120));
     assert_eq!(find(&third, types::TOPICS_READY).last_transition_time.0, at(120));
     assert_eq!(find(&third, types::SCHEMA_READY).last_transition_time.0, at(0));
 }
@@ -187,10 +187,10 @@ fn the_time_of_a_transition_moves_only_with_the_status() {
 #[test]
 fn the_same_observation_gives_the_same_status_at_any_time() {
     let mut platform = platform();
-    let first = status::run(&platform, &all_well(), Seen::default(), at(0));
+    let first = status::next(&platform, &all_well(), Seen::default(), at(0));
     platform.status = Some(first.clone());
     assert_eq!(
-        status::run(&platform, &all_well(), Seen::default(), at(3600)),
+        status::next(&platform, &all_well(), Seen::default(), at(3600)),
         first
     );
 }
@@ -204,20 +204,20 @@ fn what_was_last_known_of_topics_and_schema_stands_while_it_cannot_be_asked() {
     }))
     .unwrap();
     platform.status = Some(known.clone());
-    let now = status::run(&platform, &Observation::default(), Seen::default(), at(0));
+    let now = status::next(&platform, &Observation::default(), Seen::default(), at(0));
     assert_eq!((now.topics, now.schema), (known.topics, known.schema));
 }
 
 #[test]
 fn each_transition_of_ready_is_one_event() {
     let platform = platform();
-    let ready = status::run(&platform, &all_well(), Seen::default(), at(0));
+    let ready = status::next(&platform, &all_well(), Seen::default(), at(0));
     let invalid = Problem::new(reasons::SECRET_NOT_FOUND, "Secret wallex/x does not exist");
     let broken = Observation {
         invalid: Some(invalid),
         ..Observation::default()
     };
-    let broken = status::run(&platform, &broken, Seen::default(), at(0));
+    let broken = status::next(&platform, &broken, Seen::default(), at(0));
 
     assert_eq!(status::transition(None, &ready).unwrap().reason, reasons::READY);
     assert!(status::transition(Some(&ready), &ready).is_none());
@@ -274,12 +274,12 @@ fn a_problem_of_a_paused_platform_is_not_hidden() {
 #[test]
 fn what_was_known_of_topics_stands_while_a_platform_is_paused() {
     let before = run(&all_well());
-    let after = conditions::run(&before, Some(5), &paused(all_well()), at(60));
+    let after = conditions::derive(&before, Some(5), &paused(all_well()), at(60));
     assert_eq!(
         find(&after, types::TOPICS_READY),
         find(&before, types::TOPICS_READY)
     );
-    let never = conditions::run(&[], Some(5), &paused(all_well()), at(60));
+    let never = conditions::derive(&[], Some(5), &paused(all_well()), at(60));
     let topics = find(&never, types::TOPICS_READY);
     assert_eq!(
         (topics.status.as_str(), topics.reason.as_str()),
@@ -292,7 +292,7 @@ fn a_migration_that_waits_for_the_end_of_a_pause_is_not_called_done() {
     let before = run(&all_well());
     let mut observation = paused(all_well());
     observation.schema = Progress::Waiting(Problem::new(reasons::PAUSED, "the migration waits"));
-    let after = conditions::run(&before, Some(5), &observation, at(60));
+    let after = conditions::derive(&before, Some(5), &observation, at(60));
     assert_eq!(find(&after, types::SCHEMA_READY).status, "False");
     assert_eq!(find(&after, types::READY).status, "False");
 }
@@ -376,7 +376,7 @@ fn another_trouble_is_another_event_and_the_same_one_is_not() {
             topics: Progress::Failed(Problem::new(reason, "why")),
             ..all_well()
         };
-        status::run(&platform, &observation, Seen::default(), at(0))
+        status::next(&platform, &observation, Seen::default(), at(0))
     };
     let (missing, unreachable) = (with(reasons::TOPIC_MISSING), with(reasons::KAFKA_UNREACHABLE));
     let event = status::transition(Some(&missing), &unreachable).unwrap();

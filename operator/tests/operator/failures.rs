@@ -199,7 +199,7 @@ const NO_DATABASE: &str = r#"{"level":"WARN","server":"db:5432/x","cause":"conne
 async fn reconciled(world: &World) {
     let operator = world.operator(vec![Scope::All]);
     for _ in 0..2 {
-        reconcile::run(&operator, "shop", "demo").await.unwrap();
+        reconcile::platform(&operator, "shop", "demo").await.unwrap();
     }
 }
 

@@ -10,7 +10,7 @@ fn problem(
     platform: &wallex_operator::crd::WalletPlatform,
     world: &wallex_operator::reconcile::dereference::Dereferenced,
 ) -> Problem {
-    validate::run(platform, world, CLUSTER).unwrap_err()
+    validate::platform(platform, world, CLUSTER).unwrap_err()
 }
 
 #[test]

@@ -70,7 +70,7 @@ impl Manifests {
 }
 
 /// Builds all of them.
-pub fn run(platform: &ValidatedPlatform) -> Manifests {
+pub fn manifests(platform: &ValidatedPlatform) -> Manifests {
     let config_map = config_map::build(platform);
     let deployments = Component::ROLLOUT
         .into_iter()

@@ -188,7 +188,7 @@ enum Verdict {
 }
 
 /// The conditions for `observation`; `previous` ones give the times of their last transitions.
-pub fn run(
+pub fn derive(
     previous: &[Condition],
     generation: Option<i64>,
     observation: &Observation,

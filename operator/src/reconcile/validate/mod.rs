@@ -162,7 +162,7 @@ impl ValidatedPlatform {
 ///
 /// # Errors
 /// The first thing that is wrong, with its reason and a message that names it.
-pub fn run(
+pub fn platform(
     platform: &WalletPlatform,
     found: &Dereferenced,
     cluster: &str,
@@ -202,7 +202,7 @@ pub fn run(
     if let Some(tracing) = &spec.tracing {
         ports.http(&tracing.endpoint);
     }
-    let (kafka, kafka_access) = kafka_access::run(&spec.kafka, &secrets)?;
+    let (kafka, kafka_access) = kafka_access::validated(&spec.kafka, &secrets)?;
 
     let migrated = platform.status.as_ref().and_then(|status| status.schema.as_ref());
     let partitions = match migrated {
@@ -239,7 +239,7 @@ pub fn run(
             Ok((component, validated))
         })
         .collect::<Result<BTreeMap<_, _>, Problem>>()?;
-    let jobs = pods::run("jobs", &spec.jobs, &names::selector(&name, None), &secrets)?;
+    let jobs = pods::validated("jobs", &spec.jobs, &names::selector(&name, None), &secrets)?;
     let redis_authorities = redis.as_ref().and_then(|redis| redis.authorities.as_ref());
     for (variable, field) in [
         (
@@ -330,7 +330,7 @@ pub fn connection(platform: &WalletPlatform, found: &Dereferenced) -> Result<kaf
         namespace: &platform.namespace().unwrap_or_default(),
         uid: &platform.uid().unwrap_or_default(),
     };
-    kafka_access::run(&platform.spec.kafka, &secrets).map(|(connection, _)| connection)
+    kafka_access::validated(&platform.spec.kafka, &secrets).map(|(connection, _)| connection)
 }
 
 fn recreated_at(platform: &WalletPlatform, events: &str) -> Option<String> {
@@ -427,8 +427,8 @@ fn validated_component(
         foreign_autoscaler: (asked.replicas > 0 && !spec.suspended)
             .then(|| autoscaling::foreign(&secrets.found.foreign_autoscalers, platform, component))
             .flatten(),
-        autoscaling: autoscaling::run(spec, component, partitions),
-        pods: pods::run(field, &asked.pods, &selector, secrets)?,
+        autoscaling: autoscaling::wanted(spec, component, partitions),
+        pods: pods::validated(field, &asked.pods, &selector, secrets)?,
         settings,
     })
 }

@@ -32,7 +32,7 @@ pub struct ValidatedPods {
 }
 
 /// `field` is the path in spec, for messages; `selector` finds the pods themselves.
-pub(super) fn run(
+pub(super) fn validated(
     field: &str,
     asked: &PodsSpec,
     selector: &BTreeMap<String, String>,

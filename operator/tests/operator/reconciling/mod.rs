@@ -38,7 +38,7 @@ async fn once(world: &World) {
 
 async fn run(operator: &Arc<Context>, namespace: &str, name: &str) {
     // A failure is told in the status, and that is what the tests look at.
-    let _ = reconcile::run(operator, namespace, name).await;
+    let _ = reconcile::platform(operator, namespace, name).await;
 }
 
 async fn until_ready(world: &World) {
@@ -325,7 +325,7 @@ async fn a_deletion_that_cannot_be_done_says_why_and_ends_when_the_annotation_sa
     delete(&world);
     let operator = world.operator(vec![Scope::All]);
     assert!(
-        reconcile::run(&operator, "shop", "demo").await.is_err(),
+        reconcile::platform(&operator, "shop", "demo").await.is_err(),
         "so that attempts grow apart"
     );
     let (_, reason, message) = world.condition("shop", "demo", types::READY);
@@ -388,7 +388,7 @@ async fn a_paused_platform_that_is_being_deleted_keeps_its_topics() {
 async fn controlled(world: &World, done: impl Fn(&World) -> bool) {
     let stop = CancellationToken::new();
     let operator = world.operator(vec![Scope::All]);
-    let controllers = tokio::spawn(controller::run(operator, Scope::All, stop.clone()));
+    let controllers = tokio::spawn(controller::watch(operator, Scope::All, stop.clone()));
     let holds = async {
         while !done(world) {
             tokio::time::sleep(Duration::from_millis(100)).await;
