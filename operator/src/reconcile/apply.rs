@@ -18,7 +18,7 @@ use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::build::{self, Manifests};
-use super::conditions::{Problem, STALLING, reasons};
+use super::conditions::{Problem, Reason};
 use super::dereference::{Children, Ownership, named, ownership};
 use super::drift::{self, Found};
 use super::matching;
@@ -48,9 +48,9 @@ impl ApplyError {
     pub fn problem(&self) -> Option<Problem> {
         let reason = match self {
             Self::Write(WriteError::NotLeader(_)) | Self::Read { .. } => return None,
-            Self::Write(error) if error.is_invalid() => reasons::MANIFEST_INVALID,
-            Self::Write(WriteError::Refused { .. }) => reasons::APPLY_FAILED,
-            Self::NameTaken { .. } => reasons::NAME_TAKEN,
+            Self::Write(error) if error.is_invalid() => Reason::ManifestInvalid,
+            Self::Write(WriteError::Refused { .. }) => Reason::ApplyFailed,
+            Self::NameTaken { .. } => Reason::NameTaken,
         };
         Some(Problem::new(reason, self.to_string()))
     }
@@ -87,7 +87,7 @@ impl Report {
     /// What went wrong, as one problem: the reason is the first one's that waiting does not mend, and every message is told.
     pub fn problem(&self) -> Option<Problem> {
         let problems: Vec<Problem> = self.errors.iter().filter_map(ApplyError::problem).collect();
-        let lasting = problems.iter().find(|problem| STALLING.contains(&problem.reason));
+        let lasting = problems.iter().find(|problem| problem.reason.is_stalling());
         let reason = lasting.or(problems.first())?.reason;
         let messages: Vec<&str> = problems.iter().map(|problem| problem.message.as_str()).collect();
         Some(Problem::new(reason, messages.join("; ")))

@@ -10,7 +10,7 @@ use kube::api::ListParams;
 use kube::core::DeserializeGuard;
 use kube::{Api, Client, ResourceExt as _};
 
-use super::conditions::{Problem, reasons};
+use super::conditions::{Problem, Reason};
 use super::validate::topic_names;
 use crate::crd::WalletPlatform;
 use crate::scope::Scope;
@@ -47,7 +47,7 @@ pub fn taken(platform: &WalletPlatform, others: &[WalletPlatform], cluster: Opti
     .find_map(|(field, topic)| {
         let owner = owner(&topic, platform, others, cluster)?;
         Some(Problem::new(
-            reasons::TOPIC_TAKEN,
+            Reason::TopicTaken,
             format!(
                 "topic {topic} at {servers} belongs to WalletPlatform {}/{}, so WalletPlatform {}/{} can't have it: name another one \
                  in spec.kafka.topics.{field}.name",
@@ -147,7 +147,7 @@ mod tests {
         let (a, b) = (platform("a", EARLY, "k:9092"), platform("b", LATE, "k:9092"));
         assert_eq!(taken(&a, std::slice::from_ref(&b), None), None);
         let problem = taken(&b, &[a], None).unwrap();
-        assert_eq!(problem.reason, reasons::TOPIC_TAKEN);
+        assert_eq!(problem.reason, Reason::TopicTaken);
         assert!(problem.message.contains("shop/a") && problem.message.contains("shop/b"));
     }
 

@@ -12,7 +12,7 @@ use kube::runtime::controller::Action;
 use kube::runtime::events::{Event, EventType};
 use kube::{Resource as _, ResourceExt as _};
 
-use super::conditions::{Problem, reasons};
+use super::conditions::{Problem, Reason};
 use super::dereference::{self, Dereferenced, Ownership, ownership};
 use super::line::stopped;
 use super::status::Seen;
@@ -54,7 +54,7 @@ pub(super) async fn advance(
             context,
             platform,
             EventType::Warning,
-            reasons::TOPICS_ABANDONED,
+            Reason::TopicsAbandoned,
             note,
         )
         .await;
@@ -78,7 +78,7 @@ pub(super) async fn advance(
             left.retain(|topic| !deleted.contains(topic));
             if !deleted.is_empty() {
                 let note = format!("deleted from Kafka: {}", deleted.join(", "));
-                let (normal, reason) = (EventType::Normal, reasons::TOPICS_DELETED);
+                let (normal, reason) = (EventType::Normal, Reason::TopicsDeleted);
                 event(context, platform, normal, reason, note).await;
             }
             if !left.is_empty() {
@@ -86,7 +86,7 @@ pub(super) async fn advance(
                     "left in Kafka, since they were not created for this platform: {}",
                     left.join(", ")
                 );
-                let (warning, reason) = (EventType::Warning, reasons::TOPICS_ABANDONED);
+                let (warning, reason) = (EventType::Warning, Reason::TopicsAbandoned);
                 event(context, platform, warning, reason, note).await;
             }
             finalizer::set(context, platform, false).await?;
@@ -99,7 +99,7 @@ pub(super) async fn advance(
                 platform.name_any(),
                 platform.namespace().unwrap_or_default()
             );
-            let problem = Problem::new(reasons::TOPIC_DELETION_FAILED, message);
+            let problem = Problem::new(Reason::TopicDeletionFailed, message);
             let line = stopped(platform, &found, problem);
             report(context, platform, &line.observation, Seen::default()).await?;
             // As an error: so attempts grow apart.
@@ -114,7 +114,7 @@ async fn wait(
     found: &Dereferenced,
     message: String,
 ) -> Result<(Action, Outcome), Error> {
-    let line = stopped(platform, found, Problem::new(reasons::DELETING, message));
+    let line = stopped(platform, found, Problem::new(Reason::Deleting, message));
     report(context, platform, &line.observation, Seen::default()).await?;
     Ok((Action::requeue(AGAIN), Outcome::Waiting))
 }
@@ -188,10 +188,10 @@ async fn delete_topics(
     deleted.await.map_err(|error| error.to_string())
 }
 
-async fn event(context: &Context, platform: &WalletPlatform, type_: EventType, reason: &str, note: String) {
+async fn event(context: &Context, platform: &WalletPlatform, type_: EventType, reason: Reason, note: String) {
     let event = Event {
         type_,
-        reason: reason.to_owned(),
+        reason: reason.as_str().to_owned(),
         note: Some(note),
         action: "Delete".to_owned(),
         secondary: None,

@@ -13,7 +13,7 @@ use kube::{Resource as _, ResourceExt as _};
 
 use super::apply::{self, Applier, ApplyError, Report};
 use super::build::{self, Manifests};
-use super::conditions::{ComponentState, Hold, Lag, Observation, Problem, Progress, reasons, types};
+use super::conditions::{ComponentState, Hold, Lag, Observation, Problem, Progress, Reason, types};
 use super::dereference::{Dereferenced, named};
 use super::drift::{self, Found};
 use super::gate::{Gate, gate, kept};
@@ -47,7 +47,7 @@ pub(super) fn stopped(platform: &WalletPlatform, found: &Dereferenced, problem: 
         |_, _| true,
     );
     pods::judge(&mut components, &found.pods, Timestamp::now());
-    let again = (problem.reason == reasons::PREDECESSOR_TERMINATING).then_some(PREDECESSOR);
+    let again = (problem.reason == Reason::PredecessorTerminating).then_some(PREDECESSOR);
     Line {
         observation: Observation {
             invalid: Some(problem),
@@ -83,7 +83,7 @@ pub(super) async fn looked_at(
     let migration = migration::state(&job, live, remembered, Timestamp::now());
     let schema = match &migration {
         Migration::Missing => Progress::Waiting(Problem::new(
-            reasons::PAUSED,
+            Reason::Paused,
             "the migration waits until spec.paused is false",
         )),
         Migration::Running { .. } | Migration::Failed { .. } | Migration::Succeeded => {
@@ -347,7 +347,7 @@ fn in_force(report: &Report) -> Option<Problem> {
             (!owned.is_empty()).then(|| format!("{child}: {}", drift::shown(&owned)))
         })?;
     Some(Problem::new(
-        reasons::FOREIGN_EDITS,
+        Reason::ForeignEdits,
         format!(
             "{told} overrides variables that the operator sets, and returns whenever the operator removes it: fix whatever writes it"
         ),
@@ -368,7 +368,7 @@ async fn tell_put_back(context: &Context, object: &WalletPlatform, report: &Repo
         };
         let event = Event {
             type_: EventType::Warning,
-            reason: reasons::HAND_EDIT_PUT_BACK.to_owned(),
+            reason: Reason::HandEditPutBack.as_str().to_owned(),
             note: Some(format!(
                 "{child} was changed by hand and has been changed back: {}; make the change in the WalletPlatform's spec",
                 drift::shown(found)

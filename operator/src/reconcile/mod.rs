@@ -44,7 +44,7 @@ use crate::rivals::Rivals;
 use crate::scope::Scope;
 use crate::writes::{WriteError, Writes};
 use apply::ApplyError;
-use conditions::{Observation, Problem, reasons};
+use conditions::{Observation, Problem, Reason};
 use dereference::Dereferenced;
 use line::Line;
 use projections::Readings;
@@ -192,7 +192,7 @@ async fn validated(
     let uid = platform.uid().unwrap_or_default();
     if let Some(child) = found.children.predecessor(&platform.name_any(), &uid) {
         return Err(Problem::new(
-            reasons::PREDECESSOR_TERMINATING,
+            Reason::PredecessorTerminating,
             format!("waiting until Kubernetes has removed {child} of the deleted platform of the same name"),
         ));
     }

@@ -9,7 +9,7 @@ use kube::ResourceExt as _;
 use kube::runtime::events::{Event, EventType};
 
 use super::apply;
-use super::conditions::{self, ComponentState, Observation, Problem, reasons};
+use super::conditions::{self, ComponentState, Observation, Problem, Reason};
 use super::dereference::named;
 use crate::crd::{
     ComponentStatus, EndpointsStatus, JournalStatus, KafkaStatus, SchemaStatus, TopicStatus, WalletPlatform,
@@ -81,10 +81,7 @@ pub fn components(
                 rolled_out: wanted(component, live) && enough,
                 stalled: stalled.map(|condition| condition.message.clone().unwrap_or_default()),
                 problem: refused.map(|condition| {
-                    Problem::new(
-                        reasons::PODS_REFUSED,
-                        condition.message.clone().unwrap_or_default(),
-                    )
+                    Problem::new(Reason::PodsRefused, condition.message.clone().unwrap_or_default())
                 }),
             }
         })

@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::claims;
-use super::conditions::{Problem, Progress, reasons};
+use super::conditions::{Problem, Progress, Reason};
 use super::validate::ValidatedPlatform;
 use crate::backoff;
 use crate::crd::{KafkaStatus, TopicStatus, WalletPlatform, WalletPlatformStatus};
@@ -164,16 +164,16 @@ impl Check {
     }
 }
 
-fn reason(error: &TopicsError) -> &'static str {
+fn reason(error: &TopicsError) -> Reason {
     match error {
-        TopicsError::Unreachable { .. } => reasons::KAFKA_UNREACHABLE,
+        TopicsError::Unreachable { .. } => Reason::KafkaUnreachable,
         TopicsError::NotAuthorized { .. } | TopicsError::NotAuthenticated { .. } => {
-            reasons::KAFKA_NOT_AUTHORIZED
+            Reason::KafkaNotAuthorized
         }
-        TopicsError::Refused { .. } => reasons::TOPIC_REFUSED,
-        TopicsError::Taken { .. } | TopicsError::InUse { .. } => reasons::TOPIC_TAKEN,
+        TopicsError::Refused { .. } => Reason::TopicRefused,
+        TopicsError::Taken { .. } | TopicsError::InUse { .. } => Reason::TopicTaken,
         TopicsError::Failed { .. } | TopicsError::Client(_) | TopicsError::NotLeader(_) => {
-            reasons::TOPICS_FAILED
+            Reason::TopicsFailed
         }
     }
 }
@@ -254,7 +254,7 @@ fn missing(topics: &[Topic], events: &str, refill: Result<(), &'static str>) -> 
             })
         })
         .collect();
-    (!said.is_empty()).then(|| Problem::new(reasons::TOPIC_MISSING, said.join("; ")))
+    (!said.is_empty()).then(|| Problem::new(Reason::TopicMissing, said.join("; ")))
 }
 
 /// Says of topics that are there again that they were gone, for as long as the publisher has not started again on the new one.
@@ -273,7 +273,7 @@ pub fn recreated(
     if let Some(row) = rows.iter().find(|row| row.missing_since.is_some()) {
         return Progress::Failed(recreation(&row.name, events));
     }
-    let waits = last == Some(reasons::TOPIC_RECREATED)
+    let waits = last == Some(Reason::TopicRecreated.as_str())
         && !publisher_is_new
         && rows
             .iter()
@@ -292,7 +292,7 @@ fn recreation(topic: &str, events: &str) -> Problem {
         "what it held is gone from Kafka; the projections still hold the rows"
     };
     Problem::new(
-        reasons::TOPIC_RECREATED,
+        Reason::TopicRecreated,
         format!("topic {topic} was missing and has been recreated: {filled}"),
     )
 }
@@ -351,14 +351,14 @@ mod tests {
                     bootstrap_servers: bootstrap_servers.clone(),
                     cause: cause.clone(),
                 },
-                reasons::KAFKA_UNREACHABLE,
+                Reason::KafkaUnreachable,
             ),
             (
                 TopicsError::NotAuthenticated {
                     bootstrap_servers,
                     cause,
                 },
-                reasons::KAFKA_NOT_AUTHORIZED,
+                Reason::KafkaNotAuthorized,
             ),
             (
                 TopicsError::NotAuthorized {
@@ -366,7 +366,7 @@ mod tests {
                     topic: topic.clone(),
                     code: Code::TopicAuthorizationFailed,
                 },
-                reasons::KAFKA_NOT_AUTHORIZED,
+                Reason::KafkaNotAuthorized,
             ),
             (
                 TopicsError::Refused {
@@ -375,7 +375,7 @@ mod tests {
                     code: Code::InvalidConfig,
                     hint: "",
                 },
-                reasons::TOPIC_REFUSED,
+                Reason::TopicRefused,
             ),
             (
                 TopicsError::Failed {
@@ -383,7 +383,7 @@ mod tests {
                     topic,
                     code: Code::Unknown,
                 },
-                reasons::TOPICS_FAILED,
+                Reason::TopicsFailed,
             ),
         ] {
             assert_eq!(reason(&error), expected, "{error}");
@@ -404,16 +404,16 @@ mod tests {
     fn is_told(missing: bool, last: &str, publisher_is_new: bool) -> bool {
         let done = Progress::Done(String::new());
         let told = recreated(done, &[row(missing)], Some(last), "events", publisher_is_new);
-        matches!(told, Progress::Failed(problem) if problem.reason == reasons::TOPIC_RECREATED)
+        matches!(told, Progress::Failed(problem) if problem.reason == Reason::TopicRecreated)
     }
 
     #[test]
     fn a_topic_that_is_there_again_is_told_until_the_publisher_has_started_again() {
-        assert!(is_told(true, reasons::TOPIC_MISSING, true));
-        assert!(is_told(false, reasons::TOPIC_RECREATED, false));
-        assert!(!is_told(false, reasons::TOPIC_RECREATED, true));
+        assert!(is_told(true, Reason::TopicMissing.as_str(), true));
+        assert!(is_told(false, Reason::TopicRecreated.as_str(), false));
+        assert!(!is_told(false, Reason::TopicRecreated.as_str(), true));
         assert!(
-            !is_told(false, reasons::AS_EXPECTED, false),
+            !is_told(false, Reason::AsExpected.as_str(), false),
             "a rollout of later days"
         );
     }

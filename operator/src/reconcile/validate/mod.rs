@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource as _, ResourceExt as _};
 
-use super::conditions::{Problem, reasons};
+use super::conditions::{Problem, Reason};
 use super::dereference::Dereferenced;
 use crate::crd::{
     CommandSpec, DashboardsSettings, LoggingSpec, MigrationSpec, RunAs, ServiceMonitorSettings, TracingSpec,
@@ -173,7 +173,7 @@ pub fn platform(
     let uid = platform.uid().unwrap_or_default();
     if name.len() > 40 || !name.starts_with(|first: char| first.is_ascii_lowercase()) || name.contains('.') {
         return Err(Problem::new(
-            reasons::INVALID_SPEC,
+            Reason::InvalidSpec,
             format!(
                 "the name {name:?} must have at most 40 characters, start with a letter, and hold no dot"
             ),

@@ -7,7 +7,7 @@ use kube::ResourceExt as _;
 use crate::crd::{Compression, WalletPlatform};
 use crate::kafka::{self, owners};
 use crate::names;
-use crate::reconcile::conditions::{Problem, reasons};
+use crate::reconcile::conditions::{Problem, Reason};
 
 /// Something of each topic of a platform.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,7 +51,7 @@ fn had(platform: &WalletPlatform) -> Topics<Option<String>> {
 pub(super) fn checked(platform: &WalletPlatform) -> Result<Topics<String>, Problem> {
     let named = names(platform);
     let Topics { events, dead_letters } = &named;
-    let invalid = |message: String| Err(Problem::new(reasons::INVALID_SPEC, message));
+    let invalid = |message: String| Err(Problem::new(Reason::InvalidSpec, message));
     if events == dead_letters {
         return invalid(format!(
             "spec.kafka.topics: events and deadLetters are both named {events:?}"
@@ -93,7 +93,7 @@ pub(super) fn wanted(
     compression: Compression,
     config: &BTreeMap<String, String>,
 ) -> Result<kafka::Wanted, Problem> {
-    let refuse = |what: &str| Problem::new(reasons::INVALID_SPEC, format!("topic {name}: {what}"));
+    let refuse = |what: &str| Problem::new(Reason::InvalidSpec, format!("topic {name}: {what}"));
     if config
         .get("cleanup.policy")
         .is_some_and(|policy| policy != "delete")
