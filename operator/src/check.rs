@@ -25,7 +25,7 @@ const MAX_ANSWER: u64 = 64 * 1024;
 ///
 /// # Errors
 /// When one of them does not answer, or not as it should.
-pub async fn run(address: &str, namespaces: &[String]) -> anyhow::Result<Vec<String>> {
+pub async fn installation(address: &str, namespaces: &[String]) -> anyhow::Result<Vec<String>> {
     let ready = tokio::time::timeout(PATIENCE, readiness(address))
         .await
         .with_context(|| format!("{address} does not answer within {} s", PATIENCE.as_secs()))??;

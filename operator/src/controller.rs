@@ -29,9 +29,9 @@ use tracing::Instrument as _;
 
 use crate::backoff::{self, Failures};
 use crate::crd::{WalletPlatform, WalletPlatformSpec};
+use crate::kinds::{ScaledObject, ServiceMonitor};
 use crate::metrics::{Outcome, Seen};
 use crate::names;
-use crate::reconcile::build::{ScaledObject, ServiceMonitor};
 use crate::reconcile::conditions::types;
 use crate::reconcile::{self, Context, dereference};
 use crate::scope::Scope;
@@ -45,7 +45,7 @@ struct Shared {
 }
 
 /// Reconciles the platforms of `scope` until `stop` is cancelled; what runs then is finished first.
-pub async fn run(context: Arc<Context>, scope: Scope, stop: CancellationToken) {
+pub async fn watch(context: Arc<Context>, scope: Scope, stop: CancellationToken) {
     let client = &context.client;
     let (platforms, writer) = reflector::store();
     // What a user may change: spec (generation), and annotations and labels by which tools ask for a new look.
@@ -177,7 +177,7 @@ async fn reconcile(platform: Arc<Watched>, shared: Arc<Shared>) -> Result<Action
     let (namespace, name) = (platform.namespace().unwrap_or_default(), platform.name_any());
     let span = tracing::info_span!("reconcile", namespace, platform = name);
     let started = Instant::now();
-    let result = reconcile::run(&shared.context, &namespace, &name)
+    let result = reconcile::platform(&shared.context, &namespace, &name)
         .instrument(span)
         .await;
     let outcome = result.as_ref().map_or(Outcome::Failed, |(_, outcome)| *outcome);

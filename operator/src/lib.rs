@@ -17,6 +17,7 @@ pub mod controller;
 pub mod crd;
 pub mod http;
 pub mod kafka;
+pub mod kinds;
 pub mod lease;
 pub mod metrics;
 pub mod names;

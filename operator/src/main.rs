@@ -129,7 +129,7 @@ async fn main() -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Check(args) => {
-            let seen = check::run(&args.operator, &named(&args.watch_namespaces)).await?;
+            let seen = check::installation(&args.operator, &named(&args.watch_namespaces)).await?;
             print(&format!("{}\n", seen.join("\n")))?;
             Ok(ExitCode::SUCCESS)
         }

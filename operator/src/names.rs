@@ -22,6 +22,8 @@ pub const CONFIG_HASH: &str = "wallex.dev/config-hash";
 pub const SECRET_HASH: &str = "wallex.dev/secret-hash";
 /// On the publisher's pod template: when the events topic was made anew, so that the pods start again and fill it.
 pub const REFILL: &str = "wallex.dev/events-topic-recreated-at";
+/// On the Lease: the namespaces that its holder watches, separated by commas; empty: all of them.
+pub const WATCHES: &str = "wallex.dev/watches";
 /// Finalizer of a platform whose topics are to be deleted with it.
 pub const TOPICS_FINALIZER: &str = "wallex.dev/topics";
 /// A user's annotation on a platform that is being deleted: `true` lets it go and leaves its topics.

@@ -11,10 +11,8 @@ use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt as _};
 
-use crate::names::MANAGER;
+use crate::names::{MANAGER, WATCHES};
 
-/// On the Lease: the namespaces that its holder watches, separated by commas; empty: all of them.
-pub const WATCHES: &str = "wallex.dev/watches";
 /// Between two looks. Longer than a Lease is renewed, so that one that is alive has another time by then.
 const LOOK: Duration = Duration::from_secs(20);
 

@@ -119,7 +119,7 @@ async fn lead(
         .scopes
         .clone()
         .into_iter()
-        .map(|scope| controller::run(context.clone(), scope, stop.clone()));
+        .map(|scope| controller::watch(context.clone(), scope, stop.clone()));
     let controllers = tokio::spawn(join_all(controllers));
 
     // Its own token: the lease is renewed until the last reconcile has finished.

@@ -1,37 +1,17 @@
-//! The brokers' side of topics: describe, create, configure, grow, delete.
+//! The door to the brokers, opened: what becomes of the topics of a platform, one after the other.
 //!
-//! All of it runs on a blocking thread, since librdkafka's metadata calls block, and within [`REQUEST`] per request. The
-//! fence is asked before each change.
-
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+//! All of it runs on a blocking thread, since librdkafka's metadata calls block. The fence is asked before each change.
 
 use futures::{FutureExt as _, future::BoxFuture};
-use rdkafka::{
-    admin::{
-        AdminClient, AdminOptions, AlterConfig, ConfigSource, NewPartitions, NewTopic, ResourceSpecifier,
-        TopicReplication,
-    },
-    client::DefaultClientContext,
-    error::{KafkaError, RDKafkaErrorCode},
-};
+use rdkafka::error::RDKafkaErrorCode;
 
-use super::client::{self, Complaint};
+use super::brokers::Brokers;
 use super::error::TopicsError;
-use super::owners;
 use super::ownership::{Ownership, taken};
 use super::{
-    Action, Asked, Connection, Ensured, Found, Missing, Removal, Request, Topic, TopicAdmin, Wanted, plan,
-    records,
+    Action, Asked, Connection, Ensured, Found, Missing, Removal, Request, Topic, TopicAdmin, plan, records,
 };
 use crate::lease::Fence;
-
-/// One request to the brokers. An unreachable cluster costs one of these per attempt.
-pub(super) const REQUEST: Duration = Duration::from_secs(8);
-/// How long brokers may take to tell each other of a topic.
-pub(super) const SETTLES: Duration = Duration::from_secs(3);
 
 /// The brokers, by librdkafka.
 #[derive(Clone, Copy, Debug, Default)]
@@ -79,34 +59,7 @@ async fn blocking<T: Send + 'static>(
         .map_err(|error| TopicsError::Client(format!("the Kafka client failed: {error}")))?
 }
 
-pub(super) struct Brokers {
-    pub(super) connection: Connection,
-    admin: AdminClient<DefaultClientContext>,
-}
-
 impl Brokers {
-    fn connect(connection: Connection) -> Result<Self, TopicsError> {
-        let admin = client::config(&connection, REQUEST)
-            .create()
-            .map_err(|error| TopicsError::Client(format!("spec.kafka: {error}")))?;
-        Ok(Self { connection, admin })
-    }
-
-    fn options() -> AdminOptions {
-        AdminOptions::new()
-            .request_timeout(Some(REQUEST))
-            .operation_timeout(Some(REQUEST))
-    }
-
-    fn cluster(&self) -> Result<Option<String>, TopicsError> {
-        let client = self.admin.inner();
-        // Without an answer there is no id either, and no reason.
-        client
-            .fetch_metadata(None, REQUEST)
-            .map_err(|error| self.failed("looking for", owners::TOPIC, &error))?;
-        Ok(client.fetch_cluster_id(SETTLES))
-    }
-
     async fn ensure_all(&self, request: &Request, fence: &Fence) -> Result<Ensured, TopicsError> {
         let replication = request
             .topics
@@ -191,7 +144,9 @@ impl Brokers {
                 (None, None) => false,
             };
             if created {
-                self.delete(topic, fence).await?;
+                fence.check()?;
+                tracing::info!(topic, "deleting topic");
+                self.delete(topic).await?;
                 deleted.push(topic.clone());
             }
             if let Some(claim) = ours {
@@ -199,233 +154,6 @@ impl Brokers {
             }
         }
         Ok(deleted)
-    }
-
-    async fn delete(&self, topic: &str, fence: &Fence) -> Result<(), TopicsError> {
-        const DOING: &str = "deleting";
-        fence.check()?;
-        tracing::info!(topic, "deleting topic");
-        let results = self
-            .admin
-            .delete_topics(&[topic], &Self::options())
-            .await
-            .map_err(|error| self.failed(DOING, topic, &error))?;
-        match results.into_iter().next() {
-            Some(Ok(_)) | None => Ok(()),
-            Some(Err((_, RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic))) => {
-                Ok(())
-            }
-            Some(Err((_, code))) => Err(self.refused(DOING, topic, code)),
-        }
-    }
-
-    /// Whether the brokers have the topic, by the list of all: asking for one by name might create it.
-    fn is_listed(&self, topic: &str) -> Result<bool, TopicsError> {
-        let metadata = self
-            .admin
-            .inner()
-            .fetch_metadata(None, REQUEST)
-            .map_err(|error| self.failed("looking for", topic, &error))?;
-        Ok(metadata.topics().iter().any(|listed| listed.name() == topic))
-    }
-
-    /// Describes the topic; while it is missing, or has fewer partitions than `expected`, again and again for a moment: a broker learns
-    /// of what another one has made a little later, and must not be taken to say that it is gone.
-    pub(super) async fn settled(&self, topic: &str, expected: i32) -> Result<Option<Found>, TopicsError> {
-        let until = Instant::now() + SETTLES;
-        loop {
-            let found = self.describe(topic).await?;
-            let partitions = found.as_ref().map_or(0, |found| found.partitions);
-            if partitions >= expected || Instant::now() >= until {
-                return Ok(found);
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    }
-
-    /// None when the topic does not exist. The configuration is asked for first: asking for a missing topic's metadata
-    /// might create it, on brokers that create topics by themselves.
-    pub(super) async fn describe(&self, topic: &str) -> Result<Option<Found>, TopicsError> {
-        const DOING: &str = "describing";
-        let results = self
-            .admin
-            .describe_configs([&ResourceSpecifier::Topic(topic)], &Self::options())
-            .await
-            .map_err(|error| self.failed(DOING, topic, &error))?;
-        let resource = match results.into_iter().next() {
-            Some(Ok(resource)) => resource,
-            Some(Err(code)) => return Err(self.refused(DOING, topic, code)),
-            None => return Ok(None),
-        };
-        // The client library drops the brokers' answer "unknown topic"; what is left of it is that nothing is described.
-        if resource.entries.is_empty() {
-            return Ok(None);
-        }
-        let mut found = Found::default();
-        for entry in resource.entries {
-            let Some(value) = entry.value else { continue };
-            if entry.source == ConfigSource::DynamicTopic {
-                found.own.insert(entry.name.clone(), value.clone());
-            }
-            found.effective.insert(entry.name, value);
-        }
-        let metadata = self
-            .admin
-            .inner()
-            .fetch_metadata(Some(topic), REQUEST)
-            .map_err(|error| self.failed(DOING, topic, &error))?;
-        for described in metadata
-            .topics()
-            .iter()
-            .filter(|described| described.name() == topic)
-        {
-            found.partitions = i32::try_from(described.partitions().len()).unwrap_or(i32::MAX);
-            found.replication_factor = described.partitions().first().map_or(0, |partition| {
-                i32::try_from(partition.replicas().len()).unwrap_or(i32::MAX)
-            });
-        }
-        Ok(Some(found))
-    }
-
-    /// Whether it is this call that made it.
-    pub(super) async fn create(&self, wanted: &Wanted) -> Result<bool, TopicsError> {
-        const DOING: &str = "creating";
-        let mut topic = NewTopic::new(
-            &wanted.name,
-            wanted.partitions,
-            TopicReplication::Fixed(wanted.replication_factor),
-        );
-        for (key, value) in &wanted.config {
-            topic = topic.set(key, value);
-        }
-        let results = self
-            .admin
-            .create_topics([&topic], &Self::options())
-            .await
-            .map_err(|error| self.failed(DOING, &wanted.name, &error))?;
-        match results.into_iter().next() {
-            // Somebody was quicker; the next check mends what differs. Or it is always there and may not be described.
-            Some(Err((_, code @ RDKafkaErrorCode::TopicAlreadyExists))) => {
-                // The one who answers may learn of it a moment later than the one who refused.
-                match self.settled(&wanted.name, 1).await? {
-                    Some(_) => Ok(false),
-                    None => Err(TopicsError::NotAuthorized {
-                        doing: "describing",
-                        topic: wanted.name.clone(),
-                        code,
-                    }),
-                }
-            }
-            Some(Ok(_)) | None => Ok(true),
-            Some(Err((_, code))) => Err(self.refused(DOING, &wanted.name, code)),
-        }
-    }
-
-    async fn configure(&self, topic: &str, config: &BTreeMap<String, String>) -> Result<(), TopicsError> {
-        const DOING: &str = "configuring";
-        let mut change = AlterConfig::new(ResourceSpecifier::Topic(topic));
-        for (key, value) in config {
-            change = change.set(key, value);
-        }
-        let results = self
-            .admin
-            .alter_configs([&change], &Self::options())
-            .await
-            .map_err(|error| self.failed(DOING, topic, &error))?;
-        match results.into_iter().next() {
-            Some(Err((_, code))) => Err(self.refused(DOING, topic, code)),
-            Some(Ok(_)) | None => Ok(()),
-        }
-    }
-
-    async fn grow(&self, topic: &str, partitions: i32) -> Result<(), TopicsError> {
-        const DOING: &str = "adding partitions to";
-        let total = usize::try_from(partitions).unwrap_or_default();
-        let results = self
-            .admin
-            .create_partitions([&NewPartitions::new(topic, total)], &Self::options())
-            .await
-            .map_err(|error| self.failed(DOING, topic, &error))?;
-        match results.into_iter().next() {
-            Some(Err((_, code))) => Err(self.refused(DOING, topic, code)),
-            Some(Ok(_)) | None => Ok(()),
-        }
-    }
-
-    /// A request that failed as a whole.
-    pub(super) fn failed(&self, doing: &'static str, topic: &str, error: &KafkaError) -> TopicsError {
-        let code = match error {
-            KafkaError::AdminOp(code) => Some(*code),
-            other => other.rdkafka_error_code(),
-        };
-        match code {
-            Some(code) => self.refused(doing, topic, code),
-            None => TopicsError::Client(format!("Kafka failed {doing} topic {topic}: {error}")),
-        }
-    }
-
-    /// No answer, with the reason if it can be had.
-    fn unreachable(&self) -> TopicsError {
-        let bootstrap_servers = self.connection.bootstrap_servers.clone();
-        match client::complaint(&self.connection) {
-            Some(Complaint::Refused(said)) => TopicsError::NotAuthenticated {
-                bootstrap_servers,
-                cause: format!(": {said}; check spec.kafka.tls, spec.kafka.sasl and their Secrets"),
-            },
-            Some(Complaint::Unreachable(said)) => TopicsError::Unreachable {
-                bootstrap_servers,
-                cause: format!(" ({said})"),
-            },
-            None => TopicsError::Unreachable {
-                bootstrap_servers,
-                cause: String::new(),
-            },
-        }
-    }
-
-    /// The brokers' answer about one topic.
-    fn refused(&self, doing: &'static str, topic: &str, code: RDKafkaErrorCode) -> TopicsError {
-        use RDKafkaErrorCode as Code;
-        let topic = topic.to_owned();
-        match code {
-            Code::BrokerTransportFailure
-            | Code::AllBrokersDown
-            | Code::OperationTimedOut
-            | Code::RequestTimedOut
-            | Code::MessageTimedOut
-            | Code::TimedOutQueue
-            | Code::Resolve
-            | Code::NodeUpdate
-            | Code::WaitingForCoordinator => self.unreachable(),
-            Code::TopicAuthorizationFailed
-            | Code::ClusterAuthorizationFailed
-            | Code::Authentication
-            | Code::SaslAuthenticationFailed => TopicsError::NotAuthorized { doing, topic, code },
-            Code::InvalidReplicationFactor => TopicsError::Refused {
-                doing,
-                topic,
-                code,
-                hint: ": are there as many brokers as replicationFactor says?",
-            },
-            Code::InvalidConfig => TopicsError::Refused {
-                doing,
-                topic,
-                code,
-                hint: ": see the names and values in config, and the brokers' log",
-            },
-            Code::PolicyViolation
-            | Code::InvalidPartitions
-            | Code::InvalidTopic
-            | Code::InvalidRequest
-            | Code::UnsupportedVersion => TopicsError::Refused {
-                doing,
-                topic,
-                code,
-                hint: "",
-            },
-            // Not our own enum: whatever else a broker may answer.
-            _ => TopicsError::Failed { doing, topic, code },
-        }
     }
 }
 

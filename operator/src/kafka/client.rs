@@ -13,6 +13,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::Connection;
 
+/// One request to the brokers. An unreachable cluster costs one of these per attempt.
+pub(super) const REQUEST: Duration = Duration::from_secs(8);
 /// How long the second client listens. A handshake takes milliseconds.
 const LISTEN: Duration = Duration::from_secs(4);
 

@@ -1,4 +1,4 @@
-//! What may go wrong with topics, in words that say what to do. Depends on nothing but the client library's codes.
+//! What may go wrong with topics, in words that say what to do. Depends on nothing but the client library's codes and time-out.
 
 use rdkafka::error::RDKafkaErrorCode;
 
@@ -9,7 +9,7 @@ use crate::lease::NotLeader;
 pub enum TopicsError {
     #[error(
         "no answer from Kafka at {bootstrap_servers} within {} s{cause}: check spec.kafka.bootstrapServers, and that the operator reaches the brokers at the addresses they advertise",
-        super::admin::REQUEST.as_secs()
+        super::client::REQUEST.as_secs()
     )]
     Unreachable {
         bootstrap_servers: String,
@@ -41,11 +41,11 @@ pub enum TopicsError {
         code: RDKafkaErrorCode,
     },
     #[error(
-        "topic {topic} belongs to platform {owner} (cluster/namespace/name): name another one in spec.kafka.topics. To take it over,          when that platform is gone for good, set the annotation wallex.dev/adopt-topics={topic}"
+        "topic {topic} belongs to platform {owner} (cluster/namespace/name): name another one in spec.kafka.topics. To take it over, when that platform is gone for good, set the annotation wallex.dev/adopt-topics={topic}"
     )]
     Taken { topic: String, owner: String },
     #[error(
-        "topic {topic} was there before and its records are not this platform's: name another one in spec.kafka.topics. To use it          all the same, set the annotation wallex.dev/adopt-topics={topic}"
+        "topic {topic} was there before and its records are not this platform's: name another one in spec.kafka.topics. To use it all the same, set the annotation wallex.dev/adopt-topics={topic}"
     )]
     InUse { topic: String },
     #[error("{0}")]

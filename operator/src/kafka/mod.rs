@@ -1,10 +1,12 @@
-//! The topics of a platform: what they shall be (`plan`, pure), whose they are (`owners`), and the broker's side of it (`admin`).
+//! The topics of a platform: what they shall be (`plan`, pure), whose they are (`owners`), and the brokers' side of it (`admin`, by the
+//! single requests of `brokers`).
 //!
 //! Invariant: topics are created, their configuration mended, partitions added, nothing is ever shrunk. A topic that was there before and is
 //! gone is created again only by leave ([`Asked::refill`]). Nothing is changed about a topic of another platform, or of another program;
 //! one is deleted only when the platform that it was created for is, and said so.
 
 mod admin;
+mod brokers;
 mod client;
 mod error;
 pub mod owners;

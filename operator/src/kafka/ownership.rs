@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use super::admin::{Brokers, SETTLES};
+use super::brokers::{Brokers, SETTLES};
 use super::error::TopicsError;
 use super::owners::{self, Claim, Claims};
 use super::{Wanted, records};

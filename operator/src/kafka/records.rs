@@ -11,12 +11,9 @@ use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::client::Listener;
+use super::client::{Listener, REQUEST};
 use super::owners::{self, Claim, Claims};
 use super::{Connection, client};
-
-/// One call.
-const REQUEST: Duration = Duration::from_secs(8);
 
 /// Name of the header that says whose an event is.
 const SOURCE: &str = "ce_source";

@@ -20,7 +20,7 @@ use kube::api::PostParams;
 use kube::{Api, Client};
 use tokio_util::sync::CancellationToken;
 
-use crate::rivals::WATCHES;
+use crate::names::WATCHES;
 
 pub use decide::{Decision, Observer};
 pub use fence::{Fence, NotLeader};

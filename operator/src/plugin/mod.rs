@@ -87,14 +87,14 @@ impl Outcome {
 pub async fn run(session: &mut Session, verb: Verb) -> Result<Outcome, Error> {
     let stop = session.stop.clone();
     match verb {
-        Verb::Status(args) => unless(&stop, status::run(session, &args)).await,
+        Verb::Status(args) => unless(&stop, status::show(session, &args)).await,
         Verb::Pause { name } => unless(&stop, switch::pause(session, &name)).await,
         Verb::Suspend { name } => unless(&stop, switch::suspend(session, &name)).await,
         Verb::Resume { name } => unless(&stop, switch::resume(session, &name)).await,
         // These have something to clear up or to say when they are stopped, and look for it themselves.
-        Verb::Restart(args) => restart::run(session, &args).await,
-        Verb::Verify(args) => verify::run(session, &args).await,
-        Verb::Report(args) => report::run(session, &args).await,
+        Verb::Restart(args) => restart::roll_all(session, &args).await,
+        Verb::Verify(args) => verify::by_a_job(session, &args).await,
+        Verb::Report(args) => report::write(session, &args).await,
     }
 }
 

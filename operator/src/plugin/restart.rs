@@ -22,7 +22,7 @@ use crate::reconcile::apply;
 /// The annotation that kubectl uses.
 const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
 
-pub(super) async fn run(session: &mut Session, args: &Restart) -> Result<Outcome, Error> {
+pub(super) async fn roll_all(session: &mut Session, args: &Restart) -> Result<Outcome, Error> {
     let platform = find::platform(session, &args.name).await?;
     if find::is_on(&platform, "suspended") {
         session.console.line(&format!(

@@ -18,7 +18,7 @@ const CALM: Duration = Duration::from_millis(400);
 /// Without any change: the lag is no object that can be watched, and ages grow.
 const REDRAW: Duration = Duration::from_secs(15);
 
-pub(super) async fn run(session: &mut Session, args: &Status) -> Result<Outcome, Error> {
+pub(super) async fn show(session: &mut Session, args: &Status) -> Result<Outcome, Error> {
     let chosen = choose(session, args).await?;
     if !args.watch {
         let text = draw(session, chosen.as_deref(), args.all_namespaces).await?;

@@ -33,7 +33,7 @@ const DEADLINE_SPARE_SECONDS: i64 = 60;
 /// Between the end of a log and the news that its container has ended. After that the log broke off, and is followed again.
 const LOG_ENDED: Duration = Duration::from_secs(5);
 
-pub(super) async fn run(session: &mut Session, args: &Verify) -> Result<Outcome, Error> {
+pub(super) async fn by_a_job(session: &mut Session, args: &Verify) -> Result<Outcome, Error> {
     let platform = find::platform(session, &args.name).await?;
     let maintenance = maintenance(session, &args.name).await?;
     let job = job(&platform, &maintenance, args.timeout)?;

@@ -18,7 +18,7 @@ use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::build::{self, Manifests};
-use super::conditions::{Problem, STALLING, reasons};
+use super::conditions::{Problem, Reason};
 use super::dereference::{Children, Ownership, named, ownership};
 use super::drift::{self, Found};
 use super::matching;
@@ -48,9 +48,9 @@ impl ApplyError {
     pub fn problem(&self) -> Option<Problem> {
         let reason = match self {
             Self::Write(WriteError::NotLeader(_)) | Self::Read { .. } => return None,
-            Self::Write(error) if error.is_invalid() => reasons::MANIFEST_INVALID,
-            Self::Write(WriteError::Refused { .. }) => reasons::APPLY_FAILED,
-            Self::NameTaken { .. } => reasons::NAME_TAKEN,
+            Self::Write(error) if error.is_invalid() => Reason::ManifestInvalid,
+            Self::Write(WriteError::Refused { .. }) => Reason::ApplyFailed,
+            Self::NameTaken { .. } => Reason::NameTaken,
         };
         Some(Problem::new(reason, self.to_string()))
     }
@@ -87,7 +87,7 @@ impl Report {
     /// What went wrong, as one problem: the reason is the first one's that waiting does not mend, and every message is told.
     pub fn problem(&self) -> Option<Problem> {
         let problems: Vec<Problem> = self.errors.iter().filter_map(ApplyError::problem).collect();
-        let lasting = problems.iter().find(|problem| STALLING.contains(&problem.reason));
+        let lasting = problems.iter().find(|problem| problem.reason.is_stalling());
         let reason = lasting.or(problems.first())?.reason;
         let messages: Vec<&str> = problems.iter().map(|problem| problem.message.as_str()).collect();
         Some(Problem::new(reason, messages.join("; ")))
@@ -162,7 +162,7 @@ impl Applier<'_> {
 
     /// Takes from a Job what others added, such as its suspension. All else of a Job stays as it was made.
     async fn as_it_was_made(&self, wanted: &Job, live: &Job) -> Result<(), ApplyError> {
-        let drift = drift::run(&build::told_as(wanted, live), live);
+        let drift = drift::compare(&build::told_as(wanted, live), live);
         if drift.strays.is_empty() || !drift.changed.is_empty() {
             return Ok(());
         }
@@ -350,7 +350,7 @@ impl Applier<'_> {
         let wanted = stamped(wanted);
         let name = wanted.name_any();
         if let Some(live) = named(live, &name) {
-            let drift = drift::run(&wanted, live);
+            let drift = drift::compare(&wanted, live);
             let child = format!("{} {name}", K::kind(&()));
             if as_stated(&wanted, live) && drift.strays.is_empty() {
                 self.leave(child, drift.left);
@@ -385,7 +385,7 @@ impl Applier<'_> {
             return Err(taken::<K>(&name));
         }
         self.refuse_foreign(&existing)?;
-        let drift = drift::run(&wanted, &existing);
+        let drift = drift::compare(&wanted, &existing);
         self.mend(&wanted, &existing, &drift, format!("{} {name}", K::kind(&())))
             .await
     }
@@ -423,7 +423,7 @@ impl Applier<'_> {
             drift.strays.clone()
         };
         let told = others_only(told);
-        let again = drift::run(wanted, &applied);
+        let again = drift::compare(wanted, &applied);
         let mut left = again.left;
         left.extend(again.strays);
         if !told.is_empty() {
@@ -501,7 +501,7 @@ pub fn edited(manifests: &Manifests, children: &Children) -> Vec<(String, Vec<Fo
         K: Resource<DynamicType = ()> + Serialize,
     {
         let name = wanted.meta().name.as_deref()?;
-        let drift = drift::run(wanted, named(live, name)?);
+        let drift = drift::compare(wanted, named(live, name)?);
         let edited = others_only(drift.strays.into_iter().chain(drift.left).collect());
         (!edited.is_empty()).then(|| (format!("{} {name}", K::kind(&())), edited))
     }

@@ -8,12 +8,13 @@ use std::time::Duration;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use kube::ResourceExt as _;
 
-use super::build::{Manifests, ScaledObject, Scaler};
-use super::conditions::{Problem, reasons};
+use super::build::{Manifests, Scaler};
+use super::conditions::{Problem, Reason};
 use super::dereference::{Children, named};
 use super::handover;
 use super::validate::{ForeignAutoscaler, LagDriver, Measure, ValidatedPlatform};
 use crate::crd::WalletPlatformSpec;
+use crate::kinds::ScaledObject;
 use crate::names::{self, Component};
 
 /// While an autoscaler comes or goes: what KEDA makes and removes itself is not watched.
@@ -36,7 +37,7 @@ pub fn not_checked(spec: &WalletPlatformSpec) -> Verdict {
     any.then(|| {
         (
             "Unknown",
-            Problem::new(reasons::NOT_CHECKED, "an earlier stage stopped"),
+            Problem::new(Reason::NotChecked, "an earlier stage stopped"),
         )
     })
 }
@@ -47,7 +48,8 @@ pub fn note(verdict: &Verdict) -> Option<String> {
     (*status != "True").then(|| {
         format!(
             "autoscaling is not active ({}): {}",
-            problem.reason, problem.message
+            problem.reason.as_str(),
+            problem.message
         )
     })
 }
@@ -60,7 +62,7 @@ enum State {
 }
 
 /// The condition, from the autoscalers as they were read.
-pub fn run(platform: &ValidatedPlatform, manifests: &Manifests, children: &Children) -> Verdict {
+pub fn verdict(platform: &ValidatedPlatform, manifests: &Manifests, children: &Children) -> Verdict {
     let scaled: Vec<Component> = Component::ROLLOUT
         .into_iter()
         .filter(|component| platform.component(*component).least().is_some())
@@ -70,7 +72,7 @@ pub fn run(platform: &ValidatedPlatform, manifests: &Manifests, children: &Child
     }
     if platform.suspended {
         let message = "spec.suspended is true, so nothing is scaled";
-        return Some(("False", Problem::new(reasons::SUSPENDED, message)));
+        return Some(("False", Problem::new(Reason::Suspended, message)));
     }
     let (mut active, mut waiting) = (Vec::new(), Vec::new());
     for component in scaled {
@@ -85,24 +87,24 @@ pub fn run(platform: &ValidatedPlatform, manifests: &Manifests, children: &Child
         }
     }
     if !waiting.is_empty() {
-        return Some(("False", Problem::new(reasons::HANDING_OVER, waiting.join("; "))));
+        return Some(("False", Problem::new(Reason::HandingOver, waiting.join("; "))));
     }
     let capped = capped(platform);
     Some(if capped.is_empty() {
-        ("True", Problem::new(reasons::ACTIVE, active.join(", ")))
+        ("True", Problem::new(Reason::Active, active.join(", ")))
     } else {
         let message = format!("{}; {}", active.join(", "), capped.join("; "));
-        ("True", Problem::new(reasons::CAPPED, message))
+        ("True", Problem::new(Reason::Capped, message))
     })
 }
 
 /// When to look again, where nothing else shows what becomes of an autoscaler.
 pub fn again(verdict: &Verdict) -> Option<Duration> {
     let (_, problem) = verdict.as_ref()?;
-    match problem.reason {
-        reasons::HANDING_OVER => Some(HANDING_OVER),
-        reasons::FOREIGN_AUTOSCALER => Some(FOREIGN),
-        _ => None,
+    if problem.reason == Reason::HandingOver {
+        Some(HANDING_OVER)
+    } else {
+        (problem.reason == Reason::ForeignAutoscaler).then_some(FOREIGN)
     }
 }
 
@@ -153,7 +155,7 @@ fn state(
             None => State::NotYet("its HorizontalPodAutoscaler is being created".to_owned()),
         },
         (None, LagDriver::Missing(why)) => State::Not(Problem::new(
-            reasons::DRIVER_MISSING,
+            Reason::DriverMissing,
             format!(
                 "spec.autoscaling.driver is KEDA, and {why}, or set the driver to HPA or Auto; the number of pods stays"
             ),
@@ -178,7 +180,7 @@ fn foreign_autoscaler(
         | Component::Command => ", and use `autoscaling` in the spec instead",
     };
     Problem::new(
-        reasons::FOREIGN_AUTOSCALER,
+        Reason::ForeignAutoscaler,
         format!(
             "{} scales Deployment {deployment} and is not the operator's, which leaves the number of pods to it: replicas and autoscaling \
              in the spec are ignored until it is gone. Delete it{instead}",
@@ -198,7 +200,7 @@ fn of_keda(live: &ScaledObject) -> State {
     let name = live.name_any();
     if says("Paused").is_some_and(|paused| paused.status == "True") {
         return State::Not(Problem::new(
-            reasons::SCALING_DISABLED,
+            Reason::ScalingDisabled,
             format!("ScaledObject {name} is paused by an annotation autoscaling.keda.sh/paused…: remove it"),
         ));
     }
@@ -232,7 +234,7 @@ fn of_kubernetes(live: &HorizontalPodAutoscaler) -> State {
     let not = |type_: &str| says(type_).filter(|condition| condition.status == "False");
     match (not("AbleToScale").or(not("ScalingActive")), says("ScalingActive")) {
         (Some(said), _) if said.reason.as_deref() == Some("ScalingDisabled") => State::Not(Problem::new(
-            reasons::SCALING_DISABLED,
+            Reason::ScalingDisabled,
             "somebody scaled it to 0, which switches its autoscaler off: scale it to 1 or more".to_owned(),
         )),
         (Some(said), _) => State::Not(unreadable(&format!(
@@ -249,7 +251,7 @@ fn of_kubernetes(live: &HorizontalPodAutoscaler) -> State {
 
 fn unreadable(what: &str) -> Problem {
     Problem::new(
-        reasons::METRIC_UNAVAILABLE,
+        Reason::MetricUnavailable,
         format!("{what}; nothing is scaled until it can be read, and the number of pods stays"),
     )
 }

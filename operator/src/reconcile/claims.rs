@@ -10,7 +10,7 @@ use kube::api::ListParams;
 use kube::core::DeserializeGuard;
 use kube::{Api, Client, ResourceExt as _};
 
-use super::conditions::{Problem, reasons};
+use super::conditions::{Problem, Reason};
 use super::validate::topic_names;
 use crate::crd::WalletPlatform;
 use crate::scope::Scope;
@@ -41,13 +41,13 @@ pub async fn others(client: &Client, scopes: &[Scope], platform: &WalletPlatform
 
 /// The first topic of `platform` that another one has. `cluster` is the id of the Kafka that it reaches, where that is known.
 pub fn taken(platform: &WalletPlatform, others: &[WalletPlatform], cluster: Option<&str>) -> Option<Problem> {
-    let [events, dead_letters] = topic_names(platform);
-    [("events", events), ("deadLetters", dead_letters)]
+    let named = topic_names(platform);
+    [("events", named.events), ("deadLetters", named.dead_letters)]
     .into_iter()
     .find_map(|(field, topic)| {
         let owner = owner(&topic, platform, others, cluster)?;
         Some(Problem::new(
-            reasons::TOPIC_TAKEN,
+            Reason::TopicTaken,
             format!(
                 "topic {topic} at {servers} belongs to WalletPlatform {}/{}, so WalletPlatform {}/{} can't have it: name another one \
                  in spec.kafka.topics.{field}.name",
@@ -76,7 +76,7 @@ pub fn owner<'a>(
 }
 
 fn names(platform: &WalletPlatform, topic: &str) -> bool {
-    topic_names(platform).iter().any(|name| name == topic)
+    topic_names(platform).each().into_iter().any(|name| name == topic)
 }
 
 /// Whether two platforms use one Kafka: by its id where both are known, otherwise by the addresses they name.
@@ -147,7 +147,7 @@ mod tests {
         let (a, b) = (platform("a", EARLY, "k:9092"), platform("b", LATE, "k:9092"));
         assert_eq!(taken(&a, std::slice::from_ref(&b), None), None);
         let problem = taken(&b, &[a], None).unwrap();
-        assert_eq!(problem.reason, reasons::TOPIC_TAKEN);
+        assert_eq!(problem.reason, Reason::TopicTaken);
         assert!(problem.message.contains("shop/a") && problem.message.contains("shop/b"));
     }
 
@@ -223,7 +223,7 @@ mod tests {
         }
         assert_eq!(taken(&b, &[a], None), None);
         assert_eq!(
-            topic_names(&b),
+            topic_names(&b).each(),
             ["shop.b.wallet-events", "shop.b.wallet-events-dlq"]
         );
     }

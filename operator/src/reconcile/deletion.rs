@@ -1,4 +1,4 @@
-//! What a platform leaves behind: nothing is done with `Retain`; with `Delete` a finalizer holds the object until its topics are gone.
+//! What a platform leaves behind: nothing is done with `Retain`; with `Delete` a finalizer (`finalizer`) keeps the object until its topics are gone.
 //!
 //! Order: the workloads first, or a pod that still runs would have its topic made anew by a broker that makes topics by itself.
 //! Invariant: only topics that were created for this platform, and that no other has, are deleted; a deletion that can't be done says so and ends when
@@ -12,14 +12,15 @@ use kube::runtime::controller::Action;
 use kube::runtime::events::{Event, EventType};
 use kube::{Resource as _, ResourceExt as _};
 
-use super::conditions::{Problem, reasons};
+use super::conditions::{Problem, Reason};
 use super::dereference::{self, Dereferenced, Ownership, ownership};
-use super::line::{Seen, stopped};
-use super::{Context, Error, claims, report, validate};
+use super::line::stopped;
+use super::status::Seen;
+use super::{Context, Error, claims, finalizer, report, validate};
 use crate::crd::{DeletionPolicy, WalletPlatform};
 use crate::kafka::Removal;
 use crate::metrics::Outcome;
-use crate::names::{self, ABANDON_TOPICS, TOPICS_FINALIZER};
+use crate::names::{self, ABANDON_TOPICS};
 use crate::writes::WriteError;
 
 /// Between two looks at pods that are about to end.
@@ -27,50 +28,17 @@ const AGAIN: Duration = Duration::from_secs(2);
 /// How long pods are waited for. One on a node that is lost never ends.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Sets the finalizer while topics are to be deleted with the platform, and takes it away when they are not.
-pub(super) async fn hold(context: &Context, platform: &WalletPlatform) -> Result<(), Error> {
-    let wanted = platform.spec.kafka.topics.deletion_policy == DeletionPolicy::Delete;
-    if wanted == is_held(platform) {
-        return Ok(());
-    }
-    set_held(context, platform, wanted).await
-}
-
-fn is_held(platform: &WalletPlatform) -> bool {
-    platform
-        .finalizers()
-        .iter()
-        .any(|finalizer| finalizer == TOPICS_FINALIZER)
-}
-
-async fn set_held(context: &Context, platform: &WalletPlatform, held: bool) -> Result<(), Error> {
-    let mut finalizers: Vec<String> = platform
-        .finalizers()
-        .iter()
-        .filter(|finalizer| *finalizer != TOPICS_FINALIZER)
-        .cloned()
-        .collect();
-    if held {
-        finalizers.push(TOPICS_FINALIZER.to_owned());
-    }
-    context
-        .writes
-        .finalizers(platform, &finalizers)
-        .await
-        .map_err(Error::Finalizer)
-}
-
 /// Brings the deletion of `platform` on.
-pub(super) async fn run(
+pub(super) async fn advance(
     context: &Arc<Context>,
     platform: &WalletPlatform,
 ) -> Result<(Action, Outcome), Error> {
     let done = Ok((Action::await_change(), Outcome::Settled));
-    if !is_held(platform) {
+    if !finalizer::has(platform) {
         return done;
     }
     if platform.spec.kafka.topics.deletion_policy == DeletionPolicy::Retain {
-        set_held(context, platform, false).await?;
+        finalizer::set(context, platform, false).await?;
         return done;
     }
     if platform
@@ -86,15 +54,15 @@ pub(super) async fn run(
             context,
             platform,
             EventType::Warning,
-            reasons::TOPICS_ABANDONED,
+            Reason::TopicsAbandoned,
             note,
         )
         .await;
-        set_held(context, platform, false).await?;
+        finalizer::set(context, platform, false).await?;
         return done;
     }
 
-    let found = dereference::run(&context.client, platform).await?;
+    let found = dereference::everything(&context.client, platform).await?;
     if platform.spec.paused {
         let message = "spec.paused is true, so nothing is deleted: set it to false";
         return wait(context, platform, &found, message.to_owned()).await;
@@ -110,7 +78,7 @@ pub(super) async fn run(
             left.retain(|topic| !deleted.contains(topic));
             if !deleted.is_empty() {
                 let note = format!("deleted from Kafka: {}", deleted.join(", "));
-                let (normal, reason) = (EventType::Normal, reasons::TOPICS_DELETED);
+                let (normal, reason) = (EventType::Normal, Reason::TopicsDeleted);
                 event(context, platform, normal, reason, note).await;
             }
             if !left.is_empty() {
@@ -118,10 +86,10 @@ pub(super) async fn run(
                     "left in Kafka, since they were not created for this platform: {}",
                     left.join(", ")
                 );
-                let (warning, reason) = (EventType::Warning, reasons::TOPICS_ABANDONED);
+                let (warning, reason) = (EventType::Warning, Reason::TopicsAbandoned);
                 event(context, platform, warning, reason, note).await;
             }
-            set_held(context, platform, false).await?;
+            finalizer::set(context, platform, false).await?;
             done
         }
         Err(why) => {
@@ -131,7 +99,7 @@ pub(super) async fn run(
                 platform.name_any(),
                 platform.namespace().unwrap_or_default()
             );
-            let problem = Problem::new(reasons::TOPIC_DELETION_FAILED, message);
+            let problem = Problem::new(Reason::TopicDeletionFailed, message);
             let line = stopped(platform, &found, problem);
             report(context, platform, &line.observation, Seen::default()).await?;
             // As an error: so attempts grow apart.
@@ -146,7 +114,7 @@ async fn wait(
     found: &Dereferenced,
     message: String,
 ) -> Result<(Action, Outcome), Error> {
-    let line = stopped(platform, found, Problem::new(reasons::DELETING, message));
+    let line = stopped(platform, found, Problem::new(Reason::Deleting, message));
     report(context, platform, &line.observation, Seen::default()).await?;
     Ok((Action::requeue(AGAIN), Outcome::Waiting))
 }
@@ -220,10 +188,10 @@ async fn delete_topics(
     deleted.await.map_err(|error| error.to_string())
 }
 
-async fn event(context: &Context, platform: &WalletPlatform, type_: EventType, reason: &str, note: String) {
+async fn event(context: &Context, platform: &WalletPlatform, type_: EventType, reason: Reason, note: String) {
     let event = Event {
         type_,
-        reason: reason.to_owned(),
+        reason: reason.as_str().to_owned(),
         note: Some(note),
         action: "Delete".to_owned(),
         secondary: None,

@@ -21,10 +21,10 @@ use kube::core::DeserializeGuard;
 use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 
-use super::build::{ScaledObject, ServiceMonitor, TriggerAuthentication};
 use crate::crd::{
     CaConfigMapRef, CaSecretRef, GROUP, KafkaSpec, PodsSpec, WalletPlatform, WalletPlatformSpec,
 };
+use crate::kinds::{ScaledObject, ServiceMonitor, TriggerAuthentication};
 use crate::names;
 
 /// What exists around one platform.
@@ -193,7 +193,7 @@ fn pods(spec: &WalletPlatformSpec) -> impl Iterator<Item = &PodsSpec> {
 ///
 /// # Errors
 /// When the API server does not answer.
-pub async fn run(client: &Client, platform: &WalletPlatform) -> kube::Result<Dereferenced> {
+pub async fn everything(client: &Client, platform: &WalletPlatform) -> kube::Result<Dereferenced> {
     let namespace = platform.namespace().unwrap_or_default();
     let name = platform.name_any();
     let secrets_api = Api::<Secret>::namespaced(client.clone(), &namespace);

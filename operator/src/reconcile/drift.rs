@@ -116,7 +116,7 @@ fn parts(kind: &str) -> (&'static [&'static str], Option<&'static str>) {
 }
 
 /// Compares a child with its manifest.
-pub fn run<K>(wanted: &K, live: &K) -> Drift
+pub fn compare<K>(wanted: &K, live: &K) -> Drift
 where
     K: Resource<DynamicType = ()> + Serialize,
 {

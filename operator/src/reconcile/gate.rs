@@ -5,7 +5,7 @@
 use kube::ResourceExt as _;
 
 use super::build::{self, Manifests};
-use super::conditions::{Problem, Progress, reasons};
+use super::conditions::{Problem, Progress, Reason};
 use super::dereference::{Dereferenced, named};
 
 /// How much of a platform follows the spec now.
@@ -23,19 +23,19 @@ pub(super) fn gate(topics: &Progress, manifests: &Manifests, found: &Dereference
     let Progress::Failed(problem) = topics else {
         return Gate::Open;
     };
-    match problem.reason {
-        reasons::TOPIC_TAKEN => Gate::Shut,
-        // It has answered, and the topics follow.
-        reasons::TOPIC_MISSING | reasons::TOPIC_RECREATED => Gate::Open,
-        _ => {
-            let wanted = &manifests.config_map;
-            let live = named(&found.children.config_maps, &wanted.name_any());
-            if live.is_some_and(|live| build::reaches_kafka_otherwise(wanted, live)) {
-                Gate::Workloads
-            } else {
-                Gate::Open
-            }
-        }
+    if problem.reason == Reason::TopicTaken {
+        return Gate::Shut;
+    }
+    // It has answered, and the topics follow.
+    if [Reason::TopicMissing, Reason::TopicRecreated].contains(&problem.reason) {
+        return Gate::Open;
+    }
+    let wanted = &manifests.config_map;
+    let live = named(&found.children.config_maps, &wanted.name_any());
+    if live.is_some_and(|live| build::reaches_kafka_otherwise(wanted, live)) {
+        Gate::Workloads
+    } else {
+        Gate::Open
     }
 }
 

@@ -13,13 +13,14 @@ use kube::{Resource as _, ResourceExt as _};
 
 use super::apply::{self, Applier, ApplyError, Report};
 use super::build::{self, Manifests};
-use super::conditions::{ComponentState, Hold, Lag, Observation, Problem, Progress, reasons, types};
+use super::conditions::{ComponentState, Hold, Lag, Observation, Problem, Progress, Reason, types};
 use super::dereference::{Dereferenced, named};
 use super::drift::{self, Found};
 use super::gate::{Gate, gate, kept};
 use super::migration::{self, Migration};
-use super::validate::{self, ValidatedPlatform};
-use super::{Context, autoscaling, pods, schema, status, topics, zero};
+use super::status::{self, Seen};
+use super::validate::ValidatedPlatform;
+use super::{Context, autoscaling, pods, schema, topics, zero};
 use crate::crd::{JournalStatus, KafkaStatus, SchemaStatus, WalletPlatform, WalletPlatformStatus};
 use crate::names::{self, Component};
 use crate::writes::WINDOW;
@@ -36,15 +37,6 @@ pub(super) struct Line {
     pub(super) error: Option<ApplyError>,
 }
 
-/// What the status remembers anew; what is none stays as it was.
-#[derive(Clone, Debug, Default)]
-pub struct Seen {
-    pub kafka: Option<KafkaStatus>,
-    pub topics: Option<Vec<crate::kafka::Topic>>,
-    pub schema: Option<SchemaStatus>,
-    pub journal: Option<JournalStatus>,
-}
-
 /// What can still be said of a platform that can't be built.
 pub(super) fn stopped(platform: &WalletPlatform, found: &Dereferenced, problem: Problem) -> Line {
     let mut components = status::components(
@@ -55,7 +47,7 @@ pub(super) fn stopped(platform: &WalletPlatform, found: &Dereferenced, problem: 
         |_, _| true,
     );
     pods::judge(&mut components, &found.pods, Timestamp::now());
-    let again = (problem.reason == reasons::PREDECESSOR_TERMINATING).then_some(PREDECESSOR);
+    let again = (problem.reason == Reason::PredecessorTerminating).then_some(PREDECESSOR);
     Line {
         observation: Observation {
             invalid: Some(problem),
@@ -84,14 +76,14 @@ pub(super) async fn looked_at(
     found: &Dereferenced,
     object: &WalletPlatform,
 ) -> Line {
-    let manifests = build::run(platform);
+    let manifests = build::manifests(platform);
     let job = manifests.migration.name_any();
     let remembered = object.status.as_ref().and_then(|status| status.schema.as_ref());
     let live = named(&found.children.jobs, &job);
     let migration = migration::state(&job, live, remembered, Timestamp::now());
     let schema = match &migration {
         Migration::Missing => Progress::Waiting(Problem::new(
-            reasons::PAUSED,
+            Reason::Paused,
             "the migration waits until spec.paused is false",
         )),
         Migration::Running { .. } | Migration::Failed { .. } | Migration::Succeeded => {
@@ -106,7 +98,7 @@ pub(super) async fn looked_at(
             schema,
             components,
             hold: hold(object),
-            autoscaling: autoscaling::run(platform, &manifests, &found.children),
+            autoscaling: autoscaling::verdict(platform, &manifests, &found.children),
             notes: notes.iter().map(left_alone).collect(),
             ..Observation::default()
         },
@@ -154,7 +146,7 @@ pub(super) async fn stages(
     object: &WalletPlatform,
     others: &[WalletPlatform],
 ) -> Line {
-    let mut manifests = build::run(platform);
+    let mut manifests = build::manifests(platform);
     let mut notes = without_missing_apis(&mut manifests, found);
     let children = &found.children;
     let applier = Applier {
@@ -200,7 +192,7 @@ pub(super) async fn stages(
     let fence = context.writes.fence();
     let checked = context
         .topics
-        .run(platform, object, others, migrated, fence)
+        .ensure(platform, object, others, migrated, fence)
         .await;
     let gate = gate(&checked.progress, &manifests, found);
 
@@ -228,12 +220,12 @@ pub(super) async fn stages(
         kept(checked.progress, gate),
         &status.topics,
         last_reason(&status, types::TOPICS_READY),
-        &platform.topics[validate::EVENTS].name,
+        &platform.topics.events.name,
         components
             .iter()
             .any(|state| state.component == Component::Publisher && state.rolled_out),
     );
-    let autoscaling = autoscaling::run(platform, &manifests, children);
+    let autoscaling = autoscaling::verdict(platform, &manifests, children);
     notes.extend(autoscaling::note(&autoscaling));
     notes.extend(zero::note(platform, &components));
     let again = autoscaling::again(&autoscaling)
@@ -355,7 +347,7 @@ fn in_force(report: &Report) -> Option<Problem> {
             (!owned.is_empty()).then(|| format!("{child}: {}", drift::shown(&owned)))
         })?;
     Some(Problem::new(
-        reasons::FOREIGN_EDITS,
+        Reason::ForeignEdits,
         format!(
             "{told} overrides variables that the operator sets, and returns whenever the operator removes it: fix whatever writes it"
         ),
@@ -376,7 +368,7 @@ async fn tell_put_back(context: &Context, object: &WalletPlatform, report: &Repo
         };
         let event = Event {
             type_: EventType::Warning,
-            reason: reasons::HAND_EDIT_PUT_BACK.to_owned(),
+            reason: Reason::HandEditPutBack.as_str().to_owned(),
             note: Some(format!(
                 "{child} was changed by hand and has been changed back: {}; make the change in the WalletPlatform's spec",
                 drift::shown(found)

@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use super::conditions::{Problem, reasons};
+use super::conditions::{Problem, Reason};
 use crate::crd::SchemaVersions;
 
 /// Bytes of a container's words that a condition shows.
@@ -30,21 +30,21 @@ pub const OVER: &str = " answers";
 pub const MIGRATED: &str = "the database is ready";
 
 /// Servers as those lines call them, and the reason for each.
-pub const SERVERS: [(&str, &str); 6] = [
-    ("PostgreSQL", reasons::DATABASE_UNREACHABLE),
-    ("The journal", reasons::DATABASE_UNREACHABLE),
-    ("The projection's database", reasons::DATABASE_UNREACHABLE),
-    ("Kafka", reasons::KAFKA_UNREACHABLE),
-    ("The events topic", reasons::KAFKA_UNREACHABLE),
-    ("The events source", reasons::KAFKA_UNREACHABLE),
+pub const SERVERS: [(&str, Reason); 6] = [
+    ("PostgreSQL", Reason::DatabaseUnreachable),
+    ("The journal", Reason::DatabaseUnreachable),
+    ("The projection's database", Reason::DatabaseUnreachable),
+    ("Kafka", Reason::KafkaUnreachable),
+    ("The events topic", Reason::KafkaUnreachable),
+    ("The events source", Reason::KafkaUnreachable),
 ];
 
 /// The reason that an error's text gives away by itself.
-pub fn reason(text: &str) -> Option<&'static str> {
+pub fn reason(text: &str) -> Option<Reason> {
     if text.contains(TAKEN) {
-        Some(reasons::DATABASE_TAKEN)
+        Some(Reason::DatabaseTaken)
     } else if text.contains(REWOUND) {
-        Some(reasons::JOURNAL_REWOUND)
+        Some(Reason::JournalRewound)
     } else {
         None
     }
@@ -87,7 +87,7 @@ pub fn unmigrated(log: &str) -> Option<Problem> {
         match message.strip_prefix(WAITING) {
             Some(what) if what.ends_with(UNMIGRATED) => {
                 waits = Some(Problem::new(
-                    reasons::SCHEMA_MISSING,
+                    Reason::SchemaMissing,
                     what.trim_end_matches(UNMIGRATED),
                 ));
             }
@@ -107,7 +107,7 @@ pub fn rewound(log: &str) -> Option<Problem> {
             .into_iter()
             .find(|words| words.starts_with(REWOUND) && words.len() > REWOUND.len())
     })?;
-    Some(Problem::new(reasons::JOURNAL_REWOUND, last_bytes(&said, SHOWN)))
+    Some(Problem::new(Reason::JournalRewound, last_bytes(&said, SHOWN)))
 }
 
 /// What a migration tells when it is done.
@@ -224,13 +224,13 @@ mod tests {
     #[test]
     fn a_server_that_is_away_is_named_with_its_cause_in_either_format() {
         let database = outage(&format!("{{}}\n{JSON}\nnoise")).unwrap();
-        assert_eq!(database.reason, reasons::DATABASE_UNREACHABLE);
+        assert_eq!(database.reason, Reason::DatabaseUnreachable);
         assert_eq!(
             database.message,
             "PostgreSQL (10.0.0.1:5432/demo) can't be used: connection refused"
         );
         let kafka = outage(TEXT).unwrap();
-        assert_eq!(kafka.reason, reasons::KAFKA_UNREACHABLE);
+        assert_eq!(kafka.reason, Reason::KafkaUnreachable);
         assert_eq!(kafka.message, "Kafka (k:9092) can't be used: no \"answer\"");
     }
 
@@ -270,7 +270,7 @@ mod tests {
         let fits = r#"{"level":"INFO","message":"the database fits"}"#;
         let text = "2026-01-01T00:00:00Z  WARN wallex::journal: waiting: the journal's schema is at version 0, this build needs 2: run `wallex migrate`";
         let problem = unmigrated(&format!("{fits}\n{waits}\nnoise")).unwrap();
-        assert_eq!(problem.reason, reasons::SCHEMA_MISSING);
+        assert_eq!(problem.reason, Reason::SchemaMissing);
         assert_eq!(
             problem.message,
             "the schema ledger is at version 0, this build needs 1"
@@ -295,7 +295,7 @@ mod tests {
             let problem = rewound(&format!("{line}\nnoise")).unwrap();
             assert_eq!(
                 (problem.reason, problem.message.as_str()),
-                (reasons::JOURNAL_REWOUND, words)
+                (Reason::JournalRewound, words)
             );
         }
         assert_eq!(rewound("noise"), None);

@@ -15,6 +15,7 @@ pub mod conditions;
 mod deletion;
 pub mod dereference;
 pub mod drift;
+mod finalizer;
 mod gate;
 pub mod handover;
 mod line;
@@ -43,11 +44,11 @@ use crate::rivals::Rivals;
 use crate::scope::Scope;
 use crate::writes::{WriteError, Writes};
 use apply::ApplyError;
-use conditions::{Observation, Problem, reasons};
+use conditions::{Observation, Problem, Reason};
 use dereference::Dereferenced;
 use line::Line;
-pub use line::Seen;
 use projections::Readings;
+use status::Seen;
 use topics::TopicChecks;
 use validate::ValidatedPlatform;
 
@@ -98,7 +99,11 @@ impl From<kube::Error> for Error {
 ///
 /// # Errors
 /// When the API server fails or refuses; the status says so too, where it can.
-pub async fn run(context: &Arc<Context>, namespace: &str, name: &str) -> Result<(Action, Outcome), Error> {
+pub async fn platform(
+    context: &Arc<Context>,
+    namespace: &str,
+    name: &str,
+) -> Result<(Action, Outcome), Error> {
     let Some(found) = dereference::platform(&context.client, namespace, name).await? else {
         return Ok((Action::await_change(), Outcome::Settled));
     };
@@ -110,13 +115,13 @@ pub async fn run(context: &Arc<Context>, namespace: &str, name: &str) -> Result<
         }
     };
     if platform.metadata.deletion_timestamp.is_some() {
-        return deletion::run(context, &platform).await;
+        return deletion::advance(context, &platform).await;
     }
 
-    let found = dereference::run(&context.client, &platform).await?;
+    let found = dereference::everything(&context.client, &platform).await?;
     let validated = validated(context, &platform, &found).await;
     if validated.is_ok() && !platform.spec.paused {
-        deletion::hold(context, &platform).await?;
+        finalizer::follow_policy(context, &platform).await?;
     }
     let line = match validated {
         Ok((validated, _)) if platform.spec.paused => {
@@ -164,7 +169,7 @@ async fn report(
     observation: &Observation,
     seen: Seen,
 ) -> Result<(), Error> {
-    let status = status::run(platform, observation, seen, Timestamp::now());
+    let status = status::next(platform, observation, seen, Timestamp::now());
     if platform.status.as_ref() == Some(&status) {
         return Ok(());
     }
@@ -187,11 +192,11 @@ async fn validated(
     let uid = platform.uid().unwrap_or_default();
     if let Some(child) = found.children.predecessor(&platform.name_any(), &uid) {
         return Err(Problem::new(
-            reasons::PREDECESSOR_TERMINATING,
+            Reason::PredecessorTerminating,
             format!("waiting until Kubernetes has removed {child} of the deleted platform of the same name"),
         ));
     }
-    let validated = validate::run(platform, found, &context.cluster)?;
+    let validated = validate::platform(platform, found, &context.cluster)?;
     let others = claims::others(&context.client, &context.scopes, platform).await;
     match claims::taken(platform, &others, None) {
         Some(problem) => Err(problem),

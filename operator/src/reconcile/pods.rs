@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStateWaiting
 use kube::api::LogParams;
 use kube::{Api, Client, ResourceExt as _};
 
-use super::conditions::{ComponentState, Problem, reasons};
+use super::conditions::{ComponentState, Problem, Reason};
 use super::log;
 
 /// How long a pod may stand unscheduled or unready before that is a problem: a node may be on its way, a start takes seconds.
@@ -102,7 +102,7 @@ fn unscheduled(pod: &Pod, now: Timestamp) -> Option<Problem> {
     (refused && elapsed(since, now) >= PATIENCE).then(|| {
         let message = scheduled.message.as_deref().unwrap_or("no node accepts it");
         Problem::new(
-            reasons::PODS_UNSCHEDULABLE,
+            Reason::PodsUnschedulable,
             format!("no node accepts pod {}: {message}", pod.name_any()),
         )
     })
@@ -138,7 +138,7 @@ fn cannot_start(pod: &Pod, container: &ContainerStatus, waiting: &ContainerState
                 .rsplit_once("ErrImagePull: ")
                 .map_or(message, |(_, cause)| cause);
             Some(Problem::new(
-                reasons::IMAGE_PULL_FAILED,
+                Reason::ImagePullFailed,
                 format!(
                     "pod {} can't pull image {}: {reason_of}",
                     pod.name_any(),
@@ -153,7 +153,7 @@ fn cannot_start(pod: &Pod, container: &ContainerStatus, waiting: &ContainerState
         }
         // Kubernetes' words, not ours: a missing Secret key, a program that is not there, a mount that fails.
         other => Some(Problem::new(
-            reasons::CONTAINER_CANNOT_START,
+            Reason::ContainerCannotStart,
             format!(
                 "container {} of pod {} can't start: {other}: {}",
                 container.name,
@@ -191,7 +191,7 @@ fn crashed(pod: &Pod, container: &ContainerStatus, now: Timestamp) -> Option<Pro
         Some(_) | None if words.is_empty() => String::new(),
         Some(_) | None => format!(": {words}"),
     };
-    let reason = log::reason(words).unwrap_or(reasons::CRASH_LOOP);
+    let reason = log::reason(words).unwrap_or(Reason::CrashLoop);
     Some(Problem::new(
         reason,
         format!(

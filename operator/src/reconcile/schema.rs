@@ -12,7 +12,7 @@ use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt as _};
 
 use super::conditions::ComponentState;
-use super::conditions::{Problem, Progress, reasons};
+use super::conditions::{Problem, Progress, Reason};
 use super::log::{self, Migrated};
 use super::migration::{Migration, RETRY_AFTER};
 use super::pods;
@@ -81,9 +81,9 @@ pub(super) fn missing(components: &[ComponentState]) -> Option<Problem> {
     let problems = components.iter().filter_map(|state| state.problem.as_ref());
     let missing = problems
         .into_iter()
-        .find(|problem| problem.reason == reasons::SCHEMA_MISSING)?;
+        .find(|problem| problem.reason == Reason::SchemaMissing)?;
     Some(Problem::new(
-        reasons::SCHEMA_MISSING,
+        Reason::SchemaMissing,
         format!("{}; the migration is run again", missing.message),
     ))
 }
@@ -106,7 +106,7 @@ pub(super) fn again(remembered: SchemaStatus, now: Timestamp) -> SchemaStatus {
 /// What a person can do about a database that lacks what the platform has written.
 pub(super) fn way_out(platform: &ValidatedPlatform, progress: Progress) -> Progress {
     match (progress, &platform.history) {
-        (Progress::Failed(problem), Some(history)) if problem.reason == reasons::JOURNAL_REWOUND => {
+        (Progress::Failed(problem), Some(history)) if problem.reason == Reason::JournalRewound => {
             let message = format!(
                 "the database lacks what this platform has written, so no pods are rolled onto it: name the database that has it, or \
                  restore it. To give the journal up for good: kubectl annotate walletplatform {} -n {} {}={}; {}",
@@ -127,7 +127,7 @@ fn phase(pod: &Pod) -> Option<&str> {
 }
 
 fn waiting(message: String) -> Progress {
-    Progress::Waiting(Problem::new(reasons::MIGRATION_RUNNING, message))
+    Progress::Waiting(Problem::new(Reason::MigrationRunning, message))
 }
 
 /// The Job's pods, the last attempt first.
@@ -159,12 +159,12 @@ async fn failure(client: &Client, attempts: &[&Pod], told: String, now: Timestam
         let words = words.trim();
         if !words.is_empty() {
             let away = log::outage(words).map(|problem| problem.reason);
-            let reason = log::reason(words).or(away).unwrap_or(reasons::MIGRATION_FAILED);
+            let reason = log::reason(words).or(away).unwrap_or(Reason::MigrationFailed);
             let shown = log::last_bytes(words, LOG_BYTES);
             return Progress::Failed(Problem::new(reason, format!("{told}: {shown}")));
         }
     }
-    Progress::Failed(Problem::new(reasons::MIGRATION_FAILED, told))
+    Progress::Failed(Problem::new(Reason::MigrationFailed, told))
 }
 
 /// The server that a running attempt waits for.
@@ -202,5 +202,5 @@ async fn refused(client: &Client, live: Option<&Job>, now: Timestamp) -> Option<
         .filter(|event| event.reason.as_deref() == Some("FailedCreate"))
         .max_by_key(|event| event.last_timestamp.as_ref().map(|time| time.0))
         .and_then(|event| event.message.clone());
-    said.map(|message| Problem::new(reasons::PODS_REFUSED, message))
+    said.map(|message| Problem::new(Reason::PodsRefused, message))
 }

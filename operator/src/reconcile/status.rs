@@ -9,14 +9,23 @@ use kube::ResourceExt as _;
 use kube::runtime::events::{Event, EventType};
 
 use super::apply;
-use super::conditions::{self, ComponentState, Observation, Problem, reasons};
+use super::conditions::{self, ComponentState, Observation, Problem, Reason};
 use super::dereference::named;
-use super::line::Seen;
 use crate::crd::{
-    ComponentStatus, EndpointsStatus, JournalStatus, TopicStatus, WalletPlatform, WalletPlatformStatus,
+    ComponentStatus, EndpointsStatus, JournalStatus, KafkaStatus, SchemaStatus, TopicStatus, WalletPlatform,
+    WalletPlatformStatus,
 };
 use crate::kafka::Topic;
 use crate::names::{self, Component};
+
+/// What the status remembers anew; what is none stays as it was.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    pub kafka: Option<KafkaStatus>,
+    pub topics: Option<Vec<Topic>>,
+    pub schema: Option<SchemaStatus>,
+    pub journal: Option<JournalStatus>,
+}
 
 /// The components' Deployments as they are. `desired` is the number of pods of one that does not exist yet, `least` the number that
 /// suffices of one whose number an autoscaler decides; `wanted` tells whether a Deployment is of the template wanted now.
@@ -72,10 +81,7 @@ pub fn components(
                 rolled_out: wanted(component, live) && enough,
                 stalled: stalled.map(|condition| condition.message.clone().unwrap_or_default()),
                 problem: refused.map(|condition| {
-                    Problem::new(
-                        reasons::PODS_REFUSED,
-                        condition.message.clone().unwrap_or_default(),
-                    )
+                    Problem::new(Reason::PodsRefused, condition.message.clone().unwrap_or_default())
                 }),
             }
         })
@@ -83,7 +89,7 @@ pub fn components(
 }
 
 /// The new status of `platform`.
-pub fn run(
+pub fn next(
     platform: &WalletPlatform,
     observation: &Observation,
     seen: Seen,
@@ -98,7 +104,7 @@ pub fn run(
     };
     WalletPlatformStatus {
         observed_generation: generation,
-        conditions: conditions::run(&previous.conditions, generation, observation, now),
+        conditions: conditions::derive(&previous.conditions, generation, observation, now),
         components_ready: Some(format!(
             "{}/{}",
             observation.components_ready(),

@@ -10,8 +10,8 @@ use std::{
 };
 
 use super::claims;
-use super::conditions::{Problem, Progress, reasons};
-use super::validate::{EVENTS, ValidatedPlatform};
+use super::conditions::{Problem, Progress, Reason};
+use super::validate::ValidatedPlatform;
 use crate::backoff;
 use crate::crd::{KafkaStatus, TopicStatus, WalletPlatform, WalletPlatformStatus};
 use crate::kafka::{self, Asked, Known, Missing, Removal, Request, Topic, TopicAdmin, TopicsError};
@@ -61,7 +61,7 @@ impl TopicChecks {
 
     /// Ensures the topics of `platform`, or returns the last answer while it is fresh. `object` is the platform as it was read, `others`
     /// are those that may have the same topics, `migrated` is whether there is a journal to fill a topic from.
-    pub async fn run(
+    pub async fn ensure(
         &self,
         platform: &ValidatedPlatform,
         object: &WalletPlatform,
@@ -104,7 +104,7 @@ impl TopicChecks {
                     Some(problem) => failed(problem, cluster, None),
                     None => match self.admin.ensure(connection, request, fence.clone()).await {
                         Err(error) => refused(error, cluster),
-                        Ok(ensured) => match missing(&ensured.topics, refill) {
+                        Ok(ensured) => match missing(&ensured.topics, &platform.topics.events.name, refill) {
                             Some(problem) => failed(problem, cluster, Some(ensured.topics)),
                             None => Check {
                                 progress: Progress::Done(unrecorded(&ensured)),
@@ -173,16 +173,16 @@ impl Check {
     }
 }
 
-fn reason(error: &TopicsError) -> &'static str {
+fn reason(error: &TopicsError) -> Reason {
     match error {
-        TopicsError::Unreachable { .. } => reasons::KAFKA_UNREACHABLE,
+        TopicsError::Unreachable { .. } => Reason::KafkaUnreachable,
         TopicsError::NotAuthorized { .. } | TopicsError::NotAuthenticated { .. } => {
-            reasons::KAFKA_NOT_AUTHORIZED
+            Reason::KafkaNotAuthorized
         }
-        TopicsError::Refused { .. } => reasons::TOPIC_REFUSED,
-        TopicsError::Taken { .. } | TopicsError::InUse { .. } => reasons::TOPIC_TAKEN,
+        TopicsError::Refused { .. } => Reason::TopicRefused,
+        TopicsError::Taken { .. } | TopicsError::InUse { .. } => Reason::TopicTaken,
         TopicsError::Failed { .. } | TopicsError::Client(_) | TopicsError::NotLeader(_) => {
-            reasons::TOPICS_FAILED
+            Reason::TopicsFailed
         }
     }
 }
@@ -197,14 +197,17 @@ fn request(platform: &ValidatedPlatform, rows: &[TopicStatus], refill: bool) -> 
             created: row.created,
         })
     };
-    let topics = platform.topics.iter().enumerate().map(|(index, wanted)| Asked {
+    let asked = |wanted: &kafka::Wanted, refill| Asked {
         wanted: wanted.clone(),
         known: known(&wanted.name),
-        // Dead letters are copies of rows that the projections hold: nobody fills that topic again, and nobody needs to.
-        refill: refill || index != EVENTS,
-    });
+        refill,
+    };
     Request {
-        topics: topics.collect(),
+        topics: vec![
+            asked(&platform.topics.events, refill),
+            // Dead letters are copies of rows that the projections hold: nobody fills that topic again, and nobody needs to.
+            asked(&platform.topics.dead_letters, true),
+        ],
         owner: names::platform_id(&platform.cluster, &platform.namespace, &platform.name),
         source: names::source(&platform.name),
         adopt: platform.adopt_topics.clone(),
@@ -241,11 +244,10 @@ fn refill(platform: &ValidatedPlatform, migrated: bool) -> Result<(), &'static s
 }
 
 /// What to say of topics that are gone, or lack partitions that they had.
-fn missing(topics: &[Topic], refill: Result<(), &'static str>) -> Option<Problem> {
+fn missing(topics: &[Topic], events: &str, refill: Result<(), &'static str>) -> Option<Problem> {
     let said: Vec<String> = topics
         .iter()
-        .enumerate()
-        .filter_map(|(index, topic)| {
+        .filter_map(|topic| {
             let what = match topic.missing? {
                 Missing::Gone => format!("topic {} was deleted from Kafka", topic.name),
                 Missing::Partitions(found) => {
@@ -256,12 +258,12 @@ fn missing(topics: &[Topic], refill: Result<(), &'static str>) -> Option<Problem
                 }
             };
             Some(match refill {
-                Err(until) if index == EVENTS => format!("{what}; {until}"),
+                Err(until) if topic.name == events => format!("{what}; {until}"),
                 Ok(()) | Err(_) => format!("{what}; it will be recreated immediately"),
             })
         })
         .collect();
-    (!said.is_empty()).then(|| Problem::new(reasons::TOPIC_MISSING, said.join("; ")))
+    (!said.is_empty()).then(|| Problem::new(Reason::TopicMissing, said.join("; ")))
 }
 
 /// Says of topics that are there again that they were gone, for as long as the publisher has not started again on the new one.
@@ -280,7 +282,7 @@ pub fn recreated(
     if let Some(row) = rows.iter().find(|row| row.missing_since.is_some()) {
         return Progress::Failed(recreation(&row.name, events));
     }
-    let waits = last == Some(reasons::TOPIC_RECREATED)
+    let waits = last == Some(Reason::TopicRecreated.as_str())
         && !publisher_is_new
         && rows
             .iter()
@@ -299,7 +301,7 @@ fn recreation(topic: &str, events: &str) -> Problem {
         "what it held is gone from Kafka; the projections still hold the rows"
     };
     Problem::new(
-        reasons::TOPIC_RECREATED,
+        Reason::TopicRecreated,
         format!("topic {topic} was missing and has been recreated: {filled}"),
     )
 }
@@ -328,7 +330,7 @@ fn summary(platform: &ValidatedPlatform, said: &str, topics: &[Topic]) -> String
             platform.partitions
         ));
     }
-    for (wanted, topic) in platform.topics.iter().zip(topics) {
+    for (wanted, topic) in platform.topics.each().into_iter().zip(topics) {
         if topic.partitions > wanted.partitions {
             notes.push(format!(
                 "topic {} has {} partitions, {} are used",
@@ -362,14 +364,14 @@ mod tests {
                     bootstrap_servers: bootstrap_servers.clone(),
                     cause: cause.clone(),
                 },
-                reasons::KAFKA_UNREACHABLE,
+                Reason::KafkaUnreachable,
             ),
             (
                 TopicsError::NotAuthenticated {
                     bootstrap_servers,
                     cause,
                 },
-                reasons::KAFKA_NOT_AUTHORIZED,
+                Reason::KafkaNotAuthorized,
             ),
             (
                 TopicsError::NotAuthorized {
@@ -377,7 +379,7 @@ mod tests {
                     topic: topic.clone(),
                     code: Code::TopicAuthorizationFailed,
                 },
-                reasons::KAFKA_NOT_AUTHORIZED,
+                Reason::KafkaNotAuthorized,
             ),
             (
                 TopicsError::Refused {
@@ -386,7 +388,7 @@ mod tests {
                     code: Code::InvalidConfig,
                     hint: "",
                 },
-                reasons::TOPIC_REFUSED,
+                Reason::TopicRefused,
             ),
             (
                 TopicsError::Failed {
@@ -394,7 +396,7 @@ mod tests {
                     topic,
                     code: Code::Unknown,
                 },
-                reasons::TOPICS_FAILED,
+                Reason::TopicsFailed,
             ),
         ] {
             assert_eq!(reason(&error), expected, "{error}");
@@ -415,16 +417,16 @@ mod tests {
     fn is_told(missing: bool, last: &str, publisher_is_new: bool) -> bool {
         let done = Progress::Done(String::new());
         let told = recreated(done, &[row(missing)], Some(last), "events", publisher_is_new);
-        matches!(told, Progress::Failed(problem) if problem.reason == reasons::TOPIC_RECREATED)
+        matches!(told, Progress::Failed(problem) if problem.reason == Reason::TopicRecreated)
     }
 
     #[test]
     fn a_topic_that_is_there_again_is_told_until_the_publisher_has_started_again() {
-        assert!(is_told(true, reasons::TOPIC_MISSING, true));
-        assert!(is_told(false, reasons::TOPIC_RECREATED, false));
-        assert!(!is_told(false, reasons::TOPIC_RECREATED, true));
+        assert!(is_told(true, Reason::TopicMissing.as_str(), true));
+        assert!(is_told(false, Reason::TopicRecreated.as_str(), false));
+        assert!(!is_told(false, Reason::TopicRecreated.as_str(), true));
         assert!(
-            !is_told(false, reasons::AS_EXPECTED, false),
+            !is_told(false, Reason::AsExpected.as_str(), false),
             "a rollout of later days"
         );
     }

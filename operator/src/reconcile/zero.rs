@@ -1,6 +1,6 @@
 //! What is said of a component that has no pods although the platform is not suspended. Pure.
 
-use super::conditions::{ComponentState, Problem, reasons};
+use super::conditions::{ComponentState, Problem, Reason};
 use super::validate::ValidatedPlatform;
 use crate::names::Component;
 
@@ -22,7 +22,7 @@ pub(super) fn problem(platform: &ValidatedPlatform, state: &ComponentState) -> O
         "somebody scaled it to 0, and an autoscaler that finds 0 may leave it so: scale it to 1 or more"
     };
     Some(Problem::new(
-        reasons::SCALED_TO_ZERO,
+        Reason::ScaledToZero,
         format!("it has no pods, so {stands}; {by}"),
     ))
 }

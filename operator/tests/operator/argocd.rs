@@ -3,8 +3,8 @@
 use mlua::{Lua, LuaSerdeExt as _, Table};
 use serde_json::{Value, json};
 use wallex_operator::crd::{ProjectionStatus, WalletPlatform};
-use wallex_operator::reconcile::conditions::{Lag, Observation, Problem, Progress, reasons};
-use wallex_operator::reconcile::{Seen, status};
+use wallex_operator::reconcile::conditions::{Lag, Observation, Problem, Progress, Reason};
+use wallex_operator::reconcile::status::{self, Seen};
 
 use crate::conditions::{all_well, at};
 use crate::fixture::changed;
@@ -22,7 +22,7 @@ fn health(object: &Value) -> (String, String) {
 /// The object with the status that the operator writes after `observation`.
 fn live(platform: &WalletPlatform, observation: &Observation) -> Value {
     let mut live = platform.clone();
-    live.status = Some(status::run(platform, observation, Seen::default(), at(0)));
+    live.status = Some(status::next(platform, observation, Seen::default(), at(0)));
     serde_json::to_value(live).unwrap()
 }
 
@@ -68,7 +68,7 @@ fn behind(seconds: i64) -> ProjectionStatus {
 
 #[test]
 fn a_failure_is_degraded_and_says_why() {
-    let failed = Problem::new(reasons::KAFKA_UNREACHABLE, "no answer");
+    let failed = Problem::new(Reason::KafkaUnreachable, "no answer");
     let observation = Observation {
         topics: Progress::Failed(failed),
         ..all_well()
@@ -82,7 +82,7 @@ fn a_failure_is_degraded_and_says_why() {
 
 #[test]
 fn what_is_under_way_is_progressing() {
-    let running = Problem::new(reasons::MIGRATION_RUNNING, "Job x is running");
+    let running = Problem::new(Reason::MigrationRunning, "Job x is running");
     let observation = Observation {
         schema: Progress::Waiting(running),
         ..all_well()

@@ -5,7 +5,7 @@ use wallex_operator::crd::WalletPlatform;
 use wallex_operator::names::Component;
 use wallex_operator::reconcile::autoscaling;
 use wallex_operator::reconcile::build::{Manifests, Scaler};
-use wallex_operator::reconcile::conditions::reasons;
+use wallex_operator::reconcile::conditions::Reason;
 use wallex_operator::reconcile::dereference::Children;
 use wallex_operator::reconcile::projections::report;
 use wallex_operator::reconcile::validate::{LagDriver, Measure};
@@ -182,9 +182,9 @@ fn steps_that_are_stated_replace_the_default_of_their_direction() {
 }
 
 /// What the condition says when the live autoscalers carry `status`.
-fn said(platform: &WalletPlatform, status: &Value) -> (&'static str, &'static str, String) {
+fn said(platform: &WalletPlatform, status: &Value) -> (&'static str, Reason, String) {
     let validated = validated(platform, &world());
-    let manifests = wallex_operator::reconcile::build::run(&validated);
+    let manifests = wallex_operator::reconcile::build::manifests(&validated);
     let mut children = Children::default();
     for (_, scaler) in &manifests.scalers {
         match scaler {
@@ -192,7 +192,7 @@ fn said(platform: &WalletPlatform, status: &Value) -> (&'static str, &'static st
             Scaler::Hpa(object) => children.autoscalers.push(with(&**object, status)),
         }
     }
-    let (status, problem) = autoscaling::run(&validated, &manifests, &children).unwrap();
+    let (status, problem) = autoscaling::verdict(&validated, &manifests, &children).unwrap();
     (status, problem.reason, problem.message)
 }
 
@@ -223,12 +223,12 @@ fn the_condition_repeats_what_keda_says() {
         keda(json!([ready])),
         (
             "True",
-            reasons::ACTIVE,
+            Reason::Active,
             "ledger-projector 1 to 8 by lag, KEDA".to_owned()
         )
     );
     let (status, reason, message) = keda(json!([condition("Ready", "False", "TriggerError", "no broker")]));
-    assert_eq!((status, reason), ("False", reasons::METRIC_UNAVAILABLE));
+    assert_eq!((status, reason), ("False", Reason::MetricUnavailable));
     assert!(
         message.contains("TriggerError: no broker") && message.contains("the number of pods stays"),
         "{message}"
@@ -237,9 +237,9 @@ fn the_condition_repeats_what_keda_says() {
         ready,
         condition("Paused", "True", "ScaledObjectPaused", "")
     ]));
-    assert_eq!(reason, reasons::SCALING_DISABLED);
+    assert_eq!(reason, Reason::ScalingDisabled);
     let (_, reason, message) = keda(json!([condition("Ready", "Unknown", "", "")]));
-    assert_eq!(reason, reasons::HANDING_OVER);
+    assert_eq!(reason, Reason::HandingOver);
     assert!(message.contains("whether its operator runs"), "{message}");
 }
 
@@ -259,7 +259,7 @@ fn the_condition_repeats_what_kubernetes_says() {
         ])),
         (
             "True",
-            reasons::ACTIVE,
+            Reason::Active,
             "ledger-projector 1 to 8 by lag, HPA".to_owned()
         )
     );
@@ -270,7 +270,7 @@ fn the_condition_repeats_what_kubernetes_says() {
         "no metrics returned",
     );
     let (status, reason, message) = hpa(json!([able, failed]));
-    assert_eq!((status, reason), ("False", reasons::METRIC_UNAVAILABLE));
+    assert_eq!((status, reason), ("False", Reason::MetricUnavailable));
     assert!(
         message.contains("FailedGetExternalMetric: no metrics returned"),
         "{message}"
@@ -279,9 +279,9 @@ fn the_condition_repeats_what_kubernetes_says() {
         able,
         condition("ScalingActive", "False", "ScalingDisabled", "")
     ]));
-    assert_eq!(reason, reasons::SCALING_DISABLED);
+    assert_eq!(reason, Reason::ScalingDisabled);
     let (_, reason, _) = hpa(json!([]));
-    assert_eq!(reason, reasons::HANDING_OVER);
+    assert_eq!(reason, Reason::HandingOver);
 }
 
 #[test]
@@ -291,7 +291,7 @@ fn a_projector_that_asks_for_more_pods_than_there_are_partitions_is_told() {
         Some(serde_json::from_value(json!({"schema": {"job": "j", "image": "i", "partitions": 4}})).unwrap());
     let ready = condition("Ready", "True", "ScaledObjectReady", "");
     let (status, reason, message) = said(&fewer, &json!({"conditions": [ready]}));
-    assert_eq!((status, reason), ("True", reasons::CAPPED));
+    assert_eq!((status, reason), ("True", Reason::Capped));
     assert!(
         message.contains("asks for 8 pods at most and gets 4"),
         "{message}"

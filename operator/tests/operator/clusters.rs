@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use wallex_operator::crd::WalletPlatform;
 use wallex_operator::names::Component;
 use wallex_operator::reconcile::build::Manifests;
-use wallex_operator::reconcile::conditions::reasons;
+use wallex_operator::reconcile::conditions::Reason;
 use wallex_operator::reconcile::dereference::Dereferenced;
 use wallex_operator::reconcile::validate;
 
@@ -204,7 +204,7 @@ fn the_operator_trusts_the_brokers_by_the_same_certificates() {
 #[test]
 fn authorities_that_are_none_and_a_variable_that_says_them_too_are_refused() {
     let problem = |platform: &WalletPlatform, world: &Dereferenced| {
-        let problem = validate::run(platform, world, CLUSTER).unwrap_err();
+        let problem = validate::platform(platform, world, CLUSTER).unwrap_err();
         (problem.reason, problem.message)
     };
     for (of, field, name, _) in TRUSTED {
@@ -213,18 +213,18 @@ fn authorities_that_are_none_and_a_variable_that_says_them_too_are_refused() {
                 "caSecretRef",
                 "Secret",
                 [
-                    reasons::SECRET_NOT_FOUND,
-                    reasons::SECRET_KEY_MISSING,
-                    reasons::SECRET_INVALID,
+                    Reason::SecretNotFound,
+                    Reason::SecretKeyMissing,
+                    Reason::SecretInvalid,
                 ],
             ),
             (
                 "caConfigMapRef",
                 "ConfigMap",
                 [
-                    reasons::CONFIG_MAP_NOT_FOUND,
-                    reasons::CONFIG_MAP_KEY_MISSING,
-                    reasons::CONFIG_MAP_INVALID,
+                    Reason::ConfigMapNotFound,
+                    Reason::ConfigMapKeyMissing,
+                    Reason::ConfigMapInvalid,
                 ],
             ),
         ] {
@@ -253,7 +253,7 @@ fn authorities_that_are_none_and_a_variable_that_says_them_too_are_refused() {
             twice.spec.query.component.pods.extra_env =
                 serde_json::from_value(json!([{"name": name, "value": "/x"}])).unwrap();
             let (reason, message) = problem(&twice, &world);
-            assert_eq!(reason, reasons::INVALID_SPEC);
+            assert_eq!(reason, Reason::InvalidSpec);
             assert!(message.contains(name), "{message}");
         }
     }
@@ -323,8 +323,8 @@ fn a_secret_with_a_name_of_its_own_goes_before_and_a_key_that_is_asked_for_must_
         (&[("other", "p")][..], json!({})),
     ] {
         let (platform, world) = scram(secret, &reference);
-        let problem = validate::run(&platform, &world, CLUSTER).unwrap_err();
-        assert_eq!(problem.reason, reasons::SECRET_KEY_MISSING, "{reference}");
+        let problem = validate::platform(&platform, &world, CLUSTER).unwrap_err();
+        assert_eq!(problem.reason, Reason::SecretKeyMissing, "{reference}");
     }
 }
 

@@ -5,9 +5,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use wallex_operator::crd::WalletPlatformStatus;
 use wallex_operator::names::Component;
 use wallex_operator::reconcile::conditions::{
-    self, ComponentState, Hold, Observation, Problem, Progress, reasons, types,
+    self, ComponentState, Hold, Observation, Problem, Progress, Reason, types,
 };
-use wallex_operator::reconcile::{Seen, status};
+use wallex_operator::reconcile::status::{self, Seen};
 
 use crate::fixture::platform;
 
@@ -39,7 +39,7 @@ pub(crate) fn all_well() -> Observation {
 }
 
 fn run(observation: &Observation) -> Vec<Condition> {
-    conditions::run(&[], Some(4), observation, at(0))
+    conditions::derive(&[], Some(4), observation, at(0))
 }
 
 fn find<'a>(conditions: &'a [Condition], type_: &str) -> &'a Condition {
@@ -62,27 +62,27 @@ fn expected(ready: (&str, &str), progressing: (&str, &str), degraded: (&str, &st
     [ready, progressing, degraded].map(|(status, reason)| (status.to_owned(), reason.to_owned()))
 }
 
-const FINE: (&str, &str) = ("False", reasons::AS_EXPECTED);
+const FINE: (&str, &str) = ("False", Reason::AsExpected.as_str());
 
 #[test]
 fn ready_when_topics_schema_and_all_components_are() {
     assert_eq!(
         summary(&all_well()),
-        expected(("True", reasons::READY), FINE, FINE)
+        expected(("True", Reason::Ready.as_str()), FINE, FINE)
     );
 }
 
 #[test]
 fn a_missing_secret_is_the_reason_and_nothing_else_was_checked() {
     let invalid = Problem::new(
-        reasons::SECRET_NOT_FOUND,
+        Reason::SecretNotFound,
         "Secret wallex/demo-database does not exist",
     );
     let observation = Observation {
         invalid: Some(invalid),
         ..Observation::default()
     };
-    let failed = reasons::SECRET_NOT_FOUND;
+    let failed = Reason::SecretNotFound.as_str();
     assert_eq!(
         summary(&observation),
         expected(("False", failed), FINE, ("True", failed))
@@ -97,12 +97,12 @@ fn a_missing_secret_is_the_reason_and_nothing_else_was_checked() {
 
 #[test]
 fn a_running_migration_is_progress() {
-    let running = Problem::new(reasons::MIGRATION_RUNNING, "Job demo-migrate-1 is running");
+    let running = Problem::new(Reason::MigrationRunning, "Job demo-migrate-1 is running");
     let observation = Observation {
         schema: Progress::Waiting(running),
         ..all_well()
     };
-    let waiting = reasons::MIGRATION_RUNNING;
+    let waiting = Reason::MigrationRunning.as_str();
     assert_eq!(
         summary(&observation),
         expected(("False", waiting), ("True", waiting), FINE)
@@ -111,7 +111,7 @@ fn a_running_migration_is_progress() {
 
 #[test]
 fn a_failed_migration_shows_its_log_and_the_components_that_go_on_serving() {
-    let failed = Problem::new(reasons::MIGRATION_FAILED, "Job demo-migrate-1 failed: disk full");
+    let failed = Problem::new(Reason::MigrationFailed, "Job demo-migrate-1 failed: disk full");
     let mut observation = Observation {
         schema: Progress::Failed(failed),
         ..all_well()
@@ -130,12 +130,12 @@ fn a_failed_migration_shows_its_log_and_the_components_that_go_on_serving() {
 
 #[test]
 fn an_unreachable_kafka_degrades_and_says_so_in_its_own_condition() {
-    let problem = Problem::new(reasons::KAFKA_UNREACHABLE, "no answer");
+    let problem = Problem::new(Reason::KafkaUnreachable, "no answer");
     let observation = Observation {
         topics: Progress::Failed(problem),
         ..all_well()
     };
-    let failed = reasons::KAFKA_UNREACHABLE;
+    let failed = Reason::KafkaUnreachable.as_str();
     assert_eq!(
         summary(&observation),
         expected(("False", failed), FINE, ("True", failed))
@@ -148,7 +148,7 @@ fn a_rollout_is_progress_until_it_stalls() {
     let mut observation = all_well();
     observation.components[4].rolled_out = false;
     observation.components[4].ready = 1;
-    let waiting = reasons::ROLLING_OUT;
+    let waiting = Reason::RollingOut.as_str();
     assert_eq!(
         summary(&observation),
         expected(("False", waiting), ("True", waiting), FINE)
@@ -159,7 +159,7 @@ fn a_rollout_is_progress_until_it_stalls() {
     );
 
     observation.components[4].stalled = Some("ReplicaSet \"x\" has timed out progressing.".to_owned());
-    let stalled = reasons::ROLLOUT_STALLED;
+    let stalled = Reason::RolloutStalled.as_str();
     assert_eq!(
         summary(&observation),
         expected(("False", stalled), FINE, ("True", stalled))
@@ -171,15 +171,15 @@ fn the_time_of_a_transition_moves_only_with_the_status() {
     let first = run(&all_well());
     let mut observation = all_well();
     observation.topics = Progress::Done("another message".to_owned());
-    let second = conditions::run(&first, Some(5), &observation, at(60));
+    let second = conditions::derive(&first, Some(5), &observation, at(60));
     let topics = find(&second, types::TOPICS_READY);
     assert_eq!(
         (topics.last_transition_time.0, topics.observed_generation),
         (at(0), Some(5))
     );
 
-    observation.topics = Progress::Failed(Problem::new(reasons::KAFKA_UNREACHABLE, "no answer"));
-    let third = conditions::run(&second, Some(5), &observation, at(120));
+    observation.topics = Progress::Failed(Problem::new(Reason::KafkaUnreachable, "no answer"));
+    let third = conditions::derive(&second, Some(5), &observation, at(120));
     assert_eq!(find(&third, types::TOPICS_READY).last_transition_time.0, at(120));
     assert_eq!(find(&third, types::SCHEMA_READY).last_transition_time.0, at(0));
 }
@@ -187,10 +187,10 @@ fn the_time_of_a_transition_moves_only_with_the_status() {
 #[test]
 fn the_same_observation_gives_the_same_status_at_any_time() {
     let mut platform = platform();
-    let first = status::run(&platform, &all_well(), Seen::default(), at(0));
+    let first = status::next(&platform, &all_well(), Seen::default(), at(0));
     platform.status = Some(first.clone());
     assert_eq!(
-        status::run(&platform, &all_well(), Seen::default(), at(3600)),
+        status::next(&platform, &all_well(), Seen::default(), at(3600)),
         first
     );
 }
@@ -204,26 +204,29 @@ fn what_was_last_known_of_topics_and_schema_stands_while_it_cannot_be_asked() {
     }))
     .unwrap();
     platform.status = Some(known.clone());
-    let now = status::run(&platform, &Observation::default(), Seen::default(), at(0));
+    let now = status::next(&platform, &Observation::default(), Seen::default(), at(0));
     assert_eq!((now.topics, now.schema), (known.topics, known.schema));
 }
 
 #[test]
 fn each_transition_of_ready_is_one_event() {
     let platform = platform();
-    let ready = status::run(&platform, &all_well(), Seen::default(), at(0));
-    let invalid = Problem::new(reasons::SECRET_NOT_FOUND, "Secret wallex/x does not exist");
+    let ready = status::next(&platform, &all_well(), Seen::default(), at(0));
+    let invalid = Problem::new(Reason::SecretNotFound, "Secret wallex/x does not exist");
     let broken = Observation {
         invalid: Some(invalid),
         ..Observation::default()
     };
-    let broken = status::run(&platform, &broken, Seen::default(), at(0));
+    let broken = status::next(&platform, &broken, Seen::default(), at(0));
 
-    assert_eq!(status::transition(None, &ready).unwrap().reason, reasons::READY);
+    assert_eq!(
+        status::transition(None, &ready).unwrap().reason,
+        Reason::Ready.as_str()
+    );
     assert!(status::transition(Some(&ready), &ready).is_none());
     assert_eq!(
         status::transition(Some(&ready), &broken).unwrap().reason,
-        reasons::SECRET_NOT_FOUND
+        Reason::SecretNotFound.as_str()
     );
     assert!(status::transition(Some(&broken), &broken).is_none());
 }
@@ -238,10 +241,10 @@ fn paused(observation: Observation) -> Observation {
 
 #[test]
 fn a_paused_platform_that_runs_as_asked_for_stays_ready_and_says_that_it_is_paused() {
-    let held = ("False", reasons::PAUSED);
+    let held = ("False", Reason::Paused.as_str());
     assert_eq!(
         summary(&paused(all_well())),
-        expected(("True", reasons::PAUSED), held, FINE)
+        expected(("True", Reason::Paused.as_str()), held, FINE)
     );
 }
 
@@ -249,7 +252,7 @@ fn a_paused_platform_that_runs_as_asked_for_stays_ready_and_says_that_it_is_paus
 fn a_paused_platform_says_what_would_be_changed() {
     let mut observation = paused(all_well());
     observation.components[3].rolled_out = false;
-    let held = ("False", reasons::PAUSED);
+    let held = ("False", Reason::Paused.as_str());
     assert_eq!(summary(&observation), expected(held, held, FINE));
     assert_eq!(
         find(&run(&observation), types::READY).message,
@@ -260,30 +263,27 @@ fn a_paused_platform_says_what_would_be_changed() {
 #[test]
 fn a_problem_of_a_paused_platform_is_not_hidden() {
     let mut observation = paused(all_well());
-    observation.invalid = Some(Problem::new(
-        reasons::SECRET_NOT_FOUND,
-        "Secret a/b does not exist",
-    ));
-    let held = ("False", reasons::PAUSED);
+    observation.invalid = Some(Problem::new(Reason::SecretNotFound, "Secret a/b does not exist"));
+    let held = ("False", Reason::Paused.as_str());
     assert_eq!(
         summary(&observation),
-        expected(held, held, ("True", reasons::SECRET_NOT_FOUND))
+        expected(held, held, ("True", Reason::SecretNotFound.as_str()))
     );
 }
 
 #[test]
 fn what_was_known_of_topics_stands_while_a_platform_is_paused() {
     let before = run(&all_well());
-    let after = conditions::run(&before, Some(5), &paused(all_well()), at(60));
+    let after = conditions::derive(&before, Some(5), &paused(all_well()), at(60));
     assert_eq!(
         find(&after, types::TOPICS_READY),
         find(&before, types::TOPICS_READY)
     );
-    let never = conditions::run(&[], Some(5), &paused(all_well()), at(60));
+    let never = conditions::derive(&[], Some(5), &paused(all_well()), at(60));
     let topics = find(&never, types::TOPICS_READY);
     assert_eq!(
         (topics.status.as_str(), topics.reason.as_str()),
-        ("Unknown", reasons::PAUSED)
+        ("Unknown", Reason::Paused.as_str())
     );
 }
 
@@ -291,8 +291,8 @@ fn what_was_known_of_topics_stands_while_a_platform_is_paused() {
 fn a_migration_that_waits_for_the_end_of_a_pause_is_not_called_done() {
     let before = run(&all_well());
     let mut observation = paused(all_well());
-    observation.schema = Progress::Waiting(Problem::new(reasons::PAUSED, "the migration waits"));
-    let after = conditions::run(&before, Some(5), &observation, at(60));
+    observation.schema = Progress::Waiting(Problem::new(Reason::Paused, "the migration waits"));
+    let after = conditions::derive(&before, Some(5), &observation, at(60));
     assert_eq!(find(&after, types::SCHEMA_READY).status, "False");
     assert_eq!(find(&after, types::READY).status, "False");
 }
@@ -306,7 +306,7 @@ fn a_suspended_platform_stops_one_component_after_the_other_and_is_then_settled(
     for state in &mut observation.components {
         state.rolled_out = false;
     }
-    let suspended = reasons::SUSPENDED;
+    let suspended = Reason::Suspended.as_str();
     assert_eq!(
         summary(&observation),
         expected(("False", suspended), ("True", suspended), FINE)
@@ -327,7 +327,7 @@ fn a_suspended_platform_stops_one_component_after_the_other_and_is_then_settled(
     );
     assert_eq!(
         find(&conditions, "CommandAvailable").reason,
-        reasons::SCALED_TO_ZERO
+        Reason::ScaledToZero.as_str()
     );
     // Nothing is left to do, and nothing counts as ready.
     assert!(observation.is_ready());
@@ -362,10 +362,10 @@ fn a_tool_that_waits_is_told_to_go_on_waiting_unless_only_a_person_can_help() {
         })
     };
     assert_eq!(there(&all_well()), [None, None]);
-    let passing = Some(("True".to_owned(), reasons::KAFKA_UNREACHABLE.to_owned()));
-    assert_eq!(there(&with(reasons::KAFKA_UNREACHABLE)), [passing, None]);
-    let stalled = Some(("True".to_owned(), reasons::TOPIC_REFUSED.to_owned()));
-    assert_eq!(there(&with(reasons::TOPIC_REFUSED)), [None, stalled]);
+    let passing = Some(("True".to_owned(), Reason::KafkaUnreachable.as_str().to_owned()));
+    assert_eq!(there(&with(Reason::KafkaUnreachable)), [passing, None]);
+    let stalled = Some(("True".to_owned(), Reason::TopicRefused.as_str().to_owned()));
+    assert_eq!(there(&with(Reason::TopicRefused)), [None, stalled]);
 }
 
 #[test]
@@ -376,10 +376,10 @@ fn another_trouble_is_another_event_and_the_same_one_is_not() {
             topics: Progress::Failed(Problem::new(reason, "why")),
             ..all_well()
         };
-        status::run(&platform, &observation, Seen::default(), at(0))
+        status::next(&platform, &observation, Seen::default(), at(0))
     };
-    let (missing, unreachable) = (with(reasons::TOPIC_MISSING), with(reasons::KAFKA_UNREACHABLE));
+    let (missing, unreachable) = (with(Reason::TopicMissing), with(Reason::KafkaUnreachable));
     let event = status::transition(Some(&missing), &unreachable).unwrap();
-    assert_eq!(event.reason, reasons::KAFKA_UNREACHABLE);
+    assert_eq!(event.reason, Reason::KafkaUnreachable.as_str());
     assert!(status::transition(Some(&missing), &missing).is_none());
 }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 use wallex_operator::names::{self, Component};
-use wallex_operator::reconcile::conditions::{ComponentState, Problem, reasons, types};
+use wallex_operator::reconcile::conditions::{ComponentState, Problem, Reason, types};
 use wallex_operator::reconcile::{self, log, pods};
 use wallex_operator::scope::Scope;
 
@@ -75,7 +75,7 @@ fn an_image_that_cannot_be_pulled_is_named_with_the_kubelets_words_whatever_the_
     ];
     for state in tries {
         let problem = only(container(false, 0, state, none())).unwrap();
-        assert_eq!(problem.reason, reasons::IMAGE_PULL_FAILED);
+        assert_eq!(problem.reason, Reason::ImagePullFailed);
         assert_eq!(
             problem.message,
             "pod demo-command-1 can't pull image registry/wallex:2: rpc error: not found"
@@ -92,7 +92,7 @@ fn a_crash_loop_shows_the_containers_last_words() {
     let runs_again = container(false, 2, json!({"running": {}}), end);
     for status in [backs_off, just_ended, runs_again] {
         let problem = only(status).unwrap();
-        assert_eq!(problem.reason, reasons::CRASH_LOOP);
+        assert_eq!(problem.reason, Reason::CrashLoop);
         assert_eq!(
             problem.message,
             "container wallex of pod demo-command-1 keeps ending with exit code 1: error: WALLEX_MAX_BATCH: 0 is less than 1"
@@ -129,7 +129,7 @@ fn a_database_of_another_platform_is_told_from_other_crashes() {
     );
     let end = ended(1, "Error", &words, at(50));
     let problem = only(container(false, 3, waiting("CrashLoopBackOff", ""), end)).unwrap();
-    assert_eq!(problem.reason, reasons::DATABASE_TAKEN);
+    assert_eq!(problem.reason, Reason::DatabaseTaken);
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn a_container_that_cannot_start_says_why() {
         "couldn't find key url in Secret shop/database",
     );
     let problem = only(container(false, 0, state, none())).unwrap();
-    assert_eq!(problem.reason, reasons::CONTAINER_CANNOT_START);
+    assert_eq!(problem.reason, Reason::ContainerCannotStart);
     assert!(
         problem.message.contains("couldn't find key url"),
         "{}",
@@ -160,7 +160,7 @@ fn a_pod_that_no_node_takes_is_a_problem_after_a_while() {
     };
     assert_eq!(unscheduled(46), None);
     let problem = unscheduled(45).unwrap();
-    assert_eq!(problem.reason, reasons::PODS_UNSCHEDULABLE);
+    assert_eq!(problem.reason, Reason::PodsUnschedulable);
     assert!(
         problem.message.contains("Insufficient cpu"),
         "{}",
@@ -199,7 +199,7 @@ const NO_DATABASE: &str = r#"{"level":"WARN","server":"db:5432/x","cause":"conne
 async fn reconciled(world: &World) {
     let operator = world.operator(vec![Scope::All]);
     for _ in 0..2 {
-        reconcile::run(&operator, "shop", "demo").await.unwrap();
+        reconcile::platform(&operator, "shop", "demo").await.unwrap();
     }
 }
 
@@ -245,7 +245,7 @@ async fn a_migration_that_waits_for_postgresql_says_so_while_it_waits() {
     let (status, reason, message) = migrating(json!({"active": 1}), Some("Running"), NO_DATABASE).await;
     assert_eq!(
         (status.as_str(), reason.as_str()),
-        ("False", reasons::DATABASE_UNREACHABLE)
+        ("False", Reason::DatabaseUnreachable.as_str())
     );
     assert!(
         message.ends_with("PostgreSQL (db:5432/x) can't be used: connection refused"),
@@ -261,7 +261,7 @@ async fn a_migration_that_goes_well_is_just_running() {
         "{\"message\":\"migrating\"}",
     )
     .await;
-    assert_eq!(reason, reasons::MIGRATION_RUNNING);
+    assert_eq!(reason, Reason::MigrationRunning.as_str());
 }
 
 #[tokio::test]
@@ -271,7 +271,7 @@ async fn a_migration_on_another_platforms_database_is_refused_in_its_own_words()
         log::TAKEN
     );
     let (_, reason, message) = migrating(json!({"active": 1, "failed": 1}), Some("Failed"), &words).await;
-    assert_eq!(reason, reasons::DATABASE_TAKEN);
+    assert_eq!(reason, Reason::DatabaseTaken.as_str());
     assert!(message.contains("shop/first"), "{message}");
 }
 
@@ -281,14 +281,14 @@ async fn a_migration_that_failed_shows_its_last_lines() {
         {"type": "Failed", "status": "True", "lastTransitionTime": Timestamp::now().to_string()},
     ]});
     let (_, reason, message) = migrating(failed, Some("Failed"), "error: disk full").await;
-    assert_eq!(reason, reasons::MIGRATION_FAILED);
+    assert_eq!(reason, Reason::MigrationFailed.as_str());
     assert!(message.ends_with("error: disk full"), "{message}");
 }
 
 #[tokio::test]
 async fn a_migration_whose_pods_are_refused_shows_the_event() {
     let (_, reason, message) = migrating(json!({}), None, "exceeded quota: pods").await;
-    assert_eq!(reason, reasons::PODS_REFUSED);
+    assert_eq!(reason, Reason::PodsRefused.as_str());
     assert!(message.ends_with("exceeded quota: pods"), "{message}");
 }
 
@@ -306,13 +306,13 @@ async fn refused_pods_and_servers_that_are_away_are_reasons_of_the_component_and
     let (status, reason, message) = world.condition("shop", "demo", "QueryAvailable");
     assert_eq!(
         (status.as_str(), reason.as_str()),
-        ("False", reasons::PODS_REFUSED)
+        ("False", Reason::PodsRefused.as_str())
     );
     assert_eq!(message, "exceeded quota: memory");
     let (_, reason, message) = world.condition("shop", "demo", types::READY);
     assert_eq!(
         (reason.as_str(), message.as_str()),
-        (reasons::PODS_REFUSED, "query: exceeded quota: memory")
+        (Reason::PodsRefused.as_str(), "query: exceeded quota: memory")
     );
 
     // The pods are there now, and none becomes ready, since PostgreSQL is away.
@@ -332,7 +332,7 @@ async fn refused_pods_and_servers_that_are_away_are_reasons_of_the_component_and
         .insert("demo-query-1".to_owned(), NO_DATABASE.to_owned());
     reconciled(&world).await;
     let (_, reason, message) = world.condition("shop", "demo", types::READY);
-    assert_eq!(reason, reasons::DATABASE_UNREACHABLE);
+    assert_eq!(reason, Reason::DatabaseUnreachable.as_str());
     assert_eq!(
         message,
         "query: pod demo-query-1: PostgreSQL (db:5432/x) can't be used: connection refused"
@@ -393,17 +393,8 @@ fn the_phrases_that_are_understood_are_the_services_own() {
 
 #[test]
 fn each_condition_and_each_reason_has_its_row_in_the_documentation_and_no_other_has() {
-    let source = include_str!("../../src/reconcile/conditions/vocabulary.rs");
-    let constants: Vec<&str> = source
-        .lines()
-        .filter_map(|line| {
-            line.trim()
-                .strip_prefix("pub const ")?
-                .split_once(": &str = \"")?
-                .1
-                .strip_suffix("\";")
-        })
-        .collect();
+    let reasons = Reason::ALL.iter().map(|reason| reason.as_str());
+    let constants: Vec<&str> = types::ALL.iter().copied().chain(reasons).collect();
     let components = Component::ROLLOUT.map(Component::condition);
     let page = include_str!("../../../docs/operator-conditions.md");
     let rows: Vec<&str> = page

@@ -128,11 +128,11 @@ fn as_bytes(values: &[(&str, &str)]) -> BTreeMap<String, Vec<u8>> {
 }
 
 pub(crate) fn validated(platform: &WalletPlatform, world: &Dereferenced) -> ValidatedPlatform {
-    validate::run(platform, world, CLUSTER).unwrap()
+    validate::platform(platform, world, CLUSTER).unwrap()
 }
 
 pub(crate) fn built(platform: &WalletPlatform, world: &Dereferenced) -> Manifests {
-    build::run(&validated(platform, world))
+    build::manifests(&validated(platform, world))
 }
 
 /// Compares with a file under `tests/operator/golden`. With UPDATE_GOLDEN set it writes the file instead.

@@ -211,7 +211,7 @@ fn the_bound_of_open_holds_reaches_every_role_and_is_not_said_twice() {
 
     let said = json!([{"name": names::MAX_OPEN_HOLDS, "value": "7"}]);
     bounded.spec.command.component.pods.extra_env = serde_json::from_value(said).unwrap();
-    let problem = validate::run(&bounded, &world(), CLUSTER).unwrap_err();
+    let problem = validate::platform(&bounded, &world(), CLUSTER).unwrap_err();
     assert!(
         problem.message.contains("spec.maxOpenHolds"),
         "{}",

@@ -137,7 +137,7 @@ async fn a_suspended_platform_stops_its_writer_first_its_readers_last_and_comes_
             children: &children,
             report: std::sync::Mutex::default(),
         };
-        let manifests = build::run(platform);
+        let manifests = build::manifests(platform);
         if platform.suspended {
             applier.stop(&manifests).await;
         } else {

@@ -1,8 +1,8 @@
 //! What is refused, and in which words.
 
 use wallex_operator::crd::{RedisSpec, SchemaStatus, SecretKeyRef, WalletPlatformStatus};
-use wallex_operator::reconcile::conditions::{Problem, reasons};
-use wallex_operator::reconcile::validate::{self, EVENTS};
+use wallex_operator::reconcile::conditions::{Problem, Reason};
+use wallex_operator::reconcile::validate;
 
 use crate::fixture::{CLUSTER, changed, platform, secret, validated, world};
 
@@ -10,7 +10,7 @@ fn problem(
     platform: &wallex_operator::crd::WalletPlatform,
     world: &wallex_operator::reconcile::dereference::Dereferenced,
 ) -> Problem {
-    validate::run(platform, world, CLUSTER).unwrap_err()
+    validate::platform(platform, world, CLUSTER).unwrap_err()
 }
 
 #[test]
@@ -20,7 +20,7 @@ fn a_missing_secret_is_named_with_its_namespace() {
     assert_eq!(
         problem(&platform(), &world),
         Problem::new(
-            reasons::SECRET_NOT_FOUND,
+            Reason::SecretNotFound,
             "Secret wallex/demo-database does not exist"
         )
     );
@@ -32,7 +32,7 @@ fn a_secret_without_the_key_is_named_with_the_key() {
     assert_eq!(
         problem(&platform, &world()),
         Problem::new(
-            reasons::SECRET_KEY_MISSING,
+            Reason::SecretKeyMissing,
             "Secret wallex/demo-database has no key \"dsn\""
         )
     );
@@ -65,7 +65,7 @@ fn a_value_that_is_no_url_is_refused_without_being_shown() {
             let mut world = crate::fixture::full_world();
             secret(&mut world, name, value);
             let problem = problem(&platform, &world);
-            assert_eq!(problem.reason, reasons::SECRET_INVALID, "{name}");
+            assert_eq!(problem.reason, Reason::SecretInvalid, "{name}");
             assert!(problem.message.contains(name), "{}", problem.message);
             assert!(!problem.message.contains("hunter2"), "{}", problem.message);
         }
@@ -77,9 +77,9 @@ fn defaults_are_those_that_the_schema_states() {
     let validated = validated(&platform(), &world());
     assert_eq!(validated.partitions, 10);
     assert_eq!(validated.database.max_connections, 8);
-    assert_eq!(validated.topics[EVENTS].name, "wallex.demo.wallet-events");
+    assert_eq!(validated.topics.events.name, "wallex.demo.wallet-events");
     let retention = (7_i64 * 24 * 3_600_000).to_string();
-    assert_eq!(validated.topics[EVENTS].config["retention.ms"], retention);
+    assert_eq!(validated.topics.events.config["retention.ms"], retention);
     assert!(
         validated
             .components
@@ -113,7 +113,7 @@ fn a_topic_of_kafkas_or_the_operators_own_is_refused() {
             });
             assert_eq!(
                 problem(&changed, &world()).reason,
-                reasons::INVALID_SPEC,
+                Reason::InvalidSpec,
                 "{name:?}"
             );
         }
@@ -156,10 +156,10 @@ fn grown(allowed: bool) -> wallex_operator::crd::WalletPlatform {
 fn a_journal_grows_only_when_that_is_allowed() {
     let held = validated(&grown(false), &world());
     assert_eq!((held.partitions, held.more_partitions_asked), (12, Some(20)));
-    assert_eq!(held.topics[EVENTS].partitions, 12);
+    assert_eq!(held.topics.events.partitions, 12);
     let free = validated(&grown(true), &world());
     assert_eq!((free.partitions, free.more_partitions_asked), (20, None));
-    assert_eq!(free.topics[EVENTS].partitions, 20);
+    assert_eq!(free.topics.events.partitions, 20);
 }
 
 #[test]
@@ -173,7 +173,7 @@ fn the_read_database_must_be_postgresql_too() {
     assert_eq!(
         problem(&platform, &world()),
         Problem::new(
-            reasons::SECRET_INVALID,
+            Reason::SecretInvalid,
             "key \"url\" of Secret wallex/demo-redis must be a URL that starts with postgres:// or postgresql://"
         )
     );
@@ -199,7 +199,7 @@ fn what_would_overrule_the_operator_is_refused_though_the_schema_let_it_through(
         (variable, "spec.command.extraEnv: WALLEX_LISTEN"),
     ] {
         let problem = problem(&platform, &world());
-        assert_eq!(problem.reason, reasons::INVALID_SPEC);
+        assert_eq!(problem.reason, Reason::InvalidSpec);
         assert!(problem.message.starts_with(field), "{}", problem.message);
     }
 }
@@ -294,7 +294,7 @@ fn a_topic_that_would_be_compacted_is_refused() {
             .config
             .insert("cleanup.policy".into(), "compact,delete".into());
     });
-    assert_eq!(problem(&platform, &world()).reason, reasons::INVALID_SPEC);
+    assert_eq!(problem(&platform, &world()).reason, Reason::InvalidSpec);
 }
 
 #[test]
@@ -302,7 +302,7 @@ fn three_copies_need_two_in_sync_and_fewer_need_one() {
     for (copies, in_sync) in [(1, "1"), (2, "1"), (3, "2"), (5, "3")] {
         let platform = changed(|platform| platform.spec.kafka.topics.events.replication_factor = copies);
         assert_eq!(
-            validated(&platform, &world()).topics[EVENTS].config["min.insync.replicas"],
+            validated(&platform, &world()).topics.events.config["min.insync.replicas"],
             in_sync
         );
     }
@@ -321,7 +321,7 @@ fn free_form_configuration_wins_over_what_follows_from_the_copies() {
             .insert("min.insync.replicas".into(), "1".into());
     });
     assert_eq!(
-        validated(&platform, &world()).topics[EVENTS].config["min.insync.replicas"],
+        validated(&platform, &world()).topics.events.config["min.insync.replicas"],
         "1"
     );
 }
@@ -330,10 +330,6 @@ fn free_form_configuration_wins_over_what_follows_from_the_copies() {
 fn a_name_that_makes_impossible_services_is_refused() {
     for name in ["1st", "a.b", &"a".repeat(41)] {
         let platform = changed(|platform| platform.metadata.name = Some(name.to_owned()));
-        assert_eq!(
-            problem(&platform, &world()).reason,
-            reasons::INVALID_SPEC,
-            "{name}"
-        );
+        assert_eq!(problem(&platform, &world()).reason, Reason::InvalidSpec, "{name}");
     }
 }

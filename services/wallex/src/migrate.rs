@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-
 use wallex_journal::history::{self, History};
 use wallex_journal::maintain::{Retention, empty_expired_slots};
 use wallex_journal::schema;

@@ -110,7 +110,7 @@ impl Collected {
 }
 
 /// Reads all of it. Whatever can't be had is listed instead.
-pub(super) async fn run(session: &mut Session, platform: &DynamicObject) -> Collected {
+pub(super) async fn everything(session: &mut Session, platform: &DynamicObject) -> Collected {
     let name = platform.name_any();
     let mut collected = Collected::default();
     let mut names = Names::default();

@@ -17,7 +17,7 @@ use super::error::Error;
 use super::{Outcome, Session, find};
 use bundle::Bundle;
 
-pub(super) async fn run(session: &mut Session, args: &Report) -> Result<Outcome, Error> {
+pub(super) async fn write(session: &mut Session, args: &Report) -> Result<Outcome, Error> {
     let platform = find::platform(session, &args.name).await?;
     let time = (session.now)().strftime("%Y%m%dT%H%M%SZ").to_string();
     let folder = format!("{}-report-{time}", args.name);
@@ -32,7 +32,7 @@ pub(super) async fn run(session: &mut Session, args: &Report) -> Result<Outcome,
     let collected = tokio::select! {
         biased;
         () = stop.cancelled() => None,
-        collected = collect::run(session, &platform) => Some(collected),
+        collected = collect::everything(session, &platform) => Some(collected),
     };
     let written = match collected {
         Some(collected) => {

@@ -7,7 +7,7 @@ use kube::ResourceExt as _;
 
 use super::metadata;
 use crate::names;
-use crate::reconcile::validate::{DEAD_LETTERS, EVENTS, ValidatedPlatform};
+use crate::reconcile::validate::ValidatedPlatform;
 
 /// Seconds that a service takes at most to finish what it has begun. With the pause before it (pod.rs) it fits into the grace period.
 pub(super) const SHUTDOWN_SECONDS: i64 = 25;
@@ -39,10 +39,10 @@ pub(super) fn build(platform: &ValidatedPlatform) -> ConfigMap {
                 "WALLEX_KAFKA_BOOTSTRAP_SERVERS",
                 platform.kafka.bootstrap_servers.clone(),
             ),
-            ("WALLEX_KAFKA_EVENTS_TOPIC", platform.topics[EVENTS].name.clone()),
+            ("WALLEX_KAFKA_EVENTS_TOPIC", platform.topics.events.name.clone()),
             (
                 "WALLEX_KAFKA_DEAD_LETTERS_TOPIC",
-                platform.topics[DEAD_LETTERS].name.clone(),
+                platform.topics.dead_letters.name.clone(),
             ),
             ("WALLEX_SHUTDOWN_SECONDS", SHUTDOWN_SECONDS.to_string()),
         ]

@@ -16,7 +16,6 @@ mod scaled_object;
 mod service;
 mod service_account;
 mod service_monitor;
-mod trigger_authentication;
 
 use k8s_openapi::api::{
     apps::v1::Deployment,
@@ -29,15 +28,13 @@ use k8s_openapi::api::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::validate::{Autoscaling, LagDriver, Measure, ValidatedPlatform};
+use crate::kinds::{ScaledObject, ServiceMonitor};
 use crate::names::{self, Component};
 
 pub use config_map::reaches_kafka_otherwise;
 pub use job::{expects_history, told_as};
 pub use network_policy::widened;
 pub use pod::DEFAULT_REQUESTS;
-pub use scaled_object::{ScaledObject, ScaledObjectCondition, ScaledObjectSpec, ScaledObjectStatus};
-pub use service_monitor::{ServiceMonitor, ServiceMonitorSpec};
-pub use trigger_authentication::{TriggerAuthentication, TriggerAuthenticationSpec};
 
 /// Everything that one platform consists of in the cluster.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,7 +70,7 @@ impl Manifests {
 }
 
 /// Builds all of them.
-pub fn run(platform: &ValidatedPlatform) -> Manifests {
+pub fn manifests(platform: &ValidatedPlatform) -> Manifests {
     let config_map = config_map::build(platform);
     let deployments = Component::ROLLOUT
         .into_iter()

@@ -3,118 +3,17 @@
 //! It does not ask Kafka for the offsets of the consumer group: those say how much of the topic is unread, which is a lot for nothing when
 //! Kafka lost its data or the group its offsets, and nothing when the publisher stands still.
 //!
-//! Its resource is KEDA's (v2.20). The type holds what is stated here and no more; server-side apply leaves the rest alone. KEDA makes a
-//! HorizontalPodAutoscaler of it, `keda-hpa-…`, with this object's labels, and removes it with this object.
+//! KEDA makes a HorizontalPodAutoscaler of it, `keda-hpa-…`, with this object's labels, and removes it with this object.
 //!
 //! Invariant: a lag that can't be read changes no number of pods.
 
-use std::collections::BTreeMap;
-
-use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscalerBehavior;
-use kube::CustomResource;
-use serde::{Deserialize, Serialize};
-
 use super::{horizontal_pod_autoscaler, metadata};
+use crate::kinds::{
+    Advanced, Fallback, HorizontalPodAutoscalerConfig, ScaleTarget, ScaledObject, ScaledObjectSpec, Trigger,
+};
 use crate::names::{self, Component};
 use crate::reconcile::projections::report;
 use crate::reconcile::validate::{Autoscaling, Measure, ValidatedPlatform};
-
-/// The part of a ScaledObject's spec that the operator states.
-#[derive(CustomResource, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-#[kube(
-    group = "keda.sh",
-    version = "v1alpha1",
-    kind = "ScaledObject",
-    plural = "scaledobjects",
-    namespaced,
-    schema = "disabled",
-    status = "ScaledObjectStatus",
-    derive = "PartialEq"
-)]
-#[serde(rename_all = "camelCase")]
-pub struct ScaledObjectSpec {
-    #[serde(default)]
-    pub scale_target_ref: ScaleTarget,
-    #[serde(default)]
-    pub min_replica_count: i32,
-    #[serde(default)]
-    pub max_replica_count: i32,
-    #[serde(default)]
-    pub fallback: Fallback,
-    #[serde(default)]
-    pub advanced: Advanced,
-    #[serde(default)]
-    pub triggers: Vec<Trigger>,
-}
-
-/// What is scaled.
-#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-pub struct ScaleTarget {
-    #[serde(default)]
-    pub api_version: String,
-    #[serde(default)]
-    pub kind: String,
-    #[serde(default)]
-    pub name: String,
-}
-
-/// What holds while a trigger can't be read.
-#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-pub struct Fallback {
-    #[serde(default)]
-    pub failure_threshold: i32,
-    #[serde(default)]
-    pub replicas: i32,
-    #[serde(default)]
-    pub behavior: String,
-}
-
-#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct Advanced {
-    #[serde(default)]
-    pub restore_to_original_replica_count: bool,
-    #[serde(default)]
-    pub horizontal_pod_autoscaler_config: HorizontalPodAutoscalerConfig,
-}
-
-#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-pub struct HorizontalPodAutoscalerConfig {
-    #[serde(default)]
-    pub behavior: HorizontalPodAutoscalerBehavior,
-}
-
-/// What is measured.
-#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-pub struct Trigger {
-    #[serde(rename = "type", default)]
-    pub type_: String,
-    #[serde(default)]
-    pub metadata: BTreeMap<String, String>,
-}
-
-/// What KEDA says of a ScaledObject.
-#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
-pub struct ScaledObjectStatus {
-    #[serde(default)]
-    pub conditions: Vec<ScaledObjectCondition>,
-}
-
-/// KEDA's conditions: `Ready`, `Active`, `Fallback`, `Paused`.
-#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
-pub struct ScaledObjectCondition {
-    #[serde(rename = "type", default)]
-    pub type_: String,
-    #[serde(default)]
-    pub status: String,
-    #[serde(default)]
-    pub reason: String,
-    #[serde(default)]
-    pub message: String,
-}
 
 /// Readings that may fail in a row before KEDA says so, and states the present number as the wish. Until then it wishes for nothing,
 /// which keeps the number as well.

@@ -1,60 +1,11 @@
 //! The ServiceMonitor, when it is asked for: Prometheus reads /metrics behind every Service of the platform.
-//!
-//! Its resource is the Prometheus Operator's. The type holds what is stated here and no more; server-side apply leaves the rest alone.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use kube::CustomResource;
-use serde::{Deserialize, Serialize};
 
 use super::metadata;
+use crate::kinds::{Endpoint, Relabeling, ServiceMonitor, ServiceMonitorSpec};
 use crate::names;
 use crate::reconcile::validate::ValidatedPlatform;
-
-/// The part of a ServiceMonitor's spec that the operator states.
-#[derive(CustomResource, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-#[kube(
-    group = "monitoring.coreos.com",
-    version = "v1",
-    kind = "ServiceMonitor",
-    plural = "servicemonitors",
-    namespaced,
-    schema = "disabled",
-    derive = "PartialEq"
-)]
-#[serde(rename_all = "camelCase")]
-pub struct ServiceMonitorSpec {
-    #[serde(default)]
-    pub selector: LabelSelector,
-    /// Labels of a Service that its series get.
-    #[serde(default)]
-    pub target_labels: Vec<String>,
-    #[serde(default)]
-    pub endpoints: Vec<Endpoint>,
-}
-
-/// Where a Service's metrics are.
-#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
-pub struct Endpoint {
-    #[serde(default)]
-    pub port: String,
-    #[serde(default)]
-    pub path: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub interval: Option<String>,
-    /// Further labels that its series get.
-    #[serde(default)]
-    pub relabelings: Vec<Relabeling>,
-}
-
-/// A label made of others.
-#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-pub struct Relabeling {
-    #[serde(default)]
-    pub source_labels: Vec<String>,
-    #[serde(default)]
-    pub target_label: String,
-}
 
 /// The short names of what a series is of, by which autoscalers ask for it: the platform and the component.
 fn relabelings() -> Vec<Relabeling> {

@@ -5,7 +5,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::{Problem, reasons};
+use super::{Problem, Reason};
 use crate::crd::ProjectionStatus;
 
 /// Seconds that a projection may be behind. A rollout or a rebalance takes less, and readers of a minute's age notice.
@@ -39,9 +39,9 @@ pub(super) fn current(lag: &Lag, previous: Option<&Condition>) -> (&'static str,
     let rows = match lag {
         Lag::NotChecked => {
             let message = "an earlier stage stopped";
-            return ("Unknown", Problem::new(reasons::NOT_CHECKED, message));
+            return ("Unknown", Problem::new(Reason::NotChecked, message));
         }
-        Lag::Unknown(why) => return ("Unknown", Problem::new(reasons::LAG_UNKNOWN, why)),
+        Lag::Unknown(why) => return ("Unknown", Problem::new(Reason::LagUnknown, why)),
         Lag::Known(rows) => rows,
     };
     let was_lagging = previous.is_some_and(|condition| condition.status == "False");
@@ -57,14 +57,14 @@ pub(super) fn current(lag: &Lag, previous: Option<&Condition>) -> (&'static str,
         })
         .collect();
     if behind.is_empty() {
-        return ("True", Problem::new(reasons::CURRENT, ""));
+        return ("True", Problem::new(Reason::Current, ""));
     }
     let message = format!(
         "{}; commands still work, but reads are that far behind: check that the projectors' pods are healthy, then raise their \
          replicas in spec.projectors",
         behind.join(", ")
     );
-    ("False", Problem::new(reasons::LAGGING, message))
+    ("False", Problem::new(Reason::Lagging, message))
 }
 
 #[cfg(test)]
@@ -93,10 +93,10 @@ mod tests {
     fn more_than_a_minute_is_lagging_and_names_the_projection() {
         assert_eq!(
             current(&behind(60), None),
-            ("True", Problem::new(reasons::CURRENT, ""))
+            ("True", Problem::new(Reason::Current, ""))
         );
         let (status, problem) = current(&behind(61), None);
-        assert_eq!((status, problem.reason), ("False", reasons::LAGGING));
+        assert_eq!((status, problem.reason), ("False", Reason::Lagging));
         assert!(
             problem
                 .message
@@ -130,11 +130,11 @@ mod tests {
         let (status, problem) = current(&Lag::Unknown(why.clone()), Some(&was("False")));
         assert_eq!(
             (status, problem),
-            ("Unknown", Problem::new(reasons::LAG_UNKNOWN, why))
+            ("Unknown", Problem::new(Reason::LagUnknown, why))
         );
         assert_eq!(
             current(&Lag::NotChecked, Some(&was("False"))).1.reason,
-            reasons::NOT_CHECKED
+            Reason::NotChecked
         );
     }
 }

@@ -12,17 +12,17 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use crate::names::Component;
 
 pub use lag::Lag;
-pub use vocabulary::{STALLING, reasons, types};
+pub use vocabulary::{Reason, types};
 
 /// Something that keeps a platform from being what was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    pub reason: &'static str,
+    pub reason: Reason,
     pub message: String,
 }
 
 impl Problem {
-    pub fn new(reason: &'static str, message: impl Into<String>) -> Self {
+    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
         Self {
             reason,
             message: message.into(),
@@ -105,9 +105,11 @@ impl Observation {
     /// What keeps the platform from being ready, the gravest first; none when it is ready.
     fn verdict(&self) -> Verdict {
         if let Some(problem) = &self.invalid {
-            return match problem.reason {
-                reasons::PREDECESSOR_TERMINATING | reasons::DELETING => Verdict::Waiting(problem.clone()),
-                _ => Verdict::Failed(problem.clone()),
+            let ends_by_itself = [Reason::PredecessorTerminating, Reason::Deleting].contains(&problem.reason);
+            return if ends_by_itself {
+                Verdict::Waiting(problem.clone())
+            } else {
+                Verdict::Failed(problem.clone())
             };
         }
         if let Some(problem) = &self.refused {
@@ -134,7 +136,7 @@ impl Observation {
             .find_map(|state| Some((state.component, state.stalled.as_ref()?)))
         {
             return Verdict::Failed(Problem::new(
-                reasons::ROLLOUT_STALLED,
+                Reason::RolloutStalled,
                 format!("{}: {message}", component.name()),
             ));
         }
@@ -144,7 +146,7 @@ impl Observation {
                 // A paused platform's topics are not looked at, since looking would mend them.
                 Progress::NotChecked if self.hold == Some(Hold::Paused) => {}
                 Progress::NotChecked => {
-                    return Verdict::Waiting(Problem::new(reasons::NOT_CHECKED, "not checked yet"));
+                    return Verdict::Waiting(Problem::new(Reason::NotChecked, "not checked yet"));
                 }
                 Progress::Done(_) | Progress::Failed(_) => {}
             }
@@ -172,11 +174,11 @@ impl Observation {
             let running = self.components.iter().filter(|state| !state.rolled_out);
             let names: Vec<&str> = running.map(|state| state.component.name()).collect();
             Verdict::Waiting(Problem::new(
-                reasons::SUSPENDED,
+                Reason::Suspended,
                 format!("stopping {}", names.join(", ")),
             ))
         } else {
-            Verdict::Waiting(Problem::new(reasons::ROLLING_OUT, missing.join(", ")))
+            Verdict::Waiting(Problem::new(Reason::RollingOut, missing.join(", ")))
         }
     }
 }
@@ -188,14 +190,14 @@ enum Verdict {
 }
 
 /// The conditions for `observation`; `previous` ones give the times of their last transitions.
-pub fn run(
+pub fn derive(
     previous: &[Condition],
     generation: Option<i64>,
     observation: &Observation,
     now: Timestamp,
 ) -> Vec<Condition> {
     let verdict = observation.verdict();
-    let fine = || Problem::new(reasons::AS_EXPECTED, "");
+    let fine = || Problem::new(Reason::AsExpected, "");
     let (ready, progressing) = match observation.hold {
         None => (ready(&verdict, &observation.notes), progressing(&verdict)),
         Some(hold) => held(hold, &verdict, &observation.notes),
@@ -219,7 +221,7 @@ pub fn run(
     wanted.extend(autoscaling.map(|said| (types::AUTOSCALING_ACTIVE, said)));
     match &verdict {
         Verdict::Ready => {}
-        Verdict::Failed(problem) if STALLING.contains(&problem.reason) => {
+        Verdict::Failed(problem) if problem.reason.is_stalling() => {
             wanted.push((types::STALLED, ("True", problem.clone())));
         }
         Verdict::Waiting(problem) | Verdict::Failed(problem) => {
@@ -237,7 +239,7 @@ pub fn run(
         .into_iter()
         .map(|(type_, (status, Problem { reason, message }))| {
             if let Some(known) = previous.iter().find(|condition| {
-                (status, reason) == ("Unknown", reasons::PAUSED)
+                (status, reason) == ("Unknown", Reason::Paused)
                     && condition.type_ == type_
                     && PARTS.contains(&type_)
             }) {
@@ -249,7 +251,7 @@ pub fn run(
             Condition {
                 type_: type_.to_owned(),
                 status: status.to_owned(),
-                reason: reason.to_owned(),
+                reason: reason.as_str().to_owned(),
                 message,
                 observed_generation: generation,
                 last_transition_time,
@@ -271,7 +273,7 @@ fn ready(verdict: &Verdict, notes: &[String]) -> (&'static str, Problem) {
         Verdict::Ready => {
             let said = std::iter::once("all components are ready").chain(notes.iter().map(String::as_str));
             let message = said.collect::<Vec<_>>().join("; ");
-            ("True", Problem::new(reasons::READY, message))
+            ("True", Problem::new(Reason::Ready, message))
         }
         Verdict::Waiting(problem) | Verdict::Failed(problem) => ("False", problem.clone()),
     }
@@ -280,7 +282,7 @@ fn ready(verdict: &Verdict, notes: &[String]) -> (&'static str, Problem) {
 fn progressing(verdict: &Verdict) -> (&'static str, Problem) {
     match verdict {
         Verdict::Waiting(problem) => ("True", problem.clone()),
-        Verdict::Ready | Verdict::Failed(_) => ("False", Problem::new(reasons::AS_EXPECTED, "")),
+        Verdict::Ready | Verdict::Failed(_) => ("False", Problem::new(Reason::AsExpected, "")),
     }
 }
 
@@ -311,8 +313,8 @@ fn held(
                 "False"
             };
             (
-                (status, Problem::new(reasons::PAUSED, message.clone())),
-                ("False", Problem::new(reasons::PAUSED, message)),
+                (status, Problem::new(Reason::Paused, message.clone())),
+                ("False", Problem::new(Reason::Paused, message)),
             )
         }
         Hold::Suspended => {
@@ -323,8 +325,8 @@ fn held(
                 "False"
             };
             (
-                ("False", Problem::new(reasons::SUSPENDED, message.clone())),
-                (on_its_way, Problem::new(reasons::SUSPENDED, message)),
+                ("False", Problem::new(Reason::Suspended, message.clone())),
+                (on_its_way, Problem::new(Reason::Suspended, message)),
             )
         }
     }
@@ -334,13 +336,13 @@ fn part(progress: &Progress, hold: Option<Hold>) -> (&'static str, Problem) {
     match progress {
         Progress::NotChecked if hold == Some(Hold::Paused) => (
             "Unknown",
-            Problem::new(reasons::PAUSED, "spec.paused is true, so this is not checked"),
+            Problem::new(Reason::Paused, "spec.paused is true, so this is not checked"),
         ),
         Progress::NotChecked => (
             "Unknown",
-            Problem::new(reasons::NOT_CHECKED, "an earlier stage stopped"),
+            Problem::new(Reason::NotChecked, "an earlier stage stopped"),
         ),
-        Progress::Done(message) => ("True", Problem::new(reasons::AS_EXPECTED, message.clone())),
+        Progress::Done(message) => ("True", Problem::new(Reason::AsExpected, message.clone())),
         Progress::Waiting(problem) | Progress::Failed(problem) => ("False", problem.clone()),
     }
 }
@@ -349,15 +351,15 @@ fn available(state: &ComponentState) -> (&'static str, Problem) {
     let problem = state.problem.as_ref();
     if state.ready > 0 {
         let message = problem.map_or("", |problem| problem.message.as_str());
-        ("True", Problem::new(reasons::AVAILABLE, message))
+        ("True", Problem::new(Reason::Available, message))
     } else if state.desired == 0 {
         let message = problem.map_or("", |problem| problem.message.as_str());
-        ("False", Problem::new(reasons::SCALED_TO_ZERO, message))
+        ("False", Problem::new(Reason::ScaledToZero, message))
     } else {
         let problem = problem.cloned();
         (
             "False",
-            problem.unwrap_or_else(|| Problem::new(reasons::UNAVAILABLE, "")),
+            problem.unwrap_or_else(|| Problem::new(Reason::Unavailable, "")),
         )
     }
 }

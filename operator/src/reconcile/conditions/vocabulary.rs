@@ -3,162 +3,242 @@
 //! Invariant: closed sets, each word with its row in docs/operator-conditions.md (a test compares them). A word that was released keeps its
 //! meaning: people write alerts on it.
 
-/// Types of conditions, besides one `…Available` per component ([`Component::condition`]).
-pub mod types {
+macro_rules! types {
+    ($($(#[$doc:meta])* $name:ident = $word:literal,)+) => {
+        /// Types of conditions, besides one `…Available` per component ([`Component::condition`](crate::names::Component::condition)).
+        pub mod types {
+            $($(#[$doc])* pub const $name: &str = $word;)+
+
+            pub const ALL: &[&str] = &[$($name,)+];
+        }
+    };
+}
+
+types! {
     /// Everything asked for is there and serves.
-    pub const READY: &str = "Ready";
+    READY = "Ready",
     /// Something is on its way that ends by itself.
-    pub const PROGRESSING: &str = "Progressing";
+    PROGRESSING = "Progressing",
     /// Something failed; what ran before keeps running.
-    pub const DEGRADED: &str = "Degraded";
+    DEGRADED = "Degraded",
     /// What failed won't get better by waiting: the object, or what it names, must be changed. There only while it is true, like
     /// Reconciling, as kstatus wants it.
-    pub const STALLED: &str = "Stalled";
+    STALLED = "Stalled",
     /// Not Ready and not Stalled: it may become ready by waiting.
-    pub const RECONCILING: &str = "Reconciling";
+    RECONCILING = "Reconciling",
     /// The topics are in Kafka as asked for.
-    pub const TOPICS_READY: &str = "TopicsReady";
+    TOPICS_READY = "TopicsReady",
     /// The database is migrated for the present image.
-    pub const SCHEMA_READY: &str = "SchemaReady";
+    SCHEMA_READY = "SchemaReady",
     /// The projections keep up with the journal.
-    pub const PROJECTIONS_CURRENT: &str = "ProjectionsCurrent";
+    PROJECTIONS_CURRENT = "ProjectionsCurrent",
     /// Every component that is scaled has an autoscaler that can read what it goes by. There only while one is scaled.
-    pub const AUTOSCALING_ACTIVE: &str = "AutoscalingActive";
+    AUTOSCALING_ACTIVE = "AutoscalingActive",
 }
 
-/// Reasons of conditions: a closed set, each one explained in the documentation.
-pub mod reasons {
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $variant:ident = $word:literal,)+) => {
+        /// Reasons of conditions and of Events, each one explained in the documentation.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Reason {
+            $($(#[$doc])* $variant,)+
+        }
+
+        impl Reason {
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// The word as conditions, Events and alerts have it.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word,)+
+                }
+            }
+        }
+    };
+}
+
+reasons! {
     /// All is well.
-    pub const READY: &str = "Ready";
+    Ready = "Ready",
     /// Nothing is on its way, or nothing failed.
-    pub const AS_EXPECTED: &str = "AsExpected";
+    AsExpected = "AsExpected",
     /// It was not looked at, since an earlier stage stopped.
-    pub const NOT_CHECKED: &str = "NotChecked";
+    NotChecked = "NotChecked",
 
     /// A named Secret does not exist.
-    pub const SECRET_NOT_FOUND: &str = "SecretNotFound";
+    SecretNotFound = "SecretNotFound",
     /// A named Secret has no such key.
-    pub const SECRET_KEY_MISSING: &str = "SecretKeyMissing";
+    SecretKeyMissing = "SecretKeyMissing",
     /// A Secret's value is not a URL of the kind wanted.
-    pub const SECRET_INVALID: &str = "SecretInvalid";
+    SecretInvalid = "SecretInvalid",
     /// A named ConfigMap does not exist.
-    pub const CONFIG_MAP_NOT_FOUND: &str = "ConfigMapNotFound";
+    ConfigMapNotFound = "ConfigMapNotFound",
     /// A named ConfigMap has no such key.
-    pub const CONFIG_MAP_KEY_MISSING: &str = "ConfigMapKeyMissing";
+    ConfigMapKeyMissing = "ConfigMapKeyMissing",
     /// A ConfigMap's value holds no certificates.
-    pub const CONFIG_MAP_INVALID: &str = "ConfigMapInvalid";
+    ConfigMapInvalid = "ConfigMapInvalid",
     /// The spec says something impossible that the schema could not refuse.
-    pub const INVALID_SPEC: &str = "InvalidSpec";
+    InvalidSpec = "InvalidSpec",
     /// Children of a deleted platform of the same name are still being removed.
-    pub const PREDECESSOR_TERMINATING: &str = "PredecessorTerminating";
+    PredecessorTerminating = "PredecessorTerminating",
     /// An object of the name that a child needs belongs to something else.
-    pub const NAME_TAKEN: &str = "NameTaken";
+    NameTaken = "NameTaken",
     /// The API server refused a child: quota, admission.
-    pub const APPLY_FAILED: &str = "ApplyFailed";
+    ApplyFailed = "ApplyFailed",
     /// The API server finds a child wrong in itself: a value of the spec that the schema let through.
-    pub const MANIFEST_INVALID: &str = "ManifestInvalid";
+    ManifestInvalid = "ManifestInvalid",
     /// Somebody else's change of a child is in force and can't be put back.
-    pub const FOREIGN_EDITS: &str = "ForeignEdits";
+    ForeignEdits = "ForeignEdits",
     /// Event only: a change of a child that somebody made by hand was put back.
-    pub const HAND_EDIT_PUT_BACK: &str = "HandEditPutBack";
+    HandEditPutBack = "HandEditPutBack",
 
     /// No broker answers.
-    pub const KAFKA_UNREACHABLE: &str = "KafkaUnreachable";
+    KafkaUnreachable = "KafkaUnreachable",
     /// The brokers refuse the operator: its name, its certificate or its rights.
-    pub const KAFKA_NOT_AUTHORIZED: &str = "KafkaNotAuthorized";
+    KafkaNotAuthorized = "KafkaNotAuthorized",
     /// The brokers refuse a topic or its configuration.
-    pub const TOPIC_REFUSED: &str = "TopicRefused";
+    TopicRefused = "TopicRefused",
     /// The brokers failed otherwise.
-    pub const TOPICS_FAILED: &str = "TopicsFailed";
+    TopicsFailed = "TopicsFailed",
     /// A topic that was there, or a part of its partitions, is gone.
-    pub const TOPIC_MISSING: &str = "TopicMissing";
+    TopicMissing = "TopicMissing",
     /// A topic that was gone is there again, and is about to be filled from the journal.
-    pub const TOPIC_RECREATED: &str = "TopicRecreated";
+    TopicRecreated = "TopicRecreated",
     /// A topic belongs to another platform.
-    pub const TOPIC_TAKEN: &str = "TopicTaken";
+    TopicTaken = "TopicTaken",
 
     /// The platform is being deleted, and its topics with it.
-    pub const DELETING: &str = "Deleting";
+    Deleting = "Deleting",
     /// The topics of a platform that is being deleted can't be.
-    pub const TOPIC_DELETION_FAILED: &str = "TopicDeletionFailed";
+    TopicDeletionFailed = "TopicDeletionFailed",
     /// Event only: the topics are deleted.
-    pub const TOPICS_DELETED: &str = "TopicsDeleted";
+    TopicsDeleted = "TopicsDeleted",
     /// Event only: a deleted platform left its topics, because an annotation said so.
-    pub const TOPICS_ABANDONED: &str = "TopicsAbandoned";
+    TopicsAbandoned = "TopicsAbandoned",
 
     /// The migration Job has not finished yet.
-    pub const MIGRATION_RUNNING: &str = "MigrationRunning";
+    MigrationRunning = "MigrationRunning",
     /// An attempt of the migration failed. It is tried again for as long as it is wanted.
-    pub const MIGRATION_FAILED: &str = "MigrationFailed";
+    MigrationFailed = "MigrationFailed",
     /// The database belongs to another platform.
-    pub const DATABASE_TAKEN: &str = "DatabaseTaken";
+    DatabaseTaken = "DatabaseTaken",
     /// The database lacks what the platform has written, or what Kafka and the projections have of it.
-    pub const JOURNAL_REWOUND: &str = "JournalRewound";
+    JournalRewound = "JournalRewound",
     /// A schema that was migrated is gone from the database.
-    pub const SCHEMA_MISSING: &str = "SchemaMissing";
+    SchemaMissing = "SchemaMissing",
     /// A process can't use PostgreSQL: away, or it refuses.
-    pub const DATABASE_UNREACHABLE: &str = "DatabaseUnreachable";
+    DatabaseUnreachable = "DatabaseUnreachable",
 
     /// The projections keep up.
-    pub const CURRENT: &str = "Current";
+    Current = "Current",
     /// A projection is more than a minute behind.
-    pub const LAGGING: &str = "Lagging";
+    Lagging = "Lagging",
     /// How far the projections are behind can't be read.
-    pub const LAG_UNKNOWN: &str = "LagUnknown";
+    LagUnknown = "LagUnknown",
 
     /// All that is scaled follows its measure.
-    pub const ACTIVE: &str = "Active";
+    Active = "Active",
     /// The same, and a projector asks for more pods than there are partitions.
-    pub const CAPPED: &str = "Capped";
+    Capped = "Capped",
     /// An autoscaler is being made, removed or replaced.
-    pub const HANDING_OVER: &str = "HandingOver";
+    HandingOver = "HandingOver",
     /// An autoscaler can't read what it goes by, or can't scale.
-    pub const METRIC_UNAVAILABLE: &str = "MetricUnavailable";
+    MetricUnavailable = "MetricUnavailable",
     /// The driver that the spec names is not in the cluster.
-    pub const DRIVER_MISSING: &str = "DriverMissing";
+    DriverMissing = "DriverMissing",
     /// Somebody else's autoscaler scales a component.
-    pub const FOREIGN_AUTOSCALER: &str = "ForeignAutoscaler";
+    ForeignAutoscaler = "ForeignAutoscaler",
     /// Somebody switched an autoscaler off.
-    pub const SCALING_DISABLED: &str = "ScalingDisabled";
+    ScalingDisabled = "ScalingDisabled",
 
     /// The kubelet can't pull an image.
-    pub const IMAGE_PULL_FAILED: &str = "ImagePullFailed";
+    ImagePullFailed = "ImagePullFailed",
     /// A container can't be started, for another reason than its image.
-    pub const CONTAINER_CANNOT_START: &str = "ContainerCannotStart";
+    ContainerCannotStart = "ContainerCannotStart",
     /// A container ends with an error again and again.
-    pub const CRASH_LOOP: &str = "CrashLoop";
+    CrashLoop = "CrashLoop",
     /// No node takes a pod.
-    pub const PODS_UNSCHEDULABLE: &str = "PodsUnschedulable";
+    PodsUnschedulable = "PodsUnschedulable",
     /// The API server refuses pods: a quota, or an admission rule.
-    pub const PODS_REFUSED: &str = "PodsRefused";
+    PodsRefused = "PodsRefused",
 
     /// `spec.paused` is true: nothing is changed.
-    pub const PAUSED: &str = "Paused";
+    Paused = "Paused",
     /// `spec.suspended` is true: no component shall have pods.
-    pub const SUSPENDED: &str = "Suspended";
+    Suspended = "Suspended",
 
     /// Pods are being replaced or started.
-    pub const ROLLING_OUT: &str = "RollingOut";
+    RollingOut = "RollingOut",
     /// Pods did not become ready in the time that a rollout may take.
-    pub const ROLLOUT_STALLED: &str = "RolloutStalled";
+    RolloutStalled = "RolloutStalled",
     /// At least one pod serves.
-    pub const AVAILABLE: &str = "Available";
+    Available = "Available",
     /// No pod serves.
-    pub const UNAVAILABLE: &str = "Unavailable";
+    Unavailable = "Unavailable",
     /// No pod is asked for.
-    pub const SCALED_TO_ZERO: &str = "ScaledToZero";
+    ScaledToZero = "ScaledToZero",
 }
 
-/// Reasons that stand until somebody changes the object or what it names. All others may pass: a Secret may still come, a broker come back.
-pub const STALLING: [&str; 10] = [
-    reasons::INVALID_SPEC,
-    reasons::MANIFEST_INVALID,
-    reasons::SECRET_INVALID,
-    reasons::CONFIG_MAP_INVALID,
-    reasons::NAME_TAKEN,
-    reasons::TOPIC_TAKEN,
-    reasons::TOPIC_REFUSED,
-    reasons::DATABASE_TAKEN,
-    reasons::JOURNAL_REWOUND,
-    reasons::SCALED_TO_ZERO,
-];
+impl Reason {
+    /// Whether it stands until somebody changes the object or what it names. All others may pass: a Secret may still come, a broker come
+    /// back.
+    pub const fn is_stalling(self) -> bool {
+        match self {
+            Self::SecretInvalid
+            | Self::ConfigMapInvalid
+            | Self::InvalidSpec
+            | Self::NameTaken
+            | Self::ManifestInvalid
+            | Self::TopicRefused
+            | Self::TopicTaken
+            | Self::DatabaseTaken
+            | Self::JournalRewound
+            | Self::ScaledToZero => true,
+            Self::Ready
+            | Self::AsExpected
+            | Self::NotChecked
+            | Self::SecretNotFound
+            | Self::SecretKeyMissing
+            | Self::ConfigMapNotFound
+            | Self::ConfigMapKeyMissing
+            | Self::PredecessorTerminating
+            | Self::ApplyFailed
+            | Self::ForeignEdits
+            | Self::HandEditPutBack
+            | Self::KafkaUnreachable
+            | Self::KafkaNotAuthorized
+            | Self::TopicsFailed
+            | Self::TopicMissing
+            | Self::TopicRecreated
+            | Self::Deleting
+            | Self::TopicDeletionFailed
+            | Self::TopicsDeleted
+            | Self::TopicsAbandoned
+            | Self::MigrationRunning
+            | Self::MigrationFailed
+            | Self::SchemaMissing
+            | Self::DatabaseUnreachable
+            | Self::Current
+            | Self::Lagging
+            | Self::LagUnknown
+            | Self::Active
+            | Self::Capped
+            | Self::HandingOver
+            | Self::MetricUnavailable
+            | Self::DriverMissing
+            | Self::ForeignAutoscaler
+            | Self::ScalingDisabled
+            | Self::ImagePullFailed
+            | Self::ContainerCannotStart
+            | Self::CrashLoop
+            | Self::PodsUnschedulable
+            | Self::PodsRefused
+            | Self::Paused
+            | Self::Suspended
+            | Self::RollingOut
+            | Self::RolloutStalled
+            | Self::Available
+            | Self::Unavailable => false,
+        }
+    }
+}

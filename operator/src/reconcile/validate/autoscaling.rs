@@ -86,7 +86,11 @@ pub(super) fn lag_driver(asked: AutoscalingDriver, no_keda: Option<&'static str>
 }
 
 /// The autoscaling of `component` on a journal of `partitions`; none when its number of pods is stated.
-pub(super) fn run(spec: &WalletPlatformSpec, component: Component, partitions: i32) -> Option<Autoscaling> {
+pub(super) fn wanted(
+    spec: &WalletPlatformSpec,
+    component: Component,
+    partitions: i32,
+) -> Option<Autoscaling> {
     match component {
         Component::Publisher => None,
         Component::LedgerProjector => by_lag(&spec.projectors.ledger, partitions),

@@ -31,7 +31,10 @@ fn is_named_after_its_secret(credentials: &CredentialsRef, secrets: &Secrets<'_>
 }
 
 /// The operator's own connection, and the pods'.
-pub(super) fn run(spec: &KafkaSpec, secrets: &Secrets<'_>) -> Result<(Connection, KafkaAccess), Problem> {
+pub(super) fn validated(
+    spec: &KafkaSpec,
+    secrets: &Secrets<'_>,
+) -> Result<(Connection, KafkaAccess), Problem> {
     let mut connection = Connection::from(spec.bootstrap_servers.clone());
     let mut access = KafkaAccess::default();
     let protocol = match (&spec.tls, &spec.sasl) {

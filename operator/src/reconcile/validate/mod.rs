@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource as _, ResourceExt as _};
 
-use super::conditions::{Problem, reasons};
+use super::conditions::{Problem, Reason};
 use super::dereference::Dereferenced;
 use crate::crd::{
     CommandSpec, DashboardsSettings, LoggingSpec, MigrationSpec, RunAs, ServiceMonitorSettings, TracingSpec,
@@ -27,7 +27,7 @@ pub use kafka_access::KafkaAccess;
 pub use pods::ValidatedPods;
 use secrets::Secrets;
 pub use secrets::{Authorities, Holder, SecretValue};
-pub use topics::names as topic_names;
+pub use topics::{Topics, names as topic_names};
 
 /// A platform that can be built.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,7 +63,7 @@ pub struct ValidatedPlatform {
     pub kafka: kafka::Connection,
     /// What the pods are told besides the addresses.
     pub kafka_access: KafkaAccess,
-    pub topics: Vec<kafka::Wanted>,
+    pub topics: Topics<kafka::Wanted>,
     /// Topics that the platform takes over from whoever has them.
     pub adopt_topics: Vec<String>,
     /// When the events topic was last made anew; none: never.
@@ -151,11 +151,6 @@ impl ValidatedComponent {
     }
 }
 
-/// Indices of [`ValidatedPlatform::topics`].
-pub const EVENTS: usize = 0;
-/// See [`EVENTS`].
-pub const DEAD_LETTERS: usize = 1;
-
 impl ValidatedPlatform {
     /// The component's settings.
     pub fn component(&self, component: Component) -> &ValidatedComponent {
@@ -167,7 +162,7 @@ impl ValidatedPlatform {
 ///
 /// # Errors
 /// The first thing that is wrong, with its reason and a message that names it.
-pub fn run(
+pub fn platform(
     platform: &WalletPlatform,
     found: &Dereferenced,
     cluster: &str,
@@ -178,7 +173,7 @@ pub fn run(
     let uid = platform.uid().unwrap_or_default();
     if name.len() > 40 || !name.starts_with(|first: char| first.is_ascii_lowercase()) || name.contains('.') {
         return Err(Problem::new(
-            reasons::INVALID_SPEC,
+            Reason::InvalidSpec,
             format!(
                 "the name {name:?} must have at most 40 characters, start with a letter, and hold no dot"
             ),
@@ -207,7 +202,7 @@ pub fn run(
     if let Some(tracing) = &spec.tracing {
         ports.http(&tracing.endpoint);
     }
-    let (kafka, kafka_access) = kafka_access::run(&spec.kafka, &secrets)?;
+    let (kafka, kafka_access) = kafka_access::validated(&spec.kafka, &secrets)?;
 
     let migrated = platform.status.as_ref().and_then(|status| status.schema.as_ref());
     let partitions = match migrated {
@@ -218,25 +213,25 @@ pub fn run(
     };
     let events = &spec.kafka.topics.events;
     let dead_letters = &spec.kafka.topics.dead_letters;
-    let [events_name, dead_letters_name] = topics::checked(platform)?;
-    let topics = vec![
-        topics::wanted(
-            &events_name,
+    let named = topics::checked(platform)?;
+    let topics = Topics {
+        events: topics::wanted(
+            &named.events,
             partitions,
             events.replication_factor,
             events.retention_hours,
             events.compression,
             &events.config,
         )?,
-        topics::wanted(
-            &dead_letters_name,
+        dead_letters: topics::wanted(
+            &named.dead_letters,
             partitions,
             dead_letters.replication_factor,
             dead_letters.retention_hours,
             dead_letters.compression,
             &dead_letters.config,
         )?,
-    ];
+    };
     let components = Component::ROLLOUT
         .into_iter()
         .map(|component| {
@@ -244,7 +239,7 @@ pub fn run(
             Ok((component, validated))
         })
         .collect::<Result<BTreeMap<_, _>, Problem>>()?;
-    let jobs = pods::run("jobs", &spec.jobs, &names::selector(&name, None), &secrets)?;
+    let jobs = pods::validated("jobs", &spec.jobs, &names::selector(&name, None), &secrets)?;
     let redis_authorities = redis.as_ref().and_then(|redis| redis.authorities.as_ref());
     for (variable, field) in [
         (
@@ -307,7 +302,7 @@ pub fn run(
         kafka_access,
         topics,
         adopt_topics: adopted(platform),
-        events_recreated_at: recreated_at(platform, &events_name),
+        events_recreated_at: recreated_at(platform, &named.events),
         logging: spec.logging,
         tracing: spec.tracing.clone(),
         idempotency_retention_hours: spec.idempotency_retention_hours,
@@ -335,7 +330,7 @@ pub fn connection(platform: &WalletPlatform, found: &Dereferenced) -> Result<kaf
         namespace: &platform.namespace().unwrap_or_default(),
         uid: &platform.uid().unwrap_or_default(),
     };
-    kafka_access::run(&platform.spec.kafka, &secrets).map(|(connection, _)| connection)
+    kafka_access::validated(&platform.spec.kafka, &secrets).map(|(connection, _)| connection)
 }
 
 fn recreated_at(platform: &WalletPlatform, events: &str) -> Option<String> {
@@ -432,8 +427,8 @@ fn validated_component(
         foreign_autoscaler: (asked.replicas > 0 && !spec.suspended)
             .then(|| autoscaling::foreign(&secrets.found.foreign_autoscalers, platform, component))
             .flatten(),
-        autoscaling: autoscaling::run(spec, component, partitions),
-        pods: pods::run(field, &asked.pods, &selector, secrets)?,
+        autoscaling: autoscaling::wanted(spec, component, partitions),
+        pods: pods::validated(field, &asked.pods, &selector, secrets)?,
         settings,
     })
 }

@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use super::secrets::Secrets;
 use crate::crd::{PodsSpec, SecretKeyRef};
 use crate::names::{OWNED_LABELS, OWNED_VARIABLES};
-use crate::reconcile::conditions::{Problem, reasons};
+use crate::reconcile::conditions::{Problem, Reason};
 
 /// Settings of the pods of one component, or of the jobs.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -32,7 +32,7 @@ pub struct ValidatedPods {
 }
 
 /// `field` is the path in spec, for messages; `selector` finds the pods themselves.
-pub(super) fn run(
+pub(super) fn validated(
     field: &str,
     asked: &PodsSpec,
     selector: &BTreeMap<String, String>,
@@ -69,7 +69,7 @@ pub(super) fn run(
     let stated = (*asked != PodsSpec::default())
         .then(|| serde_json::to_string(asked))
         .transpose()
-        .map_err(|error| Problem::new(reasons::INVALID_SPEC, format!("spec.{field}: {error}")))?;
+        .map_err(|error| Problem::new(Reason::InvalidSpec, format!("spec.{field}: {error}")))?;
     Ok(ValidatedPods {
         resources: asked.resources.clone(),
         labels: asked.pod_labels.clone(),
@@ -93,7 +93,7 @@ pub(super) fn refuse_variable<'a>(
 ) -> Result<(), Problem> {
     if pods.any(|pods| pods.env.iter().any(|said| said.name == variable)) {
         return Err(Problem::new(
-            reasons::INVALID_SPEC,
+            Reason::InvalidSpec,
             format!("extraEnv names {variable}, which spec.{field} sets: leave one of them out"),
         ));
     }
@@ -131,7 +131,7 @@ fn secret_hash(variable: &EnvVar, secrets: &Secrets<'_>) -> Result<Option<String
 
 fn refused(field: &str, name: &str) -> Problem {
     Problem::new(
-        reasons::INVALID_SPEC,
+        Reason::InvalidSpec,
         format!("spec.{field}: {name} is set already, or the operator's own: leave it out"),
     )
 }

@@ -4,7 +4,7 @@
 
 use crate::crd::{CaConfigMapRef, CaSecretRef, SecretKeyRef};
 use crate::names;
-use crate::reconcile::conditions::{Problem, reasons};
+use crate::reconcile::conditions::{Problem, Reason};
 use crate::reconcile::dereference::Dereferenced;
 
 /// A Secret's value that is known to exist, by reference.
@@ -47,13 +47,13 @@ impl Secrets<'_> {
         let SecretKeyRef { name, key } = reference;
         let Some(values) = self.found.secrets.get(name) else {
             return Err(Problem::new(
-                reasons::SECRET_NOT_FOUND,
+                Reason::SecretNotFound,
                 format!("Secret {}/{name} does not exist", self.namespace),
             ));
         };
         let Some(value) = values.0.get(key) else {
             return Err(Problem::new(
-                reasons::SECRET_KEY_MISSING,
+                Reason::SecretKeyMissing,
                 format!("Secret {}/{name} has no key {key:?}", self.namespace),
             ));
         };
@@ -91,7 +91,7 @@ impl Secrets<'_> {
             key: key.clone(),
         })?;
         if !are_certificates(&text) {
-            return Err(self.no_certificates(reasons::SECRET_INVALID, "Secret", name, key));
+            return Err(self.no_certificates(Reason::SecretInvalid, "Secret", name, key));
         }
         let authorities = Authorities {
             holder: Holder::Secret,
@@ -105,19 +105,19 @@ impl Secrets<'_> {
     fn in_config_map(&self, name: &str, key: &str) -> Result<(Authorities, String), Problem> {
         let Some(values) = self.found.config_maps.get(name) else {
             return Err(Problem::new(
-                reasons::CONFIG_MAP_NOT_FOUND,
+                Reason::ConfigMapNotFound,
                 format!("ConfigMap {}/{name} does not exist", self.namespace),
             ));
         };
         let Some(value) = values.get(key) else {
             return Err(Problem::new(
-                reasons::CONFIG_MAP_KEY_MISSING,
+                Reason::ConfigMapKeyMissing,
                 format!("ConfigMap {}/{name} has no key {key:?}", self.namespace),
             ));
         };
         let text = String::from_utf8_lossy(value).trim().to_owned();
         if !are_certificates(&text) {
-            return Err(self.no_certificates(reasons::CONFIG_MAP_INVALID, "ConfigMap", name, key));
+            return Err(self.no_certificates(Reason::ConfigMapInvalid, "ConfigMap", name, key));
         }
         let authorities = Authorities {
             holder: Holder::ConfigMap,
@@ -128,7 +128,7 @@ impl Secrets<'_> {
         Ok((authorities, text))
     }
 
-    fn no_certificates(&self, reason: &'static str, kind: &str, name: &str, key: &str) -> Problem {
+    fn no_certificates(&self, reason: Reason, kind: &str, name: &str, key: &str) -> Problem {
         Problem::new(
             reason,
             format!(
@@ -172,7 +172,7 @@ impl Secrets<'_> {
             .collect::<Vec<_>>()
             .join(" or ");
         Problem::new(
-            reasons::SECRET_INVALID,
+            Reason::SecretInvalid,
             format!(
                 "key {:?} of Secret {}/{} must be a URL that starts with {schemes}",
                 value.key, self.namespace, value.secret

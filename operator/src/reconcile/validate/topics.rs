@@ -7,57 +7,64 @@ use kube::ResourceExt as _;
 use crate::crd::{Compression, WalletPlatform};
 use crate::kafka::{self, owners};
 use crate::names;
-use crate::reconcile::conditions::{Problem, reasons};
+use crate::reconcile::conditions::{Problem, Reason};
 
-use super::{DEAD_LETTERS, EVENTS};
-
-/// Names of the topics of a platform, events and dead letters: those that the spec says, or those that the platform has, or those that
-/// follow from its name. Platforms were once given `wallet-events` by default, and keep it.
-pub fn names(platform: &WalletPlatform) -> [String; 2] {
-    let topics = &platform.spec.kafka.topics;
-    let (namespace, name) = (platform.namespace().unwrap_or_default(), platform.name_any());
-    [
-        topics.events.name.clone().or_else(|| had(platform, EVENTS)),
-        topics
-            .dead_letters
-            .name
-            .clone()
-            .or_else(|| had(platform, DEAD_LETTERS)),
-    ]
-    .into_iter()
-    .zip([
-        names::events_topic(&namespace, &name),
-        names::dead_letters_topic(&namespace, &name),
-    ])
-    .map(|(stated, default)| stated.unwrap_or(default))
-    .collect::<Vec<_>>()
-    .try_into()
-    .unwrap_or_default()
+/// Something of each topic of a platform.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Topics<T> {
+    pub events: T,
+    pub dead_letters: T,
 }
 
-/// The topic that the status tells of. Its rows are in this order.
-fn had(platform: &WalletPlatform, index: usize) -> Option<String> {
-    let rows = &platform.status.as_ref()?.topics;
-    Some(rows.get(index)?.name.clone())
+impl<T> Topics<T> {
+    /// In the order of the status's rows.
+    pub fn each(&self) -> [&T; 2] {
+        [&self.events, &self.dead_letters]
+    }
+}
+
+/// Names of the topics of a platform: those that the spec says, or those that the platform has, or those that follow from its name.
+/// Platforms were once given `wallet-events` by default, and keep it.
+pub fn names(platform: &WalletPlatform) -> Topics<String> {
+    let stated = &platform.spec.kafka.topics;
+    let had = had(platform);
+    let (namespace, name) = (platform.namespace().unwrap_or_default(), platform.name_any());
+    Topics {
+        events: (stated.events.name.clone().or(had.events))
+            .unwrap_or_else(|| names::events_topic(&namespace, &name)),
+        dead_letters: (stated.dead_letters.name.clone().or(had.dead_letters))
+            .unwrap_or_else(|| names::dead_letters_topic(&namespace, &name)),
+    }
+}
+
+/// The topics that the status tells of. Its rows are in this order.
+fn had(platform: &WalletPlatform) -> Topics<Option<String>> {
+    let rows = platform.status.iter().flat_map(|status| &status.topics);
+    let mut names = rows.map(|row| row.name.clone());
+    Topics {
+        events: names.next(),
+        dead_letters: names.next(),
+    }
 }
 
 /// The same, refused where they can't be.
-pub(super) fn checked(platform: &WalletPlatform) -> Result<[String; 2], Problem> {
-    let [events, dead_letters] = names(platform);
-    let invalid = |message: String| Err(Problem::new(reasons::INVALID_SPEC, message));
+pub(super) fn checked(platform: &WalletPlatform) -> Result<Topics<String>, Problem> {
+    let named = names(platform);
+    let Topics { events, dead_letters } = &named;
+    let invalid = |message: String| Err(Problem::new(Reason::InvalidSpec, message));
     if events == dead_letters {
         return invalid(format!(
             "spec.kafka.topics: events and deadLetters are both named {events:?}"
         ));
     }
     // An object that names no topic may come to name one later, which the API server can't compare with what it had.
-    if let Some(had) = had(platform, EVENTS).filter(|had| *had != events) {
+    if let Some(had) = had(platform).events.filter(|had| had != events) {
         return invalid(format!(
             "spec.kafka.topics.events.name says {events:?}, but the platform has the topic {had:?}, which can't be renamed: name that \
              one, or delete the object and apply it again under the new name"
         ));
     }
-    for name in [&events, &dead_letters] {
+    for name in named.each() {
         let internal = name.starts_with("__") || name == owners::TOPIC;
         let legal = |character: char| character.is_ascii_alphanumeric() || "._-".contains(character);
         if internal
@@ -74,7 +81,7 @@ pub(super) fn checked(platform: &WalletPlatform) -> Result<[String; 2], Problem>
             ));
         }
     }
-    Ok([events, dead_letters])
+    Ok(named)
 }
 
 /// The topic as Kafka is to have it.
@@ -86,7 +93,7 @@ pub(super) fn wanted(
     compression: Compression,
     config: &BTreeMap<String, String>,
 ) -> Result<kafka::Wanted, Problem> {
-    let refuse = |what: &str| Problem::new(reasons::INVALID_SPEC, format!("topic {name}: {what}"));
+    let refuse = |what: &str| Problem::new(Reason::InvalidSpec, format!("topic {name}: {what}"));
     if config
         .get("cleanup.policy")
         .is_some_and(|policy| policy != "delete")

@@ -3,7 +3,7 @@
 use k8s_openapi::ByteString;
 use serde_json::{Value, json};
 use wallex_operator::names;
-use wallex_operator::reconcile::conditions::{reasons, types};
+use wallex_operator::reconcile::conditions::{Reason, types};
 
 use super::server::World;
 use super::{demo, expected, once, until_ready, world};
@@ -38,15 +38,15 @@ fn rolled(world: &World) -> Value {
 async fn a_config_map_that_is_made_later_is_waited_for_and_named_until_it_is_as_it_should_be() {
     let world = trusting();
     for (values, reason, stalled) in [
-        (None, reasons::CONFIG_MAP_NOT_FOUND, false),
+        (None, Reason::ConfigMapNotFound, false),
         (
             Some(json!({"data": {"ca.crt": PEM}})),
-            reasons::CONFIG_MAP_KEY_MISSING,
+            Reason::ConfigMapKeyMissing,
             false,
         ),
         (
             Some(json!({"data": {"ca-bundle.crt": "soon"}})),
-            reasons::CONFIG_MAP_INVALID,
+            Reason::ConfigMapInvalid,
             true,
         ),
     ] {
@@ -58,7 +58,7 @@ async fn a_config_map_that_is_made_later_is_waited_for_and_named_until_it_is_as_
         let (_, _, message) = world.condition("shop", "demo", types::READY);
         assert!(message.contains("ConfigMap shop/trust"), "{message}");
         let status = world.platform("shop", "demo").unwrap()["status"].to_string();
-        assert_eq!(status.contains("\"Stalled\""), stalled, "{reason}: {status}");
+        assert_eq!(status.contains("\"Stalled\""), stalled, "{reason:?}: {status}");
     }
     put(&world, &json!({"data": {"ca-bundle.crt": PEM}}));
     until_ready(&world).await;
@@ -87,7 +87,7 @@ async fn a_bundle_that_changes_rolls_the_pods_and_one_that_goes_leaves_them() {
     once(&world).await;
     assert_eq!(
         demo(&world, types::READY),
-        expected("False", reasons::CONFIG_MAP_NOT_FOUND)
+        expected("False", Reason::ConfigMapNotFound)
     );
     assert_eq!(rolled(&world), second, "what runs goes on");
 }

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 use wallex_operator::names::{HANDOVER, MANAGER};
-use wallex_operator::reconcile::conditions::{reasons, types};
+use wallex_operator::reconcile::conditions::{Reason, types};
 
 use super::server::World;
 use super::{demo, expected, once, until_ready, world};
@@ -40,7 +40,7 @@ async fn adopted(world: &World) {
     once(world).await;
     assert_eq!(
         demo(world, types::AUTOSCALING_ACTIVE),
-        expected("True", reasons::ACTIVE)
+        expected("True", Reason::Active)
     );
 }
 
@@ -86,7 +86,7 @@ async fn switched_on_the_number_is_handed_over_and_then_written_by_nobody_but_th
     assert_eq!(world.owners(LEDGER), [HANDOVER]);
     assert_eq!(
         demo(&world, types::AUTOSCALING_ACTIVE),
-        expected("False", reasons::HANDING_OVER)
+        expected("False", Reason::HandingOver)
     );
     world.keda_adopts(LEDGER);
     once(&world).await;
@@ -141,7 +141,7 @@ async fn switched_off_the_number_stays_until_both_of_kedas_objects_are_gone_and_
     assert_eq!(world.scaled(LEDGER), says(&[(2, MANAGER)]));
     assert_eq!(
         demo(&world, types::AUTOSCALING_ACTIVE),
-        expected("", ""),
+        (String::new(), String::new()),
         "there only while something is scaled"
     );
     world.written();
@@ -234,7 +234,7 @@ async fn another_driver_waits_until_the_old_one_is_gone_and_moves_nothing() {
     once(&world).await;
     assert_eq!(
         demo(&world, types::AUTOSCALING_ACTIVE),
-        expected("True", reasons::ACTIVE)
+        expected("True", Reason::Active)
     );
     assert_eq!((world.scaled(LEDGER), world.replicas(LEDGER)), (Vec::new(), 5));
 }
@@ -262,7 +262,7 @@ async fn suspended_the_autoscaler_goes_first_and_resumed_it_comes_last_at_its_le
     assert_eq!(world.scaled(LEDGER), says(&[(0, MANAGER)]));
     assert_eq!(
         demo(&world, types::AUTOSCALING_ACTIVE),
-        expected("False", reasons::SUSPENDED)
+        expected("False", Reason::Suspended)
     );
     world.written();
     once(&world).await;
@@ -304,7 +304,7 @@ async fn a_platform_that_is_new_is_scaled_from_its_first_pod_on_and_reaches_a_fi
     once(&world).await;
     assert_eq!(
         demo(&world, types::AUTOSCALING_ACTIVE),
-        expected("True", reasons::ACTIVE)
+        expected("True", Reason::Active)
     );
     world.written();
     for _ in 0..3 {
@@ -323,7 +323,7 @@ async fn a_lag_that_cannot_be_read_is_said_and_moves_nothing() {
     let (status, reason, message) = world.condition("shop", "demo", types::AUTOSCALING_ACTIVE);
     assert_eq!(
         (status.as_str(), reason.as_str()),
-        ("False", reasons::METRIC_UNAVAILABLE)
+        ("False", Reason::MetricUnavailable.as_str())
     );
     assert!(
         message.starts_with("ledger-projector: KEDA can't read the lag"),
@@ -353,7 +353,7 @@ async fn without_keda_its_driver_is_missing_and_the_number_stays() {
     let (status, reason, message) = world.condition("shop", "demo", types::AUTOSCALING_ACTIVE);
     assert_eq!(
         (status.as_str(), reason.as_str()),
-        ("False", reasons::DRIVER_MISSING)
+        ("False", Reason::DriverMissing.as_str())
     );
     assert!(message.contains("install KEDA"), "{message}");
     assert_eq!(
@@ -390,7 +390,7 @@ async fn pods_that_an_autoscaler_has_just_asked_for_do_not_take_ready_away() {
         object["status"]["readyReplicas"] = json!(3);
     });
     once(&world).await;
-    assert_eq!(demo(&world, types::READY), expected("True", reasons::READY));
+    assert_eq!(demo(&world, types::READY), expected("True", Reason::Ready));
     world.change_autoscaler("deployments", LEDGER, |object| {
         object["status"]["readyReplicas"] = json!(0);
     });
@@ -436,7 +436,7 @@ async fn somebody_elses_autoscaler_gets_the_number_of_pods_and_is_named_until_it
         world.scale(QUERY, 2);
         once(&world).await;
         let (_, reason, message) = world.condition("shop", "demo", types::AUTOSCALING_ACTIVE);
-        assert_eq!(reason, reasons::FOREIGN_AUTOSCALER);
+        assert_eq!(reason, Reason::ForeignAutoscaler.as_str());
         assert!(
             message.contains(named) && message.starts_with("query: "),
             "{message}"

@@ -1,7 +1,7 @@
 //! What people do to the children of a platform by hand, and what becomes of it.
 
 use serde_json::{Value, json};
-use wallex_operator::reconcile::conditions::{reasons, types};
+use wallex_operator::reconcile::conditions::{Reason, types};
 use wallex_operator::scope::Scope;
 
 use super::server::World;
@@ -56,7 +56,7 @@ async fn is_put_back(world: &World, path: &str, before: &Value, said: &[&str]) {
     until_ready(world).await;
     let spec = |object: &Value| (object["spec"].clone(), object["data"].clone());
     assert_eq!(spec(&world.object(path)), spec(before));
-    let notes = world.notes(reasons::HAND_EDIT_PUT_BACK).join("\n");
+    let notes = world.notes(Reason::HandEditPutBack.as_str()).join("\n");
     for said in said {
         assert!(notes.contains(said), "{said}: {notes}");
     }
@@ -72,7 +72,7 @@ async fn a_variable_that_somebody_sets_beside_a_reference_to_a_secret_is_put_bac
     set_env(&world, QUERY, "WALLEX_DATABASE_URL", "postgres://elsewhere");
     until_ready(&world).await;
     assert_eq!(env(&world, QUERY), before);
-    let notes = world.notes(reasons::HAND_EDIT_PUT_BACK);
+    let notes = world.notes(Reason::HandEditPutBack.as_str());
     assert!(
         notes[0].starts_with("Deployment demo-query was changed by hand and has been changed back: ")
             && notes[0].contains("env[WALLEX_DATABASE_URL].value (by kubectl-set)"),
@@ -88,7 +88,7 @@ async fn variables_that_the_manifest_does_not_have_are_put_back() {
     set_env(&world, QUERY, "WALLEX_KAFKA_EVENTS_TOPIC", "elsewhere");
     until_ready(&world).await;
     assert_eq!(env(&world, QUERY), before);
-    let notes = world.notes(reasons::HAND_EDIT_PUT_BACK).join("\n");
+    let notes = world.notes(Reason::HandEditPutBack.as_str()).join("\n");
     assert!(
         notes.contains("WALLEX_IDEMPOTENCY_RETENTION_HOURS") && notes.contains("WALLEX_KAFKA_EVENTS_TOPIC")
     );
@@ -275,7 +275,7 @@ async fn whoever_writes_the_same_child_in_turns_is_put_back_so_often_and_then_na
         "three times, by a patch and an apply each: {written:?}"
     );
     let (_, reason, message) = world.condition("shop", "demo", types::DEGRADED);
-    assert_eq!(reason, reasons::FOREIGN_EDITS);
+    assert_eq!(reason, Reason::ForeignEdits.as_str());
     assert!(
         message.contains("env[WALLEX_LOG]") && message.contains("kubectl-set"),
         "{message}"
@@ -339,7 +339,7 @@ async fn a_migration_that_somebody_suspended_goes_on() {
     );
     once(&world).await;
     assert_eq!(world.object(&path)["spec"], before["spec"]);
-    let notes = world.notes(reasons::HAND_EDIT_PUT_BACK);
+    let notes = world.notes(Reason::HandEditPutBack.as_str());
     assert!(notes[0].contains("spec.suspend (by kubectl-patch)"), "{notes:?}");
 }
 
@@ -408,7 +408,7 @@ async fn a_paused_platform_says_what_was_changed_and_leaves_it() {
     set_env(&world, QUERY, "WALLEX_DATABASE_URL", "postgres://elsewhere");
     once(&world).await;
     let (_, reason, message) = world.condition("shop", "demo", types::READY);
-    assert_eq!(reason, reasons::PAUSED);
+    assert_eq!(reason, Reason::Paused.as_str());
     assert!(
         message.contains("Deployment demo-query was changed by hand")
             && message.contains("WALLEX_DATABASE_URL"),
@@ -444,7 +444,7 @@ async fn a_component_that_cannot_be_written_holds_up_no_other_but_a_new_image_of
             .contains_key("/api/v1/namespaces/shop/configmaps/demo-dashboards")
     );
     let (status, reason, message) = world.condition("shop", "demo", types::STALLED);
-    assert_eq!((status, reason), expected("True", reasons::MANIFEST_INVALID));
+    assert_eq!((status, reason), expected("True", Reason::ManifestInvalid));
     assert!(message.contains("containers[0].image"), "{message}");
 
     world.change("shop", "demo", |platform| {

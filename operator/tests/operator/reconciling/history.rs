@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use wallex_operator::names;
-use wallex_operator::reconcile::conditions::{reasons, types};
+use wallex_operator::reconcile::conditions::{Reason, types};
 use wallex_operator::reconcile::log;
 use wallex_operator::scope::Scope;
 
@@ -95,18 +95,22 @@ async fn a_database_that_lacks_what_was_written_stalls_the_platform_and_reaches_
     migrated(&world, &had, "Failed", &words);
     once(&world).await;
     for type_ in [types::DEGRADED, types::STALLED] {
-        assert_eq!(demo(&world, type_), expected("True", reasons::JOURNAL_REWOUND));
+        assert_eq!(demo(&world, type_), expected("True", Reason::JournalRewound));
     }
     assert_eq!(
         demo(&world, types::READY),
-        expected("False", reasons::JOURNAL_REWOUND)
+        expected("False", Reason::JournalRewound)
     );
     let (_, _, message) = world.condition("shop", "demo", types::SCHEMA_READY);
     assert!(
         message.contains("wallex.dev/accept-journal-loss=1700000000000001"),
         "{message}"
     );
-    assert!(world.events().contains(&reasons::JOURNAL_REWOUND.to_owned()));
+    assert!(
+        world
+            .events()
+            .contains(&Reason::JournalRewound.as_str().to_owned())
+    );
     assert_eq!(command(&world), before);
 
     // Back to the database that has it: ready at once, without a migration.
@@ -166,7 +170,7 @@ async fn a_migration_that_somebody_suspended_goes_on_though_the_journal_has_grow
     once(&world).await;
     assert_eq!(world.object(&path)["spec"], before["spec"]);
     assert_eq!(told(&world, &job)[0], json!("40"));
-    let notes = world.notes(reasons::HAND_EDIT_PUT_BACK);
+    let notes = world.notes(Reason::HandEditPutBack.as_str());
     assert!(
         notes[0].contains("spec.suspend (by kubectl-patch)") && !notes[0].contains(names::EXPECT_EVENTS),
         "{notes:?}"
@@ -259,7 +263,7 @@ async fn a_schema_that_is_gone_is_told_and_migrated_again_once() {
     once(&world).await;
     assert_eq!(
         demo(&world, types::SCHEMA_READY),
-        expected("False", reasons::SCHEMA_MISSING)
+        expected("False", Reason::SchemaMissing)
     );
     assert!(!world.is_ready("shop", "demo"));
     once(&world).await;
@@ -291,9 +295,13 @@ async fn a_journal_that_lost_its_end_is_told_in_the_publishers_words() {
     );
     once(&world).await;
     for type_ in [types::DEGRADED, types::STALLED] {
-        assert_eq!(demo(&world, type_), expected("True", reasons::JOURNAL_REWOUND));
+        assert_eq!(demo(&world, type_), expected("True", Reason::JournalRewound));
     }
-    assert!(world.events().contains(&reasons::JOURNAL_REWOUND.to_owned()));
+    assert!(
+        world
+            .events()
+            .contains(&Reason::JournalRewound.as_str().to_owned())
+    );
 }
 
 #[tokio::test]
@@ -314,7 +322,7 @@ async fn a_component_without_pods_that_reads_need_is_not_ready_whoever_took_them
         ] {
             assert_eq!(
                 demo(&world, type_),
-                expected(status, reasons::SCALED_TO_ZERO),
+                expected(status, Reason::ScaledToZero),
                 "{component}"
             );
         }
@@ -362,7 +370,7 @@ async fn a_scaled_component_that_somebody_scaled_to_zero_is_not_ready() {
     let (status, reason, message) = world.condition("shop", "demo", types::READY);
     assert_eq!(
         (status.as_str(), reason.as_str()),
-        ("False", reasons::SCALED_TO_ZERO)
+        ("False", Reason::ScaledToZero.as_str())
     );
     assert!(message.contains("somebody scaled it to 0"), "{message}");
 }

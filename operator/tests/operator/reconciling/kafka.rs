@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use wallex_operator::crd::GROUP;
 use wallex_operator::names;
-use wallex_operator::reconcile::conditions::{reasons, types};
+use wallex_operator::reconcile::conditions::{Reason, types};
 use wallex_operator::scope::Scope;
 
 use super::server::{World, platform_path};
@@ -43,7 +43,7 @@ async fn the_second_platform_that_names_a_topic_is_refused_wherever_it_is() {
     world.written();
     run(&operator, "other", "late").await;
     let (_, reason, message) = world.condition("other", "late", types::READY);
-    assert_eq!(reason, reasons::TOPIC_TAKEN);
+    assert_eq!(reason, Reason::TopicTaken.as_str());
     assert!(
         message.contains("shop/demo") && message.contains("other/late"),
         "{message}"
@@ -70,7 +70,7 @@ async fn one_kafka_by_two_addresses_is_one_kafka_and_the_topics_of_the_first_out
         run(&operator, "other", "late").await;
     }
     let (_, reason, message) = world.condition("other", "late", types::READY);
-    assert_eq!(reason, reasons::TOPIC_TAKEN);
+    assert_eq!(reason, Reason::TopicTaken.as_str());
     assert!(message.contains("shop/demo"), "{message}");
     assert_eq!(world.condition("other", "late", types::STALLED).0, "True");
     assert_eq!(
@@ -97,7 +97,7 @@ async fn the_topic_of_a_platform_that_no_operator_sees_is_taken_too_until_a_pers
     let operator = world.operator(vec![Scope::All]);
     run(&operator, "other", "late").await;
     let (_, reason, message) = world.condition("other", "late", types::READY);
-    assert_eq!(reason, reasons::TOPIC_TAKEN);
+    assert_eq!(reason, Reason::TopicTaken.as_str());
     assert!(
         message.contains("shop/demo") && message.contains(names::ADOPT_TOPICS),
         "{message}"
@@ -123,10 +123,7 @@ async fn a_topic_of_another_program_is_neither_configured_nor_used() {
         state.in_use.insert(key);
     }
     once(&world).await;
-    assert_eq!(
-        demo(&world, types::READY),
-        expected("False", reasons::TOPIC_TAKEN)
-    );
+    assert_eq!(demo(&world, types::READY), expected("False", Reason::TopicTaken));
     let written = world.written();
     assert!(
         !written.iter().any(|write| write.contains(" topic ")),
@@ -147,7 +144,7 @@ async fn a_topic_that_was_there_before_stays_when_its_platform_goes() {
     once(&world).await;
     assert_eq!(world.platform("shop", "demo"), None);
     assert_eq!(topics(&world), ["events"]);
-    for reason in [reasons::TOPICS_DELETED, reasons::TOPICS_ABANDONED] {
+    for reason in [Reason::TopicsDeleted.as_str(), Reason::TopicsAbandoned.as_str()] {
         assert!(world.events().iter().any(|event| event == reason), "{reason}");
     }
 }
@@ -166,10 +163,7 @@ async fn a_platform_keeps_the_topics_that_it_has_when_its_spec_names_none_any_mo
             json!({"bootstrapServers": KAFKA, "topics": {"events": {"name": "renamed"}}});
     });
     once(&world).await;
-    assert_eq!(
-        demo(&world, types::READY),
-        expected("False", reasons::INVALID_SPEC)
-    );
+    assert_eq!(demo(&world, types::READY), expected("False", Reason::InvalidSpec));
     assert_eq!(topics(&world), ["dead-letters", "events"]);
 }
 
@@ -205,12 +199,12 @@ async fn an_address_that_does_not_answer_reaches_no_pod_until_it_does() {
     let (status, reason, message) = world.condition("shop", "demo", types::TOPICS_READY);
     assert_eq!(
         (status.as_str(), reason.as_str()),
-        ("False", reasons::KAFKA_UNREACHABLE)
+        ("False", Reason::KafkaUnreachable.as_str())
     );
     assert!(message.contains("pods keep the connection"), "{message}");
     assert_eq!(
         demo(&world, types::DEGRADED),
-        expected("True", reasons::KAFKA_UNREACHABLE)
+        expected("True", Reason::KafkaUnreachable)
     );
 
     world.state().dead_brokers.clear();
@@ -246,7 +240,7 @@ async fn in_another_kafka_the_topics_are_made_without_an_alarm() {
         platform["spec"]["kafka"]["bootstrapServers"] = json!("new:9092");
     });
     until_ready(&world).await;
-    assert!(!world.events().contains(&reasons::TOPIC_MISSING.to_owned()));
+    assert!(!world.events().contains(&Reason::TopicMissing.as_str().to_owned()));
     let state = world.state();
     let made = state.topics.keys().filter(|(cluster, _)| cluster == "new:9092");
     assert_eq!(made.count(), 2);

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use wallex_operator::controller;
 use wallex_operator::names;
-use wallex_operator::reconcile::conditions::{reasons, types};
+use wallex_operator::reconcile::conditions::{Reason, types};
 use wallex_operator::reconcile::{self, Context};
 use wallex_operator::scope::Scope;
 
@@ -38,7 +38,7 @@ async fn once(world: &World) {
 
 async fn run(operator: &Arc<Context>, namespace: &str, name: &str) {
     // A failure is told in the status, and that is what the tests look at.
-    let _ = reconcile::run(operator, namespace, name).await;
+    let _ = reconcile::platform(operator, namespace, name).await;
 }
 
 async fn until_ready(world: &World) {
@@ -56,8 +56,8 @@ fn demo(world: &World, type_: &str) -> (String, String) {
     (status, reason)
 }
 
-fn expected(status: &str, reason: &str) -> (String, String) {
-    (status.to_owned(), reason.to_owned())
+fn expected(status: &str, reason: Reason) -> (String, String) {
+    (status.to_owned(), reason.as_str().to_owned())
 }
 
 fn events_topic(world: &World) -> Option<i32> {
@@ -167,7 +167,7 @@ async fn a_platform_that_waits_is_written_about_only_when_there_is_news() {
     once(&world).await;
     assert_eq!(
         demo(&world, types::READY),
-        expected("False", reasons::SECRET_NOT_FOUND)
+        expected("False", Reason::SecretNotFound)
     );
     world.written();
     once(&world).await;
@@ -183,19 +183,19 @@ async fn a_topic_deleted_behind_its_back_is_reported_then_made_anew_and_filled_b
     world.state().topics.clear();
 
     once(&world).await;
-    let gone = expected("False", reasons::TOPIC_MISSING);
+    let gone = expected("False", Reason::TopicMissing);
     assert_eq!(
         (demo(&world, types::TOPICS_READY), events_topic(&world)),
         (gone, None)
     );
     assert_eq!(
         demo(&world, types::DEGRADED),
-        expected("True", reasons::TOPIC_MISSING)
+        expected("True", Reason::TopicMissing)
     );
     assert!(events_row(&world)["missingSince"].is_string());
 
     once(&world).await;
-    let anew = expected("False", reasons::TOPIC_RECREATED);
+    let anew = expected("False", Reason::TopicRecreated);
     assert_eq!(
         (demo(&world, types::TOPICS_READY), events_topic(&world)),
         (anew, Some(10))
@@ -215,7 +215,11 @@ async fn a_topic_deleted_behind_its_back_is_reported_then_made_anew_and_filled_b
         .filter(|object| object.to_string().contains(names::REFILL))
         .count();
     assert_eq!(marked, 1, "only the publisher starts again");
-    for reason in [reasons::TOPIC_MISSING, reasons::TOPIC_RECREATED, reasons::READY] {
+    for reason in [
+        Reason::TopicMissing.as_str(),
+        Reason::TopicRecreated.as_str(),
+        Reason::Ready.as_str(),
+    ] {
         assert!(world.events().iter().any(|event| event == reason), "{reason}");
     }
     world.written();
@@ -237,7 +241,7 @@ async fn a_topic_is_not_made_anew_while_nobody_could_fill_it() {
     }
     assert_eq!(events_topic(&world), None);
     let (_, reason, message) = world.condition("shop", "demo", types::TOPICS_READY);
-    assert_eq!(reason, reasons::TOPIC_MISSING);
+    assert_eq!(reason, Reason::TopicMissing.as_str());
     assert!(
         message.contains("spec.publisher.replicas is 1 or more"),
         "{message}"
@@ -260,7 +264,7 @@ async fn a_topic_that_somebody_made_anew_with_fewer_partitions_gets_them_back_af
     once(&world).await;
     assert_eq!(events_topic(&world), Some(3));
     let (_, reason, message) = world.condition("shop", "demo", types::TOPICS_READY);
-    assert_eq!(reason, reasons::TOPIC_MISSING);
+    assert_eq!(reason, Reason::TopicMissing.as_str());
     assert!(message.contains("only 3 partitions"), "{message}");
     until_ready(&world).await;
     assert_eq!(events_topic(&world), Some(10));
@@ -336,7 +340,7 @@ async fn with_delete_the_topics_go_after_the_pods_and_the_object_after_the_topic
     delete(&world);
 
     once(&world).await;
-    assert_eq!(demo(&world, types::READY), expected("False", reasons::DELETING));
+    assert_eq!(demo(&world, types::READY), expected("False", Reason::Deleting));
     assert_eq!(events_topic(&world), Some(10));
     let deployments = world
         .state()
@@ -352,7 +356,11 @@ async fn with_delete_the_topics_go_after_the_pods_and_the_object_after_the_topic
         (events_topic(&world), world.platform("shop", "demo")),
         (None, None)
     );
-    assert!(world.events().contains(&reasons::TOPICS_DELETED.to_owned()));
+    assert!(
+        world
+            .events()
+            .contains(&Reason::TopicsDeleted.as_str().to_owned())
+    );
 }
 
 #[tokio::test]
@@ -362,11 +370,11 @@ async fn a_deletion_that_cannot_be_done_says_why_and_ends_when_the_annotation_sa
     delete(&world);
     let operator = world.operator(vec![Scope::All]);
     assert!(
-        reconcile::run(&operator, "shop", "demo").await.is_err(),
+        reconcile::platform(&operator, "shop", "demo").await.is_err(),
         "so that attempts grow apart"
     );
     let (_, reason, message) = world.condition("shop", "demo", types::READY);
-    assert_eq!(reason, reasons::TOPIC_DELETION_FAILED);
+    assert_eq!(reason, Reason::TopicDeletionFailed.as_str());
     assert!(
         message.contains("wallex.dev/abandon-topics=true") && message.contains(KAFKA),
         "{message}"
@@ -374,7 +382,7 @@ async fn a_deletion_that_cannot_be_done_says_why_and_ends_when_the_annotation_sa
     assert!(
         world
             .events()
-            .contains(&reasons::TOPIC_DELETION_FAILED.to_owned())
+            .contains(&Reason::TopicDeletionFailed.as_str().to_owned())
     );
 
     world.change("shop", "demo", |platform| {
@@ -385,7 +393,11 @@ async fn a_deletion_that_cannot_be_done_says_why_and_ends_when_the_annotation_sa
         (events_topic(&world), world.platform("shop", "demo")),
         (Some(10), None)
     );
-    assert!(world.events().contains(&reasons::TOPICS_ABANDONED.to_owned()));
+    assert!(
+        world
+            .events()
+            .contains(&Reason::TopicsAbandoned.as_str().to_owned())
+    );
 }
 
 #[tokio::test]
@@ -425,7 +437,7 @@ async fn a_paused_platform_that_is_being_deleted_keeps_its_topics() {
 async fn controlled(world: &World, done: impl Fn(&World) -> bool) {
     let stop = CancellationToken::new();
     let operator = world.operator(vec![Scope::All]);
-    let controllers = tokio::spawn(controller::run(operator, Scope::All, stop.clone()));
+    let controllers = tokio::spawn(controller::watch(operator, Scope::All, stop.clone()));
     let holds = async {
         while !done(world) {
             tokio::time::sleep(Duration::from_millis(100)).await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use wallex_operator::names;
-use wallex_operator::reconcile::conditions::{reasons, types};
+use wallex_operator::reconcile::conditions::{Reason, types};
 use wallex_operator::scope::Scope;
 
 use super::server::{self, World};
@@ -23,7 +23,7 @@ async fn the_lag_is_written_when_it_changed_and_never_twice_in_thirty_seconds() 
     until_ready(&world).await;
     assert_eq!(lag_of(&world).0, json!(0));
     let current = |world: &World| demo(world, types::PROJECTIONS_CURRENT);
-    assert_eq!(current(&world), expected("True", reasons::CURRENT));
+    assert_eq!(current(&world), expected("True", Reason::Current));
     world.written();
 
     let operator = world.operator(vec![Scope::All]);
@@ -42,7 +42,7 @@ async fn the_lag_is_written_when_it_changed_and_never_twice_in_thirty_seconds() 
         lag_of(&world),
         (json!(1250), json!([row("ledger"), row("read-model")]))
     );
-    assert_eq!(current(&world), expected("False", reasons::LAGGING));
+    assert_eq!(current(&world), expected("False", Reason::Lagging));
     assert_eq!(world.written().len(), 1, "the status alone");
     // It catches up by itself, and serves meanwhile.
     assert!(world.is_ready("shop", "demo"));
@@ -66,7 +66,7 @@ async fn a_lag_that_can_no_longer_be_read_leaves_no_figure() {
     let (status, reason, message) = world.condition("shop", "demo", types::PROJECTIONS_CURRENT);
     assert_eq!(
         (status.as_str(), reason.as_str()),
-        ("Unknown", reasons::LAG_UNKNOWN)
+        ("Unknown", Reason::LagUnknown.as_str())
     );
     assert_eq!(message, "query: refused; command: refused");
     assert!(world.is_ready("shop", "demo"));
