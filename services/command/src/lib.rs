@@ -15,6 +15,8 @@ mod json;
 mod metrics;
 mod problem;
 mod routes;
+#[cfg(test)]
+mod tests;
 pub mod upkeep;
 mod value;
 
