@@ -9,6 +9,7 @@ use http::{HeaderValue, StatusCode};
 use uuid::Uuid;
 use wallex_domain::{Change, Command, Hash, WalletId};
 use wallex_journal::append::{Answer, Item, Reply, Request, Work};
+use wallex_runtime::http::headers::{IDEMPOTENCY_REPLAYED, POSITION};
 use wallex_runtime::http::{Code, Id, Problem, Problems};
 
 use crate::answer::{CaptureResult, HoldResult, ReversalResult, TransferResult, WalletResult};
@@ -324,17 +325,18 @@ fn response(answer: Answer, replayed: bool) -> Response {
         "application/problem+json"
     };
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(json));
-    for (name, value) in [
-        (ETAG, answer.etag),
-        (LOCATION, answer.location),
-        (http::HeaderName::from_static("wallex-position"), answer.position),
-    ] {
-        if let Some(value) = value.and_then(|text| HeaderValue::try_from(text).ok()) {
-            headers.insert(name, value);
-        }
+    let value = |text: Option<String>| text.and_then(|text| HeaderValue::try_from(text).ok());
+    if let Some(etag) = value(answer.etag) {
+        headers.insert(ETAG, etag);
+    }
+    if let Some(location) = value(answer.location) {
+        headers.insert(LOCATION, location);
+    }
+    if let Some(position) = value(answer.position) {
+        headers.insert(POSITION, position);
     }
     if replayed {
-        headers.insert("idempotency-replayed", HeaderValue::from_static("true"));
+        headers.insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
     }
     response
 }

@@ -4,6 +4,7 @@ use axum::body::Body;
 use http::Request;
 use tower::ServiceExt as _;
 use wallex_domain::Currencies;
+use wallex_runtime::http::headers::IDEMPOTENCY_KEY;
 
 use crate::batcher::{Captured, Enqueue};
 use crate::{CommandState, body, router};
@@ -317,7 +318,7 @@ impl Routes {
     /// What the request asks of the journal.
     pub(super) async fn send(&self, sent: &Sent) -> wallex_journal::append::Request {
         let mut request = Request::post(&sent.path)
-            .header("idempotency-key", "order-4711")
+            .header(IDEMPOTENCY_KEY, "order-4711")
             .header("content-type", "application/json");
         if let Some(version) = sent.version {
             request = request.header("if-match", format!("\"{version}\""));

@@ -5,6 +5,7 @@ pub mod client;
 mod code;
 mod connections;
 mod describe;
+pub mod headers;
 mod health;
 mod id;
 mod limits;
