@@ -11,6 +11,7 @@ mod health;
 mod id;
 mod limits;
 mod log_level;
+mod memory;
 mod observe;
 mod parameters;
 mod problem;
