@@ -118,7 +118,7 @@ struct Documentation;
 /// The OpenAPI description of the write routes alone, to be merged with the others.
 pub fn openapi() -> utoipa::openapi::OpenApi {
     let mut description = Documentation::openapi();
-    for path in routes::BODY_MAY_BE_ABSENT {
+    for path in headers::BODY_MAY_BE_ABSENT {
         let operation = description
             .paths
             .paths

@@ -20,17 +20,6 @@ use crate::{CommandState, MAX_BATCH_BODY, MAX_BODY, body, item, problem};
 
 type RawBody = Result<Bytes, BytesRejection>;
 
-/// Routes that need no field.
-pub(crate) const BODY_MAY_BE_ABSENT: [&str; 7] = [
-    "/v1/wallets/{id}/freeze",
-    "/v1/wallets/{id}/unfreeze",
-    "/v1/wallets/{id}/close",
-    "/v1/wallets/{id}/erase",
-    "/v1/holds/{id}/capture",
-    "/v1/holds/{id}/release",
-    "/v1/transactions/{id}/reversals",
-];
-
 /// Creates a wallet, empty or with an initial balance.
 #[utoipa::path(
     post, path = "/v1/wallets", tag = "wallets", operation_id = "createWallet",
