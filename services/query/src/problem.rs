@@ -8,7 +8,7 @@ use wallex_domain::{Position, Positions};
 use wallex_runtime::http::{Code, Extension, Invalid, Problem, Problems};
 
 use crate::answer::Unreadable;
-use crate::position::Source;
+use crate::source::Source;
 
 /// What a read that may wait for positions can be answered with instead of success.
 const READ: Problems = Problems {
