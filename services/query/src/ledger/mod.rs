@@ -6,6 +6,7 @@
 
 mod account;
 mod answer;
+mod filter;
 mod place;
 pub(crate) mod postings;
 pub(crate) mod statement;

@@ -4,8 +4,8 @@
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::filter::{Filter, Of};
 use super::place::Place;
-use super::postings::{Filter, Of};
 use crate::problem::ReadError;
 use crate::source::Source;
 
