@@ -8,6 +8,7 @@ mod answer;
 mod batch;
 mod batcher;
 mod body;
+mod describe;
 mod fields;
 mod headers;
 mod item;
