@@ -17,6 +17,7 @@ use crate::prediction::{self, Call, Prediction, Surprise};
 use crate::progress::Progress;
 use crate::tally::Tally;
 use wallex_runtime::http::client::{Answer, Connection, Target};
+use wallex_runtime::http::headers::{IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED, POSITION};
 
 /// One try waits this long for its answer; a server that is gone without closing is noticed by it.
 const ATTEMPT: Duration = Duration::from_secs(10);
@@ -235,7 +236,7 @@ impl Load {
         let mut backoff = FIRST_BACKOFF;
         loop {
             let limit = ATTEMPT.min(deadline.saturating_duration_since(Instant::now()));
-            let headers = [("idempotency-key", key)];
+            let headers = [(IDEMPOTENCY_KEY, key)];
             let attempt = connection.send(Method::POST, &call.path, &headers, call.body.clone(), limit);
             let result = tokio::select! {
                 result = attempt => result,
@@ -290,13 +291,10 @@ fn record_headers(answer: &Answer, tally: &mut Tally) {
     tally.replayed += u64::from(
         answer
             .headers
-            .get("idempotency-replayed")
+            .get(IDEMPOTENCY_REPLAYED)
             .is_some_and(|value| value == "true"),
     );
-    let positions = answer
-        .headers
-        .get("wallex-position")
-        .and_then(|value| value.to_str().ok());
+    let positions = answer.headers.get(POSITION).and_then(|value| value.to_str().ok());
     for position in positions
         .and_then(|text| text.parse::<Positions>().ok())
         .unwrap_or_default()

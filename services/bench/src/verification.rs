@@ -19,6 +19,7 @@ use crate::mix::Kind;
 use crate::prediction;
 use crate::tally::Tally;
 use wallex_runtime::http::client::{Connection, Target};
+use wallex_runtime::http::headers::MIN_POSITION;
 
 /// Differences shown; all are counted.
 const SHOWN: usize = 20;
@@ -211,7 +212,7 @@ async fn read(
     deadline: Instant,
 ) -> Result<i64, String> {
     let path = format!("/v1/wallets/{wallet}");
-    let header = [("wallex-min-position", positions)];
+    let header = [(MIN_POSITION, positions)];
     let headers = if positions.is_empty() {
         &header[..0]
     } else {

@@ -19,7 +19,7 @@ use crate::body::{
 use crate::fields::{Fields, MAX_MEMBERS, wrong};
 use crate::item::{self, Origin};
 use crate::json::{self, Node};
-use crate::value;
+use crate::value::Value as _;
 use crate::{problem, routes};
 
 /// Commands of one batch at most.
@@ -196,7 +196,7 @@ impl<'a> Envelope<'a> {
         });
         let mut fields =
             Fields::of(others.map_or(Node::Null, Node::Object), "").map_err(|invalid| vec![invalid])?;
-        let atomic = fields.required("atomic", value::boolean);
+        let atomic = fields.required("atomic", bool::read);
         let texts = fields.required("commands", |_| match texts.flatten() {
             Some(texts) if (1..=MAX_COMMANDS).contains(&texts.len()) => Ok(texts),
             Some(_) | None => wrong(format!("must be an array of 1 to {MAX_COMMANDS} commands")),

@@ -114,6 +114,36 @@ impl Enqueue {
     }
 }
 
+/// What is put into a queue that has no writers, for tests of what the routes ask of the journal.
+#[cfg(test)]
+pub(crate) struct Captured(async_channel::Receiver<Waiting>);
+
+#[cfg(test)]
+impl Captured {
+    /// The request that was put in last; its caller has given up by then.
+    pub(crate) fn take(&self) -> Option<Request> {
+        self.0.try_recv().ok().map(|waiting| waiting.request)
+    }
+}
+
+#[cfg(test)]
+impl Enqueue {
+    pub(crate) fn captured() -> (Self, Captured) {
+        let (queue, captured) = async_channel::unbounded();
+        let admission = Admission {
+            waiting: Arc::default(),
+            capacity: 1,
+        };
+        let enqueue = Self {
+            queue,
+            metrics: Arc::new(CommandMetrics::new(&admission.waiting)),
+            admission,
+            timeout: Duration::ZERO,
+        };
+        (enqueue, Captured(captured))
+    }
+}
+
 /// The writers, until [`Batcher::finish`].
 pub struct Batcher {
     enqueue: Enqueue,

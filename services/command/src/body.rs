@@ -1,66 +1,51 @@
-//! Request bodies: which fields each has, and how each is read. What cannot be accepted is told all at once.
+//! Request bodies: which fields each has. What cannot be accepted is told all at once.
 
 use jiff::Timestamp;
 use serde::Serialize;
-use utoipa::openapi::{RefOr, Schema};
-use utoipa::{PartialSchema as _, ToSchema};
+use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 use uuid::Uuid;
 use wallex_domain::{Amount, Currency};
 use wallex_runtime::http::{Invalid, Problem};
 
+use crate::describe::{field, object, of_a_batch, personal_data, with_version};
 use crate::fields::{Fields, Read, wrong};
 use crate::json::{self, Node};
 use crate::problem;
-use crate::value::{self, Metadata};
+use crate::value::{Description, Field, Metadata, MinorUnits, Name, Version};
 
 /// A request body, read from the fields of an object. `None` when something cannot be taken, which the fields have noted.
 pub(crate) trait Body: Sized {
     fn read(fields: &mut Fields<'_>) -> Option<Self>;
 }
 
-/// A request body, and the same with its target inside as a command of a batch. Each field says how it is read. Both end
-/// with `description` and `metadata`, which are personal data: erasable.
+/// A request body, and the same with its target inside as a command of a batch. Both end with `description` and `metadata`,
+/// which are personal data: erasable.
 macro_rules! bodies {
-    ($($(#[$doc:meta])* $body:ident, in a batch $item:ident of $kind:ident [$($variant:ident),+] { $($(#[$target_doc:meta])* $target:ident)? } {
-        $($(#[$field_meta:meta])* $field:ident: $type:ty = $presence:ident $read:expr,)*
+    ($($(#[doc = $about:literal])+ $body:ident, in a batch $item:ident of $kind:ident [$($variant:ident),+] { $($(#[doc = $target_doc:literal])+ $target:ident)? } {
+        $($(#[doc = $doc:literal])+ $(#[serde($($serde:tt)+)])? $field:ident: $type:ty,)*
     })+) => {$(
-        $(#[$doc])*
-        #[derive(Debug, Serialize, ToSchema)]
-        #[serde(deny_unknown_fields)]
+        $(#[doc = $about])+
+        #[derive(Debug, Serialize)]
         pub(crate) struct $body {
-            $($(#[$field_meta])* pub(crate) $field: $type,)*
-            /// Up to 1024 characters; erasable.
+            $($(#[doc = $doc])+ $(#[serde($($serde)+)])? pub(crate) $field: $type,)*
             #[serde(skip_serializing_if = "Option::is_none")]
-            #[schema(min_length = 1, max_length = 1024, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
-            pub(crate) description: Option<String>,
-            /// Up to 64 keys, 16 levels and 16 KiB of JSON; erasable. Its numbers are those that a 64-bit integer or a
-            /// double holds exactly.
+            pub(crate) description: Option<Description>,
             #[serde(skip_serializing_if = "Option::is_none")]
-            #[schema(value_type = Option<Object>)]
             pub(crate) metadata: Option<Metadata>,
         }
 
-        $(#[$doc])*
-        #[derive(Debug, Serialize, ToSchema)]
-        #[serde(deny_unknown_fields)]
+        $(#[doc = $about])+
+        #[derive(Debug, Serialize)]
         pub(crate) struct $item {
-            /// What to do; it decides which fields there are.
-            #[schema(value_type = String)]
             pub(crate) r#type: $kind,
-            $($(#[$target_doc])* pub(crate) $target: Uuid,)?
-            /// Only if the wallet (of a transfer: the one that pays) has this version.
+            $($(#[doc = $target_doc])+ pub(crate) $target: Uuid,)?
             #[serde(skip_serializing_if = "Option::is_none")]
-            #[schema(minimum = 1)]
             pub(crate) expected_version: Option<i64>,
-            $($(#[$field_meta])* pub(crate) $field: $type,)*
-            /// Up to 1024 characters; erasable.
+            $($(#[doc = $doc])+ $(#[serde($($serde)+)])? pub(crate) $field: $type,)*
             #[serde(skip_serializing_if = "Option::is_none")]
-            #[schema(min_length = 1, max_length = 1024, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
-            pub(crate) description: Option<String>,
-            /// Up to 64 keys, 16 levels and 16 KiB of JSON; erasable. Its numbers are those that a 64-bit integer or a
-            /// double holds exactly.
+            pub(crate) description: Option<Description>,
             #[serde(skip_serializing_if = "Option::is_none")]
-            #[schema(value_type = Option<Object>)]
             pub(crate) metadata: Option<Metadata>,
         }
 
@@ -72,9 +57,9 @@ macro_rules! bodies {
 
         impl Body for $body {
             fn read(fields: &mut Fields<'_>) -> Option<Self> {
-                $(let $field = fields.$presence(stringify!($field), $read);)*
-                let description = fields.optional("description", value::text::<1024>);
-                let metadata = fields.optional("metadata", value::metadata);
+                $(let $field = <$type as Field>::take(fields, stringify!($field));)*
+                let description = Field::take(fields, "description");
+                let metadata = Field::take(fields, "metadata");
                 Some(Self {
                     $($field: $field?,)*
                     description: description?,
@@ -83,17 +68,32 @@ macro_rules! bodies {
             }
         }
 
+        impl $body {
+            fn describe(object: ObjectBuilder) -> ObjectBuilder {
+                $(let object = field::<$type>(object, stringify!($field), &[$($doc),+]);)*
+                personal_data(object)
+            }
+        }
+
+        impl PartialSchema for $body {
+            fn schema() -> RefOr<Schema> {
+                Self::describe(object(&[$($about),+])).into()
+            }
+        }
+
+        impl ToSchema for $body {}
+
         impl $item {
             /// The command of a type that was read already, from the other fields.
             pub(crate) fn read(r#type: $kind, fields: &mut Fields<'_>) -> Option<Self> {
-                $(let $target = fields.required(stringify!($target), value::id);)?
-                let expected_version = fields.optional("expected_version", value::version);
+                $(let $target = Uuid::take(fields, stringify!($target));)?
+                let expected_version = <Option<Version> as Field>::take(fields, "expected_version");
                 let body = $body::read(fields);
                 let ($($target,)? expected_version, body) = ($($target?,)? expected_version?, body?);
                 Some(Self {
                     r#type,
                     $($target,)?
-                    expected_version,
+                    expected_version: expected_version.map(|version| version.0),
                     $($field: body.$field,)*
                     description: body.description,
                     metadata: body.metadata,
@@ -107,6 +107,14 @@ macro_rules! bodies {
                     description: self.description,
                     metadata: self.metadata,
                 }
+            }
+        }
+
+        impl PartialSchema for $item {
+            fn schema() -> RefOr<Schema> {
+                let object = of_a_batch(object(&[$($about),+]));
+                $(let object = field::<Uuid>(object, stringify!($target), &[$($target_doc),+]);)?
+                $body::describe(with_version(object)).into()
             }
         }
     )+};
@@ -181,23 +189,19 @@ bodies! {
     CreateWallet, in a batch CreateWalletItem of CreateKind [Create] {} {
         /// The wallet's id. Without one, the same Idempotency-Key always means the same new id.
         #[serde(skip_serializing_if = "Option::is_none")]
-        id: Option<Uuid> = optional value::id,
+        id: Option<Uuid>,
         /// Your own name of the wallet, unique in the platform. Up to 255 characters. Kept for good: not for
         /// personal data.
         #[serde(skip_serializing_if = "Option::is_none")]
-        #[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
-        external_id: Option<String> = optional value::name,
+        external_id: Option<Name>,
         /// Code of the currency: one of ISO 4217, or of the platform's own; GET /v1/currencies lists them.
-        #[schema(value_type = String, example = "EUR", pattern = "^[A-Z][A-Z0-9]{2,7}$")]
-        currency: Currency = required value::currency,
+        currency: Currency,
         /// Whose wallet it is; erasable. Up to 255 characters.
         #[serde(skip_serializing_if = "Option::is_none")]
-        #[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
-        owner: Option<String> = optional value::name,
+        owner: Option<Name>,
         /// Minor units; 0 when missing.
         #[serde(skip_serializing_if = "Option::is_none")]
-        #[schema(minimum = 0, maximum = 9_000_000_000_000_000_i64)]
-        initial_balance: Option<i64> = optional value::minor_units,
+        initial_balance: Option<MinorUnits>,
     }
     /// Money that comes into a wallet from outside, or leaves it.
     Movement, in a batch MovementItem of MovementKind [Credit, Debit] {
@@ -205,38 +209,32 @@ bodies! {
         wallet_id
     } {
         /// Minor units, 1 to 9000000000000000.
-        #[schema(value_type = i64, minimum = 1, maximum = 9_000_000_000_000_000_i64, example = 250)]
-        amount: Amount = required value::amount,
+        amount: Amount,
         /// Your own name of the movement; may repeat. Up to 255 characters. Kept for good: not for personal data.
         #[serde(skip_serializing_if = "Option::is_none")]
-        #[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
-        reference: Option<String> = optional value::name,
+        reference: Option<Name>,
         /// Your own name of the movement, unique in the platform for good. Sent again with the same content, under
         /// whatever Idempotency-Key, it gets the first answer; with other content external_id_taken. Up to 255
         /// characters. Kept for good: not for personal data.
         #[serde(skip_serializing_if = "Option::is_none")]
-        #[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
-        external_id: Option<String> = optional value::name,
+        external_id: Option<Name>,
     }
     /// Money from one wallet to another.
     Transfer, in a batch TransferItem of TransferKind [Transfer] {} {
         /// Wallet that pays.
-        from: Uuid = required value::id,
+        from: Uuid,
         /// Wallet that receives; of the same currency.
-        to: Uuid = required value::id,
+        to: Uuid,
         /// Minor units, 1 to 9000000000000000.
-        #[schema(value_type = i64, minimum = 1, maximum = 9_000_000_000_000_000_i64, example = 250)]
-        amount: Amount = required value::amount,
+        amount: Amount,
         /// Your own name of the movement; may repeat. Up to 255 characters. Kept for good: not for personal data.
         #[serde(skip_serializing_if = "Option::is_none")]
-        #[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
-        reference: Option<String> = optional value::name,
+        reference: Option<Name>,
         /// Your own name of the movement, unique in the platform for good. Sent again with the same content, under
         /// whatever Idempotency-Key, it gets the first answer; with other content external_id_taken. Up to 255
         /// characters. Kept for good: not for personal data.
         #[serde(skip_serializing_if = "Option::is_none")]
-        #[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
-        external_id: Option<String> = optional value::name,
+        external_id: Option<Name>,
     }
     /// Money set aside: it stays in the balance and is not available.
     PlaceHold, in a batch PlaceHoldItem of PlaceHoldKind [Hold] {
@@ -245,19 +243,16 @@ bodies! {
     } {
         /// The hold's id. Without one, the same Idempotency-Key always means the same new id.
         #[serde(skip_serializing_if = "Option::is_none")]
-        id: Option<Uuid> = optional value::id,
+        id: Option<Uuid>,
         /// Minor units, 1 to 9000000000000000.
-        #[schema(value_type = i64, minimum = 1, maximum = 9_000_000_000_000_000_i64, example = 250)]
-        amount: Amount = required value::amount,
+        amount: Amount,
         /// From this time on the hold cannot be captured and its money is available again. Without one the hold
         /// stays until it is captured or released.
         #[serde(skip_serializing_if = "Option::is_none")]
-        #[schema(value_type = Option<String>, format = DateTime, example = "2030-01-31T12:00:00Z")]
-        expires_at: Option<Timestamp> = optional value::time,
+        expires_at: Option<Timestamp>,
         /// Your own name of the hold; may repeat. Up to 255 characters. Kept for good: not for personal data.
         #[serde(skip_serializing_if = "Option::is_none")]
-        #[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
-        reference: Option<String> = optional value::name,
+        reference: Option<Name>,
     }
     /// Takes what a hold has set aside; what is left of it becomes available again.
     CaptureHold, in a batch CaptureHoldItem of CaptureKind [Capture] {
@@ -266,21 +261,18 @@ bodies! {
     } {
         /// Minor units; the whole hold when missing.
         #[serde(skip_serializing_if = "Option::is_none")]
-        #[schema(value_type = Option<i64>, minimum = 1, maximum = 9_000_000_000_000_000_i64, example = 250)]
-        amount: Option<Amount> = optional value::amount,
+        amount: Option<Amount>,
         /// The wallet that gets the money; it goes outside when missing.
         #[serde(skip_serializing_if = "Option::is_none")]
-        to: Option<Uuid> = optional value::id,
+        to: Option<Uuid>,
         /// Your own name of the movement; may repeat. Up to 255 characters. Kept for good: not for personal data.
         #[serde(skip_serializing_if = "Option::is_none")]
-        #[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
-        reference: Option<String> = optional value::name,
+        reference: Option<Name>,
         /// Your own name of the movement, unique in the platform for good. Sent again with the same content, under
         /// whatever Idempotency-Key, it gets the first answer; with other content external_id_taken. Up to 255
         /// characters. Kept for good: not for personal data.
         #[serde(skip_serializing_if = "Option::is_none")]
-        #[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
-        external_id: Option<String> = optional value::name,
+        external_id: Option<Name>,
     }
     /// Ends a hold; all of it becomes available again.
     ReleaseHold, in a batch ReleaseHoldItem of ReleaseKind [Release] {
@@ -289,8 +281,7 @@ bodies! {
     } {
         /// Your own name of the release; may repeat. Up to 255 characters. Kept for good: not for personal data.
         #[serde(skip_serializing_if = "Option::is_none")]
-        #[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
-        reference: Option<String> = optional value::name,
+        reference: Option<Name>,
     }
     /// Takes a transaction back, as a whole or in part.
     Reversal, in a batch ReversalItem of ReversalKind [Reversal] {
@@ -299,18 +290,15 @@ bodies! {
     } {
         /// Minor units; what is left of the transaction when missing.
         #[serde(skip_serializing_if = "Option::is_none")]
-        #[schema(value_type = Option<i64>, minimum = 1, maximum = 9_000_000_000_000_000_i64, example = 250)]
-        amount: Option<Amount> = optional value::amount,
+        amount: Option<Amount>,
         /// Your own name of the reversal; may repeat. Up to 255 characters. Kept for good: not for personal data.
         #[serde(skip_serializing_if = "Option::is_none")]
-        #[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
-        reference: Option<String> = optional value::name,
+        reference: Option<Name>,
         /// Your own name of the movement, unique in the platform for good. Sent again with the same content, under
         /// whatever Idempotency-Key, it gets the first answer; with other content external_id_taken. Up to 255
         /// characters. Kept for good: not for personal data.
         #[serde(skip_serializing_if = "Option::is_none")]
-        #[schema(min_length = 1, max_length = 255, pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]*$")]
-        external_id: Option<String> = optional value::name,
+        external_id: Option<Name>,
     }
     /// Why a wallet is frozen, unfrozen or closed.
     Note, in a batch NoteItem of NoteKind [Freeze, Unfreeze, Close] {
@@ -323,8 +311,7 @@ bodies! {
         wallet_id
     } {
         /// Minor units, 0 to 9000000000000000.
-        #[schema(minimum = 0, maximum = 9_000_000_000_000_000_i64)]
-        overdraft_limit: i64 = required value::minor_units,
+        overdraft_limit: MinorUnits,
     }
 }
 
@@ -362,12 +349,12 @@ impl Body for Erase {
 
 impl EraseItem {
     pub(crate) fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let wallet_id = fields.required("wallet_id", value::id);
-        let expected_version = fields.optional("expected_version", value::version);
+        let wallet_id = Uuid::take(fields, "wallet_id");
+        let expected_version = <Option<Version> as Field>::take(fields, "expected_version");
         Some(Self {
             r#type: EraseKind::Erase,
             wallet_id: wallet_id?,
-            expected_version: expected_version?,
+            expected_version: expected_version?.map(|version| version.0),
         })
     }
 }

@@ -10,13 +10,22 @@ use http::header::{
 use http::request::Parts;
 use std::sync::{Arc, LazyLock};
 use wallex_domain::Hash;
+use wallex_runtime::http::headers::IDEMPOTENCY_KEY;
 use wallex_runtime::http::{Id, NoParameters, Problem};
 use wallex_runtime::trace::TraceContext;
 
 use crate::problem;
-use crate::routes::BODY_MAY_BE_ABSENT;
 
-pub(crate) const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// Routes that need no field.
+pub(crate) const BODY_MAY_BE_ABSENT: [&str; 7] = [
+    "/v1/wallets/{id}/freeze",
+    "/v1/wallets/{id}/unfreeze",
+    "/v1/wallets/{id}/close",
+    "/v1/wallets/{id}/erase",
+    "/v1/holds/{id}/capture",
+    "/v1/holds/{id}/release",
+    "/v1/transactions/{id}/reversals",
+];
 
 /// Conditions of HTTP (RFC 9110, section 13.1) that no write can check. Whoever sends one does not want the write to be
 /// done without it.

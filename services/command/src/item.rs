@@ -12,7 +12,7 @@ use wallex_journal::route::{derived_hold_id, derived_wallet_id};
 use wallex_runtime::http::Problem;
 
 use crate::body;
-use crate::value::Metadata;
+use crate::value::{Description, Metadata, Name};
 
 /// Whose command it is, and its place among the commands of the request: what ids are derived from.
 #[derive(Clone, Copy)]
@@ -24,14 +24,14 @@ pub(crate) struct Origin<'a> {
 
 /// `with` gets the digest of what is sealed.
 fn item(
-    owner: Option<String>,
-    description: Option<String>,
+    owner: Option<Name>,
+    description: Option<Description>,
     metadata: Option<Metadata>,
     with: impl FnOnce(Option<wallex_domain::Hash>) -> Command,
 ) -> Result<Item, Problem> {
     let data = PersonalData {
-        owner,
-        description,
+        owner: owner.map(Into::into),
+        description: description.map(Into::into),
         metadata,
     };
     let personal = Sealed::new(&data, random()).map_err(|_| Problem::internal())?;
@@ -47,9 +47,9 @@ pub(crate) fn create(origin: Origin<'_>, body: body::CreateWallet) -> Result<Ite
     item(body.owner, body.description, body.metadata, |personal| {
         Command::Create(CreateWallet {
             wallet_id,
-            external_id: body.external_id,
+            external_id: body.external_id.map(Into::into),
             currency: body.currency,
-            initial_balance: body.initial_balance.and_then(|minor| Amount::new(minor).ok()),
+            initial_balance: body.initial_balance.and_then(|minor| Amount::new(minor.0).ok()),
             personal,
         })
     })
@@ -65,8 +65,8 @@ pub(crate) fn movement(
         command(Movement {
             wallet_id: WalletId(wallet_id),
             amount: body.amount,
-            reference: body.reference,
-            external_id: body.external_id,
+            reference: body.reference.map(Into::into),
+            external_id: body.external_id.map(Into::into),
             personal,
             expected_version,
         })
@@ -79,8 +79,8 @@ pub(crate) fn transfer(expected_version: Option<i64>, body: body::Transfer) -> R
             from: WalletId(body.from),
             to: WalletId(body.to),
             amount: body.amount,
-            reference: body.reference,
-            external_id: body.external_id,
+            reference: body.reference.map(Into::into),
+            external_id: body.external_id.map(Into::into),
             personal,
             expected_version,
         })
@@ -103,7 +103,7 @@ pub(crate) fn place_hold(
             wallet_id: WalletId(wallet_id),
             amount: body.amount,
             expires_at: body.expires_at.map(jiff::Timestamp::as_microsecond),
-            reference: body.reference,
+            reference: body.reference.map(Into::into),
             personal,
             expected_version,
         })
@@ -120,8 +120,8 @@ pub(crate) fn capture_hold(
             hold_id: HoldId(hold_id),
             amount: body.amount,
             to: body.to.map(WalletId),
-            reference: body.reference,
-            external_id: body.external_id,
+            reference: body.reference.map(Into::into),
+            external_id: body.external_id.map(Into::into),
             personal,
             expected_version,
         })
@@ -136,7 +136,7 @@ pub(crate) fn release_hold(
     item(None, body.description, body.metadata, |personal| {
         Command::ReleaseHold(ReleaseHold {
             hold_id: HoldId(hold_id),
-            reference: body.reference,
+            reference: body.reference.map(Into::into),
             personal,
             expected_version,
         })
@@ -152,8 +152,8 @@ pub(crate) fn reverse(
         Command::Reverse(Reverse {
             transaction_id,
             amount: body.amount,
-            reference: body.reference,
-            external_id: body.external_id,
+            reference: body.reference.map(Into::into),
+            external_id: body.external_id.map(Into::into),
             personal,
             expected_version,
         })
@@ -185,7 +185,7 @@ pub(crate) fn overdraft_limit(
         description: body.description,
         metadata: body.metadata,
     };
-    let limit = Change::SetOverdraftLimit(body.overdraft_limit);
+    let limit = Change::SetOverdraftLimit(body.overdraft_limit.0);
     change(limit, wallet_id, expected_version, note)
 }
 

@@ -8,6 +8,7 @@ mod answer;
 mod batch;
 mod batcher;
 mod body;
+mod describe;
 mod fields;
 mod headers;
 mod item;
@@ -15,6 +16,8 @@ mod json;
 mod metrics;
 mod problem;
 mod routes;
+#[cfg(test)]
+mod tests;
 pub mod upkeep;
 mod value;
 
@@ -116,7 +119,7 @@ struct Documentation;
 /// The OpenAPI description of the write routes alone, to be merged with the others.
 pub fn openapi() -> utoipa::openapi::OpenApi {
     let mut description = Documentation::openapi();
-    for path in routes::BODY_MAY_BE_ABSENT {
+    for path in headers::BODY_MAY_BE_ABSENT {
         let operation = description
             .paths
             .paths

@@ -1,19 +1,18 @@
-//! The values that fields of requests have: each read from JSON as it was sent, or refused with a sentence that says what
-//! it must be.
-#![expect(
-    clippy::needless_pass_by_value,
-    reason = "readers have one form, and those of texts and metadata keep what they are given"
-)]
+//! The values that fields of requests have. Each is a type that reads itself from JSON as it was sent, or refuses it with a
+//! sentence that says what it must be, and that describes itself to clients: the two stand side by side.
 
 use std::borrow::Cow;
 
 use jiff::Timestamp;
-use serde_json::Value;
+use serde::Serialize;
+use serde_json::{Value as Json, json};
+use utoipa::openapi::schema::{Object, SchemaType, Type};
+use utoipa::openapi::{KnownFormat, ObjectBuilder, SchemaFormat};
 use uuid::Uuid;
 use wallex_domain::{Amount, Currency, MAX_MINOR_UNITS};
 use wallex_runtime::http::{Id, MAX_NAME, check_text, rfc3339};
 
-use crate::fields::{MAX_ERRORS, Read, Wrong, step, wrong};
+use crate::fields::{Fields, MAX_ERRORS, Read, Wrong, step, wrong};
 use crate::json::{self, Node};
 
 /// Metadata: keys at most, bytes of JSON at most, levels at most (the object itself is the first).
@@ -21,113 +20,255 @@ const MAX_METADATA_KEYS: usize = 64;
 const MAX_METADATA_BYTES: usize = 16 * 1024;
 const MAX_METADATA_DEPTH: usize = 16;
 
-pub(crate) type Metadata = serde_json::Map<String, Value>;
+/// What a field may hold.
+pub(crate) trait Value: Sized {
+    fn read(node: Node<'_>) -> Read<Self>;
 
-pub(crate) fn amount(node: Node<'_>) -> Read<Amount> {
-    match node.whole().and_then(|minor| Amount::new(minor).ok()) {
-        Some(amount) => Ok(amount),
-        None => wrong(format!(
-            "must be an integer of minor units from 1 to {MAX_MINOR_UNITS}, without a decimal point: 12.34 EUR is 1234"
-        )),
+    fn describe() -> ObjectBuilder;
+}
+
+/// A field of an object: a value that must be there, or one that may be left out.
+pub(crate) trait Field: Sized {
+    const REQUIRED: bool;
+
+    /// `None` when it cannot be taken, which the fields have noted.
+    fn take(fields: &mut Fields<'_>, name: &'static str) -> Option<Self>;
+
+    fn property() -> Object;
+}
+
+impl<V: Value> Field for V {
+    const REQUIRED: bool = true;
+
+    fn take(fields: &mut Fields<'_>, name: &'static str) -> Option<Self> {
+        fields.required(name, V::read)
+    }
+
+    fn property() -> Object {
+        V::describe().build()
+    }
+}
+
+impl<V: Value> Field for Option<V> {
+    const REQUIRED: bool = false;
+
+    fn take(fields: &mut Fields<'_>, name: &'static str) -> Option<Self> {
+        fields.optional(name, V::read)
+    }
+
+    fn property() -> Object {
+        let mut object = V::describe().build();
+        if let SchemaType::Type(one) = object.schema_type {
+            object.schema_type = SchemaType::from_iter([one, Type::Null]);
+        }
+        object
+    }
+}
+
+impl Value for Amount {
+    fn read(node: Node<'_>) -> Read<Self> {
+        match node.whole().and_then(|minor| Self::new(minor).ok()) {
+            Some(amount) => Ok(amount),
+            None => wrong(format!(
+                "must be an integer of minor units from 1 to {MAX_MINOR_UNITS}, without a decimal point: 12.34 EUR is 1234"
+            )),
+        }
+    }
+
+    fn describe() -> ObjectBuilder {
+        let amount = integer().minimum(Some(1_i64)).maximum(Some(MAX_MINOR_UNITS));
+        with_example(amount, json!(250))
     }
 }
 
 /// Minor units that may be none.
-pub(crate) fn minor_units(node: Node<'_>) -> Read<i64> {
-    match node.whole().filter(|minor| (0..=MAX_MINOR_UNITS).contains(minor)) {
-        Some(minor) => Ok(minor),
-        None => wrong(format!(
-            "must be an integer of minor units from 0 to {MAX_MINOR_UNITS}, without a decimal point: 12.34 EUR is 1234"
-        )),
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(transparent)]
+pub(crate) struct MinorUnits(pub(crate) i64);
+
+impl Value for MinorUnits {
+    fn read(node: Node<'_>) -> Read<Self> {
+        match node.whole().filter(|minor| (0..=MAX_MINOR_UNITS).contains(minor)) {
+            Some(minor) => Ok(Self(minor)),
+            None => wrong(format!(
+                "must be an integer of minor units from 0 to {MAX_MINOR_UNITS}, without a decimal point: 12.34 EUR is 1234"
+            )),
+        }
+    }
+
+    fn describe() -> ObjectBuilder {
+        integer().minimum(Some(0_i64)).maximum(Some(MAX_MINOR_UNITS))
     }
 }
 
-pub(crate) fn version(node: Node<'_>) -> Read<i64> {
-    match node.whole().filter(|version| *version > 0) {
-        Some(version) => Ok(version),
-        None => wrong("must be a wallet's version: an integer from 1 on, without quotation marks"),
+/// A wallet's version.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(transparent)]
+pub(crate) struct Version(pub(crate) i64);
+
+impl Value for Version {
+    fn read(node: Node<'_>) -> Read<Self> {
+        match node.whole().filter(|version| *version > 0) {
+            Some(version) => Ok(Self(version)),
+            None => wrong("must be a wallet's version: an integer from 1 on, without quotation marks"),
+        }
+    }
+
+    fn describe() -> ObjectBuilder {
+        integer().minimum(Some(1_i64))
     }
 }
 
-pub(crate) fn boolean(node: Node<'_>) -> Read<bool> {
-    match node {
-        Node::Bool(is) => Ok(is),
-        Node::Null
-        | Node::Number(_)
-        | Node::Text(_)
-        | Node::Broken
-        | Node::Array(_)
-        | Node::Object(_)
-        | Node::Deep => wrong("must be true or false"),
+impl Value for bool {
+    fn read(node: Node<'_>) -> Read<Self> {
+        match node {
+            Node::Bool(is) => Ok(is),
+            Node::Null
+            | Node::Number(_)
+            | Node::Text(_)
+            | Node::Broken
+            | Node::Array(_)
+            | Node::Object(_)
+            | Node::Deep => wrong("must be true or false"),
+        }
+    }
+
+    fn describe() -> ObjectBuilder {
+        ObjectBuilder::new().schema_type(Type::Boolean)
     }
 }
 
-pub(crate) fn id(node: Node<'_>) -> Read<Uuid> {
-    let id = node.text().unwrap_or_default().parse::<Id>();
-    id.map(Id::uuid).or_else(|error| wrong(error.to_string()))
+impl Value for Uuid {
+    fn read(node: Node<'_>) -> Read<Self> {
+        let id = node.text().unwrap_or_default().parse::<Id>();
+        id.map(Id::uuid).or_else(|error| wrong(error.to_string()))
+    }
+
+    fn describe() -> ObjectBuilder {
+        string().format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid)))
+    }
 }
 
-pub(crate) fn currency(node: Node<'_>) -> Read<Currency> {
-    let currency = node.text().and_then(|code| code.parse().ok());
-    currency.map_or_else(
-        || wrong("must be the code of a currency: 3 to 8 capital letters or digits, for example EUR"),
-        Ok,
-    )
+impl Value for Currency {
+    fn read(node: Node<'_>) -> Read<Self> {
+        let currency = node.text().and_then(|code| code.parse().ok());
+        currency.map_or_else(
+            || wrong("must be the code of a currency: 3 to 8 capital letters or digits, for example EUR"),
+            Ok,
+        )
+    }
+
+    fn describe() -> ObjectBuilder {
+        with_example(string().pattern(Some("^[A-Z][A-Z0-9]{2,7}$")), json!("EUR"))
+    }
 }
+
+/// A text of 1 to `MAX` characters, as [`check_text`] lets it through.
+#[derive(Debug, Clone, Serialize)]
+#[serde(transparent)]
+pub(crate) struct Text<const MAX: usize>(String);
 
 /// What names something: a reference, an owner, an external id.
-pub(crate) fn name(node: Node<'_>) -> Read<String> {
-    text::<MAX_NAME>(node)
+pub(crate) type Name = Text<MAX_NAME>;
+
+/// What people say about a command.
+pub(crate) type Description = Text<1024>;
+
+impl<const MAX: usize> Value for Text<MAX> {
+    fn read(node: Node<'_>) -> Read<Self> {
+        match node {
+            Node::Text(text) => match check_text(&text, MAX) {
+                Ok(()) => Ok(Self(text.into_owned())),
+                Err(error) => wrong(error.to_string()),
+            },
+            Node::Broken => wrong(BROKEN),
+            Node::Null | Node::Bool(_) | Node::Number(_) | Node::Array(_) | Node::Object(_) | Node::Deep => {
+                wrong(format!("must be a text of 1 to {MAX} characters"))
+            }
+        }
+    }
+
+    fn describe() -> ObjectBuilder {
+        string()
+            .min_length(Some(1))
+            .max_length(Some(MAX))
+            .pattern(Some(r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]*$"))
+    }
 }
 
-/// A text of 1 to `MAX` characters.
-pub(crate) fn text<const MAX: usize>(node: Node<'_>) -> Read<String> {
-    match node {
-        Node::Text(text) => match check_text(&text, MAX) {
-            Ok(()) => Ok(text.into_owned()),
-            Err(error) => wrong(error.to_string()),
-        },
-        Node::Broken => wrong(BROKEN),
-        Node::Null | Node::Bool(_) | Node::Number(_) | Node::Array(_) | Node::Object(_) | Node::Deep => {
-            wrong(format!("must be a text of 1 to {MAX} characters"))
-        }
+impl<const MAX: usize> From<Text<MAX>> for String {
+    fn from(text: Text<MAX>) -> Self {
+        text.0
     }
 }
 
 /// RFC 3339. Wallex counts in microseconds; what is finer is cut off.
-pub(crate) fn time(node: Node<'_>) -> Read<Timestamp> {
-    let time = node.text().and_then(rfc3339);
-    let time = time.and_then(|time| Timestamp::from_microsecond(time.as_microsecond()).ok());
-    time.map_or_else(
-        || wrong("must be a time as in RFC 3339, for example 2030-01-31T12:00:00Z"),
-        Ok,
-    )
+impl Value for Timestamp {
+    fn read(node: Node<'_>) -> Read<Self> {
+        let time = node.text().and_then(rfc3339);
+        let time = time.and_then(|time| Self::from_microsecond(time.as_microsecond()).ok());
+        time.map_or_else(
+            || wrong("must be a time as in RFC 3339, for example 2030-01-31T12:00:00Z"),
+            Ok,
+        )
+    }
+
+    fn describe() -> ObjectBuilder {
+        let time = string().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)));
+        with_example(time, json!("2030-01-31T12:00:00Z"))
+    }
 }
 
 const BROKEN: &str =
     "must not contain half of a surrogate pair: \\ud800 to \\udfff stand for a character only in pairs";
 
 /// An object of anything, within bounds, that can be given back as it came.
-pub(crate) fn metadata(node: Node<'_>) -> Read<Metadata> {
-    let Node::Object(members) = node else {
-        return wrong("must be a JSON object");
-    };
-    if members.len() > MAX_METADATA_KEYS {
-        return wrong(format!("must have {MAX_METADATA_KEYS} keys at most"));
+pub(crate) type Metadata = serde_json::Map<String, Json>;
+
+impl Value for Metadata {
+    fn read(node: Node<'_>) -> Read<Self> {
+        let Node::Object(members) = node else {
+            return wrong("must be a JSON object");
+        };
+        if members.len() > MAX_METADATA_KEYS {
+            return wrong(format!("must have {MAX_METADATA_KEYS} keys at most"));
+        }
+        let mut reader = MetadataReader::default();
+        let metadata = reader.object(members, "", 1);
+        if !reader.errors.is_empty() {
+            return Err(reader.errors);
+        }
+        // Cannot fail: texts, numbers and string keys.
+        let bytes = serde_json::to_vec(&metadata).unwrap_or_default().len();
+        if bytes > MAX_METADATA_BYTES {
+            return wrong(format!(
+                "must take {MAX_METADATA_BYTES} bytes of JSON at most, and has {bytes}"
+            ));
+        }
+        Ok(metadata)
     }
-    let mut reader = MetadataReader::default();
-    let metadata = reader.object(members, "", 1);
-    if !reader.errors.is_empty() {
-        return Err(reader.errors);
+
+    fn describe() -> ObjectBuilder {
+        ObjectBuilder::new().schema_type(Type::Object)
     }
-    // Cannot fail: texts, numbers and string keys.
-    let bytes = serde_json::to_vec(&metadata).unwrap_or_default().len();
-    if bytes > MAX_METADATA_BYTES {
-        return wrong(format!(
-            "must take {MAX_METADATA_BYTES} bytes of JSON at most, and has {bytes}"
-        ));
-    }
-    Ok(metadata)
+}
+
+fn integer() -> ObjectBuilder {
+    ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)))
+}
+
+fn string() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String)
+}
+
+#[expect(
+    deprecated,
+    reason = "the form that derived descriptions have: one for the whole API"
+)]
+fn with_example(object: ObjectBuilder, example: Json) -> ObjectBuilder {
+    object.example(Some(example))
 }
 
 #[derive(Default)]
@@ -160,10 +301,10 @@ impl MetadataReader {
         object
     }
 
-    fn value(&mut self, node: Node<'_>, at: &str, level: usize) -> Value {
+    fn value(&mut self, node: Node<'_>, at: &str, level: usize) -> Json {
         match node {
-            Node::Null => Value::Null,
-            Node::Bool(is) => Value::Bool(is),
+            Node::Null => Json::Null,
+            Node::Bool(is) => Json::Bool(is),
             Node::Number(text) => json::number(text).map_or_else(
                 || {
                     self.refuse(
@@ -171,26 +312,26 @@ impl MetadataReader {
                         "must be a number that a 64-bit integer or a double holds exactly as it is written; \
                          send any other as a text, in quotation marks",
                     );
-                    Value::Null
+                    Json::Null
                 },
-                Value::Number,
+                Json::Number,
             ),
             Node::Text(text) => {
                 if text.contains('\0') {
                     self.refuse(at, NUL);
                 }
-                Value::String(text.into_owned())
+                Json::String(text.into_owned())
             }
             Node::Broken => {
                 self.refuse(at, BROKEN);
-                Value::Null
+                Json::Null
             }
             Node::Array(_) | Node::Object(_) | Node::Deep if level > MAX_METADATA_DEPTH => {
                 // Of the whole: a pointer of 17 steps helps nobody.
                 if !self.errors.iter().any(|error| error.detail == DEEP) {
                     self.refuse("", DEEP);
                 }
-                Value::Null
+                Json::Null
             }
             Node::Array(items) => {
                 let items = items.into_iter().enumerate();
@@ -198,9 +339,9 @@ impl MetadataReader {
                     .map(|(index, item)| self.value(item, &format!("{at}/{index}"), level + 1))
                     .collect()
             }
-            Node::Object(members) => Value::Object(self.object(members, at, level)),
+            Node::Object(members) => Json::Object(self.object(members, at, level)),
             // Deeper than everything that is read.
-            Node::Deep => Value::Null,
+            Node::Deep => Json::Null,
         }
     }
 }

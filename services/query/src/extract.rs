@@ -6,14 +6,13 @@ use http::HeaderValue;
 use http::request::Parts;
 use wallex_domain::Positions;
 use wallex_runtime::http::Problem;
+use wallex_runtime::http::headers::MIN_POSITION;
 
 use crate::problem;
 
 /// Partitions that a platform has at most (`wallex migrate --partitions`), so positions that one read can need. A longer
 /// list is not even looked at.
 const MAX_POSITIONS: usize = 256;
-
-pub(crate) const MIN_POSITION: &str = "wallex-min-position";
 
 /// The header `Wallex-Min-Position`: what the answer must contain. Several lines count as one list.
 pub(crate) struct MinPosition(pub(crate) Positions);

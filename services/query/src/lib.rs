@@ -17,6 +17,7 @@ mod plans;
 mod position;
 mod problem;
 mod routes;
+mod source;
 mod statement;
 mod stream;
 mod strong;
@@ -39,7 +40,8 @@ use wallex_runtime::redis::Accelerator;
 use crate::cache::Cache;
 use crate::export::Exports;
 use crate::lag::Lag;
-use crate::position::{Snapshots, Source};
+use crate::position::Snapshots;
+use crate::source::Source;
 use crate::stream::live::Live;
 use crate::vitals::Vitals;
 

@@ -17,6 +17,7 @@ use wallex_postgres::Transaction;
 use wallex_runtime::metrics::{self, Histogram, IntCounter};
 
 use crate::problem::ReadError;
+use crate::source::Source;
 use crate::statement;
 
 /// How long a read waits for `Wallex-Min-Position`. Long enough for a projector that keeps up (tens of
@@ -43,34 +44,7 @@ pub(crate) static NOT_REACHED: LazyLock<IntCounter> = LazyLock::new(|| {
 
 type Cursors = Arc<HashMap<i32, i64>>;
 
-/// Where an answer comes from, and with it: whose cursors say how far it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Source {
-    ReadModel,
-    Ledger,
-    /// The truth itself: it contains every position that a write has answered.
-    Journal,
-}
-
 impl Source {
-    /// For messages.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::ReadModel => "read model",
-            Self::Ledger => "ledger",
-            Self::Journal => "journal",
-        }
-    }
-
-    /// Whether rows that had been there are being filled in again, so that what is missing proves nothing.
-    pub(crate) fn is_being_filled(self) -> &'static str {
-        match self {
-            Self::ReadModel => "SELECT EXISTS (SELECT 1 FROM read_model.cursor WHERE seq < refill_to)",
-            Self::Ledger => "SELECT EXISTS (SELECT 1 FROM ledger.cursor WHERE seq < refill_to)",
-            Self::Journal => "SELECT false",
-        }
-    }
-
     /// An error while what is missing may only be missing for now.
     pub(crate) async fn must_be_whole(self, db: &mut PgConnection) -> Result<(), ReadError> {
         let filling: bool = sqlx::query_scalar(self.is_being_filled()).fetch_one(db).await?;
@@ -78,15 +52,6 @@ impl Source {
             Err(ReadError::BeingFilled(self))
         } else {
             Ok(())
-        }
-    }
-
-    /// One row per partition, 256 at most: read whole.
-    pub(crate) fn cursors(self) -> &'static str {
-        match self {
-            Self::ReadModel => "SELECT partition, seq FROM read_model.cursor",
-            Self::Ledger => "SELECT partition, seq FROM ledger.cursor",
-            Self::Journal => "SELECT id, last_seq FROM journal.partition",
         }
     }
 }

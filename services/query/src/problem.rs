@@ -9,7 +9,7 @@ use wallex_postgres::SqlState;
 use wallex_runtime::http::{Code, Extension, Invalid, Problem, Problems};
 
 use crate::answer::Unreadable;
-use crate::position::Source;
+use crate::source::Source;
 
 /// What a read that may wait for positions can be answered with instead of success.
 const READ: Problems = Problems {

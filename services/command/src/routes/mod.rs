@@ -9,6 +9,7 @@ use http::{HeaderValue, StatusCode};
 use uuid::Uuid;
 use wallex_domain::{Change, Command, Hash, WalletId};
 use wallex_journal::append::{Answer, Item, Reply, Request, Work};
+use wallex_runtime::http::headers::{IDEMPOTENCY_REPLAYED, POSITION};
 use wallex_runtime::http::{Code, Id, Problem, Problems};
 
 use crate::answer::{CaptureResult, HoldResult, ReversalResult, TransferResult, WalletResult};
@@ -18,17 +19,6 @@ use crate::item::Origin;
 use crate::{CommandState, MAX_BATCH_BODY, MAX_BODY, body, item, problem};
 
 type RawBody = Result<Bytes, BytesRejection>;
-
-/// Routes that need no field.
-pub(crate) const BODY_MAY_BE_ABSENT: [&str; 7] = [
-    "/v1/wallets/{id}/freeze",
-    "/v1/wallets/{id}/unfreeze",
-    "/v1/wallets/{id}/close",
-    "/v1/wallets/{id}/erase",
-    "/v1/holds/{id}/capture",
-    "/v1/holds/{id}/release",
-    "/v1/transactions/{id}/reversals",
-];
 
 /// Creates a wallet, empty or with an initial balance.
 #[utoipa::path(
@@ -324,17 +314,18 @@ fn response(answer: Answer, replayed: bool) -> Response {
         "application/problem+json"
     };
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(json));
-    for (name, value) in [
-        (ETAG, answer.etag),
-        (LOCATION, answer.location),
-        (http::HeaderName::from_static("wallex-position"), answer.position),
-    ] {
-        if let Some(value) = value.and_then(|text| HeaderValue::try_from(text).ok()) {
-            headers.insert(name, value);
-        }
+    let value = |text: Option<String>| text.and_then(|text| HeaderValue::try_from(text).ok());
+    if let Some(etag) = value(answer.etag) {
+        headers.insert(ETAG, etag);
+    }
+    if let Some(location) = value(answer.location) {
+        headers.insert(LOCATION, location);
+    }
+    if let Some(position) = value(answer.position) {
+        headers.insert(POSITION, position);
     }
     if replayed {
-        headers.insert("idempotency-replayed", HeaderValue::from_static("true"));
+        headers.insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
     }
     response
 }

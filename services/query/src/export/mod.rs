@@ -15,8 +15,9 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use futures::stream::{self, StreamExt as _};
 use http::HeaderValue;
-use http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, HeaderName, VARY};
+use http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, VARY};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use wallex_runtime::http::headers::STALE;
 use wallex_runtime::metrics::{self, IntCounter};
 
 use crate::problem::ReadError;
@@ -59,9 +60,6 @@ impl Exports {
         turn.map_err(|_| ReadError::TooManyExports)
     }
 }
-
-/// What JSON says by `stale`.
-const STALE: HeaderName = HeaderName::from_static("wallex-stale");
 
 /// Exports of this process that read at the same time; the other connections are for everybody else.
 static READING: Semaphore = Semaphore::const_new(2);

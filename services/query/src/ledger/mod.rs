@@ -6,6 +6,7 @@
 
 mod account;
 mod answer;
+mod filter;
 mod place;
 pub(crate) mod postings;
 pub(crate) mod statement;
@@ -22,9 +23,10 @@ use wallex_runtime::http::{NoParameters, Problem};
 
 use crate::QueryState;
 use crate::extract::MinPosition;
-use crate::position::{Snapshots, Source, contains};
+use crate::position::{Snapshots, contains};
 use crate::problem::{self, ReadError};
 use crate::routes::{NO_STORE, end};
+use crate::source::Source;
 use account::Account;
 use answer::{AccountBody, TrialBalanceBody};
 

@@ -4,10 +4,10 @@
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::filter::{Filter, Of};
 use super::place::Place;
-use super::postings::{Filter, Of};
-use crate::position::Source;
 use crate::problem::ReadError;
+use crate::source::Source;
 
 /// The snapshot of a trial balance: plans are the planner's own, and it may take a while. The tables are locked before it is
 /// taken: a reset of the ledger, which truncates them, comes before the snapshot or after it, never into it (PostgreSQL

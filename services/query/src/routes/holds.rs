@@ -14,8 +14,8 @@ use crate::answer::{HoldBody, HoldPageBody};
 use crate::cursor::Scope;
 use crate::extract::MinPosition;
 use crate::parameters::Parameters;
-use crate::position::Source;
 use crate::problem::ReadError;
+use crate::source::Source;
 use crate::statement;
 
 /// Which holds of a wallet.

@@ -14,8 +14,8 @@ use uuid::Uuid;
 use wallex_postgres::Transaction;
 
 use crate::answer::Unreadable;
-use crate::position::Source;
 use crate::problem::ReadError;
+use crate::source::Source;
 use crate::statement;
 
 /// Balances change at any moment: no cache on the way may keep one.

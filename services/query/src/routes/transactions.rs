@@ -11,8 +11,8 @@ use crate::QueryState;
 use crate::answer::{TransactionBody, TransactionPageBody};
 use crate::extract::MinPosition;
 use crate::parameters::Parameters;
-use crate::position::Source;
 use crate::problem::ReadError;
+use crate::source::Source;
 use crate::statement;
 
 /// Reads one transaction with what it did to each wallet.

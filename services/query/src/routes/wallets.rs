@@ -16,8 +16,8 @@ use crate::cache::{self, Looked};
 use crate::cursor::Scope;
 use crate::extract::MinPosition;
 use crate::parameters::Parameters;
-use crate::position::Source;
 use crate::problem::{self, ReadError};
+use crate::source::Source;
 use crate::{statement, strong};
 
 /// Which state of a wallet is asked for.

@@ -1,7 +1,6 @@
 //! Bodies on their way, in and out: what they hold of the process's memory, and how long they may take.
 //!
-//! The invariant: all bodies being received together hold no more than a fixed number of bytes, and so do all answers
-//! that are ready and not yet taken. What has no room is answered 503, to be sent again; nothing waits for room, because
+//! The invariant: what has no room in the [`Memory`] is answered 503, to be sent again; nothing waits for room, because
 //! those who hold it may be the ones who never end.
 
 use std::pin::{Pin, pin};
@@ -13,39 +12,16 @@ use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
 use http::Method;
 use hyper::body::{Body as HttpBody, Bytes, Frame, Incoming, SizeHint};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep};
 
 use super::connections::Asking;
+use super::memory::Memory;
 use super::{Code, Problem};
 
 /// Answers are handed over in pieces of this size, so that what a client has not taken stays counted. A piece is about
 /// what a connection buffers anyway.
 const PIECE: usize = 16 * 1024;
-/// Bytes that a client takes of a ready answer in [`super::limits::Patience::answer`], or it is given up: 2 kB/s.
-pub(super) const LEAST: usize = 64 * 1024;
-
-/// The room for bodies, in bytes.
-pub(super) struct Memory {
-    receiving: Arc<Semaphore>,
-    sending: Arc<Semaphore>,
-}
-
-impl Memory {
-    pub(super) fn new(bytes: usize) -> Arc<Self> {
-        let room = || Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS)));
-        Arc::new(Self {
-            receiving: room(),
-            sending: room(),
-        })
-    }
-}
-
-/// `bytes` of room, if it is there.
-fn take(room: &Arc<Semaphore>, bytes: usize) -> Option<OwnedSemaphorePermit> {
-    let permits = u32::try_from(bytes).ok()?;
-    Arc::clone(room).try_acquire_many_owned(permits).ok()
-}
 
 /// Why a request is not answered by its handler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +62,7 @@ impl Exchange {
     }
 
     fn receive(&self, bytes: usize) -> bool {
-        let Some(more) = take(&self.0.memory.receiving, bytes) else {
+        let Some(more) = self.0.memory.receive(bytes) else {
             return self.refuse(Refusal::NoRoom);
         };
         let mut received = self.0.received.lock().unwrap_or_else(PoisonError::into_inner);
@@ -126,7 +102,7 @@ impl Exchange {
         {
             let room = usize::try_from(size)
                 .ok()
-                .and_then(|size| take(&self.0.memory.sending, size));
+                .and_then(|size| self.0.memory.send(size));
             match room {
                 Some(room) => {
                     response.extensions_mut().insert(Room(Arc::new(room)));

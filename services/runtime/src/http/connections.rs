@@ -16,8 +16,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::bodies::{LEAST, Memory};
-use super::limits::{Limits, Patience};
+use super::limits::{LEAST, Limits, Patience};
+use super::memory::Memory;
 use crate::metrics;
 
 /// Connections beyond the limit, for probes.

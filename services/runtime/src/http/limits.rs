@@ -13,6 +13,9 @@ const OWN_FILES: usize = 128;
 /// Even with fewer files than the process needs, someone has to be let in.
 const FEWEST: usize = 16;
 
+/// Bytes that a client takes of a ready answer in [`Patience::answer`], or it is given up: 2 kB/s.
+pub(super) const LEAST: usize = 64 * 1024;
+
 /// Bounds of a server.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -33,7 +36,7 @@ pub struct Patience {
     /// Without a request. Longer than the 60 s to 90 s that clients and load balancers keep idle connections, so that it
     /// is they who close.
     pub idle: Duration,
-    /// To take [`super::bodies::LEAST`] bytes of an answer that is ready.
+    /// To take [`LEAST`] bytes of an answer that is ready.
     pub answer: Duration,
 }
 

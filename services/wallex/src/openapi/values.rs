@@ -7,6 +7,7 @@ use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterSty
 use utoipa::openapi::schema::{ArrayItems, KnownFormat, Object, Schema, SchemaFormat, SchemaType, Type};
 use utoipa::openapi::{OpenApi, RefOr};
 use wallex_domain::MAX_BALANCE;
+use wallex_runtime::http::headers;
 
 use super::shape;
 
@@ -66,7 +67,7 @@ const HEADERS: &[(&str, &str, &str, &str)] = &[
         "\"7\"",
     ),
     (
-        "Wallex-Position",
+        headers::POSITION,
         "Where the events stand in the journal, for Wallex-Min-Position",
         "^[0-9]{1,9}:[0-9]{1,19}(,[0-9]{1,9}:[0-9]{1,19})*$",
         "3:1042",
@@ -78,13 +79,13 @@ const HEADERS: &[(&str, &str, &str, &str)] = &[
         "/v1/transactions/0198c0e0-4c1d-7b55-8f3e-2a3b4c5d6e7f",
     ),
     (
-        "Idempotency-Replayed",
+        headers::IDEMPOTENCY_REPLAYED,
         "true when this is an earlier answer given again; absent otherwise",
         "^true$",
         "true",
     ),
     (
-        "Wallex-Stale",
+        headers::STALE,
         "true when an event could not be projected; absent otherwise",
         "^true$",
         "true",
@@ -105,14 +106,14 @@ const HEADERS: &[(&str, &str, &str, &str)] = &[
 ];
 
 /// Headers that say `true` or nothing.
-const FLAGS: &[&str] = &["Idempotency-Replayed", "Wallex-Stale"];
+const FLAGS: &[&str] = &[headers::IDEMPOTENCY_REPLAYED, headers::STALE];
 
 /// What parameters look like: their pattern, and an example for those that have none of their own.
 const PARAMETERS: &[(&str, &str, &str)] = &[
-    ("Idempotency-Key", "^[!-~]{1,255}$", "order-4711"),
+    (headers::IDEMPOTENCY_KEY, "^[!-~]{1,255}$", "order-4711"),
     ("If-Match", r#"^"[0-9]{1,18}"$"#, "\"7\""),
     (
-        "Wallex-Min-Position",
+        headers::MIN_POSITION,
         "^[0-9]{1,9}:[0-9]{1,18}(,[0-9]{1,9}:[0-9]{1,18}){0,255}$",
         "3:1042",
     ),

@@ -1,0 +1,43 @@
+//! A key that is sent again finds its answer only if the request has the same fingerprint, whichever build computes it.
+
+use super::assert_golden;
+use super::requests::{self, Routes, Sent};
+use crate::body::Kind;
+
+/// The fingerprint as it has been defined from the start: each part behind its length, and the body at the end.
+fn defined(sent: &Sent) -> blake3::Hash {
+    let precondition = sent
+        .version
+        .map_or(String::new(), |version| format!("\"{version}\""));
+    let mut hasher = blake3::Hasher::new();
+    for part in ["POST", &sent.canonical_path, "", &precondition] {
+        hasher.update(&(part.len() as u64).to_be_bytes());
+        hasher.update(part.as_bytes());
+    }
+    hasher.update(sent.canonical.as_bytes());
+    hasher.finalize()
+}
+
+/// If this fails, clients that retry across an upgrade are answered `idempotency_key_reused`. Each request has four lines: what
+/// it is; path and `If-Match`; the bytes of the body that go into the fingerprint; the fingerprint.
+#[tokio::test]
+async fn fingerprints_of_requests_are_fixed() {
+    let routes = Routes::new();
+    let mut text = String::new();
+    for sent in requests::all() {
+        let fingerprint = routes.send(&sent).await.fingerprint;
+        assert_eq!(fingerprint.0, *defined(&sent).as_bytes(), "{}", sent.title);
+        let version = sent.version.map_or("-".to_owned(), |version| version.to_string());
+        text.push_str(&format!(
+            "# {}\n{} {version}\n{}\n{fingerprint}\n",
+            sent.title, sent.canonical_path, sent.canonical
+        ));
+    }
+    assert_golden("fingerprints.txt", &text);
+}
+
+#[test]
+fn every_command_has_its_requests_here() {
+    let commands: Vec<&str> = Kind::schemas().iter().map(|(name, ..)| *name).collect();
+    assert_eq!(requests::kinds(), commands);
+}

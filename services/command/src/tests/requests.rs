@@ -1,0 +1,333 @@
+//! One request per command with all that it may say, and one with as little as it must say; each also as a batch.
+
+use axum::body::Body;
+use http::Request;
+use tower::ServiceExt as _;
+use wallex_domain::Currencies;
+use wallex_runtime::http::headers::IDEMPOTENCY_KEY;
+
+use crate::batcher::{Captured, Enqueue};
+use crate::{CommandState, body, router};
+
+const WALLET: &str = "0198c0de-7f3a-7c10-8000-1a2b3c4d5e6f";
+const HOLD: &str = "0198c0e1-2b64-7d2e-9a41-5c6d7e8f9a0b";
+const TRANSACTION: &str = "0198c0e0-4c1d-7b55-8f3e-2a3b4c5d6e7f";
+
+/// What a command's own route has in its path.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Target {
+    None,
+    Wallet,
+    Hold,
+    Transaction,
+}
+
+impl Target {
+    fn id(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Wallet => WALLET,
+            Self::Hold => HOLD,
+            Self::Transaction => TRANSACTION,
+        }
+    }
+
+    /// The field of a batch's command.
+    fn field(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Wallet => "wallet_id",
+            Self::Hold => "hold_id",
+            Self::Transaction => "transaction_id",
+        }
+    }
+}
+
+/// A command: its type, its route, and its fields, the required ones and the optional ones. Neither are in the order in which
+/// they are written out again.
+struct Kind {
+    name: &'static str,
+    path: &'static str,
+    target: Target,
+    required: &'static [&'static str],
+    optional: &'static [&'static str],
+    /// The body as it is written out again for the fingerprint.
+    canonical: fn(&[u8]) -> String,
+}
+
+fn canonical<B: body::Body + serde::Serialize>(sent: &[u8]) -> String {
+    let Ok(body) = body::parse::<B>(sent) else {
+        panic!("refused: {}", String::from_utf8_lossy(sent));
+    };
+    serde_json::to_string(&body).unwrap()
+}
+
+const DESCRIPTION: &str = r#""description":"Thanks \ud83d\ude00""#;
+const METADATA: &str = r#""metadata":{"z":[1, 2.50,{"deep":null}],"a":"é\u00fc\/","n":18446744073709551615}"#;
+const REFERENCE: &str = r#""reference":"order 4711""#;
+const EXTERNAL_ID: &str = r#""external_id":"psp-9041""#;
+const AMOUNT: &str = r#""amount":250"#;
+const FROM: &str = r#""from":"0198c0de-7f3a-7c10-8000-1a2b3c4d5e6f""#;
+const TO: &str = r#""to":"0198C0DF-1A2B-7C3D-9E4F-5A6B7C8D9E0F""#;
+
+const KINDS: &[Kind] = &[
+    Kind {
+        name: "create",
+        path: "/v1/wallets",
+        target: Target::None,
+        required: &[r#""currency":"EUR""#],
+        optional: &[
+            METADATA,
+            DESCRIPTION,
+            r#""initial_balance":1000"#,
+            r#""owner":"Ada Lovelace""#,
+            EXTERNAL_ID,
+            r#""id":"0198c0df-1a2b-7c3d-9e4f-5a6b7c8d9e0f""#,
+        ],
+        canonical: canonical::<body::CreateWallet>,
+    },
+    Kind {
+        name: "credit",
+        path: "/v1/wallets/{id}/credits",
+        target: Target::Wallet,
+        required: &[AMOUNT],
+        optional: &[METADATA, DESCRIPTION, EXTERNAL_ID, REFERENCE],
+        canonical: canonical::<body::Movement>,
+    },
+    Kind {
+        name: "debit",
+        path: "/v1/wallets/{id}/debits",
+        target: Target::Wallet,
+        required: &[AMOUNT],
+        optional: &[METADATA, DESCRIPTION, EXTERNAL_ID, REFERENCE],
+        canonical: canonical::<body::Movement>,
+    },
+    Kind {
+        name: "transfer",
+        path: "/v1/transfers",
+        target: Target::None,
+        required: &[AMOUNT, TO, FROM],
+        optional: &[METADATA, DESCRIPTION, EXTERNAL_ID, REFERENCE],
+        canonical: canonical::<body::Transfer>,
+    },
+    Kind {
+        name: "hold",
+        path: "/v1/wallets/{id}/holds",
+        target: Target::Wallet,
+        required: &[AMOUNT],
+        optional: &[
+            METADATA,
+            DESCRIPTION,
+            REFERENCE,
+            r#""expires_at":"2030-01-31T14:00:00.1234567+02:00""#,
+            r#""id":"0198c0e1-2b64-7d2e-9a41-5c6d7e8f9a0b""#,
+        ],
+        canonical: canonical::<body::PlaceHold>,
+    },
+    Kind {
+        name: "capture",
+        path: "/v1/holds/{id}/capture",
+        target: Target::Hold,
+        required: &[],
+        optional: &[METADATA, DESCRIPTION, EXTERNAL_ID, REFERENCE, TO, AMOUNT],
+        canonical: canonical::<body::CaptureHold>,
+    },
+    Kind {
+        name: "release",
+        path: "/v1/holds/{id}/release",
+        target: Target::Hold,
+        required: &[],
+        optional: &[METADATA, DESCRIPTION, REFERENCE],
+        canonical: canonical::<body::ReleaseHold>,
+    },
+    Kind {
+        name: "reversal",
+        path: "/v1/transactions/{id}/reversals",
+        target: Target::Transaction,
+        required: &[],
+        optional: &[METADATA, DESCRIPTION, EXTERNAL_ID, REFERENCE, AMOUNT],
+        canonical: canonical::<body::Reversal>,
+    },
+    Kind {
+        name: "freeze",
+        path: "/v1/wallets/{id}/freeze",
+        target: Target::Wallet,
+        required: &[],
+        optional: &[METADATA, DESCRIPTION],
+        canonical: canonical::<body::Note>,
+    },
+    Kind {
+        name: "unfreeze",
+        path: "/v1/wallets/{id}/unfreeze",
+        target: Target::Wallet,
+        required: &[],
+        optional: &[METADATA, DESCRIPTION],
+        canonical: canonical::<body::Note>,
+    },
+    Kind {
+        name: "close",
+        path: "/v1/wallets/{id}/close",
+        target: Target::Wallet,
+        required: &[],
+        optional: &[METADATA, DESCRIPTION],
+        canonical: canonical::<body::Note>,
+    },
+    Kind {
+        name: "overdraft_limit",
+        path: "/v1/wallets/{id}/overdraft-limit",
+        target: Target::Wallet,
+        required: &[r#""overdraft_limit":500"#],
+        optional: &[METADATA, DESCRIPTION],
+        canonical: canonical::<body::OverdraftLimit>,
+    },
+    Kind {
+        name: "erase",
+        path: "/v1/wallets/{id}/erase",
+        target: Target::Wallet,
+        required: &[],
+        optional: &[],
+        canonical: canonical::<body::Erase>,
+    },
+];
+
+/// A request as a client sends it, and what the fingerprint is made of.
+pub(super) struct Sent {
+    /// What it is, for people.
+    pub(super) title: String,
+    /// As it is sent; its ids may be in capitals.
+    pub(super) path: String,
+    /// As the fingerprint has it.
+    pub(super) canonical_path: String,
+    /// Of `If-Match`.
+    pub(super) version: Option<i64>,
+    pub(super) body: String,
+    pub(super) canonical: String,
+}
+
+/// The types of the commands that have requests here.
+pub(super) fn kinds() -> Vec<&'static str> {
+    KINDS.iter().map(|kind| kind.name).collect()
+}
+
+/// Every command by its own route, then every command in a batch, then a batch with a command that is refused.
+pub(super) fn all() -> Vec<Sent> {
+    let singles = KINDS
+        .iter()
+        .flat_map(|kind| [single(kind, true), single(kind, false)]);
+    let batches = KINDS.iter().flat_map(|kind| {
+        [true, false].map(|full| {
+            let commands = [in_batch(kind, full)];
+            batch(
+                format!("{} in a batch, {}", kind.name, extent(full)),
+                true,
+                &commands,
+            )
+        })
+    });
+    let refused = r#"{"type": "credit",  "amount":1.50, "wallet_id":"no id"}"#.to_owned();
+    let commands: Vec<String> = KINDS.iter().map(|kind| in_batch(kind, false)).collect();
+    let last = [
+        batch("every command in a batch".to_owned(), true, &commands),
+        batch(
+            "a batch with a refused command".to_owned(),
+            false,
+            &[in_batch(&KINDS[1], false), refused],
+        ),
+    ];
+    singles.chain(batches).chain(last).collect()
+}
+
+fn extent(full: bool) -> &'static str {
+    if full { "all fields" } else { "required fields" }
+}
+
+fn fields(kind: &Kind, full: bool) -> Vec<String> {
+    let optional = if full { kind.optional } else { &[] };
+    optional
+        .iter()
+        .chain(kind.required)
+        .map(|field| (*field).to_owned())
+        .collect()
+}
+
+/// A wallet that is created has no version before.
+fn version(kind: &Kind, full: bool) -> Option<i64> {
+    (full && kind.name != "create").then_some(7)
+}
+
+fn single(kind: &Kind, full: bool) -> Sent {
+    let id = kind.target.id();
+    let sent_id = if full { id.to_uppercase() } else { id.to_owned() };
+    let body = format!("{{ {} }}", fields(kind, full).join(" , "));
+    Sent {
+        title: format!("{}, {}", kind.name, extent(full)),
+        path: kind.path.replace("{id}", &sent_id),
+        canonical_path: kind.path.replace("{id}", id),
+        version: version(kind, full),
+        canonical: (kind.canonical)(body.as_bytes()),
+        body,
+    }
+}
+
+fn in_batch(kind: &Kind, full: bool) -> String {
+    let mut fields = fields(kind, full);
+    if kind.target != Target::None {
+        fields.push(format!("\"{}\":\"{}\"", kind.target.field(), kind.target.id()));
+    }
+    fields.extend(version(kind, full).map(|version| format!("\"expected_version\":{version}")));
+    fields.push(format!("\"type\":\"{}\"", kind.name));
+    format!("{{{}}}", fields.join(", "))
+}
+
+fn batch(title: String, atomic: bool, commands: &[String]) -> Sent {
+    let body = format!(
+        "{{\"commands\": [ {} ], \"atomic\": {atomic}}}",
+        commands.join(" , ")
+    );
+    let Ok(read) = crate::batch::Batch::parse(body.as_bytes(), &Currencies::iso_4217()) else {
+        panic!("refused: {body}");
+    };
+    let canonical = serde_json::to_string(&read).unwrap();
+    Sent {
+        title,
+        path: "/v1/batches".to_owned(),
+        canonical_path: "/v1/batches".to_owned(),
+        version: None,
+        canonical,
+        body,
+    }
+}
+
+/// The write routes in front of a queue without writers.
+pub(super) struct Routes {
+    router: axum::Router,
+    captured: Captured,
+}
+
+impl Routes {
+    pub(super) fn new() -> Self {
+        let (queue, captured) = Enqueue::captured();
+        // Nothing is asked of it: an erasure that is not answered removes nothing.
+        let journal = sqlx::PgPool::connect_lazy("postgres://localhost/nowhere").unwrap();
+        Self {
+            router: router(CommandState::new(queue, Currencies::iso_4217(), journal)),
+            captured,
+        }
+    }
+
+    /// What the request asks of the journal.
+    pub(super) async fn send(&self, sent: &Sent) -> wallex_journal::append::Request {
+        let mut request = Request::post(&sent.path)
+            .header(IDEMPOTENCY_KEY, "order-4711")
+            .header("content-type", "application/json");
+        if let Some(version) = sent.version {
+            request = request.header("if-match", format!("\"{version}\""));
+        }
+        let request = request.body(Body::from(sent.body.clone())).unwrap();
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let status = response.status();
+        self.captured
+            .take()
+            .unwrap_or_else(|| panic!("{}: {status}, {}", sent.title, sent.body))
+    }
+}

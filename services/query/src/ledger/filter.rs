@@ -1,0 +1,58 @@
+//! Which postings a list or a file has.
+
+use uuid::Uuid;
+
+use super::ACCOUNT;
+use super::account::Account;
+use super::place::Place;
+use crate::cursor::Scope;
+use crate::parameters::Parameters;
+
+/// Whose postings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Of {
+    Account(Account),
+    Transaction(Uuid),
+}
+
+/// Which postings: of whom, and in which time (microseconds; `from` inclusive, `to` exclusive).
+#[derive(Debug, Clone)]
+pub(crate) struct Filter {
+    pub(crate) of: Of,
+    from: Option<i64>,
+    to: Option<i64>,
+}
+
+impl Filter {
+    /// `None` when it is of nothing.
+    pub(super) fn read(parameters: &mut Parameters) -> Option<Self> {
+        parameters.exactly_one("account", "transaction_id");
+        let account = parameters.parsed("account", ACCOUNT, Account::parse);
+        let transaction = parameters.uuid("transaction_id");
+        let (from, to) = parameters.period();
+        let of = account.map(Of::Account).or(transaction.map(Of::Transaction))?;
+        Some(Self { of, from, to })
+    }
+
+    pub(super) fn scope(&self) -> Scope {
+        let (account, transaction) = match &self.of {
+            Of::Account(account) => (Some(account.to_string()), None),
+            Of::Transaction(id) => (None, Some(id.as_bytes())),
+        };
+        Scope::of("postings")
+            .with(account)
+            .with(transaction)
+            .with(self.from.map(i64::to_be_bytes))
+            .with(self.to.map(i64::to_be_bytes))
+    }
+
+    /// At this time or later.
+    pub(crate) fn low(&self) -> i64 {
+        self.from.unwrap_or(i64::MIN)
+    }
+
+    /// Above every posting that is let through.
+    pub(super) fn top(&self) -> Place {
+        self.to.map_or(Place::END, Place::beginning_of)
+    }
+}

@@ -1,0 +1,254 @@
+//! The server: HTTP/1.1 and HTTP/2 on one port, a farewell to clients and a drain at the end.
+//!
+//! Its invariant: a request that was begun is answered, unless the drain's time is over. The end goes in
+//! this order, so that clients leave before they are cut off:
+//!
+//! 1. readiness is 503; answers over HTTP/1 say `Connection: close`, connections of HTTP/2 get GOAWAY. New connections
+//!    are still taken, for [`Ending::grace`]: whoever balances load learns of the end only now.
+//! 2. The listener is closed, and what waited at it is taken in.
+//! 3. After [`LAST_LOOK`], connections on which nothing is asked are closed, and the requests in flight are awaited.
+
+mod connection;
+mod router;
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::Problem;
+use super::connections::{Connections, Seat};
+use super::limits::Limits;
+use super::observe::in_flight;
+use crate::health::Health;
+use crate::settings::Settings;
+use connection::{Farewell, LAST_LOOK, connection};
+use router::assemble;
+pub use router::router;
+
+/// Waited when a connection can't be accepted (too many open files): trying again at once would only burn the CPU.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// What the kernel buffers of answers, per connection. By itself it takes up to 4 MiB from an answer that nobody reads, and
+/// a pod's memory limit counts that.
+const SEND_BUFFER: u32 = 256 * 1024;
+/// Connections that wait in the kernel to be taken.
+const BACKLOG: u32 = 1024;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    #[error("cannot listen on {listen} (setting listen, WALLEX_LISTEN): {source}")]
+    Bind {
+        listen: SocketAddr,
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// How long the end may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Ending {
+    /// For so long new connections are taken although readiness says no.
+    pub grace: Duration,
+    /// From the beginning of the end until requests are left unanswered; `grace` is part of it.
+    pub limit: Duration,
+}
+
+impl Ending {
+    /// Of a server that clients are led to.
+    pub fn of(settings: &Settings) -> Self {
+        Self {
+            grace: settings.shutdown_grace_seconds,
+            limit: settings.drain(),
+        }
+    }
+
+    /// Of a server that only answers about itself: nobody has to be led away from it.
+    pub fn without_grace(settings: &Settings) -> Self {
+        Self {
+            grace: Duration::ZERO,
+            ..Self::of(settings)
+        }
+    }
+}
+
+/// Serves `app` and the routes of [`router`] on `listen` until `shutdown` is cancelled and the [`Ending`] is over.
+pub async fn serve(
+    listen: SocketAddr,
+    app: Router,
+    health: Health,
+    shutdown: CancellationToken,
+    ending: Ending,
+    limits: Limits,
+) -> Result<(), ServeError> {
+    serve_on(bind(listen).await?, app, health, shutdown, ending, limits).await;
+    Ok(())
+}
+
+/// [`serve`] for a role that has to wait before it can serve: until `starting` yields the app, health and metrics
+/// answer and everything else is told to come back, so that waiting for a database never looks like a dead process.
+pub async fn serve_starting<E: From<ServeError>>(
+    listen: SocketAddr,
+    starting: impl Future<Output = Result<Router, E>>,
+    health: Health,
+    shutdown: CancellationToken,
+    ending: Ending,
+    limits: Limits,
+) -> Result<(), E> {
+    let listener = bind(listen).await?;
+    let connections = Connections::new(limits);
+    // Ready before any check is registered would be ready too early.
+    let check = health.check("start");
+    let farewell = Arc::new(Farewell::default());
+    let starting_up = async || Problem::unavailable("This replica is starting; see /health/ready.");
+    let waiting = assemble(Router::new().fallback(starting_up), health.clone());
+    let take = |stream, seat| {
+        tokio::spawn(connection(stream, seat, waiting.clone(), Arc::clone(&farewell)));
+    };
+    let mut starting = pin!(starting);
+    let app = loop {
+        tokio::select! {
+            app = &mut starting => break app?,
+            () = accept(&listener, &connections, &take) => {}
+        }
+    };
+    check.set_ready();
+    // Whoever is connected still talks to the waiting app: let them connect anew.
+    farewell.leave();
+    farewell.closed.cancel();
+    serve_with(listener, app, health, shutdown, ending, connections).await;
+    Ok(())
+}
+
+/// Takes the address. Separate from [`serve_on`] for callers that need to know the port behind `:0`.
+pub async fn bind(listen: SocketAddr) -> Result<TcpListener, ServeError> {
+    let listening = || {
+        let socket = if listen.is_ipv4() {
+            TcpSocket::new_v4()
+        } else {
+            TcpSocket::new_v6()
+        }?;
+        socket.set_reuseaddr(true)?;
+        // Connections inherit it (tcp(7)).
+        socket.set_send_buffer_size(SEND_BUFFER)?;
+        socket.bind(listen)?;
+        socket.listen(BACKLOG)
+    };
+    listening().map_err(|source| ServeError::Bind { listen, source })
+}
+
+/// [`serve`] on a listener that is already bound.
+pub async fn serve_on(
+    listener: TcpListener,
+    app: Router,
+    health: Health,
+    shutdown: CancellationToken,
+    ending: Ending,
+    limits: Limits,
+) {
+    serve_with(listener, app, health, shutdown, ending, Connections::new(limits)).await;
+}
+
+async fn serve_with(
+    listener: TcpListener,
+    app: Router,
+    health: Health,
+    shutdown: CancellationToken,
+    ending: Ending,
+    seats: Arc<Connections>,
+) {
+    let app = router(app, health.clone());
+    let connections = TaskTracker::new();
+    let farewell = Arc::new(Farewell::default());
+    let take = |stream, seat| {
+        connections.spawn(connection(stream, seat, app.clone(), Arc::clone(&farewell)));
+    };
+    if let Ok(address) = listener.local_addr() {
+        tracing::info!(%address, "serving HTTP");
+    }
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        () = accept(&listener, &seats, &take) => {}
+    }
+    let limit = Instant::now() + ending.limit;
+    health.check("shutdown").set_unready("shutting down");
+    farewell.leave();
+    tokio::select! {
+        () = tokio::time::sleep(ending.grace.min(ending.limit)) => {}
+        () = accept(&listener, &seats, &take) => {}
+    }
+    close(listener, &seats, &take);
+    connections.close();
+    let ended = tokio::time::timeout_at(limit, async {
+        // Without anyone connected there is nothing to look out for.
+        tokio::select! {
+            () = tokio::time::sleep(LAST_LOOK) => {}
+            () = connections.wait() => {}
+        }
+        farewell.closed.cancel();
+        connections.wait().await;
+    });
+    if ended.await.is_err() {
+        tracing::warn!(
+            connections = connections.len(),
+            requests = in_flight(),
+            drain_seconds = ending.limit.as_secs(),
+            "the time to drain is over: requests are left unanswered"
+        );
+    }
+}
+
+/// Takes connections for ever. Waits for a socket only as long as connections that had to give way take to close theirs,
+/// about [`LAST_LOOK`] at most.
+async fn accept(listener: &TcpListener, seats: &Arc<Connections>, take: &impl Fn(TcpStream, Seat)) {
+    loop {
+        let socket = seats.socket().await;
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let seat = seats.admit(socket);
+                let is_crowded = seat.is_crowded;
+                take(stream, seat);
+                // A probe that has been sent already is read before so many others have come that it gives way.
+                if is_crowded {
+                    tokio::task::yield_now().await;
+                }
+            }
+            // The client gave up while it waited in the queue.
+            Err(error) if is_the_clients(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                seats.make_room();
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// From now on new connections are refused, and a load balancer goes to another replica with them. To those that wait
+/// in the kernel's queue the client's side is open already, and closing would reset them: they are taken first.
+fn close(listener: TcpListener, seats: &Arc<Connections>, take: &impl Fn(TcpStream, Seat)) {
+    let Ok(listener) = listener.into_std() else {
+        return;
+    };
+    // Not blocking, as tokio had it: an empty queue is an error, and the end.
+    while let Ok((stream, _)) = listener.accept() {
+        if stream.set_nonblocking(true).is_ok()
+            && let Ok(stream) = TcpStream::from_std(stream)
+        {
+            take(stream, seats.admit(None));
+        }
+    }
+}
+
+fn is_the_clients(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused
+    )
+}

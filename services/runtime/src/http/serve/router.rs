@@ -1,0 +1,41 @@
+//! What every role serves around its own routes.
+
+use std::any::Any;
+
+use axum::Router;
+use axum::response::{IntoResponse as _, Response};
+use http::{Method, Uri};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use super::super::observe::Observe;
+use super::super::{Code, Problem, health, log_level};
+use crate::health::Health;
+
+/// `app` with all that every role serves: health, `/metrics`, problems for unknown paths and methods and for panics,
+/// metrics of requests. Tests call it directly, without a socket.
+pub fn router(app: Router, health: Health) -> Router {
+    let nothing_here = async |uri: Uri| Problem::not_found(format!("Nothing is served at {}.", uri.path()));
+    assemble(app.fallback(nothing_here), health)
+}
+
+/// [`router`] for an app that has its fallback already.
+pub(super) fn assemble(app: Router, health: Health) -> Router {
+    app.merge(health::routes(health))
+        .merge(log_level::routes())
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(Observe)
+        // Turns handlers into services now; without it axum does so, layers included, for every request anew.
+        .with_state(())
+}
+
+/// axum adds the header `Allow` by itself.
+async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
+    let detail = format!("{method} is not served at {}; see the header Allow.", uri.path());
+    Problem::new(Code::MethodNotAllowed, detail)
+}
+
+/// The panic itself is a log line by now ([`crate::telemetry`]).
+fn panicked(_panic: Box<dyn Any + Send + 'static>) -> Response {
+    Problem::internal().into_response()
+}
