@@ -1,7 +1,7 @@
 //! A writer that is stopped (SIGSTOP) between lock and commit: others go on within seconds, and when it
 //! wakes, its command is done once.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,12 +23,14 @@ fn signal(name: &str, pid: u32) {
     assert!(sent.success());
 }
 
-/// Stops its own process the first time: it runs after the locks are taken and before anything is written.
+/// Stops its own process the first time: it runs after the locks are taken and before anything is written. A process of several
+/// threads takes a moment to stop, so it also waits for a line that it can read only when it goes on.
 fn freezing_render(command: &wallex_domain::Command, decision: Result<&Committed, &Rejection>) -> Answer {
     static FROZEN: AtomicBool = AtomicBool::new(false);
     if !FROZEN.swap(true, Ordering::SeqCst) {
         println!("frozen");
         signal("-STOP", std::process::id());
+        std::io::stdin().read_line(&mut String::new()).unwrap();
     }
     (RENDER.one)(command, decision)
 }
@@ -64,6 +66,7 @@ async fn a_writer_stopped_between_lock_and_commit_holds_nobody_up() {
     let child = Command::new(std::env::current_exe().unwrap())
         .args(["--ignored", "--exact", "--nocapture", "frozen::frozen_writer"])
         .env(URL, journal.database.url())
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -93,6 +96,7 @@ async fn a_writer_stopped_between_lock_and_commit_holds_nobody_up() {
     );
 
     signal("-CONT", child.0.id());
+    child.0.stdin.take().unwrap().write_all(b"\n").unwrap();
     assert!(
         lines.any(|line| line.contains("answered (201, false)")),
         "it tries again when it wakes"
