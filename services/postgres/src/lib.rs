@@ -1,7 +1,7 @@
 //! What every user of PostgreSQL needs: transactions on pooled connections, the codes of its errors, and schemas with their
 //! migrations. Knows no table of Wallex.
 //!
-//! The invariant of transactions: a connection goes back into its pool only when it is known to be outside a transaction. Opening one
+//! The invariant of transactions: a connection goes back into its pool only when it is known to be outside one. Opening one
 //! takes several statements in one message (`BEGIN; SET LOCAL …`), and any of them may fail alone: a cancelled
 //! statement, a statement time-out, a client that goes away and drops the future. The server is inside a transaction
 //! then, often an aborted one, and the driver does not know: whoever got that connection next would fail, or read
@@ -35,7 +35,7 @@ pub const DURABLE_COMMIT: &str = "set_config('synchronous_commit', \
 pub struct Transaction(Doubtful);
 
 /// Opens a transaction by `statements`, of which the first is `BEGIN` and others set what holds for the transaction
-/// alone (`SET LOCAL`). The only way to open one on a pooled connection; a test looks for others.
+/// alone (`SET LOCAL`). The only way to open one on a pooled connection; dev/structure/check looks for others.
 pub async fn begin(pool: &PgPool, statements: impl SqlSafeStr) -> Result<Transaction, sqlx::Error> {
     let mut opening = Doubtful(Some(pool.acquire().await?));
     // A simple query: the driver keeps no account of such a transaction, and so never a wrong one.

@@ -14,7 +14,6 @@ impl SqlState {
     pub const INVALID_PASSWORD: Self = Self(*b"28P01");
     pub const INVALID_SCHEMA_NAME: Self = Self(*b"3F000");
     pub const LOCK_NOT_AVAILABLE: Self = Self(*b"55P03");
-    pub const OBJECT_IN_USE: Self = Self(*b"55006");
     pub const PROTOCOL_VIOLATION: Self = Self(*b"08P01");
     pub const CANNOT_CONNECT_NOW: Self = Self(*b"57P03");
     pub const QUERY_CANCELED: Self = Self(*b"57014");
