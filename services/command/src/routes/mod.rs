@@ -249,17 +249,14 @@ pub(crate) async fn batch(
     let fingerprint = head.fingerprint(&batch)?;
     let work = batch.into_work(&head.caller, &head.key)?;
     drop(bytes);
-    let erased: Vec<WalletId> = work.items().iter().filter_map(erases).collect();
+    let erased: Vec<WalletId> = work
+        .items()
+        .iter()
+        .filter_map(|item| item.command.erases())
+        .collect();
     let response = submit(&state, head, fingerprint, work).await?;
     state.upkeep.erase_soon(&erased).await;
     Ok(response)
-}
-
-fn erases(item: &Item) -> Option<WalletId> {
-    match &item.command {
-        Command::Change(change) if change.change == Change::ErasePersonalData => Some(change.wallet_id),
-        _ => None,
-    }
 }
 
 /// The body's JSON; `limit` is the one that the route has in [`crate::router`].

@@ -69,10 +69,7 @@ pub(super) async fn load(
         items.map(|item| &item.command)
     };
     let external_ids: Vec<&str> = commands()
-        .filter_map(|command| match command {
-            Command::Create(create) => create.external_id.as_deref(),
-            _ => None,
-        })
+        .filter_map(|command| command.creates()?.external_id.as_deref())
         .collect();
     if !external_ids.is_empty() {
         let found: Vec<(String, Uuid)> = sqlx::query_as(LOAD_EXTERNAL_IDS)

@@ -179,8 +179,5 @@ impl Writer {
 }
 
 fn created(command: &Command) -> Option<WalletId> {
-    match command {
-        Command::Create(create) => Some(create.wallet_id),
-        _ => None,
-    }
+    command.creates().map(|create| create.wallet_id)
 }

@@ -353,10 +353,6 @@ impl Staging {
             Err(rejection) => return Ok(Err(rejection)),
         };
         let amount = decided.first().map_or(0, |decided| decided.event.amount());
-        let expires_at = match &item.command {
-            Command::PlaceHold(place) => place.expires_at,
-            _ => None,
-        };
         let cause = Cause {
             actor: &request.caller,
             traceparent: request.traceparent.as_deref(),
@@ -366,7 +362,7 @@ impl Staging {
             transaction_id,
             recorded_at,
             wallets,
-        } = self.record(&cause, Some(routed), decided, expires_at)?;
+        } = self.record(&cause, Some(routed), decided)?;
         let hold = item.command.named_hold();
         Ok(Ok(Committed {
             transaction_id,
@@ -395,10 +391,8 @@ impl Staging {
         for wallet in &crowded {
             self.end_due_holds(*wallet)?;
         }
-        let uncounted = commands().any(|command| match command {
-            Command::PlaceHold(place) => self.loaded.uncounted.contains(&place.wallet_id),
-            _ => false,
-        });
+        let mut places = commands().filter_map(Command::places_on);
+        let uncounted = places.any(|wallet| self.loaded.uncounted.contains(&wallet));
         Ok(uncounted || !crowded.is_empty())
     }
 
@@ -435,7 +429,7 @@ impl Staging {
             };
             if hold.is_due(self.now) {
                 let expired = expire(&head.wallet, hold);
-                self.record(&cause, None, vec![expired], None)?;
+                self.record(&cause, None, vec![expired])?;
             }
         }
         if let Some(undo) = &mut self.undo {
