@@ -5,8 +5,10 @@
 use uuid::{NoContext, Timestamp, Uuid};
 use wallex_domain::{Decided, EventData, Hash, Hold, HoldStatus, Position, Wallet, WalletId};
 
-use super::routing::Routed;
-use super::staging::{Defect, Head, Staging};
+use super::outcome::Defect;
+use super::route::Routed;
+use super::staging::Staging;
+use super::state::Head;
 use crate::{Event, personal::Sealed};
 
 /// What the events of one command have in common.
@@ -58,9 +60,9 @@ impl Staging {
         }
         let time = Timestamp::from_unix(
             NoContext,
-            u64::try_from(self.now / 1_000_000).unwrap_or(0),
+            u64::try_from(self.loaded.clock / 1_000_000).unwrap_or(0),
             // Below 10^9.
-            ((self.now % 1_000_000) * 1_000) as u32,
+            ((self.loaded.clock % 1_000_000) * 1_000) as u32,
         );
         let transaction_id = Uuid::new_v7(time);
         let mut recorded_at = None;
@@ -80,7 +82,7 @@ impl Staging {
                 schema_version: data.schema_version(),
                 // Time never runs backwards within a partition. One that is ahead is so for its own events alone: the others
                 // of the batch must not inherit it.
-                recorded_at: row.last_recorded_at.max(self.now),
+                recorded_at: row.last_recorded_at.max(self.loaded.clock),
                 actor: cause.actor.to_owned(),
                 traceparent: cause.traceparent.map(str::to_owned),
                 payload: payload.into(),
@@ -101,7 +103,7 @@ impl Staging {
         }
         Ok(Recorded {
             transaction_id,
-            recorded_at: recorded_at.unwrap_or(self.now),
+            recorded_at: recorded_at.unwrap_or(self.loaded.clock),
             wallets,
         })
     }

@@ -115,7 +115,11 @@ async fn with_events(
                 .map(|applied| applied.held_after)
                 .collect::<Vec<_>>(),
         )
-        .bind(data().map(|data| data.effect().overdraft_limit).collect::<Vec<_>>())
+        .bind(
+            data()
+                .map(|data| data.effect().overdraft_limit)
+                .collect::<Vec<_>>(),
+        )
         .bind(
             data()
                 .map(|data| data.effect().hold.map(|hold| hold.id.0))
