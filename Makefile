@@ -1,55 +1,55 @@
-# The few commands of daily work. What they do is in dev/; see dev/README.md.
+# Everyday commands. The scripts behind them are in dev/; see dev/README.md.
 .DEFAULT_GOAL := help
 .PHONY: help up down bench test contract clients charts e2e e2e-full demo-autoscaling dev manifests image lint
 
-# ARGS="…" is handed on by bench, test and dev. Read by the shell, so that quotes in it mean what they say.
+# Passed on by bench, test, contract, e2e-full and dev: ARGS="…". The shell evaluates it, so quotes in it work as usual.
 export ARGS
 
-help: ## Lists these targets
+help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-up: ## Starts the whole stack on its own real Kubernetes (KEDA=1: with autoscalers; CONTEXT=name VALUES=file: on yours)
+up: ## Start the whole stack on its own real Kubernetes (KEDA=1: with autoscalers; CONTEXT=name VALUES=file: on yours)
 	@dev/up
 
-down: ## Removes everything that `make up` created
+down: ## Remove everything that `make up` created
 	@dev/down
 
-bench: ## Puts load on the stack of `make up` and checks every balance; ARGS="--workers 64 --json out.json"
+bench: ## Run a load test against the stack of `make up` and check every balance; ARGS="--workers 64 --json out.json"
 	@eval dev/bench "$$ARGS"
 
-test: ## All tests, on real PostgreSQL, Kafka and Redis; ARGS="-p wallex-journal"
+test: ## Run all tests, on real PostgreSQL, Kafka and Redis; ARGS="-p wallex-journal"
 	@eval dev/test "$$ARGS"
 
-contract: ## Checks the HTTP interface against its description with an external tester; ARGS="-n 200"
+contract: ## Check the HTTP interface against its description with an external tester; ARGS="-n 200"
 	@eval dev/contract/run "$$ARGS"
 
-clients: ## Generates clients from docs/openapi.json in several languages and uses them; a generator's warning fails it
+clients: ## Generate clients from docs/openapi.json in several languages and try them; any generator warning fails
 	@dev/contract/clients
 
-charts: ## Checks the charts without a cluster; UPDATE=1 rewrites charts/tests/golden
+charts: ## Check the charts without a cluster; UPDATE=1 rewrites charts/tests/golden
 	@dev/charts
 
-e2e: ## The whole stack in a private folder: install, load, failures, delete
+e2e: ## Run the core end-to-end tests on a private stack: install, load, failures, delete
 	@dev/e2e/run core
 
-e2e-full: ## The same with every test: upgrades, rotations, topics, leaders, …; ARGS="30-plugin" for some
+e2e-full: ## Run all end-to-end tests: upgrades, rotations, topics, leaders, …; ARGS="30-plugin" for some
 	@eval dev/e2e/run "$${ARGS:-full}"
 
-demo-autoscaling: ## Projectors scale by their lag, live: 200,000 events pile up, pods come, drain them and go
+demo-autoscaling: ## Watch projectors scale on lag: 200,000 events pile up, pods are added, drain them and are removed
 	@dev/demo-autoscaling
 
-dev: ## The simplest start: one process, no Kubernetes, no Kafka, API on port 3000
+dev: ## Start everything in one process: no Kubernetes, no Kafka, API on port 3000
 	@dev/install rust
 	@eval cargo run -p wallex -- dev "$$ARGS"
 
-image: ## Builds the release programs and packs the image into target/image.tar
+image: ## Build the release programs and pack the image into target/image.tar
 	@dev/install rust
 	@dev/image target/image.tar
 
-manifests: ## Writes what is generated: crds/, the chart's copy, charts/plain/, docs/configuration.md, docs/openapi.json
+manifests: ## Regenerate crds/, the chart's copy, charts/plain/, docs/configuration.md and docs/openapi.json
 	@dev/manifests
 
-lint: ## Format, clippy and the structure of the code, as CI checks them
+lint: ## Check formatting, clippy and code structure, as CI does
 	@cargo fmt --all --check
 	@dev/structure/check
 	@cargo clippy --workspace --all-targets -- -D warnings

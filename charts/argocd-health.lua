@@ -5,7 +5,7 @@ if obj.metadata ~= nil and obj.metadata.deletionTimestamp ~= nil then
   hs.message = "being deleted"
 end
 
--- What the status says of an earlier spec is no answer to this one.
+-- A status for an earlier spec says nothing about this one.
 if obj.status == nil or obj.status.conditions == nil or obj.status.observedGeneration ~= obj.metadata.generation then
   return hs
 end
@@ -34,7 +34,7 @@ if is("Degraded") then
   hs.status = "Degraded"
   hs.message = said("Degraded")
 elseif obj.spec.suspended == true or obj.spec.paused == true then
-  -- Wanted by a user: neither healthy nor a failure. Argo CD does not wait for it.
+  -- Requested by a user: neither healthy nor a failure. Argo CD does not wait for it.
   hs.status = is("Progressing") and "Progressing" or "Suspended"
   hs.message = said("Ready")
 elseif is("Ready") then

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# What every script of this folder shares: where things lie, how steps are shown and logged, how processes are
-# started, recognised and ended. Sourced, never run.
+# Shared by all scripts in this folder: paths, how steps are shown and logged, how processes are started, recognised
+# and ended. Sourced, never run.
 
 set -euo pipefail
 
@@ -9,7 +9,7 @@ REPO=$(dirname "$DEV")
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/wallex
 export DEV REPO CACHE
 
-# WALLEX_IMAGE_PROFILE: how cargo builds the programs of the image and of the tools here: `release`, or `dev`, which builds
+# WALLEX_IMAGE_PROFILE: how cargo builds the programs of the image and the tools here: `release`, or `dev`, which builds
 # faster and runs slower.
 WALLEX_IMAGE_PROFILE=${WALLEX_IMAGE_PROFILE:-release}
 case $WALLEX_IMAGE_PROFILE in
@@ -19,7 +19,7 @@ case $WALLEX_IMAGE_PROFILE in
     exit 1
     ;;
 esac
-# programs: the folder that cargo puts them into.
+# programs: the folder that cargo puts the programs into.
 programs() {
   local folder=$WALLEX_IMAGE_PROFILE
   [ "$folder" != dev ] || folder=debug
@@ -33,7 +33,7 @@ die() {
 
 need_root() { [ "$(id -u)" = 0 ] || die "$1 needs root: it creates namespaces, a network bridge and cgroups"; }
 
-# Ctrl-C or a polite kill: end what `quiet` runs, then leave by way of the script's own EXIT trap.
+# Ctrl-C or SIGTERM: end what `quiet` runs, then exit through the script's own EXIT trap.
 RUNNING=
 interrupted() {
   trap - INT TERM
@@ -49,15 +49,15 @@ trap interrupted INT TERM
 
 last_line() { tail -n 1 "$1" | tr -d '\000-\037' | sed 's/^ *//'; }
 
-# quiet NAME COMMAND…: runs the command with its output in $LOGS/NAME.log; shows the time it takes, and the last lines
-# and the log's name when it fails.
+# quiet NAME COMMAND…: runs the command with its output in $LOGS/NAME.log; prints the time it took, and if it fails, the
+# last lines and the name of the log.
 quiet() {
   local name=$1 log started=$SECONDS pid status=0 shown=0
   shift
   log=$LOGS/$name.log
   mkdir -p "$LOGS"
-  # A command that runs in the background can be waited for in slices, so that a long one shows it is alive. It gets a
-  # process group of its own (set -m), so that an interrupt can end all of it.
+  # A command in the background can be waited for in slices, so that a long one shows signs of life. It gets its own
+  # process group (set -m), so that an interrupt can end all of it.
   set -m
   "$@" >>"$log" 2>&1 </dev/null &
   pid=$!
@@ -87,8 +87,8 @@ quiet() {
   printf '      %s: %d s\n' "$name" "$((SECONDS - started))"
 }
 
-# attended COMMAND…: runs it in the foreground as far as one can see, but so that this shell hears a signal at once and
-# hands it on; plainly called, a shell hears it only when the command has ended.
+# attended COMMAND…: looks like running the command in the foreground, but this shell receives a signal at once and passes
+# it on; otherwise a shell handles a signal only after the command has ended.
 attended() {
   local status=0
   set -m
@@ -103,7 +103,7 @@ attended() {
 # step N/M TITLE: the heading of a step.
 step() { printf '[%s] %s\n' "$1" "$2"; }
 
-# until_true SECONDS COMMAND…: polls the command until it succeeds; fails when the time is up.
+# until_true SECONDS COMMAND…: repeats the command until it succeeds; fails when the time is up.
 until_true() {
   local deadline=$((SECONDS + $1))
   shift
@@ -114,18 +114,18 @@ until_true() {
 }
 
 # --- processes ---------------------------------------------------------------------------------------------------
-# A process is known by a file that holds its id and its start time: an id alone may belong to somebody else by now.
+# A process is recorded in a file with its id and its start time: the id alone may have been reused since.
 
-# Nothing for a process that is dead and only not yet reaped.
+# Prints nothing for a process that is dead but not reaped yet.
 start_time() { awk '{ sub(/.*\) /, ""); if ($1 != "Z") print $20 }' "/proc/$1/stat" 2>/dev/null || true; }
 
-# spawn DIR NAME COMMAND…: starts the command in a session of its own, so that neither Ctrl-C nor the end of this shell
+# spawn DIR NAME COMMAND…: starts the command in its own session, so that neither Ctrl-C nor the end of this shell
 # reaches it. Log: DIR/log/NAME.log, id: DIR/pid/NAME.
 spawn() {
   local dir=$1 name=$2
   shift 2
   mkdir -p "$dir/log" "$dir/pid"
-  # 9 is the descriptor that scripts hold their lock by; a server must not hold it on.
+  # Scripts hold their lock on descriptor 9; a server must not inherit it.
   setsid "$@" >>"$dir/log/$name.log" 2>&1 </dev/null 9>&- &
   echo "$! $(start_time $!)" >"$dir/pid/$name"
 }
@@ -137,7 +137,7 @@ alive() {
   [ -n "$started" ] && [ "$(start_time "$pid")" = "$started" ]
 }
 
-# end DIR NAME SIGNAL: ends the process, by force when it takes more than 20 seconds. Nothing to end is fine.
+# end DIR NAME SIGNAL: ends the process, by force if it takes more than 20 seconds. Does nothing if it is not running.
 end() {
   local pid
   if alive "$1" "$2"; then
@@ -153,8 +153,8 @@ not() { ! "$@"; }
 
 # --- network -----------------------------------------------------------------------------------------------------
 
-# free_port PREFERRED: that port if nothing listens on it, on any address; otherwise one that is free. Below 32768, where
-# the kernel's range for outgoing connections begins: those would take a port away between this look and the bind.
+# free_port PREFERRED: that port if nothing listens on it, on any address; otherwise a free one. Below 32768, where the
+# kernel's range for outgoing connections begins: those could take a port between this check and the bind.
 free_port() {
   local port=$1 busy
   busy=$(ss -Htln | awk '{ sub(/.*:/, "", $4); print $4 }')
@@ -164,5 +164,5 @@ free_port() {
 
 random_port() { free_port $((20000 + RANDOM % 12000)); }
 
-# secret: 32 hexadecimal digits that nobody can guess and every URL takes as they are.
+# secret: 32 random hexadecimal digits, which need no escaping in URLs.
 secret() { openssl rand -hex 16; }

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# The network of one stack: a bridge with the address that the servers listen on and the pods reach. It stays up while the
-# cluster restarts, so servers can bind to it before there is a cluster. Sourced after lib.sh and kubernetes/settings.sh.
+# The network of one stack: a bridge with the address that the servers listen on and that pods can reach. It stays up while
+# the cluster restarts, so servers can bind to it before there is a cluster. Sourced after lib.sh and kubernetes/settings.sh.
 
 network_up() {
   local cidr taken

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# The operator, the Secrets and the WalletPlatform of the stack, and what is printed while one waits. Sourced after stack.sh.
+# The operator, the Secrets and the WalletPlatform of the stack, and the progress that is shown meanwhile. Sourced after stack.sh.
 
 # operator_up IMAGE
 operator_up() {
@@ -8,13 +8,13 @@ operator_up() {
   k wait --for=condition=Established crd/walletplatforms.wallex.dev --timeout=30s
 }
 
-# secret_up NAME VALUE: by standard input: arguments of a program are for every user to read.
+# secret_up NAME VALUE: passes the value through standard input, because every user can read a program's arguments.
 secret_up() {
   printf '%s' "$2" | k -n "$NAMESPACE" create secret generic "$1" --from-file=url=/dev/stdin --dry-run=client -o yaml |
     k apply --server-side --force-conflicts -f -
 }
 
-# platform_up IMAGE PATCH: the example object with this stack's image and addresses, and a JSON merge patch over all.
+# platform_up IMAGE PATCH: the example object with this stack's image and addresses, and a JSON merge patch on top.
 platform_up() {
   k apply -f "$DEV/example/namespace.yaml"
   secret_up "$PLATFORM-database" "$DATABASE_URL"
@@ -38,7 +38,7 @@ platform_progress() {
     | if . == [] then "the operator has not seen it yet" else join(" | ") end'
 }
 
-# Ready, and for the object as it is now: a condition may speak of the one before the last change.
+# Ready for the object as it is now: a condition may still describe an earlier generation.
 platform_ready() {
   k -n "$NAMESPACE" get walletplatform "$PLATFORM" -o json | jq -e '
     .metadata.generation as $now | .status
@@ -60,7 +60,7 @@ platform_wait() {
   k -n "$NAMESPACE" wait --for=condition=Ready "walletplatform/$PLATFORM" --timeout=10s >/dev/null
 }
 
-# diagnose: what one looks at first, shortened on the screen and whole in the log folder.
+# diagnose: what to check first, shortened on the screen and in full in the log folder.
 diagnose() {
   local k=(k --request-timeout=10s)
   local file=$LOGS/diagnosis.log pod

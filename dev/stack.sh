@@ -1,9 +1,9 @@
 # shellcheck shell=bash disable=SC2034
-# The stack that `make up` starts: where its state lies, its servers, and how its cluster is spoken to. Sourced after lib.sh.
-#   NUMBER  0 … 9: every number has its own addresses, so that stacks live side by side. 0 unless said otherwise
-#   STATE   the folder of everything it keeps; `down` removes it
+# The stack that `make up` starts: its state, its servers, and how to talk to its cluster. Sourced after lib.sh.
+#   NUMBER  0 … 9, by default 0: every number has its own addresses, so that stacks can run side by side
+#   STATE   the folder with all of its state; `down` removes it
 #   KEDA    1: with KEDA and metrics-server in the cluster, which scale pods by lag and by CPU. They stay until `down`
-#   CONTEXT a kubectl context to use in place of servers and cluster of our own, with VALUES, a file (see dev/README.md)
+#   CONTEXT a kubectl context to use instead of our own servers and cluster, together with the file VALUES (see dev/README.md)
 
 NUMBER=${NUMBER:-0}
 [[ $NUMBER =~ ^[0-9]$ ]] || die "NUMBER=$NUMBER: it must be a digit"
@@ -40,7 +40,7 @@ lock_state() {
   flock -n 9 || die "another make up or make down is using $STATE"
 }
 
-# remembered NAME COMMAND…: what the command printed when this was asked for the first time.
+# remembered NAME COMMAND…: what the command printed on the first call.
 remembered() {
   local file=$STATE/remembered/$1
   shift
@@ -54,8 +54,8 @@ remembered() {
 
 # --- servers -----------------------------------------------------------------------------------------------------
 
-# The ports are the usual ones unless something on this machine listens on every address there; then they stay what they
-# became, because the data of Kafka and the Secrets of the platform know them.
+# The ports are the usual ones unless something on this machine already listens there. They never change afterwards, because
+# Kafka's data and the platform's Secrets contain them.
 server_settings() {
   POSTGRES_PORT=$(remembered postgres-port free_port 5432)
   KAFKA_PORT=$(remembered kafka-port free_port 9092)
@@ -99,7 +99,7 @@ prometheus_up() {
   prometheus_wait "$STATE" "$HOST_IP" "$PROMETHEUS_PORT"
 }
 
-# By the ways that don't spare the data: it is removed afterwards.
+# By force, without protecting the data: it is removed afterwards.
 servers_down() {
   prometheus_stop "$STATE" KILL
   kafka_stop "$STATE" KILL
@@ -111,7 +111,7 @@ servers_down() {
 
 cluster_alive() { alive "$CLUSTER_DIR" node; }
 
-# kubectl and helm, by the links that the user gets too; with CONTEXT the user's own, when there are any.
+# kubectl and helm, through the same links that the user gets; with CONTEXT, the user's own if present.
 KUBECTL=$STATE/bin/kubectl
 HELM=$STATE/bin/helm
 link_tools() {
@@ -138,10 +138,10 @@ h() {
   HELM_CACHE_HOME=$STATE/helm HELM_CONFIG_HOME=$STATE/helm HELM_DATA_HOME=$STATE/helm "$HELM" "${to[@]}" "$@"
 }
 
-# api_url: the address of the platform's API, which this machine reaches directly. It changes when the object is made anew.
+# api_url: the address of the platform's API, which this machine can reach directly. It changes when the object is recreated.
 api_url() { echo "http://$(k -n "$NAMESPACE" get service "$PLATFORM-command" -o jsonpath='{.spec.clusterIP}'):8080"; }
 
-# write_env: the settings under which a program on this machine is part of the platform: `wallex-bench`, `wallex verify`, …
+# write_env: the settings with which a program on this machine becomes part of the platform: `wallex-bench`, `wallex verify`, …
 write_env() {
   (
     umask 077

@@ -1,5 +1,5 @@
-# Draws samples of dev/demo-autoscaling as SVG: lag above, pods below, over the time in seconds. Columns: second, lag and pods of the
-# ledger, lag and pods of the read model. -v released, ended: seconds at which the projectors were released and the load ended.
+# Draws the samples of dev/demo-autoscaling as SVG: lag above, pods below, over time in seconds. Columns: second, lag and pods of the
+# ledger, lag and pods of the read model. -v released, ended: the seconds at which the projectors were released and the load ended.
 BEGIN {
   width = 800; left = 64; right = 16
   lag_top = 56; lag_height = 180; pods_top = 284; pods_height = 90; bottom = pods_top + pods_height
@@ -18,7 +18,7 @@ BEGIN {
 function at(second) { return left + (width - left - right) * second / last }
 function y_lag(lag) { return lag_top + lag_height * (1 - lag / lag_scale) }
 function y_pods(pods) { return pods_top + pods_height * (1 - pods / max_pods) }
-# The least of 1, 2, 5 times a power of ten that is not below.
+# The smallest of 1, 2 or 5 times a power of ten that is not below v.
 function round_up(v,   p) {
   p = 1
   while (p * 10 < v) p *= 10

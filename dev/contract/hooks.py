@@ -1,10 +1,10 @@
-"""What a description cannot say, told to the contract tester.
+"""Tells the contract tester what a description cannot express.
 
-Checks that take its own place:
-- a server error is one unless it is the documented answer that a position has not been reached;
-- a request that fits the description is accepted, unless what the platform holds speaks against it (a rejection), or one
-  of the few rules below does that no schema can express;
-- a batch that does not fit is refused, or, when it is not atomic, the commands that don't fit are.
+These checks replace its own:
+- a 5xx is a failure, except for the documented answer that a position has not been reached;
+- a request that fits the description is accepted, unless the state of the platform forbids it (a rejection), or one of the
+  few rules below, which no schema can express, does;
+- a batch that does not fit is refused or, if it is not atomic, its invalid commands are.
 """
 
 import re
@@ -12,7 +12,7 @@ import uuid
 
 import schemathesis
 
-# The tester's own of these know neither stable codes nor rejections: contract.toml turns them off.
+# The tester's own checks know neither stable codes nor rejections: contract.toml disables them.
 SHAPE = {
     "malformed_json",
     "validation_failed",
@@ -34,18 +34,18 @@ def code(response):
 
 @schemathesis.hook
 def before_call(context, case, kwargs):
-    """Each request is an intent of its own. A key that is meant to be wrong or missing stays so."""
+    """Each request is a separate intent and gets its own key. A key that is deliberately invalid or missing stays so."""
     key = (case.headers or {}).get("Idempotency-Key")
     if key and 1 <= len(key) <= 255 and all("!" <= letter <= "~" for letter in key):
         case.headers["Idempotency-Key"] = str(uuid.uuid4())
 
 
-# Ids by their form, and refused.
+# They have the form of ids, but are refused.
 NOBODY = ("00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff")
 
 
 def against_a_rule(case):
-    """Whether the request breaks a rule that no schema can express, or one that the tester itself does not keep."""
+    """Whether the request breaks a rule that no schema can express, or one that the tester itself ignores."""
     path, query = case.operation.path, case.query or {}
     for parameter in case.operation.headers:
         pattern = (parameter.definition.get("schema") or {}).get("pattern")
@@ -57,7 +57,7 @@ def against_a_rule(case):
     if str((case.path_parameters or {}).get("account", "")).lower().endswith(NOBODY):
         return True
     if "Wallex-Min-Position" in (case.headers or {}):
-        # Which partitions there are is the platform's.
+        # Which partitions exist depends on the platform.
         return True
     if path == "/v1/wallets":
         return ("owner" in query) == ("external_id" in query)
@@ -65,7 +65,7 @@ def against_a_rule(case):
         return ("account" in query) == ("transaction_id" in query)
     if path == "/v1/wallets/{id}":
         return "consistency" in query and "at" in query
-    # Names of checks differ by role.
+    # The names of the checks differ by role.
     return path == "/health/{check}"
 
 
@@ -84,11 +84,11 @@ def what_fits_is_accepted(context, response, case):
         return
     problem = response.json()
     errors = problem.get("errors") or []
-    # Depth, bytes and numbers of metadata, currencies that this platform does not have, the version of a wallet that is being
-    # created, periods that end before they begin, names of types, cursors that come without their filters: values that
-    # a schema cannot tell.
+    # Depth, size and numbers of metadata, currencies that this platform does not have, the version of a wallet that is being
+    # created, periods that end before they begin, names of types, cursors without their filters: values that a schema
+    # cannot judge.
     beyond = ("/currency", "/expected_version", "from", "to", "at", "type", "cursor")
-    # A schema takes 1.0 for an integer; Wallex takes no floats. The nil UUID is one by its form.
+    # To a schema, 1.0 is an integer, but Wallex accepts no floats; and the nil UUID has the form of a UUID.
     details = ("without a decimal point", "neither the nil nor the max one")
     errors = [error for error in errors if not any(detail in error.get("detail", "") for detail in details)]
     if problem.get("errors") and not errors:

@@ -1,8 +1,8 @@
-"""Draws a Grafana dashboard from the data of a Prometheus, as one SVG: what it looks like, without a Grafana.
+"""Draws a Grafana dashboard as an SVG, with data from Prometheus and without Grafana.
 
     picture.py DASHBOARD.json PROMETHEUS NAMESPACE PLATFORM SECONDS TITLE > PICTURE.svg
 
-SECONDS: how far back. Panels keep their order and titles; each shows its largest value and its series.
+SECONDS: how far back to look. Panels keep their order and titles; each shows its largest value and its series.
 """
 
 import html
@@ -21,7 +21,7 @@ COLOURS = ["#4269d0", "#efb118", "#ff725c", "#6cc5b0", "#3ca951", "#ff8ab7", "#a
 
 
 def ask(query):
-    """The series of a query: a name and its points each."""
+    """The series of a query: labels and points of each."""
     for name, value in (("$__rate_interval", "30s"), ("$namespace", namespace), ("$platform", platform)):
         query = query.replace(name, value)
     parameters = {"query": query, "start": BEGIN, "end": END, "step": STEP}

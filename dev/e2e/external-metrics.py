@@ -1,5 +1,5 @@
-"""A stand-in for prometheus-adapter, which can't be had as a program here: Kubernetes' external metrics API, answered from
-Prometheus. Of the adapter it has what the shipped rules need: one metric, whose query it reads from them.
+"""A stand-in for prometheus-adapter, which is not available as a program here: serves Kubernetes' external metrics API from
+Prometheus. It implements only what the shipped rules need: one metric, whose query it reads from them.
 
     external-metrics.py RULES PROMETHEUS ADDRESS PORT CERTIFICATE KEY
 """
@@ -15,13 +15,13 @@ import urllib.request
 
 rules, prometheus, address, port, certificate, key = sys.argv[1:]
 METRIC = "wallex_projection_lag_events"
-# One rule, one query; a reader of YAML would be one more package to install.
+# One rule, one query; a YAML parser would be one more package to install.
 QUERY = re.search(r"^ *metricsQuery: (.+)$", open(rules, encoding="utf-8").read(), re.M).group(1)
 API = "/apis/external.metrics.k8s.io/v1beta1"
 
 
 def values(namespace, selector):
-    """What the query gives for this namespace and these labels, as a metrics adapter answers it."""
+    """The query's result for this namespace and these labels, in the form that a metrics adapter returns."""
     labels = [f'namespace="{namespace}"']
     labels += [f'{name}="{value}"' for name, value in (pair.split("=") for pair in selector.split(",") if pair)]
     query = QUERY.replace("<<.Series>>", METRIC).replace("<<.LabelMatchers>>", ",".join(labels))

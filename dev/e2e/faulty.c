@@ -1,5 +1,5 @@
-/* faulty WHEN ARGS…: stands in for wallex in an image that fails as told. WHEN is `migrate` or `serve`, ARGS are what the
-   operator asks for: the migration or a role. What is not to fail ends well at once. */
+/* faulty WHEN ARGS…: stands in for wallex in an image that fails on demand. WHEN is `migrate` or `serve`, ARGS are what the
+   operator runs: the migration or a role. Whatever should not fail succeeds at once. */
 #include <stdio.h>
 #include <string.h>
 int main(int count, char **args) {

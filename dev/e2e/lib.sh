@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What the tests look at and do. Sourced after stack.sh and platform.sh; PLATFORM in NAMESPACE is the one that `make up` makes.
+# Helpers of the tests. Sourced after stack.sh and platform.sh; PLATFORM in NAMESPACE is the one that `make up` creates.
 
 # --- data ----------------------------------------------------------------------------------------------------------
 
@@ -7,12 +7,12 @@ sql() { psql -X -A -t -v ON_ERROR_STOP=1 -d "$DATABASE_URL" -c "$1"; }
 events() { sql "SELECT sum(last_seq) FROM journal.partition"; }
 more_events_than() { [ "$(events)" -gt "$1" ]; }
 bench() { (bench_in_place "$@"); }
-# bench_in_place ARGS…: for the background: the shell becomes the program, so that a signal to `$!` reaches it.
+# bench_in_place ARGS…: for background use: the shell becomes the program, so that a signal to `$!` reaches it.
 bench_in_place() {
   WALLEX_LOG=warn exec "$(programs)/wallex-bench" --api "$(api_url)" --database-url "$DATABASE_URL" "$@"
 }
 
-# wallets FILE: every wallet as the API answers, ordered by id.
+# wallets FILE: every wallet as the API returns it, ordered by id.
 wallets() {
   local api
   api=$(api_url)
@@ -28,7 +28,7 @@ new_database() {
 }
 drop_database() { sql_as_superuser <<<"DROP DATABASE IF EXISTS $1 WITH (FORCE);"; }
 
-# nothing_parked: every projection was able to apply every event.
+# nothing_parked: every projection could apply every event.
 nothing_parked() {
   local parked
   parked=$(sql "SELECT (SELECT count(*) FROM ledger.parked) + (SELECT count(*) FROM read_model.parked)")
@@ -48,7 +48,7 @@ partitions_of() { find "$STATE/kafka/data" -maxdepth 1 -name "$1-[0-9]*" -not -n
 has_partitions() { [ "$(partitions_of "$1")" = "$2" ]; }
 
 # --- objects -------------------------------------------------------------------------------------------------------
-# PLATFORM and NAMESPACE may be set otherwise by a test that makes a platform of its own.
+# A test that creates its own platform may set PLATFORM and NAMESPACE.
 
 # change PATCH [OPTION…]: a JSON merge patch on the platform.
 change() { k -n "$NAMESPACE" patch walletplatform "$PLATFORM" --type=merge -p "$@"; }
@@ -59,7 +59,7 @@ field() { k -n "$NAMESPACE" get "${2:-walletplatform}" "${3:-$PLATFORM}" -o json
 # condition TYPE: `STATUS REASON: MESSAGE`
 condition() { field ".status.conditions[]? | select(.type == \"$1\") | \"\(.status) \(.reason): \(.message)\""; }
 
-# says TYPE STATUS REASON [TEXT…]: whether the condition says that, of the present generation, and its message has these texts.
+# says TYPE STATUS REASON [TEXT…]: whether the condition says so for the current generation, and its message contains these texts.
 says() {
   local type=$1 status=$2 reason=$3 seen text
   shift 3
@@ -77,13 +77,13 @@ expect_says() {
   echo "$1: $(condition "$1")"
 }
 
-# show_conditions: of every platform there is.
+# show_conditions: the conditions of every platform.
 show_conditions() {
   k get walletplatforms -A -o json | jq -r '.items[] | .metadata as $of | .status.conditions[]? |
     "\($of.namespace)/\($of.name) \(.type)=\(.status) \(.reason): \(.message)"' || true
 }
 
-# platform_in NAMESPACE NAME DATABASE_URL [PATCH]: a second platform, small, with topics and namespace of its own.
+# platform_in NAMESPACE NAME DATABASE_URL [PATCH]: a small second platform with its own topics and namespace.
 platform_in() {
   local patch
   k create namespace "$1" --dry-run=client -o yaml | k apply -f -
@@ -96,7 +96,7 @@ platform_in() {
 }
 drop_platform() { NAMESPACE=$1 k delete namespace "$1" --timeout=120s; }
 
-# children NAME: what the operator made for that platform and the cluster still has.
+# children NAME: what the operator created for that platform and still exists.
 children() {
   k -n "$NAMESPACE" get deployments,services,jobs,cronjobs,configmaps,serviceaccounts,pods -o name | grep -E "/$1(-|\$)" || true
 }
@@ -105,27 +105,27 @@ no_children() { [ -z "$(children "$1")" ]; }
 COMPONENTS=(command ledger-projector publisher query read-model-projector)
 # deployment COMPONENT PATH: a field of a component's Deployment.
 deployment() { field "$2" deployment "$PLATFORM-$1"; }
-# replicas COMPONENT: how many pods its Deployment states.
+# replicas COMPONENT: the number of replicas in its Deployment.
 replicas() { deployment "$1" .spec.replicas; }
 replicas_are() { [ "$(replicas "$1")" = "$2" ]; }
 # pods COMPONENT: names of its pods.
 pods() { k -n "$NAMESPACE" get pods -l "app.kubernetes.io/instance=$PLATFORM,app.kubernetes.io/component=$1" -o name; }
-# template_hashes: the components' ReplicaSets in force. Equal before and after: no pod was replaced.
+# template_hashes: the components' current ReplicaSets. If equal before and after, no pod was replaced.
 template_hashes() {
   k -n "$NAMESPACE" get pods -l "app.kubernetes.io/instance=$PLATFORM" -o json |
     jq -r '[.items[] | select(.metadata.deletionTimestamp == null and (.metadata.labels["pod-template-hash"] // "") != "") |
       .metadata.labels["app.kubernetes.io/component"] + " " + .metadata.labels["pod-template-hash"]] | unique | .[]'
 }
 
-# same_pods BEFORE: of what template_hashes printed, that which is still there.
+# same_pods BEFORE: the lines of an earlier template_hashes that still apply.
 same_pods() { comm -12 <(sort <<<"$1") <(template_hashes | sort); }
 
 # --- images --------------------------------------------------------------------------------------------------------
 
-# another_name NAME: the stack's image under a second name, as a release with the same programs would be.
+# another_name NAME: gives the stack's image a second name, like a release with the same programs.
 another_name() { in_node ctr -n k8s.io images tag --force "$IMAGE" "$1"; }
 
-# faulty_image NAME WHEN: an image whose program fails when it is to `migrate` or to `serve`, and else ends well.
+# faulty_image NAME WHEN: an image whose program fails when asked to `migrate` or to `serve`, and otherwise succeeds.
 faulty_image() {
   local root=$STATE/e2e/faulty
   mkdir -p "$root"
@@ -141,40 +141,40 @@ leader() { k -n "$OPERATOR_NAMESPACE" get lease wallex-operator -o jsonpath='{.s
 operator_metrics() {
   curl -sS -f --max-time 5 "http://$(k -n "$OPERATOR_NAMESPACE" get pod "$1" -o jsonpath='{.status.podIP}'):8080/metrics"
 }
-# operator_with VALUE…: the installed chart with further values (`name=value`).
+# operator_with VALUE…: the installed chart with additional values (`name=value`).
 operator_with() {
   local value settings=()
   for value in "$@"; do settings+=(--set "$value"); done
   h upgrade wallex-operator "$REPO/charts/wallex-operator" --namespace "$OPERATOR_NAMESPACE" --reuse-values "${settings[@]}" --wait --timeout 3m
 }
 
-# plugin ARGS…: kubectl wallex, as a user has it on the path.
+# plugin ARGS…: kubectl wallex, found on the PATH as for a user.
 plugin() {
   ln -sfn "$(programs)/wallex-operator" "$STATE/bin/kubectl-wallex"
   PATH=$STATE/bin:$PATH KUBECONFIG=$CLUSTER_DIR/kubeconfig kubectl wallex "$@"
 }
 
-# --- the ways a pod dies -------------------------------------------------------------------------------------------
+# --- how a pod dies ------------------------------------------------------------------------------------------------
 
-# container POD [NAMESPACE]: the id that containerd knows its container by.
+# container POD [NAMESPACE]: containerd's id of its container.
 container() { k -n "${2:-$NAMESPACE}" get pod "$1" -o jsonpath='{.status.containerStatuses[0].containerID}' | sed 's,^containerd://,,'; }
 # signal SIGNAL POD [NAMESPACE]: to the pod's process.
 signal() { in_node ctr -n k8s.io task kill --signal "$1" "$(container "$2" "${3:-}")"; }
 
-# crash COMPONENT: its process is killed as by a crash; Kubernetes starts the container again.
+# crash COMPONENT: kills its process, as in a crash; Kubernetes restarts the container.
 crash() {
   local pod
   pod=$(pods "$1" | head -n 1)
   signal SIGKILL "${pod#pod/}"
 }
 
-# vanish COMPONENT: the pod is taken away as with its node; the Deployment makes another one.
+# vanish COMPONENT: removes the pod, as if its node were gone; the Deployment creates another one.
 vanish() { pods "$1" | xargs -r "$KUBECTL" --kubeconfig "$CLUSTER_DIR/kubeconfig" -n "$NAMESPACE" delete --grace-period=0 --force --wait=false; }
 
 # --- load ----------------------------------------------------------------------------------------------------------
 
-# under_load COMMAND…: runs the command while clients transfer, credit and debit, 300 operations a second. Fails unless the load
-# went on until the command had ended, and every operation of it was answered as predicted and all balances are right.
+# under_load COMMAND…: runs the command while clients transfer, credit and debit, 300 operations a second. Fails unless the load runs
+# until the command has ended, every operation is answered as predicted and all balances are right.
 under_load() {
   local run status=0 begun file
   file=$STATE/e2e/load.json
@@ -182,17 +182,17 @@ under_load() {
   bench_in_place --wallets 50 --operations 1000000 --workers 8 --rate 300 --timeout 120 --drain-timeout 120 --json "$file" &
   run=$!
   trap 'kill "$run" 2>/dev/null || true' EXIT # of this subshell: every test runs in one
-  until_true 60 more_events_than $((begun + 300)) || die "the load does not get going"
+  until_true 60 more_events_than $((begun + 300)) || die "the load does not start"
   "$@" || status=$?
   [ "$status" = 0 ] || die "$* failed with $status"
-  kill -0 "$run" 2>/dev/null || die "the load was over before: $*"
+  kill -0 "$run" 2>/dev/null || die "the load ended before: $*"
   kill -USR1 "$run"
   wait "$run" || die "the load failed while: $*"
   trap - EXIT
   jq -c '{ok, failed, retries, replayed, http_5xx, max_ms, drained_ms, verified}' "$file"
 }
 
-# not_one_again: of the load before: every request was answered at the first try, none with an error of the server's.
+# not_one_again: in the previous load, every request was answered on the first try, none with a server error.
 not_one_again() {
   jq -e '.failed == 0 and .retries == 0 and .http_5xx == 0' "$STATE/e2e/load.json" || die "requests had to be sent again: $(jq -c '{failed, retries, http_5xx, failures}' "$STATE/e2e/load.json")"
 }

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# One authority and a certificate for every component that shows one. Sourced by `up`.
+# One authority, and a certificate for every component that needs one. Sourced by `up`.
 
-# certificate NAME COMMON_NAME GROUP [ALTERNATIVE_NAMES]: what Kubernetes calls user and group are CN and O.
+# certificate NAME COMMON_NAME GROUP [ALTERNATIVE_NAMES]: Kubernetes takes the user from CN and the group from O.
 certificate() {
   openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$P/$1.key" -out "$P/$1.csr" -subj "/O=$3/CN=$2"
   openssl x509 -req -in "$P/$1.csr" -CA "$P/ca.crt" -CAkey "$P/ca.key" -CAcreateserial -days 365 -out "$P/$1.crt" \

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# The configuration files of the node's parts. Sourced by `up`.
+# The configuration files of the node's components. Sourced by `up`.
 
 write_configuration() {
   cat >"$D/config/containerd.toml" <<TOML
@@ -22,7 +22,7 @@ TOML
  {"type":"bridge","bridge":"cni0","isGateway":true,"hairpinMode":true,"ipMasq":false,
   "ipam":{"type":"host-local","ranges":[[{"subnet":"$POD_CIDR"}]],"routes":[{"dst":"0.0.0.0/0"}]}}]}
 JSON
-  : >"$D/config/resolv.conf" # names outside the cluster are not resolved: nothing leaves it
+  : >"$D/config/resolv.conf" # no names outside of the cluster: nothing leaves it
   cat >"$D/config/kubelet.yaml" <<YAML
 apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration

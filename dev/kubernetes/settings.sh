@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2034
-# Addresses and names of one cluster. Sourced by `up`, `down` and the node, which all get these two by environment:
-#   CLUSTER_DIR     folder of all its state
-#   CLUSTER_NUMBER  0 … 9; every number has its own addresses, bridge and cgroups, so that clusters live side by side
+# Addresses and names of one cluster. Sourced by `up`, `down` and the node, which all get these two variables:
+#   CLUSTER_DIR     folder with all of its state
+#   CLUSTER_NUMBER  0 … 9; every number has its own addresses, bridge and cgroups, so that clusters can run side by side
 
 CLUSTER_NUMBER=${CLUSTER_NUMBER:-0}
 : "${CLUSTER_DIR:?}"

@@ -1,16 +1,16 @@
 # shellcheck shell=bash
-# Kafka, one node that is broker and controller (KRaft), run from the published jars. Sourced after lib.sh.
+# Kafka: one node as broker and controller (KRaft), run from the published jars. Sourced after lib.sh.
 
 KAFKA_VERSION=$(sed -n 's:.*<kafka.version>\(.*\)</kafka.version>.*:\1:p' "$DEV/servers/kafka/pom.xml")
 KAFKA_LIBS=$CACHE/kafka/$KAFKA_VERSION/libs
 
-# kafka_java ARGS…: with few threads and the quick compiler first: the broker shares two cores with everything else.
+# kafka_java ARGS…: with a small heap and the serial collector, because the broker shares two cores with everything else.
 kafka_java() {
   exec java -Xmx"${KAFKA_HEAP:-512m}" -XX:+UseSerialGC -XX:-UsePerfData -XX:TieredStopAtLevel="${KAFKA_COMPILER:-4}" -Xshare:auto \
     -Djava.io.tmpdir="$KAFKA_TMP" -Dlog4j2.configurationFile="$DEV/servers/kafka/log4j2.properties" -cp "$KAFKA_LIBS/*" "$@"
 }
 
-# kafka_secure DIR ADDRESS PORT PASSWORD: settings of a further listener that takes TLS and a name (wallex) with a password, by SCRAM or
+# kafka_secure DIR ADDRESS PORT PASSWORD: settings of a second listener with TLS and a user (wallex) with a password, by SCRAM or
 # PLAIN. Its authority is DIR/kafka/ca.crt.
 kafka_secure() {
   local dir=$1/kafka address=$2 port=$3 password=$4
@@ -32,11 +32,11 @@ listener.name.secure.plain.sasl.jaas.config=org.apache.kafka.common.security.pla
 PROPERTIES
 }
 
-# kafka_start DIR ADDRESS PORT CONTROLLER_PORT [SECURE_PORT PASSWORD]: topics are made by who needs them, never by the broker on
-# first use. With SECURE_PORT there is a second listener: kafka_secure.
+# kafka_start DIR ADDRESS PORT CONTROLLER_PORT [SECURE_PORT PASSWORD]: the broker never creates topics on first use; whoever needs
+# them does. With SECURE_PORT there is a second listener: kafka_secure.
 kafka_start() {
   local dir=$1 address=$2 port=$3 controller=$4 secure=${5:-} password=${6:-} id extra='' map='' scram=()
-  # Native libraries are unpacked there, and nobody else cleans them up.
+  # Native libraries are unpacked here; nothing else would clean them up.
   export KAFKA_TMP=$dir/kafka/tmp
   mkdir -p "$KAFKA_TMP"
   [ -d "$KAFKA_LIBS" ] || die "Kafka's jars are not there: run dev/install"
@@ -68,17 +68,17 @@ transaction.state.log.min.isr=1
 transaction.state.log.num.partitions=8
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
-# A group that waits for more members before its first assignment only costs every start three seconds.
+# Waiting for more members before a group's first assignment would only cost three seconds on every start.
 group.initial.rebalance.delay.ms=0
 PROPERTIES
   [ -z "$secure" ] || kafka_secure "$dir" "$address" "$secure" "$password" >>"$dir/kafka/server.properties"
   if [ ! -e "$dir/kafka/data/meta.properties" ]; then
-    # The id is what StorageTool's random-uuid makes: 16 random bytes in URL-safe base64. It saves one JVM start.
+    # The id has the form of StorageTool's random-uuid: 16 random bytes in URL-safe base64. This saves one JVM start.
     id=$(openssl rand -base64 16 | tr '+/' '-_' | tr -d '=')
     (KAFKA_COMPILER=1 kafka_java kafka.tools.StorageTool format -t "${id/#-/A}" -c "$dir/kafka/server.properties" "${scram[@]}") \
       >>"$dir/log/kafka.log" 2>&1 || { tail -n 20 "$dir/log/kafka.log" >&2; die "formatting Kafka's data folder failed"; }
   fi
-  # The log of an earlier start would tell kafka_wait that this one is ready.
+  # With the log of an earlier start, kafka_wait would believe that this one is ready.
   rm -f "$dir/log/kafka.log"
   spawn "$dir" kafka bash -c '. "$1/lib.sh"; . "$1/servers/kafka.sh"; shift; kafka_java "$@"' bash "$DEV" \
     kafka.Kafka "$dir/kafka/server.properties"
@@ -90,5 +90,5 @@ kafka_wait() {
   until_true 60 kafka_ready "$1" || { tail -n 20 "$1/log/kafka.log" >&2; die "Kafka did not start; see $1/log/kafka.log"; }
 }
 
-# kafka_stop DIR [SIGNAL]: TERM closes the logs in order; KILL is for data that is thrown away anyway.
+# kafka_stop DIR [SIGNAL]: TERM closes the logs properly; KILL is for data that is thrown away anyway.
 kafka_stop() { end "$1" kafka "${2:-TERM}"; }

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# PostgreSQL, Debian's, as an instance of its own. Sourced after lib.sh.
+# Debian's PostgreSQL as a separate instance. Sourced after lib.sh.
 
 # The unprivileged account: initdb and postgres refuse root.
 postgres_account() { if [ "$(id -u)" = 0 ]; then echo postgres; else id -un; fi; }
@@ -11,9 +11,8 @@ postgres_programs() {
   dirname "$dir"
 }
 
-# as_postgres DATA COMMAND…: runs the command as that account, with DATA under the path that it prints as PGDATA. A data
-# folder below a closed home is out of reach for the account; then it is bound to a path of a private mount namespace, which
-# ends with the process.
+# as_postgres DATA COMMAND…: runs the command as that account, with PGDATA set to the path of DATA. If the account has no access to
+# the folder, for example below a closed home, DATA is bind-mounted in a private mount namespace that ends with the process.
 as_postgres() {
   local data=$1 account
   shift
@@ -35,8 +34,8 @@ as_postgres() {
     PGDATA=/mnt/data exec "$@"' bash "$data" "${drop[@]}" "$@"
 }
 
-# postgres_start DIR ADDRESS PORT PASSWORD METHOD [SETTING=VALUE…]: a superuser `postgres` with that password, who logs in
-# by METHOD (scram-sha-256, or `password` where thousands of logins by slow test builds should be cheap).
+# postgres_start DIR ADDRESS PORT PASSWORD METHOD [SETTING=VALUE…]: with a superuser `postgres` who logs in with that password
+# by METHOD (scram-sha-256, or `password`, which makes thousands of logins by slow test builds cheap).
 postgres_start() {
   local dir=$1 address=$2 port=$3 password=$4 method=$5 programs setting
   shift 5
@@ -45,12 +44,12 @@ postgres_start() {
     rm -rf "$dir/postgres"
     mkdir -m 700 "$dir/postgres"
     chown "$(postgres_account)" "$dir/postgres"
-    # The account may not read a file of ours, so the password comes by standard input and a pipe that the account makes.
+    # The account can't read our files, so the password comes through standard input and a pipe that the account creates.
     (as_postgres "$dir/postgres" bash -c 'read -r password; exec "$0" --pwfile=<(echo "$password") "$@"' "$programs/initdb" \
       --username=postgres --auth="$method" --encoding=UTF8 --locale=C.UTF-8 --no-instructions) \
       <<<"$password" >>"$dir/log/postgres.log" 2>&1 ||
       { tail -n 20 "$dir/log/postgres.log" >&2; die "initdb failed"; }
-    # Every address: the server itself listens on one only, which just this machine and its pods can reach.
+    # Any address: the server listens on only one, which only this machine and its pods can reach.
     printf 'host all all 0.0.0.0/0 %s\n' "$method" >"$dir/postgres/pg_hba.conf"
     {
       echo "unix_socket_directories = ''"
@@ -61,7 +60,7 @@ postgres_start() {
       for setting; do echo "${setting%%=*} = '${setting#*=}'"; done
     } >>"$dir/postgres/postgresql.conf"
   fi
-  # The lock file of one that was killed names a process that counts as running until it has been reaped.
+  # The lock file of a killed server names a process that counts as running until it has been reaped.
   if [ -e "$dir/postgres/postmaster.pid" ]; then
     until_true 20 not test -e "/proc/$(head -n 1 "$dir/postgres/postmaster.pid")" || true
   fi
@@ -75,6 +74,6 @@ postgres_wait() {
     { tail -n 20 "$1/log/postgres.log" >&2; die "PostgreSQL did not start; see $1/log/postgres.log"; }
 }
 
-# postgres_stop DIR [SIGNAL]: INT is the fast shutdown: sessions are cut, data is whole. QUIT leaves out the last checkpoint, for
-# data that is thrown away. Both give shared memory back.
+# postgres_stop DIR [SIGNAL]: INT is the fast shutdown: sessions are cut, data stays intact. QUIT skips the last checkpoint, for
+# data that is thrown away. Both release shared memory.
 postgres_stop() { end "$1" postgres "${2:-INT}"; }

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Prometheus, Debian's, as an instance of its own that reads every role of every platform and the operator. Sourced after lib.sh.
-# Debian builds it without the discovery of Kubernetes' pods: a process beside it watches them and writes them into a file.
+# Debian's Prometheus as a separate instance that scrapes every role of every platform and the operator. Sourced after lib.sh.
+# Debian builds it without Kubernetes service discovery, so another process watches the pods and writes them to a file.
 
 # prometheus_settings RULES
 prometheus_settings() {
@@ -12,11 +12,11 @@ scrape_configs:
 YAML
 }
 
-# prometheus_targets FILE API_SERVER PKI: writes into FILE which pods there are, whenever that changes, until it is ended. PKI is the
-# folder of the cluster's certificates. The labels are those that the shipped ServiceMonitors give.
+# prometheus_targets FILE API_SERVER PKI: writes the list of pods to FILE whenever it changes, until it is ended. PKI is the
+# folder of the cluster's certificates. The labels are those that the shipped ServiceMonitors set.
 prometheus_targets() {
   local file=$1 targets newer
-  # Its own process group, as `spawn` starts it: the pipeline ends with it.
+  # It has its own process group, because `spawn` started it: the pipeline ends with it.
   trap 'trap - TERM; kill -s TERM -- "-$$"' TERM
   # shellcheck disable=SC2016
   local pods_to_targets='
@@ -31,23 +31,23 @@ prometheus_targets() {
         | (if $labels["app.kubernetes.io/name"] == "wallex" then $labels["app.kubernetes.io/instance"] else "" end) as $platform
         | ($labels["app.kubernetes.io/component"] // "") as $component
         | {labels: {namespace: .metadata.namespace, pod: .metadata.name, platform: $platform, component: $component,
-             # The names that alerts and dashboards know the last two by.
+             # The names of the last two in alerts and dashboards.
              app_kubernetes_io_instance: $platform, app_kubernetes_io_component: $component},
            targets: ["\(.status.podIP):\(.spec.containers[].ports[]? | select(.name == "http") | .containerPort)"]}])'
   while :; do
-    # The watch begins with the pods there are, each as an event: what is written waits for a moment without any.
+    # The watch begins with an event per existing pod, so write only after a moment without events.
     while IFS= read -r targets; do
       while IFS= read -r -t 0.3 newer; do targets=$newer; done
       printf '%s\n' "$targets" >"$file.new"
       mv "$file.new" "$file"
     done < <(curl -sS -f -N -G --cacert "$3/ca.crt" --cert "$3/admin.crt" --key "$3/admin.key" "$2/api/v1/pods" -d watch=1 \
       --data-urlencode 'labelSelector=app.kubernetes.io/name in (wallex, wallex-operator)' | jq -n -c --unbuffered "$pods_to_targets")
-    sleep 1 # the API server ends a watch after half an hour or so, and may be away
+    sleep 1 # the API server ends a watch after half an hour or so, and may be down
   done
 }
 
-# prometheus_start DIR ADDRESS PORT API_SERVER PKI RULES: one that runs is started anew, with the rules and the cluster's
-# certificates as they are now; it keeps its data, six hours of it at most.
+# prometheus_start DIR ADDRESS PORT API_SERVER PKI RULES: restarts a running one with the current rules and certificates of the
+# cluster; it keeps its data, at most six hours of it.
 prometheus_start() {
   local dir=$1
   prometheus_stop "$dir"
@@ -68,7 +68,7 @@ prometheus_wait() {
     { tail -n 20 "$1/log/prometheus.log" >&2; die "Prometheus did not start; see $1/log/prometheus.log"; }
 }
 
-# prometheus_stop DIR [SIGNAL]: the watch ends by TERM in any case, because its pipeline must end with it.
+# prometheus_stop DIR [SIGNAL]: always ends the watch with TERM, because its pipeline must end with it.
 prometheus_stop() {
   end "$1" prometheus-targets TERM
   end "$1" prometheus "${2:-TERM}"

@@ -1,11 +1,11 @@
 # shellcheck shell=bash
-# Redis, Debian's, as an instance of its own. Sourced after lib.sh.
+# Debian's Redis as a separate instance. Sourced after lib.sh.
 
-# redis_start DIR ADDRESS PORT PASSWORD: in memory only; Wallex keeps nothing in it that it can't do without.
+# redis_start DIR ADDRESS PORT PASSWORD: in memory only; Wallex keeps nothing in it that it can't lose.
 redis_start() {
   local dir=$1
   mkdir -p "$dir/redis"
-  # By a file, so that the password is not to be read from the list of processes.
+  # In a file, so that the password does not show in the list of processes.
   (
     umask 077
     printf '%s\n' "bind $2" "port $3" "requirepass $4" "dir $dir/redis" 'save ""' 'appendonly no' 'daemonize no' \

@@ -1,4 +1,4 @@
-{{/* Name of every object: the release's, which holds the chart's name or gets it appended. */}}
+{{/* Name of every object: the release's name, with the chart's name appended unless it contains it. */}}
 {{- define "wallex-operator.name" -}}
 {{- if contains .Chart.Name .Release.Name -}}
 {{- .Release.Name | trunc 63 | trimSuffix "-" -}}
@@ -29,13 +29,13 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{ include "wallex-operator.origin" . }}
 {{- end -}}
 
-{{/* Of the pod of `helm test`. Not the operator's: its Service would send to the pod. */}}
+{{/* For the pod of `helm test`. Not the operator's selector: its Service would send requests to this pod. */}}
 {{- define "wallex-operator.testSelector" -}}
 app.kubernetes.io/name: {{ .Chart.Name }}-check
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
-{{/* Labels that select nothing: where an object comes from. */}}
+{{/* Labels that nothing selects by: where an object comes from. */}}
 {{- define "wallex-operator.origin" -}}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/part-of: wallex
@@ -43,26 +43,26 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 
-{{/* What the operator may do in a namespace whose platforms it runs. One rule per purpose. */}}
+{{/* What the operator may do in a namespace whose platforms it manages. One rule per purpose. */}}
 {{- define "wallex-operator.rules" -}}
-# The platforms themselves: to read what is asked for. `patch` sets and removes the finalizer that holds a platform until its topics are
-# deleted, and nothing else (spec.kafka.topics.deletionPolicy: Delete).
+# The platforms themselves: to read the spec. `patch` only sets and removes the finalizer that keeps a platform until its topics are
+# deleted (spec.kafka.topics.deletionPolicy: Delete).
 - apiGroups: [wallex.dev]
   resources: [walletplatforms]
   verbs: [get, list, watch, patch]
-# To report back. The operator never changes what was asked for.
+# To report the status. The operator never changes the spec.
 - apiGroups: [wallex.dev]
   resources: [walletplatforms/status]
   verbs: [get, patch]
-# Where API servers check it, making a platform the owner of its children takes this right.
+# Some API servers require this right for making a platform the owner of its children.
 - apiGroups: [wallex.dev]
   resources: [walletplatforms/finalizers]
   verbs: [update]
-# Connection URLs: read to check that they are there and to notice that they changed. Never written.
+# Connection URLs, credentials and certificates: read to check that they exist and to notice changes. Never written.
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get, list, watch]
-# Settings, identity and addresses of a platform's pods. ConfigMaps that a platform names by caConfigMapRef are read, never written.
+# Settings, identity and addresses of a platform's pods. ConfigMaps that a platform names in caConfigMapRef are read, never written.
 - apiGroups: [""]
   resources: [configmaps, serviceaccounts, services]
   verbs: [get, list, watch, create, patch, delete]
@@ -74,7 +74,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [batch]
   resources: [jobs, cronjobs]
   verbs: [get, list, watch, create, patch, delete]
-# So that a node drain takes one pod of a component at a time.
+# So that a node drain evicts one pod of a component at a time.
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
   verbs: [get, list, watch, create, patch, delete]
@@ -86,23 +86,22 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [autoscaling]
   resources: [horizontalpodautoscalers]
   verbs: [get, list, watch, create, patch, delete]
-# spec.projectors.*.autoscaling with KEDA, and how KEDA gets at the brokers: Secrets by reference. Harmless where a cluster does not
-# have it.
+# spec.projectors.*.autoscaling with KEDA; TriggerAuthentications, to remove those of earlier releases. Harmless without KEDA.
 - apiGroups: [keda.sh]
   resources: [scaledobjects, triggerauthentications]
   verbs: [get, list, watch, create, patch, delete]
-# spec.monitoring.serviceMonitor: the Prometheus Operator's resource. Harmless where a cluster does not have it.
+# spec.monitoring.serviceMonitor: the Prometheus Operator's resource. Harmless if the cluster does not have it.
 - apiGroups: [monitoring.coreos.com]
   resources: [servicemonitors]
   verbs: [get, list, watch, create, patch, delete]
-# To say in the status why pods do not become ready and why a migration failed: what Kubernetes says of them, and their last lines.
+# To say in the status why pods do not become ready or why a migration failed: their state in Kubernetes, and their last log lines.
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list]
 - apiGroups: [""]
   resources: [pods/log]
   verbs: [get]
-# To say in the status why the migration's Job gets no pod, such as a quota: Kubernetes says so in Events alone.
+# To say in the status why the migration's Job gets no pod, for example because of a quota: Kubernetes reports that only in Events.
 - apiGroups: [""]
   resources: [events]
   verbs: [list]

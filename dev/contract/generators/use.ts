@@ -1,4 +1,4 @@
-// Uses the types of openapi-typescript as a caller would: what does not compile is what a caller could not write.
+// Uses the types of openapi-typescript as a caller would: what does not compile here, a caller could not write.
 import type { components, operations } from "./wallex";
 
 type Schemas = components["schemas"];
@@ -13,10 +13,10 @@ const batch: Schemas["RunBatchRequest"] = {
   ],
 };
 
-// @ts-expect-error a misspelt type is none of the commands
-const misspelt: Schemas["BatchCommand"] = { type: "credits", wallet_id: "x", amount: 1 };
+// @ts-expect-error a misspelled type is not a command
+const misspelled: Schemas["BatchCommand"] = { type: "credits", wallet_id: "x", amount: 1 };
 
-// The code says which members a problem has, and no code is forgotten.
+// The code determines which members a problem has, and every code is handled.
 type Refused = operations["debitWallet"]["responses"][422]["content"]["application/problem+json"];
 
 export function explain(problem: Refused): string {
@@ -35,7 +35,7 @@ export function explain(problem: Refused): string {
 }
 
 const status: Schemas["WalletStatus"] = "frozen";
-// @ts-expect-error a closed set takes no other value
+// @ts-expect-error a closed set accepts no other value
 const unknown: Schemas["WalletStatus"] = "frosty";
 
-export const all = [batch, misspelt, status, unknown];
+export const all = [batch, misspelled, status, unknown];

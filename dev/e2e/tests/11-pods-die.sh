@@ -1,13 +1,13 @@
 # shellcheck shell=bash
 SUITE=core
-EXPECT='Pods of every component are killed or vanish under load, and no operation fails'
+EXPECT='Pods of every component crash or disappear under load, and no operation fails'
 
-# at EVENTS COMMAND…: when the journal has grown by so many since `begun`, and the run still goes on.
+# at EVENTS COMMAND…: runs the command when the journal has grown by that many events since `begun`; the load must still be running.
 at() {
   local events=$1
   shift
-  until_true 60 more_events_than $((begun + events)) || die "the run does not get to $events events"
-  kill -0 "$run" 2>/dev/null || die "the run was over before: $*"
+  until_true 60 more_events_than $((begun + events)) || die "the load does not reach $events events"
+  kill -0 "$run" 2>/dev/null || die "the load ended before: $*"
   "$@"
 }
 

@@ -1,25 +1,25 @@
 # shellcheck shell=bash
 SUITE=core
-EXPECT='Once Ready, reconciles write nothing: no object of the platform changes, and the operator counts no write but of the lag in the status'
+EXPECT='Once Ready, reconciles write nothing: no object of the platform changes, and the operator counts no writes except the lag in the status'
 
-# versions: what is there, with the version of each object. Endpoints and pods are Kubernetes' own business.
+# versions: every object with its version, except endpoints and pods, which belong to Kubernetes.
 versions() {
   k -n "$NAMESPACE" get walletplatforms,deployments,services,jobs,cronjobs,configmaps,serviceaccounts,poddisruptionbudgets,networkpolicies \
     -o json | jq -r '.items[] | "\(.kind)/\(.metadata.name) \(.metadata.resourceVersion)"'
 }
 reconciles() { operator_metrics "$(leader)" | awk '/^wallex_operator_reconciles_total/ { sum += $2 } END { print sum + 0 }'; }
-# The Lease is not counted; the lag figure in the status moves with the load of the test before.
+# Without the status, whose lag still changes with the load of the previous test. The metric does not count the Lease.
 writes() { operator_metrics "$(leader)" | awk '/^wallex_operator_api_writes_total/ && !/kind="WalletPlatform.status"/ { sum += $2 } END { print sum + 0 }'; }
 more_reconciles_than() { [ "$(reconciles)" -gt "$1" ]; }
 
 run_test() {
   local reconciles writes turn
-  # The annotation makes a reconcile, and is a write of ours: the object's own version is taken after it.
+  # The annotation triggers a reconcile, and is our own write: the object's version is read after it.
   for turn in 1 2 3; do
     reconciles=$(reconciles)
     k -n "$NAMESPACE" annotate walletplatform "$PLATFORM" --overwrite "e2e.wallex.dev/turn=$turn"
     if [ "$turn" = 1 ]; then
-      # A status that was still under way from the test before settles in the first turn.
+      # A status change that the previous test left pending is written in the first round.
       until_true 30 more_reconciles_than "$reconciles" || die "no reconcile follows an annotation"
       platform_wait 60
       versions >"$STATE/e2e/versions-before"

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 SUITE=core
-EXPECT='What somebody else changed or deleted is mended; foreign labels stay; no pod is replaced'
+EXPECT='What somebody else changes or deletes is restored; foreign labels stay; no pod is replaced'
 
 mended() {
   replicas_are query 1 &&
@@ -19,7 +19,7 @@ run_test() {
   k -n "$NAMESPACE" delete poddisruptionbudget "$PLATFORM-command"
   k -n "$NAMESPACE" delete cronjob "$PLATFORM-maintain"
   k -n "$NAMESPACE" delete serviceaccount "$PLATFORM"
-  until_true 30 mended || die "not mended within 30 s"
+  until_true 30 mended || die "not restored within 30 s"
   platform_wait 60
   [ "$(template_hashes)" = "$before" ] || die "pods were replaced: $before became $(template_hashes)"
   [ "$(field '.metadata.labels["e2e.example.com/foreign"]' deployment "$PLATFORM-query")" = yes ] || die "a foreign label is gone"

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 SUITE=full
-EXPECT='What people change of pods by hand is put back and told; a sidecar stays and is named; changes of the platform arrive all the same'
+EXPECT='Manual changes to pods are changed back and reported; a sidecar stays and is named; changes of the platform still get through'
 
 env_of() { deployment query '.spec.template.spec.containers[] | select(.name == "wallex") | [.env[] | {name, value, valueFrom}] | sort_by(.name)'; }
 container() { deployment query ".spec.template.spec.containers[] | select(.name == \"wallex\") | $1"; }
@@ -29,20 +29,20 @@ run_test() {
   k -n "$NAMESPACE" rollout pause "$query" || true # the operator may be quicker
   k -n "$NAMESPACE" patch service "$PLATFORM-query" -p '{"spec": {"selector": {"track": "canary"}}}'
   k -n "$NAMESPACE" patch configmap "$PLATFORM-config" --type=merge -p '{"data": {"WALLEX_IDEMPOTENCY_RETENTION_HOURS": "1"}}'
-  # More than three changes of one object within a minute: the rest waits for the next.
-  until_true 150 put_back || die "changed by hand, and not put back: $(container .) $(field .spec.selector service "$PLATFORM-query")"
+  # After three changes of one object within a minute, the rest waits for the next minute.
+  until_true 150 put_back || die "changed by hand, and not changed back: $(container .) $(field .spec.selector service "$PLATFORM-query")"
   platform_wait 120
-  # Nothing is left to be put back: what the API server fills in is not taken for somebody's.
+  # Nothing is left to change back: what the API server fills in does not count as somebody's change.
   quiet_again() { [[ $(condition Ready) == "True Ready: all components are ready" ]]; }
-  until_true 120 quiet_again || die "something is changed back again and again: $(condition Ready)"
+  until_true 120 quiet_again || die "something is changed back over and over: $(condition Ready)"
 
-  # A sidecar stays, is named, and stops no change.
+  # A sidecar stays, is named, and blocks no change.
   k -n "$NAMESPACE" patch "$query" -p "{\"spec\": {\"template\": {\"spec\": {\"containers\": [{\"name\": \"sidecar\", \"image\": \"$IMAGE\",
     \"args\": [\"maintain\"], \"securityContext\": {\"runAsNonRoot\": true}}]}}}}"
   sidecar_is_named() { [[ $(condition Ready) == *"containers[sidecar]"* || $(condition QueryAvailable) == *sidecar* ]]; }
-  until_true 60 sidecar_is_named || die "nobody names the sidecar: $(condition Ready)"
+  until_true 60 sidecar_is_named || die "the sidecar is not named: $(condition Ready)"
   change '{"spec": {"publisher": {"replicas": 2}, "command": {"queueCapacity": 5000}}}'
-  until_true 60 replicas_are publisher 2 || die "a change does not arrive"
+  until_true 60 replicas_are publisher 2 || die "a change does not get through"
   [ "$(deployment query '[.spec.template.spec.containers[].name] | sort | join(",")')" = sidecar,wallex ] || die "the sidecar is gone"
   k -n "$NAMESPACE" patch "$query" -p '{"spec": {"template": {"spec": {"containers": [{"$patch": "delete", "name": "sidecar"}]}}}}'
   change '{"spec": {"publisher": {"replicas": 1}, "command": {"queueCapacity": null}}}'

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 SUITE=core
-EXPECT='A Secret that is not there, or lacks the key, is named; the platform comes up as soon as it is there and right'
+EXPECT='A Secret that is missing, or lacks the key, is named; the platform starts as soon as the Secret is right'
 run_test() {
   local NAMESPACE=e2e-secret PLATFORM=lost url
   url=$(new_database e2e_secret)

@@ -14,5 +14,5 @@ run_test() {
   rm -f "$report"
   plugin report -n "$NAMESPACE" "$PLATFORM" --output "$report"
   tar -tzf "$report" >/dev/null
-  ! tar -xzOf "$report" | grep -F -e "$DATABASE_PASSWORD" -e "$REDIS_PASSWORD" || die "a password stands in the report"
+  ! tar -xzOf "$report" | grep -F -e "$DATABASE_PASSWORD" -e "$REDIS_PASSWORD" || die "the report contains a password"
 }

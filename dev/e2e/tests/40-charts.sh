@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 SUITE=core
-EXPECT='helm test passes under the restricted pod security standard, and the API server takes every manifest that the charts render'
+EXPECT='helm test passes under the restricted pod security standard, and the API server accepts every manifest that the charts render'
 
-# of_this_cluster FILE: the manifests in it whose API the cluster serves; there is no Prometheus operator here.
+# of_this_cluster FILE: its manifests whose API the cluster serves; there is no Prometheus Operator here.
 of_this_cluster() {
   k api-versions | awk '
     NR == FNR { served[$1]; next }

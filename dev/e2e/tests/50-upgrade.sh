@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 SUITE=full
-EXPECT='A new image and the way back under load: no failed request, nothing parked, readers are replaced before the command'
+EXPECT='A new image and back again under load: no failed request, nothing parked, readers are replaced before the command'
 
-# late_readers IMAGE: the readers whose first pod of that image started after the first one of the command was made.
+# late_readers IMAGE: the readers whose first pod with that image started only after the first such pod of the command was created.
 late_readers() {
   k -n "$NAMESPACE" get pods -l "app.kubernetes.io/instance=$PLATFORM" -o json | jq -r --arg image "$1" '
     [.items[] | select(.metadata.deletionTimestamp == null and .spec.containers[0].image == $image and .metadata.labels["pod-template-hash"])
@@ -20,7 +20,7 @@ roll_to() {
   before=$(template_hashes)
   change "{\"spec\": {\"image\": \"$1\"}}" || die "the image can't be changed"
   platform_wait 300 || die "not Ready with $1"
-  [ -z "$(same_pods "$before")" ] || die "pods of the image before are left: $(same_pods "$before")"
+  [ -z "$(same_pods "$before")" ] || die "pods of the previous image are left: $(same_pods "$before")"
   for component in "${COMPONENTS[@]}"; do
     [ "$(field ".status.components[] | select(.name == \"$component\").image")" = "$1" ] || die "the status does not show $component with $1"
   done

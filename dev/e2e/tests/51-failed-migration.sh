@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 SUITE=full
-EXPECT='A migration that fails is told with its last lines while the old pods serve; a mended image, or the missing right, recovers by itself'
+EXPECT='A failed migration is reported with its last lines while the old pods serve; with a fixed image, or the missing right, the platform recovers by itself'
 
 fails_and_recovers() {
   local image=$1 before
@@ -11,10 +11,10 @@ fails_and_recovers() {
   expect_says 10 Degraded True MigrationFailed
   [ "$(template_hashes)" = "$before" ] || die "pods were replaced before the migration succeeded: $before became $(template_hashes)"
   [ "$(deployment command '.status.readyReplicas')" = 1 ] || die "the command's pod no longer serves"
-  # What a mended build under the same name is to the cluster. Nobody touches the platform.
-  another_name "$image" || die "the image can't be mended"
-  platform_wait 300 || die "the mended image does not recover"
-  [ -z "$(same_pods "$before")" ] || die "Ready, but these run the image before: $(same_pods "$before")"
+  # Stands for a fixed build under the same name. Nobody touches the platform.
+  another_name "$image" || die "the image can't be replaced by a fixed one"
+  platform_wait 300 || die "the platform does not recover with the fixed image"
+  [ -z "$(same_pods "$before")" ] || die "Ready, but these run the previous image: $(same_pods "$before")"
   change "{\"spec\": {\"image\": \"$IMAGE\"}}" || die "the image can't be changed back"
   platform_wait 300 || die "not Ready with the first image"
 }
@@ -26,12 +26,12 @@ run_test() {
   not_one_again
   nothing_parked
 
-  # A database of somebody else's: the role may log in, and no more.
+  # A database that belongs to somebody else: the role may only log in.
   local NAMESPACE=e2e-rights PLATFORM=rights
   sql_as_superuser <<<"DROP DATABASE IF EXISTS e2e_rights WITH (FORCE); CREATE DATABASE e2e_rights;" || die "no database"
   platform_in "$NAMESPACE" "$PLATFORM" "${DATABASE_URL%/*}/e2e_rights" || die "no second platform"
   expect_says 120 SchemaReady False MigrationFailed 'permission denied for database e2e_rights'
-  sql_as_superuser <<<"GRANT CREATE ON DATABASE e2e_rights TO wallex;" || die "the right can't be given"
+  sql_as_superuser <<<"GRANT CREATE ON DATABASE e2e_rights TO wallex;" || die "the right can't be granted"
   platform_wait 300 || die "not Ready with the right: $(condition Ready)"
   drop_platform "$NAMESPACE" || die "the namespace $NAMESPACE does not end"
   drop_database e2e_rights

@@ -1,11 +1,11 @@
 # shellcheck shell=bash
 SUITE=full
-EXPECT='An image that is not to be had, and one whose programs crash, are told with the cause while the old pods serve; the good one recovers'
+EXPECT='An image that cannot be pulled, and one whose programs crash, are reported with the cause while the old pods serve; with a good image the platform recovers'
 
-# untouched BEFORE: the platform serves with the pods it had, one more that does not come up aside.
+# untouched BEFORE: the platform serves with the same pods as before, apart from new ones that do not start.
 untouched() {
   local component
-  [ "$(same_pods "$1")" = "$(sort <<<"$1")" ] || die "of the pods $1 only these are left: $(same_pods "$1")"
+  [ "$(same_pods "$1")" = "$(sort <<<"$1")" ] || die "of the pods $1, only these are left: $(same_pods "$1")"
   for component in "${COMPONENTS[@]}"; do
     [ "$(deployment "$component" '.status.readyReplicas')" = 1 ] || die "$component has no pod that serves: $(deployment "$component" .status)"
   done
@@ -13,7 +13,7 @@ untouched() {
 
 back() {
   change "{\"spec\": {\"image\": \"$IMAGE\"}}" || die "the image can't be changed back"
-  platform_wait 300 || die "the good image does not recover"
+  platform_wait 300 || die "the platform does not recover with the good image"
 }
 
 bad_images() {
@@ -25,7 +25,7 @@ bad_images() {
   expect_says 10 Degraded True ImagePullFailed
   untouched "$before"
   back
-  [ "$(template_hashes)" = "$before" ] || die "pods were replaced for an image that never came: $before became $(template_hashes)"
+  [ "$(template_hashes)" = "$before" ] || die "pods were replaced for an image that does not exist: $before became $(template_hashes)"
 
   change "{\"spec\": {\"image\": \"$1\"}}" || die "the image can't be changed"
   expect_says 120 Ready False CrashLoop 'publisher: ' 'error: this build was made to fail as publisher'

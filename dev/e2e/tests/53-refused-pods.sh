@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 SUITE=full
-EXPECT='Pods that a quota refuses are told with the words of the API server, for the migration and for components; without it the platform comes up'
+EXPECT='When a quota refuses pods, the message of the API server is reported, for the migration and for components; without the quota the platform starts'
 
 quota() { k -n "$NAMESPACE" create quota none --hard="pods=$1" --dry-run=client -o yaml | k apply -f -; }
 
@@ -12,7 +12,7 @@ run_test() {
   platform_in "$NAMESPACE" "$PLATFORM" "$url" || die "no second platform"
   expect_says 90 SchemaReady False PodsRefused 'exceeded quota: none'
   expect_says 10 Ready False PodsRefused 'exceeded quota: none'
-  # Room for one: the migration runs, and of the components the first that gets there.
+  # Room for one pod: the migration runs, then the first component to get the place.
   quota 1 || die "the quota can't be changed"
   expect_says 180 SchemaReady True AsExpected
   expect_says 60 Ready False PodsRefused 'exceeded quota: none'

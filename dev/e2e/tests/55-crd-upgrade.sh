@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 SUITE=full
-EXPECT='helm upgrade brings the CRD of an older chart up to date; the objects stay as they are, and no pod is replaced'
+EXPECT='helm upgrade updates the CRD of an older chart; the objects stay as they are, and no pod is replaced'
 
-# knows_suspended: whether the API server takes the field, which it would otherwise drop.
+# knows_suspended: whether the API server accepts the field, which it would otherwise drop.
 knows_suspended() {
   [ "$(k -n "$NAMESPACE" patch walletplatform "$PLATFORM" --type=merge --dry-run=server \
     -p '{"spec": {"suspended": true}}' -o jsonpath='{.spec.suspended}')" = true ]
@@ -15,7 +15,7 @@ run_test() {
   local chart=$STATE/e2e/older-chart object pods
   object=$(object)
   pods=$(template_hashes)
-  knows_suspended || die "the field that the older chart shall lack is not there now"
+  knows_suspended || die "the field that the older chart should lack does not exist now"
   rm -rf "$chart"
   cp -r "$REPO/charts/wallex-operator" "$chart"
   k create --dry-run=client -f "$REPO/crds/walletplatforms.wallex.dev.yaml" -o json |
@@ -25,7 +25,7 @@ run_test() {
   until_true 30 not knows_suspended || die "the older CRD still has the field"
   operator_with || die "the chart can't be upgraded"
   until_true 30 knows_suspended || die "the upgraded CRD lacks the field"
-  diff <(chart_schema) <(live_schema) || die "the CRD is not the chart's"
+  diff <(chart_schema) <(live_schema) || die "the CRD differs from the chart's"
   platform_wait 120 || die "not Ready after the upgrade"
   [ "$(object)" = "$object" ] || die "the object was $object, it is $(object)"
   [ "$(template_hashes)" = "$pods" ] || die "pods were replaced: $pods became $(template_hashes)"

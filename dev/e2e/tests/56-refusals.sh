@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 SUITE=full
-EXPECT='Each rule of the schema is kept by the real API server: it refuses an object that breaks it, and says what to do'
+EXPECT='The real API server enforces each rule of the schema: it refuses an object that breaks it, and says what to do'
 
-# cases: PATH VALUE, a line each: an object that is refused when it has the value there. A rule of the CRD that none of them
+# cases: PATH VALUE, one per line: an object with that value there must be refused. A rule of the CRD that none of them
 # breaks fails the test.
 cases() {
   local pods topic
@@ -62,7 +62,7 @@ spec.$reference {"name": "Not_A_Name"}
 spec.$reference {"name": "s2", "key": "a/b"}
 CASES
   done
-  # Without the URL beside it the rules are not asked.
+  # Without the URL beside it, the rules are not evaluated.
   for reference in caSecretRef caConfigMapRef; do
     cat <<CASES
 spec.redis {"secretRef": {"name": "s"}, "$reference": {"name": "Not_A_Name"}}
@@ -95,7 +95,7 @@ spec.monitoring.dashboards.labels {"app.kubernetes.io/part-of": "x"}
 CASES
 }
 
-# objects: the cases as objects, each a platform that is right but for the one value.
+# objects: the cases as objects, each a valid platform except for the one value.
 objects() {
   cases | jq -R -n --arg namespace "$NAMESPACE" '
     {kind: "List", apiVersion: "v1", items: [inputs | capture("^(?<path>[^ ]+) (?<value>.*)$")] | to_entries | map(
@@ -105,7 +105,7 @@ objects() {
       | setpath($path; $value))}'
 }
 
-# rules: {path, message} of each rule in the CRD. The object itself is <nil> to the server.
+# rules: {path, message} of each rule in the CRD. The server calls the object itself <nil>.
 rules() {
   k get crd walletplatforms.wallex.dev -o json | jq -c '
     def rules($path): (."x-kubernetes-validations"[]? | {path: $path, message}),
@@ -114,7 +114,7 @@ rules() {
     .spec.versions[].schema.openAPIV3Schema | rules("<nil>")' | sort -u
 }
 
-# unheard SAID: the rules that nothing in it was refused by. Elements of lists and keys of maps stand in brackets behind the path.
+# unheard SAID: the rules that refused nothing in it. List indices and map keys follow the path in brackets.
 unheard() {
   rules | jq -r --arg said "$1" '
     ($said | split("\n") | map(gsub("\\[[^\\]]*\\]"; ""))) as $said
@@ -127,7 +127,7 @@ run_test() {
   change '{"spec": {"currencies": [{"code": "POINTS", "exponent": 0}]}}'
   said=$(
     objects | k create --dry-run=server -f - 2>&1
-    # Against what there is, not against what an object may be.
+    # These compare with the existing object instead of judging the object alone.
     change '{"spec": {"kafka": {"topics": {"events": {"name": "other-events"}}}}}' --dry-run=server 2>&1
     change '{"spec": {"currencies": [{"code": "POINTS", "exponent": 2}]}}' --dry-run=server 2>&1
   ) || true

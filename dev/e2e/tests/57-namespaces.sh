@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 SUITE=full
-EXPECT='The operator watches one namespace, then two, then all: what it may follows, and platforms elsewhere are ignored until they are its own'
+EXPECT='The operator watches one namespace, then two, then all: its rights follow, and platforms elsewhere are ignored until they are watched'
 
-# watches JSON: a list of namespaces. Not null for all of them: by --reuse-values Helm keeps what was there before.
+# watches JSON: a list of namespaces. For all of them use [], not null: with --reuse-values Helm would keep the previous list.
 watches() {
   h upgrade wallex-operator "$REPO/charts/wallex-operator" --namespace "$OPERATOR_NAMESPACE" --reuse-values --hide-notes \
     --set-json "watchNamespaces=$1" --wait --timeout 3m || die "the operator can't be told to watch $1"
@@ -12,13 +12,13 @@ watches() {
 may() { k auth can-i -q list secrets -n "$1" --as "system:serviceaccount:$OPERATOR_NAMESPACE:wallex-operator"; }
 
 has_service() { k -n "$NAMESPACE" get service "$PLATFORM-query"; }
-# mends: fails unless somebody mends the platform when a part of it is taken away.
+# mends: fails unless the platform is repaired after a part of it is deleted.
 mends() {
-  k -n "$NAMESPACE" delete service "$PLATFORM-query" || die "nothing to take away"
-  until_true 60 has_service || die "$NAMESPACE/$PLATFORM is not mended within 60 s"
+  k -n "$NAMESPACE" delete service "$PLATFORM-query" || die "there is nothing to delete"
+  until_true 60 has_service || die "$NAMESPACE/$PLATFORM is not repaired within 60 s"
 }
 
-# ignored: fails unless nobody cares for the platform.
+# ignored: fails unless the platform is left alone.
 ignored() {
   [ "$(field '.status.conditions // "none"')" = none ] || die "a platform that is not watched has conditions: $(condition Ready)"
   no_children "$PLATFORM" || die "a platform that is not watched has children: $(children "$PLATFORM")"
@@ -34,7 +34,7 @@ run_test() {
 
   url=$(new_database e2e_elsewhere)
   platform_in "$other" away "$url" || die "no second platform"
-  # By then whoever sees both has seen it.
+  # An operator that watched both would have seen it by now.
   mends
   NAMESPACE=$other PLATFORM=away ignored
 
@@ -45,7 +45,7 @@ run_test() {
 
   watches '[]'
   may "$OPERATOR_NAMESPACE" || die "the operator may not read Secrets everywhere"
-  ! k -n "$NAMESPACE" get role wallex-operator || die "a Role of before is left"
+  ! k -n "$NAMESPACE" get role wallex-operator || die "a Role from before is left"
   mends
   NAMESPACE=$other PLATFORM=away mends
   drop_platform "$other" || die "the namespace $other does not end"

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 SUITE=full
-EXPECT='Pull secrets, private authorities and the user of the namespace reach every pod; Secrets of Strimzi are taken as they are'
+EXPECT='Pull secrets, private authorities and the user of the namespace reach every pod; Secrets of Strimzi work unchanged'
 
 pod_specs() { k -n "$NAMESPACE" get deployments,cronjobs -o json | jq -c '.items[] | (.spec.template // .spec.jobTemplate.spec.template).spec'; }
 every_pod() { [ "$(pod_specs | jq -s --argjson n 6 "length == \$n and all(.[]; $1)")" = true ] || die "not in every pod: $1"; }
@@ -12,9 +12,9 @@ run_test() {
   k create namespace "$NAMESPACE"
   k -n "$NAMESPACE" create secret generic database-ca --from-file=ca.crt="$ca"
   k -n "$NAMESPACE" create secret docker-registry registry --docker-server=r.example.com --docker-username=u --docker-password=p
-  # As Strimzi makes them: the user has the name of the Secret, and the cluster's authority the key ca.crt.
+  # As Strimzi creates them: the user's name is the Secret's, and the cluster's authority has the key ca.crt.
   k -n "$NAMESPACE" create secret generic main-cluster-ca-cert --from-file=ca.crt="$STATE/kafka/ca.crt"
-  # As OpenShift and trust-manager make them, larger than a variable may be.
+  # As OpenShift and trust-manager create them, too large for a variable.
   for _ in $(seq 120); do cat "$STATE/kafka/ca.crt"; done >"$ca.bundle"
   k -n "$NAMESPACE" create configmap trust --from-file=ca-bundle.crt="$ca.bundle"
   printf '%s' "$KAFKA_PASSWORD" | k -n "$NAMESPACE" create secret generic wallex --from-file=password=/dev/stdin --from-literal=sasl.jaas.config=x

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 SUITE=full
-EXPECT='The events topic is deleted behind its back under load: it is reported, made anew, and filled from seq 1, and no request fails'
+EXPECT='The events topic is deleted under load: this is reported, the topic is recreated and filled from seq 1, and no request fails'
 
 reported() {
   k -n "$NAMESPACE" get events -o json |
@@ -21,8 +21,8 @@ run_test() {
   since=$(date -u +%Y-%m-%dT%H:%M:%S)
   lose_it() {
     topic --delete --topic wallet-events
-    until_true 120 reported TopicMissing "$since" || die "nobody reports TopicMissing: $(condition TopicsReady)"
-    until_true 120 reported TopicRecreated "$since" || die "nobody reports TopicRecreated: $(condition TopicsReady)"
+    until_true 120 reported TopicMissing "$since" || die "TopicMissing is not reported: $(condition TopicsReady)"
+    until_true 120 reported TopicRecreated "$since" || die "TopicRecreated is not reported: $(condition TopicsReady)"
     until_true 60 has_partitions wallet-events "$partitions" || die "the topic has $(partitions_of wallet-events) partitions, not $partitions"
     platform_wait 180
   }

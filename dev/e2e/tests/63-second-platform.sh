@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 SUITE=full
-EXPECT='A second platform that names the topic or the database of the first is refused, both are named, and the first goes on'
+EXPECT='A second platform that names the topic or the database of the first is refused, both are named, and the first continues'
 run_test() {
   local first=$NAMESPACE/$PLATFORM url
   local NAMESPACE=e2e-second PLATFORM=rival

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 SUITE=full
-EXPECT='A platform speaks TLS and SCRAM with Kafka, operator and pods alike; a wrong password is KafkaNotAuthorized and recovers'
+EXPECT='A platform uses TLS and SCRAM with Kafka, operator and pods alike; a wrong password is reported as KafkaNotAuthorized, and the platform recovers'
 credentials() {
   printf '%s' "$1" | k -n "$NAMESPACE" create secret generic kafka-user --from-literal=username=wallex --from-file=password=/dev/stdin \
     --dry-run=client -o yaml | k apply --server-side --force-conflicts -f -
@@ -18,9 +18,9 @@ run_test() {
   credentials "$KAFKA_PASSWORD"
   platform_wait 240
   (DATABASE_URL=$url && bench --wallets 10 --operations 500 --workers 4)
-  # As good as nothing went by the listener without a password: the pods do not know it.
+  # Nothing used the listener without a password: the pods do not know it.
   [ "$(field .data.WALLEX_KAFKA_BOOTSTRAP_SERVERS configmap "$PLATFORM-config")" = "$HOST_IP:$KAFKA_SECURE_PORT" ] ||
-    die "the pods have another address of Kafka"
+    die "the pods have another Kafka address"
   k -n "$NAMESPACE" delete walletplatform "$PLATFORM" --timeout=60s
   topic --delete --topic sealed-events
   topic --delete --topic sealed-events-dlq

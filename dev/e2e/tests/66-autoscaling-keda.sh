@@ -1,13 +1,13 @@
 # shellcheck shell=bash
 SUITE=full
-EXPECT='KEDA takes the read-model projector from 1 to 4 pods as its lag behind the journal grows, every pod applies events, the lag drains, and it comes back to 1'
+EXPECT='KEDA scales the read-model projector from 1 to 4 pods as its lag behind the journal grows, every pod applies events, the lag drains, and it scales back to 1'
 . "$E2E/autoscaling.sh"
 run_test() {
   local begun=$SECONDS
-  # Held back until a backlog is there; the pods come back quickly, so that the test need not wait for the default's five minutes.
+  # Stopped until there is a backlog; scaling down is quick, so that the test need not wait for the default five minutes.
   change '{"spec": {"projectors": {"readModel": {"replicas": 0, "resources": {"limits": {"cpu": "20m"}}}}}}'
   until_true 60 replicas_are read-model-projector 0
-  bench --wallets 200 --operations 40000 --only transfers --workers 16 --drain-timeout 1 || true # the read model can't become level
+  bench --wallets 200 --operations 40000 --only transfers --workers 16 --drain-timeout 1 || true # the read model can't catch up
   change '{"spec": {"projectors": {"readModel": {"autoscaling": {"maxReplicas": 4, "lagThreshold": 1000,
     "scaleDown": {"stabilizationSeconds": 5, "percent": 100, "periodSeconds": 5}}}}}}'
   expect_says 120 AutoscalingActive True Active

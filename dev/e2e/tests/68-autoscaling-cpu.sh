@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 SUITE=full
-EXPECT='The command is scaled by the CPU it uses, up under load and down again, by the real metrics-server, and no request fails'
+EXPECT='The command is scaled by its CPU use, up under load and down again, by the real metrics-server, and no request fails'
 . "$E2E/autoscaling.sh"
 run_test() {
   change '{"spec": {"command": {"resources": {"requests": {"cpu": "40m"}}, "autoscaling": {"maxReplicas": 3, "cpuUtilization": 50,

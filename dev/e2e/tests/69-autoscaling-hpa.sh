@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 SUITE=full
-EXPECT='Driver HPA: Kubernetes scales the ledger projector by the external metric, from Prometheus by the shipped rules (through a stand-in of prometheus-adapter), up and down'
+EXPECT='Driver HPA: Kubernetes scales the ledger projector up and down by the external metric, from Prometheus with the shipped rules (through a stand-in for prometheus-adapter)'
 . "$E2E/autoscaling.sh"
 
 # stand_in_up: takes the place of KEDA's server of external metrics until `stand_in_down`.
@@ -46,7 +46,7 @@ run_test() {
   stand_in_up
   change '{"spec": {"projectors": {"ledger": {"replicas": 0, "resources": {"limits": {"cpu": "20m"}}}}}}'
   until_true 60 replicas_are ledger-projector 0
-  bench --wallets 200 --operations 40000 --only transfers --workers 16 --drain-timeout 1 || true # the ledger can't become level
+  bench --wallets 200 --operations 40000 --only transfers --workers 16 --drain-timeout 1 || true # the ledger can't catch up
   change '{"spec": {"autoscaling": {"driver": "HPA"}, "projectors": {"ledger": {"autoscaling": {
     "maxReplicas": 3, "lagThreshold": 1000, "scaleDown": {"stabilizationSeconds": 5, "percent": 100, "periodSeconds": 5}}}}}}'
   until_true 180 replicas_are ledger-projector 3 || die "there are $(replicas ledger-projector) pods, not 3: $(condition AutoscalingActive)"

@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 SUITE=full
-EXPECT='Two platforms that name one Kafka by two addresses are known to share it: the second gets no topic of the first and deletes none; without names each has topics of its own'
+EXPECT='Two platforms that reach one Kafka at two addresses are known to share it: the second gets no topic of the first and deletes none; without names each has its own topics'
 
-# kafka_service NAMESPACE: a second address of the broker, by the cluster's DNS.
+# kafka_service NAMESPACE: a second address of the broker, in the cluster's DNS.
 kafka_service() {
   k create namespace "$1" --dry-run=client -o yaml | k apply -f -
   jq -n --arg host "${KAFKA_BOOTSTRAP_SERVERS%:*}" --argjson port "${KAFKA_BOOTSTRAP_SERVERS##*:}" '{apiVersion: "v1", kind: "List", items: [
@@ -28,13 +28,13 @@ run_test() {
   k -n "$NAMESPACE" delete walletplatform "$PLATFORM" --timeout=120s
   has_partitions wallet-events "$partitions" || die "the topic of the first platform is gone"
 
-  # Internal topics are refused at once.
+  # Internal topics are refused immediately.
   local refusal
   refusal=$(platform_object "$IMAGE" '{"metadata": {"name": "guest", "namespace": "e2e-one-kafka"}, "spec": {"kafka": {"topics": {"deadLetters": {"name": "__consumer_offsets"}}}}}' |
     k -n "$NAMESPACE" apply --dry-run=server -f - 2>&1) && die "__consumer_offsets is accepted"
-  grep -q "this topic name is reserved" <<<"$refusal" || die "__consumer_offsets is refused with other words: $refusal"
+  grep -q "this topic name is reserved" <<<"$refusal" || die "__consumer_offsets is refused with a different message: $refusal"
 
-  # Without names: its own, which go with it.
+  # Without names it gets its own topics, which are deleted with it.
   platform_in "$NAMESPACE" "$PLATFORM" "$url" "$(jq -nc --arg address "$address" '{spec: {kafka: {bootstrapServers: $address,
     topics: {events: {name: null}, deadLetters: {name: null}, deletionPolicy: "Delete"}}}}')"
   platform_wait 240 || die "not Ready with topics of its own"
@@ -44,12 +44,12 @@ run_test() {
   until_true 30 has_partitions "$NAMESPACE.$PLATFORM.wallet-events" 0 || die "its own topic stays"
   has_partitions wallet-events "$partitions" || die "the topic of the first platform is gone"
 
-  # One that was there before stays.
+  # A topic that existed before stays.
   topic --create --topic guests-own --partitions 2
   platform_in "$NAMESPACE" "$PLATFORM" "$url" '{"spec": {"kafka": {"topics": {"events": {"name": "guests-own"}, "deletionPolicy": "Delete"}}}}'
-  platform_wait 240 || die "not Ready with a topic that was there before"
+  platform_wait 240 || die "not Ready with a topic that existed before"
   k -n "$NAMESPACE" delete walletplatform "$PLATFORM" --timeout=180s
-  has_partitions guests-own 2 || die "a topic that was there before is deleted"
+  has_partitions guests-own 2 || die "a topic that existed before is deleted"
   left_events TopicsAbandoned || die "no Event says what was left"
   topic --delete --topic guests-own
   drop_platform "$NAMESPACE"

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 SUITE=full
-EXPECT='With KEDA a topic that is lost and filled again brings no pod for events applied long ago, and a projector that somebody scales to 0 is scaled back'
+EXPECT='With KEDA a topic that is lost and filled again adds no pods for events applied long ago, and a projector that somebody scales to 0 is scaled back'
 . "$E2E/autoscaling.sh"
 filled() {
   local ends
@@ -12,7 +12,7 @@ never_more() {
   local until=$((SECONDS + $1)) asked
   while [ "$SECONDS" -lt "$until" ]; do
     asked=$(replicas read-model-projector)
-    [ "$asked" -le "$2" ] || die "$asked pods are asked for"
+    [ "$asked" -le "$2" ] || die "$asked pods are requested"
     sleep 2
   done
 }

@@ -1,14 +1,14 @@
 # shellcheck shell=bash
 SUITE=full
-EXPECT='Of two operators one leads: when it is killed or frozen the other acts within 20 s, and one that wakes up writes nothing; SIGTERM hands over at once'
+EXPECT='Of two operators one leads: when it is killed or frozen the other takes over within 20 s, and one that wakes up writes nothing; SIGTERM hands over at once'
 
 leader_is_not() { local now; now=$(leader); [ -n "$now" ] && [ "$now" != "$1" ]; }
-# acts_within SECONDS: drift of the platform is mended in that time.
+# acts_within SECONDS: drift of the platform is corrected in that time.
 acts_within() {
   local begun=$SECONDS
   k -n "$NAMESPACE" scale deployment "$PLATFORM-query" --replicas=2
-  until_true "$1" replicas_are query 1 || die "nobody mends drift within $1 s; the lease is $(leader)'s"
-  echo "mended after $((SECONDS - begun)) s by $(leader)"
+  until_true "$1" replicas_are query 1 || die "nobody corrects drift within $1 s; the lease is $(leader)'s"
+  echo "corrected after $((SECONDS - begun)) s by $(leader)"
 }
 two_ready() { [ "$(k -n "$OPERATOR_NAMESPACE" get deployment wallex-operator -o jsonpath='{.status.readyReplicas}')" = 2 ]; }
 written_by() { operator_metrics "$1" | awk '/^wallex_operator_api_writes_total/ { sum += $2 } END { print sum + 0 }'; }
@@ -19,21 +19,21 @@ run_test() {
   until_true 60 two_ready || die "there are no two operators"
   acts_within 20
 
-  # Killed: the container starts again, under the same name, and may not lead by right of its name alone.
+  # Killed: the container restarts under the same name, which alone must not make it the leader.
   old=$(leader)
   k -n "$OPERATOR_NAMESPACE" delete pod "$old" --grace-period=0 --force
-  # The process may live on for a moment, and lead.
+  # The process may live on for a moment and lead.
   until_true 20 leader_is_not "$old" || die "nobody else leads within 20 s"
   acts_within 20
   until_true 60 two_ready || die "the killed operator is not replaced"
 
-  # Frozen: its lease runs out; woken, it sees so before it writes anything, and ends.
+  # Frozen: its lease runs out. When it wakes up, it notices before it writes anything, and exits.
   old=$(leader)
   signal SIGSTOP "$old" "$OPERATOR_NAMESPACE"
   acts_within 20
   [ "$(leader)" != "$old" ] || die "a frozen operator still leads"
   transitions=$(k -n "$OPERATOR_NAMESPACE" get lease wallex-operator -o jsonpath='{.spec.leaseTransitions}')
-  # What the operator has written, and when; the rest of an object is Kubernetes' own.
+  # What the operator has written, and when; the rest of an object belongs to Kubernetes.
   managed() {
     k -n "$NAMESPACE" get deployments,services,configmaps,walletplatforms -o json --show-managed-fields |
       jq -c '.items[] | [.kind, .metadata.name, (.metadata.managedFields[] | select(.manager == "wallex-operator" and .subresource == null) | .time)]'
@@ -48,7 +48,7 @@ run_test() {
   managed >"$STATE/e2e/managed-after"
   diff "$STATE/e2e/managed-before" "$STATE/e2e/managed-after" || die "something was written meanwhile"
 
-  # Asked to stop: the lease is given away, not waited for.
+  # SIGTERM: the lease is handed over instead of running out.
   until_true 60 two_ready || die "there are no two operators"
   old=$(leader)
   k -n "$OPERATOR_NAMESPACE" delete pod "$old" --wait=false

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 SUITE=core
-EXPECT='Platform and operator are removed and installed again: pods go, topics and data stay, and every wallet is as before'
+EXPECT='Platform and operator are removed and installed again: pods are deleted, topics and data stay, and every wallet is as before'
 run_test() {
   local heads
   wallets "$STATE/e2e/wallets-before.json"
@@ -12,7 +12,7 @@ run_test() {
   h uninstall wallex-operator --namespace "$OPERATOR_NAMESPACE" --wait
   k get crd walletplatforms.wallex.dev
   operator_up "$IMAGE"
-  # The object says 10 partitions, whatever the journal has by now: it never shrinks, and the operator follows it.
+  # The object says 10 partitions, whatever the journal has by now: the journal never shrinks, and the operator follows it.
   platform_up "$IMAGE" '{}'
   platform_wait 120
   follows_the_journal() { [ "$(field .status.schema.partitions)" = "$(sql "SELECT count(*) FROM journal.partition")" ]; }

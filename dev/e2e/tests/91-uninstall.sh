@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 SUITE=full
-EXPECT='helm uninstall refuses while a platform would be held for ever; without an operator the documented patch lets it go; plain YAML becomes a release by the documented command; two operators are named'
+EXPECT='helm uninstall refuses while a platform would be stuck forever; without an operator the documented patch releases it; plain YAML becomes a release with the documented command; two operators are reported'
 
 gone() { ! k -n "$NAMESPACE" get walletplatform "$PLATFORM"; }
 has_finalizer() { [ "$(field '.metadata.finalizers // [] | length')" = 1 ]; }
@@ -16,23 +16,23 @@ run_test() {
     k -n "$OPERATOR_NAMESPACE" logs job/wallex-operator-uninstall | grep "$NAMESPACE/$PLATFORM" || die "the platform is not named"
     h uninstall wallex-operator --namespace "$OPERATOR_NAMESPACE" --wait --no-hooks
     k -n "$NAMESPACE" delete walletplatform "$PLATFORM" --wait=false
-    ! until_true 5 gone || die "it goes without an operator"
+    ! until_true 5 gone || die "it is deleted without an operator"
     k -n "$NAMESPACE" patch walletplatform "$PLATFORM" --type=merge -p '{"metadata": {"finalizers": null}}'
-    until_true 30 gone || die "the patch does not let it go"
+    until_true 30 gone || die "the patch does not release it"
     drop_platform "$NAMESPACE"
   )
   drop_database e2e_uninstall
   topic --delete --topic mayfly-events || true
   topic --delete --topic mayfly-events-dlq || true
 
-  # docs/install.md, Without Helm, and from there to Helm.
+  # docs/install.md, "Without Helm", including the switch to Helm.
   k apply --server-side --force-conflicts -f "$REPO/charts/plain/wallex-operator.yaml"
   k -n wallex-system set image deployment/wallex-operator "operator=$IMAGE"
   k -n wallex-system rollout status deployment/wallex-operator --timeout=120s
   h install wallex-operator "$operator" --namespace wallex-system --take-ownership --force-conflicts "${image[@]}" --wait --timeout 3m
   platform_wait 120
 
-  # A second one over all namespaces.
+  # A second operator for all namespaces.
   h install second "$operator" --namespace e2e-second-operator --create-namespace --take-ownership --set crds.install=false "${image[@]}" --wait --timeout 3m
   k -n "${first%/*}" annotate walletplatform "${first#*/}" e2e.example.com/look="$(date +%s)" --overwrite
   two_are_named() {

@@ -107,7 +107,7 @@ fn trusted(platform: &ValidatedPlatform, component: bool) -> impl Iterator<Item 
 pub const DEFAULT_REQUESTS: [(&str, &str); 2] = [("cpu", "20m"), ("memory", "64Mi")];
 
 /// What a container may hold at most unless the spec says otherwise. The roles bound what clients take of them (see
-/// `docs/operations.md`, "What clients may take"): a command role whose clients hold all they can stays well below.
+/// `docs/operations.md`, "Client limits"): a command role whose clients hold all they can stays well below.
 const DEFAULT_MEMORY_LIMIT: &str = "1Gi";
 
 /// Default resources: requests, and a limit of memory alone. A limit of CPU would only make bursts slow.
