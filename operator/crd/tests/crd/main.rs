@@ -1,0 +1,6 @@
+//! Tests of the custom resource's definition from the outside: what is committed, what was promised, and what its rules refuse.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod api;
+mod committed;
+mod rules;
