@@ -10,14 +10,7 @@ use std::time::Instant;
 
 use futures::{Stream, StreamExt as _};
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::{
-    apps::v1::Deployment,
-    autoscaling::v2::HorizontalPodAutoscaler,
-    batch::v1::{CronJob, Job},
-    core::v1::{ConfigMap, Secret, Service, ServiceAccount},
-    networking::v1::NetworkPolicy,
-    policy::v1::PodDisruptionBudget,
-};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::controller::{Action, Controller};
 use kube::runtime::reflector::{self, ObjectRef, Store};
@@ -26,11 +19,11 @@ use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
+use wallex_crd::children::{Child, PerKind, Served, per_kind};
 use wallex_crd::names;
 use wallex_crd::{WalletPlatform, WalletPlatformSpec};
 
 use crate::backoff::{self, Failures};
-use crate::kinds::{ScaledObject, ServiceMonitor};
 use crate::metrics::{Outcome, Seen};
 use crate::reconcile::conditions::types;
 use crate::reconcile::{self, Context, dereference};
@@ -62,25 +55,23 @@ pub async fn watch(context: Arc<Context>, scope: Scope, stop: CancellationToken)
     context
         .metrics
         .watch_platforms(move || counted.state().iter().map(|platform| seen(platform)).collect());
-    let children = watcher::Config::default().labels(&names::all_children());
     let (by_secret, by_config_map) = (platforms.clone(), platforms.clone());
     let shared = Arc::new(Shared {
         context: context.clone(),
         failures: Failures::default(),
     });
     tracing::info!(?scope, "watching");
-    Controller::for_stream(changes, platforms)
-        .owns(meta::<Deployment>(&scope, client), children.clone())
-        .owns(meta::<Job>(&scope, client), children.clone())
-        .owns(meta::<CronJob>(&scope, client), children.clone())
-        .owns(meta::<ConfigMap>(&scope, client), children.clone())
-        .owns(meta::<Service>(&scope, client), children.clone())
-        .owns(meta::<ServiceAccount>(&scope, client), children.clone())
-        .owns(meta::<NetworkPolicy>(&scope, client), children.clone())
-        .owns(meta::<PodDisruptionBudget>(&scope, client), children.clone())
-        .owns(meta::<HorizontalPodAutoscaler>(&scope, client), children.clone())
-        .owns_stream(where_served::<ScaledObject>(&scope, client, children.clone()))
-        .owns_stream(where_served::<ServiceMonitor>(&scope, client, children))
+    let mut owned = Owned {
+        controller: Some(Controller::for_stream(changes, platforms)),
+        scope: &scope,
+        client,
+        children: watcher::Config::default().labels(&names::all_children()),
+    };
+    per_kind(&mut owned);
+    let Some(controller) = owned.controller else {
+        return;
+    };
+    controller
         .watches(
             meta::<Secret>(&scope, client),
             watcher::Config::default(),
@@ -110,6 +101,25 @@ pub async fn watch(context: Arc<Context>, scope: Scope, stop: CancellationToken)
         .await;
 }
 
+/// Has a controller watch the children of platforms, kind by kind.
+struct Owned<'a> {
+    controller: Option<Controller<Watched>>,
+    scope: &'a Scope,
+    client: &'a Client,
+    children: watcher::Config,
+}
+
+impl PerKind for Owned<'_> {
+    fn kind<K: Child>(&mut self) {
+        let (scope, client, children) = (self.scope, self.client, self.children.clone());
+        self.controller = self.controller.take().map(|controller| match K::SERVED {
+            Served::Always | Served::WithOthers => controller.owns(meta::<K>(scope, client), children),
+            Served::Perhaps { .. } => controller.owns_stream(where_served::<K>(scope, client, children)),
+            Served::Once { .. } => controller,
+        });
+    }
+}
+
 fn meta<K>(scope: &Scope, client: &Client) -> Api<PartialObjectMeta<K>>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
@@ -119,19 +129,11 @@ where
 
 /// A watch of children whose resource a cluster may lack, or get later. Watches that go by [`Controller::owns`] share one backoff, so
 /// one that fails for ever would slow all of them; this one tries again by itself, twice a minute at most.
-fn where_served<K>(
+fn where_served<K: Child>(
     scope: &Scope,
     client: &Client,
     children: watcher::Config,
-) -> impl Stream<Item = watcher::Result<PartialObjectMeta<K>>> + use<K>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + Debug
-        + DeserializeOwned
-        + Send
-        + 'static,
-{
+) -> impl Stream<Item = watcher::Result<PartialObjectMeta<K>>> + use<K> {
     watcher(meta::<K>(scope, client), children)
         .default_backoff()
         .touched_objects()
@@ -214,6 +216,8 @@ mod tests {
 
     use kube::client::Body;
     use serde_json::json;
+
+    use wallex_crd::foreign::ServiceMonitor;
 
     use super::*;
 

@@ -11,7 +11,6 @@ pub mod check;
 pub mod controller;
 pub mod http;
 pub mod kafka;
-pub mod kinds;
 pub mod lease;
 pub mod metrics;
 pub mod reconcile;

@@ -9,15 +9,14 @@ use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use kube::runtime::events::{Event, Recorder, Reporter};
 use kube::{Api, Client, Resource};
-use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use wallex_crd::api_error;
+use wallex_crd::children::Child;
 use wallex_crd::names::{HANDOVER, MANAGER};
 use wallex_crd::{WalletPlatform, WalletPlatformStatus};
 
@@ -121,14 +120,7 @@ impl Writes {
     ///
     /// # Errors
     /// When the lease is not held, or the API server refuses.
-    pub async fn apply<K>(&self, desired: &K) -> Result<K, WriteError>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + Debug
-            + Serialize
-            + DeserializeOwned,
-    {
+    pub async fn apply<K: Child>(&self, desired: &K) -> Result<K, WriteError> {
         self.fence.check()?;
         let name = desired.meta().name.clone().unwrap_or_default();
         let namespace = desired.meta().namespace.clone().unwrap_or_default();
@@ -143,10 +135,7 @@ impl Writes {
     ///
     /// # Errors
     /// When the lease is not held, or the API server refuses.
-    pub async fn put_back<K>(&self, live: &K, patch: Value) -> Result<Option<K>, WriteError>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
-    {
+    pub async fn put_back<K: Child>(&self, live: &K, patch: Value) -> Result<Option<K>, WriteError> {
         self.fence.check()?;
         let name = live.meta().name.clone().unwrap_or_default();
         let namespace = live.meta().namespace.clone().unwrap_or_default();
@@ -200,10 +189,7 @@ impl Writes {
     ///
     /// # Errors
     /// When the lease is not held, or the API server refuses.
-    pub async fn delete<K>(&self, object: &K) -> Result<(), WriteError>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
-    {
+    pub async fn delete<K: Child>(&self, object: &K) -> Result<(), WriteError> {
         self.fence.check()?;
         let name = object.meta().name.clone().unwrap_or_default();
         let namespace = object.meta().namespace.clone().unwrap_or_default();

@@ -12,13 +12,13 @@ use super::error::Error;
 pub(super) struct Access<'a> {
     pub(super) verb: &'static str,
     /// As a rule names it, with its group: `pods`, `deployments.apps`, `services/proxy`.
-    pub(super) resource: &'static str,
+    pub(super) resource: &'a str,
     /// None: all namespaces.
     pub(super) namespace: Option<&'a str>,
 }
 
 impl<'a> Access<'a> {
-    pub(super) fn new(verb: &'static str, resource: &'static str, namespace: &'a str) -> Self {
+    pub(super) fn new(verb: &'static str, resource: &'a str, namespace: &'a str) -> Self {
         Self {
             verb,
             resource,
@@ -26,7 +26,7 @@ impl<'a> Access<'a> {
         }
     }
 
-    pub(super) fn everywhere(verb: &'static str, resource: &'static str) -> Self {
+    pub(super) fn everywhere(verb: &'static str, resource: &'a str) -> Self {
         Self {
             verb,
             resource,
@@ -44,7 +44,7 @@ impl<'a> Access<'a> {
     /// The failed request as an error that says what to do.
     pub(super) fn failed(&self, error: &KubeError) -> Error {
         let said = api_error::short(error);
-        let (verb, resource, place) = (self.verb, self.resource, self.place());
+        let (verb, resource, place) = (self.verb, self.resource.to_owned(), self.place());
         match error {
             KubeError::Api(status) if status.is_forbidden() => Error::Forbidden {
                 verb,

@@ -18,7 +18,7 @@ pub enum Error {
     )]
     Forbidden {
         verb: &'static str,
-        resource: &'static str,
+        resource: String,
         place: String,
         said: String,
     },
@@ -35,7 +35,7 @@ pub enum Error {
     #[error("could not {verb} {resource} in {place}: {said}")]
     Refused {
         verb: &'static str,
-        resource: &'static str,
+        resource: String,
         place: String,
         said: String,
     },

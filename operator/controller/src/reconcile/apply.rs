@@ -8,20 +8,21 @@
 //! so removed fields count too), that every field of it still has its value, **and** that nobody added to what is the operator's (`drift`).
 //! A child that can't be written holds up only what needs it: the others are written all the same, and every error is told.
 
-use std::fmt::Debug;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use k8s_openapi::NamespaceResourceScope;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
 use kube::{Api, Client, Resource, ResourceExt as _};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::Serialize;
+use wallex_crd::children::{Child, Children, PerKind, named, per_kind};
 use wallex_crd::names::{self, Component, MANIFEST_HASH};
 use wallex_crd::rollout::{has_no_pods, image, replaced};
 
-use super::build::{self, Manifests};
+use super::build::{self, Manifests, Names};
+use super::children::{Ownership, ownership};
 use super::conditions::{Problem, Reason};
-use super::dereference::{Children, Ownership, named, ownership};
 use super::drift::{self, Found};
 use super::matching;
 use super::migration::Migration;
@@ -112,36 +113,25 @@ impl Applier<'_> {
     }
 
     /// Makes a child what it shall be; an error is noted. None: it is not.
-    async fn child<K>(&self, wanted: &K, live: &[K]) -> Option<K>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + Debug
-            + Serialize
-            + DeserializeOwned,
-    {
+    async fn child<K: Child>(&self, wanted: &K) -> Option<K> {
         if self.report().ends() {
             return None;
         }
-        let result = self.ensure(wanted, live).await;
+        let result = self.ensure(wanted).await;
         self.noted(result)
     }
 
     /// The migration Job and what its pods need. A Job that exists is never changed: its template can't be.
     pub async fn migration(&self, manifests: &Manifests, migration: &Migration) {
         let account = &manifests.service_account;
-        if self
-            .child(account, &self.children.service_accounts)
-            .await
-            .is_none()
-        {
+        if self.child(account).await.is_none() {
             return;
         }
         let wanted = &manifests.migration;
         let live = named(&self.children.jobs, &wanted.name_any());
         let replaced = match migration {
             Migration::Missing => {
-                self.child(wanted, &[]).await;
+                self.child(wanted).await;
                 false
             }
             Migration::Failed { retry: true } => true,
@@ -181,10 +171,10 @@ impl Applier<'_> {
     /// What needs no migrated database. While the `workloads` do not follow, what they connect to now stays open to them.
     pub async fn network(&self, manifests: &Manifests, workloads: bool) {
         for service in &manifests.services {
-            self.child(service, &self.children.services).await;
+            self.child(service).await;
         }
         for budget in &manifests.budgets {
-            self.child(budget, &self.children.budgets).await;
+            self.child(budget).await;
         }
         if let Some(policy) = &manifests.network_policy {
             let live = named(&self.children.network_policies, &policy.name_any());
@@ -192,7 +182,7 @@ impl Applier<'_> {
                 Some(live) => build::widened(policy, live),
                 None => policy.clone(),
             };
-            self.child(&policy, &self.children.network_policies).await;
+            self.child(&policy).await;
         }
     }
 
@@ -200,13 +190,11 @@ impl Applier<'_> {
     /// as they were.
     pub async fn workloads(&self, manifests: &Manifests) -> Vec<Deployment> {
         // Pods are started with these settings, so without them no pod is replaced.
-        let settings = self
-            .child(&manifests.config_map, &self.children.config_maps)
-            .await;
+        let settings = self.child(&manifests.config_map).await;
         if settings.is_none() {
             return self.children.deployments.clone();
         }
-        self.child(&manifests.maintain, &self.children.cron_jobs).await;
+        self.child(&manifests.maintain).await;
         let mut deployments = Vec::new();
         for (component, wanted) in &manifests.deployments {
             let live = named(&self.children.deployments, &wanted.name_any());
@@ -241,17 +229,17 @@ impl Applier<'_> {
     /// What only watches the workloads.
     pub async fn monitors(&self, manifests: &Manifests) {
         if let Some(monitor) = &manifests.service_monitor {
-            self.child(monitor, &self.children.service_monitors).await;
+            self.child(monitor).await;
         }
         if let Some(dashboards) = &manifests.dashboards {
-            self.child(dashboards, &self.children.config_maps).await;
+            self.child(dashboards).await;
         }
     }
 
     /// Takes all pods of a suspended platform away, one component after the other: each waits until the one before has none left, so
     /// that what the command wrote last is still published and projected, and read. Returns the Deployments as they now are.
     pub async fn stop(&self, manifests: &Manifests) -> Vec<Deployment> {
-        self.child(&manifests.maintain, &self.children.cron_jobs).await;
+        self.child(&manifests.maintain).await;
         let mut deployments: Vec<Deployment> = Vec::new();
         let mut gone = true;
         for component in Component::STOP {
@@ -276,81 +264,23 @@ impl Applier<'_> {
     }
 
     async fn remove_orphans(&self, manifests: &Manifests) -> Result<(), ApplyError> {
-        let Manifests {
-            service_account,
-            migration,
-            config_map,
-            services,
-            budgets,
-            network_policy,
-            maintain,
-            deployments,
-            // Those of components are seen to with their Deployments.
-            scalers: _,
-            service_monitor,
-            dashboards,
-        } = manifests;
-        let deployments: Vec<String> = deployments.iter().map(|(_, wanted)| wanted.name_any()).collect();
-        self.remove_others(&self.children.deployments, &deployments)
-            .await?;
-        self.remove_others(&self.children.scaled_objects, &deployments)
-            .await?;
-        self.remove_others(&self.children.autoscalers, &deployments)
-            .await?;
-        self.remove_others(&self.children.trigger_authentications, &[])
-            .await?;
-        self.remove_others(&self.children.services, &all_names(services))
-            .await?;
-        self.remove_others(&self.children.budgets, &all_names(budgets))
-            .await?;
-        self.remove_others(
-            &self.children.network_policies,
-            &all_names(network_policy.as_slice()),
-        )
-        .await?;
-        self.remove_others(
-            &self.children.service_monitors,
-            &all_names(service_monitor.as_slice()),
-        )
-        .await?;
-        let mut config_maps = all_names(dashboards.as_slice());
-        config_maps.push(config_map.name_any());
-        self.remove_others(&self.children.config_maps, &config_maps)
-            .await?;
-        self.remove_others(&self.children.service_accounts, &[service_account.name_any()])
-            .await?;
-        self.remove_others(&self.children.cron_jobs, &[maintain.name_any()])
-            .await?;
-        self.remove_others::<Job>(&self.children.jobs, &[migration.name_any()])
-            .await
-    }
-
-    async fn remove_others<K>(&self, live: &[K], wanted: &[String]) -> Result<(), ApplyError>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
-    {
-        for object in live {
-            let ours = ownership(object.meta(), &self.platform.name, &self.platform.uid) == Ownership::Ours;
-            let going = object.meta().deletion_timestamp.is_some();
-            if ours && !going && !wanted.contains(&object.name_any()) {
-                self.writes.delete(object).await?;
-            }
+        let mut orphans = Orphans {
+            applier: self,
+            wanted: manifests.names(),
+            removals: Vec::new(),
+        };
+        per_kind(&mut orphans);
+        for removal in orphans.removals {
+            removal.await?;
         }
         Ok(())
     }
 
     /// Applies `wanted` unless it is there already, and returns it as it is.
-    pub(super) async fn ensure<K>(&self, wanted: &K, live: &[K]) -> Result<K, ApplyError>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + Debug
-            + Serialize
-            + DeserializeOwned,
-    {
+    pub(super) async fn ensure<K: Child>(&self, wanted: &K) -> Result<K, ApplyError> {
         let wanted = stamped(wanted);
         let name = wanted.name_any();
-        if let Some(live) = named(live, &name) {
+        if let Some(live) = named(K::of(self.children), &name) {
             let drift = drift::compare(&wanted, live);
             let child = format!("{} {name}", K::kind(&()));
             if as_stated(&wanted, live) && drift.strays.is_empty() {
@@ -392,20 +322,13 @@ impl Applier<'_> {
     }
 
     /// Makes a child of ours what it shall be, whatever others made of it.
-    async fn mend<K>(
+    async fn mend<K: Child>(
         &self,
         wanted: &K,
         live: &K,
         drift: &drift::Drift,
         child: String,
-    ) -> Result<K, ApplyError>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + Debug
-            + Serialize
-            + DeserializeOwned,
-    {
+    ) -> Result<K, ApplyError> {
         if drift.is_sealed() {
             self.writes.delete(live).await?;
         } else if !drift.strays.is_empty() {
@@ -451,6 +374,31 @@ impl Applier<'_> {
     }
 }
 
+/// The removals of what is no longer wanted, each to be awaited before the next.
+struct Orphans<'a> {
+    applier: &'a Applier<'a>,
+    wanted: Names,
+    removals: Vec<BoxFuture<'a, Result<(), WriteError>>>,
+}
+
+impl PerKind for Orphans<'_> {
+    fn kind<K: Child>(&mut self) {
+        let Applier {
+            writes,
+            platform,
+            children,
+            ..
+        } = self.applier;
+        for object in K::of(children) {
+            let ours = ownership(object.meta(), &platform.name, &platform.uid) == Ownership::Ours;
+            let going = object.meta().deletion_timestamp.is_some();
+            if ours && !going && !self.wanted.has(object) {
+                self.removals.push(writes.delete(object).boxed());
+            }
+        }
+    }
+}
+
 /// Without what is known to be the operator's own, of an earlier write.
 fn others_only(found: Vec<Found>) -> Vec<Found> {
     found.into_iter().filter(|found| !found.ours).collect()
@@ -465,13 +413,6 @@ fn taken<K: Resource<DynamicType = ()>>(name: &str) -> ApplyError {
         kind: K::kind(&()).into_owned(),
         name: name.to_owned(),
     }
-}
-
-fn all_names<K: Resource>(objects: &[K]) -> Vec<String> {
-    objects
-        .iter()
-        .filter_map(|object| object.meta().name.clone())
-        .collect()
 }
 
 /// The manifest with its own hash as an annotation.
@@ -497,26 +438,23 @@ pub fn is_applied<K: Resource + Clone + Serialize>(manifest: &K, live: &K) -> bo
 
 /// What others added to the children: all that an apply would put back or leave.
 pub fn edited(manifests: &Manifests, children: &Children) -> Vec<(String, Vec<Found>)> {
-    fn one<K>(wanted: &K, live: &[K]) -> Option<(String, Vec<Found>)>
-    where
-        K: Resource<DynamicType = ()> + Serialize,
-    {
+    fn one<K: Child>(wanted: &K, children: &Children) -> Option<(String, Vec<Found>)> {
         let name = wanted.meta().name.as_deref()?;
-        let drift = drift::compare(wanted, named(live, name)?);
+        let drift = drift::compare(wanted, named(K::of(children), name)?);
         let edited = others_only(drift.strays.into_iter().chain(drift.left).collect());
         (!edited.is_empty()).then(|| (format!("{} {name}", K::kind(&())), edited))
     }
     let deployments = manifests.deployments.iter();
     deployments
-        .filter_map(|(_, wanted)| one(wanted, &children.deployments))
+        .filter_map(|(_, wanted)| one(wanted, children))
         .chain(
             manifests
                 .services
                 .iter()
-                .filter_map(|wanted| one(wanted, &children.services)),
+                .filter_map(|wanted| one(wanted, children)),
         )
-        .chain(one(&manifests.config_map, &children.config_maps))
-        .chain(one(&manifests.maintain, &children.cron_jobs))
+        .chain(one(&manifests.config_map, children))
+        .chain(one(&manifests.maintain, children))
         .collect()
 }
 

@@ -8,14 +8,14 @@ use std::time::Duration;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use kube::ResourceExt as _;
 use wallex_crd::WalletPlatformSpec;
+use wallex_crd::children::{Children, named};
+use wallex_crd::foreign::ScaledObject;
 use wallex_crd::names::{self, Component};
 
 use super::build::{Manifests, Scaler};
 use super::conditions::{Problem, Reason};
-use super::dereference::{Children, named};
 use super::handover;
 use super::validate::{ForeignAutoscaler, LagDriver, Measure, ValidatedPlatform};
-use crate::kinds::ScaledObject;
 
 /// While an autoscaler comes or goes: what KEDA makes and removes itself is not watched.
 const HANDING_OVER: Duration = Duration::from_secs(5);

@@ -14,8 +14,9 @@ use kube::{Resource as _, ResourceExt as _};
 use wallex_crd::names::{self, ABANDON_TOPICS};
 use wallex_crd::{DeletionPolicy, WalletPlatform};
 
+use super::children::{Ownership, ownership};
 use super::conditions::{Problem, Reason};
-use super::dereference::{self, Dereferenced, Ownership, ownership};
+use super::dereference::{self, Dereferenced};
 use super::line::stopped;
 use super::status::Seen;
 use super::{Context, Error, claims, finalizer, report, validate};

@@ -6,27 +6,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
-use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::{
-    apps::v1::Deployment,
-    autoscaling::v2::HorizontalPodAutoscaler,
-    batch::v1::{CronJob, Job},
-    core::v1::{ConfigMap, Namespace, Pod, Secret, Service, ServiceAccount},
-    networking::v1::NetworkPolicy,
-    policy::v1::PodDisruptionBudget,
-};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::ListParams;
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Secret};
 use kube::core::DeserializeGuard;
-use kube::{Api, Client, Resource, ResourceExt as _};
-use serde::de::DeserializeOwned;
+use kube::{Api, Client, ResourceExt as _};
 use wallex_crd::api_error;
-use wallex_crd::names;
-use wallex_crd::{
-    CaConfigMapRef, CaSecretRef, GROUP, KafkaSpec, PodsSpec, WalletPlatform, WalletPlatformSpec,
-};
+use wallex_crd::children::Children;
+use wallex_crd::{CaConfigMapRef, CaSecretRef, KafkaSpec, PodsSpec, WalletPlatform, WalletPlatformSpec};
 
-use crate::kinds::{ScaledObject, ServiceMonitor, TriggerAuthentication};
+use super::children;
 
 /// What exists around one platform.
 #[derive(Clone, Debug, Default)]
@@ -54,54 +42,6 @@ pub struct SecretValues(pub BTreeMap<String, Vec<u8>>);
 impl Debug for SecretValues {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_set().entries(self.0.keys()).finish()
-    }
-}
-
-/// The children of one platform as they are.
-#[derive(Clone, Debug, Default)]
-pub struct Children {
-    pub deployments: Vec<Deployment>,
-    pub services: Vec<Service>,
-    pub config_maps: Vec<ConfigMap>,
-    pub service_accounts: Vec<ServiceAccount>,
-    pub jobs: Vec<Job>,
-    pub cron_jobs: Vec<CronJob>,
-    pub budgets: Vec<PodDisruptionBudget>,
-    pub network_policies: Vec<NetworkPolicy>,
-    pub service_monitors: Vec<ServiceMonitor>,
-    /// KEDA's own are among them: they have their ScaledObject's labels, and belong to it.
-    pub autoscalers: Vec<HorizontalPodAutoscaler>,
-    pub scaled_objects: Vec<ScaledObject>,
-    pub trigger_authentications: Vec<TriggerAuthentication>,
-}
-
-/// Whose an object is, by its controller's owner reference.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ownership {
-    /// This very platform's.
-    Ours,
-    /// A platform of this name that was deleted; Kubernetes is about to collect the object.
-    Predecessor,
-    /// Nobody's: its owner was deleted with `--cascade=orphan`.
-    Unowned,
-    /// Something else's.
-    Other,
-}
-
-/// Whose the object with this metadata is, seen from the platform `name` with uid `uid`.
-pub fn ownership(metadata: &ObjectMeta, name: &str, uid: &str) -> Ownership {
-    let owners = metadata.owner_references.as_deref().unwrap_or_default();
-    match owners.iter().find(|owner| owner.controller == Some(true)) {
-        None => Ownership::Unowned,
-        Some(owner) if owner.uid == uid => Ownership::Ours,
-        Some(owner)
-            if owner.kind == "WalletPlatform"
-                && owner.name == name
-                && owner.api_version.split('/').next() == Some(GROUP) =>
-        {
-            Ownership::Predecessor
-        }
-        Some(_) => Ownership::Other,
     }
 }
 
@@ -223,234 +163,33 @@ pub async fn everything(client: &Client, platform: &WalletPlatform) -> kube::Res
             named_config_maps.insert(name.to_owned(), values);
         }
     }
-    let (
-        deployments,
-        services,
-        config_maps,
-        service_accounts,
-        jobs,
-        cron_jobs,
-        budgets,
-        network_policies,
-        (autoscalers, foreign_autoscalers),
-    ) = futures::try_join!(
-        list(client, &namespace, &name),
-        list(client, &namespace, &name),
-        list(client, &namespace, &name),
-        list(client, &namespace, &name),
-        list(client, &namespace, &name),
-        list(client, &namespace, &name),
-        list(client, &namespace, &name),
-        list(client, &namespace, &name),
-        autoscalers(client, &namespace, &name),
-    )?;
-    let (service_monitors, no_service_monitors) =
-        optional(client, &namespace, &name, &SERVICE_MONITORS).await?;
-    let (scaled_objects, no_keda) = optional(client, &namespace, &name, &SCALED_OBJECTS).await?;
-    // Where there are no ScaledObjects nothing needs to be known of these.
-    let (trigger_authentications, _) = match no_keda {
-        None => optional(client, &namespace, &name, &SCALED_OBJECTS).await?,
-        Some(_) => Default::default(),
-    };
+    let mut found = children::read(client, &namespace, &name).await?;
+    let mut foreign_autoscalers = std::mem::take(&mut found.others.autoscalers);
+    foreign_autoscalers.retain(|found| found.spec.scale_target_ref.kind == "Deployment");
     // They only explain; without them a platform runs as well.
-    let pods = list(client, &namespace, &name).await.unwrap_or_else(|error| {
-        tracing::warn!(
-            error = api_error::short(&error),
-            "could not list the pods of a platform"
-        );
-        Vec::new()
-    });
-    let children = Children {
-        deployments,
-        services,
-        config_maps,
-        service_accounts,
-        jobs,
-        cron_jobs,
-        budgets,
-        network_policies,
-        service_monitors,
-        autoscalers,
-        scaled_objects,
-        trigger_authentications,
-    };
+    let pods = children::list(client, &namespace, &name)
+        .await
+        .unwrap_or_else(|error| {
+            tracing::warn!(
+                error = api_error::short(&error),
+                "could not list the pods of a platform"
+            );
+            Vec::new()
+        });
     Ok(Dereferenced {
         secrets,
         config_maps: named_config_maps,
-        children,
+        no_service_monitors: found.why_no("ServiceMonitor"),
+        no_keda: found.why_no("ScaledObject"),
+        children: found.ours,
         foreign_autoscalers,
         pods,
-        no_service_monitors,
-        no_keda,
     })
-}
-
-/// A resource that is not Kubernetes' own, and what is said where it can't be read.
-struct Foreign {
-    not_served: &'static str,
-    forbidden: &'static str,
-}
-
-const SERVICE_MONITORS: Foreign = Foreign {
-    not_served: "this cluster has no ServiceMonitors: install the Prometheus Operator's resource definitions",
-    forbidden: "the operator may not read ServiceMonitors: upgrade its chart, or grant it the rule",
-};
-const SCALED_OBJECTS: Foreign = Foreign {
-    not_served: "this cluster has no ScaledObjects: install KEDA",
-    forbidden: "the operator may not read ScaledObjects and TriggerAuthentications: upgrade its chart, or grant it the rule",
-};
-
-/// The children of a kind that a cluster may lack, or why there can be none: a platform runs without it.
-async fn optional<K>(
-    client: &Client,
-    namespace: &str,
-    platform: &str,
-    resource: &Foreign,
-) -> kube::Result<(Vec<K>, Option<&'static str>)>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
-{
-    match list(client, namespace, platform).await {
-        Ok(found) => Ok((found, None)),
-        Err(kube::Error::Api(status)) if is_not_served(&status) => {
-            Ok((Vec::new(), Some(resource.not_served)))
-        }
-        Err(kube::Error::Api(status)) if status.is_forbidden() => Ok((Vec::new(), Some(resource.forbidden))),
-        Err(error) => Err(error),
-    }
-}
-
-/// Whether the API server does not know the resource at all. It says so in plain text then, so there is no reason to go by.
-fn is_not_served(status: &kube::core::Status) -> bool {
-    status.code == 404
-}
-
-/// The autoscalers of a platform, and those of others that scale a Deployment of the same namespace.
-async fn autoscalers(
-    client: &Client,
-    namespace: &str,
-    platform: &str,
-) -> kube::Result<(Vec<HorizontalPodAutoscaler>, Vec<HorizontalPodAutoscaler>)> {
-    let api = Api::<HorizontalPodAutoscaler>::namespaced(client.clone(), namespace);
-    let all = api.list(&ListParams::default()).await?.items;
-    let (ours, mut others): (Vec<_>, Vec<_>) = all
-        .into_iter()
-        .partition(|found| names::is_child_of(found.labels(), platform));
-    others.retain(|found| found.spec.scale_target_ref.kind == "Deployment");
-    Ok((ours, others))
-}
-
-async fn list<K>(client: &Client, namespace: &str, platform: &str) -> kube::Result<Vec<K>>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
-{
-    let api = Api::<K>::namespaced(client.clone(), namespace);
-    let params = ListParams::default().labels(&names::children_of(platform));
-    Ok(api.list(&params).await?.items)
-}
-
-impl Children {
-    /// The metadata of all of them with their kinds.
-    pub fn metadata(&self) -> impl Iterator<Item = (&'static str, &ObjectMeta)> {
-        fn of<'a, K: Resource>(
-            kind: &'static str,
-            objects: &'a [K],
-        ) -> impl Iterator<Item = (&'static str, &'a ObjectMeta)> {
-            objects.iter().map(move |object| (kind, object.meta()))
-        }
-        of("Deployment", &self.deployments)
-            .chain(of("Service", &self.services))
-            .chain(of("ConfigMap", &self.config_maps))
-            .chain(of("ServiceAccount", &self.service_accounts))
-            .chain(of("Job", &self.jobs))
-            .chain(of("CronJob", &self.cron_jobs))
-            .chain(of("PodDisruptionBudget", &self.budgets))
-            .chain(of("NetworkPolicy", &self.network_policies))
-            .chain(of("ServiceMonitor", &self.service_monitors))
-            .chain(of("HorizontalPodAutoscaler", &self.autoscalers))
-            .chain(of("ScaledObject", &self.scaled_objects))
-            .chain(of("TriggerAuthentication", &self.trigger_authentications))
-    }
-
-    /// A child of a deleted platform of the same name that Kubernetes has not collected yet: `Kind name`.
-    pub fn predecessor(&self, name: &str, uid: &str) -> Option<String> {
-        self.metadata()
-            .find(|(_, metadata)| ownership(metadata, name, uid) == Ownership::Predecessor)
-            .map(|(kind, metadata)| format!("{kind} {}", metadata.name.as_deref().unwrap_or_default()))
-    }
-}
-
-/// The object of that name.
-pub fn named<'a, K: Resource>(objects: &'a [K], name: &str) -> Option<&'a K> {
-    objects
-        .iter()
-        .find(|object| object.meta().name.as_deref() == Some(name))
 }
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
-
-    /// A real API server answers `404 page not found` as text when no definition of a resource is installed.
-    #[tokio::test]
-    async fn a_cluster_without_a_resource_is_told_by_a_404_in_plain_text() {
-        for (status, body, readable) in [
-            (404, "404 page not found\n", true),
-            (
-                403,
-                r#"{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Forbidden","code":403}"#,
-                true,
-            ),
-            (500, "no", false),
-        ] {
-            let answer = tower::service_fn(move |_: http::Request<kube::client::Body>| async move {
-                let body = kube::client::Body::from(body.as_bytes().to_vec());
-                let answer = http::Response::builder().status(status).body(body);
-                Ok::<_, std::convert::Infallible>(answer.unwrap())
-            });
-            let client = Client::new(answer, "wallex");
-            let found = optional::<ScaledObject>(&client, "wallex", "demo", &SCALED_OBJECTS).await;
-            assert_eq!(found.is_ok(), readable, "{status}");
-            if let Ok((objects, why)) = found {
-                assert!(objects.is_empty() && why.is_some());
-            }
-        }
-    }
-
-    fn owned_by(kind: &str, name: &str, uid: &str) -> ObjectMeta {
-        serde_json::from_value(serde_json::json!({
-            "name": "child",
-            "ownerReferences": [
-                {"apiVersion": "wallex.dev/v1alpha1", "kind": kind, "name": name, "uid": uid, "controller": true},
-            ],
-        }))
-        .unwrap()
-    }
-
-    #[test]
-    fn a_child_is_ours_by_uid_and_a_predecessors_by_name_alone() {
-        assert_eq!(
-            ownership(&owned_by("WalletPlatform", "demo", "new"), "demo", "new"),
-            Ownership::Ours
-        );
-        assert_eq!(
-            ownership(&owned_by("WalletPlatform", "demo", "old"), "demo", "new"),
-            Ownership::Predecessor
-        );
-        assert_eq!(
-            ownership(&owned_by("WalletPlatform", "else", "old"), "demo", "new"),
-            Ownership::Other
-        );
-        assert_eq!(
-            ownership(&owned_by("CronJob", "demo", "old"), "demo", "new"),
-            Ownership::Other
-        );
-        assert_eq!(
-            ownership(&ObjectMeta::default(), "demo", "new"),
-            Ownership::Unowned
-        );
-    }
 
     #[test]
     fn secret_values_never_show_in_logs() {

@@ -11,18 +11,14 @@
 
 use std::fmt;
 
-use kube::Resource;
-use serde::Serialize;
 use serde_json::{Map, Value, json};
+use wallex_crd::children::{Child, SEALED};
 use wallex_crd::names::{HANDOVER, MANAGER};
 
 use super::matching;
 
 /// `kubectl rollout restart` and `kubectl wallex restart` leave it.
 const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
-
-/// A ConfigMap with this can't be changed any more, only made anew.
-const SEALED: &str = "immutable";
 
 /// Fields shown of one object; the first ones tell what happened.
 const SHOWN: usize = 4;
@@ -101,27 +97,8 @@ impl Drift {
     }
 }
 
-/// The parts of a kind that are the operator's alone, and the path of the pod template within them.
-///
-/// Not a ServiceAccount's: controllers add pull secrets to it. Not those of resources that are not Kubernetes' own: their types hold only
-/// what is stated.
-fn parts(kind: &str) -> (&'static [&'static str], Option<&'static str>) {
-    match kind {
-        "Deployment" | "Job" => (&["spec"], Some("spec.template")),
-        "CronJob" => (&["spec"], Some("spec.jobTemplate.spec.template")),
-        "Service" | "PodDisruptionBudget" | "NetworkPolicy" | "HorizontalPodAutoscaler" => (&["spec"], None),
-        "ConfigMap" => (&["data", "binaryData", SEALED], None),
-        _ => (&[], None),
-    }
-}
-
 /// Compares a child with its manifest.
-pub fn compare<K>(wanted: &K, live: &K) -> Drift
-where
-    K: Resource<DynamicType = ()> + Serialize,
-{
-    let kind = K::kind(&());
-    let (parts, template) = parts(&kind);
+pub fn compare<K: Child>(wanted: &K, live: &K) -> Drift {
     let (Ok(wanted), Ok(value)) = (serde_json::to_value(wanted), serde_json::to_value(live)) else {
         return Drift::default();
     };
@@ -143,13 +120,13 @@ where
         .map(|(manager, fields)| Owner { manager, fields })
         .collect();
     let mut walk = Walk {
-        template,
+        template: K::TEMPLATE,
         drift: Drift {
             owners: without_patches(&value),
             ..Drift::default()
         },
     };
-    for part in parts {
+    for part in K::PARTS {
         let nothing = Value::Null;
         let (live, wanted) = (value.get(part), wanted.get(part));
         let Some(live) = live else { continue };

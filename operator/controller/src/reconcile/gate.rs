@@ -3,10 +3,11 @@
 //! Invariant: pods that reach Kafka are never replaced by pods that don't, and none uses a topic that is somebody else's.
 
 use kube::ResourceExt as _;
+use wallex_crd::children::named;
 
 use super::build::{self, Manifests};
 use super::conditions::{Problem, Progress, Reason};
-use super::dereference::{Dereferenced, named};
+use super::dereference::Dereferenced;
 
 /// How much of a platform follows the spec now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

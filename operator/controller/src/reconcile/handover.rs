@@ -12,15 +12,17 @@
 //! Invariants: every step follows from what is there, so a process that dies between two of them goes on where it stopped; while an
 //! autoscaler is there, the operator writes no number of pods.
 
-use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::{Resource, ResourceExt as _};
+use kube::ResourceExt as _;
+use wallex_crd::children::{Child, Children, named};
+use wallex_crd::foreign::ScaledObject;
 use wallex_crd::names::{self, Component, MANAGER};
 
 use super::apply::{self, Applier, ApplyError};
 use super::build::{Manifests, Scaler};
-use super::dereference::{Children, Ownership, named, ownership};
+use super::children::{Ownership, ownership};
 use super::validate::ValidatedPlatform;
 
 impl Applier<'_> {
@@ -64,7 +66,7 @@ impl Applier<'_> {
                 return Ok(live.clone());
             }
         }
-        let now = self.ensure(&wanted, &self.children.deployments).await?;
+        let now = self.ensure(&wanted).await?;
         if settled && !scaler_first {
             self.scale_by(scaler).await?;
         }
@@ -75,10 +77,10 @@ impl Applier<'_> {
         match scaler {
             None => {}
             Some(Scaler::Keda(wanted)) => {
-                self.ensure(&**wanted, &self.children.scaled_objects).await?;
+                self.ensure(&**wanted).await?;
             }
             Some(Scaler::Hpa(wanted)) => {
-                self.ensure(&**wanted, &self.children.autoscalers).await?;
+                self.ensure(&**wanted).await?;
             }
         }
         Ok(())
@@ -88,22 +90,16 @@ impl Applier<'_> {
     async fn delete_others(&self, scaled: &Deployment, wanted: Option<&Scaler>) -> Result<(), ApplyError> {
         let name = scaled.name_any();
         if !matches!(wanted, Some(Scaler::Keda(_))) {
-            self.delete_named(&self.children.scaled_objects, &name).await?;
+            self.delete_named::<ScaledObject>(&name).await?;
         }
         if !matches!(wanted, Some(Scaler::Hpa(_))) {
-            self.delete_named(&self.children.autoscalers, &name).await?;
+            self.delete_named::<HorizontalPodAutoscaler>(&name).await?;
         }
         Ok(())
     }
 
-    async fn delete_named<K>(&self, live: &[K], name: &str) -> Result<(), ApplyError>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + std::fmt::Debug
-            + serde::de::DeserializeOwned,
-    {
-        if let Some(object) = named(live, name)
+    async fn delete_named<K: Child>(&self, name: &str) -> Result<(), ApplyError> {
+        if let Some(object) = named(K::of(self.children), name)
             && is_ours(self.platform, object.meta())
             && object.meta().deletion_timestamp.is_none()
         {

@@ -10,13 +10,14 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ObjectReference, Pod};
 use kube::runtime::events::{Event, EventType};
 use kube::{Resource as _, ResourceExt as _};
+use wallex_crd::children::named;
 use wallex_crd::names::{self, Component};
 use wallex_crd::{JournalStatus, KafkaStatus, SchemaStatus, WalletPlatform, WalletPlatformStatus};
 
 use super::apply::{self, Applier, ApplyError, Report};
 use super::build::{self, Manifests};
 use super::conditions::{ComponentState, Hold, Lag, Observation, Problem, Progress, Reason, types};
-use super::dereference::{Dereferenced, named};
+use super::dereference::Dereferenced;
 use super::drift::{self, Found};
 use super::gate::{Gate, gate, kept};
 use super::migration::{self, Migration};

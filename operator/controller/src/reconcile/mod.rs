@@ -10,6 +10,7 @@
 pub mod apply;
 pub mod autoscaling;
 pub mod build;
+mod children;
 pub mod claims;
 pub mod conditions;
 mod deletion;
@@ -190,7 +191,7 @@ async fn validated(
     found: &Dereferenced,
 ) -> Result<(ValidatedPlatform, Vec<WalletPlatform>), Problem> {
     let uid = platform.uid().unwrap_or_default();
-    if let Some(child) = found.children.predecessor(&platform.name_any(), &uid) {
+    if let Some(child) = children::predecessor(&found.children, &platform.name_any(), &uid) {
         return Err(Problem::new(
             Reason::PredecessorTerminating,
             format!("waiting until Kubernetes has removed {child} of the deleted platform of the same name"),

@@ -7,6 +7,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::ResourceExt as _;
 use kube::runtime::events::{Event, EventType};
+use wallex_crd::children::named;
 use wallex_crd::names::{self, Component};
 use wallex_crd::rollout;
 use wallex_crd::{
@@ -15,7 +16,6 @@ use wallex_crd::{
 };
 
 use super::conditions::{self, ComponentState, Observation, Problem, Reason};
-use super::dereference::named;
 use crate::kafka::Topic;
 
 /// What the status remembers anew; what is none stays as it was.

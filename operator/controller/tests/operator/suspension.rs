@@ -10,12 +10,12 @@ use k8s_openapi::api::batch::v1::CronJob;
 use kube::client::Body;
 use kube::{Client, ResourceExt as _};
 use serde_json::Value;
+use wallex_crd::children::Children;
 use wallex_crd::names::Component;
 use wallex_crd::rollout::has_no_pods;
 use wallex_operator::lease::Fence;
 use wallex_operator::reconcile::apply::Applier;
 use wallex_operator::reconcile::build;
-use wallex_operator::reconcile::dereference::Children;
 use wallex_operator::writes::Writes;
 
 use crate::fixture::{changed, platform, validated, world};

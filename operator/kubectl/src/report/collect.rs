@@ -20,53 +20,12 @@ use crate::{Session, events, facts, find, pods, screen};
 /// Lines of each log, from its end.
 pub(super) const LOG_LINES: i64 = 5000;
 
-/// Kinds that belong to a platform by its labels: group, version, kind, plural. Kinds that a cluster does not have are left out.
-const CHILDREN: [(&str, &str, &str, &str); 15] = [
-    ("apps", "v1", "Deployment", "deployments.apps"),
-    ("apps", "v1", "ReplicaSet", "replicasets.apps"),
-    ("", "v1", "Pod", "pods"),
-    ("", "v1", "Service", "services"),
-    (
-        "discovery.k8s.io",
-        "v1",
-        "EndpointSlice",
-        "endpointslices.discovery.k8s.io",
-    ),
-    ("", "v1", "ConfigMap", "configmaps"),
-    ("", "v1", "ServiceAccount", "serviceaccounts"),
-    ("batch", "v1", "Job", "jobs.batch"),
-    ("batch", "v1", "CronJob", "cronjobs.batch"),
-    (
-        "policy",
-        "v1",
-        "PodDisruptionBudget",
-        "poddisruptionbudgets.policy",
-    ),
-    (
-        "networking.k8s.io",
-        "v1",
-        "NetworkPolicy",
-        "networkpolicies.networking.k8s.io",
-    ),
-    (
-        "autoscaling",
-        "v2",
-        "HorizontalPodAutoscaler",
-        "horizontalpodautoscalers.autoscaling",
-    ),
-    ("keda.sh", "v1alpha1", "ScaledObject", "scaledobjects.keda.sh"),
-    (
-        "monitoring.coreos.com",
-        "v1",
-        "ServiceMonitor",
-        "servicemonitors.monitoring.coreos.com",
-    ),
-    (
-        "monitoring.coreos.com",
-        "v1",
-        "PrometheusRule",
-        "prometheusrules.monitoring.coreos.com",
-    ),
+/// Kinds that belong to a platform by its labels and are made by others than the operator: group, version, kind.
+const OTHERS: [(&str, &str, &str); 4] = [
+    ("apps", "v1", "ReplicaSet"),
+    ("", "v1", "Pod"),
+    ("discovery.k8s.io", "v1", "EndpointSlice"),
+    ("monitoring.coreos.com", "v1", "PrometheusRule"),
 ];
 
 /// A text that a bundle may hold once it is redacted.
@@ -120,8 +79,10 @@ pub(super) async fn everything(session: &mut Session, platform: &DynamicObject) 
     names.of(&manifest);
     redact::manifest(&mut manifest);
     collected.yaml("platform.yaml", &manifest);
-    for child in CHILDREN {
-        children(session, &name, child, &mut names, &mut collected).await;
+    let others = OTHERS
+        .map(|(group, version, kind)| ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind)));
+    for resource in wallex_crd::children::resources().iter().chain(&others) {
+        children(session, &name, resource, &mut names, &mut collected).await;
     }
     let secrets = secrets::read(session, &names.secrets).await;
     collected.yaml("secrets.yaml", &Value::Array(secrets.listing));
@@ -180,15 +141,11 @@ fn found<T>(read: Result<Vec<T>, crate::Error>, what: &str, collected: &mut Coll
 async fn children(
     session: &Session,
     platform: &str,
-    (group, version, kind, plural): (&str, &str, &str, &'static str),
+    resource: &ApiResource,
     names: &mut Names,
     collected: &mut Collected,
 ) {
-    let resource = ApiResource::from_gvk_with_plural(
-        &GroupVersionKind::gvk(group, version, kind),
-        plural.split('.').next().unwrap_or(plural),
-    );
-    let api = Api::<DynamicObject>::namespaced_with(session.client.clone(), &session.namespace, &resource);
+    let api = Api::<DynamicObject>::namespaced_with(session.client.clone(), &session.namespace, resource);
     let listed = api
         .list(&ListParams::default().labels(&find::selector(platform)))
         .await;
@@ -197,7 +154,11 @@ async fn children(
         // The cluster has no such kind, and says so in plain text, without a reason.
         Err(kube::Error::Api(status)) if status.code == 404 => return,
         Err(error) => {
-            let why = Access::new("list", plural, &session.namespace)
+            let plural = match resource.group.as_str() {
+                "" => resource.plural.clone(),
+                group => format!("{}.{group}", resource.plural),
+            };
+            let why = Access::new("list", &plural, &session.namespace)
                 .failed(&error)
                 .short();
             collected.missing.push(format!("{plural}: {why}"));
@@ -209,10 +170,13 @@ async fn children(
         let mut manifest = serde_json::to_value(object).unwrap_or_default();
         // Lists leave it out.
         manifest["apiVersion"] = resource.api_version.clone().into();
-        manifest["kind"] = kind.into();
+        manifest["kind"] = resource.kind.clone().into();
         names.of(&manifest);
         redact::manifest(&mut manifest);
-        collected.yaml(format!("children/{}/{name}.yaml", kind.to_lowercase()), &manifest);
+        collected.yaml(
+            format!("children/{}/{name}.yaml", resource.kind.to_lowercase()),
+            &manifest,
+        );
     }
 }
 

@@ -17,6 +17,9 @@ mod service;
 mod service_account;
 mod service_monitor;
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
 use k8s_openapi::api::{
     apps::v1::Deployment,
     autoscaling::v2::HorizontalPodAutoscaler,
@@ -26,10 +29,11 @@ use k8s_openapi::api::{
     policy::v1::PodDisruptionBudget,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use wallex_crd::children::Child;
+use wallex_crd::foreign::{ScaledObject, ServiceMonitor};
 use wallex_crd::names::{self, Component};
 
 use super::validate::{Autoscaling, LagDriver, Measure, ValidatedPlatform};
-use crate::kinds::{ScaledObject, ServiceMonitor};
 
 pub use config_map::reaches_kafka_otherwise;
 pub use job::{expects_history, told_as};
@@ -62,10 +66,64 @@ pub enum Scaler {
 }
 
 impl Manifests {
+    /// Kinds and names of all that a platform has. Its autoscalers, which have their Deployments' names, are seen to with those
+    /// (`handover`).
+    pub fn names(&self) -> Names {
+        let Self {
+            service_account,
+            migration,
+            config_map,
+            services,
+            budgets,
+            network_policy,
+            maintain,
+            deployments,
+            scalers: _,
+            service_monitor,
+            dashboards,
+        } = self;
+        let mut names = Names::default();
+        for (_, deployment) in deployments {
+            names.add(deployment);
+            let name = deployment.metadata.name.clone().unwrap_or_default();
+            names.of_kind::<ScaledObject>(name.clone());
+            names.of_kind::<HorizontalPodAutoscaler>(name);
+        }
+        services.iter().for_each(|service| names.add(service));
+        budgets.iter().for_each(|budget| names.add(budget));
+        network_policy.iter().for_each(|policy| names.add(policy));
+        service_monitor.iter().for_each(|monitor| names.add(monitor));
+        dashboards.iter().for_each(|dashboards| names.add(dashboards));
+        names.add(config_map);
+        names.add(service_account);
+        names.add(maintain);
+        names.add(migration);
+        names
+    }
+
     /// What scales a component.
     pub fn scaler(&self, component: Component) -> Option<&Scaler> {
         let found = self.scalers.iter().find(|(of, _)| *of == component);
         found.map(|(_, scaler)| scaler)
+    }
+}
+
+/// Kinds and names of objects.
+#[derive(Clone, Debug, Default)]
+pub struct Names(BTreeSet<(Cow<'static, str>, String)>);
+
+impl Names {
+    fn add<K: Child>(&mut self, object: &K) {
+        self.of_kind::<K>(object.meta().name.clone().unwrap_or_default());
+    }
+
+    fn of_kind<K: Child>(&mut self, name: String) {
+        self.0.insert((K::kind(&()), name));
+    }
+
+    pub fn has<K: Child>(&self, object: &K) -> bool {
+        let name = object.meta().name.clone().unwrap_or_default();
+        self.0.contains(&(K::kind(&()), name))
     }
 }
 

@@ -7,13 +7,13 @@
 //!
 //! Invariant: a lag that can't be read changes no number of pods.
 
+use wallex_crd::foreign::{
+    Advanced, Fallback, HorizontalPodAutoscalerConfig, ScaleTarget, ScaledObject, ScaledObjectSpec, Trigger,
+};
 use wallex_crd::names::{self, Component};
 use wallex_crd::report;
 
 use super::{horizontal_pod_autoscaler, metadata};
-use crate::kinds::{
-    Advanced, Fallback, HorizontalPodAutoscalerConfig, ScaleTarget, ScaledObject, ScaledObjectSpec, Trigger,
-};
 use crate::reconcile::validate::{Autoscaling, Measure, ValidatedPlatform};
 
 /// Readings that may fail in a row before KEDA says so, and states the present number as the wish. Until then it wishes for nothing,

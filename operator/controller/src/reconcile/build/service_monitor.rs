@@ -1,10 +1,10 @@
 //! The ServiceMonitor, when it is asked for: Prometheus reads /metrics behind every Service of the platform.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use wallex_crd::foreign::{Endpoint, Relabeling, ServiceMonitor, ServiceMonitorSpec};
 use wallex_crd::names;
 
 use super::metadata;
-use crate::kinds::{Endpoint, Relabeling, ServiceMonitor, ServiceMonitorSpec};
 use crate::reconcile::validate::ValidatedPlatform;
 
 /// The short names of what a series is of, by which autoscalers ask for it: the platform and the component.

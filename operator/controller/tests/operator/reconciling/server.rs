@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
@@ -12,6 +12,7 @@ use http::{Method, Request, Response};
 use kube::Client;
 use kube::client::Body;
 use serde_json::{Value, json};
+use wallex_crd::children;
 use wallex_crd::names::HANDOVER;
 use wallex_crd::report::Answer;
 use wallex_operator::kafka::owners::Claim;
@@ -290,7 +291,7 @@ impl State {
         }
         let kind = path.rsplit('/').next().unwrap_or_default();
         // An object that is not there, rather than the list of a kind.
-        if !KINDS.contains(&kind) {
+        if !KINDS.contains(kind) {
             return failure(404);
         }
         let labels = wanted_labels(query);
@@ -422,25 +423,12 @@ impl State {
     }
 }
 
-/// Names of kinds in paths.
-const KINDS: [&str; 16] = [
-    "walletplatforms",
-    "secrets",
-    "configmaps",
-    "services",
-    "serviceaccounts",
-    "pods",
-    "events",
-    "deployments",
-    "jobs",
-    "cronjobs",
-    "poddisruptionbudgets",
-    "networkpolicies",
-    "servicemonitors",
-    "horizontalpodautoscalers",
-    "scaledobjects",
-    "triggerauthentications",
-];
+/// Names of kinds in paths: those of children, and of what is around them.
+static KINDS: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
+    let around = ["walletplatforms", "secrets", "pods", "events"].map(str::to_owned);
+    let children = children::resources().into_iter().map(|resource| resource.plural);
+    around.into_iter().chain(children).collect()
+});
 
 fn wanted_labels(query: &str) -> Vec<(String, String)> {
     let selector = query

@@ -1,4 +1,4 @@
-//! Kinds of objects that other projects define: KEDA's (v2.20) and the Prometheus Operator's. Depends on nothing of the operator.
+//! Kinds of objects that other projects define: KEDA's (v2.20) and the Prometheus Operator's.
 //!
 //! Invariant: a type holds what the operator states or reads and no more; server-side apply leaves the rest of an object alone.
 
