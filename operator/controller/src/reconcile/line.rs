@@ -14,16 +14,18 @@ use wallex_crd::children::named;
 use wallex_crd::names::{self, Component};
 use wallex_crd::{JournalStatus, KafkaStatus, SchemaStatus, WalletPlatform, WalletPlatformStatus};
 
-use super::apply::{self, Applier, ApplyError, Report};
+use super::Context;
 use super::build::{self, Manifests};
 use super::conditions::{ComponentState, Hold, Lag, Observation, Problem, Progress, Reason, types};
 use super::dereference::Dereferenced;
 use super::drift::{self, Found};
-use super::gate::{Gate, gate, kept};
-use super::migration::{self, Migration};
+use super::observe::{autoscaling, migration as schema, pods, zero};
+use super::stages::apply::{self, Applier, ApplyError, Report};
+use super::stages::gate::{Gate, gate, kept};
+use super::stages::migrate::{self, Migration};
+use super::stages::topics;
 use super::status::{self, Seen};
 use super::validate::ValidatedPlatform;
-use super::{Context, autoscaling, pods, schema, topics, zero};
 use crate::writes::WINDOW;
 
 /// While Kubernetes removes what a deleted platform of the same name left.
@@ -81,7 +83,7 @@ pub(super) async fn looked_at(
     let job = manifests.migration.name_any();
     let remembered = object.status.as_ref().and_then(|status| status.schema.as_ref());
     let live = named(&found.children.jobs, &job);
-    let migration = migration::state(&job, live, remembered, Timestamp::now());
+    let migration = migrate::state(&job, live, remembered, Timestamp::now());
     let schema = match &migration {
         Migration::Missing => Progress::Waiting(Problem::new(
             Reason::Paused,
@@ -161,7 +163,7 @@ pub(super) async fn stages(
     let job = manifests.migration.name_any();
     let remembered = object.status.as_ref().and_then(|status| status.schema.as_ref());
     let live = named(&children.jobs, &job);
-    let migration = migration::state(&job, live, remembered, Timestamp::now());
+    let migration = migrate::state(&job, live, remembered, Timestamp::now());
     let told = match remembered.filter(|schema| schema.job == job) {
         // Asked until it has said so: its log goes with its pod.
         Some(SchemaStatus { version: Some(_), .. }) => None,

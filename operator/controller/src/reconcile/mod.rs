@@ -7,8 +7,6 @@
 //! a second run on an unchanged world writes nothing; a platform that is being deleted is left to
 //! Kubernetes' garbage collection, but for its topics (`deletion`).
 
-pub mod apply;
-pub mod autoscaling;
 pub mod build;
 mod children;
 pub mod claims;
@@ -17,19 +15,11 @@ mod deletion;
 pub mod dereference;
 pub mod drift;
 mod finalizer;
-mod gate;
-pub mod handover;
 mod line;
-pub mod log;
-pub mod matching;
-pub mod migration;
-pub mod pods;
-pub mod projections;
-mod schema;
+pub mod observe;
+pub mod stages;
 pub mod status;
-pub mod topics;
 pub mod validate;
-mod zero;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,13 +34,13 @@ use crate::metrics::{Metrics, Outcome};
 use crate::rivals::Rivals;
 use crate::scope::Scope;
 use crate::writes::{WriteError, Writes};
-use apply::ApplyError;
 use conditions::{Observation, Problem, Reason};
 use dereference::Dereferenced;
 use line::Line;
-use projections::Readings;
+use observe::lag::Readings;
+use stages::apply::ApplyError;
+use stages::topics::TopicChecks;
 use status::Seen;
-use topics::TopicChecks;
 use validate::ValidatedPlatform;
 
 /// While something is under way that no watch reports, such as a pod that can't pull its image.

@@ -5,9 +5,9 @@ use wallex_crd::WalletPlatform;
 use wallex_crd::children::Children;
 use wallex_crd::names::Component;
 use wallex_crd::report;
-use wallex_operator::reconcile::autoscaling;
 use wallex_operator::reconcile::build::{Manifests, Scaler};
 use wallex_operator::reconcile::conditions::Reason;
+use wallex_operator::reconcile::observe::autoscaling;
 use wallex_operator::reconcile::validate::{LagDriver, Measure};
 
 use crate::fixture::{assert_golden, built, changed, full, full_world, platform, template, validated, world};

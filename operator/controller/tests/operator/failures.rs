@@ -4,8 +4,9 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 use wallex_crd::names::{self, Component};
+use wallex_operator::reconcile;
 use wallex_operator::reconcile::conditions::{ComponentState, Problem, Reason, types};
-use wallex_operator::reconcile::{self, log, pods};
+use wallex_operator::reconcile::observe::{log, pods};
 use wallex_operator::scope::Scope;
 
 use crate::conditions::at;

@@ -4,9 +4,9 @@ use kube::ResourceExt as _;
 use serde::Serialize;
 use wallex_crd::names::{self, Component, MANIFEST_HASH};
 use wallex_crd::{CurrencySpec, RedisSpec, SecretKeyRef, WalletPlatform};
-use wallex_operator::reconcile::apply;
 use wallex_operator::reconcile::build::Manifests;
 use wallex_operator::reconcile::dereference::Dereferenced;
+use wallex_operator::reconcile::stages::apply;
 
 use crate::fixture::{assert_golden, built, changed, platform, secret, template, world};
 

@@ -67,7 +67,7 @@ pub enum Scaler {
 
 impl Manifests {
     /// Kinds and names of all that a platform has. Its autoscalers, which have their Deployments' names, are seen to with those
-    /// (`handover`).
+    /// (`stages::autoscale`).
     pub fn names(&self) -> Names {
         let Self {
             service_account,

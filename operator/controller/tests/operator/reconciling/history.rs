@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use wallex_crd::names;
 use wallex_operator::reconcile::conditions::{Reason, types};
-use wallex_operator::reconcile::log;
+use wallex_operator::reconcile::observe::log;
 use wallex_operator::scope::Scope;
 
 use super::server::World;

@@ -22,8 +22,8 @@ use wallex_operator::kafka::{
 };
 use wallex_operator::lease::Fence;
 use wallex_operator::metrics::Metrics;
-use wallex_operator::reconcile::projections::{Readings, Roles};
-use wallex_operator::reconcile::topics::TopicChecks;
+use wallex_operator::reconcile::observe::lag::{Readings, Roles};
+use wallex_operator::reconcile::stages::topics::TopicChecks;
 use wallex_operator::reconcile::{Context, conditions};
 use wallex_operator::scope::Scope;
 use wallex_operator::writes::Writes;

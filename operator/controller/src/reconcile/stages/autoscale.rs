@@ -21,16 +21,16 @@ use wallex_crd::foreign::ScaledObject;
 use wallex_crd::names::{self, Component, MANAGER};
 
 use super::apply::{self, Applier, ApplyError};
-use super::build::{Manifests, Scaler};
-use super::children::{Ownership, ownership};
-use super::validate::ValidatedPlatform;
+use crate::reconcile::build::{Manifests, Scaler};
+use crate::reconcile::children::{Ownership, ownership};
+use crate::reconcile::validate::ValidatedPlatform;
 
 impl Applier<'_> {
     /// Makes the Deployment of a component, and what scales it, what they shall be. Returns the Deployment as it now is.
     ///
     /// # Errors
     /// See [`ApplyError`].
-    pub(super) async fn component(
+    pub(in crate::reconcile) async fn component(
         &self,
         component: Component,
         wanted: &Deployment,

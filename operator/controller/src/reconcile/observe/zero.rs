@@ -2,11 +2,11 @@
 
 use wallex_crd::names::Component;
 
-use super::conditions::{ComponentState, Problem, Reason};
-use super::validate::ValidatedPlatform;
+use crate::reconcile::conditions::{ComponentState, Problem, Reason};
+use crate::reconcile::validate::ValidatedPlatform;
 
 /// Why a component that the platform can't be without has no pods. The query is none: the command serves all reads too.
-pub(super) fn problem(platform: &ValidatedPlatform, state: &ComponentState) -> Option<Problem> {
+pub(in crate::reconcile) fn problem(platform: &ValidatedPlatform, state: &ComponentState) -> Option<Problem> {
     let component = state.component;
     if !state.exists || state.desired > 0 || component == Component::Query {
         return None;
@@ -29,7 +29,10 @@ pub(super) fn problem(platform: &ValidatedPlatform, state: &ComponentState) -> O
 }
 
 /// Worth saying, and no reason not to be ready.
-pub(super) fn note(platform: &ValidatedPlatform, components: &[ComponentState]) -> Option<String> {
+pub(in crate::reconcile) fn note(
+    platform: &ValidatedPlatform,
+    components: &[ComponentState],
+) -> Option<String> {
     let mut states = components.iter().filter(|_| !platform.suspended);
     let query = states.find(|state| state.component == Component::Query)?;
     (query.exists && query.desired == 0)

@@ -11,8 +11,8 @@ use kube::api::LogParams;
 use kube::{Api, Client, ResourceExt as _};
 use wallex_crd::api_error;
 
-use super::conditions::{ComponentState, Problem, Reason};
 use super::log;
+use crate::reconcile::conditions::{ComponentState, Problem, Reason};
 
 /// How long a pod may stand unscheduled or unready before that is a problem: a node may be on its way, a start takes seconds.
 const PATIENCE: Duration = Duration::from_secs(15);

@@ -6,7 +6,7 @@
 use serde_json::Value;
 use wallex_crd::SchemaVersions;
 
-use super::conditions::{Problem, Reason};
+use crate::reconcile::conditions::{Problem, Reason};
 
 /// Bytes of a container's words that a condition shows.
 const SHOWN: usize = 1024;

@@ -1,7 +1,7 @@
 //! Fourth stage: writes the manifests, in an order that matters, and only those that differ from what is there.
 //!
 //! Order: the ServiceAccount that pods need; the migration Job; Services and budgets, which select pods and harm none; and only
-//! when the migration is done the ConfigMap, the CronJob and the Deployments with their autoscalers (`handover`), readers before writers. So until a migration
+//! when the migration is done the ConfigMap, the CronJob and the Deployments with their autoscalers (`stages::autoscale`), readers before writers. So until a migration
 //! succeeds, what ran before runs on with the settings it had.
 //!
 //! Invariants: a child that already is as stated is not written. "As stated" means that the manifest applied last is this one (by its hash,
@@ -20,13 +20,13 @@ use wallex_crd::children::{Child, Children, PerKind, named, per_kind};
 use wallex_crd::names::{self, Component, MANIFEST_HASH};
 use wallex_crd::rollout::{has_no_pods, image, replaced};
 
-use super::build::{self, Manifests, Names};
-use super::children::{Ownership, ownership};
-use super::conditions::{Problem, Reason};
-use super::drift::{self, Found};
-use super::matching;
-use super::migration::Migration;
-use super::validate::ValidatedPlatform;
+use super::migrate::Migration;
+use crate::reconcile::build::{self, Manifests, Names};
+use crate::reconcile::children::{Ownership, ownership};
+use crate::reconcile::conditions::{Problem, Reason};
+use crate::reconcile::drift::matching;
+use crate::reconcile::drift::{self, Found};
+use crate::reconcile::validate::ValidatedPlatform;
 use crate::writes::{WriteError, Writes};
 
 /// A child that could not be made what it shall be.
@@ -103,7 +103,7 @@ impl Report {
 }
 
 impl Applier<'_> {
-    pub(super) fn report(&self) -> MutexGuard<'_, Report> {
+    pub(in crate::reconcile) fn report(&self) -> MutexGuard<'_, Report> {
         self.report.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -277,7 +277,7 @@ impl Applier<'_> {
     }
 
     /// Applies `wanted` unless it is there already, and returns it as it is.
-    pub(super) async fn ensure<K: Child>(&self, wanted: &K) -> Result<K, ApplyError> {
+    pub(in crate::reconcile) async fn ensure<K: Child>(&self, wanted: &K) -> Result<K, ApplyError> {
         let wanted = stamped(wanted);
         let name = wanted.name_any();
         if let Some(live) = named(K::of(self.children), &name) {

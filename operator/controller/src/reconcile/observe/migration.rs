@@ -13,12 +13,12 @@ use kube::{Api, Client, ResourceExt as _};
 use wallex_crd::SchemaStatus;
 use wallex_crd::names;
 
-use super::conditions::ComponentState;
-use super::conditions::{Problem, Progress, Reason};
 use super::log::{self, Migrated};
-use super::migration::{Migration, RETRY_AFTER};
 use super::pods;
-use super::validate::ValidatedPlatform;
+use crate::reconcile::conditions::ComponentState;
+use crate::reconcile::conditions::{Problem, Progress, Reason};
+use crate::reconcile::stages::migrate::{Migration, RETRY_AFTER};
+use crate::reconcile::validate::ValidatedPlatform;
 
 /// Lines and bytes of a failed attempt's log that a condition shows.
 const LOG_LINES: i64 = 8;
@@ -29,7 +29,7 @@ const OUTAGE_LINES: i64 = 50;
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Where the migration stands. `live` is the Job `name` as it was read, `all` are the platform's pods.
-pub(super) async fn progress(
+pub(in crate::reconcile) async fn progress(
     client: &Client,
     live: Option<&Job>,
     all: &[Pod],
@@ -70,14 +70,14 @@ pub(super) async fn progress(
 }
 
 /// What the finished Job `name` says.
-pub(super) async fn migrated(client: &Client, all: &[Pod], name: &str) -> Option<Migrated> {
+pub(in crate::reconcile) async fn migrated(client: &Client, all: &[Pod], name: &str) -> Option<Migrated> {
     let of_job = attempts(all, name);
     let done = of_job.into_iter().find(|pod| phase(pod) == Some("Succeeded"))?;
     log::migrated(&log_of(client, done, LOG_LINES).await)
 }
 
 /// A migrated schema that is gone again, in the words of a pod that waits for it.
-pub(super) fn missing(components: &[ComponentState]) -> Option<Problem> {
+pub(in crate::reconcile) fn missing(components: &[ComponentState]) -> Option<Problem> {
     let problems = components.iter().filter_map(|state| state.problem.as_ref());
     let missing = problems
         .into_iter()
@@ -90,7 +90,7 @@ pub(super) fn missing(components: &[ComponentState]) -> Option<Problem> {
 
 /// What is to be remembered when a schema is gone: from then on the migration is another one. Not again before the last one had its
 /// time: pods take a moment to see what it did.
-pub(super) fn again(remembered: SchemaStatus, now: Timestamp) -> SchemaStatus {
+pub(in crate::reconcile) fn again(remembered: SchemaStatus, now: Timestamp) -> SchemaStatus {
     let last = remembered.migrated_again_at.as_ref().map(|at| at.0);
     let due = last
         .is_none_or(|last| Duration::try_from(now.duration_since(last)).unwrap_or_default() >= RETRY_AFTER);
@@ -104,7 +104,7 @@ pub(super) fn again(remembered: SchemaStatus, now: Timestamp) -> SchemaStatus {
 }
 
 /// What a person can do about a database that lacks what the platform has written.
-pub(super) fn way_out(platform: &ValidatedPlatform, progress: Progress) -> Progress {
+pub(in crate::reconcile) fn way_out(platform: &ValidatedPlatform, progress: Progress) -> Progress {
     match (progress, &platform.history) {
         (Progress::Failed(problem), Some(history)) if problem.reason == Reason::JournalRewound => {
             let message = format!(

@@ -7,7 +7,7 @@
 //! - **Put back**: everything in the parts below, whoever changed it.
 //! - **Left, and told**: on pod templates further containers with the volumes that they mount, and further labels and annotations: tools
 //!   that inject sidecars work that way.
-//! - **Left, and not told**: what an API server fills in, the number of pods (`handover`), and the mark of `kubectl rollout restart`.
+//! - **Left, and not told**: what an API server fills in, the number of pods (`stages::autoscale`), and the mark of `kubectl rollout restart`.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use wallex_crd::children::{Child, SEALED};
 use wallex_crd::names::{HANDOVER, MANAGER};
 
-use super::matching;
+pub mod matching;
 
 /// `kubectl rollout restart` and `kubectl wallex restart` leave it.
 const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";

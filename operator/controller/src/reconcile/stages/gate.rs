@@ -5,13 +5,13 @@
 use kube::ResourceExt as _;
 use wallex_crd::children::named;
 
-use super::build::{self, Manifests};
-use super::conditions::{Problem, Progress, Reason};
-use super::dereference::Dereferenced;
+use crate::reconcile::build::{self, Manifests};
+use crate::reconcile::conditions::{Problem, Progress, Reason};
+use crate::reconcile::dereference::Dereferenced;
 
 /// How much of a platform follows the spec now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Gate {
+pub(in crate::reconcile) enum Gate {
     Open,
     /// Pods keep the settings they have: those that are wanted lead nowhere.
     Workloads,
@@ -20,7 +20,7 @@ pub(super) enum Gate {
 }
 
 /// Pods that reach Kafka are not replaced by pods that don't.
-pub(super) fn gate(topics: &Progress, manifests: &Manifests, found: &Dereferenced) -> Gate {
+pub(in crate::reconcile) fn gate(topics: &Progress, manifests: &Manifests, found: &Dereferenced) -> Gate {
     let Progress::Failed(problem) = topics else {
         return Gate::Open;
     };
@@ -41,7 +41,7 @@ pub(super) fn gate(topics: &Progress, manifests: &Manifests, found: &Dereference
 }
 
 /// What a platform whose pods keep what they have says besides.
-pub(super) fn kept(topics: Progress, gate: Gate) -> Progress {
+pub(in crate::reconcile) fn kept(topics: Progress, gate: Gate) -> Progress {
     match (topics, gate) {
         (Progress::Failed(problem), Gate::Workloads) => {
             let message = format!(

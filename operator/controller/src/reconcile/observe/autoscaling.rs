@@ -12,10 +12,10 @@ use wallex_crd::children::{Children, named};
 use wallex_crd::foreign::ScaledObject;
 use wallex_crd::names::{self, Component};
 
-use super::build::{Manifests, Scaler};
-use super::conditions::{Problem, Reason};
-use super::handover;
-use super::validate::{ForeignAutoscaler, LagDriver, Measure, ValidatedPlatform};
+use crate::reconcile::build::{Manifests, Scaler};
+use crate::reconcile::conditions::{Problem, Reason};
+use crate::reconcile::stages::autoscale;
+use crate::reconcile::validate::{ForeignAutoscaler, LagDriver, Measure, ValidatedPlatform};
 
 /// While an autoscaler comes or goes: what KEDA makes and removes itself is not watched.
 const HANDING_OVER: Duration = Duration::from_secs(5);
@@ -141,7 +141,7 @@ fn state(
     if let Some(foreign) = &platform.component(component).foreign_autoscaler {
         return State::Not(foreign_autoscaler(platform, component, foreign));
     }
-    if let Some(left) = handover::obstacle(platform, children, component, scaler) {
+    if let Some(left) = autoscale::obstacle(platform, children, component, scaler) {
         return State::NotYet(format!("waiting until {left} is gone; the number of pods stays"));
     }
     let name = names::component_object(&platform.name, component);

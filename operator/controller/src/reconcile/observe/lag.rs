@@ -19,7 +19,7 @@ use wallex_crd::WalletPlatform;
 use wallex_crd::names::{self, Component};
 use wallex_crd::report::{self, Answer, PATH, Report};
 
-use super::conditions::{ComponentState, Lag};
+use crate::reconcile::conditions::{ComponentState, Lag};
 
 /// Between two readings of a platform.
 const PERIOD: Duration = Duration::from_secs(30);

@@ -12,12 +12,12 @@ use std::{
 use wallex_crd::names::{self, Component};
 use wallex_crd::{KafkaStatus, TopicStatus, WalletPlatform, WalletPlatformStatus};
 
-use super::claims;
-use super::conditions::{Problem, Progress, Reason};
-use super::validate::ValidatedPlatform;
 use crate::backoff;
 use crate::kafka::{self, Asked, Known, Missing, Removal, Request, Topic, TopicAdmin, TopicsError};
 use crate::lease::Fence;
+use crate::reconcile::claims;
+use crate::reconcile::conditions::{Problem, Progress, Reason};
+use crate::reconcile::validate::ValidatedPlatform;
 
 /// Between two looks at topics that were fine: how long drift may stand.
 const RECHECK: Duration = Duration::from_secs(60);
