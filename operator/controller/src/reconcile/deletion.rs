@@ -15,11 +15,9 @@ use wallex_crd::names::{self, ABANDON_TOPICS};
 use wallex_crd::{DeletionPolicy, WalletPlatform};
 
 use super::children::{Ownership, ownership};
-use super::conditions::{Problem, Reason};
+use super::conditions::{Problem, Reason, Seen};
 use super::dereference::{self, Dereferenced};
-use super::line::stopped;
-use super::status::Seen;
-use super::{Context, Error, claims, finalizer, report, validate};
+use super::{Context, Error, claims, finalizer, observe, status, validate};
 use crate::kafka::Removal;
 use crate::metrics::Outcome;
 use crate::writes::WriteError;
@@ -101,8 +99,7 @@ pub(super) async fn advance(
                 platform.namespace().unwrap_or_default()
             );
             let problem = Problem::new(Reason::TopicDeletionFailed, message);
-            let line = stopped(platform, &found, problem);
-            report(context, platform, &line.observation, Seen::default()).await?;
+            say(context, platform, &found, problem).await?;
             // As an error: so attempts grow apart.
             Err(Error::Topics(why))
         }
@@ -115,9 +112,20 @@ async fn wait(
     found: &Dereferenced,
     message: String,
 ) -> Result<(Action, Outcome), Error> {
-    let line = stopped(platform, found, Problem::new(Reason::Deleting, message));
-    report(context, platform, &line.observation, Seen::default()).await?;
+    say(context, platform, found, Problem::new(Reason::Deleting, message)).await?;
     Ok((Action::requeue(AGAIN), Outcome::Waiting))
+}
+
+/// Says in the status what holds the deletion up.
+async fn say(
+    context: &Context,
+    platform: &WalletPlatform,
+    found: &Dereferenced,
+    problem: Problem,
+) -> Result<(), Error> {
+    let mut seen = Seen::of(platform);
+    observe::unbuilt(platform, found, problem, &mut seen);
+    status::write(context, platform, &seen).await
 }
 
 /// Deletes what runs pods, and what scales them.

@@ -1,7 +1,8 @@
 //! One reconcile: the line of stages from a `WalletPlatform` to its children and its status.
 //!
-//! `dereference` reads → `validate` proves → `build` makes manifests → topics, then `apply` in order → orphans →
-//! `projections` → `conditions` → `status`. Each stage's module says what it may and may not do.
+//! `dereference` reads → `validate` proves → `build` makes manifests → `stages` write: topics, migration, everything else in order, and
+//! what is no longer wanted goes → `observe` looks at what became of it → `conditions` and `status` say it. Each module says what it may
+//! and may not do.
 //!
 //! Invariants: the status is brought up to date whatever stage stopped, so that a platform always says why it is not ready;
 //! a second run on an unchanged world writes nothing; a platform that is being deleted is left to
@@ -15,7 +16,6 @@ mod deletion;
 pub mod dereference;
 pub mod drift;
 mod finalizer;
-mod line;
 pub mod observe;
 pub mod stages;
 pub mod status;
@@ -24,9 +24,8 @@ pub mod validate;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use kube::runtime::controller::Action;
-use kube::{Client, Resource as _, ResourceExt as _};
+use kube::{Client, ResourceExt as _};
 use wallex_crd::WalletPlatform;
 
 use crate::backoff;
@@ -34,13 +33,12 @@ use crate::metrics::{Metrics, Outcome};
 use crate::rivals::Rivals;
 use crate::scope::Scope;
 use crate::writes::{WriteError, Writes};
-use conditions::{Observation, Problem, Reason};
+use conditions::{Problem, Reason, Seen};
 use dereference::Dereferenced;
-use line::Line;
 use observe::lag::Readings;
-use stages::apply::ApplyError;
+use stages::migrate::Standing;
+use stages::report::ApplyError;
 use stages::topics::TopicChecks;
-use status::Seen;
 use validate::ValidatedPlatform;
 
 /// While something is under way that no watch reports, such as a pod that can't pull its image.
@@ -63,6 +61,17 @@ pub struct Context {
     pub rivals: Rivals,
     /// The namespace that this operator's Lease is in.
     pub installation: String,
+}
+
+/// A valid platform on its way through the stages, with all that was read.
+struct Pass<'a> {
+    context: &'a Context,
+    /// As it was read. What it asks for is in `platform`; this has its status and its annotations.
+    object: &'a WalletPlatform,
+    found: &'a Dereferenced,
+    platform: &'a ValidatedPlatform,
+    /// The other platforms, which may name the same topics.
+    others: &'a [WalletPlatform],
 }
 
 /// Why a reconcile has to be tried again.
@@ -110,71 +119,76 @@ pub async fn platform(
     }
 
     let found = dereference::everything(&context.client, &platform).await?;
-    let validated = validated(context, &platform, &found).await;
-    if validated.is_ok() && !platform.spec.paused {
-        finalizer::follow_policy(context, &platform).await?;
-    }
-    let line = match validated {
-        Ok((validated, _)) if platform.spec.paused => {
-            line::looked_at(context, &validated, &found, &platform).await
+    let mut seen = Seen::of(&platform);
+    let error = match validated(context, &platform, &found).await {
+        Err(problem) => {
+            observe::unbuilt(&platform, &found, problem, &mut seen);
+            None
         }
-        Ok((validated, others)) => line::stages(context, &validated, &found, &platform, &others).await,
-        Err(problem) => line::stopped(&platform, &found, problem),
+        Ok((valid, others)) => {
+            if !platform.spec.paused {
+                finalizer::follow_policy(context, &platform).await?;
+            }
+            let pass = Pass {
+                context,
+                object: &platform,
+                found: &found,
+                platform: &valid,
+                others: &others,
+            };
+            through_the_stages(&pass, &mut seen).await
+        }
     };
-    let Line {
-        mut observation,
-        seen,
-        again,
-        error,
-    } = line;
-    let reading = context.projections.of(&platform, &observation.components).await;
-    observation.lag = reading.lag;
-    observation.events = reading.events;
+    observe::lag::see(context, &platform, &mut seen).await;
+
     if let Some(error) = error.as_ref().filter(|error| error.problem().is_none()) {
         // It says nothing about the platform, so neither does the status.
         tracing::debug!(%error, "stopped");
     } else {
-        report(context, &platform, &observation, seen).await?;
+        status::write(context, &platform, &seen).await?;
     }
-    if let Some(error) = error {
-        return Err(error.into());
+    match error {
+        Some(error) => Err(error.into()),
+        None => Ok(when_again(&seen)),
     }
-    let (plain, outcome) = if observation.is_ready() {
+}
+
+/// Makes the platform what it shall be, as far as that goes now, and looks at what it is. Returns what could not be written.
+async fn through_the_stages(pass: &Pass<'_>, seen: &mut Seen) -> Option<ApplyError> {
+    let mut manifests = build::manifests(pass.platform);
+    if pass.object.spec.paused {
+        observe::paused(pass, &manifests, seen).await;
+        return None;
+    }
+    seen.notes
+        .extend(manifests.leave_out_unserved(pass.found.no_service_monitors));
+    let migration = Standing::of(pass, &manifests);
+    let told = observe::migration::told(pass, &migration).await;
+    let topics = stages::topics::ensure(pass, migration.is_done(), seen).await;
+    let gate = stages::gate::gate(&topics, &manifests, pass.found);
+    seen.topics = stages::gate::kept(topics, gate);
+    let applied = stages::apply::all(pass, &manifests, &migration.state, gate).await;
+    let error = stages::report::tell(pass, applied.report, seen).await;
+    let rivals = &pass.context.rivals;
+    seen.notes
+        .extend(rivals.note(&pass.context.installation, &pass.platform.namespace));
+    observe::worked_on(pass, &manifests, &migration, told, &applied.deployments, seen).await;
+    error
+}
+
+/// Whatever is due first; never at once, or a deadline that just passed would spin.
+fn when_again(seen: &Seen) -> (Action, Outcome) {
+    let (plain, outcome) = if seen.is_ready() {
         (RESYNC, Outcome::Settled)
     } else {
         (UNDER_WAY, Outcome::Waiting)
     };
-    // Whatever is due first; never at once, or a deadline that just passed would spin.
-    let again = again
-        .into_iter()
-        .chain(reading.again)
-        .fold(plain, Duration::min)
-        .max(Duration::from_millis(500));
-    Ok((Action::requeue(backoff::period(again)), outcome))
+    let again = seen.again.map_or(plain, |again| again.min(plain));
+    let again = again.max(Duration::from_millis(500));
+    (Action::requeue(backoff::period(again)), outcome)
 }
 
-/// Writes the status and reports a transition, if there is anything new.
-async fn report(
-    context: &Context,
-    platform: &WalletPlatform,
-    observation: &Observation,
-    seen: Seen,
-) -> Result<(), Error> {
-    let status = status::next(platform, observation, seen, Timestamp::now());
-    if platform.status.as_ref() == Some(&status) {
-        return Ok(());
-    }
-    context
-        .writes
-        .status(platform, &status)
-        .await
-        .map_err(Error::Status)?;
-    if let Some(event) = status::transition(platform.status.as_ref(), &status) {
-        context.writes.event(&platform.object_ref(&()), &event).await;
-    }
-    Ok(())
-}
-
+/// The platform as it can be built, and the others, or why it can't be.
 async fn validated(
     context: &Context,
     platform: &WalletPlatform,

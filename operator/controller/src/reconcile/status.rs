@@ -3,99 +3,39 @@
 //! Invariant: the same observation gives the same status, so nothing is written about an unchanged platform.
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use kube::ResourceExt as _;
 use kube::runtime::events::{Event, EventType};
-use wallex_crd::children::named;
+use kube::{Resource as _, ResourceExt as _};
 use wallex_crd::names::{self, Component};
-use wallex_crd::rollout;
 use wallex_crd::{
-    ComponentStatus, EndpointsStatus, JournalStatus, KafkaStatus, SchemaStatus, TopicStatus, WalletPlatform,
-    WalletPlatformStatus,
+    ComponentStatus, EndpointsStatus, JournalStatus, TopicStatus, WalletPlatform, WalletPlatformStatus,
 };
 
-use super::conditions::{self, ComponentState, Observation, Problem, Reason};
+use super::conditions::{self, ComponentState, Seen};
+use super::{Context, Error};
 use crate::kafka::Topic;
 
-/// What the status remembers anew; what is none stays as it was.
-#[derive(Clone, Debug, Default)]
-pub struct Seen {
-    pub kafka: Option<KafkaStatus>,
-    pub topics: Option<Vec<Topic>>,
-    pub schema: Option<SchemaStatus>,
-    pub journal: Option<JournalStatus>,
-}
-
-/// The components' Deployments as they are. `desired` is the number of pods of one that does not exist yet, `least` the number that
-/// suffices of one whose number an autoscaler decides; `wanted` tells whether a Deployment is of the template wanted now.
-pub fn components(
-    platform: &str,
-    deployments: &[Deployment],
-    desired: impl Fn(Component) -> i32,
-    least: impl Fn(Component) -> Option<i32>,
-    wanted: impl Fn(Component, &Deployment) -> bool,
-) -> Vec<ComponentState> {
-    Component::ROLLOUT
-        .into_iter()
-        .map(|component| {
-            let Some(live) = named(deployments, &names::component_object(platform, component)) else {
-                let desired = desired(component);
-                return ComponentState {
-                    component,
-                    exists: false,
-                    desired,
-                    ready: 0,
-                    updated: 0,
-                    image: None,
-                    rolled_out: false,
-                    stalled: None,
-                    problem: None,
-                };
-            };
-            let desired = live.spec.replicas.unwrap_or(1);
-            let status = live.status.clone().unwrap_or_default();
-            let ready = status.ready_replicas.unwrap_or_default();
-            let said = |type_: &str, says: &str, why: &str| {
-                status.conditions.iter().flatten().find(|condition| {
-                    condition.type_.as_deref() == Some(type_)
-                        && condition.status.as_deref() == Some(says)
-                        && (why.is_empty() || condition.reason.as_deref() == Some(why))
-                })
-            };
-            let stalled = said("Progressing", "False", "ProgressDeadlineExceeded");
-            // A quota or an admission rule; the API server's words stand in its message.
-            let refused = said("ReplicaFailure", "True", "");
-            let enough = match least(component) {
-                // Further pods that an autoscaler has just asked for are no reason to say that the platform is not ready.
-                Some(least) => rollout::all_present(live) && ready >= least.min(desired),
-                None => rollout::replaced(live) && ready >= desired,
-            };
-            ComponentState {
-                component,
-                exists: true,
-                desired,
-                ready,
-                updated: status.updated_replicas.unwrap_or_default(),
-                image: rollout::image(live).map(str::to_owned),
-                rolled_out: wanted(component, live) && enough,
-                stalled: stalled.map(|condition| condition.message.clone().unwrap_or_default()),
-                problem: refused.map(|condition| {
-                    Problem::new(Reason::PodsRefused, condition.message.clone().unwrap_or_default())
-                }),
-            }
-        })
-        .collect()
+/// Writes the status and reports a transition, if there is anything new.
+pub(super) async fn write(context: &Context, platform: &WalletPlatform, seen: &Seen) -> Result<(), Error> {
+    let status = next(platform, seen, Timestamp::now());
+    if platform.status.as_ref() == Some(&status) {
+        return Ok(());
+    }
+    context
+        .writes
+        .status(platform, &status)
+        .await
+        .map_err(Error::Status)?;
+    if let Some(event) = transition(platform.status.as_ref(), &status) {
+        context.writes.event(&platform.object_ref(&()), &event).await;
+    }
+    Ok(())
 }
 
 /// The new status of `platform`.
-pub fn next(
-    platform: &WalletPlatform,
-    observation: &Observation,
-    seen: Seen,
-    now: Timestamp,
-) -> WalletPlatformStatus {
+pub fn next(platform: &WalletPlatform, seen: &Seen, now: Timestamp) -> WalletPlatformStatus {
     let previous = platform.status.clone().unwrap_or_default();
+    let remember = seen.remember.clone();
     let generation = platform.metadata.generation;
     let (name, namespace) = (platform.name_any(), platform.namespace().unwrap_or_default());
     let endpoint = |component| {
@@ -104,26 +44,22 @@ pub fn next(
     };
     WalletPlatformStatus {
         observed_generation: generation,
-        conditions: conditions::derive(&previous.conditions, generation, observation, now),
-        components_ready: Some(format!(
-            "{}/{}",
-            observation.components_ready(),
-            observation.components.len()
-        )),
-        components: observation.components.iter().map(component_row).collect(),
-        journal: journal(seen.journal.or(previous.journal), observation.events, now),
+        conditions: conditions::derive(&previous.conditions, generation, seen, now),
+        components_ready: Some(format!("{}/{}", seen.components_ready(), seen.components.len())),
+        components: seen.components.iter().map(component_row).collect(),
+        journal: journal(remember.journal.or(previous.journal), seen.events, now),
         // What was last seen stands while Kafka can't be asked.
-        kafka: seen.kafka.or(previous.kafka),
-        topics: match &seen.topics {
+        kafka: remember.kafka.or(previous.kafka),
+        topics: match &remember.topics {
             Some(topics) => topics
                 .iter()
                 .map(|topic| topic_row(topic, &previous.topics, now))
                 .collect(),
             None => previous.topics,
         },
-        schema: seen.schema.or(previous.schema),
-        projections: observation.lag.rows().to_vec(),
-        lag: observation.lag.rows().iter().map(|row| row.lag_events).max(),
+        schema: remember.schema.or(previous.schema),
+        projections: seen.lag.rows().to_vec(),
+        lag: seen.lag.rows().iter().map(|row| row.lag_events).max(),
         endpoints: Some(EndpointsStatus {
             api: endpoint(Component::Command),
             query: endpoint(Component::Query),

@@ -3,8 +3,8 @@
 use mlua::{Lua, LuaSerdeExt as _, Table};
 use serde_json::{Value, json};
 use wallex_crd::{ProjectionStatus, WalletPlatform};
-use wallex_operator::reconcile::conditions::{Lag, Observation, Problem, Progress, Reason};
-use wallex_operator::reconcile::status::{self, Seen};
+use wallex_operator::reconcile::conditions::{Lag, Problem, Progress, Reason, Seen};
+use wallex_operator::reconcile::status;
 
 use crate::conditions::{all_well, at};
 use crate::fixture::changed;
@@ -20,9 +20,9 @@ fn health(object: &Value) -> (String, String) {
 }
 
 /// The object with the status that the operator writes after `observation`.
-fn live(platform: &WalletPlatform, observation: &Observation) -> Value {
+fn live(platform: &WalletPlatform, observation: &Seen) -> Value {
     let mut live = platform.clone();
-    live.status = Some(status::next(platform, observation, Seen::default(), at(0)));
+    live.status = Some(status::next(platform, observation, at(0)));
     serde_json::to_value(live).unwrap()
 }
 
@@ -42,7 +42,7 @@ fn a_ready_platform_is_healthy() {
 #[test]
 fn a_platform_whose_projections_lag_is_healthy_since_it_serves() {
     for lag in [Lag::Known(vec![behind(95)]), Lag::Unknown("no answer".to_owned())] {
-        let object = live(&plain(), &Observation { lag, ..all_well() });
+        let object = live(&plain(), &Seen { lag, ..all_well() });
         let conditions = object["status"]["conditions"].as_array().unwrap();
         let current = conditions
             .iter()
@@ -69,7 +69,7 @@ fn behind(seconds: i64) -> ProjectionStatus {
 #[test]
 fn a_failure_is_degraded_and_says_why() {
     let failed = Problem::new(Reason::KafkaUnreachable, "no answer");
-    let observation = Observation {
+    let observation = Seen {
         topics: Progress::Failed(failed),
         ..all_well()
     };
@@ -83,7 +83,7 @@ fn a_failure_is_degraded_and_says_why() {
 #[test]
 fn what_is_under_way_is_progressing() {
     let running = Problem::new(Reason::MigrationRunning, "Job x is running");
-    let observation = Observation {
+    let observation = Seen {
         schema: Progress::Waiting(running),
         ..all_well()
     };
@@ -109,7 +109,7 @@ fn a_new_object_and_a_changed_one_are_progressing_until_the_operator_has_looked(
 #[test]
 fn a_platform_that_is_told_to_hold_still_is_suspended() {
     let suspended = changed(|platform| platform.spec.suspended = true);
-    let observation = Observation {
+    let observation = Seen {
         hold: Some(wallex_operator::reconcile::conditions::Hold::Suspended),
         ..all_well()
     };

@@ -5,9 +5,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use wallex_crd::WalletPlatformStatus;
 use wallex_crd::names::Component;
 use wallex_operator::reconcile::conditions::{
-    self, ComponentState, Hold, Observation, Problem, Progress, Reason, types,
+    self, ComponentState, Hold, Problem, Progress, Reason, Seen, types,
 };
-use wallex_operator::reconcile::status::{self, Seen};
+use wallex_operator::reconcile::status;
 
 use crate::fixture::platform;
 
@@ -29,16 +29,16 @@ fn component(component: Component) -> ComponentState {
     }
 }
 
-pub(crate) fn all_well() -> Observation {
-    Observation {
+pub(crate) fn all_well() -> Seen {
+    Seen {
         topics: Progress::Done(String::new()),
         schema: Progress::Done(String::new()),
         components: Component::ROLLOUT.map(component).into(),
-        ..Observation::default()
+        ..Seen::default()
     }
 }
 
-fn run(observation: &Observation) -> Vec<Condition> {
+fn run(observation: &Seen) -> Vec<Condition> {
     conditions::derive(&[], Some(4), observation, at(0))
 }
 
@@ -50,7 +50,7 @@ fn find<'a>(conditions: &'a [Condition], type_: &str) -> &'a Condition {
 }
 
 /// Status and reason of Ready, Progressing and Degraded.
-fn summary(observation: &Observation) -> [(String, String); 3] {
+fn summary(observation: &Seen) -> [(String, String); 3] {
     let conditions = run(observation);
     [types::READY, types::PROGRESSING, types::DEGRADED].map(|type_| {
         let condition = find(&conditions, type_);
@@ -78,9 +78,9 @@ fn a_missing_secret_is_the_reason_and_nothing_else_was_checked() {
         Reason::SecretNotFound,
         "Secret wallex/demo-database does not exist",
     );
-    let observation = Observation {
+    let observation = Seen {
         invalid: Some(invalid),
-        ..Observation::default()
+        ..Seen::default()
     };
     let failed = Reason::SecretNotFound.as_str();
     assert_eq!(
@@ -98,7 +98,7 @@ fn a_missing_secret_is_the_reason_and_nothing_else_was_checked() {
 #[test]
 fn a_running_migration_is_progress() {
     let running = Problem::new(Reason::MigrationRunning, "Job demo-migrate-1 is running");
-    let observation = Observation {
+    let observation = Seen {
         schema: Progress::Waiting(running),
         ..all_well()
     };
@@ -112,7 +112,7 @@ fn a_running_migration_is_progress() {
 #[test]
 fn a_failed_migration_shows_its_log_and_the_components_that_go_on_serving() {
     let failed = Problem::new(Reason::MigrationFailed, "Job demo-migrate-1 failed: disk full");
-    let mut observation = Observation {
+    let mut observation = Seen {
         schema: Progress::Failed(failed),
         ..all_well()
     };
@@ -131,7 +131,7 @@ fn a_failed_migration_shows_its_log_and_the_components_that_go_on_serving() {
 #[test]
 fn an_unreachable_kafka_degrades_and_says_so_in_its_own_condition() {
     let problem = Problem::new(Reason::KafkaUnreachable, "no answer");
-    let observation = Observation {
+    let observation = Seen {
         topics: Progress::Failed(problem),
         ..all_well()
     };
@@ -187,12 +187,9 @@ fn the_time_of_a_transition_moves_only_with_the_status() {
 #[test]
 fn the_same_observation_gives_the_same_status_at_any_time() {
     let mut platform = platform();
-    let first = status::next(&platform, &all_well(), Seen::default(), at(0));
+    let first = status::next(&platform, &all_well(), at(0));
     platform.status = Some(first.clone());
-    assert_eq!(
-        status::next(&platform, &all_well(), Seen::default(), at(3600)),
-        first
-    );
+    assert_eq!(status::next(&platform, &all_well(), at(3600)), first);
 }
 
 #[test]
@@ -204,20 +201,20 @@ fn what_was_last_known_of_topics_and_schema_stands_while_it_cannot_be_asked() {
     }))
     .unwrap();
     platform.status = Some(known.clone());
-    let now = status::next(&platform, &Observation::default(), Seen::default(), at(0));
+    let now = status::next(&platform, &Seen::default(), at(0));
     assert_eq!((now.topics, now.schema), (known.topics, known.schema));
 }
 
 #[test]
 fn each_transition_of_ready_is_one_event() {
     let platform = platform();
-    let ready = status::next(&platform, &all_well(), Seen::default(), at(0));
+    let ready = status::next(&platform, &all_well(), at(0));
     let invalid = Problem::new(Reason::SecretNotFound, "Secret wallex/x does not exist");
-    let broken = Observation {
+    let broken = Seen {
         invalid: Some(invalid),
-        ..Observation::default()
+        ..Seen::default()
     };
-    let broken = status::next(&platform, &broken, Seen::default(), at(0));
+    let broken = status::next(&platform, &broken, at(0));
 
     assert_eq!(
         status::transition(None, &ready).unwrap().reason,
@@ -231,8 +228,8 @@ fn each_transition_of_ready_is_one_event() {
     assert!(status::transition(Some(&broken), &broken).is_none());
 }
 
-fn paused(observation: Observation) -> Observation {
-    Observation {
+fn paused(observation: Seen) -> Seen {
+    Seen {
         hold: Some(Hold::Paused),
         topics: Progress::NotChecked,
         ..observation
@@ -299,7 +296,7 @@ fn a_migration_that_waits_for_the_end_of_a_pause_is_not_called_done() {
 
 #[test]
 fn a_suspended_platform_stops_one_component_after_the_other_and_is_then_settled() {
-    let mut observation = Observation {
+    let mut observation = Seen {
         hold: Some(Hold::Suspended),
         ..all_well()
     };
@@ -336,7 +333,7 @@ fn a_suspended_platform_stops_one_component_after_the_other_and_is_then_settled(
 
 #[test]
 fn what_is_left_out_is_said_in_the_message_of_ready() {
-    let observation = Observation {
+    let observation = Seen {
         notes: vec!["spec.x is left out".to_owned()],
         ..all_well()
     };
@@ -350,11 +347,11 @@ fn what_is_left_out_is_said_in_the_message_of_ready() {
 
 #[test]
 fn a_tool_that_waits_is_told_to_go_on_waiting_unless_only_a_person_can_help() {
-    let with = |reason| Observation {
+    let with = |reason| Seen {
         topics: Progress::Failed(Problem::new(reason, "why")),
         ..all_well()
     };
-    let there = |observation: &Observation| {
+    let there = |observation: &Seen| {
         let conditions = run(observation);
         [types::RECONCILING, types::STALLED].map(|type_| {
             let found = conditions.iter().find(|condition| condition.type_ == type_);
@@ -372,11 +369,11 @@ fn a_tool_that_waits_is_told_to_go_on_waiting_unless_only_a_person_can_help() {
 fn another_trouble_is_another_event_and_the_same_one_is_not() {
     let platform = platform();
     let with = |reason| {
-        let observation = Observation {
+        let observation = Seen {
             topics: Progress::Failed(Problem::new(reason, "why")),
             ..all_well()
         };
-        status::next(&platform, &observation, Seen::default(), at(0))
+        status::next(&platform, &observation, at(0))
     };
     let (missing, unreachable) = (with(Reason::TopicMissing), with(Reason::KafkaUnreachable));
     let event = status::transition(Some(&missing), &unreachable).unwrap();

@@ -6,7 +6,7 @@ use wallex_crd::names::{self, Component, MANIFEST_HASH};
 use wallex_crd::{CurrencySpec, RedisSpec, SecretKeyRef, WalletPlatform};
 use wallex_operator::reconcile::build::Manifests;
 use wallex_operator::reconcile::dereference::Dereferenced;
-use wallex_operator::reconcile::stages::apply;
+use wallex_operator::reconcile::stages::child;
 
 use crate::fixture::{assert_golden, built, changed, platform, secret, template, world};
 
@@ -224,13 +224,13 @@ fn the_annotation_of_a_restart_is_left_alone() {
         let mut live = wanted.clone();
         let annotations = live.metadata.annotations.get_or_insert_default();
         annotations.insert(MANIFEST_HASH.to_owned(), names::short_hash([text.as_bytes()], 16));
-        assert!(apply::is_applied(wanted, &live));
+        assert!(child::is_applied(wanted, &live));
         let template = live.spec.template.metadata.get_or_insert_default();
         template.annotations.get_or_insert_default().insert(
             "kubectl.kubernetes.io/restartedAt".to_owned(),
             "2026-11-24T21:00:00Z".to_owned(),
         );
-        assert!(apply::is_applied(wanted, &live));
+        assert!(child::is_applied(wanted, &live));
         assert!(!text.contains("restartedAt"));
     }
 }

@@ -15,7 +15,7 @@ use wallex_crd::names::Component;
 use wallex_crd::rollout::has_no_pods;
 use wallex_operator::lease::Fence;
 use wallex_operator::reconcile::build;
-use wallex_operator::reconcile::stages::apply::Applier;
+use wallex_operator::reconcile::stages::child::Applier;
 use wallex_operator::writes::Writes;
 
 use crate::fixture::{changed, platform, validated, world};

@@ -66,6 +66,13 @@ pub enum Scaler {
 }
 
 impl Manifests {
+    /// Leaves out what the cluster has no resource for. Returns what there is to say of it.
+    pub fn leave_out_unserved(&mut self, no_service_monitors: Option<&str>) -> Option<String> {
+        let why = no_service_monitors?;
+        self.service_monitor.take()?;
+        Some(format!("spec.monitoring.serviceMonitor is left out, since {why}"))
+    }
+
     /// Kinds and names of all that a platform has. Its autoscalers, which have their Deployments' names, are seen to with those
     /// (`stages::autoscale`).
     pub fn names(&self) -> Names {

@@ -5,8 +5,9 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use wallex_crd::ProjectionStatus;
+use wallex_crd::vocabulary::Reason;
 
-use super::{Problem, Reason};
+use super::problem::Problem;
 
 /// Seconds that a projection may be behind. A rollout or a rebalance takes less, and readers of a minute's age notice.
 const LAGGING: i64 = 60;

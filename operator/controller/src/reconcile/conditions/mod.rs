@@ -1,92 +1,21 @@
 //! What a platform's conditions say, from what the stages saw. Pure.
 //!
 //! Invariant: types and reasons are the closed sets of `vocabulary`; `lastTransitionTime` moves only when a condition's status does;
-//! the same observation gives the same conditions, so an unchanged platform causes no write.
+//! the same observations give the same conditions, so an unchanged platform causes no write.
 
 mod lag;
+mod problem;
+mod seen;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use wallex_crd::names::Component;
 
 pub use lag::Lag;
+pub use problem::Problem;
+pub use seen::{ComponentState, Hold, Progress, Remembered, Seen};
 pub use wallex_crd::vocabulary::{Reason, types};
 
-/// Something that keeps a platform from being what was asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    pub reason: Reason,
-    pub message: String,
-}
-
-impl Problem {
-    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self {
-            reason,
-            message: message.into(),
-        }
-    }
-}
-
-/// One part of the line: done, on its way, failed, or not looked at.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Progress {
-    #[default]
-    NotChecked,
-    Done(String),
-    Waiting(Problem),
-    Failed(Problem),
-}
-
-/// One component's Deployment as observed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ComponentState {
-    pub component: Component,
-    /// Whether there is a Deployment at all.
-    pub exists: bool,
-    pub desired: i32,
-    pub ready: i32,
-    pub updated: i32,
-    pub image: Option<String>,
-    /// Whether all pods are of the template wanted now, and ready.
-    pub rolled_out: bool,
-    /// The Deployment says that its rollout takes too long, in its own words.
-    pub stalled: Option<String>,
-    /// Why its pods do not become ready, where they show it.
-    pub problem: Option<Problem>,
-}
-
-/// A wish of the user's to hold still.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hold {
-    /// Nothing is changed, whatever differs.
-    Paused,
-    /// No component shall have pods.
-    Suspended,
-}
-
-/// All that the conditions are made of.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Observation {
-    /// The spec or what it refers to is wrong: nothing was built.
-    pub invalid: Option<Problem>,
-    pub topics: Progress,
-    pub schema: Progress,
-    /// The API server refused a child, or a child's name is taken.
-    pub refused: Option<Problem>,
-    pub components: Vec<ComponentState>,
-    pub hold: Option<Hold>,
-    /// How far the projections are behind. No part of Ready: a platform that catches up serves.
-    pub lag: Lag,
-    /// Events that the journal holds at least, as whoever measures the lag says.
-    pub events: Option<i64>,
-    /// Status and reason of AutoscalingActive; none when nothing is scaled. No part of Ready: the pods that there are serve on.
-    pub autoscaling: Option<(&'static str, Problem)>,
-    /// What is worth saying of a platform that is ready.
-    pub notes: Vec<String>,
-}
-
-impl Observation {
+impl Seen {
     /// How many components have all the pods asked for ready, and have any, be they of the present template or the one before.
     pub fn components_ready(&self) -> usize {
         self.components
@@ -187,18 +116,18 @@ enum Verdict {
     Failed(Problem),
 }
 
-/// The conditions for `observation`; `previous` ones give the times of their last transitions.
+/// The conditions for what was seen; `previous` ones give the times of their last transitions.
 pub fn derive(
     previous: &[Condition],
     generation: Option<i64>,
-    observation: &Observation,
+    seen: &Seen,
     now: Timestamp,
 ) -> Vec<Condition> {
-    let verdict = observation.verdict();
+    let verdict = seen.verdict();
     let fine = || Problem::new(Reason::AsExpected, "");
-    let (ready, progressing) = match observation.hold {
-        None => (ready(&verdict, &observation.notes), progressing(&verdict)),
-        Some(hold) => held(hold, &verdict, &observation.notes),
+    let (ready, progressing) = match seen.hold {
+        None => (ready(&verdict, &seen.notes), progressing(&verdict)),
+        Some(hold) => held(hold, &verdict, &seen.notes),
     };
     let degraded = match &verdict {
         Verdict::Failed(problem) => ("True", problem.clone()),
@@ -208,14 +137,14 @@ pub fn derive(
         (types::READY, ready),
         (types::PROGRESSING, progressing),
         (types::DEGRADED, degraded),
-        (types::TOPICS_READY, part(&observation.topics, observation.hold)),
-        (types::SCHEMA_READY, part(&observation.schema, observation.hold)),
+        (types::TOPICS_READY, part(&seen.topics, seen.hold)),
+        (types::SCHEMA_READY, part(&seen.schema, seen.hold)),
         (
             types::PROJECTIONS_CURRENT,
-            lag::current(&observation.lag, find(previous, types::PROJECTIONS_CURRENT)),
+            lag::current(&seen.lag, find(previous, types::PROJECTIONS_CURRENT)),
         ),
     ];
-    let autoscaling = observation.autoscaling.clone();
+    let autoscaling = seen.autoscaling.clone();
     wanted.extend(autoscaling.map(|said| (types::AUTOSCALING_ACTIVE, said)));
     match &verdict {
         Verdict::Ready => {}
@@ -227,8 +156,7 @@ pub fn derive(
         }
     }
     wanted.extend(
-        observation
-            .components
+        seen.components
             .iter()
             .map(|state| (state.component.condition(), available(state))),
     );

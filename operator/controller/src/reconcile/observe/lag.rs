@@ -19,7 +19,8 @@ use wallex_crd::WalletPlatform;
 use wallex_crd::names::{self, Component};
 use wallex_crd::report::{self, Answer, PATH, Report};
 
-use crate::reconcile::conditions::{ComponentState, Lag};
+use crate::reconcile::Context;
+use crate::reconcile::conditions::{ComponentState, Lag, Seen};
 
 /// Between two readings of a platform.
 const PERIOD: Duration = Duration::from_secs(30);
@@ -175,6 +176,16 @@ impl Readings {
         // Those of platforms that are gone, and of all that are due anyway.
         last.retain(|_, last| last.next > now);
         last.insert(uid, read);
+    }
+}
+
+/// Looks at how far the projections are behind, whichever stage stopped. Asks the components that were seen.
+pub(in crate::reconcile) async fn see(context: &Context, platform: &WalletPlatform, seen: &mut Seen) {
+    let reading = context.projections.of(platform, &seen.components).await;
+    seen.lag = reading.lag;
+    seen.events = reading.events;
+    if let Some(again) = reading.again {
+        seen.look_again(again);
     }
 }
 

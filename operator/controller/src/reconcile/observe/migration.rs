@@ -10,14 +10,14 @@ use k8s_openapi::api::core::v1::{Event, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt as _};
-use wallex_crd::SchemaStatus;
 use wallex_crd::names;
+use wallex_crd::{JournalStatus, SchemaStatus};
 
 use super::log::{self, Migrated};
 use super::pods;
-use crate::reconcile::conditions::ComponentState;
-use crate::reconcile::conditions::{Problem, Progress, Reason};
-use crate::reconcile::stages::migrate::{Migration, RETRY_AFTER};
+use crate::reconcile::Pass;
+use crate::reconcile::conditions::{ComponentState, Problem, Progress, Reason, Seen};
+use crate::reconcile::stages::migrate::{Migration, RETRY_AFTER, Standing};
 use crate::reconcile::validate::ValidatedPlatform;
 
 /// Lines and bytes of a failed attempt's log that a condition shows.
@@ -28,17 +28,13 @@ const OUTAGE_LINES: i64 = 50;
 /// How long a Job may be without a pod. Kubernetes makes one at once, unless it is refused.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// Where the migration stands. `live` is the Job `name` as it was read, `all` are the platform's pods.
-pub(in crate::reconcile) async fn progress(
-    client: &Client,
-    live: Option<&Job>,
-    all: &[Pod],
-    name: &str,
-    migration: &Migration,
-) -> Progress {
+/// How far the migration is.
+pub(in crate::reconcile) async fn progress(pass: &Pass<'_>, standing: &Standing<'_>) -> Progress {
+    let (client, all) = (&pass.context.client, &pass.found.pods);
+    let (name, live) = (&standing.job, standing.live);
     let now = Timestamp::now();
     let attempts = attempts(all, name);
-    match migration {
+    match &standing.state {
         Migration::Succeeded => Progress::Done(String::new()),
         Migration::Missing => waiting(format!("Job {name} is starting")),
         Migration::Running { failed: 0 } => {
@@ -69,15 +65,64 @@ pub(in crate::reconcile) async fn progress(
     }
 }
 
-/// What the finished Job `name` says.
-pub(in crate::reconcile) async fn migrated(client: &Client, all: &[Pod], name: &str) -> Option<Migrated> {
-    let of_job = attempts(all, name);
+/// What the finished Job says, asked until it has said so: its log goes with its pod.
+pub(in crate::reconcile) async fn told(pass: &Pass<'_>, standing: &Standing<'_>) -> Option<Migrated> {
+    let known = standing.remembered.filter(|schema| schema.job == standing.job);
+    if !standing.is_done() || known.is_some_and(|schema| schema.version.is_some()) {
+        return None;
+    }
+    let of_job = attempts(&pass.found.pods, &standing.job);
     let done = of_job.into_iter().find(|pod| phase(pod) == Some("Succeeded"))?;
-    log::migrated(&log_of(client, done, LOG_LINES).await)
+    log::migrated(&log_of(&pass.context.client, done, LOG_LINES).await)
+}
+
+/// Remembers a migration that succeeded, and the journal that it found. Looks at the components: one that misses the schema makes the
+/// migration due once more.
+pub(in crate::reconcile) fn remember(
+    pass: &Pass<'_>,
+    standing: &Standing<'_>,
+    told: Option<Migrated>,
+    seen: &mut Seen,
+) {
+    if !standing.is_done() {
+        return;
+    }
+    let mut schema = succeeded(pass.platform, standing, told.as_ref());
+    if let Some(problem) = missing(&seen.components) {
+        seen.schema = Progress::Failed(problem);
+        schema = again(schema, Timestamp::now());
+    }
+    seen.remember.schema = Some(schema);
+    seen.remember.journal = told.and_then(|told| {
+        Some(JournalStatus {
+            id: Some(told.journal?),
+            events: told.events,
+            seen_at: None,
+        })
+    });
+}
+
+/// The migration that is done, with what it said.
+fn succeeded(platform: &ValidatedPlatform, standing: &Standing<'_>, told: Option<&Migrated>) -> SchemaStatus {
+    let known = standing.remembered.filter(|schema| schema.job == standing.job);
+    if let Some(schema) = known.filter(|schema| schema.version.is_some()) {
+        return schema.clone();
+    }
+    let partitions = known.map_or(platform.partitions, |schema| schema.partitions);
+    SchemaStatus {
+        job: standing.job.clone(),
+        image: platform.image.clone(),
+        // An older journal may have more than was asked for; the next reconcile asks for as many.
+        partitions: told.map_or(partitions, |told| partitions.max(told.partitions)),
+        version: told.map(|told| told.versions.clone()),
+        migrated_again_at: standing
+            .remembered
+            .and_then(|schema| schema.migrated_again_at.clone()),
+    }
 }
 
 /// A migrated schema that is gone again, in the words of a pod that waits for it.
-pub(in crate::reconcile) fn missing(components: &[ComponentState]) -> Option<Problem> {
+fn missing(components: &[ComponentState]) -> Option<Problem> {
     let problems = components.iter().filter_map(|state| state.problem.as_ref());
     let missing = problems
         .into_iter()
@@ -90,7 +135,7 @@ pub(in crate::reconcile) fn missing(components: &[ComponentState]) -> Option<Pro
 
 /// What is to be remembered when a schema is gone: from then on the migration is another one. Not again before the last one had its
 /// time: pods take a moment to see what it did.
-pub(in crate::reconcile) fn again(remembered: SchemaStatus, now: Timestamp) -> SchemaStatus {
+fn again(remembered: SchemaStatus, now: Timestamp) -> SchemaStatus {
     let last = remembered.migrated_again_at.as_ref().map(|at| at.0);
     let due = last
         .is_none_or(|last| Duration::try_from(now.duration_since(last)).unwrap_or_default() >= RETRY_AFTER);

@@ -20,7 +20,8 @@ use wallex_crd::children::{Child, Children, named};
 use wallex_crd::foreign::ScaledObject;
 use wallex_crd::names::{self, Component, MANAGER};
 
-use super::apply::{self, Applier, ApplyError};
+use super::child::{self, Applier};
+use super::report::ApplyError;
 use crate::reconcile::build::{Manifests, Scaler};
 use crate::reconcile::children::{Ownership, ownership};
 use crate::reconcile::validate::ValidatedPlatform;
@@ -47,7 +48,7 @@ impl Applier<'_> {
 
         let live = named(&self.children.deployments, &wanted.name_any());
         let let_go = live.filter(|live| {
-            wanted.spec.replicas.is_none() && !apply::is_applied(&wanted, live) && states_replicas(live)
+            wanted.spec.replicas.is_none() && !child::is_applied(&wanted, live) && states_replicas(live)
         });
         let present = let_go.map(|live| live.spec.replicas.unwrap_or(1));
         let scaler_first = settled && present.is_some_and(|present| present > 0);

@@ -15,8 +15,9 @@ use wallex_crd::{KafkaStatus, TopicStatus, WalletPlatform, WalletPlatformStatus}
 use crate::backoff;
 use crate::kafka::{self, Asked, Known, Missing, Removal, Request, Topic, TopicAdmin, TopicsError};
 use crate::lease::Fence;
+use crate::reconcile::Pass;
 use crate::reconcile::claims;
-use crate::reconcile::conditions::{Problem, Progress, Reason};
+use crate::reconcile::conditions::{Problem, Progress, Reason, Seen};
 use crate::reconcile::validate::ValidatedPlatform;
 
 /// Between two looks at topics that were fine: how long drift may stand.
@@ -155,6 +156,22 @@ impl TopicChecks {
     }
 }
 
+/// Has the topics as they shall be. Returns how far that is.
+pub(in crate::reconcile) async fn ensure(pass: &Pass<'_>, migrated: bool, seen: &mut Seen) -> Progress {
+    let fence = pass.context.writes.fence();
+    let topics = &pass.context.topics;
+    let checked = topics
+        .ensure(pass.platform, pass.object, pass.others, migrated, fence)
+        .await;
+    seen.remember.kafka = checked.cluster.map(|cluster_id| KafkaStatus {
+        bootstrap_servers: pass.platform.kafka.bootstrap_servers.clone(),
+        cluster_id,
+    });
+    seen.remember.topics = checked.topics;
+    seen.look_again(checked.again);
+    checked.progress
+}
+
 impl Check {
     /// With what the platform says now: it may ask for something that Kafka need not be asked about.
     fn checked(&self, platform: &ValidatedPlatform) -> Checked {
@@ -267,46 +284,6 @@ fn missing(topics: &[Topic], events: &str, refill: Result<(), &'static str>) -> 
     (!said.is_empty()).then(|| Problem::new(Reason::TopicMissing, said.join("; ")))
 }
 
-/// Says of topics that are there again that they were gone, for as long as the publisher has not started again on the new one.
-/// `rows` and `last` (the reason of TopicsReady) are what the status said before.
-pub fn recreated(
-    progress: Progress,
-    rows: &[TopicStatus],
-    last: Option<&str>,
-    events: &str,
-    publisher_is_new: bool,
-) -> Progress {
-    match progress {
-        Progress::Done(_) => {}
-        Progress::NotChecked | Progress::Waiting(_) | Progress::Failed(_) => return progress,
-    }
-    if let Some(row) = rows.iter().find(|row| row.missing_since.is_some()) {
-        return Progress::Failed(recreation(&row.name, events));
-    }
-    let waits = last == Some(Reason::TopicRecreated.as_str())
-        && !publisher_is_new
-        && rows
-            .iter()
-            .any(|row| row.name == events && row.recreated_at.is_some());
-    if waits {
-        Progress::Failed(recreation(events, events))
-    } else {
-        progress
-    }
-}
-
-fn recreation(topic: &str, events: &str) -> Problem {
-    let filled = if topic == events {
-        "the publisher starts again and fills it from the journal, from the first event on"
-    } else {
-        "what it held is gone from Kafka; the projections still hold the rows"
-    };
-    Problem::new(
-        Reason::TopicRecreated,
-        format!("topic {topic} was missing and has been recreated: {filled}"),
-    )
-}
-
 fn unrecorded(ensured: &kafka::Ensured) -> String {
     ensured.unrecorded.as_ref().map_or_else(String::new, |why| {
         format!("the topics' owner is not recorded in Kafka, so other operators can't see it: {why}")
@@ -402,33 +379,5 @@ mod tests {
         ] {
             assert_eq!(reason(&error), expected, "{error}");
         }
-    }
-
-    fn row(missing: bool) -> TopicStatus {
-        let at = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH);
-        TopicStatus {
-            name: "events".to_owned(),
-            missing_since: missing.then(|| at.clone()),
-            recreated_at: (!missing).then_some(at),
-            ..TopicStatus::default()
-        }
-    }
-
-    /// Whether a topic that is fine now is said to have been gone.
-    fn is_told(missing: bool, last: &str, publisher_is_new: bool) -> bool {
-        let done = Progress::Done(String::new());
-        let told = recreated(done, &[row(missing)], Some(last), "events", publisher_is_new);
-        matches!(told, Progress::Failed(problem) if problem.reason == Reason::TopicRecreated)
-    }
-
-    #[test]
-    fn a_topic_that_is_there_again_is_told_until_the_publisher_has_started_again() {
-        assert!(is_told(true, Reason::TopicMissing.as_str(), true));
-        assert!(is_told(false, Reason::TopicRecreated.as_str(), false));
-        assert!(!is_told(false, Reason::TopicRecreated.as_str(), true));
-        assert!(
-            !is_told(false, Reason::AsExpected.as_str(), false),
-            "a rollout of later days"
-        );
     }
 }
