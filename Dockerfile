@@ -1,6 +1,7 @@
-# Wallex's only image: the services and the operator.
+# Wallex's only image: the services, the operator, and the kubectl plugin to copy out of it.
 #   docker build -t wallex .
-# dev/image packs the same layout without Docker: it reads programs, user and entry point from the last stage of this file.
+# dev/image packs the same layout without Docker: it reads the packages to build from this file, and programs,
+# user and entry point from its last stage.
 
 FROM rust:1.95-bookworm AS build
 RUN apt-get update \
@@ -8,13 +9,13 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
-RUN cargo build --release --locked -p wallex -p wallex-operator
+RUN cargo build --release --locked -p wallex -p wallex-operator -p wallex-kubectl
 
 FROM debian:bookworm-slim
 RUN apt-get update \
  && apt-get install -y --no-install-recommends ca-certificates libssl3 zlib1g \
  && rm -rf /var/lib/apt/lists/*
-COPY --from=build /src/target/release/wallex /src/target/release/wallex-operator /usr/local/bin/
+COPY --from=build /src/target/release/wallex /src/target/release/wallex-operator /src/target/release/kubectl-wallex /usr/local/bin/
 # Numeric, so that Kubernetes can verify that it is not root.
 USER 65532:65532
 EXPOSE 8080

@@ -150,7 +150,7 @@ operator_with() {
 
 # plugin ARGS…: kubectl wallex, found on the PATH as for a user.
 plugin() {
-  ln -sfn "$(programs)/wallex-operator" "$STATE/bin/kubectl-wallex"
+  ln -sfn "$(programs)/kubectl-wallex" "$STATE/bin/kubectl-wallex"
   PATH=$STATE/bin:$PATH KUBECONFIG=$CLUSTER_DIR/kubeconfig kubectl wallex "$@"
 }
 

@@ -1,0 +1,64 @@
+//! The NetworkPolicy, when it is asked for: in to the port that serves, out to DNS and to the ports of the databases and Kafka.
+//!
+//! Ports and not addresses: those are names that Kubernetes' policies can't hold, and they move.
+
+use k8s_openapi::api::networking::v1::{
+    NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyIngressRule, NetworkPolicyPort, NetworkPolicySpec,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use wallex_crd::names;
+
+use super::metadata;
+use crate::reconcile::validate::ValidatedPlatform;
+
+const DNS: i32 = 53;
+
+pub(super) fn build(platform: &ValidatedPlatform) -> Option<NetworkPolicy> {
+    let ports = platform.egress_ports.as_ref()?;
+    let mut egress = vec![port("UDP", DNS), port("TCP", DNS)];
+    egress.extend(ports.iter().map(|number| port("TCP", *number)));
+    Some(NetworkPolicy {
+        metadata: metadata(platform, platform.name.clone(), None),
+        spec: Some(NetworkPolicySpec {
+            // All pods of the platform, those of the migration and the maintenance too.
+            pod_selector: Some(LabelSelector {
+                match_labels: Some(names::selector(&platform.name, None)),
+                ..LabelSelector::default()
+            }),
+            policy_types: Some(vec!["Ingress".to_owned(), "Egress".to_owned()]),
+            ingress: Some(vec![NetworkPolicyIngressRule {
+                ports: Some(vec![port("TCP", names::HTTP_PORT)]),
+                from: None,
+            }]),
+            egress: Some(vec![NetworkPolicyEgressRule {
+                ports: Some(egress),
+                to: None,
+            }]),
+        }),
+    })
+}
+
+/// `wanted` with the ports that `live` lets out besides: pods that still run with the settings of before need them.
+pub fn widened(wanted: &NetworkPolicy, live: &NetworkPolicy) -> NetworkPolicy {
+    let mut widened = wanted.clone();
+    let rules = widened.spec.iter_mut().flat_map(|spec| &mut spec.egress);
+    let Some(ports) = rules.flatten().find_map(|rule| rule.ports.as_mut()) else {
+        return widened;
+    };
+    let before = live.spec.iter().flat_map(|spec| &spec.egress).flatten();
+    for port in before.filter_map(|rule| rule.ports.as_ref()).flatten() {
+        if !ports.contains(port) {
+            ports.push(port.clone());
+        }
+    }
+    widened
+}
+
+fn port(protocol: &str, number: i32) -> NetworkPolicyPort {
+    NetworkPolicyPort {
+        protocol: Some(protocol.to_owned()),
+        port: Some(IntOrString::Int(number)),
+        end_port: None,
+    }
+}

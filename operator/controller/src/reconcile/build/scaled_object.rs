@@ -1,0 +1,92 @@
+//! The ScaledObject of a projector: KEDA asks the platform itself how far the projection is behind, and scales by it.
+//!
+//! It does not ask Kafka for the offsets of the consumer group: those say how much of the topic is unread, which is a lot for nothing when
+//! Kafka lost its data or the group its offsets, and nothing when the publisher stands still.
+//!
+//! KEDA makes a HorizontalPodAutoscaler of it, `keda-hpa-…`, with this object's labels, and removes it with this object.
+//!
+//! Invariant: a lag that can't be read changes no number of pods.
+
+use wallex_crd::foreign::{
+    Advanced, Fallback, HorizontalPodAutoscalerConfig, ScaleTarget, ScaledObject, ScaledObjectSpec, Trigger,
+};
+use wallex_crd::names::{self, Component};
+use wallex_crd::report;
+
+use super::{horizontal_pod_autoscaler, metadata};
+use crate::reconcile::validate::{Autoscaling, Measure, ValidatedPlatform};
+
+/// Readings that may fail in a row before KEDA says so, and states the present number as the wish. Until then it wishes for nothing,
+/// which keeps the number as well.
+const FAILURES: i32 = 3;
+/// Where the report of the lag has the events of a projection: it lists them in this order.
+fn location(projection: &str) -> Option<String> {
+    let place = report::ORDER.iter().position(|name| *name == projection)?;
+    Some(format!("projections.{place}.lag_events"))
+}
+
+/// Who is asked: the query, which reads are for, or the command where there is none.
+fn measurer(platform: &ValidatedPlatform) -> Component {
+    let query = platform.component(Component::Query);
+    if query.replicas > 0 || query.autoscaling.is_some() {
+        Component::Query
+    } else {
+        Component::Command
+    }
+}
+
+/// None: the component does not follow a lag.
+pub(super) fn build(
+    platform: &ValidatedPlatform,
+    component: Component,
+    scaling: &Autoscaling,
+) -> Option<ScaledObject> {
+    let Measure::Lag(threshold) = scaling.by else {
+        return None;
+    };
+    let location = location(component.projection()?)?;
+    let name = names::component_object(&platform.name, component);
+    let service = names::component_object(&platform.name, measurer(platform));
+    let url = format!(
+        "http://{service}.{}.svc:{}{}",
+        platform.namespace,
+        names::HTTP_PORT,
+        report::PATH
+    );
+    let trigger = [
+        ("url", url),
+        ("format", "json".to_owned()),
+        ("valueLocation", location),
+        ("targetValue", threshold.to_string()),
+    ];
+    Some(ScaledObject {
+        metadata: metadata(platform, name.clone(), Some(component.name())),
+        spec: ScaledObjectSpec {
+            scale_target_ref: ScaleTarget {
+                api_version: "apps/v1".to_owned(),
+                kind: "Deployment".to_owned(),
+                name,
+            },
+            min_replica_count: scaling.min,
+            max_replica_count: scaling.max,
+            fallback: Fallback {
+                failure_threshold: FAILURES,
+                // Required, and not looked at with this behaviour.
+                replicas: scaling.min,
+                behavior: "currentReplicas".to_owned(),
+            },
+            advanced: Advanced {
+                // When the object goes, the pods stay as many as they are.
+                restore_to_original_replica_count: false,
+                horizontal_pod_autoscaler_config: HorizontalPodAutoscalerConfig {
+                    behavior: horizontal_pod_autoscaler::behavior(scaling),
+                },
+            },
+            triggers: vec![Trigger {
+                type_: "metrics-api".to_owned(),
+                metadata: trigger.map(|(key, value)| (key.to_owned(), value)).into(),
+            }],
+        },
+        status: None,
+    })
+}

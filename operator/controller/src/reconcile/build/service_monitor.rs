@@ -1,0 +1,47 @@
+//! The ServiceMonitor, when it is asked for: Prometheus reads /metrics behind every Service of the platform.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use wallex_crd::foreign::{Endpoint, Relabeling, ServiceMonitor, ServiceMonitorSpec};
+use wallex_crd::names;
+
+use super::metadata;
+use crate::reconcile::validate::ValidatedPlatform;
+
+/// The short names of what a series is of, by which autoscalers ask for it: the platform and the component.
+fn relabelings() -> Vec<Relabeling> {
+    [("instance", "platform"), ("component", "component")]
+        .map(|(label, target)| Relabeling {
+            source_labels: vec![format!(
+                "__meta_kubernetes_service_label_app_kubernetes_io_{label}"
+            )],
+            target_label: target.to_owned(),
+        })
+        .into()
+}
+
+pub(super) fn build(platform: &ValidatedPlatform) -> Option<ServiceMonitor> {
+    let settings = platform.service_monitor.as_ref()?;
+    let mut metadata = metadata(platform, platform.name.clone(), None);
+    let labels = metadata.labels.get_or_insert_default();
+    for (label, value) in &settings.labels {
+        labels.entry(label.clone()).or_insert_with(|| value.clone());
+    }
+    Some(ServiceMonitor {
+        metadata,
+        spec: ServiceMonitorSpec {
+            selector: LabelSelector {
+                match_labels: Some(names::labels(&platform.name, None)),
+                ..LabelSelector::default()
+            },
+            target_labels: ["app.kubernetes.io/instance", "app.kubernetes.io/component"]
+                .map(str::to_owned)
+                .into(),
+            endpoints: vec![Endpoint {
+                port: names::HTTP_PORT_NAME.to_owned(),
+                path: "/metrics".to_owned(),
+                interval: settings.interval.clone(),
+                relabelings: relabelings(),
+            }],
+        },
+    })
+}

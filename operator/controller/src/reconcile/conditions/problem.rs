@@ -1,0 +1,19 @@
+//! A reason and what there is to say of it.
+
+use wallex_crd::vocabulary::Reason;
+
+/// Something that keeps a platform from being what was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    pub reason: Reason,
+    pub message: String,
+}
+
+impl Problem {
+    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
+        Self {
+            reason,
+            message: message.into(),
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! The components' Deployments as they are.
+
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::Deployment;
+use wallex_crd::children::named;
+use wallex_crd::names::{self, Component};
+use wallex_crd::rollout;
+
+use super::{pods, zero};
+use crate::reconcile::Pass;
+use crate::reconcile::build::Manifests;
+use crate::reconcile::conditions::{ComponentState, Problem, Reason};
+use crate::reconcile::stages::child;
+
+/// The components of a platform that can't be built, by what they say of themselves.
+pub(super) fn plain(platform: &str, deployments: &[Deployment]) -> Vec<ComponentState> {
+    states(platform, deployments, |_| 0, |_| None, |_, _| true)
+}
+
+/// The components with the reasons of pods that are not ready.
+pub(super) async fn of(
+    pass: &Pass<'_>,
+    manifests: &Manifests,
+    deployments: &[Deployment],
+) -> Vec<ComponentState> {
+    let platform = pass.platform;
+    let mut components = states(
+        &platform.name,
+        deployments,
+        |component| {
+            let settings = platform.component(component);
+            match settings.least() {
+                _ if platform.suspended => 0,
+                Some(least) => least,
+                None => settings.replicas,
+            }
+        },
+        |component| platform.component(component).least(),
+        |component, live| is_wanted(manifests, component, live),
+    );
+    let (client, pods) = (&pass.context.client, &pass.found.pods);
+    let now = Timestamp::now();
+    pods::judge(&mut components, pods, now);
+    pods::listen(client, &platform.namespace, &mut components, pods, now).await;
+    if !platform.suspended {
+        for state in &mut components {
+            state.problem = state.problem.take().or_else(|| zero::problem(platform, state));
+        }
+    }
+    components
+}
+
+/// Whether a live Deployment has the template that is wanted.
+fn is_wanted(manifests: &Manifests, component: Component, live: &Deployment) -> bool {
+    let wanted = manifests.deployments.iter().find(|(of, _)| *of == component);
+    wanted.is_some_and(|(_, wanted)| child::is_applied(wanted, live))
+}
+
+/// The components' Deployments as they are. `desired` is the number of pods of one that does not exist yet, `least` the number that
+/// suffices of one whose number an autoscaler decides; `wanted` tells whether a Deployment is of the template wanted now.
+fn states(
+    platform: &str,
+    deployments: &[Deployment],
+    desired: impl Fn(Component) -> i32,
+    least: impl Fn(Component) -> Option<i32>,
+    wanted: impl Fn(Component, &Deployment) -> bool,
+) -> Vec<ComponentState> {
+    Component::ROLLOUT
+        .into_iter()
+        .map(|component| {
+            let Some(live) = named(deployments, &names::component_object(platform, component)) else {
+                let desired = desired(component);
+                return ComponentState {
+                    component,
+                    exists: false,
+                    desired,
+                    ready: 0,
+                    updated: 0,
+                    image: None,
+                    rolled_out: false,
+                    stalled: None,
+                    problem: None,
+                };
+            };
+            let desired = live.spec.replicas.unwrap_or(1);
+            let status = live.status.clone().unwrap_or_default();
+            let ready = status.ready_replicas.unwrap_or_default();
+            let said = |type_: &str, says: &str, why: &str| {
+                status.conditions.iter().flatten().find(|condition| {
+                    condition.type_.as_deref() == Some(type_)
+                        && condition.status.as_deref() == Some(says)
+                        && (why.is_empty() || condition.reason.as_deref() == Some(why))
+                })
+            };
+            let stalled = said("Progressing", "False", "ProgressDeadlineExceeded");
+            // A quota or an admission rule; the API server's words stand in its message.
+            let refused = said("ReplicaFailure", "True", "");
+            let enough = match least(component) {
+                // Further pods that an autoscaler has just asked for are no reason to say that the platform is not ready.
+                Some(least) => rollout::all_present(live) && ready >= least.min(desired),
+                None => rollout::replaced(live) && ready >= desired,
+            };
+            ComponentState {
+                component,
+                exists: true,
+                desired,
+                ready,
+                updated: status.updated_replicas.unwrap_or_default(),
+                image: rollout::image(live).map(str::to_owned),
+                rolled_out: wanted(component, live) && enough,
+                stalled: stalled.map(|condition| condition.message.clone().unwrap_or_default()),
+                problem: refused.map(|condition| {
+                    Problem::new(Reason::PodsRefused, condition.message.clone().unwrap_or_default())
+                }),
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,251 @@
+//! What is said of the migration: how far its Job is, and why it does not get on. Reads logs and Events, writes nothing.
+//!
+//! Invariant: what cannot be read is left out, and a migration that goes well says nothing that changes line by line.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{Event, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::api::ListParams;
+use kube::{Api, Client, ResourceExt as _};
+use wallex_crd::names;
+use wallex_crd::{JournalStatus, SchemaStatus};
+
+use super::log::{self, Migrated};
+use super::pods;
+use crate::reconcile::Pass;
+use crate::reconcile::conditions::{ComponentState, Problem, Progress, Reason, Seen};
+use crate::reconcile::stages::migrate::{Migration, RETRY_AFTER, Standing};
+use crate::reconcile::validate::ValidatedPlatform;
+
+/// Lines and bytes of a failed attempt's log that a condition shows.
+const LOG_LINES: i64 = 8;
+const LOG_BYTES: usize = 1024;
+/// Lines of a running attempt's log in which a server that is away would show. An outage is repeated every ten seconds.
+const OUTAGE_LINES: i64 = 50;
+/// How long a Job may be without a pod. Kubernetes makes one at once, unless it is refused.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// How far the migration is.
+pub(in crate::reconcile) async fn progress(pass: &Pass<'_>, standing: &Standing<'_>) -> Progress {
+    let (client, all) = (&pass.context.client, &pass.found.pods);
+    let (name, live) = (&standing.job, standing.live);
+    let now = Timestamp::now();
+    let attempts = attempts(all, name);
+    match &standing.state {
+        Migration::Succeeded => Progress::Done(String::new()),
+        Migration::Missing => waiting(format!("Job {name} is starting")),
+        Migration::Running { failed: 0 } => {
+            let problem = match pods::problem(&attempts, now) {
+                Some(problem) => Some(problem),
+                None => match attempts.first() {
+                    Some(pod) => outage(client, pod).await,
+                    None => refused(client, live, now).await,
+                },
+            };
+            match problem {
+                Some(problem) => Progress::Failed(Problem::new(
+                    problem.reason,
+                    format!("Job {name} makes no progress: {}", problem.message),
+                )),
+                None => waiting(format!("Job {name} is running")),
+            }
+        }
+        // The Job tries again, but what it says is worth knowing now.
+        Migration::Running { failed } => {
+            let told = format!("Job {name} failed ({failed} attempts) and is being retried");
+            failure(client, &attempts, told, now).await
+        }
+        Migration::Failed { .. } => {
+            let told = format!("Job {name} failed; what ran before keeps running");
+            failure(client, &attempts, told, now).await
+        }
+    }
+}
+
+/// What the finished Job says, asked until it has said so: its log goes with its pod.
+pub(in crate::reconcile) async fn told(pass: &Pass<'_>, standing: &Standing<'_>) -> Option<Migrated> {
+    let known = standing.remembered.filter(|schema| schema.job == standing.job);
+    if !standing.is_done() || known.is_some_and(|schema| schema.version.is_some()) {
+        return None;
+    }
+    let of_job = attempts(&pass.found.pods, &standing.job);
+    let done = of_job.into_iter().find(|pod| phase(pod) == Some("Succeeded"))?;
+    log::migrated(&log_of(&pass.context.client, done, LOG_LINES).await)
+}
+
+/// Remembers a migration that succeeded, and the journal that it found. Looks at the components: one that misses the schema makes the
+/// migration due once more.
+pub(in crate::reconcile) fn remember(
+    pass: &Pass<'_>,
+    standing: &Standing<'_>,
+    told: Option<Migrated>,
+    seen: &mut Seen,
+) {
+    if !standing.is_done() {
+        return;
+    }
+    let mut schema = succeeded(pass.platform, standing, told.as_ref());
+    if let Some(problem) = missing(&seen.components) {
+        seen.schema = Progress::Failed(problem);
+        schema = again(schema, Timestamp::now());
+    }
+    seen.remember.schema = Some(schema);
+    seen.remember.journal = told.and_then(|told| {
+        Some(JournalStatus {
+            id: Some(told.journal?),
+            events: told.events,
+            seen_at: None,
+        })
+    });
+}
+
+/// The migration that is done, with what it said.
+fn succeeded(platform: &ValidatedPlatform, standing: &Standing<'_>, told: Option<&Migrated>) -> SchemaStatus {
+    let known = standing.remembered.filter(|schema| schema.job == standing.job);
+    if let Some(schema) = known.filter(|schema| schema.version.is_some()) {
+        return schema.clone();
+    }
+    let partitions = known.map_or(platform.partitions, |schema| schema.partitions);
+    SchemaStatus {
+        job: standing.job.clone(),
+        image: platform.image.clone(),
+        // An older journal may have more than was asked for; the next reconcile asks for as many.
+        partitions: told.map_or(partitions, |told| partitions.max(told.partitions)),
+        version: told.map(|told| told.versions.clone()),
+        migrated_again_at: standing
+            .remembered
+            .and_then(|schema| schema.migrated_again_at.clone()),
+    }
+}
+
+/// A migrated schema that is gone again, in the words of a pod that waits for it.
+fn missing(components: &[ComponentState]) -> Option<Problem> {
+    let problems = components.iter().filter_map(|state| state.problem.as_ref());
+    let missing = problems
+        .into_iter()
+        .find(|problem| problem.reason == Reason::SchemaMissing)?;
+    Some(Problem::new(
+        Reason::SchemaMissing,
+        format!("{}; the migration is run again", missing.message),
+    ))
+}
+
+/// What is to be remembered when a schema is gone: from then on the migration is another one. Not again before the last one had its
+/// time: pods take a moment to see what it did.
+fn again(remembered: SchemaStatus, now: Timestamp) -> SchemaStatus {
+    let last = remembered.migrated_again_at.as_ref().map(|at| at.0);
+    let due = last
+        .is_none_or(|last| Duration::try_from(now.duration_since(last)).unwrap_or_default() >= RETRY_AFTER);
+    if !due {
+        return remembered;
+    }
+    SchemaStatus {
+        migrated_again_at: Some(Time(now)),
+        ..remembered
+    }
+}
+
+/// What a person can do about a database that lacks what the platform has written.
+pub(in crate::reconcile) fn way_out(platform: &ValidatedPlatform, progress: Progress) -> Progress {
+    match (progress, &platform.history) {
+        (Progress::Failed(problem), Some(history)) if problem.reason == Reason::JournalRewound => {
+            let message = format!(
+                "the database lacks what this platform has written, so no pods are rolled onto it: name the database that has it, or \
+                 restore it. To give the journal up for good: kubectl annotate walletplatform {} -n {} {}={}; {}",
+                platform.name,
+                platform.namespace,
+                names::ACCEPT_JOURNAL_LOSS,
+                names::journal_name(history.journal.as_deref()),
+                problem.message
+            );
+            Progress::Failed(Problem::new(problem.reason, message))
+        }
+        (progress, _) => progress,
+    }
+}
+
+fn phase(pod: &Pod) -> Option<&str> {
+    pod.status.as_ref()?.phase.as_deref()
+}
+
+fn waiting(message: String) -> Progress {
+    Progress::Waiting(Problem::new(Reason::MigrationRunning, message))
+}
+
+/// The Job's pods, the last attempt first.
+fn attempts<'a>(all: &'a [Pod], job: &str) -> Vec<&'a Pod> {
+    let mut found: Vec<&Pod> = all
+        .iter()
+        .filter(|pod| {
+            pod.labels()
+                .get("batch.kubernetes.io/job-name")
+                .is_some_and(|of| of == job)
+        })
+        .collect();
+    found.sort_by_key(|pod| std::cmp::Reverse(pod.creation_timestamp()));
+    found
+}
+
+/// A failure with the best that is known of its cause.
+async fn failure(client: &Client, attempts: &[&Pod], told: String, now: Timestamp) -> Progress {
+    if let Some(problem) = pods::problem(attempts, now) {
+        return Progress::Failed(Problem::new(
+            problem.reason,
+            format!("{told}: {}", problem.message),
+        ));
+    }
+    // Not those of an attempt that still runs, or that succeeds at last: they are no reason.
+    let failed = attempts.iter().filter(|pod| phase(pod) == Some("Failed"));
+    for pod in failed {
+        let words = log_of(client, pod, LOG_LINES).await;
+        let words = words.trim();
+        if !words.is_empty() {
+            let away = log::outage(words).map(|problem| problem.reason);
+            let reason = log::reason(words).or(away).unwrap_or(Reason::MigrationFailed);
+            let shown = log::last_bytes(words, LOG_BYTES);
+            return Progress::Failed(Problem::new(reason, format!("{told}: {shown}")));
+        }
+    }
+    Progress::Failed(Problem::new(Reason::MigrationFailed, told))
+}
+
+/// The server that a running attempt waits for.
+async fn outage(client: &Client, pod: &Pod) -> Option<Problem> {
+    if phase(pod) != Some("Running") {
+        return None;
+    }
+    log::outage(&log_of(client, pod, OUTAGE_LINES).await)
+}
+
+async fn log_of(client: &Client, pod: &Pod, lines: i64) -> String {
+    pods::tail(
+        client,
+        &pod.namespace().unwrap_or_default(),
+        &pod.name_any(),
+        lines,
+    )
+    .await
+}
+
+/// Why a Job has no pod at all. A Job, unlike a Deployment, says so in Events alone.
+async fn refused(client: &Client, live: Option<&Job>, now: Timestamp) -> Option<Problem> {
+    let live = live?;
+    let created = live.creation_timestamp()?.0;
+    let age = Duration::try_from(now.duration_since(created)).unwrap_or_default();
+    if age < PATIENCE {
+        return None;
+    }
+    let events: Api<Event> = Api::namespaced(client.clone(), &live.namespace().unwrap_or_default());
+    let of_job = format!("involvedObject.kind=Job,involvedObject.name={}", live.name_any());
+    let found = events.list(&ListParams::default().fields(&of_job)).await;
+    let found = found.map(|list| list.items).unwrap_or_default();
+    let said = found
+        .iter()
+        .filter(|event| event.reason.as_deref() == Some("FailedCreate"))
+        .max_by_key(|event| event.last_timestamp.as_ref().map(|time| time.0))
+        .and_then(|event| event.message.clone());
+    said.map(|message| Problem::new(Reason::PodsRefused, message))
+}

@@ -1,0 +1,235 @@
+//! Why pods do not become ready: what Kubernetes says of them, and what they log when Kubernetes has nothing to say.
+//!
+//! Invariant: pods are looked at only for what to say in conditions, never for what to do; a log that can't be read changes nothing. All
+//! but [`listen`] is pure.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStateWaiting, ContainerStatus, Pod};
+use kube::api::LogParams;
+use kube::{Api, Client, ResourceExt as _};
+use wallex_crd::api_error;
+
+use super::log;
+use crate::reconcile::conditions::{ComponentState, Problem, Reason};
+
+/// How long a pod may stand unscheduled or unready before that is a problem: a node may be on its way, a start takes seconds.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// How long after its last end a container that runs again counts as one that keeps ending. Kubernetes waits five minutes at most.
+const CRASH_MEMORY: Duration = Duration::from_secs(600);
+/// Lines of an unready pod's log that are read. An outage is repeated every ten seconds.
+const LOG_LINES: i64 = 50;
+
+/// Label that says which component a pod belongs to.
+const ROLE: &str = "app.kubernetes.io/component";
+
+/// Gives the components that lack pods their problem, where the pods show one.
+pub fn judge(components: &mut [ComponentState], pods: &[Pod], now: Timestamp) {
+    for state in components.iter_mut().filter(|state| lacks_pods(state)) {
+        if state.problem.is_none() {
+            state.problem = problem(&of_role(pods, state.component.name()), now);
+        }
+    }
+}
+
+/// Asks the logs of those that still have none: a process that runs and is not ready says what it waits for.
+pub async fn listen(
+    client: &Client,
+    namespace: &str,
+    components: &mut [ComponentState],
+    pods: &[Pod],
+    now: Timestamp,
+) {
+    for state in components.iter_mut().filter(|state| lacks_pods(state)) {
+        if state.problem.is_some() {
+            continue;
+        }
+        let waiting = of_role(pods, state.component.name())
+            .into_iter()
+            .find(|pod| runs_unready(pod, now));
+        if let Some(pod) = waiting {
+            let name = pod.name_any();
+            let said = tail(client, namespace, &name, LOG_LINES).await;
+            let found = log::unmigrated(&said)
+                .or_else(|| log::outage(&said))
+                .or_else(|| log::rewound(&said));
+            state.problem =
+                found.map(|found| Problem::new(found.reason, format!("pod {name}: {}", found.message)));
+        }
+    }
+}
+
+/// The last lines that a pod logged; none when they can't be read.
+pub async fn tail(client: &Client, namespace: &str, pod: &str, lines: i64) -> String {
+    let params = LogParams {
+        tail_lines: Some(lines),
+        ..LogParams::default()
+    };
+    Api::<Pod>::namespaced(client.clone(), namespace)
+        .logs(pod, &params)
+        .await
+        .unwrap_or_else(|error| {
+            tracing::debug!(error = api_error::short(&error), pod, "could not read a log");
+            String::new()
+        })
+}
+
+fn lacks_pods(state: &ComponentState) -> bool {
+    state.exists && state.desired > 0 && (!state.rolled_out || state.ready < state.desired)
+}
+
+/// The pods of a component that shall run, by age, the youngest first: its template is the one that is wanted.
+fn of_role<'a>(pods: &'a [Pod], role: &str) -> Vec<&'a Pod> {
+    let mut found: Vec<&Pod> = pods
+        .iter()
+        .filter(|pod| pod.labels().get(ROLE).is_some_and(|of| of == role))
+        .filter(|pod| pod.metadata.deletion_timestamp.is_none())
+        .collect();
+    found.sort_by_key(|pod| (std::cmp::Reverse(pod.creation_timestamp()), pod.name_any()));
+    found
+}
+
+/// The first problem that one of `pods` shows.
+pub fn problem(pods: &[&Pod], now: Timestamp) -> Option<Problem> {
+    pods.iter()
+        .find_map(|pod| unscheduled(pod, now).or_else(|| container(pod, now)))
+}
+
+fn unscheduled(pod: &Pod, now: Timestamp) -> Option<Problem> {
+    let scheduled = condition(pod, "PodScheduled")?;
+    let refused = scheduled.status == "False" && scheduled.reason.as_deref() == Some("Unschedulable");
+    let since = scheduled.last_transition_time.as_ref()?.0;
+    (refused && elapsed(since, now) >= PATIENCE).then(|| {
+        let message = scheduled.message.as_deref().unwrap_or("no node accepts it");
+        Problem::new(
+            Reason::PodsUnschedulable,
+            format!("no node accepts pod {}: {message}", pod.name_any()),
+        )
+    })
+}
+
+fn container(pod: &Pod, now: Timestamp) -> Option<Problem> {
+    let status = pod.status.as_ref()?;
+    let containers = [&status.init_container_statuses, &status.container_statuses];
+    let mut containers = containers.into_iter().flatten().flatten();
+    containers.find_map(|container| {
+        let waiting = container.state.as_ref().and_then(|state| state.waiting.as_ref());
+        waiting
+            .and_then(|waiting| cannot_start(pod, container, waiting))
+            .or_else(|| crashed(pod, container, now))
+    })
+}
+
+fn cannot_start(pod: &Pod, container: &ContainerStatus, waiting: &ContainerStateWaiting) -> Option<Problem> {
+    let reason = waiting.reason.as_deref()?;
+    let message = waiting.message.as_deref().unwrap_or_default();
+    match reason {
+        // It is about to start, or the crash says more.
+        "ContainerCreating" | "PodInitializing" | "CrashLoopBackOff" => None,
+        "ErrImagePull"
+        | "ImagePullBackOff"
+        | "InvalidImageName"
+        | "ErrImageNeverPull"
+        | "ImageInspectError"
+        | "RegistryUnavailable"
+        | "SignatureValidationFailed" => {
+            // A back-off repeats the error after its own words; the error alone stays the same from one try to the next.
+            let cause = message
+                .rsplit_once("ErrImagePull: ")
+                .map_or(message, |(_, cause)| cause);
+            Some(Problem::new(
+                Reason::ImagePullFailed,
+                format!(
+                    "pod {} can't pull image {}: {reason_of}",
+                    pod.name_any(),
+                    container.image,
+                    reason_of = if cause.is_empty() {
+                        reason
+                    } else {
+                        log::last_bytes(cause, 1024)
+                    }
+                ),
+            ))
+        }
+        // Kubernetes' words, not ours: a missing Secret key, a program that is not there, a mount that fails.
+        other => Some(Problem::new(
+            Reason::ContainerCannotStart,
+            format!(
+                "container {} of pod {} can't start: {other}: {}",
+                container.name,
+                pod.name_any(),
+                log::last_bytes(message, 1024)
+            ),
+        )),
+    }
+}
+
+/// A container that ended with an error and is started again and again.
+fn crashed(pod: &Pod, container: &ContainerStatus, now: Timestamp) -> Option<Problem> {
+    let state = container.state.as_ref()?;
+    let last = container
+        .last_state
+        .as_ref()
+        .and_then(|last| last.terminated.as_ref());
+    let backs_off = state
+        .waiting
+        .as_ref()
+        .is_some_and(|waiting| waiting.reason.as_deref() == Some("CrashLoopBackOff"));
+    let end = match (&state.terminated, last) {
+        // A first end may be a server that was not up yet; a second one is a habit.
+        (Some(end), _) if container.restart_count >= 1 => end,
+        (None, Some(end)) if backs_off => end,
+        (None, Some(end)) if !container.ready && container.restart_count >= 2 && is_recent(end, now) => end,
+        _ => return None,
+    };
+    if end.exit_code == 0 {
+        return None;
+    }
+    let words = end.message.as_deref().map(log::gist).unwrap_or_default();
+    let cause = match end.reason.as_deref() {
+        Some("OOMKilled") => ": it was killed for using more memory than its limit".to_owned(),
+        Some(_) | None if words.is_empty() => String::new(),
+        Some(_) | None => format!(": {words}"),
+    };
+    let reason = log::reason(words).unwrap_or(Reason::CrashLoop);
+    Some(Problem::new(
+        reason,
+        format!(
+            "container {} of pod {} keeps ending with exit code {}{cause}",
+            container.name,
+            pod.name_any(),
+            end.exit_code
+        ),
+    ))
+}
+
+fn is_recent(end: &ContainerStateTerminated, now: Timestamp) -> bool {
+    end.finished_at
+        .as_ref()
+        .is_some_and(|finished| elapsed(finished.0, now) < CRASH_MEMORY)
+}
+
+fn runs_unready(pod: &Pod, now: Timestamp) -> bool {
+    let running = pod
+        .status
+        .as_ref()
+        .is_some_and(|status| status.phase.as_deref() == Some("Running"));
+    running
+        && condition(pod, "Ready").is_some_and(|ready| {
+            ready.status == "False"
+                && ready
+                    .last_transition_time
+                    .as_ref()
+                    .is_some_and(|since| elapsed(since.0, now) >= PATIENCE)
+        })
+}
+
+fn condition<'a>(pod: &'a Pod, type_: &str) -> Option<&'a k8s_openapi::api::core::v1::PodCondition> {
+    let conditions = pod.status.as_ref()?.conditions.as_deref()?;
+    conditions.iter().find(|condition| condition.type_ == type_)
+}
+
+fn elapsed(since: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(now.duration_since(since)).unwrap_or_default()
+}

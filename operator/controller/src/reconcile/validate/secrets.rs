@@ -1,0 +1,205 @@
+//! The values of Secrets and ConfigMaps that a platform refers to: that they are there, and what they look like. Pure.
+//!
+//! Invariant: nothing of a value leaves this module but its salted hash and the address in a URL; never in a message.
+
+use wallex_crd::names;
+use wallex_crd::{CaConfigMapRef, CaSecretRef, SecretKeyRef};
+
+use crate::reconcile::conditions::{Problem, Reason};
+use crate::reconcile::dereference::Dereferenced;
+
+/// A Secret's value that is known to exist, by reference.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretValue {
+    pub secret: String,
+    pub key: String,
+    /// Hash of the value, salted with the platform's uid.
+    pub hash: String,
+}
+
+/// Certificates of authorities that are known to exist.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authorities {
+    pub holder: Holder,
+    /// The name of the Secret or ConfigMap.
+    pub name: String,
+    pub key: String,
+    /// Hash of the value, salted with the platform's uid.
+    pub hash: String,
+}
+
+/// What holds certificates of authorities.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holder {
+    Secret,
+    ConfigMap,
+}
+
+/// The Secrets and ConfigMaps of one platform.
+pub(super) struct Secrets<'a> {
+    pub(super) found: &'a Dereferenced,
+    pub(super) namespace: &'a str,
+    pub(super) uid: &'a str,
+}
+
+impl Secrets<'_> {
+    /// The value a reference points at, and its text.
+    pub(super) fn value(&self, reference: &SecretKeyRef) -> Result<(SecretValue, String), Problem> {
+        let SecretKeyRef { name, key } = reference;
+        let Some(values) = self.found.secrets.get(name) else {
+            return Err(Problem::new(
+                Reason::SecretNotFound,
+                format!("Secret {}/{name} does not exist", self.namespace),
+            ));
+        };
+        let Some(value) = values.0.get(key) else {
+            return Err(Problem::new(
+                Reason::SecretKeyMissing,
+                format!("Secret {}/{name} has no key {key:?}", self.namespace),
+            ));
+        };
+        let text = String::from_utf8_lossy(value).trim().to_owned();
+        let value = SecretValue {
+            secret: name.clone(),
+            key: key.clone(),
+            hash: names::short_hash([self.uid.as_bytes(), value], 16),
+        };
+        Ok((value, text))
+    }
+
+    /// Whether a Secret is there and has a key.
+    pub(super) fn has(&self, name: &str, key: &str) -> bool {
+        self.found
+            .secrets
+            .get(name)
+            .is_some_and(|values| values.0.contains_key(key))
+    }
+
+    /// Certificates of authorities, with their text. `None`: neither is said. The schema lets only one of both through.
+    pub(super) fn authorities(
+        &self,
+        secret: Option<&CaSecretRef>,
+        config_map: Option<&CaConfigMapRef>,
+    ) -> Result<Option<(Authorities, String)>, Problem> {
+        if let Some(CaConfigMapRef { name, key }) = config_map {
+            return self.in_config_map(name, key).map(Some);
+        }
+        let Some(CaSecretRef { name, key }) = secret else {
+            return Ok(None);
+        };
+        let (value, text) = self.value(&SecretKeyRef {
+            name: name.clone(),
+            key: key.clone(),
+        })?;
+        if !are_certificates(&text) {
+            return Err(self.no_certificates(Reason::SecretInvalid, "Secret", name, key));
+        }
+        let authorities = Authorities {
+            holder: Holder::Secret,
+            name: value.secret,
+            key: value.key,
+            hash: value.hash,
+        };
+        Ok(Some((authorities, text)))
+    }
+
+    fn in_config_map(&self, name: &str, key: &str) -> Result<(Authorities, String), Problem> {
+        let Some(values) = self.found.config_maps.get(name) else {
+            return Err(Problem::new(
+                Reason::ConfigMapNotFound,
+                format!("ConfigMap {}/{name} does not exist", self.namespace),
+            ));
+        };
+        let Some(value) = values.get(key) else {
+            return Err(Problem::new(
+                Reason::ConfigMapKeyMissing,
+                format!("ConfigMap {}/{name} has no key {key:?}", self.namespace),
+            ));
+        };
+        let text = String::from_utf8_lossy(value).trim().to_owned();
+        if !are_certificates(&text) {
+            return Err(self.no_certificates(Reason::ConfigMapInvalid, "ConfigMap", name, key));
+        }
+        let authorities = Authorities {
+            holder: Holder::ConfigMap,
+            name: name.to_owned(),
+            key: key.to_owned(),
+            hash: names::short_hash([self.uid.as_bytes(), value], 16),
+        };
+        Ok((authorities, text))
+    }
+
+    fn no_certificates(&self, reason: Reason, kind: &str, name: &str, key: &str) -> Problem {
+        Problem::new(
+            reason,
+            format!(
+                "key {key:?} of {kind} {}/{name} must hold certificates as PEM (-----BEGIN CERTIFICATE-----)",
+                self.namespace
+            ),
+        )
+    }
+
+    /// The same of a value that must be a URL with one of `schemes`.
+    pub(super) fn url(
+        &self,
+        reference: &SecretKeyRef,
+        schemes: &[&str],
+    ) -> Result<(SecretValue, String), Problem> {
+        let (value, text) = self.value(reference)?;
+        let fits = |scheme: &&str| text.starts_with(&format!("{scheme}://"));
+        if schemes.iter().any(fits) {
+            Ok((value, text))
+        } else {
+            Err(self.not_a_url(&value, schemes))
+        }
+    }
+
+    /// The same of a PostgreSQL URL, with its location between.
+    pub(super) fn postgres(
+        &self,
+        reference: &SecretKeyRef,
+    ) -> Result<(SecretValue, String, String), Problem> {
+        let schemes = ["postgres", "postgresql"];
+        let (value, text) = self.url(reference, &schemes)?;
+        let location = database_location(&text).ok_or_else(|| self.not_a_url(&value, &schemes))?;
+        Ok((value, location, text))
+    }
+
+    /// Never shows the value, which holds a password.
+    fn not_a_url(&self, value: &SecretValue, schemes: &[&str]) -> Problem {
+        let schemes = schemes
+            .iter()
+            .map(|scheme| format!("{scheme}://"))
+            .collect::<Vec<_>>()
+            .join(" or ");
+        Problem::new(
+            Reason::SecretInvalid,
+            format!(
+                "key {:?} of Secret {}/{} must be a URL that starts with {schemes}",
+                value.key, self.namespace, value.secret
+            ),
+        )
+    }
+}
+
+fn are_certificates(text: &str) -> bool {
+    text.contains("-----BEGIN CERTIFICATE-----")
+}
+
+/// `host:port/database` of a PostgreSQL URL, with those parameters that say the same by name. Neither user nor password.
+fn database_location(url: &str) -> Option<String> {
+    let rest = url
+        .strip_prefix("postgres://")
+        .or_else(|| url.strip_prefix("postgresql://"))?;
+    let (address, query) = rest.split_once('?').unwrap_or((rest, ""));
+    // A password may hold '@' or '/' unescaped, so the last '@' ends the credentials.
+    let address = address.rsplit_once('@').map_or(address, |(_, address)| address);
+    let mut location = address.trim_end_matches('/').to_owned();
+    for parameter in query.split('&') {
+        if let Some(("host" | "hostaddr" | "port" | "dbname", _)) = parameter.split_once('=') {
+            location.push(';');
+            location.push_str(parameter);
+        }
+    }
+    Some(location)
+}

@@ -1,0 +1,275 @@
+//! The only door to the API server's writing verbs (the Lease itself excepted).
+//!
+//! Invariant: every write asks the fence first, so a process that lost its lease, or was frozen past it, writes nothing more.
+//! Applies are server-side, by one field manager, forced: what we state is ours. What we do not state is left alone, but for hand edits
+//! of the parts that are the operator's (`reconcile::drift`): those are put back by a patch of the version that was looked at.
+
+use std::collections::HashMap;
+use std::fmt::Debug;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use kube::runtime::events::{Event, Recorder, Reporter};
+use kube::{Api, Client, Resource};
+use serde_json::{Value, json};
+use wallex_crd::api_error;
+use wallex_crd::children::Child;
+use wallex_crd::names::{HANDOVER, MANAGER};
+use wallex_crd::{WalletPlatform, WalletPlatformStatus};
+
+use crate::lease::{Fence, NotLeader};
+use crate::metrics::Metrics;
+
+/// A write that did not happen.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    #[error(transparent)]
+    NotLeader(#[from] NotLeader),
+    #[error("{kind} {name}: {}", api_error::short(source))]
+    Refused {
+        kind: String,
+        name: String,
+        #[source]
+        source: Box<kube::Error>,
+    },
+}
+
+impl WriteError {
+    /// Whether the API server finds the object itself wrong, which waiting does not change.
+    pub fn is_invalid(&self) -> bool {
+        match self {
+            Self::NotLeader(_) => false,
+            Self::Refused { source, .. } => {
+                matches!(&**source, kube::Error::Api(status) if status.is_invalid())
+            }
+        }
+    }
+
+    fn refused<K: Resource<DynamicType = ()>>(name: &str, source: kube::Error) -> Self {
+        Self::Refused {
+            kind: K::kind(&()).into_owned(),
+            name: name.to_owned(),
+            source: Box::new(source),
+        }
+    }
+}
+
+/// How often one child is put back within [`WINDOW`] before whoever changes it is left alone until the window ends: two that write the same
+/// object in turns would otherwise start and kill pods without an end.
+const PUT_BACKS: u32 = 3;
+pub const WINDOW: Duration = Duration::from_secs(60);
+
+/// Writes to the API server while the lease is held.
+#[derive(Clone)]
+pub struct Writes {
+    /// Since when each child has been put back, and how often.
+    put_backs: Arc<Mutex<HashMap<String, (Instant, u32)>>>,
+    client: Client,
+    fence: Fence,
+    recorder: Recorder,
+    metrics: Metrics,
+}
+
+impl Writes {
+    /// `instance` names this process in the Events it reports.
+    pub fn new(client: Client, fence: Fence, instance: String, metrics: Metrics) -> Self {
+        let reporter = Reporter {
+            controller: MANAGER.to_owned(),
+            instance: Some(instance),
+        };
+        Self {
+            put_backs: Arc::default(),
+            recorder: Recorder::new(client.clone(), reporter),
+            client,
+            fence,
+            metrics,
+        }
+    }
+
+    /// Every request that was sent comes by here: it is counted, and a refusal named.
+    fn sent<K: Resource<DynamicType = ()>, T>(
+        &self,
+        part: &str,
+        name: &str,
+        answer: kube::Result<T>,
+    ) -> Result<T, WriteError> {
+        self.metrics
+            .wrote(&format!("{}{part}", K::kind(&())), answer.is_ok());
+        answer.map_err(|error| WriteError::refused::<K>(name, error))
+    }
+
+    /// Whether `child` may be put back once more, which counts. False: somebody changes it again and again.
+    pub fn may_put_back(&self, child: &str) -> bool {
+        let now = Instant::now();
+        let mut put_backs = self.put_backs.lock().unwrap_or_else(PoisonError::into_inner);
+        put_backs.retain(|_, (since, _)| now.duration_since(*since) < WINDOW);
+        let (_, times) = put_backs.entry(child.to_owned()).or_insert((now, 0));
+        *times += 1;
+        *times <= PUT_BACKS
+    }
+
+    /// The gate, for writes that go elsewhere (Kafka).
+    pub fn fence(&self) -> &Fence {
+        &self.fence
+    }
+
+    /// Applies `desired` and returns the object as it now is.
+    ///
+    /// # Errors
+    /// When the lease is not held, or the API server refuses.
+    pub async fn apply<K: Child>(&self, desired: &K) -> Result<K, WriteError> {
+        self.fence.check()?;
+        let name = desired.meta().name.clone().unwrap_or_default();
+        let namespace = desired.meta().namespace.clone().unwrap_or_default();
+        let api: Api<K> = Api::namespaced(self.client.clone(), &namespace);
+        tracing::info!(kind = %K::kind(&()), name, namespace, "applying");
+        let params = PatchParams::apply(MANAGER).force();
+        let answer = api.patch(&name, &params, &Patch::Apply(desired)).await;
+        self.sent::<K, _>("", &name, answer)
+    }
+
+    /// Changes `live` by a JSON patch, which names the version of the object that it is for. None: it was changed since it was read.
+    ///
+    /// # Errors
+    /// When the lease is not held, or the API server refuses.
+    pub async fn put_back<K: Child>(&self, live: &K, patch: Value) -> Result<Option<K>, WriteError> {
+        self.fence.check()?;
+        let name = live.meta().name.clone().unwrap_or_default();
+        let namespace = live.meta().namespace.clone().unwrap_or_default();
+        let api: Api<K> = Api::namespaced(self.client.clone(), &namespace);
+        tracing::info!(kind = %K::kind(&()), name, namespace, "putting back what was changed by hand");
+        let params = PatchParams {
+            field_manager: Some(MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        let patch = serde_json::from_value(patch).map_err(kube::Error::SerdeError);
+        let answer = match patch {
+            Ok(patch) => api.patch(&name, &params, &Patch::<()>::Json(patch)).await,
+            Err(error) => Err(error),
+        };
+        let answer = match answer {
+            Err(kube::Error::Api(status)) if status.is_conflict() => Ok(None),
+            answer => answer.map(Some),
+        };
+        self.sent::<K, _>("", &name, answer)
+    }
+
+    /// States the number of pods of `live` under the name [`HANDOVER`], for whoever takes it over. False: somebody changed the number
+    /// meanwhile, or the Deployment is another one by now; with `force` the number of others does not count.
+    ///
+    /// # Errors
+    /// When the lease is not held, or the API server refuses.
+    pub async fn hand_over(&self, live: &Deployment, replicas: i32, force: bool) -> Result<bool, WriteError> {
+        self.fence.check()?;
+        let name = live.metadata.name.clone().unwrap_or_default();
+        let namespace = live.metadata.namespace.clone().unwrap_or_default();
+        let api: Api<Deployment> = Api::namespaced(self.client.clone(), &namespace);
+        tracing::info!(name, namespace, replicas, "handing over the number of pods");
+        let body = json!({
+            "apiVersion": Deployment::api_version(&()),
+            "kind": Deployment::kind(&()),
+            "metadata": {"name": name, "uid": live.metadata.uid},
+            "spec": {"replicas": replicas},
+        });
+        let params = PatchParams {
+            force,
+            ..PatchParams::apply(HANDOVER)
+        };
+        let answer = match api.patch(&name, &params, &Patch::Apply(&body)).await {
+            Err(kube::Error::Api(status)) if status.is_conflict() => Ok(false),
+            answer => answer.map(|_| true),
+        };
+        self.sent::<Deployment, _>("", &name, answer)
+    }
+
+    /// Deletes `object`, exactly this one: a namesake that was created meanwhile stays. One that is gone already is no error.
+    ///
+    /// # Errors
+    /// When the lease is not held, or the API server refuses.
+    pub async fn delete<K: Child>(&self, object: &K) -> Result<(), WriteError> {
+        self.fence.check()?;
+        let name = object.meta().name.clone().unwrap_or_default();
+        let namespace = object.meta().namespace.clone().unwrap_or_default();
+        let api: Api<K> = Api::namespaced(self.client.clone(), &namespace);
+        tracing::info!(kind = %K::kind(&()), name, namespace, "deleting");
+        let params = DeleteParams::background().preconditions(Preconditions {
+            uid: object.meta().uid.clone(),
+            resource_version: None,
+        });
+        let answer = match api.delete(&name, &params).await {
+            // A conflict here means that the uid differs: what we meant is gone.
+            Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
+            answer => answer.map(drop),
+        };
+        self.sent::<K, _>("", &name, answer)
+    }
+
+    /// Replaces the finalizers of `platform`, if nothing of it was changed since it was read.
+    ///
+    /// # Errors
+    /// When the lease is not held, or the API server refuses.
+    pub async fn finalizers(
+        &self,
+        platform: &WalletPlatform,
+        finalizers: &[String],
+    ) -> Result<(), WriteError> {
+        self.fence.check()?;
+        let name = platform.metadata.name.clone().unwrap_or_default();
+        let namespace = platform.metadata.namespace.clone().unwrap_or_default();
+        let api: Api<WalletPlatform> = Api::namespaced(self.client.clone(), &namespace);
+        tracing::info!(name, namespace, ?finalizers, "setting finalizers");
+        let body = json!({"metadata": {
+            "uid": platform.metadata.uid,
+            "resourceVersion": platform.metadata.resource_version,
+            "finalizers": finalizers,
+        }});
+        let answer = api
+            .patch(&name, &PatchParams::default(), &Patch::Merge(&body))
+            .await;
+        self.sent::<WalletPlatform, _>("", &name, answer.map(drop))
+    }
+
+    /// Replaces the whole status of `platform`, the object with exactly its uid.
+    ///
+    /// # Errors
+    /// When the lease is not held, or the API server refuses.
+    pub async fn status(
+        &self,
+        platform: &WalletPlatform,
+        status: &WalletPlatformStatus,
+    ) -> Result<(), WriteError> {
+        self.fence.check()?;
+        let name = platform.metadata.name.clone().unwrap_or_default();
+        let namespace = platform.metadata.namespace.clone().unwrap_or_default();
+        let api: Api<WalletPlatform> = Api::namespaced(self.client.clone(), &namespace);
+        let body = json!({
+            "apiVersion": WalletPlatform::api_version(&()),
+            "kind": WalletPlatform::kind(&()),
+            "metadata": {"name": name, "uid": platform.metadata.uid},
+            "status": status,
+        });
+        let answer = api
+            .patch_status(&name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(&body))
+            .await;
+        self.sent::<WalletPlatform, _>("/status", &name, answer.map(drop))
+    }
+
+    /// Reports an Event. Events are for people; one that can't be written is logged and forgotten.
+    pub async fn event(&self, regarding: &ObjectReference, event: &Event) {
+        if self.fence.check().is_err() {
+            return;
+        }
+        let reported = self.recorder.publish(event, regarding).await;
+        self.metrics.wrote("Event", reported.is_ok());
+        if let Err(error) = reported {
+            tracing::warn!(
+                error = api_error::short(&error),
+                reason = event.reason,
+                "could not report an event"
+            );
+        }
+    }
+}

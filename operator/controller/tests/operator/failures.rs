@@ -1,0 +1,420 @@
+//! Why a platform is not ready: what pods, Jobs, logs and Events show, as the reasons of conditions; and that each reason is documented.
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+use serde_json::{Value, json};
+use wallex_crd::names::{self, Component};
+use wallex_operator::reconcile;
+use wallex_operator::reconcile::conditions::{ComponentState, Problem, Reason, types};
+use wallex_operator::reconcile::observe::{log, pods};
+use wallex_operator::scope::Scope;
+
+use crate::conditions::at;
+use crate::reconciling::server::World;
+
+#[expect(clippy::needless_pass_by_value, reason = "json!(…) reads better in place")]
+fn pod(name: &str, created: i64, status: Value) -> Pod {
+    let labels = names::labels("demo", Some("command"));
+    let created = at(created).to_string();
+    serde_json::from_value(json!({
+        "metadata": {"name": name, "namespace": "shop", "labels": labels, "creationTimestamp": created},
+        "status": status,
+    }))
+    .unwrap()
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "json!(…) reads better in place")]
+fn container(ready: bool, restarts: i32, state: Value, last: Value) -> Value {
+    json!({"phase": "Running", "containerStatuses": [{
+        "name": "wallex", "image": "registry/wallex:2", "imageID": "", "ready": ready, "restartCount": restarts,
+        "state": state, "lastState": last,
+    }]})
+}
+
+fn waiting(reason: &str, message: &str) -> Value {
+    json!({"waiting": {"reason": reason, "message": message}})
+}
+
+fn ended(code: i32, reason: &str, message: &str, finished: Timestamp) -> Value {
+    json!({"terminated": {"exitCode": code, "reason": reason, "message": message, "finishedAt": finished.to_string()}})
+}
+
+/// The problem that pods of the command show 60 seconds after their creation at 0.
+fn seen(pods: &[Pod]) -> Option<Problem> {
+    let mut states = [ComponentState {
+        component: Component::Command,
+        exists: true,
+        desired: 1,
+        ready: 0,
+        updated: 1,
+        image: None,
+        rolled_out: false,
+        stalled: None,
+        problem: None,
+    }];
+    pods::judge(&mut states, pods, at(60));
+    states[0].problem.clone()
+}
+
+fn only(status: Value) -> Option<Problem> {
+    seen(&[pod("demo-command-1", 0, status)])
+}
+
+fn none() -> Value {
+    json!({})
+}
+
+#[test]
+fn an_image_that_cannot_be_pulled_is_named_with_the_kubelets_words_whatever_the_try() {
+    let error = "rpc error: not found";
+    let tries = [
+        waiting("ErrImagePull", error),
+        waiting(
+            "ImagePullBackOff",
+            &format!("Back-off pulling image \"registry/wallex:2\": ErrImagePull: {error}"),
+        ),
+    ];
+    for state in tries {
+        let problem = only(container(false, 0, state, none())).unwrap();
+        assert_eq!(problem.reason, Reason::ImagePullFailed);
+        assert_eq!(
+            problem.message,
+            "pod demo-command-1 can't pull image registry/wallex:2: rpc error: not found"
+        );
+    }
+}
+
+#[test]
+fn a_crash_loop_shows_the_containers_last_words() {
+    let words = "{\"level\":\"INFO\"}\nerror: WALLEX_MAX_BATCH: 0 is less than 1\n";
+    let end = ended(1, "Error", words, at(50));
+    let backs_off = container(false, 3, waiting("CrashLoopBackOff", "back-off"), end.clone());
+    let just_ended = container(false, 2, end.clone(), none());
+    let runs_again = container(false, 2, json!({"running": {}}), end);
+    for status in [backs_off, just_ended, runs_again] {
+        let problem = only(status).unwrap();
+        assert_eq!(problem.reason, Reason::CrashLoop);
+        assert_eq!(
+            problem.message,
+            "container wallex of pod demo-command-1 keeps ending with exit code 1: error: WALLEX_MAX_BATCH: 0 is less than 1"
+        );
+    }
+}
+
+#[test]
+fn a_container_that_was_killed_for_its_memory_says_so() {
+    let end = ended(137, "OOMKilled", "", at(50));
+    let problem = only(container(false, 3, waiting("CrashLoopBackOff", ""), end)).unwrap();
+    assert!(
+        problem.message.ends_with("more memory than its limit"),
+        "{}",
+        problem.message
+    );
+}
+
+#[test]
+fn one_end_or_one_long_ago_is_no_loop() {
+    let first = container(false, 0, ended(1, "Error", "x", at(50)), none());
+    assert_eq!(only(first), None);
+    let long_ago = ended(1, "Error", "x", at(60 - 601));
+    assert_eq!(only(container(false, 5, json!({"running": {}}), long_ago)), None);
+    let asked_to_stop = container(false, 2, ended(0, "Completed", "", at(50)), none());
+    assert_eq!(only(asked_to_stop), None);
+}
+
+#[test]
+fn a_database_of_another_platform_is_told_from_other_crashes() {
+    let words = format!(
+        "error: {} c/shop/demo, but this is platform c/shop/late",
+        log::TAKEN
+    );
+    let end = ended(1, "Error", &words, at(50));
+    let problem = only(container(false, 3, waiting("CrashLoopBackOff", ""), end)).unwrap();
+    assert_eq!(problem.reason, Reason::DatabaseTaken);
+}
+
+#[test]
+fn a_container_that_cannot_start_says_why() {
+    let state = waiting(
+        "CreateContainerConfigError",
+        "couldn't find key url in Secret shop/database",
+    );
+    let problem = only(container(false, 0, state, none())).unwrap();
+    assert_eq!(problem.reason, Reason::ContainerCannotStart);
+    assert!(
+        problem.message.contains("couldn't find key url"),
+        "{}",
+        problem.message
+    );
+    for state in ["ContainerCreating", "PodInitializing"] {
+        assert_eq!(only(container(false, 0, waiting(state, ""), none())), None);
+    }
+}
+
+#[test]
+fn a_pod_that_no_node_takes_is_a_problem_after_a_while() {
+    let unscheduled = |since| {
+        only(json!({"phase": "Pending", "conditions": [{
+            "type": "PodScheduled", "status": "False", "reason": "Unschedulable",
+            "message": "0/3 nodes are available: 3 Insufficient cpu.", "lastTransitionTime": at(since).to_string(),
+        }]}))
+    };
+    assert_eq!(unscheduled(46), None);
+    let problem = unscheduled(45).unwrap();
+    assert_eq!(problem.reason, Reason::PodsUnschedulable);
+    assert!(
+        problem.message.contains("Insufficient cpu"),
+        "{}",
+        problem.message
+    );
+}
+
+#[test]
+fn pods_of_others_and_those_that_are_going_are_not_looked_at() {
+    let failing = container(false, 0, waiting("ErrImagePull", "x"), none());
+    let mut other = pod("demo-query-1", 0, failing.clone());
+    other.metadata.labels = Some(names::labels("demo", Some("query")));
+    let mut going = pod("demo-command-1", 0, failing);
+    going.metadata.deletion_timestamp = going.metadata.creation_timestamp.clone();
+    assert_eq!(seen(&[other, going]), None);
+}
+
+#[test]
+fn the_youngest_pod_is_asked_first() {
+    let old = pod(
+        "demo-command-1",
+        0,
+        container(false, 0, waiting("ErrImagePull", "old"), none()),
+    );
+    let new = pod(
+        "demo-command-2",
+        30,
+        container(false, 0, waiting("ErrImagePull", "new"), none()),
+    );
+    assert!(seen(&[old, new]).unwrap().message.ends_with("new"));
+}
+
+const NO_DATABASE: &str = r#"{"level":"WARN","server":"db:5432/x","cause":"connection refused","message":"PostgreSQL cannot be used yet, trying again"}"#;
+
+/// The platform shop/demo after two reconciles: the first makes what the second looks at.
+async fn reconciled(world: &World) {
+    let operator = world.operator(vec![Scope::All]);
+    for _ in 0..2 {
+        reconcile::platform(&operator, "shop", "demo").await.unwrap();
+    }
+}
+
+fn world() -> World {
+    let world = World::default();
+    world.add_platform("shop", "demo", &json!({"bootstrapServers": "k:9092"}));
+    world
+}
+
+/// A Job in this state, with one pod that logged `log`.
+async fn migrating(job: Value, phase: Option<&str>, log: &str) -> (String, String, String) {
+    let world = world();
+    world.state().job_status = Some(job);
+    reconciled(&world).await;
+    let name = world
+        .state()
+        .objects
+        .keys()
+        .find_map(|path| path.split("/jobs/").nth(1).map(str::to_owned))
+        .unwrap();
+    if let Some(phase) = phase {
+        let mut labels = names::labels("demo", Some("migrate"));
+        labels.insert("batch.kubernetes.io/job-name".to_owned(), name);
+        let pod = json!({"apiVersion": "v1", "kind": "Pod", "status": {"phase": phase}, "metadata": {
+            "name": "migration-1", "namespace": "shop", "labels": labels,
+        }});
+        world.state().put("/api/v1/namespaces/shop/pods/migration-1", pod);
+    } else {
+        let event = json!({"apiVersion": "v1", "kind": "Event", "metadata": {"name": "e", "namespace": "shop"},
+            "reason": "FailedCreate", "message": log, "involvedObject": {}});
+        world.state().put("/api/v1/namespaces/shop/events/e", event);
+    }
+    world
+        .state()
+        .logs
+        .insert("migration-1".to_owned(), log.to_owned());
+    reconciled(&world).await;
+    world.condition("shop", "demo", types::SCHEMA_READY)
+}
+
+#[tokio::test]
+async fn a_migration_that_waits_for_postgresql_says_so_while_it_waits() {
+    let (status, reason, message) = migrating(json!({"active": 1}), Some("Running"), NO_DATABASE).await;
+    assert_eq!(
+        (status.as_str(), reason.as_str()),
+        ("False", Reason::DatabaseUnreachable.as_str())
+    );
+    assert!(
+        message.ends_with("PostgreSQL (db:5432/x) can't be used: connection refused"),
+        "{message}"
+    );
+}
+
+#[tokio::test]
+async fn a_migration_that_goes_well_is_just_running() {
+    let (_, reason, _) = migrating(
+        json!({"active": 1}),
+        Some("Running"),
+        "{\"message\":\"migrating\"}",
+    )
+    .await;
+    assert_eq!(reason, Reason::MigrationRunning.as_str());
+}
+
+#[tokio::test]
+async fn a_migration_on_another_platforms_database_is_refused_in_its_own_words() {
+    let words = format!(
+        "error: {} c/shop/first, but this is platform c/shop/demo",
+        log::TAKEN
+    );
+    let (_, reason, message) = migrating(json!({"active": 1, "failed": 1}), Some("Failed"), &words).await;
+    assert_eq!(reason, Reason::DatabaseTaken.as_str());
+    assert!(message.contains("shop/first"), "{message}");
+}
+
+#[tokio::test]
+async fn a_migration_that_failed_shows_its_last_lines() {
+    let failed = json!({"conditions": [
+        {"type": "Failed", "status": "True", "lastTransitionTime": Timestamp::now().to_string()},
+    ]});
+    let (_, reason, message) = migrating(failed, Some("Failed"), "error: disk full").await;
+    assert_eq!(reason, Reason::MigrationFailed.as_str());
+    assert!(message.ends_with("error: disk full"), "{message}");
+}
+
+#[tokio::test]
+async fn a_migration_whose_pods_are_refused_shows_the_event() {
+    let (_, reason, message) = migrating(json!({}), None, "exceeded quota: pods").await;
+    assert_eq!(reason, Reason::PodsRefused.as_str());
+    assert!(message.ends_with("exceeded quota: pods"), "{message}");
+}
+
+#[tokio::test]
+async fn refused_pods_and_servers_that_are_away_are_reasons_of_the_component_and_of_the_platform() {
+    let world = world();
+    reconciled(&world).await;
+    assert!(world.is_ready("shop", "demo"));
+    let path = |component: &str| format!("/apis/apps/v1/namespaces/shop/deployments/demo-{component}");
+    let refused = json!({"observedGeneration": 1, "conditions": [
+        {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "exceeded quota: memory"},
+    ]});
+    world.state().objects.get_mut(&path("query")).unwrap()["status"] = refused;
+    reconciled(&world).await;
+    let (status, reason, message) = world.condition("shop", "demo", "QueryAvailable");
+    assert_eq!(
+        (status.as_str(), reason.as_str()),
+        ("False", Reason::PodsRefused.as_str())
+    );
+    assert_eq!(message, "exceeded quota: memory");
+    let (_, reason, message) = world.condition("shop", "demo", types::READY);
+    assert_eq!(
+        (reason.as_str(), message.as_str()),
+        (Reason::PodsRefused.as_str(), "query: exceeded quota: memory")
+    );
+
+    // The pods are there now, and none becomes ready, since PostgreSQL is away.
+    let unready = json!({"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1});
+    world.state().objects.get_mut(&path("query")).unwrap()["status"] = unready;
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {
+        "name": "demo-query-1", "namespace": "shop", "labels": names::labels("demo", Some("query")),
+    }, "status": {"phase": "Running", "conditions": [
+        {"type": "Ready", "status": "False", "lastTransitionTime": "2026-01-01T00:00:00Z"},
+    ]}});
+    world
+        .state()
+        .put("/api/v1/namespaces/shop/pods/demo-query-1", pod);
+    world
+        .state()
+        .logs
+        .insert("demo-query-1".to_owned(), NO_DATABASE.to_owned());
+    reconciled(&world).await;
+    let (_, reason, message) = world.condition("shop", "demo", types::READY);
+    assert_eq!(reason, Reason::DatabaseUnreachable.as_str());
+    assert_eq!(
+        message,
+        "query: pod demo-query-1: PostgreSQL (db:5432/x) can't be used: connection refused"
+    );
+}
+
+#[test]
+fn the_phrases_that_are_understood_are_the_services_own() {
+    let services = concat!(env!("CARGO_MANIFEST_DIR"), "/../../services");
+    let read = |path: &str| std::fs::read_to_string(format!("{services}/{path}")).unwrap();
+    assert!(read("journal/src/platform_id.rs").contains(log::TAKEN));
+    for of in [
+        "journal/src/history.rs",
+        "publisher/src/engine/start.rs",
+        "projector/src/stall.rs",
+    ] {
+        assert!(read(of).contains(&format!("\"{}", log::REWOUND)), "{of}");
+    }
+    assert!(read("postgres/src/schema.rs").contains(&format!("{}\")", log::UNMIGRATED)));
+    let waits = read("wallex/src/journal.rs");
+    for said in [log::WAITING, log::FITS] {
+        assert!(waits.contains(&format!("= \"{said}\"")), "{said}");
+    }
+    let migrate = read("wallex/src/migrate.rs");
+    for word in [
+        "events = ",
+        "journal_id = ",
+        "journal = ",
+        "ledger = ",
+        "read_model = ",
+    ] {
+        assert!(migrate.contains(word), "{word}");
+    }
+    assert!(migrate.contains(&format!("\"{}\"", log::MIGRATED)));
+    let outage = read("runtime/src/backoff.rs");
+    assert!(outage.contains(&format!("\"{{what}} {}\"", log::OUTAGE)));
+    assert!(outage.contains(&format!("\"{{}}{}\"", log::OVER)));
+    let users = [
+        "runtime/src/database.rs",
+        "runtime/src/kafka/mod.rs",
+        "projector/src/runner.rs",
+        "publisher/src/engine/mod.rs",
+    ]
+    .map(read)
+    .concat();
+    let used: Vec<&str> = users
+        .split("Outage::of(\"")
+        .skip(1)
+        .map(|rest| rest.split('"').next().unwrap())
+        .collect();
+    assert_eq!(used.len(), log::SERVERS.len());
+    for (server, _) in log::SERVERS {
+        assert!(used.contains(&server), "{server}");
+    }
+}
+
+#[test]
+fn each_condition_and_each_reason_has_its_row_in_the_documentation_and_no_other_has() {
+    let reasons = Reason::ALL.iter().map(|reason| reason.as_str());
+    let constants: Vec<&str> = types::ALL.iter().copied().chain(reasons).collect();
+    let components = Component::ROLLOUT.map(Component::condition);
+    let page = include_str!("../../../../docs/operator-conditions.md");
+    let rows: Vec<&str> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+        .collect();
+    for known in constants.iter().chain(&components) {
+        let count = rows.iter().filter(|row| *row == known).count();
+        // Ready is a condition and a reason.
+        let expected = constants
+            .iter()
+            .filter(|constant| *constant == known)
+            .count()
+            .max(1);
+        assert_eq!(count, expected, "{known}");
+    }
+    for row in rows {
+        assert!(
+            constants.contains(&row) || components.contains(&row),
+            "{row} is documented and unknown"
+        );
+    }
+    assert!(constants.len() > 30, "{constants:?}");
+}

@@ -1,0 +1,11 @@
+//! `kubectl wallex` against a scripted API server: what it asks for, and what it shows.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod cluster;
+mod golden;
+mod report;
+mod restart;
+mod status;
+mod switch;
+mod verify;
+mod world;

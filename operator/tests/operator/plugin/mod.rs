@@ -1,9 +1,0 @@
-//! `kubectl wallex` against a scripted API server: what it asks for, and what it shows.
-
-mod cluster;
-mod report;
-mod restart;
-mod status;
-mod switch;
-mod verify;
-mod world;
