@@ -11,6 +11,7 @@ use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
+use wallex_journal::read;
 
 use crate::progress::Progress;
 
@@ -21,7 +22,6 @@ const DRAIN_POLL: Duration = Duration::from_millis(20);
 /// Samples kept to tell the lag in time: ten minutes.
 const MAX_SAMPLES: usize = 6_000;
 
-const JOURNAL: &str = "SELECT id, last_seq FROM journal.partition";
 const LEDGER: &str = "SELECT partition, seq FROM ledger.cursor";
 const READ_MODEL: &str = "SELECT partition, seq FROM read_model.cursor";
 
@@ -63,7 +63,7 @@ impl Databases {
     async fn lags(&self) -> Result<Lags, sqlx::Error> {
         let ledger = levels(&self.ledger, LEDGER).await?;
         let read_model = levels(&self.read_model, READ_MODEL).await?;
-        let journal = levels(&self.journal, JOURNAL).await?;
+        let journal = recorded(&self.journal).await?;
         Ok(Lags {
             ledger: behind(&ledger, &journal),
             read_model: behind(&read_model, &journal),
@@ -79,7 +79,7 @@ impl Databases {
         stop: &CancellationToken,
     ) -> Result<Result<Duration, Lags>, sqlx::Error> {
         let begin = Instant::now();
-        let target = levels(&self.journal, JOURNAL).await?;
+        let target = recorded(&self.journal).await?;
         loop {
             let ledger = behind(&levels(&self.ledger, LEDGER).await?, &target);
             let read_model = behind(&levels(&self.read_model, READ_MODEL).await?, &target);
@@ -131,6 +131,11 @@ async fn connect(flag: &str, url: &str) -> anyhow::Result<PgPool> {
         .connect_with(options)
         .await
         .with_context(|| format!("{flag}: the database cannot be reached"))
+}
+
+async fn recorded(journal: &PgPool) -> Result<Levels, sqlx::Error> {
+    let partitions = read::partitions(journal).await?.into_iter();
+    Ok(partitions.map(|head| (head.id.0, head.mark.seq)).collect())
 }
 
 async fn levels(pool: &PgPool, statement: &'static str) -> Result<Levels, sqlx::Error> {

@@ -13,6 +13,7 @@ use sqlx::PgPool;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+use wallex_journal::read;
 
 use crate::lag::Databases;
 use crate::mix::Kind;
@@ -32,7 +33,6 @@ const READERS: usize = 8;
 /// One read, with the two seconds that it may wait for its position.
 const READ: Duration = Duration::from_secs(10);
 
-const HEADS: &str = "SELECT wallet_id::text, balance::text FROM journal.head WHERE wallet_id = ANY($1)";
 const WALLETS: &str =
     "SELECT wallet_id::text, balance::text FROM read_model.wallet WHERE wallet_id = ANY($1)";
 const ACCOUNTS: &str = "SELECT substr(account, 8), sum(credits - debits)::text FROM ledger.account_total \
@@ -85,7 +85,10 @@ pub(crate) async fn by_database(
     let mut total = 0_i128;
     for chunk in wallets.chunks(CHUNK) {
         let ids: Vec<Uuid> = chunk.iter().map(|(id, _)| *id).collect();
-        let heads = balances(&databases.journal, HEADS, &ids).await?;
+        let heads = read::wallet::balances(&databases.journal, &ids)
+            .await?
+            .into_iter();
+        let heads: HashMap<Uuid, String> = heads.map(|(id, balance)| (id, balance.to_string())).collect();
         let accounts = balances(&databases.ledger, ACCOUNTS, &ids).await?;
         let read_model = balances(&databases.read_model, WALLETS, &ids).await?;
         for (wallet, expected) in chunk {

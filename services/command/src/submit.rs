@@ -3,8 +3,8 @@
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, ETAG, LOCATION};
 use http::{HeaderValue, StatusCode};
-use wallex_domain::{Change, Command, Hash, WalletId};
-use wallex_journal::append::{Answer, Item, Reply, Request, Work};
+use wallex_domain::{Hash, WalletId};
+use wallex_journal::append::{Answer, Reply, Request, Work};
 use wallex_runtime::http::Problem;
 use wallex_runtime::http::headers::{IDEMPOTENCY_REPLAYED, POSITION};
 
@@ -19,7 +19,11 @@ impl CommandState {
         fingerprint: Hash,
         work: Work,
     ) -> Result<Response, Problem> {
-        let erased: Vec<WalletId> = work.items().iter().filter_map(erases).collect();
+        let erased: Vec<WalletId> = work
+            .items()
+            .iter()
+            .filter_map(|item| item.command.erases())
+            .collect();
         let request = Request {
             caller: head.caller,
             key: Some(head.key),
@@ -39,22 +43,6 @@ impl CommandState {
         // Mostly done when the answer comes; what takes longer goes on in the background.
         self.upkeep.erase_soon(&erased).await;
         Ok(response)
-    }
-}
-
-/// The wallet whose personal data the command erases.
-fn erases(item: &Item) -> Option<WalletId> {
-    match &item.command {
-        Command::Change(change) => (change.change == Change::ErasePersonalData).then_some(change.wallet_id),
-        Command::Create(_)
-        | Command::Credit(_)
-        | Command::Debit(_)
-        | Command::Transfer(_)
-        | Command::PlaceHold(_)
-        | Command::CaptureHold(_)
-        | Command::ReleaseHold(_)
-        | Command::Reverse(_)
-        | Command::ExpireHolds(_) => None,
     }
 }
 

@@ -178,6 +178,57 @@ impl Command {
         }
     }
 
+    /// The wallet that the command would create, with its name.
+    pub fn creates(&self) -> Option<&CreateWallet> {
+        match self {
+            Self::Create(create) => Some(create),
+            Self::Credit(_)
+            | Self::Debit(_)
+            | Self::Transfer(_)
+            | Self::PlaceHold(_)
+            | Self::CaptureHold(_)
+            | Self::ReleaseHold(_)
+            | Self::Reverse(_)
+            | Self::Change(_)
+            | Self::ExpireHolds(_) => None,
+        }
+    }
+
+    /// The wallet that gets one hold more.
+    pub fn places_on(&self) -> Option<WalletId> {
+        match self {
+            Self::PlaceHold(place) => Some(place.wallet_id),
+            Self::Create(_)
+            | Self::Credit(_)
+            | Self::Debit(_)
+            | Self::Transfer(_)
+            | Self::CaptureHold(_)
+            | Self::ReleaseHold(_)
+            | Self::Reverse(_)
+            | Self::Change(_)
+            | Self::ExpireHolds(_) => None,
+        }
+    }
+
+    /// The wallet whose personal data is to be erased.
+    pub fn erases(&self) -> Option<WalletId> {
+        match self {
+            Self::Change(change) => match change.change {
+                Change::ErasePersonalData => Some(change.wallet_id),
+                Change::Freeze | Change::Unfreeze | Change::Close | Change::SetOverdraftLimit(_) => None,
+            },
+            Self::Create(_)
+            | Self::Credit(_)
+            | Self::Debit(_)
+            | Self::Transfer(_)
+            | Self::PlaceHold(_)
+            | Self::CaptureHold(_)
+            | Self::ReleaseHold(_)
+            | Self::Reverse(_)
+            | Self::ExpireHolds(_) => None,
+        }
+    }
+
     /// The transaction whose wallets the command touches.
     pub fn transaction(&self) -> Option<Uuid> {
         match self {

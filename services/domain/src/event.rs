@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use uuid::Uuid;
 
-use crate::{Currency, Hash, HoldId, Position, Status, WalletId};
+use crate::{Currency, Hash, HoldId, Position, WalletId};
 
 /// The payload of `wallet.created`. Amounts are minor units, in all payloads.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +55,15 @@ pub struct TransferLeg {
     pub external_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub personal: Option<Hash>,
+}
+
+impl TransferLeg {
+    pub fn other(&self) -> OtherLeg {
+        OtherLeg {
+            wallet_id: self.counterparty,
+            position: self.counterparty_position,
+        }
+    }
 }
 
 /// The payload of `hold.placed`: money set aside.
@@ -277,73 +286,12 @@ impl EventData {
         self.kind().schema_version()
     }
 
-    /// What the event is about, in minor units, never negative: what moved, was held or given back; the new
-    /// overdraft limit; 0 where there is no amount.
-    pub fn amount(&self) -> i64 {
-        match self {
-            Self::WalletCreated(created) => created.initial_balance,
-            Self::WalletCredited(moved) | Self::WalletDebited(moved) => moved.amount,
-            Self::TransferDebited(leg) | Self::TransferCredited(leg) => leg.amount,
-            Self::HoldPlaced(placed) => placed.amount,
-            Self::HoldCaptured(captured) => captured.amount,
-            Self::HoldReleased(ended) | Self::HoldExpired(ended) => ended.amount,
-            Self::ReversalDebited(leg) | Self::ReversalCredited(leg) => leg.amount,
-            Self::OverdraftLimitSet(set) => set.overdraft_limit,
-            Self::WalletFrozen(_)
-            | Self::WalletUnfrozen(_)
-            | Self::WalletClosed(_)
-            | Self::PersonalDataErased(_) => 0,
-        }
-    }
-
-    /// Change of the balance in minor units: positive in, negative out.
-    pub fn balance_change(&self) -> i64 {
-        match self {
-            Self::WalletCreated(_)
-            | Self::WalletCredited(_)
-            | Self::TransferCredited(_)
-            | Self::ReversalCredited(_) => self.amount(),
-            Self::WalletDebited(_)
-            | Self::TransferDebited(_)
-            | Self::HoldCaptured(_)
-            | Self::ReversalDebited(_) => -self.amount(),
-            Self::HoldPlaced(_)
-            | Self::HoldReleased(_)
-            | Self::HoldExpired(_)
-            | Self::WalletFrozen(_)
-            | Self::WalletUnfrozen(_)
-            | Self::WalletClosed(_)
-            | Self::OverdraftLimitSet(_)
-            | Self::PersonalDataErased(_) => 0,
-        }
-    }
-
-    /// Change of what holds have set aside, in minor units. A captured hold is never larger than what was
-    /// placed, so the sum fits.
-    pub fn held_change(&self) -> i64 {
-        match self {
-            Self::HoldPlaced(placed) => placed.amount,
-            Self::HoldCaptured(captured) => -captured.amount.saturating_add(captured.released),
-            Self::HoldReleased(ended) | Self::HoldExpired(ended) => -ended.amount,
-            _ => 0,
-        }
-    }
-
-    /// The wallet's status from this event on, when it changes it.
-    pub fn status(&self) -> Option<Status> {
-        match self {
-            Self::WalletCreated(_) | Self::WalletUnfrozen(_) => Some(Status::Active),
-            Self::WalletFrozen(_) => Some(Status::Frozen),
-            Self::WalletClosed(_) => Some(Status::Closed),
-            _ => None,
-        }
-    }
-
-    /// The wallet's overdraft limit from this event on, when it changes it.
-    pub fn overdraft_limit(&self) -> Option<i64> {
-        match self {
-            Self::OverdraftLimitSet(set) => Some(set.overdraft_limit),
-            _ => None,
+    /// What its wallet was created with, when the event is its creation.
+    pub fn created(&self) -> Option<&Created> {
+        if let Self::WalletCreated(created) = self {
+            Some(created)
+        } else {
+            None
         }
     }
 
@@ -380,59 +328,6 @@ impl EventData {
             | Self::WalletClosed(_)
             | Self::OverdraftLimitSet(_)
             | Self::PersonalDataErased(_) => None,
-        }
-    }
-
-    /// The other wallet of a movement between two.
-    pub fn counterparty(&self) -> Option<WalletId> {
-        match self {
-            Self::TransferDebited(leg) | Self::TransferCredited(leg) => Some(leg.counterparty),
-            Self::HoldCaptured(captured) => captured.other.map(|other| other.wallet_id),
-            Self::ReversalDebited(leg) | Self::ReversalCredited(leg) => {
-                leg.other.map(|other| other.wallet_id)
-            }
-            _ => None,
-        }
-    }
-
-    /// The other leg of a movement between two wallets.
-    pub fn other_leg(&self) -> Option<OtherLeg> {
-        match self {
-            Self::TransferDebited(leg) | Self::TransferCredited(leg) => Some(OtherLeg {
-                wallet_id: leg.counterparty,
-                position: leg.counterparty_position,
-            }),
-            Self::HoldCaptured(captured) => captured.other,
-            Self::ReversalDebited(leg) | Self::ReversalCredited(leg) => leg.other,
-            Self::WalletCreated(_)
-            | Self::WalletCredited(_)
-            | Self::WalletDebited(_)
-            | Self::HoldPlaced(_)
-            | Self::HoldReleased(_)
-            | Self::HoldExpired(_)
-            | Self::WalletFrozen(_)
-            | Self::WalletUnfrozen(_)
-            | Self::WalletClosed(_)
-            | Self::OverdraftLimitSet(_)
-            | Self::PersonalDataErased(_) => None,
-        }
-    }
-
-    /// The hold that the event is about.
-    pub fn hold_id(&self) -> Option<HoldId> {
-        match self {
-            Self::HoldPlaced(placed) => Some(placed.hold_id),
-            Self::HoldCaptured(captured) => Some(captured.hold_id),
-            Self::HoldReleased(ended) | Self::HoldExpired(ended) => Some(ended.hold_id),
-            _ => None,
-        }
-    }
-
-    /// The transaction that a reversal takes back.
-    pub fn reverses(&self) -> Option<Uuid> {
-        match self {
-            Self::ReversalDebited(leg) | Self::ReversalCredited(leg) => Some(leg.reverses),
-            _ => None,
         }
     }
 

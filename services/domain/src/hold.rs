@@ -29,17 +29,6 @@ impl HoldStatus {
             .into_iter()
             .find(|status| status.as_str() == name)
     }
-
-    /// What a hold is after an event about it.
-    pub fn after(event: &EventData) -> Option<Self> {
-        match event {
-            EventData::HoldPlaced(_) => Some(Self::Open),
-            EventData::HoldCaptured(_) => Some(Self::Captured),
-            EventData::HoldReleased(_) => Some(Self::Released),
-            EventData::HoldExpired(_) => Some(Self::Expired),
-            _ => None,
-        }
-    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +43,31 @@ pub struct Hold {
 }
 
 impl Hold {
+    /// The hold after `event` of its wallet, the next one about it. `None` when that does not follow: it is placed twice, or what
+    /// ends is not open, of another wallet, or of another amount. Also for an event that is not about a hold.
+    pub fn evolve(before: Option<Self>, wallet_id: WalletId, event: &EventData) -> Option<Self> {
+        let effect = event.effect();
+        let change = effect.hold?;
+        match (before, change.status) {
+            (None, HoldStatus::Open) => Some(Self {
+                id: change.id,
+                wallet_id,
+                amount: effect.held,
+                expires_at: change.expires_at,
+                status: HoldStatus::Open,
+            }),
+            (Some(hold), status @ (HoldStatus::Captured | HoldStatus::Released | HoldStatus::Expired)) => {
+                let follows = hold.status == HoldStatus::Open
+                    && hold.id == change.id
+                    && hold.wallet_id == wallet_id
+                    && effect.held == -hold.amount;
+                follows.then_some(Self { status, ..hold })
+            }
+            (Some(_), HoldStatus::Open)
+            | (None, HoldStatus::Captured | HoldStatus::Released | HoldStatus::Expired) => None,
+        }
+    }
+
     /// Whether the hold is to be ended before anything else happens to its wallet.
     pub fn is_due(&self, now: i64) -> bool {
         self.status == HoldStatus::Open && self.expires_at.is_some_and(|expires_at| expires_at <= now)
@@ -83,19 +97,18 @@ impl Transaction {
     /// From the events of one transaction; `None` when there are none.
     pub fn of(id: Uuid, events: &[(WalletId, EventData)]) -> Option<Self> {
         // The one that says it all comes first: the leg that paid.
-        let paying = |event: &EventData| event.balance_change() < 0;
         let (wallet, event) = events
             .iter()
-            .find(|(_, event)| paying(event))
+            .find(|(_, event)| event.effect().pays())
             .or(events.first())?;
-        let (from, to) = match event {
-            EventData::WalletCreated(_) | EventData::WalletCredited(_) => (None, Some(*wallet)),
-            EventData::WalletDebited(_) | EventData::TransferDebited(_) | EventData::HoldCaptured(_) => {
-                (Some(*wallet), event.counterparty())
-            }
-            _ => (None, None),
+        let effect = event.effect();
+        let other = effect.other.map(|other| other.wallet_id);
+        let (from, to) = if effect.pays() {
+            (Some(*wallet), other)
+        } else {
+            (other, Some(*wallet))
         };
-        let moved = event.amount() > 0 && (from.is_some() || to.is_some());
+        let moved = effect.is_reversible && effect.amount > 0;
         let others = events.iter().map(|(other, _)| *other);
         Some(Self {
             id,
@@ -105,7 +118,7 @@ impl Transaction {
             movement: moved.then(|| Moves {
                 from,
                 to,
-                amount: event.amount(),
+                amount: effect.amount,
                 currency: event.currency(),
             }),
         })

@@ -5,6 +5,7 @@
 
 mod command;
 mod decide;
+mod effect;
 mod event;
 mod hash;
 mod hold;
@@ -19,6 +20,7 @@ pub use command::{
     Transfer,
 };
 pub use decide::{Decided, Rejection, State, decide, expire};
+pub use effect::{Effect, HoldChange};
 pub use event::{
     Changed, Created, DecodeError, EventData, EventKind, HoldCaptured, HoldEnded, HoldPlaced, Moved,
     OtherLeg, OverdraftLimitSet, PersonalData, ReversalLeg, TransferLeg,

@@ -57,8 +57,9 @@ impl Wallet {
     /// The wallet after `event`, which is its next one. The first event is a creation; anything else on
     /// no wallet, or a second creation, is `None`.
     pub fn evolve(before: Option<Self>, id: WalletId, event: &EventData) -> Option<Self> {
-        match (before, event) {
-            (None, EventData::WalletCreated(created)) => Some(Self {
+        let Some(wallet) = before else {
+            let created = event.created()?;
+            return Some(Self {
                 id,
                 currency: created.currency,
                 balance: created.initial_balance,
@@ -66,20 +67,19 @@ impl Wallet {
                 overdraft_limit: 0,
                 status: Status::Active,
                 version: 1,
-            }),
-            (Some(_), EventData::WalletCreated(_)) => None,
-            (Some(wallet), event) => Some(Self {
-                balance: wallet.balance.checked_add(event.balance_change())?,
-                held: wallet
-                    .held
-                    .checked_add(event.held_change())
-                    .filter(|held| *held >= 0)?,
-                overdraft_limit: event.overdraft_limit().unwrap_or(wallet.overdraft_limit),
-                status: event.status().unwrap_or(wallet.status),
-                version: wallet.version.checked_add(1)?,
-                ..wallet
-            }),
-            (None, _) => None,
+            });
+        };
+        if event.created().is_some() {
+            return None;
         }
+        let effect = event.effect();
+        Some(Self {
+            balance: wallet.balance.checked_add(effect.balance)?,
+            held: wallet.held.checked_add(effect.held).filter(|held| *held >= 0)?,
+            overdraft_limit: effect.overdraft_limit.unwrap_or(wallet.overdraft_limit),
+            status: effect.status.unwrap_or(wallet.status),
+            version: wallet.version.checked_add(1)?,
+            ..wallet
+        })
     }
 }

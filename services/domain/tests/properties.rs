@@ -77,7 +77,7 @@ impl Journal {
         self.now += 1;
         self.expire();
         let decided = decide(self, command)?;
-        self.record(&decided, command);
+        self.record(&decided);
         Ok(decided)
     }
 
@@ -91,11 +91,11 @@ impl Journal {
             .collect();
         for hold in due {
             let expired = expire(&self.wallets[&hold.wallet_id], &hold);
-            self.record(&[expired], &Command::ExpireHolds(hold.wallet_id));
+            self.record(&[expired]);
         }
     }
 
-    fn record(&mut self, decided: &[Decided], command: &Command) {
+    fn record(&mut self, decided: &[Decided]) {
         let transaction_id = Uuid::from_u128(self.transactions.len() as u128);
         let mut events = Vec::new();
         for Decided { wallet_id, event } in decided {
@@ -110,22 +110,13 @@ impl Journal {
             self.events.entry(*wallet_id).or_default().push(event.clone());
             self.last_seq += 1;
             events.push((*wallet_id, event.clone()));
-            if let (Some(id), Some(status)) = (event.hold_id(), HoldStatus::after(event)) {
-                let expires_at = match command {
-                    Command::PlaceHold(place) => place.expires_at,
-                    _ => None,
-                };
-                let hold = self.holds.entry(id).or_insert(Hold {
-                    id,
-                    wallet_id: *wallet_id,
-                    amount: event.amount(),
-                    expires_at,
-                    status,
-                });
-                hold.status = status;
+            if let Some(change) = event.effect().hold {
+                let before = self.holds.remove(&change.id);
+                let hold = Hold::evolve(before, *wallet_id, event).unwrap();
+                self.holds.insert(change.id, hold);
             }
         }
-        if let Some(reversed) = events.first().and_then(|(_, event)| event.reverses()) {
+        if let Some(reversed) = events.first().and_then(|(_, event)| event.effect().reverses) {
             *self.reversed.entry(reversed).or_default() += events[0].1.amount();
         }
         if let Some(transaction) = Transaction::of(transaction_id, &events) {
@@ -249,7 +240,7 @@ proptest! {
             let before = journal.total();
             match journal.run(command) {
                 Ok(decided) => {
-                    let change: i128 = decided.iter().map(|d| i128::from(d.event.balance_change())).sum();
+                    let change: i128 = decided.iter().map(|d| i128::from(d.event.effect().balance)).sum();
                     let two = decided.len() == 2;
                     prop_assert!(!two || change == 0, "what moves between wallets conserves money");
                     from_outside += change;

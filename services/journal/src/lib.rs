@@ -15,6 +15,7 @@ pub mod hold;
 pub mod maintain;
 pub mod personal;
 pub mod platform_id;
+pub mod publication;
 pub mod read;
 pub mod route;
 pub mod schema;

@@ -2,50 +2,46 @@
 //! is. A memory that is wrong costs a second try, never a wrong write: the head row names its partition,
 //! and a batch decides only on heads of partitions it has locked.
 
-use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 
+use quick_cache::sync::Cache;
 use uuid::Uuid;
 use wallex_domain::{HoldId, Partition, WalletId};
 
-/// Wallets remembered at most (about 50 bytes each). When full, all are forgotten: they come back with the
-/// next batches' look-ups.
+/// Wallets remembered at most (about 60 bytes each). Beyond it those that are used least are forgotten: they come back with
+/// their next batch's look-up.
 const CAPACITY: usize = 1_000_000;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Routes {
-    known: RwLock<HashMap<WalletId, Partition>>,
+    known: Cache<WalletId, Partition>,
     /// Partitions that take new wallets, ascending.
     open: RwLock<Vec<Partition>>,
 }
 
+impl Default for Routes {
+    fn default() -> Self {
+        Self {
+            known: Cache::new(CAPACITY),
+            open: RwLock::default(),
+        }
+    }
+}
+
 impl Routes {
     pub fn get(&self, wallet: WalletId) -> Option<Partition> {
-        self.known
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&wallet)
-            .copied()
+        self.known.get(&wallet)
     }
 
     /// Only after a commit known to have succeeded, or as read from the journal.
     pub fn remember(&self, wallets: impl IntoIterator<Item = (WalletId, Partition)>) {
-        let mut wallets = wallets.into_iter().peekable();
-        if wallets.peek().is_none() {
-            return;
+        for (wallet, partition) in wallets {
+            self.known.insert(wallet, partition);
         }
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= CAPACITY {
-            known.clear();
-        }
-        known.extend(wallets);
     }
 
     pub fn forget(&self, wallet: WalletId) {
-        self.known
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&wallet);
+        self.known.remove(&wallet);
     }
 
     pub fn set_open(&self, partitions: Vec<Partition>) {
@@ -100,6 +96,8 @@ fn key_digest(purpose: &[u8], caller: &str, key: &str, index: usize) -> blake3::
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
 
     #[test]

@@ -13,7 +13,6 @@
 #![forbid(unsafe_code)]
 
 mod engine;
-mod leases;
 mod metrics;
 mod presence;
 mod producer;

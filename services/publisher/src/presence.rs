@@ -1,7 +1,7 @@
 //! Quick detection of dead replicas through Redis. Only an accelerator: without it the leases' time-outs decide.
 //!
 //! The invariant: a replica is called dead only if its key was seen before and has been gone for a while
-//! in which Redis answered every time. A wrong verdict is harmless (see `leases`), only wasteful.
+//! in which Redis answered every time. A wrong verdict is harmless (see [`wallex_journal::publication`]), only wasteful.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};

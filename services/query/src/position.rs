@@ -180,9 +180,9 @@ impl Snapshots {
     async fn must_exist(&self, wanted: &Positions) -> Result<(), ReadError> {
         let partitions = async {
             let mut journal = Self::open_of(&self.0.journal, statement::BEGIN).await?;
-            let partitions: Vec<i32> = sqlx::query_scalar(PARTITIONS).fetch_all(&mut *journal).await?;
+            let partitions = wallex_journal::read::partitions(&mut *journal).await?;
             journal.rollback().await?;
-            Ok::<_, ReadError>(partitions)
+            Ok::<_, ReadError>(partitions.into_iter().map(|head| head.id.0).collect::<Vec<_>>())
         };
         match partitions.await {
             // A journal that is being set up.
@@ -228,9 +228,6 @@ async fn poll(snapshots: Snapshots) {
         }
     }
 }
-
-/// One row per partition, 256 at most.
-const PARTITIONS: &str = "SELECT id FROM journal.partition";
 
 /// Whether each partition that is wanted has a cursor, so that it exists. Of one without the journal alone can say: a
 /// projection that is being filled again may lack cursors.

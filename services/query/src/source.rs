@@ -33,7 +33,7 @@ impl Source {
         match self {
             Self::ReadModel => "SELECT partition, seq FROM read_model.cursor",
             Self::Ledger => "SELECT partition, seq FROM ledger.cursor",
-            Self::Journal => "SELECT id, last_seq FROM journal.partition",
+            Self::Journal => wallex_journal::read::positions::CURSORS,
         }
     }
 }

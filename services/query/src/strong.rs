@@ -1,4 +1,4 @@
-//! A wallet as the journal has it. Reads the journal's tables and nothing else, and is told as durably as a command's answer.
+//! A wallet as the journal has it: told as durably as a command's answer.
 //!
 //! The invariant: the answer is what the next command would be decided on. So a hold whose time is over counts as ended
 //! although its expiry is not an event yet, by the clock that commands go by: the database's.
@@ -11,58 +11,13 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use uuid::Uuid;
+use wallex_journal::read;
 use wallex_postgres::{DURABLE_COMMIT, Transaction};
 
 use crate::answer::unreadable;
 use crate::problem::ReadError;
 use crate::routes::end;
 use crate::statement::WalletRow;
-
-/// Of an erasure that is decided but not finished, nothing is shown any more. Due holds are compared as rows, so that the
-/// index by wallet fits and the one by time, which has those of all wallets, does not.
-pub(crate) const WALLET: &str = "SELECT head.wallet_id, head.partition, head.version, head.external_id, head.currency, \
-       head.balance, head.held, head.overdraft_limit, head.status, latest.seq, created.recorded_at AS created_at, \
-       latest.recorded_at AS updated_at, \
-       (SELECT personal.data FROM journal.personal WHERE personal.event_id = created.event_id \
-          AND NOT EXISTS (SELECT 1 FROM journal.erasure WHERE erasure.wallet_id = $1)) AS personal, \
-       (SELECT coalesce(sum(hold.amount), 0)::bigint FROM journal.hold \
-         WHERE hold.wallet_id = $1 AND hold.status = 'open' \
-           AND (hold.wallet_id, hold.expires_at) <= ($1, (extract(epoch FROM statement_timestamp()) * 1000000)::bigint)) \
-         AS due, \
-       current_setting('synchronous_standby_names') <> '' AS has_standbys \
-     FROM journal.head \
-     JOIN journal.event created ON created.wallet_id = head.wallet_id AND created.version = 1 \
-     JOIN journal.event latest ON latest.wallet_id = head.wallet_id AND latest.version = head.version \
-     WHERE head.wallet_id = $1";
-
-pub(crate) const VERSION: &str = "SELECT version FROM journal.head WHERE wallet_id = $1";
-
-/// The wallet's version; `None` when there is no such wallet.
-pub(crate) async fn version(db: &mut PgConnection, id: Uuid) -> Result<Option<i64>, ReadError> {
-    Ok(sqlx::query_scalar(VERSION).bind(id).fetch_optional(db).await?)
-}
-
-#[derive(sqlx::FromRow)]
-struct HeadRow {
-    wallet_id: Uuid,
-    partition: i32,
-    version: i64,
-    external_id: Option<String>,
-    currency: String,
-    balance: i64,
-    held: i64,
-    overdraft_limit: i64,
-    status: String,
-    seq: i64,
-    created_at: i64,
-    updated_at: i64,
-    /// JSON of [`wallex_domain::PersonalData`], of the wallet's creation.
-    personal: Option<Vec<u8>>,
-    /// What is held by holds whose time is over.
-    due: i64,
-    /// Commits wait for standbys.
-    has_standbys: bool,
-}
 
 /// [`wallex_domain::PersonalData`], with its metadata left as it was written.
 #[derive(Default, Deserialize)]
@@ -112,8 +67,7 @@ impl Strong {
 }
 
 pub(crate) async fn wallet(db: &mut PgConnection, id: Uuid) -> Result<Strong, ReadError> {
-    let row: Option<HeadRow> = sqlx::query_as(WALLET).bind(id).fetch_optional(db).await?;
-    let Some(row) = row else {
+    let Some(row) = read::wallet::wallet(&mut *db, id).await? else {
         return Ok(Strong {
             wallet: None,
             has_standbys: false,

@@ -10,9 +10,9 @@ use axum::response::{IntoResponse as _, Response};
 use http::request::Parts;
 use serde::Serialize;
 use serde_json::Value;
-use sqlx::PgConnection;
 use utoipa::ToSchema;
 use uuid::Uuid;
+use wallex_journal::read::trail::{self, RecordedEvent};
 use wallex_runtime::http::{Id, Problem};
 
 use crate::QueryState;
@@ -21,45 +21,6 @@ use crate::extract::MinPosition;
 use crate::parameters::Parameters;
 use crate::problem::ReadError;
 use crate::routes::{NO_STORE, bodies, cut, end};
-
-/// As `statement::BEGIN`. A join by hash or merge would read more of the journal than the page.
-pub(crate) const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
-     SET LOCAL statement_timeout = '2s'; SET LOCAL idle_in_transaction_session_timeout = '5s'; \
-     SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off; \
-     SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off";
-
-/// Events by (wallet_id, version), the hash before each by (partition, seq), personal data by event; of what an erasure
-/// that is decided is still removing, nothing is shown any more.
-pub(crate) const EVENTS: &str = "SELECT event.event_id, event.transaction_id, event.wallet_id, event.partition, event.seq, \
-       event.version, event.type AS kind, event.schema_version, event.recorded_at, event.actor, event.traceparent, \
-       event.payload, event.hash, before.hash AS prev_hash, personal.salt, personal.data \
-     FROM journal.event \
-     LEFT JOIN journal.event before ON before.partition = event.partition AND before.seq = event.seq - 1 \
-     LEFT JOIN journal.personal ON personal.event_id = event.event_id AND NOT EXISTS \
-       (SELECT 1 FROM journal.erasure WHERE erasure.wallet_id = $1 AND erasure.version >= event.version) \
-     WHERE event.wallet_id = $1 AND event.version > $2 ORDER BY event.version LIMIT $3";
-
-pub(crate) const EXISTS: &str = "SELECT EXISTS (SELECT 1 FROM journal.head WHERE wallet_id = $1)";
-
-#[derive(sqlx::FromRow)]
-struct EventRow {
-    event_id: Uuid,
-    transaction_id: Uuid,
-    wallet_id: Uuid,
-    partition: i32,
-    seq: i64,
-    version: i64,
-    kind: String,
-    schema_version: i16,
-    recorded_at: i64,
-    actor: String,
-    traceparent: Option<String>,
-    payload: Vec<u8>,
-    hash: Vec<u8>,
-    prev_hash: Option<Vec<u8>>,
-    salt: Option<Vec<u8>>,
-    data: Option<Vec<u8>>,
-}
 
 /// An event of the journal. `hash` is BLAKE3 over `prev_hash` and the fields in the layout of docs/journal.md.
 #[derive(Debug, Serialize, ToSchema)]
@@ -134,10 +95,10 @@ pub(crate) struct EventPageBody {
     next_after_version: Option<i64>,
 }
 
-impl TryFrom<EventRow> for EventBody {
+impl TryFrom<RecordedEvent> for EventBody {
     type Error = Unreadable;
 
-    fn try_from(row: EventRow) -> Result<Self, Unreadable> {
+    fn try_from(row: RecordedEvent) -> Result<Self, Unreadable> {
         let data: Option<Value> = serde_json::from_slice(&row.payload).ok();
         let digest = data
             .as_ref()
@@ -231,10 +192,12 @@ pub(crate) async fn events(
     MinPosition(wanted): MinPosition,
 ) -> Result<Response, Problem> {
     let id = id.uuid();
-    let mut snapshot = state.journal.snapshot_by(BEGIN, &wanted).await?;
+    let mut snapshot = state.journal.snapshot_by(trail::BEGIN, &wanted).await?;
     // One more than the page tells whether there is a next one.
-    let mut rows = fetch(&mut snapshot, id, page.after_version, page.limit + 1).await?;
-    if rows.is_empty() && !exists(&mut snapshot, id).await? {
+    let rows = trail::events(&mut *snapshot, id, page.after_version, page.limit + 1).await;
+    let mut rows = rows.map_err(ReadError::from)?;
+    let exists = !rows.is_empty() || trail::exists(&mut *snapshot, id).await.map_err(ReadError::from)?;
+    if !exists {
         return Err(ReadError::WalletUnknown(id).into());
     }
     end(snapshot).await?;
@@ -244,17 +207,4 @@ pub(crate) async fn events(
         next_after_version,
     };
     Ok(([NO_STORE], Json(body)).into_response())
-}
-
-async fn fetch(db: &mut PgConnection, id: Uuid, after: i64, limit: i64) -> Result<Vec<EventRow>, ReadError> {
-    Ok(sqlx::query_as(EVENTS)
-        .bind(id)
-        .bind(after)
-        .bind(limit)
-        .fetch_all(db)
-        .await?)
-}
-
-async fn exists(db: &mut PgConnection, id: Uuid) -> Result<bool, ReadError> {
-    Ok(sqlx::query_scalar(EXISTS).bind(id).fetch_one(db).await?)
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use sqlx::PgConnection;
 use tokio::time::{Instant, timeout};
 use wallex_domain::Positions;
+use wallex_journal::read;
 use wallex_runtime::CancellationToken;
 use wallex_runtime::backoff::Backoff;
 use wallex_runtime::metrics;
@@ -53,10 +54,6 @@ const PARKED: &str = "SELECT 'ledger' AS projection, count(DISTINCT wallet_id)::
 /// every snapshot.
 const UNBALANCED: &str = "SELECT count(*)::float8 FROM (SELECT currency FROM ledger.account_total \
      GROUP BY currency HAVING sum(debits) <> sum(credits)) unbalanced";
-
-/// How far what is recorded runs ahead of the clock, in the partition where it is furthest.
-const CLOCK_LEAD: &str = "SELECT (greatest(max(last_recorded_at) \
-       - (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, 0) / 1000000.0)::float8 FROM journal.partition";
 
 /// Values of the labels, and the figure.
 type Series = (Vec<String>, f64);
@@ -184,7 +181,7 @@ impl Vitals {
 
     async fn lead(&self) -> Result<f64, ReadError> {
         let lead: Option<f64> = look(&self.journal, statement::BEGIN, async |db| {
-            sqlx::query_scalar(CLOCK_LEAD).fetch_one(db).await
+            read::positions::clock_lead(db).await
         })
         .await?;
         // No partitions, no lead.

@@ -2,20 +2,27 @@
 
 use std::time::{Duration, Instant};
 
+use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use tokio_util::sync::CancellationToken;
 
 /// Delays that double from `min` to `max`, each shortened by up to half at random, so that replicas which lost the
 /// same server don't come back in step.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Backoff {
-    min: Duration,
-    max: Duration,
-    next: Duration,
+    series: ExponentialBuilder,
+    delays: ExponentialBackoff,
 }
 
 impl Backoff {
     pub fn new(min: Duration, max: Duration) -> Self {
-        Self { min, max, next: min }
+        let series = ExponentialBuilder::new()
+            .with_min_delay(min)
+            .with_max_delay(max)
+            .without_max_times();
+        Self {
+            series,
+            delays: series.build(),
+        }
     }
 
     /// For a remote server at start or after an outage: 0.2 s up to 5 s.
@@ -25,14 +32,15 @@ impl Backoff {
 
     /// How long to wait before the next try.
     pub fn next_delay(&mut self) -> Duration {
-        let delay = self.next.mul_f64(rand::random_range(0.5..=1.0));
-        self.next = (self.next * 2).min(self.max);
-        delay
+        // Without a limit on tries there always is one.
+        let delay = self.delays.next().unwrap_or_default();
+        // backon's own jitter only lengthens.
+        delay.mul_f64(rand::random_range(0.5..=1.0))
     }
 
     /// After a success: the next delay is the shortest again.
     pub fn reset(&mut self) {
-        self.next = self.min;
+        self.delays = self.series.build();
     }
 
     /// Waits for the next delay. `false`: `stop` was cancelled meanwhile, don't try again.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use wallex_domain::{Partition, WalletId};
 
 use super::request::Reply;
-use super::routing::Routed;
+use super::route::Routed;
 
 /// What is remembered at most; beyond it the ones that come back first are forgotten.
 const CAPACITY: usize = 128;

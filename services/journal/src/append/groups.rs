@@ -1,109 +1,31 @@
-//! From requests to replies: groups that share a transaction are tried until each request has its reply. A group that
-//! fails for its content is divided until the culprit stands alone.
+//! From requests to replies: groups that share a transaction are tried until each request has its reply.
 //!
-//! The invariant: nobody is told that nothing was stored while a COMMIT that held the request may still take place, or
-//! may have taken place. Only a look for the key under a lock that this COMMIT's transaction held ends the doubt.
+//! The invariant: every request of a call is answered, or returned to be tried in a later one.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use wallex_domain::{Partition, WalletId};
+use backon::{BackoffBuilder as _, ExponentialBuilder};
+use wallex_domain::WalletId;
 
 use super::aside::{Finding, Scope};
+use super::call::{Call, Group, Take};
+use super::divide::Divided;
+use super::outcome::Staged;
 use super::request::{Reply, Request};
 use super::setback::{Refusal, Setback, Why};
-use super::staging::Staged;
 use super::{Conflict, Stages, Writer};
+
+/// Between tries while the server is in trouble.
+const PAUSES: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(Duration::from_millis(5))
+    .with_max_delay(LONGEST_PAUSE)
+    .without_max_times();
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// How often a request may turn out to be misrouted before it is given up. Twice is a partition that
 /// closed and a wallet that appeared meanwhile; more is a journal that changes under our feet.
 const MAX_MISROUTES: usize = 4;
-
-/// Of so many requests each is tried alone when a time-out has ended them together; more are divided into as many parts as
-/// their square root. A failure costs everybody a time-out and a success a few milliseconds, so the culprit is to be alone
-/// after few failures: two more in a batch of 600.
-const ONE_BY_ONE: usize = 25;
-
-/// Takes the reply to a request as soon as there is one: the request's index, the reply, and how long the stages of the
-/// transaction took that it was decided in.
-pub type Take<'a> = &'a mut (dyn FnMut(usize, Reply, Option<Stages>) + Send);
-
-/// Requests that share a transaction.
-#[derive(Debug, Default)]
-pub(super) struct Group {
-    pub(super) indices: Vec<usize>,
-    /// One of them is suspected: short time-outs.
-    pub(super) suspect: bool,
-    /// Heads that somebody has locked are passed over instead of waited for.
-    pub(super) skip_locked: bool,
-    /// It has been judged already: to be tried now.
-    pub(super) alone: bool,
-    /// All of them need this partition, which somebody has locked.
-    partition: Option<Partition>,
-    /// When its trouble began.
-    since: Option<Instant>,
-}
-
-/// One call of the writer.
-struct Call<'a> {
-    requests: &'a [Request],
-    deadlines: &'a [Instant],
-    take: Take<'a>,
-    /// Of requests whose COMMIT had no answer: the partitions that its transaction held.
-    doubts: HashMap<usize, Vec<BTreeSet<Partition>>>,
-    later: Vec<usize>,
-}
-
-impl Call<'_> {
-    fn answer(&mut self, index: usize, reply: Reply, stages: Option<Stages>) {
-        let reply = match reply {
-            Reply::Answered { .. } | Reply::KeyReused => reply,
-            Reply::NotFound(_) | Reply::Unavailable | Reply::OutcomeUnknown | Reply::Failed => {
-                if self.doubts.contains_key(&index) {
-                    Reply::OutcomeUnknown
-                } else {
-                    reply
-                }
-            }
-        };
-        (self.take)(index, reply, stages);
-    }
-
-    /// To be tried again with whatever comes next.
-    fn postpone(&mut self, index: usize) {
-        if self.doubts.contains_key(&index) {
-            self.answer(index, Reply::OutcomeUnknown, None);
-        } else {
-            self.later.push(index);
-        }
-    }
-
-    /// Answers those of the group that do not go on beyond `now`.
-    fn give_up(&mut self, group: &mut Vec<usize>, now: Instant) {
-        group.retain(|index| {
-            let open = now < self.deadlines[*index];
-            if !open {
-                self.answer(*index, Reply::Unavailable, None);
-            }
-            open
-        });
-    }
-
-    /// These were looked for under the locks of these partitions.
-    fn looked(&mut self, indices: &[usize], locked: &BTreeSet<Partition>) {
-        if self.doubts.is_empty() {
-            return;
-        }
-        for index in indices {
-            if let Some(doubts) = self.doubts.get_mut(index) {
-                doubts.retain(|held| held.is_disjoint(locked));
-                if doubts.is_empty() {
-                    self.doubts.remove(index);
-                }
-            }
-        }
-    }
-}
 
 impl Writer {
     /// Appends a batch and returns a reply for each request, in order. Tries again through failures until
@@ -167,7 +89,7 @@ impl Writer {
         let mut refusals = 0;
         let mut misroutes = 0;
         let mut look_up: HashSet<WalletId> = HashSet::new();
-        let mut backoff = Duration::from_millis(5);
+        let mut pauses = PAUSES.build();
         while !group.indices.is_empty() {
             let began = Instant::now();
             let attempted = self.attempt(call.requests, &group, &look_up).await;
@@ -265,87 +187,13 @@ impl Writer {
                     tracing::warn!(%error, "a batch could not be written: trying again");
                 }
             }
-            call.give_up(&mut group.indices, Instant::now() + backoff);
+            let pause = pauses.next().unwrap_or(LONGEST_PAUSE);
+            call.give_up(&mut group.indices, Instant::now() + pause);
             if !group.indices.is_empty() {
-                tokio::time::sleep(backoff).await;
-                backoff = (backoff * 2).min(Duration::from_millis(500));
+                tokio::time::sleep(pause).await;
             }
         }
         Vec::new()
-    }
-
-    /// What to do with a group of several that was refused.
-    async fn divide(&mut self, group: &mut Group, refusal: &Refusal, refusals: usize) -> Divided {
-        match refusal.why {
-            Why::Partition => {
-                if let Some(partition) = group.partition {
-                    return Divided::Blame(Scope::Partition(partition));
-                }
-                let locked = self.locked_partitions().await;
-                if locked.is_empty() {
-                    return if refusals < 2 {
-                        Divided::Again
-                    } else {
-                        self.split(group, 2)
-                    };
-                }
-                self.apart(group, &locked)
-            }
-            Why::Lock if !group.skip_locked => {
-                (group.suspect, group.skip_locked) = (true, true);
-                Divided::Again
-            }
-            Why::Serialization | Why::Constraint | Why::Content if refusals < 2 && !group.suspect => {
-                Divided::Again
-            }
-            Why::Serialization | Why::Constraint | Why::Content => self.split(group, 2),
-            Why::Lock | Why::Slow => {
-                let requests = group.indices.len();
-                let few = requests <= ONE_BY_ONE;
-                self.split(group, if few { requests } else { requests.isqrt() })
-            }
-        }
-    }
-
-    fn split(&mut self, group: &mut Group, parts: usize) -> Divided {
-        self.conflicts.push(Conflict::Divided);
-        let indices = std::mem::take(&mut group.indices);
-        let part = |indices: &[usize]| Group {
-            indices: indices.to_vec(),
-            suspect: true,
-            skip_locked: group.skip_locked,
-            alone: false,
-            partition: group.partition,
-            since: group.since,
-        };
-        let size = indices.len().div_ceil(parts);
-        Divided::Into(indices.chunks(size).map(part).collect())
-    }
-
-    /// Those that need none of the locked partitions first; then the others, by partition.
-    fn apart(&mut self, group: &mut Group, locked: &[Partition]) -> Divided {
-        self.conflicts.push(Conflict::Divided);
-        let part = |indices, partition: Option<Partition>| Group {
-            indices,
-            suspect: partition.is_some(),
-            partition,
-            since: group.since,
-            ..Group::default()
-        };
-        let mut left = std::mem::take(&mut group.indices);
-        let mut parts = Vec::new();
-        for partition in locked {
-            let needs = |index: &usize| {
-                let routed = self.trace.route_of(*index);
-                routed.is_some_and(|routed| routed.partitions.contains(partition))
-            };
-            let (with, without) = left.into_iter().partition(needs);
-            left = without;
-            parts.push(part(with, Some(*partition)));
-        }
-        parts.insert(0, part(left, None));
-        parts.retain(|part| !part.indices.is_empty());
-        Divided::Into(parts)
     }
 
     /// A request that was tried in a transaction of its own was refused as often as it may be.
@@ -424,11 +272,4 @@ impl Writer {
             self.aside.cleared(routed);
         }
     }
-}
-
-/// What becomes of a group that was refused.
-enum Divided {
-    Again,
-    Into(Vec<Group>),
-    Blame(Scope),
 }

@@ -6,8 +6,17 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use uuid::Uuid;
 use wallex_domain::{EventData, HoldId, Partition, Transaction, WalletId};
 
-use super::routing::Found;
 use super::statements::PLAN_SETTINGS;
+
+/// What the journal says about the names in a batch.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) partitions: Vec<(WalletId, Partition)>,
+    pub(super) holds: HashMap<HoldId, WalletId>,
+    pub(super) transactions: HashMap<Uuid, Transaction>,
+    /// Transactions that this build cannot read, and whose the events are.
+    pub(super) unreadable: HashMap<Uuid, Vec<WalletId>>,
+}
 
 /// Step 0: what the journal says about these wallets, holds and transactions.
 pub(super) async fn look_up(

@@ -1,13 +1,14 @@
 //! The append protocol: one batch of requests, one transaction, one fsync.
 //!
 //! ```text
-//! 0 route   wallet -> partition, from memory; misses, and what holds and transactions lead to, are looked up
+//! 0 route   wallet -> partition, from memory; misses, and the wallets behind holds and transactions, are looked up
 //! 1 lock    BEGIN; partition rows FOR UPDATE in ascending order; the database's clock, which is the batch's time
-//! 2 load    heads of the touched wallets, their due holds, the holds named, stored answers, external ids of wallets and
-//!           of movements
-//! 3 decide  in arrival order, on what was loaded; due holds end first, so many as a batch ends, and what they leave
-//!           undecided is put off; rejections are answers too
-//! 4 write   answers, heads, personal data, events, partition rows: one statement; holds and the like before it
+//! 2 load    heads of the touched wallets, their due holds and how many are open, the holds named, stored answers, external
+//!           ids of wallets and of movements, what has been taken back of transactions
+//! 3 decide  in arrival order, on what was loaded; due holds end first, as many as one batch may end, and requests on a
+//!           wallet with more of them wait for a later batch; rejections are answers too
+//! 4 write   answers, heads, personal data, events and partition rows in one statement; then, where there are any, holds,
+//!           reversals, erasures and the names of movements
 //! 5 commit  and only then reply
 //! ```
 //!
@@ -17,27 +18,32 @@
 //! - No partition is locked after step 1, and step 1 locks in ascending order: writers cannot deadlock on
 //!   partitions. What may collide beside them (wallet ids, external ids, keys used for two wallets) is
 //!   unique in the schema; the loser's batch rolls back and runs again on what the winner committed.
-//! - What is told from the store is as durable as what is told for the first time: both wait for a COMMIT.
+//! - A stored answer that is given again is as durable as a new one: both wait for a COMMIT.
 //! - A reply that was lost is found again by its key, under the same locks. So is the outcome of a COMMIT
 //!   whose answer never came: taking the locks waits for the old transaction to end, one way or the other.
 //! - A writer that freezes between two statements loses its transaction to the server's time-out, and with
-//!   it the locks; what it sends when it wakes is refused. It never had told anybody of success.
+//!   it the locks; what it sends when it wakes is refused. It had not reported success to anyone.
+//!
+//! `route`, `statements`, `load`, `decide` and `write` are the steps; `state` is what a batch knows and `staging` what it has
+//! decided; `groups` runs the steps until every request has its reply, `divide` and `aside` deal with those that fail.
 
 mod aside;
+mod call;
 mod conflict;
-mod due;
+mod decide;
+mod divide;
 mod groups;
 mod load;
 mod look_up;
 mod movement;
-mod open_holds;
+mod outcome;
 mod record;
 mod request;
-mod routing;
+mod route;
 mod setback;
 mod staging;
+mod state;
 mod statements;
-mod undo;
 mod write;
 
 use std::collections::{BTreeSet, HashSet};
@@ -49,14 +55,15 @@ use sqlx::{ConnectOptions as _, Connection as _};
 use wallex_domain::{Partition, WalletId};
 
 use aside::{Aside, Verdict};
+use call::Group;
+pub use call::Take;
 pub use conflict::Conflict;
-use groups::Group;
-pub use groups::Take;
-use open_holds::OpenHolds;
+use load::OpenHolds;
+use outcome::Staged;
 pub use request::{Answer, BatchOutcome, Committed, Item, Render, Reply, Request, Work};
-use routing::{Routed, Routing};
+use route::{Routed, Routing};
 use setback::Setback;
-use staging::{Staged, Staging};
+use staging::Staging;
 pub use statements::Timeouts;
 
 use crate::maintain::Retention;
@@ -288,11 +295,9 @@ impl Writer {
             going.map(|(index, route)| (&requests[*index], route)).collect();
         loaded.transactions = transactions;
         loaded.unreadable_transactions = unreadable;
-        load::load(db, &going, group.skip_locked, &mut loaded)
+        load::load(db, &going, group.skip_locked, &self.open_holds, &mut loaded)
             .await
             .map_err(Setback::of)?;
-        let counting = open_holds::load(db, &self.open_holds, &going, &mut loaded);
-        counting.await.map_err(Setback::of)?;
         self.trace.looked = self.trace.routed.iter().map(|(index, _)| *index).collect();
         let load = watch.lap();
 

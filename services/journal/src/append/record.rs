@@ -3,10 +3,12 @@
 //! The invariant: a command's events are recorded all or not at all; what can fail comes first.
 
 use uuid::{NoContext, Timestamp, Uuid};
-use wallex_domain::{Decided, EventData, Hash, Hold, HoldStatus, Position, Wallet};
+use wallex_domain::{Decided, EventData, Hash, Hold, HoldStatus, Position, Wallet, WalletId};
 
-use super::routing::Routed;
-use super::staging::{Defect, Head, Staging};
+use super::outcome::Defect;
+use super::route::Routed;
+use super::staging::Staging;
+use super::state::Head;
 use crate::{Event, personal::Sealed};
 
 /// What the events of one command have in common.
@@ -31,7 +33,6 @@ impl Staging {
         cause: &Cause<'_>,
         routed: Option<&Routed>,
         decided: Vec<Decided>,
-        expires_at: Option<i64>,
     ) -> Result<Recorded, Defect> {
         let mut staged = Vec::with_capacity(decided.len());
         for Decided { wallet_id, event } in decided {
@@ -41,12 +42,13 @@ impl Staging {
             let partition = partition
                 .filter(|partition| self.loaded.partitions.contains_key(partition))
                 .ok_or_else(|| Defect(format!("the partition of wallet {wallet_id} is not locked")))?;
-            let external_id = match &event {
-                EventData::WalletCreated(created) => created.external_id.clone(),
-                _ => before.and_then(|head| head.external_id.clone()),
+            let external_id = match event.created() {
+                Some(created) => created.external_id.clone(),
+                None => before.and_then(|head| head.external_id.clone()),
             };
             let wallet = Wallet::evolve(before.map(|head| head.wallet.clone()), wallet_id, &event)
                 .ok_or_else(|| Defect(format!("{} on wallet {wallet_id}", event.event_type())))?;
+            let hold = self.hold_after(wallet_id, &event)?;
             let payload = event.encode().map_err(|error| Defect(error.to_string()))?;
             let head = Head {
                 wallet,
@@ -54,18 +56,18 @@ impl Staging {
                 external_id,
                 loaded_version: before.map_or(0, |head| head.loaded_version),
             };
-            staged.push((head, event, payload));
+            staged.push((head, event, hold, payload));
         }
         let time = Timestamp::from_unix(
             NoContext,
-            u64::try_from(self.now / 1_000_000).unwrap_or(0),
+            u64::try_from(self.loaded.clock / 1_000_000).unwrap_or(0),
             // Below 10^9.
-            ((self.now % 1_000_000) * 1_000) as u32,
+            ((self.loaded.clock % 1_000_000) * 1_000) as u32,
         );
         let transaction_id = Uuid::new_v7(time);
         let mut recorded_at = None;
         let mut wallets = Vec::with_capacity(staged.len());
-        for (head, data, payload) in staged {
+        for (head, data, hold, payload) in staged {
             let Some(row) = self.loaded.partitions.get_mut(&head.partition) else {
                 continue;
             };
@@ -80,7 +82,7 @@ impl Staging {
                 schema_version: data.schema_version(),
                 // Time never runs backwards within a partition. One that is ahead is so for its own events alone: the others
                 // of the batch must not inherit it.
-                recorded_at: row.last_recorded_at.max(self.now),
+                recorded_at: row.last_recorded_at.max(self.loaded.clock),
                 actor: cause.actor.to_owned(),
                 traceparent: cause.traceparent.map(str::to_owned),
                 payload: payload.into(),
@@ -95,63 +97,56 @@ impl Staging {
                     .push((event.event_id, event.wallet_id, sealed.clone()));
             }
             wallets.push((head.wallet.clone(), event.position()));
-            self.note(&event, &data, expires_at);
+            self.note(&event, &data, hold);
             self.events.push(event);
             self.replace_head(head);
         }
         Ok(Recorded {
             transaction_id,
-            recorded_at: recorded_at.unwrap_or(self.now),
+            recorded_at: recorded_at.unwrap_or(self.loaded.clock),
             wallets,
         })
     }
 
-    /// What an event means beside its wallet's head.
-    fn note(&mut self, event: &Event, data: &EventData, expires_at: Option<i64>) {
-        if let (Some(id), Some(status)) = (data.hold_id(), HoldStatus::after(data)) {
-            let before = self.loaded.holds.get(&id).cloned();
-            let hold = match &before {
-                Some(hold) => Hold {
-                    status,
-                    ..hold.clone()
-                },
-                None => Hold {
-                    id,
-                    wallet_id: event.wallet_id,
-                    amount: data.amount(),
-                    expires_at,
-                    status,
-                },
-            };
+    /// The hold that an event is about, as it is after it.
+    fn hold_after(&self, wallet_id: WalletId, event: &EventData) -> Result<Option<Hold>, Defect> {
+        let Some(change) = event.effect().hold else {
+            return Ok(None);
+        };
+        let before = self.loaded.holds.get(&change.id).cloned();
+        let after = Hold::evolve(before, wallet_id, event);
+        let defect = || Defect(format!("{} on hold {}", event.event_type(), change.id));
+        Ok(Some(after.ok_or_else(defect)?))
+    }
+
+    /// What an event means beside its wallet's head. `hold` is the one that it is about, as it is from then on.
+    fn note(&mut self, event: &Event, data: &EventData, hold: Option<Hold>) {
+        let effect = data.effect();
+        if let Some(hold) = hold {
             if let Some(open) = self.loaded.open_holds.get_mut(&event.wallet_id) {
                 if let Some(undo) = &mut self.undo {
                     undo.open_holds.entry(event.wallet_id).or_insert(Some(*open));
                 }
-                *open += if status == HoldStatus::Open { 1 } else { -1 };
+                *open += if hold.status == HoldStatus::Open { 1 } else { -1 };
             }
+            let id = hold.id;
+            let before = self.loaded.holds.insert(id, hold);
             self.changed_holds.entry(id).or_insert(before.is_none());
             if let Some(undo) = &mut self.undo {
                 undo.holds.entry(id).or_insert(before);
             }
-            self.loaded.holds.insert(id, hold);
         }
-        // A reversal between two wallets has two events; the one that pays counts, or the only one.
-        let counts = match data {
-            EventData::ReversalDebited(_) => true,
-            EventData::ReversalCredited(leg) => leg.other.is_none(),
-            _ => false,
-        };
-        if counts && let Some(transaction_id) = data.reverses() {
+        if let Some((transaction_id, amount)) = effect.takes_back() {
             let before = self.loaded.reversed.get(&transaction_id).copied();
             if let Some(undo) = &mut self.undo {
                 undo.reversed.entry(transaction_id).or_insert(before);
             }
             // At most what the transaction moved.
-            let reversed = before.unwrap_or(0).saturating_add(data.amount());
+            let reversed = before.unwrap_or(0).saturating_add(amount);
             self.loaded.reversed.insert(transaction_id, reversed);
             self.changed_reversed.insert(transaction_id);
         }
-        if let EventData::PersonalDataErased(_) = data {
+        if effect.erases {
             self.erasures
                 .push((event.event_id, event.wallet_id, event.version));
         }

@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use wallex_domain::{Mark, Partition};
 use wallex_postgres::DURABLE_COMMIT;
 
-use super::staging::{Loaded, LockedPartition};
+use super::state::{Loaded, LockedPartition};
 use crate::read::hash_column;
 
 /// Time-outs of a batch's transaction.

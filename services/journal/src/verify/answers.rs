@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, HashMap};
 use serde_json::Value;
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
-use wallex_domain::{EventData, Partition, Position, Positions};
+use wallex_domain::{Partition, Position, Positions};
 
 use super::record::{self, Record};
 use super::report::{Kind, Report};
@@ -183,7 +183,7 @@ impl Given {
 
 /// Whether the last part of a location names the event's transaction, wallet or hold.
 fn is_of(record: &Record, location: &str) -> bool {
-    let hold = record.data.as_ref().and_then(EventData::hold_id);
+    let hold = record.data.as_ref().and_then(|data| Some(data.effect().hold?.id));
     let names = [
         Some(record.transaction_id),
         Some(record.wallet_id.0),

@@ -87,24 +87,10 @@ impl Fold {
                 None
             }
         };
-        if let Some((transaction_id, amount)) = counts(&data) {
+        if let Some((transaction_id, amount)) = data.effect().takes_back() {
             let sum = self.reversed.entry(transaction_id).or_default();
             *sum = sum.saturating_add(amount);
         }
         Some((data, ended))
     }
-}
-
-/// A reversal between two wallets has two events; the one that pays counts, or the only one.
-fn counts(data: &EventData) -> Option<(Uuid, i64)> {
-    match data {
-        EventData::ReversalDebited(leg) => Some((leg.reverses, leg.amount)),
-        EventData::ReversalCredited(leg) if leg.other.is_none() => Some((leg.reverses, leg.amount)),
-        _ => None,
-    }
-}
-
-/// The transaction that an event takes back, if it is the one that counts.
-pub(super) fn takes_back(data: &EventData) -> Option<Uuid> {
-    counts(data).map(|(transaction_id, _)| transaction_id)
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
-use wallex_domain::{EventData, HoldId, HoldStatus, Partition, WalletId};
+use wallex_domain::{EventData, Hold, HoldId, HoldStatus, Partition, WalletId};
 
 use super::CHUNK;
 use super::report::{Kind, Report};
@@ -24,48 +24,29 @@ const COUNT: &str = "SELECT count(*) FROM journal.hold o JOIN journal.head h ON 
 /// The holds of a partition's wallets. Those that ended are facts and compared at once, so only the open ones are kept.
 #[derive(Default)]
 pub(super) struct Holds {
-    open: HashMap<HoldId, Placed>,
+    open: HashMap<HoldId, Hold>,
     placed: i64,
 }
 
-struct Placed {
-    wallet_id: WalletId,
-    amount: i64,
-    expires_at: Option<i64>,
-}
-
-pub(super) struct EndedHold(Row);
-
-/// A row as it has to be.
-struct Row {
-    id: HoldId,
-    placed: Placed,
-    status: HoldStatus,
-}
+pub(super) struct EndedHold(Hold);
 
 impl Holds {
     /// The hold that the event ends, if it ends one; `Err` when that does not follow from what came before.
     pub(super) fn apply(&mut self, wallet_id: WalletId, data: &EventData) -> Result<Option<EndedHold>, ()> {
-        let (Some(id), Some(status)) = (data.hold_id(), HoldStatus::after(data)) else {
+        let Some(change) = data.effect().hold else {
             return Ok(None);
         };
-        if let EventData::HoldPlaced(placed) = data {
-            let placed = Placed {
-                wallet_id,
-                amount: placed.amount,
-                expires_at: placed.expires_at,
-            };
-            self.placed += 1;
-            return match self.open.insert(id, placed) {
-                None => Ok(None),
-                Some(_) => Err(()),
-            };
+        let is_placed = change.status == HoldStatus::Open;
+        self.placed += i64::from(is_placed);
+        let before = self.open.remove(&change.id);
+        // One fault, one line: what is placed twice goes on as it was placed last.
+        let is_second = is_placed && before.is_some();
+        let hold = Hold::evolve(before.filter(|_| !is_placed), wallet_id, data).ok_or(())?;
+        if !is_placed {
+            return Ok(Some(EndedHold(hold)));
         }
-        let placed = self.open.remove(&id).ok_or(())?;
-        if placed.wallet_id != wallet_id || data.held_change() != -placed.amount {
-            return Err(());
-        }
-        Ok(Some(EndedHold(Row { id, placed, status })))
+        self.open.insert(hold.id, hold);
+        if is_second { Err(()) } else { Ok(None) }
     }
 
     /// In the snapshot that the walk has caught up with.
@@ -87,15 +68,7 @@ impl Holds {
                 )
             });
         }
-        let open: Vec<Row> = self
-            .open
-            .into_iter()
-            .map(|(id, placed)| Row {
-                id,
-                placed,
-                status: HoldStatus::Open,
-            })
-            .collect();
+        let open: Vec<Hold> = self.open.into_values().collect();
         for rows in open.chunks(CHUNK as usize) {
             compare(&mut *db, rows.iter(), report).await?;
         }
@@ -112,19 +85,19 @@ pub(super) async fn compare_ended(
     if ended.is_empty() {
         return Ok(());
     }
-    compare(db, ended.iter().map(|EndedHold(row)| row), report).await
+    compare(db, ended.iter().map(|EndedHold(hold)| hold), report).await
 }
 
 async fn compare<'a>(
     db: impl PgExecutor<'_>,
-    rows: impl Iterator<Item = &'a Row> + Clone,
+    rows: impl Iterator<Item = &'a Hold> + Clone,
     report: &mut Report,
 ) -> Result<(), sqlx::Error> {
     let different: Vec<(Uuid, bool)> = sqlx::query_as(DIFFERENT)
         .bind(rows.clone().map(|row| row.id.0).collect::<Vec<_>>())
-        .bind(rows.clone().map(|row| row.placed.wallet_id.0).collect::<Vec<_>>())
-        .bind(rows.clone().map(|row| row.placed.amount).collect::<Vec<_>>())
-        .bind(rows.clone().map(|row| row.placed.expires_at).collect::<Vec<_>>())
+        .bind(rows.clone().map(|row| row.wallet_id.0).collect::<Vec<_>>())
+        .bind(rows.clone().map(|row| row.amount).collect::<Vec<_>>())
+        .bind(rows.clone().map(|row| row.expires_at).collect::<Vec<_>>())
         .bind(rows.map(|row| row.status.as_str()).collect::<Vec<_>>())
         .fetch_all(db)
         .await?;

@@ -2,7 +2,7 @@
 //! of it. Money that one leg took and the other did not give would be made or lost without a broken hash.
 
 use sqlx::PgConnection;
-use wallex_domain::{EventData, EventKind, OtherLeg, Position};
+use wallex_domain::{EventData, OtherLeg, Position};
 
 use super::record::{self, Record};
 use super::report::{Kind, Report};
@@ -16,7 +16,7 @@ pub(super) async fn check(
 ) -> Result<(), sqlx::Error> {
     let legs: Vec<(&Event, &EventData, OtherLeg)> = events
         .iter()
-        .filter_map(|(event, data)| Some((event, data, data.other_leg()?)))
+        .filter_map(|(event, data)| Some((event, data, data.effect().other?)))
         .collect();
     let named: Vec<Position> = legs.iter().map(|(.., other)| other.position).collect();
     let records = record::at(&mut *db, &named).await?;
@@ -42,33 +42,20 @@ fn mirrors(event: &Event, data: &EventData, other: OtherLeg, record: &Record) ->
         wallet_id: event.wallet_id,
         position: event.position(),
     };
-    let pays = data.balance_change() < 0;
+    let pays = data.effect().pays();
     let (paid, got) = if pays { (data, theirs) } else { (theirs, data) };
     record.transaction_id == event.transaction_id
         && record.wallet_id == other.wallet_id
-        && theirs.other_leg() == Some(own)
+        && theirs.effect().other == Some(own)
         && theirs.amount() == data.amount()
         && theirs.currency() == data.currency()
         && theirs.movement_id() == data.movement_id()
-        && is_pair(paid.kind(), got.kind())
+        && paid.kind().received_as() == Some(got.kind())
         && stands_where_it_says(data, event.position())
         && stands_where_it_says(theirs, other.position)
 }
 
-fn is_pair(paid: EventKind, got: EventKind) -> bool {
-    matches!(
-        (paid, got),
-        (
-            EventKind::TransferDebited | EventKind::HoldCaptured,
-            EventKind::TransferCredited
-        ) | (EventKind::ReversalDebited, EventKind::ReversalCredited)
-    )
-}
-
 /// A leg of a transfer carries its own position too.
 fn stands_where_it_says(data: &EventData, at: Position) -> bool {
-    match data {
-        EventData::TransferDebited(leg) | EventData::TransferCredited(leg) => leg.position == at,
-        _ => true,
-    }
+    data.effect().position.is_none_or(|position| position == at)
 }

@@ -70,7 +70,7 @@ pub(super) async fn check(
                 at,
                 wallet_id: event.wallet_id,
                 version: event.version,
-                other: data.other_leg(),
+                other: data.effect().other,
             }),
             (digest, Some((wallet_id, found))) => {
                 if let Some(folded) = fold.wallets.get_mut(&event.wallet_id) {
@@ -91,7 +91,7 @@ pub(super) async fn check(
     }
     check_missing(db, missing, erasures, report).await?;
     for (event, data) in events {
-        if let EventData::PersonalDataErased(_) = data {
+        if data.effect().erases {
             check_erased(db, event, erasures, report).await?;
         }
     }

@@ -7,8 +7,8 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 use wallex_domain::{EventData, Partition, Transaction, WalletId};
 
+use super::CHUNK;
 use super::report::{Kind, Report};
-use super::{CHUNK, fold};
 use crate::read;
 
 const SUMS: &str = "SELECT transaction_id, amount FROM journal.reversed WHERE transaction_id = ANY($1)";
@@ -123,7 +123,7 @@ async fn forget_newer(
             let Some(last) = events.last() else { break };
             seq = last.seq;
             for data in events.iter().filter_map(|event| event.decode().ok()) {
-                if let Some(id) = fold::takes_back(&data) {
+                if let Some((id, _)) = data.effect().takes_back() {
                     unknown.remove(&id);
                 }
             }

@@ -147,10 +147,7 @@ async fn check_external_ids(
 ) -> Result<(), sqlx::Error> {
     let (wallets, external_ids): (Vec<_>, Vec<_>) = events
         .iter()
-        .filter_map(|(event, data)| match data {
-            EventData::WalletCreated(created) => Some((event.wallet_id.0, created.external_id.as_deref())),
-            _ => None,
-        })
+        .filter_map(|(event, data)| Some((event.wallet_id.0, data.created()?.external_id.as_deref())))
         .unzip();
     if wallets.is_empty() {
         return Ok(());

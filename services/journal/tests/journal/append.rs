@@ -73,7 +73,7 @@ async fn two_writers_keep_sequences_dense_and_chained_and_money_whole() {
         .events()
         .await
         .iter()
-        .map(|event| event.decode().unwrap().balance_change())
+        .map(|event| event.decode().unwrap().effect().balance)
         .sum();
     let total: i64 = sqlx::query_scalar("SELECT sum(balance)::bigint FROM journal.head")
         .fetch_one(&journal.pool)

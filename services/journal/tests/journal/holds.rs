@@ -136,7 +136,7 @@ async fn due_holds_end_in_the_order_of_their_time_before_anything_else() {
         .filter(|event| event.event_type == "hold.expired")
         .map(|event| {
             assert_eq!(event.actor, "wallex");
-            event.decode().unwrap().hold_id().unwrap().0
+            event.decode().unwrap().effect().hold.unwrap().id.0
         })
         .collect();
     assert_eq!(expired, [2, 3, 1].map(|n| hold_id(n).0));

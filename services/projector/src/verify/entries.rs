@@ -98,7 +98,7 @@ async fn with_events(
         .bind(events().map(|event| event.event_id).collect::<Vec<_>>())
         .bind(events().map(|event| event.transaction_id).collect::<Vec<_>>())
         .bind(data().map(|data| entry_type(data.kind())).collect::<Vec<_>>())
-        .bind(data().map(EventData::balance_change).collect::<Vec<_>>())
+        .bind(data().map(|data| data.effect().balance).collect::<Vec<_>>())
         .bind(data().map(|data| data.currency().to_string()).collect::<Vec<_>>())
         .bind(data().map(EventData::balance).collect::<Vec<_>>())
         .bind(
@@ -108,20 +108,24 @@ async fn with_events(
         )
         .bind(data().map(|data| data.reference()).collect::<Vec<_>>())
         .bind(events().map(|event| event.recorded_at).collect::<Vec<_>>())
-        .bind(data().map(EventData::held_change).collect::<Vec<_>>())
+        .bind(data().map(|data| data.effect().held).collect::<Vec<_>>())
         .bind(
             applied
                 .iter()
                 .map(|applied| applied.held_after)
                 .collect::<Vec<_>>(),
         )
-        .bind(data().map(EventData::overdraft_limit).collect::<Vec<_>>())
         .bind(
             data()
-                .map(|data| data.hold_id().map(|id| id.0))
+                .map(|data| data.effect().overdraft_limit)
                 .collect::<Vec<_>>(),
         )
-        .bind(data().map(EventData::reverses).collect::<Vec<_>>())
+        .bind(
+            data()
+                .map(|data| data.effect().hold.map(|hold| hold.id.0))
+                .collect::<Vec<_>>(),
+        )
+        .bind(data().map(|data| data.effect().reverses).collect::<Vec<_>>())
         .bind(data().map(EventData::movement_id).collect::<Vec<_>>())
         .fetch_all(db)
         .await?;
@@ -145,7 +149,7 @@ async fn with_personal(
 ) -> Result<(), sqlx::Error> {
     let projected = || applied.iter().map(|applied| &applied.projected);
     let events = || projected().map(|projected| &projected.event);
-    let others = || projected().map(|projected| projected.data.other_leg());
+    let others = || projected().map(|projected| projected.data.effect().other);
     let different: Vec<(i32, i64, bool)> = sqlx::query_as(PERSONAL)
         .bind(events().map(|event| event.wallet_id.0).collect::<Vec<_>>())
         .bind(events().map(|event| event.version).collect::<Vec<_>>())

@@ -3,7 +3,6 @@
 
 use sqlx::PgConnection;
 use uuid::Uuid;
-use wallex_domain::EventData;
 use wallex_journal::verify::{CHUNK, Kind, Report};
 
 use super::read_model::Applied;
@@ -33,7 +32,7 @@ pub(super) async fn compare(
     let erasures = || {
         let events = applied.iter().map(|applied| &applied.projected);
         events
-            .filter(|projected| matches!(projected.data, EventData::PersonalDataErased(_)))
+            .filter(|projected| projected.data.effect().erases)
             .map(|projected| &projected.event)
     };
     if erasures().next().is_none() {

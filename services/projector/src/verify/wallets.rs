@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use sqlx::PgConnection;
 use uuid::Uuid;
-use wallex_domain::{EventData, HoldId, HoldStatus, Partition};
+use wallex_domain::{EventData, Hold, HoldId, Partition};
 use wallex_journal::Event;
 use wallex_journal::verify::{CHUNK, Kind, Report};
 
@@ -48,14 +48,10 @@ SELECT e.hold_id, h.hold_id IS NULL
         e.updated_at)";
 
 /// A hold as its row has to be.
-pub(super) struct Hold {
-    id: HoldId,
-    wallet_id: Uuid,
-    amount: i64,
+pub(super) struct Row {
+    hold: Hold,
     captured: i64,
     currency: String,
-    status: HoldStatus,
-    expires_at: Option<i64>,
     reference: Option<String>,
     version: i64,
     created_at: i64,
@@ -64,46 +60,44 @@ pub(super) struct Hold {
 
 #[derive(Default)]
 pub(super) struct Holds {
-    open: HashMap<HoldId, Hold>,
-    ended: Vec<Hold>,
+    open: HashMap<HoldId, Row>,
+    ended: Vec<Row>,
 }
 
 impl Holds {
     pub(super) fn apply(&mut self, event: &Event, data: &EventData) {
-        let (Some(id), Some(status)) = (data.hold_id(), HoldStatus::after(data)) else {
+        let Some(change) = data.effect().hold else {
             return;
         };
-        if let EventData::HoldPlaced(placed) = data {
-            let hold = Hold {
-                id,
-                wallet_id: event.wallet_id.0,
-                amount: placed.amount,
+        let before = self.open.remove(&change.id);
+        // What does not follow is the journal's fault, which its own check tells.
+        let Some(hold) = Hold::evolve(before.as_ref().map(|row| row.hold.clone()), event.wallet_id, data)
+        else {
+            return;
+        };
+        let Some(before) = before else {
+            let row = Row {
+                hold,
                 captured: 0,
-                currency: placed.currency.to_string(),
-                status,
-                expires_at: placed.expires_at,
-                reference: placed.reference.clone(),
+                currency: data.currency().to_string(),
+                reference: data.reference().map(str::to_owned),
                 version: event.version,
                 created_at: event.recorded_at,
                 updated_at: event.recorded_at,
             };
-            self.open.insert(id, hold);
-        } else if let Some(hold) = self.open.remove(&id) {
-            let captured = match data {
-                EventData::HoldCaptured(captured) => captured.amount,
-                _ => 0,
-            };
-            self.ended.push(Hold {
-                status,
-                captured,
-                updated_at: event.recorded_at,
-                ..hold
-            });
-        }
+            self.open.insert(change.id, row);
+            return;
+        };
+        self.ended.push(Row {
+            hold,
+            captured: change.captured,
+            updated_at: event.recorded_at,
+            ..before
+        });
     }
 
     /// Those that ended since this was called last. They never change again.
-    pub(super) fn take_ended(&mut self) -> Vec<Hold> {
+    pub(super) fn take_ended(&mut self) -> Vec<Row> {
         std::mem::take(&mut self.ended)
     }
 }
@@ -119,7 +113,7 @@ pub(super) async fn compare(
     for wallets in wallets.chunks(CHUNK as usize) {
         compare_wallets(&mut *db, partition, wallets, report).await?;
     }
-    let open: Vec<Hold> = fold.holds.open.into_values().collect();
+    let open: Vec<Row> = fold.holds.open.into_values().collect();
     for holds in open.chunks(CHUNK as usize) {
         compare_holds(&mut *db, holds.iter(), report).await?;
     }
@@ -172,10 +166,7 @@ pub(super) async fn compare_created(
 ) -> Result<(), sqlx::Error> {
     let created: Vec<_> = applied
         .iter()
-        .filter_map(|Applied { projected, .. }| match &projected.data {
-            EventData::WalletCreated(created) => Some((projected, created)),
-            _ => None,
-        })
+        .filter_map(|Applied { projected, .. }| Some((projected, projected.data.created()?)))
         .collect();
     if created.is_empty() {
         return Ok(());
@@ -213,25 +204,26 @@ pub(super) async fn compare_created(
 
 pub(super) async fn compare_holds(
     db: &mut PgConnection,
-    holds: impl Iterator<Item = &Hold> + Clone,
+    rows: impl Iterator<Item = &Row> + Clone,
     report: &mut Report,
 ) -> Result<(), sqlx::Error> {
-    let holds = || holds.clone();
-    if holds().next().is_none() {
+    let rows = || rows.clone();
+    let holds = || rows().map(|row| &row.hold);
+    if rows().next().is_none() {
         return Ok(());
     }
     let different: Vec<(Uuid, bool)> = sqlx::query_as(HOLDS)
         .bind(holds().map(|hold| hold.id.0).collect::<Vec<_>>())
-        .bind(holds().map(|hold| hold.wallet_id).collect::<Vec<_>>())
+        .bind(holds().map(|hold| hold.wallet_id.0).collect::<Vec<_>>())
         .bind(holds().map(|hold| hold.amount).collect::<Vec<_>>())
-        .bind(holds().map(|hold| hold.captured).collect::<Vec<_>>())
-        .bind(holds().map(|hold| hold.currency.as_str()).collect::<Vec<_>>())
+        .bind(rows().map(|row| row.captured).collect::<Vec<_>>())
+        .bind(rows().map(|row| row.currency.as_str()).collect::<Vec<_>>())
         .bind(holds().map(|hold| hold.status.as_str()).collect::<Vec<_>>())
         .bind(holds().map(|hold| hold.expires_at).collect::<Vec<_>>())
-        .bind(holds().map(|hold| hold.reference.as_deref()).collect::<Vec<_>>())
-        .bind(holds().map(|hold| hold.version).collect::<Vec<_>>())
-        .bind(holds().map(|hold| hold.created_at).collect::<Vec<_>>())
-        .bind(holds().map(|hold| hold.updated_at).collect::<Vec<_>>())
+        .bind(rows().map(|row| row.reference.as_deref()).collect::<Vec<_>>())
+        .bind(rows().map(|row| row.version).collect::<Vec<_>>())
+        .bind(rows().map(|row| row.created_at).collect::<Vec<_>>())
+        .bind(rows().map(|row| row.updated_at).collect::<Vec<_>>())
         .fetch_all(db)
         .await?;
     for (id, is_missing) in different {

@@ -21,12 +21,12 @@ use wallex_runtime::redis::Accelerator;
 use wallex_runtime::trace;
 
 use crate::Config;
-use crate::leases::Leases;
 use crate::metrics::Metrics;
 use crate::presence::Presence;
 use crate::producer::{Delivery, Producer};
 use crate::progress::Progress;
 use crate::topic::{Tail, Topic, TopicError};
+use wallex_journal::publication::Leases;
 
 /// Events read of one partition at a time.
 const PAGE: usize = 500;

@@ -10,28 +10,16 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use sqlx::PgConnection;
 use utoipa::ToSchema;
 use wallex_domain::{Partition, Position, Positions};
+use wallex_journal::read;
 
 use crate::position::Snapshots;
 use crate::problem::ReadError;
 use crate::routes::end;
 
-/// As the audit trail's: joins by the primary keys, whatever was planned when the tables were empty.
-pub(crate) use crate::trail::BEGIN;
-
-/// Up to which seq (inclusive) each partition is in Kafka, and in the journal. One that no publisher has a row for is not in
-/// Kafka at all.
-pub(crate) const PUBLISHED: &str = "SELECT lane.id, coalesce(publication.checkpoint_seq, 0), lane.last_seq \
-     FROM journal.partition lane LEFT JOIN journal.publication ON publication.partition = lane.id";
-
-/// Age in microseconds of the events named, by the clock that recorded them. Never negative: an event may carry a time that
-/// is ahead, of a server before it.
-pub(crate) const AGES: &str = "SELECT event.partition, event.seq, \
-       greatest((extract(epoch FROM clock_timestamp()) * 1000000)::bigint - event.recorded_at, 0) \
-     FROM unnest($1::int[], $2::bigint[]) AS first (partition, seq) \
-     JOIN journal.event ON event.partition = first.partition AND event.seq = first.seq";
+/// Joins by the primary keys, whatever was planned when the tables were empty.
+use wallex_journal::read::trail::BEGIN;
 
 /// What counts as published.
 #[derive(Debug, Clone, Copy)]
@@ -193,7 +181,7 @@ impl Sources {
                 let heads = self.journal.cursors(&mut *snapshot).await?.into_iter();
                 heads.map(|(partition, seq)| (partition, seq, seq)).collect()
             }
-            Published::Publisher => sqlx::query_as(PUBLISHED).fetch_all(&mut *snapshot).await?,
+            Published::Publisher => read::positions::published(&mut *snapshot).await?,
         };
         end(snapshot).await?;
         partitions.sort_unstable();
@@ -222,7 +210,9 @@ impl Sources {
             return Ok(HashMap::new());
         }
         let mut snapshot = self.journal.snapshot_by(BEGIN, &Positions::default()).await?;
-        let ages = ages(&mut snapshot, waiting).await?;
+        let ages = read::positions::ages(&mut *snapshot, waiting)
+            .await
+            .map_err(ReadError::from)?;
         end(snapshot).await?;
         Ok(ages)
     }
@@ -276,19 +266,6 @@ fn behind(
         lag_seconds: 0.0,
         partitions,
     }
-}
-
-async fn ages(db: &mut PgConnection, events: Vec<(i32, i64)>) -> Result<HashMap<(i32, i64), i64>, ReadError> {
-    let (partitions, seqs): (Vec<i32>, Vec<i64>) = events.into_iter().unzip();
-    let ages: Vec<(i32, i64, i64)> = sqlx::query_as(AGES)
-        .bind(partitions)
-        .bind(seqs)
-        .fetch_all(db)
-        .await?;
-    let ages = ages.into_iter();
-    Ok(ages
-        .map(|(partition, seq, age)| ((partition, seq), age))
-        .collect())
 }
 
 fn missing((partition, seq): (i32, i64)) -> LagError {

@@ -21,8 +21,6 @@ use wallex_runtime::metrics;
 use crate::QueryState;
 use crate::position::Snapshots;
 use crate::routes::NO_STORE;
-#[cfg(test)]
-pub(crate) use measurement::{AGES, BEGIN, PUBLISHED};
 use measurement::{LagError, Measurement, PartitionLag, Published, Sources};
 
 /// The longest pause between two measurements, and how old one may be that is answered with. The pause is shortened by up

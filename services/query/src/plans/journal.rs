@@ -2,14 +2,15 @@
 //! wallet's head, its first and its last event, a page of the trail its events and the links before them, the lag two rows
 //! and one event per partition, whatever the journal has.
 
+use wallex_journal::read::{positions, trail, wallet};
 use wallex_journal::schema::SCHEMA;
 
 use super::{Planned, database, reads_less, stay_on_their_indexes};
-use crate::{lag, statement, strong, trail};
+use crate::statement;
 
 const STRONG: [Planned; 1] = [(
     "wallet",
-    strong::WALLET,
+    wallet::WALLET,
     "uuid",
     "md5('7')::uuid",
     &[
@@ -47,14 +48,14 @@ const TRAIL: [Planned; 2] = [
 const LAG: [Planned; 2] = [
     (
         "published",
-        lag::PUBLISHED,
+        positions::PUBLISHED,
         "",
         "",
         &["partition_pkey", "publication_pkey"],
     ),
     (
         "ages",
-        lag::AGES,
+        positions::AGES,
         "int[], bigint[]",
         "'{7, 8}', '{5007, 9008}'",
         &["event_pkey"],
@@ -106,6 +107,6 @@ async fn the_trail_stays_on_its_indexes_as_the_journal_grows() {
 async fn the_lag_stays_on_its_indexes_as_the_journal_grows() {
     let database = database("journal", &SCHEMA.migrations).await;
     let mut db = database.connection().await;
-    stay_on_their_indexes(&mut db, lag::BEGIN, &LAG, STAGES).await;
-    reads_less(&mut db, lag::BEGIN, "ages", "'{7, 8}', '{5007, 9008}'", 12).await;
+    stay_on_their_indexes(&mut db, trail::BEGIN, &LAG, STAGES).await;
+    reads_less(&mut db, trail::BEGIN, "ages", "'{7, 8}', '{5007, 9008}'", 12).await;
 }

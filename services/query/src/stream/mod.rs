@@ -18,6 +18,7 @@ use sqlx::PgConnection;
 use tokio::time::sleep;
 use uuid::Uuid;
 use wallex_domain::Positions;
+use wallex_journal::read as journal;
 use wallex_runtime::http::{Id, Problem};
 
 use crate::QueryState;
@@ -28,7 +29,6 @@ use crate::position::Snapshots;
 use crate::problem::{self, ReadError};
 use crate::routes::{NO_STORE, end, missing};
 use crate::statement::{self, EntryRow, entry_columns};
-use crate::strong;
 use live::Seat;
 
 /// A comment is sent when nothing else was for so long: proxies cut silent connections, most after 60 s.
@@ -146,7 +146,10 @@ pub(crate) async fn stream(
 /// there again. Of a version that nothing was ever at the client would wait in vain until the wallet has passed it.
 async fn exists(state: &QueryState, id: Uuid, after: &After) -> Result<(), Problem> {
     let mut snapshot = state.journal.snapshot(&Positions::default()).await?;
-    let recorded = strong::version(&mut snapshot, id).await?.unwrap_or(0);
+    let recorded = journal::wallet::version(&mut *snapshot, id)
+        .await
+        .map_err(ReadError::from)?
+        .unwrap_or(0);
     end(snapshot).await?;
     if after.version <= recorded {
         return Ok(());

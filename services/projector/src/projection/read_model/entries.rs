@@ -32,7 +32,7 @@ fn held_after(events: &[Projected], mut held_before: HashMap<Uuid, i64>) -> Resu
         .iter()
         .map(|projected| {
             let held = held_before.entry(projected.event.wallet_id.0).or_default();
-            *held = held.saturating_add(projected.data.held_change());
+            *held = held.saturating_add(projected.data.effect().held);
             if *held < 0 {
                 return Err(ApplyError::Inconsistent {
                     what: format!(
@@ -68,7 +68,7 @@ pub(super) async fn insert(
                 .map(|p| entry_type(p.data.kind()))
                 .collect::<Vec<_>>(),
         )
-        .bind(events.iter().map(|p| p.data.balance_change()).collect::<Vec<_>>())
+        .bind(events.iter().map(|p| p.data.effect().balance).collect::<Vec<_>>())
         .bind(
             events
                 .iter()
@@ -96,21 +96,26 @@ pub(super) async fn insert(
                 .collect::<Vec<_>>(),
         )
         .bind(events.iter().map(|p| p.event.recorded_at).collect::<Vec<_>>())
-        .bind(events.iter().map(|p| p.data.held_change()).collect::<Vec<_>>())
+        .bind(events.iter().map(|p| p.data.effect().held).collect::<Vec<_>>())
         .bind(held_after)
         .bind(
             events
                 .iter()
-                .map(|p| p.data.overdraft_limit())
+                .map(|p| p.data.effect().overdraft_limit)
                 .collect::<Vec<_>>(),
         )
         .bind(
             events
                 .iter()
-                .map(|p| p.data.hold_id().map(|id| id.0))
+                .map(|p| p.data.effect().hold.map(|hold| hold.id.0))
                 .collect::<Vec<_>>(),
         )
-        .bind(events.iter().map(|p| p.data.reverses()).collect::<Vec<_>>())
+        .bind(
+            events
+                .iter()
+                .map(|p| p.data.effect().reverses)
+                .collect::<Vec<_>>(),
+        )
         .bind(events.iter().map(|p| p.data.movement_id()).collect::<Vec<_>>())
         .execute(db)
         .await?;

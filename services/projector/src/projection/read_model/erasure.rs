@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use sqlx::PgConnection;
 use uuid::Uuid;
-use wallex_domain::{EventData, EventKind, OtherLeg};
+use wallex_domain::{EventKind, OtherLeg};
 use wallex_journal::Event;
 
 use super::super::Projected;
@@ -98,7 +98,7 @@ pub(super) fn of<'a>(events: &'a [Projected], parked: &'a [Event]) -> Erasures<'
         .filter(|event| event.event_type == EventKind::PersonalDataErased.as_str());
     events
         .iter()
-        .filter(|projected| matches!(projected.data, EventData::PersonalDataErased(_)))
+        .filter(|projected| projected.data.effect().erases)
         .map(|projected| &projected.event)
         .chain(parked)
         .map(|event| (event.wallet_id.0, event))
@@ -115,7 +115,7 @@ pub(super) async fn exclude(
     let exposed: Vec<(Uuid, OtherLeg)> = events
         .iter()
         .filter(|projected| projected.personal.is_some())
-        .filter_map(|projected| Some((projected.event.event_id, projected.data.other_leg()?)))
+        .filter_map(|projected| Some((projected.event.event_id, projected.data.effect().other?)))
         .collect();
     // A set is in order, as the locks have to be.
     let counterparties: BTreeSet<Uuid> = exposed.iter().map(|(_, other)| other.wallet_id.0).collect();

@@ -6,8 +6,7 @@ use std::collections::BTreeMap;
 
 use sqlx::PgConnection;
 use uuid::Uuid;
-use wallex_domain::{EventData, HoldId, HoldPlaced, HoldStatus};
-use wallex_journal::Event;
+use wallex_domain::{EventData, HoldStatus};
 
 use super::super::{ApplyError, Projected, partitions};
 
@@ -24,49 +23,6 @@ UPDATE read_model.hold h
   FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[]) AS new (hold_id, status, captured, updated_at)
  WHERE h.hold_id = new.hold_id AND h.status = 'open'";
 
-/// What an event does to a hold.
-enum Happened<'a> {
-    Placed(&'a HoldPlaced),
-    Ended {
-        hold_id: HoldId,
-        status: HoldStatus,
-        /// Minor units that left the wallet.
-        captured: i64,
-    },
-}
-
-impl<'a> Happened<'a> {
-    fn of(data: &'a EventData) -> Option<Self> {
-        let ended = |hold_id, status, captured| {
-            Some(Self::Ended {
-                hold_id,
-                status,
-                captured,
-            })
-        };
-        match data {
-            EventData::HoldPlaced(placed) => Some(Self::Placed(placed)),
-            EventData::HoldCaptured(captured) => {
-                ended(captured.hold_id, HoldStatus::Captured, captured.amount)
-            }
-            EventData::HoldReleased(released) => ended(released.hold_id, HoldStatus::Released, 0),
-            EventData::HoldExpired(expired) => ended(expired.hold_id, HoldStatus::Expired, 0),
-            EventData::WalletCreated(_)
-            | EventData::WalletCredited(_)
-            | EventData::WalletDebited(_)
-            | EventData::TransferDebited(_)
-            | EventData::TransferCredited(_)
-            | EventData::ReversalDebited(_)
-            | EventData::ReversalCredited(_)
-            | EventData::WalletFrozen(_)
-            | EventData::WalletUnfrozen(_)
-            | EventData::WalletClosed(_)
-            | EventData::OverdraftLimitSet(_)
-            | EventData::PersonalDataErased(_) => None,
-        }
-    }
-}
-
 struct End {
     status: HoldStatus,
     captured: i64,
@@ -75,8 +31,8 @@ struct End {
 
 /// A hold that the batch places, and its end if that is in the batch as well.
 struct Placed<'a> {
-    event: &'a Event,
-    data: &'a HoldPlaced,
+    projected: &'a Projected,
+    expires_at: Option<i64>,
     end: Option<End>,
 }
 
@@ -85,35 +41,29 @@ pub(super) async fn write(db: &mut PgConnection, events: &[Projected]) -> Result
     let mut placed: BTreeMap<Uuid, Placed<'_>> = BTreeMap::new();
     let mut ended: BTreeMap<Uuid, End> = BTreeMap::new();
     for projected in events {
-        let event = &projected.event;
-        match Happened::of(&projected.data) {
-            None => {}
-            Some(Happened::Placed(data)) => {
-                placed.insert(
-                    data.hold_id.0,
-                    Placed {
-                        event,
-                        data,
-                        end: None,
-                    },
-                );
-            }
-            Some(Happened::Ended {
-                hold_id,
-                status,
-                captured,
-            }) => {
-                let end = End {
-                    status,
-                    captured,
-                    at: event.recorded_at,
-                };
-                match placed.get_mut(&hold_id.0) {
-                    Some(placed) => placed.end = Some(end),
-                    None => {
-                        ended.insert(hold_id.0, end);
-                    }
-                }
+        let Some(change) = projected.data.effect().hold else {
+            continue;
+        };
+        if change.status == HoldStatus::Open {
+            placed.insert(
+                change.id.0,
+                Placed {
+                    projected,
+                    expires_at: change.expires_at,
+                    end: None,
+                },
+            );
+            continue;
+        }
+        let end = End {
+            status: change.status,
+            captured: change.captured,
+            at: projected.event.recorded_at,
+        };
+        match placed.get_mut(&change.id.0) {
+            Some(placed) => placed.end = Some(end),
+            None => {
+                ended.insert(change.id.0, end);
             }
         }
     }
@@ -138,12 +88,13 @@ pub(super) async fn write(db: &mut PgConnection, events: &[Projected]) -> Result
 
 async fn insert(db: &mut PgConnection, placed: &BTreeMap<Uuid, Placed<'_>>) -> Result<(), sqlx::Error> {
     let holds = || placed.values();
-    let data = || placed.values().map(|hold| hold.data);
+    let events = || placed.values().map(|hold| &hold.projected.event);
+    let data = || placed.values().map(|hold| &hold.projected.data);
     let end = |hold: &Placed<'_>| hold.end.as_ref().map_or(HoldStatus::Open, |end| end.status);
     sqlx::query(PLACED)
         .bind(placed.keys().copied().collect::<Vec<_>>())
-        .bind(holds().map(|hold| hold.event.wallet_id.0).collect::<Vec<_>>())
-        .bind(data().map(|data| data.amount).collect::<Vec<_>>())
+        .bind(events().map(|event| event.wallet_id.0).collect::<Vec<_>>())
+        .bind(data().map(|data| data.effect().held).collect::<Vec<_>>())
         .bind(
             holds()
                 .map(|hold| hold.end.as_ref().map_or(0, |end| end.captured))
@@ -151,17 +102,21 @@ async fn insert(db: &mut PgConnection, placed: &BTreeMap<Uuid, Placed<'_>>) -> R
         )
         .bind(
             data()
-                .map(|data| data.currency.as_str().to_owned())
+                .map(|data| data.currency().as_str().to_owned())
                 .collect::<Vec<_>>(),
         )
         .bind(holds().map(|hold| end(hold).as_str()).collect::<Vec<_>>())
-        .bind(data().map(|data| data.expires_at).collect::<Vec<_>>())
-        .bind(data().map(|data| data.reference.as_deref()).collect::<Vec<_>>())
-        .bind(holds().map(|hold| hold.event.version).collect::<Vec<_>>())
-        .bind(holds().map(|hold| hold.event.recorded_at).collect::<Vec<_>>())
+        .bind(holds().map(|hold| hold.expires_at).collect::<Vec<_>>())
+        .bind(data().map(EventData::reference).collect::<Vec<_>>())
+        .bind(events().map(|event| event.version).collect::<Vec<_>>())
+        .bind(events().map(|event| event.recorded_at).collect::<Vec<_>>())
         .bind(
             holds()
-                .map(|hold| hold.end.as_ref().map_or(hold.event.recorded_at, |end| end.at))
+                .map(|hold| {
+                    hold.end
+                        .as_ref()
+                        .map_or(hold.projected.event.recorded_at, |end| end.at)
+                })
                 .collect::<Vec<_>>(),
         )
         .execute(db)

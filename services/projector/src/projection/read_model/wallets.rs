@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use sqlx::PgConnection;
 use uuid::Uuid;
-use wallex_domain::{Created, EventData, Status};
+use wallex_domain::{Created, Status};
 
 use super::super::{ApplyError, Projected, partitions};
 use super::entries::{description, metadata};
@@ -61,12 +61,13 @@ fn changes(events: &[Projected]) -> BTreeMap<Uuid, Change<'_>> {
                 status: None,
             });
         change.last = projected;
-        if let EventData::WalletCreated(created) = &projected.data {
+        if let Some(created) = projected.data.created() {
             change.created = Some((projected, created));
         }
-        change.held = change.held.saturating_add(projected.data.held_change());
-        change.overdraft_limit = projected.data.overdraft_limit().or(change.overdraft_limit);
-        change.status = projected.data.status().or(change.status);
+        let effect = projected.data.effect();
+        change.held = change.held.saturating_add(effect.held);
+        change.overdraft_limit = effect.overdraft_limit.or(change.overdraft_limit);
+        change.status = effect.status.or(change.status);
     }
     changes
 }

@@ -9,33 +9,32 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use sqlx::PgPool;
-use wallex_domain::{Mark, Partition};
-use wallex_journal::Hash;
+use wallex_domain::{Hash, Mark, Partition};
 
 /// A partition this instance has just taken.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Taken {
-    pub(crate) partition: Partition,
-    pub(crate) epoch: i64,
-    pub(crate) checkpoint: Mark,
+pub struct Taken {
+    pub partition: Partition,
+    pub epoch: i64,
+    pub checkpoint: Mark,
 }
 
 /// Other replicas and their share of the work.
 #[derive(Debug)]
-pub(crate) struct Replicas {
+pub struct Replicas {
     /// Living instances, this one included.
-    pub(crate) alive: BTreeSet<String>,
-    pub(crate) partitions: usize,
+    pub alive: BTreeSet<String>,
+    pub partitions: usize,
 }
 
 impl Replicas {
     /// The most partitions one replica takes: ceil(partitions / alive).
-    pub(crate) fn share(&self) -> usize {
+    pub fn share(&self) -> usize {
         self.partitions.div_ceil(self.alive.len().max(1))
     }
 }
 
-pub(crate) struct Leases {
+pub struct Leases {
     journal: PgPool,
     instance: String,
     lease: Duration,
@@ -85,7 +84,7 @@ UPDATE journal.publication p SET owner = NULL, expires_at = '-infinity'
 const LEAVE: &str = "DELETE FROM journal.publisher WHERE instance = $1";
 
 impl Leases {
-    pub(crate) fn new(journal: PgPool, instance: String, lease: Duration) -> Self {
+    pub fn new(journal: PgPool, instance: String, lease: Duration) -> Self {
         Self {
             journal,
             instance,
@@ -95,7 +94,7 @@ impl Leases {
 
     /// Says that this instance lives, and who else does. A replica without a usable topic must not call
     /// this: it would only take its share away from those that can publish.
-    pub(crate) async fn beat(&self) -> Result<Replicas, sqlx::Error> {
+    pub async fn beat(&self) -> Result<Replicas, sqlx::Error> {
         sqlx::query(BEAT)
             .bind(&self.instance)
             .bind(self.lease.as_secs_f64())
@@ -113,7 +112,7 @@ impl Leases {
     }
 
     /// Takes up to `limit` partitions that nobody holds, or that one of `dead` holds. `mine` are left alone.
-    pub(crate) async fn take(
+    pub async fn take(
         &self,
         mine: &BTreeMap<Partition, i64>,
         dead: &[String],
@@ -144,10 +143,7 @@ impl Leases {
     }
 
     /// Prolongs what is still `mine` (partition → epoch) and returns it; the rest is lost.
-    pub(crate) async fn renew(
-        &self,
-        mine: &BTreeMap<Partition, i64>,
-    ) -> Result<BTreeSet<Partition>, sqlx::Error> {
+    pub async fn renew(&self, mine: &BTreeMap<Partition, i64>) -> Result<BTreeSet<Partition>, sqlx::Error> {
         if mine.is_empty() {
             return Ok(BTreeSet::new());
         }
@@ -163,10 +159,7 @@ impl Leases {
     }
 
     /// Writes checkpoints (partition, epoch, mark) and returns the partitions whose row took it; the rest is lost.
-    pub(crate) async fn save(
-        &self,
-        marks: &[(Partition, i64, Mark)],
-    ) -> Result<BTreeSet<Partition>, sqlx::Error> {
+    pub async fn save(&self, marks: &[(Partition, i64, Mark)]) -> Result<BTreeSet<Partition>, sqlx::Error> {
         let saved: Vec<i32> = sqlx::query_scalar(SAVE)
             .bind(&self.instance)
             .bind(marks.iter().map(|(p, _, _)| p.0).collect::<Vec<_>>())
@@ -184,7 +177,7 @@ impl Leases {
     }
 
     /// Frees `mine` at once, for others to take.
-    pub(crate) async fn release(&self, mine: &BTreeMap<Partition, i64>) -> Result<(), sqlx::Error> {
+    pub async fn release(&self, mine: &BTreeMap<Partition, i64>) -> Result<(), sqlx::Error> {
         let (partitions, epochs) = columns(mine);
         sqlx::query(RELEASE)
             .bind(&self.instance)
@@ -196,7 +189,7 @@ impl Leases {
     }
 
     /// This instance no longer counts among the living.
-    pub(crate) async fn leave(&self) -> Result<(), sqlx::Error> {
+    pub async fn leave(&self) -> Result<(), sqlx::Error> {
         sqlx::query(LEAVE)
             .bind(&self.instance)
             .execute(&self.journal)

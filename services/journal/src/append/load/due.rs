@@ -6,15 +6,15 @@
 use sqlx::PgConnection;
 use wallex_domain::WalletId;
 
-use super::load::hold_from_row;
-use super::staging::Loaded;
-use super::statements::column;
+use super::rows::hold_from_row;
+use crate::append::state::Loaded;
+use crate::append::statements::column;
 
 /// Holds that one batch ends at most, but for one of each wallet. About 20 ms of a small machine.
 const MAX_DUE: usize = 1_000;
 
 /// Of each wallet so many as `$3` says, those due first.
-pub(super) const LOAD_DUE_HOLDS: &str = "SELECT h.hold_id, h.wallet_id, h.amount, h.expires_at, h.status \
+const LOAD_DUE_HOLDS: &str = "SELECT h.hold_id, h.wallet_id, h.amount, h.expires_at, h.status \
     FROM unnest($1::uuid[]) AS w (id) CROSS JOIN LATERAL ( \
         SELECT hold_id, wallet_id, amount, expires_at, status FROM journal.hold \
         WHERE wallet_id = w.id AND status = 'open' AND expires_at <= $2 ORDER BY expires_at LIMIT $3) h";

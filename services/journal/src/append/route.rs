@@ -11,9 +11,10 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 use wallex_domain::{Command, HoldId, Partition, Rejection, Transaction, WalletId};
 
+use super::look_up::{Found, look_up};
+use super::outcome::Staged;
 use super::request::{Reply, Request, Work};
-use super::staging::Staged;
-use super::{Writer, look_up, statements};
+use super::{Writer, statements};
 
 /// How long a list of open partitions is believed.
 const OPEN_PARTITIONS_AGE: Duration = Duration::from_secs(5);
@@ -45,16 +46,6 @@ pub(super) struct Routing {
     pub(super) unreadable: HashSet<Uuid>,
 }
 
-/// What the journal says about the names in a batch.
-#[derive(Debug, Default)]
-pub(super) struct Found {
-    pub(super) partitions: Vec<(WalletId, Partition)>,
-    pub(super) holds: HashMap<HoldId, WalletId>,
-    pub(super) transactions: HashMap<Uuid, Transaction>,
-    /// Transactions that this build cannot read, and whose the events are.
-    pub(super) unreadable: HashMap<Uuid, Vec<WalletId>>,
-}
-
 /// What earlier commands of the batch are about to bring.
 #[derive(Default)]
 struct Soon {
@@ -77,7 +68,10 @@ impl Writer {
                 .map(|item| &item.command)
         };
         // A create is looked up only when its id turned out to be taken: most ids are new.
-        let created: HashSet<WalletId> = commands().filter_map(created).collect();
+        let created: HashSet<WalletId> = commands()
+            .filter_map(Command::creates)
+            .map(|create| create.wallet_id)
+            .collect();
         let mut missing: Vec<WalletId> = commands()
             .flat_map(Command::wallets)
             .filter(|id| self.routes.get(*id).is_none() && (!created.contains(id) || taken.contains(id)))
@@ -89,7 +83,7 @@ impl Writer {
         let found = if missing.is_empty() && holds.is_empty() && transactions.is_empty() {
             Found::default()
         } else {
-            look_up::look_up(db, &missing, &holds, &transactions).await?
+            look_up(db, &missing, &holds, &transactions).await?
         };
         self.routes.remember(found.partitions.iter().copied());
 
@@ -124,7 +118,7 @@ impl Writer {
         let alone = matches!(request.work, Work::One(_));
         for (index, item) in request.work.items().iter().enumerate() {
             let command = &item.command;
-            if let Some(id) = created(command) {
+            if let Some(id) = command.creates().map(|create| create.wallet_id) {
                 let known = self.routes.get(id).or(soon.wallets.get(&id).copied());
                 let partition = known.or_else(|| self.home(request, index));
                 let partition = partition.ok_or(Staged::Reply(Reply::Unavailable))?;
@@ -175,12 +169,5 @@ impl Writer {
     fn home(&self, request: &Request, index: usize) -> Option<Partition> {
         let key = request.key.as_deref().unwrap_or_default();
         self.routes.for_new_wallet(&request.caller, key, index)
-    }
-}
-
-fn created(command: &Command) -> Option<WalletId> {
-    match command {
-        Command::Create(create) => Some(create.wallet_id),
-        _ => None,
     }
 }

@@ -1,13 +1,19 @@
-//! Reading the journal: events in order, heads of partitions, personal data. Short statements by ranges of
+//! Reading the journal: events in order and personal data here; heads of partitions, wallets and their trails beside. Short statements by ranges of
 //! seq only: a long snapshot would keep vacuum from the hot rows.
 
 use std::collections::HashMap;
 
 use sqlx::{PgExecutor, Row, postgres::PgRow};
 use uuid::Uuid;
-use wallex_domain::{Hash, Mark, Partition, PersonalData, WalletId};
+use wallex_domain::{Hash, Partition, PersonalData, WalletId};
 
 use crate::{Event, personal};
+
+pub mod positions;
+pub mod trail;
+pub mod wallet;
+
+pub use positions::{PartitionHead, partitions};
 
 /// Opens a transaction for reading here. A statement that was prepared while the tables were small would keep
 /// scanning and sorting them as they grow; the settings are the transaction's own, so that neither a role's
@@ -20,13 +26,6 @@ pub const BEGIN: &str = "BEGIN READ ONLY; SET LOCAL enable_seqscan = off; SET LO
 const EVENTS: &str = "SELECT event_id, transaction_id, partition, seq, wallet_id, version, type, schema_version, \
      recorded_at, actor, traceparent, payload, hash FROM journal.event \
      WHERE partition = $1 AND seq >= $2 ORDER BY seq LIMIT $3";
-
-/// A partition's head: the last event it holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PartitionHead {
-    pub id: Partition,
-    pub mark: Mark,
-}
 
 pub(crate) fn hash_column(row: &PgRow, column: &str) -> Result<Hash, sqlx::Error> {
     // Not borrowed: rows of an unprepared statement come as text.
@@ -83,24 +82,6 @@ pub async fn events(
         prev_hash = hash_column(row, "hash")?;
     }
     Ok(events)
-}
-
-/// All partitions, by id.
-pub async fn partitions(db: impl PgExecutor<'_>) -> Result<Vec<PartitionHead>, sqlx::Error> {
-    sqlx::query("SELECT id, last_seq, head_hash FROM journal.partition ORDER BY id")
-        .fetch_all(db)
-        .await?
-        .iter()
-        .map(|row| {
-            Ok(PartitionHead {
-                id: Partition(row.try_get("id")?),
-                mark: Mark {
-                    seq: row.try_get("last_seq")?,
-                    hash: hash_column(row, "head_hash")?,
-                },
-            })
-        })
-        .collect()
 }
 
 /// A row of personal data, as it stands in the journal.

@@ -4,18 +4,17 @@
 //! The invariant: counting reads a bounded number of rows under the locks. What cannot be counted in this batch is placed
 //! in a later one.
 
-use std::collections::HashMap;
-
+use quick_cache::unsync::Cache;
 use sqlx::PgConnection;
 use uuid::Uuid;
 use wallex_domain::{Command, WalletId};
 
-use super::request::Request;
-use super::routing::Routed;
-use super::staging::Loaded;
-use super::statements::column;
+use crate::append::request::Request;
+use crate::append::route::Routed;
+use crate::append::state::Loaded;
+use crate::append::statements::column;
 
-/// Wallets remembered at most. When full, all are forgotten.
+/// Wallets remembered at most.
 const CAPACITY: usize = 100_000;
 /// Most wallets have fewer, so all of a batch are counted up to here.
 const FEW: i64 = 100;
@@ -25,30 +24,27 @@ const ROWS: i64 = 20_000;
 const MANY: i64 = i64::MAX / 2;
 
 /// Each up to `$2`.
-pub(super) const COUNT_OPEN_HOLDS: &str = "SELECT w.id, (SELECT count(*) FROM ( \
+const COUNT_OPEN_HOLDS: &str = "SELECT w.id, (SELECT count(*) FROM ( \
         SELECT 1 FROM journal.hold h WHERE h.wallet_id = w.id AND h.status = 'open' LIMIT $2) few) \
     FROM unnest($1::uuid[]) AS w (id)";
 
 #[derive(Debug)]
-pub(super) struct OpenHolds {
+pub(in crate::append) struct OpenHolds {
     limit: i64,
     /// Version and count.
-    known: HashMap<WalletId, (i64, i64)>,
+    known: Cache<WalletId, (i64, i64)>,
 }
 
 impl OpenHolds {
-    pub(super) fn new(limit: i64) -> Self {
+    pub(in crate::append) fn new(limit: i64) -> Self {
         Self {
             limit,
-            known: HashMap::new(),
+            known: Cache::new(CAPACITY),
         }
     }
 
     /// After a commit.
-    pub(super) fn remember(&mut self, loaded: &Loaded) {
-        if self.known.len() >= CAPACITY {
-            self.known.clear();
-        }
+    pub(in crate::append) fn remember(&mut self, loaded: &Loaded) {
         for (id, count) in &loaded.open_holds {
             if let Some(head) = loaded.heads.get(id)
                 && *count < MANY / 2

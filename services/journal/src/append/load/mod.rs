@@ -1,28 +1,28 @@
 //! The statements of step 2: what decisions look at, read under the locks.
 
-use std::sync::Arc;
+mod due;
+mod open_holds;
+mod rows;
 
-use sqlx::{AssertSqlSafe, PgConnection, Row, postgres::PgRow};
+use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use uuid::Uuid;
-use wallex_domain::{Command, Hold, HoldId, HoldStatus, Partition, Status, Wallet, WalletId};
+use wallex_domain::{Command, HoldId, WalletId};
 
-use super::due;
-use super::movement;
-use super::request::{Answer, Request};
-use super::routing::Routed;
-use super::staging::{Head, Key, Loaded, StoredAnswer};
+use super::request::Request;
+use super::route::Routed;
+use super::state::Loaded;
 use super::statements::column;
-use crate::read::hash_column;
+pub(super) use open_holds::OpenHolds;
+use rows::{answer_from_row, head_from_row, hold_from_row, named_from_row};
 
-pub(super) const LOAD_HEADS: &str = "SELECT wallet_id, partition, version, currency, balance, held, overdraft_limit, \
+const LOAD_HEADS: &str = "SELECT wallet_id, partition, version, currency, balance, held, overdraft_limit, \
     status, external_id FROM journal.head WHERE wallet_id = ANY($1)";
 
-pub(super) const LOAD_ANSWERS: &str = "SELECT a.caller, a.key, a.fingerprint, a.status, a.body, a.etag, a.position, \
+const LOAD_ANSWERS: &str = "SELECT a.caller, a.key, a.fingerprint, a.status, a.body, a.etag, a.position, \
     a.location FROM unnest($1::text[], $2::text[]) AS k (caller, key) \
     JOIN journal.answer a ON a.caller = k.caller AND a.key = k.key";
 
-pub(super) const LOAD_EXTERNAL_IDS: &str =
-    "SELECT external_id, wallet_id FROM journal.head WHERE external_id = ANY($1)";
+const LOAD_EXTERNAL_IDS: &str = "SELECT external_id, wallet_id FROM journal.head WHERE external_id = ANY($1)";
 
 /// Which of the heads that were passed over are there at all.
 const FIND_HEADS: &str = "SELECT wallet_id FROM journal.head WHERE wallet_id = ANY($1)";
@@ -33,12 +33,17 @@ const LOAD_HOLDS: &str =
 const LOAD_REVERSED: &str =
     "SELECT transaction_id, amount FROM journal.reversed WHERE transaction_id = ANY($1)";
 
+const LOAD_MOVEMENTS: &str = "SELECT m.external_id, m.transaction_id, m.event_id, m.content, m.has_personal, \
+    p.data, m.status, m.body, m.etag, m.position, m.location \
+    FROM journal.movement m LEFT JOIN journal.personal p ON p.event_id = m.event_id WHERE m.external_id = ANY($1)";
+
 /// Step 2: what the decisions need. What few batches need is asked for by those alone. With `skip_locked` heads that
 /// somebody has locked are passed over.
 pub(super) async fn load(
     db: &mut PgConnection,
     requests: &[(&Request, &Routed)],
     skip_locked: bool,
+    memory: &OpenHolds,
     loaded: &mut Loaded,
 ) -> Result<(), sqlx::Error> {
     let mut wallets: Vec<Uuid> = requests
@@ -69,10 +74,7 @@ pub(super) async fn load(
         items.map(|item| &item.command)
     };
     let external_ids: Vec<&str> = commands()
-        .filter_map(|command| match command {
-            Command::Create(create) => create.external_id.as_deref(),
-            _ => None,
-        })
+        .filter_map(|command| command.creates()?.external_id.as_deref())
         .collect();
     if !external_ids.is_empty() {
         let found: Vec<(String, Uuid)> = sqlx::query_as(LOAD_EXTERNAL_IDS)
@@ -85,9 +87,15 @@ pub(super) async fn load(
             .collect();
     }
 
-    loaded
-        .movements
-        .extend(movement::load(&mut *db, commands()).await?);
+    let movements: Vec<&str> = commands().filter_map(Command::movement_id).collect();
+    if !movements.is_empty() {
+        let rows = sqlx::query(LOAD_MOVEMENTS)
+            .bind(movements)
+            .fetch_all(&mut *db)
+            .await?;
+        let named = rows.iter().map(named_from_row);
+        loaded.movements = named.collect::<Result<_, _>>()?;
+    }
 
     let named: Vec<Uuid> = commands()
         .filter_map(Command::named_hold)
@@ -117,7 +125,7 @@ pub(super) async fn load(
             .await?;
         loaded.reversed.extend(rows);
     }
-    Ok(())
+    open_holds::load(db, memory, requests, loaded).await
 }
 
 /// A head that this build cannot read is its wallet's trouble, not that of the others in the batch.
@@ -156,64 +164,4 @@ async fn load_heads(
         loaded.locked = locked.into_iter().map(WalletId).collect();
     }
     Ok(())
-}
-
-pub(super) fn hold_from_row(row: &PgRow) -> Result<Hold, sqlx::Error> {
-    let status: &str = row.try_get("status")?;
-    Ok(Hold {
-        id: HoldId(row.try_get("hold_id")?),
-        wallet_id: WalletId(row.try_get("wallet_id")?),
-        amount: row.try_get("amount")?,
-        expires_at: row.try_get("expires_at")?,
-        status: HoldStatus::parse(status).ok_or_else(|| unreadable("status", status))?,
-    })
-}
-
-fn unreadable(column: &str, value: &str) -> sqlx::Error {
-    sqlx::Error::ColumnDecode {
-        index: column.to_owned(),
-        source: format!("{value:?} is unknown to this build").into(),
-    }
-}
-
-fn head_from_row(row: &PgRow) -> Result<Head, sqlx::Error> {
-    let currency: String = row.try_get("currency")?;
-    let status: String = row.try_get("status")?;
-    let version = row.try_get("version")?;
-    Ok(Head {
-        wallet: Wallet {
-            id: WalletId(row.try_get("wallet_id")?),
-            currency: currency.parse().map_err(|_| unreadable("currency", &currency))?,
-            balance: row.try_get("balance")?,
-            held: row.try_get("held")?,
-            overdraft_limit: row.try_get("overdraft_limit")?,
-            status: Status::parse(&status).ok_or_else(|| unreadable("status", &status))?,
-            version,
-        },
-        partition: Partition(row.try_get("partition")?),
-        external_id: row.try_get("external_id")?,
-        loaded_version: version,
-    })
-}
-
-fn answer_from_row(row: &PgRow) -> Result<(Key, StoredAnswer), sqlx::Error> {
-    let key: Key = (
-        Arc::from(row.try_get::<&str, _>("caller")?),
-        Arc::from(row.try_get::<&str, _>("key")?),
-    );
-    let answer = Answer {
-        // Written from a u16 below 600.
-        status: row.try_get::<i16, _>("status")? as u16,
-        body: row.try_get::<Vec<u8>, _>("body")?.into(),
-        etag: row.try_get("etag")?,
-        position: row.try_get("position")?,
-        location: row.try_get("location")?,
-    };
-    Ok((
-        key,
-        StoredAnswer {
-            fingerprint: hash_column(row, "fingerprint")?,
-            answer,
-        },
-    ))
 }

@@ -1,0 +1,210 @@
+//! What an event does: to its wallet's money, to a hold, to an earlier transaction. A new event has to answer all of it here, and
+//! nothing else of the domain asks which event it is.
+
+use uuid::Uuid;
+
+use crate::{EventData, EventKind, HoldId, HoldStatus, OtherLeg, Position, Status, WalletId};
+
+/// Amounts are minor units.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Effect {
+    /// What the event is about, never negative: what moved, was held or given back; the new overdraft limit; 0 where there is no
+    /// amount.
+    pub amount: i64,
+    /// Change of the balance: positive in, negative out.
+    pub balance: i64,
+    /// Change of what holds have set aside.
+    pub held: i64,
+    /// The wallet's status from this event on, when it changes it.
+    pub status: Option<Status>,
+    /// The wallet's overdraft limit from this event on, when it changes it.
+    pub overdraft_limit: Option<i64>,
+    /// The other leg of a movement between two wallets.
+    pub other: Option<OtherLeg>,
+    /// Where the event itself says that it stands in the journal, when it does.
+    pub position: Option<Position>,
+    /// The hold that the event is about, and what it is from then on.
+    pub hold: Option<HoldChange>,
+    /// The transaction that a reversal takes back.
+    pub reverses: Option<Uuid>,
+    /// Whether a reversal may take back what it moved. Of a movement between two wallets the leg that pays says so.
+    pub is_reversible: bool,
+    /// Whether it asks for the personal data of the events before it to be erased.
+    pub erases: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HoldChange {
+    pub id: HoldId,
+    pub status: HoldStatus,
+    /// Of a hold that is placed.
+    pub expires_at: Option<i64>,
+    /// What left the wallet with it.
+    pub captured: i64,
+}
+
+impl EventData {
+    pub fn effect(&self) -> Effect {
+        match self {
+            Self::WalletCreated(created) => Effect {
+                amount: created.initial_balance,
+                balance: created.initial_balance,
+                status: Some(Status::Active),
+                is_reversible: true,
+                ..Effect::default()
+            },
+            Self::WalletCredited(moved) => Effect {
+                amount: moved.amount,
+                balance: moved.amount,
+                is_reversible: true,
+                ..Effect::default()
+            },
+            Self::WalletDebited(moved) => Effect {
+                amount: moved.amount,
+                balance: -moved.amount,
+                is_reversible: true,
+                ..Effect::default()
+            },
+            Self::TransferDebited(leg) => Effect {
+                amount: leg.amount,
+                balance: -leg.amount,
+                other: Some(leg.other()),
+                position: Some(leg.position),
+                is_reversible: true,
+                ..Effect::default()
+            },
+            Self::TransferCredited(leg) => Effect {
+                amount: leg.amount,
+                balance: leg.amount,
+                other: Some(leg.other()),
+                position: Some(leg.position),
+                ..Effect::default()
+            },
+            Self::HoldPlaced(placed) => Effect {
+                amount: placed.amount,
+                held: placed.amount,
+                hold: Some(HoldChange {
+                    expires_at: placed.expires_at,
+                    ..HoldChange::to(placed.hold_id, HoldStatus::Open)
+                }),
+                ..Effect::default()
+            },
+            Self::HoldCaptured(captured) => Effect {
+                amount: captured.amount,
+                balance: -captured.amount,
+                // Never more than what was placed, so the sum fits.
+                held: -captured.amount.saturating_add(captured.released),
+                other: captured.other,
+                hold: Some(HoldChange {
+                    captured: captured.amount,
+                    ..HoldChange::to(captured.hold_id, HoldStatus::Captured)
+                }),
+                is_reversible: true,
+                ..Effect::default()
+            },
+            Self::HoldReleased(ended) => Effect {
+                amount: ended.amount,
+                held: -ended.amount,
+                hold: Some(HoldChange::to(ended.hold_id, HoldStatus::Released)),
+                ..Effect::default()
+            },
+            Self::HoldExpired(ended) => Effect {
+                amount: ended.amount,
+                held: -ended.amount,
+                hold: Some(HoldChange::to(ended.hold_id, HoldStatus::Expired)),
+                ..Effect::default()
+            },
+            Self::ReversalDebited(leg) => Effect {
+                amount: leg.amount,
+                balance: -leg.amount,
+                other: leg.other,
+                reverses: Some(leg.reverses),
+                ..Effect::default()
+            },
+            Self::ReversalCredited(leg) => Effect {
+                amount: leg.amount,
+                balance: leg.amount,
+                other: leg.other,
+                reverses: Some(leg.reverses),
+                ..Effect::default()
+            },
+            Self::WalletFrozen(_) => Effect::becomes(Status::Frozen),
+            Self::WalletUnfrozen(_) => Effect::becomes(Status::Active),
+            Self::WalletClosed(_) => Effect::becomes(Status::Closed),
+            Self::OverdraftLimitSet(set) => Effect {
+                amount: set.overdraft_limit,
+                overdraft_limit: Some(set.overdraft_limit),
+                ..Effect::default()
+            },
+            Self::PersonalDataErased(_) => Effect {
+                erases: true,
+                ..Effect::default()
+            },
+        }
+    }
+
+    /// See [`Effect::amount`].
+    pub fn amount(&self) -> i64 {
+        self.effect().amount
+    }
+
+    /// The other wallet of a movement between two.
+    pub fn counterparty(&self) -> Option<WalletId> {
+        self.effect().other.map(|other| other.wallet_id)
+    }
+}
+
+impl Effect {
+    fn becomes(status: Status) -> Self {
+        Self {
+            status: Some(status),
+            ..Self::default()
+        }
+    }
+
+    /// Whether the wallet gives money.
+    pub fn pays(&self) -> bool {
+        self.balance < 0
+    }
+
+    /// What is taken back of which transaction. A reversal between two wallets has two events; the one that pays counts, or the
+    /// only one.
+    pub fn takes_back(&self) -> Option<(Uuid, i64)> {
+        let reverses = self.reverses?;
+        (self.pays() || self.other.is_none()).then_some((reverses, self.amount))
+    }
+}
+
+impl HoldChange {
+    fn to(id: HoldId, status: HoldStatus) -> Self {
+        Self {
+            id,
+            status,
+            expires_at: None,
+            captured: 0,
+        }
+    }
+}
+
+impl EventKind {
+    /// What the other wallet's event is when this one pays and the money stays in the platform.
+    pub fn received_as(self) -> Option<Self> {
+        match self {
+            Self::TransferDebited | Self::HoldCaptured => Some(Self::TransferCredited),
+            Self::ReversalDebited => Some(Self::ReversalCredited),
+            Self::WalletCreated
+            | Self::WalletCredited
+            | Self::WalletDebited
+            | Self::TransferCredited
+            | Self::HoldPlaced
+            | Self::HoldReleased
+            | Self::HoldExpired
+            | Self::ReversalCredited
+            | Self::WalletFrozen
+            | Self::WalletUnfrozen
+            | Self::WalletClosed
+            | Self::OverdraftLimitSet
+            | Self::PersonalDataErased => None,
+        }
+    }
+}

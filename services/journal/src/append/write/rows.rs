@@ -1,0 +1,171 @@
+//! Lists of rows as a statement takes them: an array, and with it a parameter, for each column.
+//!
+//! The invariant: a column's name, its type and its value stand in one line, so nothing depends on their order.
+
+use sqlx::error::BoxDynError;
+use sqlx::postgres::{PgArguments, Postgres};
+use sqlx::{Arguments as _, Type, TypeInfo as _};
+use uuid::Uuid;
+use wallex_domain::{Hold, WalletId};
+
+use crate::Event;
+use crate::append::state::{Head, Key, Named, Personal, StoredAnswer};
+use crate::personal::Sealed;
+
+/// A list of rows that a statement takes.
+pub(super) trait Rows {
+    /// What a row is made of.
+    type Of<'a>;
+
+    /// The columns' names, with commas between them.
+    fn columns() -> String;
+
+    /// The list as a table: `unnest($3::TEXT[], …) AS rows (…)`, its parameters numbered after `last`.
+    fn table(last: &mut usize) -> String;
+
+    /// The values of [`Self::table`]'s parameters.
+    fn add(rows: &[Self::Of<'_>], arguments: &mut PgArguments) -> Result<(), BoxDynError>;
+}
+
+/// The next parameter, an array.
+fn parameter<Value>(last: &mut usize) -> String
+where
+    Vec<Value>: Type<Postgres>,
+{
+    *last += 1;
+    format!("${last}::{}", <Vec<Value> as Type<Postgres>>::type_info().name())
+}
+
+/// Declares lists by what a row is made of and its columns, each with type and value.
+macro_rules! rows {
+    ($($(#[$doc:meta])* $rows:ident<$lifetime:lifetime> of $of:ty: |$row:pat_param| {
+        $($column:ident: $value:ty = $get:expr),+ $(,)?
+    })+) => {$(
+        $(#[$doc])*
+        pub(super) struct $rows;
+
+        impl Rows for $rows {
+            type Of<$lifetime> = $of;
+
+            fn columns() -> String {
+                [$(stringify!($column)),+].join(", ")
+            }
+
+            fn table(last: &mut usize) -> String {
+                let parameters = [$(parameter::<$value>(last)),+].join(", ");
+                format!("unnest({parameters}) AS rows ({})", Self::columns())
+            }
+
+            #[allow(unused_variables, reason = "a column needs a part of its row")]
+            fn add(rows: &[Self::Of<'_>], arguments: &mut PgArguments) -> Result<(), BoxDynError> {
+                $(arguments.add(rows.iter().map(|$row| -> $value { $get }).collect::<Vec<$value>>())?;)+
+                Ok(())
+            }
+        }
+    )+};
+}
+
+rows! {
+    Answers<'a> of (&'a Key, &'a StoredAnswer): |((caller, key), stored)| {
+        caller: &str = caller,
+        key: &str = key,
+        fingerprint: &[u8] = &stored.fingerprint.0,
+        // Below 600.
+        status: i16 = stored.answer.status as i16,
+        body: &[u8] = &stored.answer.body,
+        etag: Option<&str> = stored.answer.etag.as_deref(),
+        position: Option<&str> = stored.answer.position.as_deref(),
+        location: Option<&str> = stored.answer.location.as_deref(),
+    }
+
+    CreatedHeads<'a> of &'a Head: |head| {
+        wallet_id: Uuid = head.wallet.id.0,
+        partition: i32 = head.partition.0,
+        version: i64 = head.wallet.version,
+        currency: &str = head.wallet.currency.as_str(),
+        balance: i64 = head.wallet.balance,
+        held: i64 = head.wallet.held,
+        overdraft_limit: i64 = head.wallet.overdraft_limit,
+        status: &str = head.wallet.status.as_str(),
+        external_id: Option<&str> = head.external_id.as_deref(),
+    }
+
+    /// `loaded` is the version that is replaced.
+    ChangedHeads<'a> of &'a Head: |head| {
+        wallet_id: Uuid = head.wallet.id.0,
+        loaded: i64 = head.loaded_version,
+        version: i64 = head.wallet.version,
+        balance: i64 = head.wallet.balance,
+        held: i64 = head.wallet.held,
+        overdraft_limit: i64 = head.wallet.overdraft_limit,
+        status: &str = head.wallet.status.as_str(),
+    }
+
+    PersonalData<'a> of &'a (Uuid, WalletId, Sealed): |(event_id, wallet_id, sealed)| {
+        event_id: Uuid = *event_id,
+        wallet_id: Uuid = wallet_id.0,
+        salt: &[u8] = &sealed.salt,
+        data: &[u8] = &sealed.data,
+    }
+
+    Events<'a> of &'a Event: |event| {
+        event_id: Uuid = event.event_id,
+        transaction_id: Uuid = event.transaction_id,
+        partition: i32 = event.partition.0,
+        seq: i64 = event.seq,
+        wallet_id: Uuid = event.wallet_id.0,
+        version: i64 = event.version,
+        event_type: &str = &event.event_type,
+        schema_version: i16 = event.schema_version,
+        recorded_at: i64 = event.recorded_at,
+        actor: &str = &event.actor,
+        traceparent: Option<&str> = event.traceparent.as_deref(),
+        payload: &[u8] = &event.payload,
+        hash: &[u8] = &event.hash.0,
+    }
+
+    /// Partitions by their last events.
+    MovedPartitions<'a> of &'a Event: |last| {
+        id: i32 = last.partition.0,
+        last_seq: i64 = last.seq,
+        head_hash: &[u8] = &last.hash.0,
+        last_recorded_at: i64 = last.recorded_at,
+    }
+
+    PlacedHolds<'a> of &'a Hold: |hold| {
+        hold_id: Uuid = hold.id.0,
+        wallet_id: Uuid = hold.wallet_id.0,
+        amount: i64 = hold.amount,
+        expires_at: Option<i64> = hold.expires_at,
+        status: &str = hold.status.as_str(),
+    }
+
+    EndedHolds<'a> of &'a Hold: |hold| {
+        hold_id: Uuid = hold.id.0,
+        status: &str = hold.status.as_str(),
+    }
+
+    Reversed<'a> of (Uuid, i64): |(transaction_id, amount)| {
+        transaction_id: Uuid = *transaction_id,
+        amount: i64 = *amount,
+    }
+
+    Erasures<'a> of (Uuid, WalletId, i64): |(event_id, wallet_id, version)| {
+        event_id: Uuid = *event_id,
+        wallet_id: Uuid = wallet_id.0,
+        version: i64 = *version,
+    }
+
+    Movements<'a> of (&'a String, &'a Named): |(external_id, named)| {
+        external_id: &str = external_id,
+        transaction_id: Uuid = named.transaction_id,
+        event_id: Uuid = named.event_id,
+        content: &[u8] = &named.content.0,
+        has_personal: bool = named.personal != Personal::Nothing,
+        status: i16 = named.answer.status as i16,
+        body: &[u8] = &named.answer.body,
+        etag: Option<&str> = named.answer.etag.as_deref(),
+        position: Option<&str> = named.answer.position.as_deref(),
+        location: Option<&str> = named.answer.location.as_deref(),
+    }
+}

@@ -1,0 +1,79 @@
+//! How far the journal is, in events and in time.
+
+use std::collections::HashMap;
+
+use sqlx::{PgExecutor, Row as _};
+use wallex_domain::{Mark, Partition};
+
+use super::hash_column;
+
+/// A partition's head: the last event it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartitionHead {
+    pub id: Partition,
+    pub mark: Mark,
+}
+
+/// Partition and the seq of its last event. One row per partition, 256 at most.
+pub const CURSORS: &str = "SELECT id, last_seq FROM journal.partition";
+
+/// All partitions, by id.
+pub async fn partitions(db: impl PgExecutor<'_>) -> Result<Vec<PartitionHead>, sqlx::Error> {
+    sqlx::query("SELECT id, last_seq, head_hash FROM journal.partition ORDER BY id")
+        .fetch_all(db)
+        .await?
+        .iter()
+        .map(|row| {
+            Ok(PartitionHead {
+                id: Partition(row.try_get("id")?),
+                mark: Mark {
+                    seq: row.try_get("last_seq")?,
+                    hash: hash_column(row, "head_hash")?,
+                },
+            })
+        })
+        .collect()
+}
+
+/// Up to which seq (inclusive) each partition is in Kafka, and in the journal. One that no publisher has a row for is not in
+/// Kafka at all.
+pub const PUBLISHED: &str = "SELECT lane.id, coalesce(publication.checkpoint_seq, 0), lane.last_seq \
+     FROM journal.partition lane LEFT JOIN journal.publication ON publication.partition = lane.id";
+
+/// Age in microseconds of the events named, by the clock that recorded them. Never negative: an event may carry a time that
+/// is ahead, of a server before it.
+pub const AGES: &str = "SELECT event.partition, event.seq, \
+       greatest((extract(epoch FROM clock_timestamp()) * 1000000)::bigint - event.recorded_at, 0) \
+     FROM unnest($1::int[], $2::bigint[]) AS first (partition, seq) \
+     JOIN journal.event ON event.partition = first.partition AND event.seq = first.seq";
+
+/// How far what is recorded runs ahead of the clock, in the partition where it is furthest.
+const CLOCK_LEAD: &str = "SELECT (greatest(max(last_recorded_at) \
+       - (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, 0) / 1000000.0)::float8 FROM journal.partition";
+
+/// Partition, what is published, what is recorded; see [`PUBLISHED`].
+pub async fn published(db: impl PgExecutor<'_>) -> Result<Vec<(i32, i64, i64)>, sqlx::Error> {
+    sqlx::query_as(PUBLISHED).fetch_all(db).await
+}
+
+/// Of events, by partition and seq; see [`AGES`]. Those that the journal lacks are left out.
+pub async fn ages(
+    db: impl PgExecutor<'_>,
+    events: Vec<(i32, i64)>,
+) -> Result<HashMap<(i32, i64), i64>, sqlx::Error> {
+    let (partitions, seqs): (Vec<i32>, Vec<i64>) = events.into_iter().unzip();
+    let ages: Vec<(i32, i64, i64)> = sqlx::query_as(AGES)
+        .bind(partitions)
+        .bind(seqs)
+        .fetch_all(db)
+        .await?;
+    let ages = ages.into_iter();
+    Ok(ages
+        .map(|(partition, seq, age)| ((partition, seq), age))
+        .collect())
+}
+
+/// In seconds, never negative; `None` without partitions.
+pub async fn clock_lead(db: impl PgExecutor<'_>) -> Result<Option<f64>, sqlx::Error> {
+    sqlx::query_scalar(CLOCK_LEAD).fetch_one(db).await
+}

@@ -1,0 +1,67 @@
+//! A wallet as the next command would be decided on.
+//!
+//! The invariant: a hold whose time is over counts as ended although its expiry is not an event yet, by the clock that
+//! commands go by: the database's.
+
+use sqlx::PgExecutor;
+use uuid::Uuid;
+
+/// Of an erasure that is decided but not finished, nothing is shown any more. Due holds are compared as rows, so that the
+/// index by wallet fits and the one by time, which has those of all wallets, does not.
+pub const WALLET: &str = "SELECT head.wallet_id, head.partition, head.version, head.external_id, head.currency, \
+       head.balance, head.held, head.overdraft_limit, head.status, latest.seq, created.recorded_at AS created_at, \
+       latest.recorded_at AS updated_at, \
+       (SELECT personal.data FROM journal.personal WHERE personal.event_id = created.event_id \
+          AND NOT EXISTS (SELECT 1 FROM journal.erasure WHERE erasure.wallet_id = $1)) AS personal, \
+       (SELECT coalesce(sum(hold.amount), 0)::bigint FROM journal.hold \
+         WHERE hold.wallet_id = $1 AND hold.status = 'open' \
+           AND (hold.wallet_id, hold.expires_at) <= ($1, (extract(epoch FROM statement_timestamp()) * 1000000)::bigint)) \
+         AS due, \
+       current_setting('synchronous_standby_names') <> '' AS has_standbys \
+     FROM journal.head \
+     JOIN journal.event created ON created.wallet_id = head.wallet_id AND created.version = 1 \
+     JOIN journal.event latest ON latest.wallet_id = head.wallet_id AND latest.version = head.version \
+     WHERE head.wallet_id = $1";
+
+pub const VERSION: &str = "SELECT version FROM journal.head WHERE wallet_id = $1";
+
+/// A wallet's head, with when it was created and last changed. Amounts are minor units, times microseconds since 1970.
+#[derive(sqlx::FromRow)]
+pub struct CurrentWallet {
+    pub wallet_id: Uuid,
+    pub partition: i32,
+    pub version: i64,
+    pub external_id: Option<String>,
+    pub currency: String,
+    pub balance: i64,
+    pub held: i64,
+    pub overdraft_limit: i64,
+    pub status: String,
+    pub seq: i64,
+    pub created_at: i64,
+    pub updated_at: i64,
+    /// JSON of [`wallex_domain::PersonalData`], of the wallet's creation.
+    pub personal: Option<Vec<u8>>,
+    /// What is held by holds whose time is over.
+    pub due: i64,
+    /// Commits wait for standbys.
+    pub has_standbys: bool,
+}
+
+/// `None` when there is no such wallet.
+pub async fn wallet(db: impl PgExecutor<'_>, id: Uuid) -> Result<Option<CurrentWallet>, sqlx::Error> {
+    sqlx::query_as(WALLET).bind(id).fetch_optional(db).await
+}
+
+/// The wallet's version; `None` when there is no such wallet.
+pub async fn version(db: impl PgExecutor<'_>, id: Uuid) -> Result<Option<i64>, sqlx::Error> {
+    sqlx::query_scalar(VERSION).bind(id).fetch_optional(db).await
+}
+
+/// Balances of those of the wallets that exist.
+pub async fn balances(db: impl PgExecutor<'_>, ids: &[Uuid]) -> Result<Vec<(Uuid, i64)>, sqlx::Error> {
+    sqlx::query_as("SELECT wallet_id, balance FROM journal.head WHERE wallet_id = ANY($1)")
+        .bind(ids)
+        .fetch_all(db)
+        .await
+}
