@@ -207,17 +207,11 @@ pub(crate) fn render(command: &Command, decision: Result<&Committed, &Rejection>
 fn committed_answer(command: &Command, committed: &Committed) -> Answer {
     let transaction_id = committed.transaction_id;
     let recorded_at = rfc3339(committed.recorded_at);
-    let location = match command {
-        Command::Create(create) => format!("/v1/wallets/{}", create.wallet_id),
-        Command::PlaceHold(place) => format!("/v1/holds/{}", place.hold_id),
-        Command::Credit(_)
-        | Command::Debit(_)
-        | Command::Transfer(_)
-        | Command::CaptureHold(_)
-        | Command::ReleaseHold(_)
-        | Command::Reverse(_)
-        | Command::Change(_)
-        | Command::ExpireHolds(_) => format!("/v1/transactions/{transaction_id}"),
+    let placed = command.places_on().and(command.named_hold());
+    let location = match (command.creates(), placed) {
+        (Some(create), _) => format!("/v1/wallets/{}", create.wallet_id),
+        (None, Some(hold)) => format!("/v1/holds/{hold}"),
+        (None, None) => format!("/v1/transactions/{transaction_id}"),
     };
     let body = committed.wallets.first().map(|first| {
         let (wallet, from, to) = match &committed.wallets[..] {
