@@ -6,9 +6,9 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 use uuid::Uuid;
 use wallex_domain::{Command, Hold, HoldStatus, Position, Positions, Rejection, Status, Wallet};
-use wallex_journal::append::{Answer, Committed, Render};
+use wallex_journal::append::{Answer, Committed};
 
-use crate::{batch, problem};
+use crate::problem;
 
 /// A wallet after the command.
 #[derive(Debug, Serialize, ToSchema)]
@@ -74,71 +74,72 @@ struct Written {
     to: Option<WalletState>,
 }
 
-/// A part of [`Written`], as commands of some types are answered: with all of `always`, and maybe with `sometimes`.
+/// What commands of some kinds are answered, for the API description: a part of [`Written`], with all of `always`, and maybe
+/// with `sometimes`.
 #[derive(Debug)]
 pub(crate) struct Shape {
     pub(crate) name: &'static str,
     description: &'static str,
-    /// The types are no other result's.
-    pub(crate) types: &'static [&'static str],
     always: &'static [&'static str],
     sometimes: &'static [&'static str],
+    /// Whose version the `ETag` is, where there is a choice.
+    pub(crate) etag: Option<&'static str>,
 }
 
-/// Results for the API description, each a type of its own.
-macro_rules! results {
-    ($($name:ident, $description:literal, [$($type:literal),+], always [$($always:literal),*], sometimes [$($sometimes:literal),*];)+) => {
-        $(
-            #[doc = $description]
-            pub(crate) enum $name {}
+pub(crate) const WALLET: Shape = Shape {
+    name: "WalletResult",
+    description: "What a command did to one wallet.",
+    always: &["wallet"],
+    sometimes: &[],
+    etag: None,
+};
 
-            impl $name {
-                const SHAPE: Shape = Shape {
-                    name: stringify!($name),
-                    description: $description,
-                    types: &[$($type),+],
-                    always: &[$($always),*],
-                    sometimes: &[$($sometimes),*],
-                };
-            }
+pub(crate) const HOLD: Shape = Shape {
+    name: "HoldResult",
+    description: "What placing or releasing a hold did to it and its wallet.",
+    always: &["hold", "wallet"],
+    sometimes: &[],
+    etag: None,
+};
 
-            impl PartialSchema for $name {
-                fn schema() -> RefOr<Schema> {
-                    Self::SHAPE.schema()
-                }
-            }
+pub(crate) const TRANSFER: Shape = Shape {
+    name: "TransferResult",
+    description: "What a transfer did to both wallets.",
+    always: &["from", "to"],
+    sometimes: &[],
+    etag: Some("The source wallet's version"),
+};
 
-            impl ToSchema for $name {
-                fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
-                    schemas.push((WalletState::name().into(), WalletState::schema()));
-                    schemas.push((HoldState::name().into(), HoldState::schema()));
-                    WalletState::schemas(schemas);
-                    HoldState::schemas(schemas);
-                }
-            }
-        )+
+pub(crate) const CAPTURE: Shape = Shape {
+    name: "CaptureResult",
+    description: "What a capture did to the hold and its wallet, which is `wallet` when the money went outside, and `from` when `to` got it.",
+    always: &["hold"],
+    sometimes: &["wallet", "from", "to"],
+    etag: None,
+};
 
-        /// All of them.
-        pub(crate) const RESULTS: &[Shape] = &[$($name::SHAPE),+];
-    };
-}
+pub(crate) const REVERSAL: Shape = Shape {
+    name: "ReversalResult",
+    description: "What a reversal did: to `wallet` when the other side is outside, otherwise to `from`, which paid, and `to`.",
+    always: &[],
+    sometimes: &["wallet", "from", "to"],
+    etag: None,
+};
 
-results! {
-    WalletResult, "What a command did to one wallet.",
-        ["create", "credit", "debit", "freeze", "unfreeze", "close", "overdraft_limit", "erase"],
-        always ["wallet"], sometimes [];
-    HoldResult, "What placing or releasing a hold did to it and its wallet.",
-        ["hold", "release"], always ["hold", "wallet"], sometimes [];
-    TransferResult, "What a transfer did to both wallets.",
-        ["transfer"], always ["from", "to"], sometimes [];
-    CaptureResult, "What a capture did to the hold and its wallet, which is `wallet` when the money went outside, and `from` when `to` got it.",
-        ["capture"], always ["hold"], sometimes ["wallet", "from", "to"];
-    ReversalResult, "What a reversal did: to `wallet` when the other side is outside, otherwise to `from`, which paid, and `to`.",
-        ["reversal"], always [], sometimes ["wallet", "from", "to"];
+/// The schemas that [`Shape::schema`] refers to.
+pub(crate) fn parts() -> Vec<(String, RefOr<Schema>)> {
+    let mut schemas = vec![
+        (WalletState::name().into(), WalletState::schema()),
+        (HoldState::name().into(), HoldState::schema()),
+    ];
+    WalletState::schemas(&mut schemas);
+    HoldState::schemas(&mut schemas);
+    schemas
 }
 
 impl Shape {
-    fn schema(&self) -> RefOr<Schema> {
+    /// `types` are those of the commands that are answered so.
+    pub(crate) fn schema(&self, types: impl Iterator<Item = &'static str>) -> RefOr<Schema> {
         let mut written = Written::schema();
         if let RefOr::T(Schema::Object(schema)) = &mut written {
             schema.description = Some(self.description.to_owned());
@@ -151,7 +152,7 @@ impl Shape {
                 }
             }
             if let Some(RefOr::T(Schema::Object(r#type))) = schema.properties.get_mut("type") {
-                r#type.enum_values = Some(self.types.iter().map(|name| (*name).into()).collect());
+                r#type.enum_values = Some(types.map(Into::into).collect());
             }
         }
         written
@@ -195,13 +196,8 @@ impl WalletState {
     }
 }
 
-/// How the journal's decisions are answered.
-pub const RENDER: Render = Render {
-    one: render,
-    batch: batch::render,
-};
-
-fn render(command: &Command, decision: Result<&Committed, &Rejection>) -> Answer {
+/// The journal's [`wallex_journal::append::Render`] for one command.
+pub(crate) fn render(command: &Command, decision: Result<&Committed, &Rejection>) -> Answer {
     match decision {
         Ok(committed) => committed_answer(command, committed),
         Err(rejection) => problem::as_answer(&problem::rejection(rejection)),
@@ -211,17 +207,11 @@ fn render(command: &Command, decision: Result<&Committed, &Rejection>) -> Answer
 fn committed_answer(command: &Command, committed: &Committed) -> Answer {
     let transaction_id = committed.transaction_id;
     let recorded_at = rfc3339(committed.recorded_at);
-    let location = match command {
-        Command::Create(create) => format!("/v1/wallets/{}", create.wallet_id),
-        Command::PlaceHold(place) => format!("/v1/holds/{}", place.hold_id),
-        Command::Credit(_)
-        | Command::Debit(_)
-        | Command::Transfer(_)
-        | Command::CaptureHold(_)
-        | Command::ReleaseHold(_)
-        | Command::Reverse(_)
-        | Command::Change(_)
-        | Command::ExpireHolds(_) => format!("/v1/transactions/{transaction_id}"),
+    let placed = command.places_on().and(command.named_hold());
+    let location = match (command.creates(), placed) {
+        (Some(create), _) => format!("/v1/wallets/{}", create.wallet_id),
+        (None, Some(hold)) => format!("/v1/holds/{hold}"),
+        (None, None) => format!("/v1/transactions/{transaction_id}"),
     };
     let body = committed.wallets.first().map(|first| {
         let (wallet, from, to) = match &committed.wallets[..] {
@@ -264,16 +254,6 @@ fn rfc3339(micros: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::body::Kind;
-
-    #[test]
-    fn every_command_has_one_result() {
-        let mut commands: Vec<&str> = Kind::schemas().iter().map(|(name, ..)| *name).collect();
-        let mut answered: Vec<&str> = RESULTS.iter().flat_map(|result| result.types).copied().collect();
-        commands.sort_unstable();
-        answered.sort_unstable();
-        assert_eq!(commands, answered);
-    }
 
     #[test]
     fn times_have_six_decimals_and_a_z() {

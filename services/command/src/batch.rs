@@ -1,26 +1,25 @@
 //! Many commands in one request: one idempotency key, one transaction, one answer per command.
 
+use axum::extract::State;
+use axum::response::Response;
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use utoipa::openapi::schema::{Discriminator, OneOfBuilder};
 use utoipa::openapi::{Ref, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
-use wallex_domain::{Change, Command, Currencies, Currency, Positions};
+use utoipa_axum::routes;
+use wallex_domain::{Currencies, Currency, Positions};
 use wallex_journal::append::{Answer, BatchOutcome, Item, Work};
-use wallex_runtime::http::{Code, Invalid, PROBLEM, Problem};
+use wallex_runtime::http::{Code, Invalid, PROBLEM, Problem, Problems, with_problems};
 
-use crate::answer::RESULTS;
-use crate::body::{
-    CaptureHoldItem, CaptureKind, CreateKind, CreateWalletItem, EraseItem, Kind, MovementItem, MovementKind,
-    NoteItem, NoteKind, OverdraftLimitItem, OverdraftLimitKind, PlaceHoldItem, PlaceHoldKind,
-    ReleaseHoldItem, ReleaseKind, ReversalItem, ReversalKind, TransferItem, TransferKind, Unfit,
-};
-use crate::fields::{Fields, MAX_MEMBERS, wrong};
-use crate::item::{self, Origin};
+use crate::fields::{Fields, MAX_MEMBERS, Read, Value as _, wrong};
+use crate::headers::{Origin, RawBody, WriteHead};
 use crate::json::{self, Node};
-use crate::value::Value as _;
-use crate::{problem, routes};
+use crate::register::{COMMANDS, Registered};
+use crate::request::Route;
+use crate::state::CommandState;
+use crate::{MAX_BATCH_BODY, MAX_BODY, problem};
 
 /// Commands of one batch at most.
 const MAX_COMMANDS: usize = 1_000;
@@ -30,7 +29,7 @@ const MAX_ERRORS: usize = 100;
 /// For the API description: up to 1,000 commands in order, each seeing what the ones before it did.
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(as = Batch)]
+#[schema(as = RunBatchRequest)]
 pub(crate) struct BatchBody {
     /// true: all or none. false: a command that is rejected leaves the others be, also one whose fields cannot be
     /// accepted.
@@ -45,33 +44,27 @@ pub(crate) enum BatchCommand {}
 
 impl PartialSchema for BatchCommand {
     fn schema() -> RefOr<Schema> {
-        let commands = Kind::schemas();
-        let commands = commands
-            .iter()
-            .map(|(r#type, name, _)| ((*r#type).to_owned(), *name));
         told_apart_by_type(
             "The fields of the command's own route, and what that route has in its path or in If-Match.",
-            commands,
+            COMMANDS
+                .iter()
+                .map(|command| (command.r#type.to_owned(), command.schema().0)),
         )
     }
 }
 
 impl ToSchema for BatchCommand {
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
-        let commands = Kind::schemas().into_iter();
-        schemas.extend(commands.map(|(_, name, schema)| (name.to_owned(), schema)));
+        schemas.extend(COMMANDS.iter().map(Registered::schema));
     }
 }
 
 /// One of several schemas. `by_type` are the values of `type` that each has.
-fn told_apart_by_type(
-    description: &str,
-    by_type: impl Iterator<Item = (String, &'static str)>,
-) -> RefOr<Schema> {
+fn told_apart_by_type(description: &str, by_type: impl Iterator<Item = (String, String)>) -> RefOr<Schema> {
     let mut discriminator = Discriminator::new("type");
     let mut names = Vec::new();
     for (r#type, name) in by_type {
-        let schema = Ref::from_schema_name(name).ref_location;
+        let schema = Ref::from_schema_name(&name).ref_location;
         discriminator.mapping.insert(r#type, schema);
         if !names.contains(&name) {
             names.push(name);
@@ -85,91 +78,93 @@ fn told_apart_by_type(
     Schema::OneOf(one_of.build()).into()
 }
 
-/// A batch as it was read. Written out again it is what the request's fingerprint covers.
-#[derive(Debug, Serialize)]
-pub(crate) struct Batch<'a> {
-    atomic: bool,
-    commands: Vec<Row<'a>>,
+/// A batch as it was read.
+pub(crate) struct Batch {
+    pub(crate) work: Work,
+    /// What the request's fingerprint covers.
+    pub(crate) written: Vec<u8>,
 }
 
-#[derive(Debug, Serialize)]
-#[serde(untagged)]
-enum Row<'a> {
-    Command(Entry),
-    /// Of a batch that is not atomic: it cannot be accepted, and so is answered without being decided on.
-    Refused(Refused<'a>),
-}
-
-#[derive(Debug, Serialize)]
-#[serde(transparent)]
-struct Refused<'a> {
-    /// As it was sent.
-    text: &'a RawValue,
-    #[serde(skip)]
-    problem: Problem,
-}
-
-/// One command: the fields of its own route, `type`, and what that route has in its path.
-#[derive(Debug, Serialize)]
-#[serde(untagged)]
-enum Entry {
-    Create(CreateWalletItem),
-    Movement(MovementItem),
-    Transfer(TransferItem),
-    PlaceHold(PlaceHoldItem),
-    CaptureHold(CaptureHoldItem),
-    ReleaseHold(ReleaseHoldItem),
-    Reversal(ReversalItem),
-    Note(NoteItem),
-    OverdraftLimit(OverdraftLimitItem),
-    Erase(EraseItem),
-}
-
-impl<'a> Batch<'a> {
+impl Batch {
     /// Reads and validates. Of an atomic batch everything that cannot be accepted refuses the whole and is told at once;
-    /// otherwise it is the result of its command.
-    pub(crate) fn parse(bytes: &'a [u8], currencies: &Currencies) -> Result<Self, Unfit> {
-        let json = json::check(bytes).map_err(Unfit::Malformed)?;
-        let Envelope { atomic, texts } = Envelope::read(json).map_err(Unfit::Fields)?;
-        let mut commands = Vec::with_capacity(texts.len());
+    /// otherwise it is the result of its command, which is not decided on. `origin` is that of a command by its place.
+    pub(crate) fn parse<'a>(
+        bytes: &[u8],
+        currencies: &Currencies,
+        origin: impl Fn(usize) -> Origin<'a>,
+    ) -> Result<Self, Problem> {
+        let json = json::check(bytes).map_err(|error| problem::malformed_json(&error))?;
+        let Envelope { atomic, texts } = Envelope::read(json).map_err(Problem::invalid)?;
+        let mut written = format!("{{\"atomic\":{atomic},\"commands\":[").into_bytes();
+        let (mut items, mut refused) = (Vec::with_capacity(texts.len()), Vec::new());
         let mut errors = Vec::new();
         for (index, text) in texts.into_iter().enumerate() {
-            let text: &RawValue = serde_json::from_str(text).map_err(Unfit::Malformed)?;
-            match Entry::parse(text, index, currencies) {
-                Ok(entry) => commands.push(Row::Command(entry)),
+            if index > 0 {
+                written.push(b',');
+            }
+            let text: &RawValue =
+                serde_json::from_str(text).map_err(|error| problem::malformed_json(&error))?;
+            match read(text, origin(index), currencies) {
+                Ok((item, command)) => {
+                    items.push(item?);
+                    written.extend(command);
+                }
                 Err(refusal) if atomic => errors.extend(refusal.into_errors()),
-                Err(refusal) => commands.push(Row::Refused(Refused {
-                    text,
-                    problem: refusal.into(),
-                })),
+                Err(refusal) => {
+                    refused.push((index, problem::as_answer(&refusal.into())));
+                    // As it was sent.
+                    written.extend(text.get().bytes());
+                }
             }
             if errors.len() >= MAX_ERRORS {
                 errors.truncate(MAX_ERRORS);
                 break;
             }
         }
-        if errors.is_empty() {
-            Ok(Self { atomic, commands })
-        } else {
-            Err(Unfit::Fields(errors))
+        if !errors.is_empty() {
+            return Err(Problem::invalid(errors));
         }
-    }
-
-    /// The commands to decide on, and the answers to those that are refused, by their place in the batch.
-    pub(crate) fn into_work(self, caller: &str, key: &str) -> Result<Work, Problem> {
-        let (mut items, mut refused) = (Vec::with_capacity(self.commands.len()), Vec::new());
-        for (index, row) in self.commands.into_iter().enumerate() {
-            match row {
-                Row::Command(entry) => items.push(entry.into_item(Origin { caller, key, index })?),
-                Row::Refused(row) => refused.push((index, problem::as_answer(&row.problem))),
-            }
-        }
-        Ok(Work::Batch {
+        written.extend(b"]}");
+        let work = Work::Batch {
             items,
             refused,
-            atomic: self.atomic,
-        })
+            atomic,
+        };
+        Ok(Self { work, written })
     }
+}
+
+/// Runs up to 1,000 commands in one transaction, in order, under one key.
+///
+/// A batch has up to 20 MiB, each of its commands up to 256 KiB.
+#[utoipa::path(
+    post, path = "/v1/batches", tag = "batches", operation_id = "runBatch",
+    params(("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters; the same for every retry. One for the whole batch", min_length = 1, max_length = 255)),
+    request_body = BatchBody,
+    responses(
+        (status = 200, description = "Done; results has an answer per command", body = BatchResult, headers(("Wallex-Position" = String, description = "The last position in each partition"), ("Idempotency-Replayed" = String))),
+    )
+)]
+async fn run(State(state): State<CommandState>, head: WriteHead, body: RawBody) -> Result<Response, Problem> {
+    if head.expected_version.is_some() {
+        return Err(problem::precondition_malformed());
+    }
+    let bytes = head.json(body, MAX_BATCH_BODY, || false)?;
+    let batch = Batch::parse(&bytes, &state.currencies, |index| head.origin(index))?;
+    let fingerprint = head.fingerprint(&batch.written);
+    // A full batch of the longest texts is not kept twice while it waits.
+    drop((bytes, batch.written));
+    state.submit(head, fingerprint, batch.work).await
+}
+
+/// What a batch may end in beyond what every write may.
+pub(crate) const REJECTIONS: Problems = Problems {
+    name: "",
+    codes: &[Code::BatchRejected],
+};
+
+pub(crate) fn route() -> Route {
+    with_problems(routes!(run), &[problem::WRITE, REJECTIONS])
 }
 
 /// What is read first: the commands stay text until each is read by its type, one after the other.
@@ -201,7 +196,8 @@ impl<'a> Envelope<'a> {
             Some(texts) if (1..=MAX_COMMANDS).contains(&texts.len()) => Ok(texts),
             Some(_) | None => wrong(format!("must be an array of 1 to {MAX_COMMANDS} commands")),
         });
-        fields.finish(atomic.zip(texts).map(|(atomic, texts)| Self { atomic, texts }))
+        let envelope = atomic.zip(texts).map(|(atomic, texts)| Self { atomic, texts });
+        fields.finish(envelope).map(|(envelope, _)| envelope)
     }
 }
 
@@ -237,116 +233,43 @@ impl From<Refusal> for Problem {
     }
 }
 
-impl Entry {
-    fn parse(text: &RawValue, index: usize, currencies: &Currencies) -> Result<Self, Refusal> {
-        let at = format!("/commands/{index}");
-        if text.get().len() > crate::MAX_BODY {
-            let detail = format!("must have at most {} bytes, as on its own route", crate::MAX_BODY);
-            return Err(Refusal::Fields(vec![Invalid::at(at, detail)]));
-        }
-        let mut fields =
-            Fields::of(json::tree(text), &at).map_err(|invalid| Refusal::Fields(vec![invalid]))?;
-        let Some(kind) = fields.required("type", Kind::read) else {
-            // Which other fields there are, only the type says.
-            return Err(Refusal::Fields(fields.abandon()));
-        };
-        let entry = Self::read(kind, &mut fields);
-        let entry = fields.finish(entry).map_err(Refusal::Fields)?;
-        match entry.new_currency() {
-            Some(currency) if currencies.exponent(currency).is_none() => {
-                Err(Refusal::CurrencyUnknown(currency, index))
-            }
-            Some(_) | None => Ok(entry),
-        }
+/// A command, and as it was written.
+fn read(
+    text: &RawValue,
+    origin: Origin<'_>,
+    currencies: &Currencies,
+) -> Result<(Result<Item, Problem>, Vec<u8>), Refusal> {
+    let at = format!("/commands/{}", origin.index);
+    if text.get().len() > MAX_BODY {
+        let detail = format!("must have at most {MAX_BODY} bytes, as on its own route");
+        return Err(Refusal::Fields(vec![Invalid::at(at, detail)]));
     }
+    let mut fields = Fields::of(json::tree(text), &at).map_err(|invalid| Refusal::Fields(vec![invalid]))?;
+    let Some(command) = fields.required("type", of_type) else {
+        // Which other fields there are, only the type says.
+        return Err(Refusal::Fields(fields.abandon()));
+    };
+    fields.write("type", &command.r#type);
+    let read = (command.read)(&mut fields, origin);
+    let (read, written) = fields.finish(read).map_err(Refusal::Fields)?;
+    match read.new_currency {
+        Some(currency) if currencies.exponent(currency).is_none() => {
+            Err(Refusal::CurrencyUnknown(currency, origin.index))
+        }
+        Some(_) | None => Ok((read.item, written)),
+    }
+}
 
-    fn read(kind: Kind, fields: &mut Fields<'_>) -> Option<Self> {
-        Some(match kind {
-            Kind::Create => {
-                let create = CreateWalletItem::read(CreateKind::Create, fields)?;
-                if create.expected_version.is_some() {
-                    fields.refuse(
-                        "/expected_version",
-                        "cannot be used to create a wallet: a new wallet has no version yet",
-                    );
-                }
-                Self::Create(create)
-            }
-            Kind::Credit => Self::Movement(MovementItem::read(MovementKind::Credit, fields)?),
-            Kind::Debit => Self::Movement(MovementItem::read(MovementKind::Debit, fields)?),
-            Kind::Transfer => Self::Transfer(TransferItem::read(TransferKind::Transfer, fields)?),
-            Kind::Hold => Self::PlaceHold(PlaceHoldItem::read(PlaceHoldKind::Hold, fields)?),
-            Kind::Capture => Self::CaptureHold(CaptureHoldItem::read(CaptureKind::Capture, fields)?),
-            Kind::Release => Self::ReleaseHold(ReleaseHoldItem::read(ReleaseKind::Release, fields)?),
-            Kind::Reversal => Self::Reversal(ReversalItem::read(ReversalKind::Reversal, fields)?),
-            Kind::Freeze => Self::Note(NoteItem::read(NoteKind::Freeze, fields)?),
-            Kind::Unfreeze => Self::Note(NoteItem::read(NoteKind::Unfreeze, fields)?),
-            Kind::Close => Self::Note(NoteItem::read(NoteKind::Close, fields)?),
-            Kind::OverdraftLimit => Self::OverdraftLimit(OverdraftLimitItem::read(
-                OverdraftLimitKind::OverdraftLimit,
-                fields,
-            )?),
-            Kind::Erase => Self::Erase(EraseItem::read(fields)?),
-        })
-    }
-
-    fn new_currency(&self) -> Option<Currency> {
-        match self {
-            Self::Create(create) => Some(create.currency),
-            Self::Movement(_)
-            | Self::Transfer(_)
-            | Self::PlaceHold(_)
-            | Self::CaptureHold(_)
-            | Self::ReleaseHold(_)
-            | Self::Reversal(_)
-            | Self::Note(_)
-            | Self::OverdraftLimit(_)
-            | Self::Erase(_) => None,
-        }
-    }
-
-    fn into_item(self, origin: Origin<'_>) -> Result<Item, Problem> {
-        match self {
-            Self::Create(entry) => item::create(origin, entry.into_body()),
-            Self::Movement(entry) => {
-                let command = match entry.r#type {
-                    MovementKind::Credit => Command::Credit,
-                    MovementKind::Debit => Command::Debit,
-                };
-                item::movement(
-                    command,
-                    entry.wallet_id,
-                    entry.expected_version,
-                    entry.into_body(),
-                )
-            }
-            Self::Transfer(entry) => item::transfer(entry.expected_version, entry.into_body()),
-            Self::PlaceHold(entry) => {
-                item::place_hold(origin, entry.wallet_id, entry.expected_version, entry.into_body())
-            }
-            Self::CaptureHold(entry) => {
-                item::capture_hold(entry.hold_id, entry.expected_version, entry.into_body())
-            }
-            Self::ReleaseHold(entry) => {
-                item::release_hold(entry.hold_id, entry.expected_version, entry.into_body())
-            }
-            Self::Reversal(entry) => {
-                item::reverse(entry.transaction_id, entry.expected_version, entry.into_body())
-            }
-            Self::Note(entry) => {
-                let change = match entry.r#type {
-                    NoteKind::Freeze => Change::Freeze,
-                    NoteKind::Unfreeze => Change::Unfreeze,
-                    NoteKind::Close => Change::Close,
-                };
-                item::change(change, entry.wallet_id, entry.expected_version, entry.into_body())
-            }
-            Self::OverdraftLimit(entry) => {
-                item::overdraft_limit(entry.wallet_id, entry.expected_version, entry.into_body())
-            }
-            Self::Erase(entry) => item::erase(entry.wallet_id, entry.expected_version),
-        }
-    }
+#[expect(clippy::needless_pass_by_value, reason = "the form that all readers have")]
+fn of_type(node: Node<'_>) -> Read<&'static Registered> {
+    let of_type = |name: &str| COMMANDS.iter().find(|command| command.r#type == name);
+    node.text().and_then(of_type).map_or_else(
+        || {
+            let types: Vec<&str> = COMMANDS.iter().map(|command| command.r#type).collect();
+            wrong(format!("must be one of {}", types.join(", ")))
+        },
+        Ok,
+    )
 }
 
 /// What a batch did.
@@ -389,16 +312,13 @@ pub(crate) enum BatchCommandBody {}
 
 impl PartialSchema for BatchCommandBody {
     fn schema() -> RefOr<Schema> {
-        let done = RESULTS.iter().flat_map(|result| {
-            let types = result.types.iter();
-            types.map(|r#type| ((*r#type).to_owned(), result.name))
-        });
-        // Those of the batch as a whole are no command's.
-        let refused = routes::rejections().flat_map(|problems| problems.codes);
-        let refused = [Code::ValidationFailed]
+        let done = COMMANDS
             .iter()
-            .chain(refused.filter(|code| **code != Code::BatchRejected))
-            .map(|code| (code.page(), PROBLEM));
+            .map(|command| (command.r#type.to_owned(), command.answer.name.to_owned()));
+        // Those of the batch as a whole are no command's.
+        let refused = COMMANDS.iter().flat_map(|command| command.rejections);
+        let refused = [Code::ValidationFailed].iter().chain(refused);
+        let refused = refused.map(|code| (code.page(), PROBLEM.to_owned()));
         told_apart_by_type(
             "The result of the command's own route, or a problem: `status` says which.",
             done.chain(refused),

@@ -1,56 +1,119 @@
-//! The schemas of requests for the API description, put together from the values that their fields hold.
+//! What the API description says about commands: on their own routes and in batches. It follows from [`Request`].
 
-use utoipa::openapi::schema::{AdditionalProperties, Type};
-use utoipa::openapi::{ObjectBuilder, Schema};
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::request_body::RequestBodyBuilder;
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
+use utoipa::openapi::{Content, HeaderBuilder, Ref, RefOr, Required, ResponseBuilder, Schema};
+use wallex_runtime::http::headers::{IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED, POSITION};
+use wallex_runtime::http::{Problems, capitalised, with_problems};
 
-use crate::value::{Description, Field, Metadata, Version};
+use crate::fields::Fields;
+use crate::headers::Origin;
+use crate::problem;
+use crate::request::{self, Expected, Request, Route};
 
-/// An object that has no fields but those that are added.
-pub(crate) fn object(about: &[&str]) -> ObjectBuilder {
-    ObjectBuilder::new()
-        .schema_type(Type::Object)
-        .description(Some(lines(about)))
-        .additional_properties(Some(AdditionalProperties::<Schema>::FreeForm(false)))
-}
-
-/// Adds a field, and what it is for.
-pub(crate) fn field<F: Field>(object: ObjectBuilder, name: &'static str, about: &[&str]) -> ObjectBuilder {
-    let mut schema = F::property();
-    schema.description = Some(lines(about));
-    let object = object.property(name, schema);
-    if F::REQUIRED {
-        object.required(name)
-    } else {
-        object
+/// The command's own route, with all of its description.
+pub(crate) fn route<R: Request>((mut schemas, mut paths, router): Route) -> Route {
+    for operation in paths.paths.values_mut().filter_map(|path| path.post.as_mut()) {
+        let request = named(operation, "Request");
+        complete::<R>(operation, &request);
+        let body = Fields::describe(R::ABOUT, |fields| {
+            R::read(fields);
+        });
+        schemas.push((request, body.into()));
     }
+    let rejections = Problems {
+        name: "",
+        codes: R::REJECTIONS,
+    };
+    with_problems((schemas, paths, router), &[problem::WRITE, rejections])
 }
 
-/// Adds what a command of a batch has before its other fields.
-pub(crate) fn of_a_batch(object: ObjectBuilder) -> ObjectBuilder {
-    let kind = ObjectBuilder::new()
-        .schema_type(Type::String)
-        .description(Some("What to do; it decides which fields there are."));
-    object.property("type", kind).required("type")
+/// A schema of an operation's own: of `creditWallet` the `CreditWalletRequest`.
+pub(crate) fn named(operation: &Operation, what: &str) -> String {
+    let id = operation.operation_id.as_deref().unwrap_or_default();
+    format!("{}{what}", capitalised(id))
 }
 
-/// Adds the version that a command of a batch may expect.
-pub(crate) fn with_version(object: ObjectBuilder) -> ObjectBuilder {
-    let about = "Only if the wallet (of a transfer: the one that pays) has this version.";
-    field::<Option<Version>>(object, "expected_version", &[about])
+/// What depends on the kind of command, of the operation of its route.
+fn complete<R: Request>(operation: &mut Operation, request: &str) {
+    let target = R::TARGET.map(|target| {
+        let uuid = string().format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid)));
+        parameter("id", ParameterIn::Path, target.id, uuid, Required::True)
+    });
+    let key = string().min_length(Some(1)).max_length(Some(255));
+    let about = "1 to 255 visible ASCII characters; the same for every retry";
+    let key = parameter(IDEMPOTENCY_KEY, ParameterIn::Header, about, key, Required::True);
+    let version = R::EXPECTS.map(|Expected { header, .. }| {
+        parameter("If-Match", ParameterIn::Header, header, string(), Required::False)
+    });
+    let parameters = target.into_iter().chain([key]).chain(version);
+    operation.parameters = Some(parameters.map(RefOr::T).collect());
+
+    let body = RequestBodyBuilder::new().content(JSON, content(request));
+    let body = if request::may_be_absent::<R>() {
+        let body = body.required(Some(Required::False));
+        body.description(Some("No body is the same as {}"))
+    } else {
+        body.required(Some(Required::True))
+    };
+    operation.request_body = Some(body.build().into());
+
+    let done = ResponseBuilder::new()
+        .description(R::DONE)
+        .content(JSON, content(R::ANSWER.name));
+    let headers = ["ETag", POSITION, "Location", IDEMPOTENCY_REPLAYED];
+    let done = headers.into_iter().fold(done, |done, name| {
+        let about = R::ANSWER.etag.filter(|_| name == "ETag");
+        let header = HeaderBuilder::new().schema(Some(string())).description(about);
+        done.header(name, header.build())
+    });
+    operation
+        .responses
+        .responses
+        .insert("201".to_owned(), done.build().into());
 }
 
-/// Adds the fields that every body ends with.
-pub(crate) fn personal_data(object: ObjectBuilder) -> ObjectBuilder {
-    let object = field::<Option<Description>>(object, "description", &["Up to 1024 characters; erasable."]);
-    let about = [
-        "Up to 64 keys, 16 levels and 16 KiB of JSON; erasable. Its numbers are those that a 64-bit integer or a",
-        "double holds exactly.",
-    ];
-    field::<Option<Metadata>>(object, "metadata", &about)
+/// The schema of the command in a batch.
+pub(crate) fn in_batch<R: Request>() -> RefOr<Schema> {
+    let nowhere = Origin {
+        caller: "",
+        key: "",
+        index: 0,
+    };
+    let object = Fields::describe(R::ABOUT_IN_BATCH, |fields| {
+        request::read::<R>(fields, nowhere);
+    });
+    let r#type = string()
+        .description(Some("What to do; it decides which fields there are."))
+        .enum_values(Some([R::TYPE]));
+    let mut object = object.property("type", r#type).build();
+    object.required.insert(0, "type".to_owned());
+    Schema::Object(object).into()
 }
 
-/// A comment as one text.
-fn lines(comment: &[&str]) -> String {
-    let lines: Vec<&str> = comment.iter().map(|line| line.trim()).collect();
-    lines.join("\n")
+const JSON: &str = "application/json";
+
+fn content(schema: &str) -> Content {
+    Content::new(Some(Ref::from_schema_name(schema)))
+}
+
+fn string() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String)
+}
+
+fn parameter(
+    name: &str,
+    place: ParameterIn,
+    about: &str,
+    schema: ObjectBuilder,
+    required: Required,
+) -> Parameter {
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(place)
+        .description(Some(about))
+        .schema(Some(schema))
+        .required(required)
+        .build()
 }

@@ -1,9 +1,16 @@
 //! The members of one JSON object, taken by name and checked one by one. The invariant: nothing is left over and nothing
 //! is told in part. A name that is unknown or stands twice, a field that is missing or has a wrong value: all of them are
 //! named at once, each by its JSON pointer and a sentence.
+//!
+//! What is taken is also written, in the order in which it is taken: white space and the order of the members make no
+//! difference to the fingerprint of a request. And it is what is described: the API description has the schema of an object
+//! from the code that reads it.
 
 use std::borrow::Cow;
 
+use serde::Serialize;
+use utoipa::openapi::ObjectBuilder;
+use utoipa::openapi::schema::{AdditionalProperties, Schema, SchemaType, Type};
 use wallex_runtime::http::Invalid;
 
 use crate::json::Node;
@@ -34,6 +41,49 @@ pub(crate) fn wrong<T>(detail: impl Into<Cow<'static, str>>) -> Read<T> {
     }])
 }
 
+/// What a field may hold. As JSON it is a part of what a request's fingerprint covers.
+pub(crate) trait Value: Serialize + Sized {
+    fn read(node: Node<'_>) -> Read<Self>;
+
+    fn describe() -> ObjectBuilder;
+}
+
+/// A field of an object: a value that must be there, or one that may be left out.
+pub(crate) trait Field: Sized {
+    type Value: Value;
+    const REQUIRED: bool;
+
+    fn take(fields: &mut Fields<'_>, name: &'static str) -> Option<Self>;
+
+    fn value(&self) -> Option<&Self::Value>;
+}
+
+impl<V: Value> Field for V {
+    type Value = V;
+    const REQUIRED: bool = true;
+
+    fn take(fields: &mut Fields<'_>, name: &'static str) -> Option<Self> {
+        fields.required(name, V::read)
+    }
+
+    fn value(&self) -> Option<&V> {
+        Some(self)
+    }
+}
+
+impl<V: Value> Field for Option<V> {
+    type Value = V;
+    const REQUIRED: bool = false;
+
+    fn take(fields: &mut Fields<'_>, name: &'static str) -> Option<Self> {
+        fields.optional(name, V::read)
+    }
+
+    fn value(&self) -> Option<&V> {
+        self.as_ref()
+    }
+}
+
 /// A name as a part of a JSON pointer (RFC 6901).
 pub(crate) fn step(name: &str) -> String {
     let mut short: String = name.chars().take(MAX_NAME).collect();
@@ -44,15 +94,29 @@ pub(crate) fn step(name: &str) -> String {
 }
 
 /// The object, of which members are taken until [`Fields::finish`].
-#[derive(Debug)]
 pub(crate) struct Fields<'a> {
     at: String,
     members: Vec<(Cow<'a, str>, Option<Node<'a>>)>,
     known: Vec<&'static str>,
     errors: Vec<Invalid>,
+    /// The object as far as it was taken.
+    written: Vec<u8>,
+    /// When there is nothing to read, and what is taken is to be described.
+    described: Option<ObjectBuilder>,
 }
 
 impl<'a> Fields<'a> {
+    fn new(at: &str) -> Self {
+        Self {
+            at: at.to_owned(),
+            members: Vec::new(),
+            known: Vec::new(),
+            errors: Vec::new(),
+            written: vec![b'{'],
+            described: None,
+        }
+    }
+
     /// The object at the pointer `at`.
     pub(crate) fn of(node: Node<'a>, at: &str) -> Result<Self, Invalid> {
         let Node::Object(members) = node else {
@@ -61,12 +125,8 @@ impl<'a> Fields<'a> {
                 "must be a JSON object, like {\"name\": \"value\"}",
             ));
         };
-        let mut fields = Self {
-            at: at.to_owned(),
-            members: Vec::with_capacity(members.len().min(MAX_MEMBERS)),
-            known: Vec::new(),
-            errors: Vec::new(),
-        };
+        let mut fields = Self::new(at);
+        fields.members.reserve(members.len().min(MAX_MEMBERS));
         for (name, node) in members {
             if fields.members.iter().any(|(earlier, _)| *earlier == name) {
                 fields.refuse(&step(&name), "may appear only once");
@@ -78,6 +138,46 @@ impl<'a> Fields<'a> {
             }
         }
         Ok(fields)
+    }
+
+    /// The schema of an object that `read` takes all fields of, and that has no others.
+    pub(crate) fn describe(about: &str, read: impl FnOnce(&mut Self)) -> ObjectBuilder {
+        let object = ObjectBuilder::new()
+            .schema_type(Type::Object)
+            .description(Some(about))
+            .additional_properties(Some(AdditionalProperties::<Schema>::FreeForm(false)));
+        let mut fields = Self::new("");
+        fields.described = Some(object);
+        read(&mut fields);
+        fields.described.unwrap_or_default()
+    }
+
+    /// Takes a field and writes it; `about` describes it. `None` when it cannot be taken, which is noted.
+    pub(crate) fn take<F: Field>(&mut self, name: &'static str, about: &'static str) -> Option<F> {
+        if let Some(object) = self.described.take() {
+            let mut property = F::Value::describe().description(Some(about)).build();
+            if let (false, SchemaType::Type(one)) = (F::REQUIRED, &property.schema_type) {
+                property.schema_type = SchemaType::from_iter([one.clone(), Type::Null]);
+            }
+            let object = object.property(name, property);
+            self.described = Some(if F::REQUIRED {
+                object.required(name)
+            } else {
+                object
+            });
+        }
+        let field = F::take(self, name);
+        if let Some(value) = field.as_ref().and_then(F::value) {
+            self.write(name, value);
+        }
+        field
+    }
+
+    pub(crate) fn write(&mut self, name: &'static str, value: &impl Serialize) {
+        let comma = if self.written.len() > 1 { "," } else { "" };
+        self.written.extend(format!("{comma}\"{name}\":").bytes());
+        // Cannot fail: texts, numbers and string keys.
+        let _ = serde_json::to_writer(&mut self.written, value);
     }
 
     /// Notes an error at a pointer below the object.
@@ -94,7 +194,7 @@ impl<'a> Fields<'a> {
         name: &'static str,
         read: impl FnOnce(Node<'a>) -> Read<T>,
     ) -> Option<T> {
-        match self.take(name) {
+        match self.member(name) {
             Some(node) => self.read(name, node, read),
             None => {
                 self.refuse(&step(name), "is required");
@@ -109,14 +209,14 @@ impl<'a> Fields<'a> {
         name: &'static str,
         read: impl FnOnce(Node<'a>) -> Read<T>,
     ) -> Option<Option<T>> {
-        match self.take(name) {
+        match self.member(name) {
             None | Some(Node::Null) => Some(None),
             Some(node) => self.read(name, node, read).map(Some),
         }
     }
 
-    /// `value`, unless anything about the object is wrong.
-    pub(crate) fn finish<T>(mut self, value: Option<T>) -> Result<T, Vec<Invalid>> {
+    /// `value` and the object as it was written, unless anything about it is wrong.
+    pub(crate) fn finish<T>(mut self, value: Option<T>) -> Result<(T, Vec<u8>), Vec<Invalid>> {
         let unknown: Vec<Cow<'a, str>> = self
             .members
             .iter_mut()
@@ -128,7 +228,10 @@ impl<'a> Fields<'a> {
             self.refuse(&step(&name), detail);
         }
         match value {
-            Some(value) if self.errors.is_empty() => Ok(value),
+            Some(value) if self.errors.is_empty() => {
+                self.written.push(b'}');
+                Ok((value, self.written))
+            }
             _ => Err(self.errors),
         }
     }
@@ -138,7 +241,7 @@ impl<'a> Fields<'a> {
         self.errors
     }
 
-    fn take(&mut self, name: &'static str) -> Option<Node<'a>> {
+    fn member(&mut self, name: &'static str) -> Option<Node<'a>> {
         self.known.push(name);
         let found = self.members.iter_mut().find(|(found, _)| found == name);
         found.and_then(|(_, node)| node.take())

@@ -1,13 +1,14 @@
 //! What a write request says in its headers, parsed once: the idempotency key, the precondition, the trace.
 
 use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequestParts, MatchedPath};
-use http::HeaderValue;
 use http::header::{
     CONTENT_ENCODING, CONTENT_TYPE, HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
     IF_UNMODIFIED_SINCE,
 };
 use http::request::Parts;
+use http::{HeaderValue, StatusCode};
 use std::sync::{Arc, LazyLock};
 use wallex_domain::Hash;
 use wallex_runtime::http::headers::IDEMPOTENCY_KEY;
@@ -16,16 +17,8 @@ use wallex_runtime::trace::TraceContext;
 
 use crate::problem;
 
-/// Routes that need no field.
-pub(crate) const BODY_MAY_BE_ABSENT: [&str; 7] = [
-    "/v1/wallets/{id}/freeze",
-    "/v1/wallets/{id}/unfreeze",
-    "/v1/wallets/{id}/close",
-    "/v1/wallets/{id}/erase",
-    "/v1/holds/{id}/capture",
-    "/v1/holds/{id}/release",
-    "/v1/transactions/{id}/reversals",
-];
+/// As it comes, or why it does not.
+pub(crate) type RawBody = Result<Bytes, BytesRejection>;
 
 /// Conditions of HTTP (RFC 9110, section 13.1) that no write can check. Whoever sends one does not want the write to be
 /// done without it.
@@ -48,6 +41,14 @@ pub(crate) struct WriteHead {
     fingerprint: blake3::Hasher,
 }
 
+/// Whose command it is, and its place among the commands of the request: what ids are derived from.
+#[derive(Clone, Copy)]
+pub(crate) struct Origin<'a> {
+    pub(crate) caller: &'a str,
+    pub(crate) key: &'a str,
+    pub(crate) index: usize,
+}
+
 /// What the request says about its body.
 #[derive(Debug)]
 struct Media {
@@ -55,17 +56,24 @@ struct Media {
     is_json: bool,
     /// By a `Content-Encoding` other than identity.
     is_encoded: bool,
-    /// The route needs no field: no body is an empty object.
-    may_be_absent: bool,
 }
 
 impl WriteHead {
-    /// The JSON of the body, which was read.
-    pub(crate) fn json(&self, body: Bytes) -> Result<Bytes, Problem> {
+    /// The body's JSON. `limit` is the one that the route has; where a body may be absent, none is an empty object.
+    pub(crate) fn json(
+        &self,
+        body: RawBody,
+        limit: usize,
+        may_be_absent: fn() -> bool,
+    ) -> Result<Bytes, Problem> {
+        let body = body.map_err(|rejection| match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => problem::body_too_large(limit),
+            _ => problem::body_unreadable(),
+        })?;
         if self.media.is_encoded {
             return Err(problem::content_encoding());
         }
-        if body.is_empty() && self.media.may_be_absent {
+        if body.is_empty() && may_be_absent() {
             return Ok(Bytes::from_static(b"{}"));
         }
         if !self.media.is_json {
@@ -77,12 +85,18 @@ impl WriteHead {
         Ok(body)
     }
 
-    /// Fingerprint of the whole request. `body` is its canonical form: the typed body written out again, so
-    /// that white space and the order of fields make no difference.
-    pub(crate) fn fingerprint(&self, body: &impl serde::Serialize) -> Result<Hash, Problem> {
+    /// Fingerprint of the whole request. `body` is its canonical form, written from what was read.
+    pub(crate) fn fingerprint(&self, body: &[u8]) -> Hash {
         let mut hasher = self.fingerprint.clone();
-        hasher.update(&serde_json::to_vec(body).map_err(|_| Problem::internal())?);
-        Ok(Hash(*hasher.finalize().as_bytes()))
+        Hash(*hasher.update(body).finalize().as_bytes())
+    }
+
+    pub(crate) fn origin(&self, index: usize) -> Origin<'_> {
+        Origin {
+            caller: &self.caller,
+            key: &self.key,
+            index,
+        }
     }
 }
 
@@ -126,7 +140,6 @@ impl<S: Send + Sync> FromRequestParts<S> for WriteHead {
             media: Media {
                 is_json: single(parts, CONTENT_TYPE.as_str()).is_ok_and(|value| value.is_some_and(is_json)),
                 is_encoded: parts.headers.get_all(CONTENT_ENCODING).iter().any(is_encoded),
-                may_be_absent: BODY_MAY_BE_ABSENT.contains(&route),
             },
             fingerprint,
         })

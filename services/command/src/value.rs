@@ -6,64 +6,19 @@ use std::borrow::Cow;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value as Json, json};
-use utoipa::openapi::schema::{Object, SchemaType, Type};
+use utoipa::openapi::schema::Type;
 use utoipa::openapi::{KnownFormat, ObjectBuilder, SchemaFormat};
 use uuid::Uuid;
 use wallex_domain::{Amount, Currency, MAX_MINOR_UNITS};
 use wallex_runtime::http::{Id, MAX_NAME, check_text, rfc3339};
 
-use crate::fields::{Fields, MAX_ERRORS, Read, Wrong, step, wrong};
+use crate::fields::{MAX_ERRORS, Read, Value, Wrong, step, wrong};
 use crate::json::{self, Node};
 
 /// Metadata: keys at most, bytes of JSON at most, levels at most (the object itself is the first).
 const MAX_METADATA_KEYS: usize = 64;
 const MAX_METADATA_BYTES: usize = 16 * 1024;
 const MAX_METADATA_DEPTH: usize = 16;
-
-/// What a field may hold.
-pub(crate) trait Value: Sized {
-    fn read(node: Node<'_>) -> Read<Self>;
-
-    fn describe() -> ObjectBuilder;
-}
-
-/// A field of an object: a value that must be there, or one that may be left out.
-pub(crate) trait Field: Sized {
-    const REQUIRED: bool;
-
-    /// `None` when it cannot be taken, which the fields have noted.
-    fn take(fields: &mut Fields<'_>, name: &'static str) -> Option<Self>;
-
-    fn property() -> Object;
-}
-
-impl<V: Value> Field for V {
-    const REQUIRED: bool = true;
-
-    fn take(fields: &mut Fields<'_>, name: &'static str) -> Option<Self> {
-        fields.required(name, V::read)
-    }
-
-    fn property() -> Object {
-        V::describe().build()
-    }
-}
-
-impl<V: Value> Field for Option<V> {
-    const REQUIRED: bool = false;
-
-    fn take(fields: &mut Fields<'_>, name: &'static str) -> Option<Self> {
-        fields.optional(name, V::read)
-    }
-
-    fn property() -> Object {
-        let mut object = V::describe().build();
-        if let SchemaType::Type(one) = object.schema_type {
-            object.schema_type = SchemaType::from_iter([one, Type::Null]);
-        }
-        object
-    }
-}
 
 impl Value for Amount {
     fn read(node: Node<'_>) -> Read<Self> {

@@ -12,7 +12,7 @@ use crate::answer::Unreadable;
 use crate::source::Source;
 
 /// What a read that may wait for positions can be answered with instead of success.
-const READ: Problems = Problems {
+pub(crate) const READ: Problems = Problems {
     name: "read",
     codes: &[
         Code::PreconditionMalformed,
@@ -22,39 +22,6 @@ const READ: Problems = Problems {
         Code::PositionNotReached,
     ],
 };
-
-/// What each read may be answered with, by operation id.
-pub(crate) const READS: &[(&str, &[Problems])] = &[
-    (
-        "listCurrencies",
-        &[own(&[Code::ValidationFailed, Code::Internal, Code::Unavailable])],
-    ),
-    ("listWallets", &[READ, own(&[Code::InvalidCursor])]),
-    ("getWallet", &[READ, own(&[Code::WalletNotFound])]),
-    (
-        "listWalletTransactions",
-        &[READ, own(&[Code::InvalidCursor, Code::WalletNotFound])],
-    ),
-    ("getWalletStatement", &[READ, own(&[Code::WalletNotFound])]),
-    (
-        "listWalletHolds",
-        &[READ, own(&[Code::InvalidCursor, Code::WalletNotFound])],
-    ),
-    ("getHold", &[READ, own(&[Code::HoldNotFound])]),
-    ("findTransactions", &[READ]),
-    ("getTransaction", &[READ, own(&[Code::TransactionNotFound])]),
-    ("listWalletEvents", &[READ, own(&[Code::WalletNotFound])]),
-    ("streamWallet", &[READ, own(&[Code::WalletNotFound])]),
-    ("getLedgerAccount", &[READ, own(&[Code::AccountNotFound])]),
-    ("listLedgerPostings", &[READ, own(&[Code::InvalidCursor])]),
-    ("getTrialBalance", &[READ]),
-    ("getProjectionsLag", &[own(&[Code::Internal, Code::Unavailable])]),
-];
-
-/// Of one operation alone, which gives its name where it is needed.
-const fn own(codes: &'static [Code]) -> Problems {
-    Problems { name: "", codes }
-}
 
 /// How a read fails.
 #[derive(Debug, thiserror::Error)]

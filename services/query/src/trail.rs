@@ -15,12 +15,12 @@ use uuid::Uuid;
 use wallex_journal::read::trail::{self, RecordedEvent};
 use wallex_runtime::http::{Id, Problem};
 
-use crate::QueryState;
 use crate::answer::{Unreadable, position, rfc3339};
 use crate::extract::MinPosition;
 use crate::parameters::Parameters;
 use crate::problem::ReadError;
 use crate::routes::{NO_STORE, bodies, cut, end};
+use crate::state::QueryState;
 
 /// An event of the journal. `hash` is BLAKE3 over `prev_hash` and the fields in the layout of docs/journal.md.
 #[derive(Debug, Serialize, ToSchema)]

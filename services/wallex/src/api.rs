@@ -1,8 +1,6 @@
 //! The HTTP API as one: the routes of the command and query crates, and their description.
 
-use axum::routing::get;
-use axum::{Json, Router};
-use utoipa::openapi::OpenApi;
+use axum::Router;
 
 use crate::openapi;
 
@@ -11,14 +9,10 @@ pub(crate) fn full(command: wallex_command::CommandState, query: wallex_query::Q
     // A path that both halves serve, by different methods, is merged by axum.
     wallex_command::router(command)
         .merge(wallex_query::router(query))
-        .merge(described(openapi::full()))
+        .merge(openapi::route(openapi::full()))
 }
 
 /// Reads only.
 pub(crate) fn reads(query: wallex_query::QueryState) -> Router {
-    wallex_query::router(query).merge(described(openapi::reads()))
-}
-
-fn described(description: OpenApi) -> Router {
-    Router::new().route("/openapi.json", get(move || async move { Json(description) }))
+    wallex_query::router(query).merge(openapi::route(openapi::reads()))
 }

@@ -11,7 +11,8 @@ use wallex_runtime::http::Code;
 
 use super::assert_golden;
 use super::requests::{self, Routes};
-use crate::{RENDER, routes};
+use crate::RENDER;
+use crate::register::COMMANDS;
 
 const WALLET: WalletId = WalletId(Uuid::from_u128(1));
 const OTHER: WalletId = WalletId(Uuid::from_u128(2));
@@ -196,10 +197,10 @@ fn every_rejection_has_a_stored_answer_here() {
         .iter()
         .map(|rejection| crate::problem::rejection(rejection).code())
         .collect();
-    // Neither is a rejection of one command: the currency is refused before, the batch for one of its commands.
-    let described = routes::rejections().flat_map(|problems| problems.codes);
+    // Not decided: it is refused before.
+    let described = COMMANDS.iter().flat_map(|command| command.rejections);
     let described: BTreeSet<&str> = described
-        .filter(|code| !matches!(code, Code::CurrencyUnknown | Code::BatchRejected))
+        .filter(|code| **code != Code::CurrencyUnknown)
         .map(|code| code.as_str())
         .collect();
     assert_eq!(here, described);

@@ -2,7 +2,7 @@
 
 use super::assert_golden;
 use super::requests::{self, Routes, Sent};
-use crate::body::Kind;
+use crate::register::COMMANDS;
 
 /// The fingerprint as it has been defined from the start: each part behind its length, and the body at the end.
 fn defined(sent: &Sent) -> blake3::Hash {
@@ -38,6 +38,6 @@ async fn fingerprints_of_requests_are_fixed() {
 
 #[test]
 fn every_command_has_its_requests_here() {
-    let commands: Vec<&str> = Kind::schemas().iter().map(|(name, ..)| *name).collect();
+    let commands: Vec<&str> = COMMANDS.iter().map(|command| command.r#type).collect();
     assert_eq!(requests::kinds(), commands);
 }

@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod answers;
+mod bodies;
 mod fingerprints;
+mod rejections;
 mod requests;
 
 /// Compares with a file under `golden`. With UPDATE_GOLDEN set it writes the file instead: for what is new. What stands in

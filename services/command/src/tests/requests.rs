@@ -6,8 +6,15 @@ use tower::ServiceExt as _;
 use wallex_domain::Currencies;
 use wallex_runtime::http::headers::IDEMPOTENCY_KEY;
 
+use crate::batch::Batch;
 use crate::batcher::{Captured, Enqueue};
-use crate::{CommandState, body, router};
+use crate::commands::{
+    capture, close, create, credit, debit, erase, freeze, hold, overdraft_limit, release, reverse, transfer,
+    unfreeze,
+};
+use crate::headers::Origin;
+use crate::request;
+use crate::{CommandState, router};
 
 const WALLET: &str = "0198c0de-7f3a-7c10-8000-1a2b3c4d5e6f";
 const HOLD: &str = "0198c0e1-2b64-7d2e-9a41-5c6d7e8f9a0b";
@@ -55,11 +62,11 @@ struct Kind {
     canonical: fn(&[u8]) -> String,
 }
 
-fn canonical<B: body::Body + serde::Serialize>(sent: &[u8]) -> String {
-    let Ok(body) = body::parse::<B>(sent) else {
+fn canonical<R: request::Request>(sent: &[u8]) -> String {
+    let Ok((_, written)) = request::parse::<R>(sent) else {
         panic!("refused: {}", String::from_utf8_lossy(sent));
     };
-    serde_json::to_string(&body).unwrap()
+    String::from_utf8(written).unwrap()
 }
 
 const DESCRIPTION: &str = r#""description":"Thanks \ud83d\ude00""#;
@@ -84,7 +91,7 @@ const KINDS: &[Kind] = &[
             EXTERNAL_ID,
             r#""id":"0198c0df-1a2b-7c3d-9e4f-5a6b7c8d9e0f""#,
         ],
-        canonical: canonical::<body::CreateWallet>,
+        canonical: canonical::<create::Create>,
     },
     Kind {
         name: "credit",
@@ -92,7 +99,7 @@ const KINDS: &[Kind] = &[
         target: Target::Wallet,
         required: &[AMOUNT],
         optional: &[METADATA, DESCRIPTION, EXTERNAL_ID, REFERENCE],
-        canonical: canonical::<body::Movement>,
+        canonical: canonical::<credit::Credit>,
     },
     Kind {
         name: "debit",
@@ -100,7 +107,7 @@ const KINDS: &[Kind] = &[
         target: Target::Wallet,
         required: &[AMOUNT],
         optional: &[METADATA, DESCRIPTION, EXTERNAL_ID, REFERENCE],
-        canonical: canonical::<body::Movement>,
+        canonical: canonical::<debit::Debit>,
     },
     Kind {
         name: "transfer",
@@ -108,7 +115,7 @@ const KINDS: &[Kind] = &[
         target: Target::None,
         required: &[AMOUNT, TO, FROM],
         optional: &[METADATA, DESCRIPTION, EXTERNAL_ID, REFERENCE],
-        canonical: canonical::<body::Transfer>,
+        canonical: canonical::<transfer::Transfer>,
     },
     Kind {
         name: "hold",
@@ -122,7 +129,7 @@ const KINDS: &[Kind] = &[
             r#""expires_at":"2030-01-31T14:00:00.1234567+02:00""#,
             r#""id":"0198c0e1-2b64-7d2e-9a41-5c6d7e8f9a0b""#,
         ],
-        canonical: canonical::<body::PlaceHold>,
+        canonical: canonical::<hold::Hold>,
     },
     Kind {
         name: "capture",
@@ -130,7 +137,7 @@ const KINDS: &[Kind] = &[
         target: Target::Hold,
         required: &[],
         optional: &[METADATA, DESCRIPTION, EXTERNAL_ID, REFERENCE, TO, AMOUNT],
-        canonical: canonical::<body::CaptureHold>,
+        canonical: canonical::<capture::Capture>,
     },
     Kind {
         name: "release",
@@ -138,7 +145,7 @@ const KINDS: &[Kind] = &[
         target: Target::Hold,
         required: &[],
         optional: &[METADATA, DESCRIPTION, REFERENCE],
-        canonical: canonical::<body::ReleaseHold>,
+        canonical: canonical::<release::Release>,
     },
     Kind {
         name: "reversal",
@@ -146,7 +153,7 @@ const KINDS: &[Kind] = &[
         target: Target::Transaction,
         required: &[],
         optional: &[METADATA, DESCRIPTION, EXTERNAL_ID, REFERENCE, AMOUNT],
-        canonical: canonical::<body::Reversal>,
+        canonical: canonical::<reverse::Reversal>,
     },
     Kind {
         name: "freeze",
@@ -154,7 +161,7 @@ const KINDS: &[Kind] = &[
         target: Target::Wallet,
         required: &[],
         optional: &[METADATA, DESCRIPTION],
-        canonical: canonical::<body::Note>,
+        canonical: canonical::<freeze::Freeze>,
     },
     Kind {
         name: "unfreeze",
@@ -162,7 +169,7 @@ const KINDS: &[Kind] = &[
         target: Target::Wallet,
         required: &[],
         optional: &[METADATA, DESCRIPTION],
-        canonical: canonical::<body::Note>,
+        canonical: canonical::<unfreeze::Unfreeze>,
     },
     Kind {
         name: "close",
@@ -170,7 +177,7 @@ const KINDS: &[Kind] = &[
         target: Target::Wallet,
         required: &[],
         optional: &[METADATA, DESCRIPTION],
-        canonical: canonical::<body::Note>,
+        canonical: canonical::<close::Close>,
     },
     Kind {
         name: "overdraft_limit",
@@ -178,7 +185,7 @@ const KINDS: &[Kind] = &[
         target: Target::Wallet,
         required: &[r#""overdraft_limit":500"#],
         optional: &[METADATA, DESCRIPTION],
-        canonical: canonical::<body::OverdraftLimit>,
+        canonical: canonical::<overdraft_limit::OverdraftLimit>,
     },
     Kind {
         name: "erase",
@@ -186,7 +193,7 @@ const KINDS: &[Kind] = &[
         target: Target::Wallet,
         required: &[],
         optional: &[],
-        canonical: canonical::<body::Erase>,
+        canonical: canonical::<erase::Erase>,
     },
 ];
 
@@ -284,10 +291,15 @@ fn batch(title: String, atomic: bool, commands: &[String]) -> Sent {
         "{{\"commands\": [ {} ], \"atomic\": {atomic}}}",
         commands.join(" , ")
     );
-    let Ok(read) = crate::batch::Batch::parse(body.as_bytes(), &Currencies::iso_4217()) else {
+    let origin = |index| Origin {
+        caller: "",
+        key: "",
+        index,
+    };
+    let Ok(read) = Batch::parse(body.as_bytes(), &Currencies::iso_4217(), origin) else {
         panic!("refused: {body}");
     };
-    let canonical = serde_json::to_string(&read).unwrap();
+    let canonical = String::from_utf8(read.written).unwrap();
     Sent {
         title,
         path: "/v1/batches".to_owned(),

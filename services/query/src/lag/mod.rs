@@ -9,19 +9,14 @@ mod measurement;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::Json;
-use axum::extract::State;
-use axum::response::{IntoResponse as _, Response};
 use tokio::time::{Instant, timeout};
 use wallex_runtime::CancellationToken;
 use wallex_runtime::backoff::Backoff;
-use wallex_runtime::http::Problem;
 use wallex_runtime::metrics;
 
-use crate::QueryState;
 use crate::position::Snapshots;
-use crate::routes::NO_STORE;
-use measurement::{LagError, Measurement, PartitionLag, Published, Sources};
+pub(crate) use measurement::Measurement;
+use measurement::{LagError, PartitionLag, Published, Sources};
 
 /// The longest pause between two measurements, and how old one may be that is answered with. The pause is shortened by up
 /// to half at random, so that replicas don't measure in step.
@@ -161,7 +156,7 @@ impl Lag {
     }
 
     /// The lag as of a few seconds ago, unless it is not known.
-    async fn current(&self) -> Option<Arc<Measurement>> {
+    pub(crate) async fn current(&self) -> Option<Arc<Measurement>> {
         // Whoever comes while somebody measures is answered with that.
         let _alone = self.0.measuring.lock().await;
         match self.last().answer(Instant::now()) {
@@ -208,28 +203,6 @@ impl Lag {
     fn lock(&self) -> std::sync::MutexGuard<'_, Last> {
         self.0.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Shows how far the projections are behind the journal, whether a projector or publisher runs or not.
-///
-/// Of all partitions, or not at all; at most 5 s old. Neither readiness nor liveness depends on it.
-#[utoipa::path(
-    get,
-    path = "/health/projections",
-    tag = "operations",
-    operation_id = "getProjectionsLag",
-    responses(
-        (status = 200, description = "The lag of each projection", body = Measurement),
-    )
-)]
-pub(crate) async fn projections(State(state): State<QueryState>) -> Result<Response, Problem> {
-    let measured = state.lag.current().await.ok_or_else(|| {
-        Problem::unavailable(
-            "The projection lag is not known: the journal's or the read side's database does not answer. The log says \
-             why.",
-        )
-    })?;
-    Ok(([NO_STORE], Json(&*measured)).into_response())
 }
 
 #[cfg(test)]

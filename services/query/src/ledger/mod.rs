@@ -21,17 +21,14 @@ use sqlx::PgConnection;
 use wallex_domain::{Partition, Position, Positions};
 use wallex_runtime::http::{NoParameters, Problem};
 
-use crate::QueryState;
 use crate::extract::MinPosition;
 use crate::position::{Snapshots, contains};
 use crate::problem::{self, ReadError};
 use crate::routes::{NO_STORE, end};
 use crate::source::Source;
+use crate::state::QueryState;
 use account::Account;
 use answer::{AccountBody, TrialBalanceBody};
-
-/// Trial balances that are made at the same time. Each may read millions of rows, and the connections belong to everybody.
-pub(crate) const TRIAL_BALANCES: usize = 1;
 
 /// What the path or a parameter names as an account.
 const ACCOUNT: &str = "wallet:UUID, hold:UUID or external:CURRENCY, for example external:EUR";

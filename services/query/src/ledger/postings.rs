@@ -18,7 +18,6 @@ use super::filter::{Filter, Of};
 use super::place::{KEY, Place};
 use super::stale;
 use super::statement::{self, PostingRow};
-use crate::QueryState;
 use crate::cursor::Scope;
 use crate::export::{self, Cell, Record, Rows, Table};
 use crate::extract::MinPosition;
@@ -26,6 +25,7 @@ use crate::parameters::{Extent, Parameters};
 use crate::position::Snapshots;
 use crate::problem::ReadError;
 use crate::routes::{NO_STORE, bodies, cut, end};
+use crate::state::QueryState;
 
 /// What is wanted of the postings.
 pub(crate) struct Wanted {

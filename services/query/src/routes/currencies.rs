@@ -6,7 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use wallex_domain::{Currencies, Currency};
 
-use crate::QueryState;
+use crate::state::QueryState;
 use wallex_runtime::http::NoParameters;
 
 /// Where a currency comes from.

@@ -10,7 +10,6 @@ use wallex_domain::Positions;
 use wallex_runtime::http::{Id, Problem};
 
 use super::{NO_STORE, bodies, cut, end, missing};
-use crate::QueryState;
 use crate::answer::{EntryBody, EntryType, PageBody};
 use crate::cursor::Scope;
 use crate::export::{self, Rows, Table};
@@ -18,6 +17,7 @@ use crate::extract::MinPosition;
 use crate::parameters::{Extent, Parameters};
 use crate::position::Snapshots;
 use crate::problem::ReadError;
+use crate::state::QueryState;
 use crate::statement::{self, Entries, Span};
 
 /// What a request says about the entries it wants.

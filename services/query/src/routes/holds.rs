@@ -9,13 +9,13 @@ use wallex_domain::HoldStatus;
 use wallex_runtime::http::{Id, NoParameters, Problem};
 
 use super::{NO_STORE, bodies, cut, end, missing};
-use crate::QueryState;
 use crate::answer::{HoldBody, HoldPageBody};
 use crate::cursor::Scope;
 use crate::extract::MinPosition;
 use crate::parameters::Parameters;
 use crate::problem::ReadError;
 use crate::source::Source;
+use crate::state::QueryState;
 use crate::statement;
 
 /// Which holds of a wallet.

@@ -5,6 +5,7 @@ pub(crate) mod currencies;
 pub(crate) mod history;
 pub(crate) mod holds;
 pub(crate) mod period;
+pub(crate) mod projections;
 pub(crate) mod transactions;
 pub(crate) mod wallets;
 

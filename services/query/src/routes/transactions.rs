@@ -7,12 +7,12 @@ use http::request::Parts;
 use wallex_runtime::http::{Id, NoParameters, Problem};
 
 use super::{NO_STORE, end};
-use crate::QueryState;
 use crate::answer::{TransactionBody, TransactionPageBody};
 use crate::extract::MinPosition;
 use crate::parameters::Parameters;
 use crate::problem::ReadError;
 use crate::source::Source;
+use crate::state::QueryState;
 use crate::statement;
 
 /// Reads one transaction with what it did to each wallet.

@@ -10,7 +10,6 @@ use wallex_domain::Positions;
 use wallex_runtime::http::{Id, Problem};
 
 use super::{NO_STORE, bodies, cut, end, missing};
-use crate::QueryState;
 use crate::answer::{WalletAtBody, WalletBody, WalletPageBody, rfc3339};
 use crate::cache::{self, Looked};
 use crate::cursor::Scope;
@@ -18,6 +17,7 @@ use crate::extract::MinPosition;
 use crate::parameters::Parameters;
 use crate::problem::{self, ReadError};
 use crate::source::Source;
+use crate::state::QueryState;
 use crate::{statement, strong};
 
 /// Which state of a wallet is asked for.

@@ -21,13 +21,13 @@ use wallex_domain::Positions;
 use wallex_journal::read as journal;
 use wallex_runtime::http::{Id, Problem};
 
-use crate::QueryState;
 use crate::answer::EntryBody;
 use crate::extract::MinPosition;
 use crate::parameters::{Parameters, digits};
 use crate::position::Snapshots;
 use crate::problem::{self, ReadError};
 use crate::routes::{NO_STORE, end, missing};
+use crate::state::QueryState;
 use crate::statement::{self, EntryRow, entry_columns};
 use live::Seat;
 

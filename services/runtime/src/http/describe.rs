@@ -8,11 +8,12 @@ use std::collections::BTreeMap;
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 use utoipa::openapi::example::{Example, ExampleBuilder};
-use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::path::Operation;
 use utoipa::openapi::schema::{
     ArrayBuilder, Discriminator, KnownFormat, ObjectBuilder, OneOfBuilder, Schema, SchemaFormat, Type,
 };
 use utoipa::openapi::{ContentBuilder, HeaderBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder};
+use utoipa_axum::router::UtoipaMethodRouter;
 
 use super::{Code, Extension};
 
@@ -33,9 +34,21 @@ pub struct Problems {
     pub codes: &'static [Code],
 }
 
-/// Adds to an operation what it may be answered with instead of success: what each of `groups` says. Unknown operations are
-/// left alone.
-pub fn describe_problems(description: &mut OpenApi, operation_id: &str, groups: &[Problems]) {
+/// A route with its description.
+pub type Route<S = ()> = UtoipaMethodRouter<S>;
+
+/// Adds to a route's description what it may be answered with instead of success: what each of `groups` says.
+pub fn with_problems<S>((mut schemas, mut paths, router): Route<S>, groups: &[Problems]) -> Route<S> {
+    for path in paths.paths.values_mut() {
+        for operation in [&mut path.get, &mut path.post].into_iter().flatten() {
+            schemas.extend(describe_problems(operation, groups));
+        }
+    }
+    (schemas, paths, router)
+}
+
+/// Returns the schemas that the operation refers to from then on, beyond those of [`add_problems`].
+fn describe_problems(operation: &mut Operation, groups: &[Problems]) -> Vec<(String, RefOr<Schema>)> {
     let mut by_status: BTreeMap<u16, Vec<(Code, &'static str)>> = BTreeMap::new();
     for group in groups {
         for code in group.codes {
@@ -45,9 +58,7 @@ pub fn describe_problems(description: &mut OpenApi, operation_id: &str, groups: 
             }
         }
     }
-    let Some(operation) = operation(description, operation_id) else {
-        return;
-    };
+    let operation_id = operation.operation_id.clone().unwrap_or_default();
     let mut unions = Vec::new();
     for (status, codes) in by_status {
         let (codes, names): (Vec<Code>, Vec<&str>) = codes.into_iter().unzip();
@@ -58,7 +69,7 @@ pub fn describe_problems(description: &mut OpenApi, operation_id: &str, groups: 
                     .first()
                     .filter(|first| names.iter().all(|name| name == *first));
                 let shared = shared.filter(|name| !name.is_empty()).copied();
-                let name = capitalised(shared.unwrap_or(operation_id));
+                let name = capitalised(shared.unwrap_or(&operation_id));
                 let name = format!("{name}{}Problem", status_name(status));
                 unions.push((name.clone(), union(several)));
                 name
@@ -67,11 +78,10 @@ pub fn describe_problems(description: &mut OpenApi, operation_id: &str, groups: 
         let responses = &mut operation.responses.responses;
         responses.insert(status.to_string(), response(&codes, &schema).into());
     }
-    let components = description.components.get_or_insert_default();
-    components.schemas.extend(unions);
+    unions
 }
 
-/// Adds what [`describe_problems`] refers to: a schema and an example of each code.
+/// Adds what [`with_problems`] refers to: a schema and an example of each code.
 pub fn add_problems(description: &mut OpenApi) {
     let components = description.components.get_or_insert_default();
     components.schemas.extend(problem_schemas());
@@ -89,12 +99,6 @@ fn problem_schemas() -> impl Iterator<Item = (String, RefOr<Schema>)> {
         (CODE.to_owned(), codes()),
         (INVALID.to_owned(), invalid()),
     ])
-}
-
-fn operation<'a>(description: &'a mut OpenApi, id: &str) -> Option<&'a mut Operation> {
-    let operations = |path: &'a mut PathItem| [&mut path.get, &mut path.post].into_iter().flatten();
-    let mut all = description.paths.paths.values_mut().flat_map(operations);
-    all.find(|operation| operation.operation_id.as_deref() == Some(id))
 }
 
 fn problem_name(code: Code) -> String {

@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use axum::{Json, Router};
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use serde::Serialize;
-use utoipa::{OpenApi, ToSchema};
+use utoipa::ToSchema;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-use super::{Code, Problem, Problems, describe_problems};
+use super::{Code, Problem, Problems, with_problems};
 use crate::health::Health;
 use crate::kafka::{Report, Status};
 use crate::metrics;
@@ -20,33 +22,30 @@ use crate::metrics;
 const NO_STORE: (http::HeaderName, &str) = (CACHE_CONTROL, "no-store");
 
 pub(super) fn routes(health: Health) -> Router {
-    Router::new()
-        .route("/health/live", get(live))
-        .route("/health/ready", get(ready))
-        .route("/health/kafka", get(kafka))
-        .route("/health/{check}", get(one_check))
-        .route("/metrics", get(exposition))
-        .with_state(health)
+    described().with_state(health).into()
+}
+
+/// The OpenAPI description of what every role serves, to be merged with a role's own.
+pub fn openapi() -> OpenApi {
+    described().into_openapi()
+}
+
+fn described() -> OpenApiRouter<Health> {
+    let unknown = Problems {
+        name: "",
+        codes: &[Code::NotFound],
+    };
+    OpenApiRouter::default()
+        .routes(routes!(live))
+        .routes(routes!(ready))
+        .routes(routes!(kafka))
+        .routes(with_problems(routes!(one_check), &[unknown]))
+        .routes(routes!(exposition))
 }
 
 /// Whether a path is for those who look after the process, not for clients.
 pub(super) fn is_operational(path: &str) -> bool {
     path.starts_with("/health/") || path == "/metrics"
-}
-
-#[derive(OpenApi)]
-#[openapi(paths(live, ready, kafka, one_check, exposition))]
-struct Documentation;
-
-/// The OpenAPI description of what every role serves, to be merged with a role's own.
-pub fn openapi() -> utoipa::openapi::OpenApi {
-    let mut description = Documentation::openapi();
-    let unknown = Problems {
-        name: "",
-        codes: &[Code::NotFound],
-    };
-    describe_problems(&mut description, "getCheck", &[unknown]);
-    description
 }
 
 /// Whoever reads this knows the process is alive.

@@ -21,7 +21,7 @@ mod time;
 mod watched;
 
 pub use code::Code;
-pub use describe::{PROBLEM, Problems, add_problems, capitalised, describe_problems};
+pub use describe::{PROBLEM, Problems, Route, add_problems, capitalised, with_problems};
 pub use extension::Extension;
 pub use health::openapi;
 pub use id::{Id, InvalidId};

@@ -9,13 +9,19 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::sync::Arc;
 
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use axum::{Json, Router};
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, Schema, Type};
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{InfoBuilder, License, OpenApi, PathItem, RefOr, ServerBuilder};
 use utoipa::{PartialSchema, ToSchema};
-use wallex_runtime::http::{Code, Problems, add_problems, describe_problems};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use wallex_runtime::http::{Code, Problems, add_problems, with_problems};
 
 const DESCRIPTION: &str = "\
 Event-sourced wallets. Amounts are integers in minor units of the wallet's currency: 12.34 EUR is 1234.
@@ -59,9 +65,21 @@ pub(crate) fn print() -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-#[derive(utoipa::OpenApi)]
-#[openapi(paths(description))]
-struct Own;
+/// What the description may be answered with instead of itself: like every route it is not there before the start.
+const OWN: Problems = Problems {
+    name: "",
+    codes: &[Code::Internal, Code::Unavailable],
+};
+
+/// The route of the description, which describes itself.
+pub(crate) fn route(served: OpenApi) -> Router {
+    let state = Arc::new(served);
+    own().with_state(state).into()
+}
+
+fn own() -> OpenApiRouter<Arc<OpenApi>> {
+    OpenApiRouter::default().routes(with_problems(routes!(give), &[OWN]))
+}
 
 /// Gives this description.
 #[utoipa::path(
@@ -71,14 +89,9 @@ struct Own;
     operation_id = "getDescription",
     responses((status = 200, description = "An OpenAPI 3.1 document of what this process serves", body = Document, content_type = "application/json"))
 )]
-#[expect(dead_code, reason = "carries the description of the route in api.rs")]
-fn description() {}
-
-/// What the description may be answered with instead of itself: like every route it is not there before the start.
-const OWN: Problems = Problems {
-    name: "",
-    codes: &[Code::Internal, Code::Unavailable],
-};
+async fn give(State(served): State<Arc<OpenApi>>) -> Response {
+    Json(&*served).into_response()
+}
 
 /// An OpenAPI document.
 enum Document {}
@@ -106,8 +119,7 @@ impl ToSchema for Document {
 
 fn complete(mut description: OpenApi) -> OpenApi {
     description.merge(wallex_runtime::http::openapi());
-    description.merge(<Own as utoipa::OpenApi>::openapi());
-    describe_problems(&mut description, "getDescription", &[OWN]);
+    description.merge(own().into_openapi());
     add_problems(&mut description);
     shape::straighten(&mut description);
     values::complete(&mut description);

@@ -14,13 +14,13 @@ use wallex_domain::Positions;
 use wallex_runtime::http::{Id, Problem};
 
 use super::{NO_STORE, end, missing};
-use crate::QueryState;
 use crate::answer::{EntryBody, rfc3339, unreadable};
 use crate::export::{self, Format, Rows};
 use crate::extract::MinPosition;
 use crate::parameters::Parameters;
 use crate::position::Snapshots;
 use crate::problem::ReadError;
+use crate::state::QueryState;
 use crate::statement::{self, EntryRow};
 use line::{Closing, Document, Line, Opening, StatementBody};
 

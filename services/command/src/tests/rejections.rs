@@ -1,15 +1,18 @@
 //! The problems that routes are described with are those that their commands can end in: no more, no less.
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use wallex_domain::{
-    Amount, CaptureHold, ChangeWallet, CreateWallet, Hold, HoldId, HoldStatus, MAX_BALANCE, Movement, Moves,
-    Partition, PlaceHold, Position, ReleaseHold, Reverse, State, Status, Transaction, Transfer, Wallet,
-    decide,
+    Amount, CaptureHold, Change, ChangeWallet, Command, CreateWallet, Hold, HoldId, HoldStatus, MAX_BALANCE,
+    Movement, Moves, Partition, PlaceHold, Position, ReleaseHold, Reverse, State, Status, Transaction,
+    Transfer, Wallet, WalletId, decide,
 };
 
-use super::*;
+use uuid::Uuid;
+use wallex_runtime::http::Code;
+
+use crate::register::COMMANDS;
+use crate::{batch, problem};
 
 /// Wallets, holds and transactions by what is special about them. Ids are their places, from 1; 0 is nowhere.
 struct World {
@@ -144,22 +147,19 @@ impl State for World {
     }
 }
 
-/// Commands of each operation, that between them end in everything that one can end in.
-fn commands() -> Vec<(&'static str, Command)> {
+/// Commands of each kind, that between them end in everything that one can end in.
+fn commands() -> Vec<Command> {
     let mut commands = Vec::new();
     let versions = [None, Some(7), Some(6)];
     let amounts = [1, 600, 20_000].map(|minor| Amount::new(minor).unwrap());
     for (place, external_id) in [(RICH, None), (NOWHERE, Some("taken"))] {
-        commands.push((
-            "createWallet",
-            Command::Create(CreateWallet {
-                wallet_id: wallet_id(place),
-                external_id: external_id.map(str::to_owned),
-                currency: "EUR".parse().unwrap(),
-                initial_balance: None,
-                personal: None,
-            }),
-        ));
+        commands.push(Command::Create(CreateWallet {
+            wallet_id: wallet_id(place),
+            external_id: external_id.map(str::to_owned),
+            currency: "EUR".parse().unwrap(),
+            initial_balance: None,
+            personal: None,
+        }));
     }
     for (expected_version, amount) in versions
         .into_iter()
@@ -174,95 +174,74 @@ fn commands() -> Vec<(&'static str, Command)> {
                 personal: None,
                 expected_version,
             };
-            commands.push(("creditWallet", Command::Credit(movement.clone())));
-            commands.push(("debitWallet", Command::Debit(movement)));
+            commands.push(Command::Credit(movement.clone()));
+            commands.push(Command::Debit(movement));
             for (hold, expires_at) in [(1, None), (99, Some(NOW)), (99, None)] {
-                commands.push((
-                    "placeHold",
-                    Command::PlaceHold(PlaceHold {
-                        hold_id: hold_id(hold),
-                        wallet_id: wallet_id(place),
-                        amount,
-                        expires_at,
-                        reference: None,
-                        personal: None,
-                        expected_version,
-                    }),
-                ));
-            }
-            for to in 0..=WALLETS {
-                commands.push((
-                    "transfer",
-                    Command::Transfer(Transfer {
-                        from: wallet_id(place),
-                        to: wallet_id(to),
-                        amount,
-                        reference: None,
-                        external_id: None,
-                        personal: None,
-                        expected_version,
-                    }),
-                ));
-            }
-            for (operation, change) in [
-                ("freezeWallet", Change::Freeze),
-                ("unfreezeWallet", Change::Unfreeze),
-                ("closeWallet", Change::Close),
-                ("setOverdraftLimit", Change::SetOverdraftLimit(0)),
-                (
-                    "setOverdraftLimit",
-                    Change::SetOverdraftLimit(wallex_domain::MAX_MINOR_UNITS),
-                ),
-                ("eraseWallet", Change::ErasePersonalData),
-            ] {
-                commands.push((
-                    operation,
-                    Command::Change(ChangeWallet {
-                        wallet_id: wallet_id(place),
-                        change,
-                        personal: None,
-                        expected_version,
-                    }),
-                ));
-            }
-        }
-        for hold in 0..=4 {
-            commands.push((
-                "releaseHold",
-                Command::ReleaseHold(ReleaseHold {
+                commands.push(Command::PlaceHold(PlaceHold {
                     hold_id: hold_id(hold),
+                    wallet_id: wallet_id(place),
+                    amount,
+                    expires_at,
                     reference: None,
                     personal: None,
                     expected_version,
-                }),
-            ));
-            for to in (0..=WALLETS).map(wallet_id).map(Some).chain([None]) {
-                commands.push((
-                    "captureHold",
-                    Command::CaptureHold(CaptureHold {
-                        hold_id: hold_id(hold),
-                        amount: Some(amount),
-                        to,
-                        reference: None,
-                        external_id: None,
-                        personal: None,
-                        expected_version,
-                    }),
-                ));
+                }));
             }
-        }
-        for transaction in 0..=6 {
-            commands.push((
-                "reverseTransaction",
-                Command::Reverse(Reverse {
-                    transaction_id: Uuid::from_u128(transaction),
-                    amount: Some(amount),
+            for to in 0..=WALLETS {
+                commands.push(Command::Transfer(Transfer {
+                    from: wallet_id(place),
+                    to: wallet_id(to),
+                    amount,
                     reference: None,
                     external_id: None,
                     personal: None,
                     expected_version,
-                }),
-            ));
+                }));
+            }
+            for change in [
+                Change::Freeze,
+                Change::Unfreeze,
+                Change::Close,
+                Change::SetOverdraftLimit(0),
+                Change::SetOverdraftLimit(wallex_domain::MAX_MINOR_UNITS),
+                Change::ErasePersonalData,
+            ] {
+                commands.push(Command::Change(ChangeWallet {
+                    wallet_id: wallet_id(place),
+                    change,
+                    personal: None,
+                    expected_version,
+                }));
+            }
+        }
+        for hold in 0..=4 {
+            commands.push(Command::ReleaseHold(ReleaseHold {
+                hold_id: hold_id(hold),
+                reference: None,
+                personal: None,
+                expected_version,
+            }));
+            for to in (0..=WALLETS).map(wallet_id).map(Some).chain([None]) {
+                commands.push(Command::CaptureHold(CaptureHold {
+                    hold_id: hold_id(hold),
+                    amount: Some(amount),
+                    to,
+                    reference: None,
+                    external_id: None,
+                    personal: None,
+                    expected_version,
+                }));
+            }
+        }
+        for transaction in 0..=6 {
+            commands.push(Command::Reverse(Reverse {
+                transaction_id: Uuid::from_u128(transaction),
+                amount: Some(amount),
+                reference: None,
+                external_id: None,
+                personal: None,
+                expected_version,
+            }));
         }
     }
     commands
@@ -272,38 +251,33 @@ fn commands() -> Vec<(&'static str, Command)> {
 fn each_write_is_described_with_the_rejections_that_it_can_end_in() {
     let world = World::new();
     let mut found: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for (operation, command) in commands() {
-        let codes = found.entry(operation).or_default();
+    for command in commands() {
+        let codes = found.entry(command.kind()).or_default();
         if let Err(rejection) = decide(&world, &command) {
             codes.insert(problem::rejection(&rejection).code());
         }
     }
     // Not decided by the domain: whether a movement was made before, which currencies there are, and batches.
-    for movement in [
-        "creditWallet",
-        "debitWallet",
-        "transfer",
-        "captureHold",
-        "reverseTransaction",
+    for (kind, code) in [
+        ("credit", Code::ExternalIdTaken),
+        ("debit", Code::ExternalIdTaken),
+        ("transfer", Code::ExternalIdTaken),
+        ("capture", Code::ExternalIdTaken),
+        ("reversal", Code::ExternalIdTaken),
+        ("create", Code::CurrencyUnknown),
+        ("batch", Code::BatchRejected),
     ] {
-        found
-            .entry(movement)
-            .or_default()
-            .insert(Code::ExternalIdTaken.as_str());
+        found.entry(kind).or_default().insert(code.as_str());
     }
-    found
-        .entry("createWallet")
-        .or_default()
-        .insert(Code::CurrencyUnknown.as_str());
-    found
-        .entry("runBatch")
-        .or_default()
-        .insert(Code::BatchRejected.as_str());
-    let described: BTreeMap<&str, BTreeSet<&str>> = rejections()
-        .map(|of| (of.name, of.codes.iter().map(|code| code.as_str()).collect()))
+    let described = COMMANDS
+        .iter()
+        .map(|command| (command.r#type, command.rejections));
+    let described: BTreeMap<&str, BTreeSet<&str>> = described
+        .chain([("batch", batch::REJECTIONS.codes)])
+        .map(|(kind, codes)| (kind, codes.iter().map(|code| code.as_str()).collect()))
         .collect();
-    for (operation, described) in &described {
-        assert_eq!(described, &found[operation], "{operation}");
+    for (kind, described) in &described {
+        assert_eq!(described, &found[kind], "{kind}");
     }
     assert_eq!(described.len(), found.len());
 }

@@ -1,0 +1,231 @@
+//! What a kind of command is over HTTP: a route of its own, and one of a batch's commands. Each kind says here what it is; both
+//! ways in follow from that, and so does its description.
+//!
+//! The invariant: a command means the same whichever way it came.
+
+use axum::body::Bytes;
+use axum::extract::{self, FromRequest, FromRequestParts};
+use axum::response::Response;
+use uuid::Uuid;
+use wallex_domain::{Change, ChangeWallet, Command, Currency, WalletId};
+use wallex_journal::append::{Item, Work};
+use wallex_runtime::http::{Code, Id, Problem};
+
+use crate::answer::Shape;
+use crate::body::{Movement, Personal};
+use crate::fields::{Fields, Value as _};
+use crate::headers::{Origin, WriteHead};
+use crate::state::CommandState;
+use crate::value::Version;
+use crate::{MAX_BODY, json, problem};
+
+pub(crate) type Route = wallex_runtime::http::Route<CommandState>;
+
+/// A kind of command. See `register.rs` for all of them.
+pub(crate) trait Request: Sized + 'static {
+    /// The `type` that it has in a batch and in answers: [`Command::kind`].
+    const TYPE: &'static str;
+    /// `None` when its body says it, or it makes something new.
+    const TARGET: Option<Target>;
+    type Body: Send;
+    /// For the API description: the body, and the command in a batch.
+    const ABOUT: &'static str;
+    const ABOUT_IN_BATCH: &'static str = Self::ABOUT;
+    /// The version that it may expect of a wallet; `None` when there is no wallet yet.
+    const EXPECTS: Option<Expected> = Some(Expected::PAYER);
+    const ANSWER: &'static Shape;
+    /// The success of its own route.
+    const DONE: &'static str = "Done";
+    /// What it may end in beyond what every write may.
+    const REJECTIONS: &'static [Code];
+
+    /// Takes the body's fields, always in the same order: it is in the fingerprint. `None` when one cannot be taken, which is
+    /// noted.
+    fn read(fields: &mut Fields<'_>) -> Option<Self::Body>;
+
+    /// A currency that is named for the first time, and must be one of the platform's.
+    fn new_currency(_: &Self::Body) -> Option<Currency> {
+        None
+    }
+
+    fn item(body: Self::Body, given: Given<'_>) -> Result<Item, Problem>;
+}
+
+/// What a command says outside of its body.
+pub(crate) struct Given<'a> {
+    pub(crate) origin: Origin<'a>,
+    /// Nil for a command without a target.
+    pub(crate) target: Uuid,
+    pub(crate) expected_version: Option<i64>,
+}
+
+impl Given<'_> {
+    /// Money from outside into the wallet, or out of it.
+    pub(crate) fn movement(
+        self,
+        command: fn(wallex_domain::Movement) -> Command,
+        body: Movement,
+    ) -> Result<Item, Problem> {
+        body.said.beside(|reference, external_id, personal| {
+            command(wallex_domain::Movement {
+                wallet_id: WalletId(self.target),
+                amount: body.amount,
+                reference,
+                external_id,
+                personal,
+                expected_version: self.expected_version,
+            })
+        })
+    }
+
+    /// Changes the wallet without moving money.
+    pub(crate) fn change(self, change: Change, personal: Personal) -> Result<Item, Problem> {
+        personal.beside(|personal| {
+            Command::Change(ChangeWallet {
+                wallet_id: WalletId(self.target),
+                change,
+                personal,
+                expected_version: self.expected_version,
+            })
+        })
+    }
+}
+
+/// How the wallet's version that a command expects is described: as `If-Match`, and as a field in a batch.
+pub(crate) struct Expected {
+    pub(crate) header: &'static str,
+    pub(crate) field: &'static str,
+}
+
+impl Expected {
+    pub(crate) const PAYER: Self = Self {
+        header: "Only if the wallet (the one that pays) has this version, as in the ETag header",
+        field: "Only if the wallet (of a transfer: the one that pays) has this version.",
+    };
+}
+
+/// What a command is about: an id in the path of its own route, and a field in a batch.
+pub(crate) struct Target {
+    /// Describes the id in the path.
+    pub(crate) id: &'static str,
+    field: &'static str,
+    about: &'static str,
+}
+
+impl Target {
+    pub(crate) const WALLET: Self = Self {
+        id: "The wallet's id",
+        field: "wallet_id",
+        about: "The wallet",
+    };
+    pub(crate) const HOLD: Self = Self {
+        id: "The hold's id",
+        field: "hold_id",
+        about: "The hold",
+    };
+    pub(crate) const TRANSACTION: Self = Self {
+        id: "The transaction's id",
+        field: "transaction_id",
+        about: "The transaction to take back",
+    };
+}
+
+/// A request to the command's own route.
+pub(crate) struct Sent<R: Request> {
+    state: CommandState,
+    target: Uuid,
+    head: WriteHead,
+    body: R::Body,
+    written: Vec<u8>,
+}
+
+impl<R: Request> FromRequest<CommandState> for Sent<R> {
+    type Rejection = Problem;
+
+    async fn from_request(request: extract::Request, state: &CommandState) -> Result<Self, Problem> {
+        let (mut parts, body) = request.into_parts();
+        let target = match R::TARGET {
+            Some(_) => Id::from_request_parts(&mut parts, state).await?.uuid(),
+            None => Uuid::nil(),
+        };
+        let head = WriteHead::from_request_parts(&mut parts, state).await?;
+        let body = Bytes::from_request(extract::Request::from_parts(parts, body), state).await;
+        let (body, written) = parse::<R>(&head.json(body, MAX_BODY, may_be_absent::<R>)?)?;
+        Ok(Self {
+            state: state.clone(),
+            target,
+            head,
+            body,
+            written,
+        })
+    }
+}
+
+impl<R: Request> Sent<R> {
+    /// Answers with what the journal made of it.
+    pub(crate) async fn run(self) -> Result<Response, Problem> {
+        let (state, head) = (self.state, self.head);
+        if R::EXPECTS.is_none() && head.expected_version.is_some() {
+            return Err(problem::precondition_malformed());
+        }
+        if let Some(unknown) = R::new_currency(&self.body).filter(|new| !state.has_currency(*new)) {
+            return Err(problem::currency_unknown(unknown, "/currency"));
+        }
+        let given = Given {
+            origin: head.origin(0),
+            target: self.target,
+            expected_version: head.expected_version,
+        };
+        let item = R::item(self.body, given)?;
+        let fingerprint = head.fingerprint(&self.written);
+        state.submit(head, fingerprint, Work::One(item)).await
+    }
+}
+
+/// The body, and as it was written.
+pub(crate) fn parse<R: Request>(bytes: &[u8]) -> Result<(R::Body, Vec<u8>), Problem> {
+    let json = json::check(bytes).map_err(|error| problem::malformed_json(&error))?;
+    let mut fields = Fields::of(json::tree(json), "").map_err(|invalid| Problem::invalid(vec![invalid]))?;
+    let body = R::read(&mut fields);
+    fields.finish(body).map_err(Problem::invalid)
+}
+
+/// Whether a body without any field is one: then the request may leave it out.
+pub(crate) fn may_be_absent<R: Request>() -> bool {
+    parse::<R>(b"{}").is_ok()
+}
+
+/// A command of a batch, as it was read.
+pub(crate) struct Read {
+    pub(crate) item: Result<Item, Problem>,
+    pub(crate) new_currency: Option<Currency>,
+}
+
+/// Takes the fields of a command of a batch, all but its `type`.
+pub(crate) fn read<R: Request>(fields: &mut Fields<'_>, origin: Origin<'_>) -> Option<Read> {
+    let target = match R::TARGET {
+        Some(target) => fields.take(target.field, target.about),
+        None => Some(Uuid::nil()),
+    };
+    let expected_version = match &R::EXPECTS {
+        Some(expected) => fields.take("expected_version", expected.field),
+        None => fields.optional("expected_version", Version::read),
+    };
+    let body = R::read(fields);
+    let (target, expected_version, body) = (target?, expected_version?, body?);
+    if R::EXPECTS.is_none() && expected_version.is_some() {
+        fields.refuse(
+            "/expected_version",
+            "cannot be used to create a wallet: a new wallet has no version yet",
+        );
+    }
+    let given = Given {
+        origin,
+        target,
+        expected_version: expected_version.map(|version: Version| version.0),
+    };
+    Some(Read {
+        new_currency: R::new_currency(&body),
+        item: R::item(body, given),
+    })
+}

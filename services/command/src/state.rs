@@ -1,0 +1,31 @@
+//! What the routes share; built once, cloned per request.
+
+use std::sync::Arc;
+
+use sqlx::PgPool;
+use wallex_domain::{Currencies, Currency};
+
+use crate::batcher::Enqueue;
+use crate::upkeep::Upkeep;
+
+#[derive(Clone)]
+pub struct CommandState {
+    pub(crate) queue: Enqueue,
+    pub(crate) currencies: Arc<Currencies>,
+    pub(crate) upkeep: Upkeep,
+}
+
+impl CommandState {
+    /// `journal` is a pool on the journal's database, for what goes on beside the queue.
+    pub fn new(queue: Enqueue, currencies: Currencies, journal: PgPool) -> Self {
+        Self {
+            queue,
+            currencies: currencies.into(),
+            upkeep: Upkeep::new(journal),
+        }
+    }
+
+    pub(crate) fn has_currency(&self, currency: Currency) -> bool {
+        self.currencies.exponent(currency).is_some()
+    }
+}

@@ -1,0 +1,124 @@
+//! What the read routes share; built once, cloned per request.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::PgPool;
+use tokio::sync::Semaphore;
+use wallex_domain::Currencies;
+use wallex_runtime::CancellationToken;
+use wallex_runtime::redis::Accelerator;
+
+use crate::cache::Cache;
+use crate::export::Exports;
+use crate::lag::Lag;
+use crate::position::Snapshots;
+use crate::source::Source;
+use crate::stream::live::Live;
+use crate::vitals::Vitals;
+
+/// Exports that a process runs at the same time, unless it is told another number.
+const EXPORTS: usize = 32;
+/// Trial balances that are made at the same time. Each may read millions of rows, and the connections belong to everybody.
+const TRIAL_BALANCES: usize = 1;
+
+#[derive(Clone)]
+pub struct QueryState {
+    pub(crate) read: Snapshots,
+    pub(crate) journal: Snapshots,
+    pub(crate) ledger: Snapshots,
+    pub(crate) trial_balances: Arc<Semaphore>,
+    pub(crate) exports: Exports,
+    pub(crate) lag: Lag,
+    pub(crate) vitals: Vitals,
+    pub(crate) cache: Cache,
+    pub(crate) live: Live,
+    pub(crate) currencies: Arc<Currencies>,
+}
+
+impl QueryState {
+    /// Reads from `read`, a pool on the database that holds the projections' schemas; strong reads from `journal`,
+    /// a pool on the journal's database, on its primary. Both may be the same.
+    pub fn new(read: PgPool, journal: PgPool) -> Self {
+        let read_model = Snapshots::of(Source::ReadModel, read.clone(), journal.clone());
+        let ledger = Snapshots::of(Source::Ledger, read, journal.clone());
+        let journal = Snapshots::of(Source::Journal, journal.clone(), journal);
+        Self {
+            live: Live::new(read_model.clone()),
+            lag: Lag::new(journal.clone(), ledger.clone(), read_model.clone()),
+            vitals: Vitals {
+                journal: journal.clone(),
+                read: ledger.clone(),
+            },
+            read: read_model,
+            journal,
+            ledger,
+            trial_balances: Arc::new(Semaphore::new(TRIAL_BALANCES)),
+            exports: Exports::at_most(EXPORTS),
+            cache: Cache::none(),
+            currencies: Currencies::iso_4217().into(),
+        }
+    }
+
+    /// With currencies of the platform's own.
+    #[must_use]
+    pub fn with_currencies(self, currencies: Currencies) -> Self {
+        Self {
+            currencies: currencies.into(),
+            ..self
+        }
+    }
+
+    /// With a cache of balances and quick live updates. `platform` is the platform's whole id, because several may
+    /// share one Redis.
+    #[must_use]
+    pub fn with_redis(self, redis: Accelerator, platform: &str) -> Self {
+        Self {
+            live: self.live.with_redis(redis.clone(), platform),
+            cache: Cache::new(redis, platform),
+            ..self
+        }
+    }
+
+    /// Of a platform with a publisher, whose lag is measured as well.
+    #[must_use]
+    pub fn with_publisher(self) -> Self {
+        Self {
+            lag: self.lag.with_publisher(),
+            ..self
+        }
+    }
+
+    /// Measures what only the databases know, for `/metrics`, until `shutdown`: the lag of the projections every few seconds,
+    /// the rest more seldom. Without it the lag is measured only for who asks at `/health/projections`.
+    pub async fn keep_measuring(self, shutdown: CancellationToken) {
+        tokio::join!(self.lag.run(shutdown.clone()), self.vitals.run(shutdown));
+    }
+
+    /// With another life of cached answers than two seconds: how old a plain read may be.
+    #[must_use]
+    pub fn with_cache_life(self, life: Duration) -> Self {
+        Self {
+            cache: self.cache.with_life(life),
+            ..self
+        }
+    }
+
+    /// With another number of exports at the same time.
+    #[must_use]
+    pub fn with_exports(self, count: usize) -> Self {
+        Self {
+            exports: Exports::at_most(count),
+            ..self
+        }
+    }
+
+    /// Streams end when `shutdown` is cancelled, so that the server's drain does not wait for them.
+    #[must_use]
+    pub fn with_shutdown(self, shutdown: CancellationToken) -> Self {
+        Self {
+            live: self.live.with_shutdown(shutdown),
+            ..self
+        }
+    }
+}
