@@ -5,6 +5,7 @@
 //! every wallet in it, and what one transaction wrote is whole or not there.
 
 pub mod append;
+pub mod check;
 pub mod cloud_event;
 mod content;
 pub mod currency;

@@ -8,12 +8,11 @@ use std::collections::BTreeSet;
 
 use tokio::sync::mpsc;
 use uuid::Uuid;
+use wallex_projections::live;
 use wallex_runtime::redis::Accelerator;
 
 /// Batches that wait for a slow Redis; more are dropped.
 const WAITING: usize = 64;
-/// Wallets that one message names. More say "look at all", which is shorter.
-const MAX_WALLETS: usize = 1_000;
 
 /// Clones announce through one task.
 #[derive(Debug, Clone)]
@@ -28,7 +27,7 @@ impl Announcer {
     /// Announces until dropped. `platform` is the platform's whole id, because several may share one Redis.
     pub(crate) fn start(redis: Accelerator, platform: &str) -> Self {
         let (sender, batches) = mpsc::channel(WAITING);
-        tokio::spawn(publish(redis, format!("wallex:{platform}:wallets"), batches));
+        tokio::spawn(publish(redis, live::channel(platform), batches));
         Self(Some(sender))
     }
 
@@ -47,16 +46,8 @@ async fn publish(redis: Accelerator, channel: String, mut batches: mpsc::Receive
         while let Ok(more) = batches.try_recv() {
             wallets.extend(more);
         }
-        redis.publish(&channel, &message(&wallets)).await;
+        redis.publish(&channel, &live::message(&wallets)).await;
     }
-}
-
-/// Ids of 16 bytes one after the other, none for "look at all".
-fn message(wallets: &BTreeSet<Uuid>) -> Vec<u8> {
-    if wallets.len() > MAX_WALLETS {
-        return Vec::new();
-    }
-    wallets.iter().flat_map(|id| *id.as_bytes()).collect()
 }
 
 #[cfg(test)]
@@ -71,14 +62,6 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_message_names_each_wallet_once_and_too_many_by_naming_none() {
-        let ids = |count: u128| (0..count).map(Uuid::from_u128).collect::<BTreeSet<_>>();
-        assert_eq!(message(&ids(2))[16..], *Uuid::from_u128(1).as_bytes());
-        assert_eq!(message(&ids(1_000)).len(), 16_000);
-        assert!(message(&ids(1_001)).is_empty());
-    }
-
     #[tokio::test]
     async fn what_was_written_is_heard_by_whoever_listens() {
         let flags = Flags {
@@ -87,7 +70,7 @@ mod tests {
         };
         let redis = Accelerator::connect(&Settings::from_flags(&flags).unwrap());
         let platform = unique_name("platform");
-        let mut subscription = redis.subscribe(&format!("wallex:{platform}:wallets"));
+        let mut subscription = redis.subscribe(&live::channel(&platform));
         assert_eq!(subscription.next().await, Heard::Connected);
         eventually(Duration::from_secs(10), "Redis", async || {
             redis.alive().then_some(())

@@ -8,10 +8,10 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, ProducerContext, ThreadedProducer};
 use wallex_journal::cloud_event;
+use wallex_projections::cursor::Parked;
 use wallex_runtime::kafka;
 use wallex_runtime::settings::{Settings, SettingsError};
 
-use crate::cursor::Parked;
 use crate::metrics;
 
 struct Reports(metrics::Letters);

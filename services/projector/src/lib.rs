@@ -10,31 +10,20 @@
 //! the journal's before it is applied, and through the hash chain all before it. Everything else (holes, damage,
 //! another journal's leftovers in the topic) is replaced by what the journal has. The source only says
 //! where to look; that is why the projections run the same without Kafka.
-//!
-//! Each projection handles every event type, in matches without a default: the ledger turns what moves into
-//! postings between accounts (wallets, holds, the outside), the read model writes wallets, entries and holds, and
-//! takes personal data away from both sides of a movement when a wallet is erased.
 #![forbid(unsafe_code)]
 
 mod announce;
 mod applier;
-mod cursor;
 mod dead_letters;
 mod inbox;
 mod metrics;
-#[cfg(test)]
-mod plans;
-pub mod projection;
-mod reset;
 mod runner;
-pub mod schema;
 mod source;
 mod stall;
-pub mod verify;
 
-pub use reset::reset;
 use sqlx::PgPool;
 use tokio::sync::watch;
+use wallex_projections::{Ledger, Name, Projection, ReadModel, consumer_group};
 use wallex_runtime::health::Health;
 use wallex_runtime::redis::Accelerator;
 use wallex_runtime::settings::{Settings, SettingsError};
@@ -42,16 +31,8 @@ use wallex_runtime::{CancellationToken, kafka};
 
 use crate::announce::Announcer;
 use crate::dead_letters::DeadLetters;
-use crate::projection::{Ledger, Projection, ReadModel};
 use crate::runner::Runner;
 use crate::source::{JournalSource, KafkaSource, Source};
-
-/// The projections there are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Name {
-    Ledger,
-    ReadModel,
-}
 
 /// Where a projection hears of new events.
 #[derive(Debug, Clone)]
@@ -70,18 +51,6 @@ pub enum ProjectorError {
     Settings(#[from] SettingsError),
     #[error("the Kafka consumer cannot be created: {0}")]
     Consumer(#[from] rdkafka::error::KafkaError),
-}
-
-/// The consumer group of a projection on the events topic.
-pub fn consumer_group(name: Name, settings: &Settings) -> String {
-    match name {
-        Name::Ledger => group_of(settings, Ledger::NAME),
-        Name::ReadModel => group_of(settings, ReadModel::NAME),
-    }
-}
-
-fn group_of(settings: &Settings, projection: &str) -> String {
-    format!("{}-{projection}-projector", settings.platform)
 }
 
 /// Runs one projection until `shutdown`. `journal` and `read` may be the same pool; each transaction needs a
@@ -127,7 +96,7 @@ async fn run_projection<P: Projection>(
                 Err(kafka::WaitError::Settings(error)) => return Err(error.into()),
                 Err(kafka::WaitError::ShutDown) => return Ok(()),
             }
-            let group = group_of(settings, P::NAME);
+            let group = consumer_group(P::PROJECTION, &settings.platform);
             (
                 Source::Kafka(Box::new(KafkaSource::join(settings, &group)?)),
                 DeadLetters::to(settings, P::NAME)?,
@@ -144,7 +113,7 @@ async fn run_projection<P: Projection>(
         check,
     );
     // Only wallets are followed live.
-    let announcer = if P::NAME == ReadModel::NAME {
+    let announcer = if P::PROJECTION == Name::ReadModel {
         Announcer::start(
             Accelerator::connect(settings),
             &settings.platform_id().to_string(),

@@ -3,9 +3,9 @@
 
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 use wallex_domain::Partition;
+use wallex_projections::cursor::{Parked, Why};
 use wallex_runtime::metrics;
 
-use crate::cursor::{Parked, Why};
 use crate::stall::Stall;
 
 /// The copies of parked events.

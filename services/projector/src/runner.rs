@@ -13,17 +13,17 @@ use sqlx::PgPool;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use wallex_domain::{Mark, Partition};
-use wallex_journal::read;
+use wallex_journal::{check, read};
+use wallex_projections::Projection;
+use wallex_projections::cursor::Standing;
 use wallex_runtime::backoff::{Backoff, Outage};
 use wallex_runtime::health::Check;
 
 use crate::announce::Announcer;
 use crate::applier::{Applier, Step, StepError};
-use crate::cursor::Standing;
 use crate::dead_letters::DeadLetters;
 use crate::inbox::{Arrived, Batch, TO_THE_END};
 use crate::metrics::Metrics;
-use crate::projection::Projection;
 use crate::source::Source;
 use crate::stall::{Stall, TRY_AGAIN};
 
@@ -38,8 +38,6 @@ const OVERDUE: Duration = Duration::from_secs(5);
 /// The same when the topic still has messages of the partition: with a backlog it may have to wait for the others'. After
 /// this time the topic cannot be read there, whatever it says.
 const OVERDUE_WITH_MORE: Duration = Duration::from_secs(60);
-
-const PUBLISHED: &str = "SELECT partition, checkpoint_seq FROM journal.publication";
 
 struct Stalled {
     stall: Stall,
@@ -227,7 +225,7 @@ impl<P: Projection> Runner<P> {
             return;
         }
         self.last_survey = Instant::now();
-        let marks: Vec<(i32, i64)> = match sqlx::query_as(PUBLISHED).fetch_all(&self.journal).await {
+        let marks = match check::published(&self.journal).await {
             Ok(marks) => marks,
             Err(error) => return tracing::debug!(%error, "the journal could not be surveyed"),
         };
@@ -235,7 +233,6 @@ impl<P: Projection> Runner<P> {
         let before = std::mem::take(&mut self.behind);
         let mut overdue = Vec::new();
         for (partition, published) in marks {
-            let partition = Partition(partition);
             let Some(cursor) = self.cursors.get(&partition) else {
                 continue;
             };

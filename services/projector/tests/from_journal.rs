@@ -10,7 +10,8 @@ use fixture::wallet;
 use harness::{Setup, setup};
 use serde_json::json;
 use uuid::Uuid;
-use wallex_projector::{Feed, Name};
+use wallex_projections::Name;
+use wallex_projector::Feed;
 
 /// Takes events of the journal out of the protection that keeps them as they are.
 async fn tamper(setup: &Setup, statement: &'static str) {

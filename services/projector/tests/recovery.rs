@@ -9,7 +9,8 @@ mod harness;
 use harness::{DEADLINE, Running, Setup, setup, setup_with_topic};
 use sqlx::AssertSqlSafe;
 use wallex_journal::read;
-use wallex_projector::{Feed, Name, reset, schema};
+use wallex_projections::{Name, reset, schema};
+use wallex_projector::Feed;
 use wallex_testing::eventually;
 
 /// Each leaves the projection with rows or cursors that don't say what the journal says.
@@ -207,7 +208,7 @@ async fn committed(setup: &Setup, partition: i32) -> Option<i64> {
     use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
     let (topic, group) = (
         setup.topic.clone(),
-        wallex_projector::consumer_group(Name::ReadModel, &setup.settings()),
+        wallex_projections::consumer_group(Name::ReadModel, &setup.settings().platform),
     );
     let asked = move || {
         let consumer: BaseConsumer = rdkafka::ClientConfig::new()

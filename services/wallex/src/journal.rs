@@ -222,7 +222,7 @@ async fn read_side_fits(read: &PgPool) -> Result<(), Misfit> {
         .acquire()
         .await
         .map_err(|error| Misfit::NotYet(error.to_string()))?;
-    wallex_projector::schema::check(&mut read)
+    wallex_projections::schema::check(&mut read)
         .await
         .map_err(Misfit::from)
 }

@@ -66,12 +66,12 @@ pub(crate) async fn migrate(
     )
     .await?;
     let mut read = read.acquire().await?;
-    wallex_projector::schema::migrate(&mut read).await?;
-    wallex_projector::schema::add_cursors(&mut read, partitions).await?;
+    wallex_projections::schema::migrate(&mut read).await?;
+    wallex_projections::schema::add_cursors(&mut read, partitions).await?;
     // Only now: wallets may come to partitions that every projection has a cursor for.
     schema::open_partitions(&mut db).await?;
     let written = history::read(&mut db).await?.unwrap_or_default();
-    let [ledger, read_model] = &wallex_projector::schema::SCHEMAS;
+    let [ledger, read_model] = wallex_projections::schema::SCHEMAS;
     // The operator reads these fields.
     tracing::info!(
         platform = %settings.platform_id(),

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use sqlx::PgPool;
 use wallex_journal::read;
+use wallex_projections::Name;
 use wallex_runtime::{CancellationToken, Settings};
 
 use crate::journal;
@@ -48,10 +49,7 @@ pub(crate) async fn run(
         .iter()
         .map(|head| head.mark.seq)
         .sum::<i64>();
-    let name = match projection {
-        ProjectionName::Ledger => "ledger",
-        ProjectionName::ReadModel => "read model",
-    };
+    let name = Name::from(projection).noun();
     if !yes {
         eprintln!(
             "This empties the {name} of {} and has its projectors apply {events} events again. Until they have, reads of it \
@@ -72,6 +70,6 @@ pub(crate) async fn run(
 async fn reset(projection: ProjectionName, journal: &PgPool, read: &PgPool) -> anyhow::Result<()> {
     let heads = read::partitions(journal).await?;
     let mut db = read.acquire().await?.detach();
-    wallex_projector::reset(projection.into(), &mut db, &heads).await?;
+    wallex_projections::reset(projection.into(), &mut db, &heads).await?;
     Ok(())
 }

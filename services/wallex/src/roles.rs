@@ -8,7 +8,8 @@ use wallex_command::{Batcher, BatcherConfig, CommandState, upkeep};
 use wallex_journal::append::Config;
 use wallex_journal::currency;
 use wallex_journal::maintain::Retention;
-use wallex_projector::{Feed, Name, ProjectorError};
+use wallex_projections::Name;
+use wallex_projector::{Feed, ProjectorError};
 use wallex_query::QueryState;
 use wallex_runtime::health::Health;
 use wallex_runtime::http::{Ending, Limits};
@@ -56,7 +57,7 @@ fn batcher_config(settings: &Settings) -> BatcherConfig {
 /// A role's health. Wherever Kafka is set it is shown, with how far the projections are; connected to when asked for.
 fn health(settings: &Settings) -> Health {
     let health = Health::new();
-    let groups = [Name::Ledger, Name::ReadModel].map(|name| wallex_projector::consumer_group(name, settings));
+    let groups = Name::ALL.map(|name| wallex_projections::consumer_group(name, &settings.platform));
     health.show_kafka(Overview::new(settings, groups.into()));
     health
 }

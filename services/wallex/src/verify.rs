@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::ensure;
 use wallex_journal::verify::{self, Report};
-use wallex_projector::verify::{self as projections, Compared, Projections};
+use wallex_projections::verify::{self as projections, Compared, Projections};
 use wallex_runtime::{CancellationToken, Settings};
 
 use crate::journal;

@@ -6,17 +6,12 @@ use std::collections::BTreeMap;
 
 use sqlx::PgConnection;
 use wallex_domain::{Mark, Partition};
-use wallex_journal::{Event, read};
+use wallex_journal::{Event, check, read};
+use wallex_projections::Projection;
 
 use super::{Applier, Step};
 use crate::inbox::Batch;
-use crate::projection::Projection;
 use crate::stall::Stall;
-
-// As a subquery in the list of columns: it can only be answered by one look at the index per row.
-pub(crate) const VERIFY: &str = "
-SELECT partition, (SELECT hash FROM journal.event e WHERE e.partition = tip.partition AND e.seq = tip.seq)
-  FROM unnest($1::int[], $2::bigint[]) AS tip (partition, seq)";
 
 /// What is to be applied in one step.
 #[derive(Default)]
@@ -49,13 +44,8 @@ impl<P: Projection> Applier<P> {
         if tips.is_empty() {
             return Ok(());
         }
-        let rows: Vec<(i32, Option<Vec<u8>>)> = sqlx::query_as(VERIFY)
-            .bind(tips.keys().map(|partition| partition.0).collect::<Vec<_>>())
-            .bind(tips.values().map(|(_, tip)| tip.seq).collect::<Vec<_>>())
-            .fetch_all(journal)
-            .await?;
-        for (partition, hash) in rows {
-            let partition = Partition(partition);
+        let marks = tips.iter().map(|(partition, (_, tip))| (*partition, *tip));
+        for (partition, hash) in check::hashes(journal, marks).await? {
             let Some((run, tip)) = tips.get(&partition) else {
                 continue;
             };

@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, HashSet};
 
 use wallex_domain::{DecodeError, EventData, Mark, Partition, WalletId};
 use wallex_journal::Event;
+use wallex_projections::Projected;
+use wallex_projections::cursor::{Parked, Why};
 
 use super::Step;
-use crate::cursor::{Parked, Why};
-use crate::projection::Projected;
 use crate::stall::Stall;
 
 /// What became of the chosen events.

@@ -22,30 +22,15 @@ use sqlx::{PgConnection, PgPool};
 use wallex_domain::{Mark, Partition};
 use wallex_journal::read;
 use wallex_postgres::SqlState;
+use wallex_projections::cursor::{Cursors, Parked, Standing};
+use wallex_projections::projection::BEGIN;
+use wallex_projections::{ApplyError, Projected, Projection};
 use wallex_runtime::trace::{self, SpanKind};
 
-#[cfg(test)]
-pub(crate) use choose::VERIFY;
-
 use crate::announce::Announcer;
-use crate::cursor::{Cursors, Parked, Standing};
 use crate::inbox::Batch;
 use crate::metrics::Metrics;
-use crate::projection::{ApplyError, Projected, Projection};
 use crate::stall::Stall;
-
-/// The settings are the transaction's own, so that neither a role's defaults nor a pooler change them.
-/// - What is lost of a projection in a crash of PostgreSQL is lost together with its cursor and applied again, so
-///   nobody has to wait for the disk.
-/// - A statement that was planned when tables were small would keep reading them whole as they grow, by a sequential
-///   scan or by all of an index. Planning each time costs less than can be measured beside the rows.
-/// - Who waited for a lock sees what its holder committed: the cursors and erasure depend on it.
-/// - A projector that freezes loses its locks.
-pub(crate) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit = off; \
-     SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL enable_seqscan = off; \
-     SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off; \
-     SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '30s'; \
-     SET LOCAL idle_in_transaction_session_timeout = '30s'";
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StepError {

@@ -6,10 +6,10 @@
 use sqlx::SqlSafeStr as _;
 use wallex_domain::Partition;
 use wallex_journal::read;
+use wallex_projections::Projection;
+use wallex_projections::cursor::Standing;
 
 use super::Applier;
-use crate::cursor::Standing;
-use crate::projection::Projection;
 
 /// As the applier's, but for two things: this reads tables whole, which an index could not help, and takes its time: a
 /// partition of millions of rows is emptied in one transaction, so that nobody ever sees half of it.

@@ -1,7 +1,8 @@
 //! Holds and reversals: what they move, in the ledger and in the wallets' histories.
 
 use uuid::Uuid;
-use wallex_projector::{Feed, Name};
+use wallex_projections::Name;
+use wallex_projector::Feed;
 
 use crate::fixture::wallet;
 use crate::story::{At, Pace, account, entry, hold, posting, story};

@@ -3,7 +3,7 @@
 use serde_json::json;
 use uuid::Uuid;
 use wallex_domain::{EventData, WalletId};
-use wallex_projector::projection::Projected;
+use wallex_projections::Projected;
 use wallex_testing::eventually;
 
 use crate::fixture::wallet;

@@ -5,7 +5,7 @@
 use sqlx::{Postgres, Transaction};
 use uuid::Uuid;
 use wallex_journal::{Event, read};
-use wallex_projector::projection::{Projected, Projection as _, ReadModel};
+use wallex_projections::{Projected, Projection as _, ReadModel};
 
 use crate::story::Story;
 

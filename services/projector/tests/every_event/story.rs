@@ -9,7 +9,8 @@ use uuid::Uuid;
 use wallex_domain::{Partition, Position};
 use wallex_journal::Event;
 use wallex_journal::personal::Sealed;
-use wallex_projector::{Feed, Name};
+use wallex_projections::Name;
+use wallex_projector::Feed;
 
 use crate::fixture::wallet;
 use crate::harness::{Setup, setup};

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use sqlx::AssertSqlSafe;
-use wallex_projector::verify::{self, Compared, Report};
+use wallex_projections::verify::{self, Compared, Report};
 
 use crate::story::{Pace, Story, story};
 

@@ -1,12 +1,10 @@
 //! The plans of the ledger's statements.
 
-use sqlx::migrate::Migrator;
+use wallex_projections::schema::LEDGER;
 
 use super::{Planned, database, prepare, reads_less, run, stay_on_their_indexes};
 use crate::ledger::statement::{ACCOUNT_POSTINGS, PARKED, TOTALS, TRANSACTION_POSTINGS};
 use crate::statement::BEGIN;
-
-static MIGRATIONS: Migrator = sqlx::migrate!("../projector/migrations/ledger");
 
 const STATEMENTS: [Planned; 4] = [
     (
@@ -48,7 +46,7 @@ const ANALYZE: &str = "ANALYZE ledger.posting, ledger.account_total";
 
 #[tokio::test]
 async fn every_read_of_the_ledger_stays_on_its_indexes_as_the_tables_grow() {
-    let database = database("ledger", &MIGRATIONS).await;
+    let database = database("ledger", &LEDGER.migrations).await;
     let mut db = database.connection().await;
     let stages = [
         ("empty", ""),
@@ -62,7 +60,7 @@ async fn every_read_of_the_ledger_stays_on_its_indexes_as_the_tables_grow() {
 /// However many postings an account has, and wherever in them the page lies.
 #[tokio::test]
 async fn a_page_of_postings_reads_no_more_than_the_page_from_either_side() {
-    let database = database("ledger", &MIGRATIONS).await;
+    let database = database("ledger", &LEDGER.migrations).await;
     let mut db = database.connection().await;
     run(&mut db, GROW).await;
     run(&mut db, "VACUUM ANALYZE ledger.posting").await;

@@ -1,11 +1,9 @@
 //! The plans of the read model's statements.
 
-use sqlx::migrate::Migrator;
+use wallex_projections::schema::READ_MODEL;
 
 use super::{Planned, database, prepare, reads_less, run, stay_on_their_indexes};
 use crate::statement;
-
-static MIGRATIONS: Migrator = sqlx::migrate!("../projector/migrations/read_model");
 
 const STATEMENTS: [Planned; 23] = [
     (
@@ -187,7 +185,7 @@ const GROW: &str = "
 
 #[tokio::test]
 async fn every_read_stays_on_its_index_as_the_tables_grow() {
-    let database = database("read_model", &MIGRATIONS).await;
+    let database = database("read_model", &READ_MODEL.migrations).await;
     let mut db = database.connection().await;
     let stages = [
         ("empty", ""),
@@ -209,7 +207,7 @@ async fn every_read_stays_on_its_index_as_the_tables_grow() {
 /// A page costs the rows of the page, also in a history of 30,000 entries, whatever the filter.
 #[tokio::test]
 async fn a_page_reads_no_more_than_the_page() {
-    let database = database("read_model", &MIGRATIONS).await;
+    let database = database("read_model", &READ_MODEL.migrations).await;
     let mut db = database.connection().await;
     run(&mut db, GROW).await;
     run(

@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 use wallex_domain::Positions;
+use wallex_projections::live;
 use wallex_runtime::CancellationToken;
 use wallex_runtime::metrics::{self, IntGauge};
 use wallex_runtime::redis::{Accelerator, Heard};
@@ -27,8 +28,6 @@ const READERS: usize = 2;
 const POLL: Duration = Duration::from_millis(500);
 /// The same while messages arrive: what the projector could not send is found by then.
 const SAFETY_POLL: Duration = Duration::from_secs(5);
-/// A wallet's id in a message: its 16 bytes.
-const ID: usize = 16;
 
 pub(crate) static OPEN: LazyLock<IntGauge> = LazyLock::new(|| {
     metrics::gauge(
@@ -40,12 +39,6 @@ pub(crate) static OPEN: LazyLock<IntGauge> = LazyLock::new(|| {
 /// Which of the wallets have got further. One statement for all streams.
 pub(crate) const VERSIONS: &str =
     "SELECT wallet_id, version FROM read_model.wallet WHERE wallet_id = ANY ($1)";
-
-/// Where the read-model projector says which wallets it has written: ids of 16 bytes one after the other, none for
-/// "look at all".
-fn channel(platform: &str) -> String {
-    format!("wallex:{platform}:wallets")
-}
 
 /// The streams of this process. Clones share them.
 #[derive(Clone)]
@@ -89,7 +82,7 @@ impl Live {
     /// Before any stream: woken by messages of this platform too.
     pub(crate) fn with_redis(&self, redis: Accelerator, platform: &str) -> Self {
         let (read, shutdown) = (self.0.read.clone(), self.0.shutdown.clone());
-        Self::with(read, redis, channel(platform), shutdown)
+        Self::with(read, redis, live::channel(platform), shutdown)
     }
 
     /// Before any stream: they end when `shutdown` is cancelled.
@@ -126,15 +119,13 @@ impl Inner {
 
     fn wake(&self, message: &[u8]) {
         let followed = self.followed();
-        let whole = !message.is_empty() && message.len().is_multiple_of(ID);
-        if !whole {
+        let Some(ids) = live::wallets(message) else {
             for wallet in followed.wallets.values() {
                 wallet.send_modify(|_| {});
             }
             return;
-        }
-        for id in message.chunks_exact(ID) {
-            let id = Uuid::from_slice(id).unwrap_or_default();
+        };
+        for id in ids {
             if let Some(wallet) = followed.wallets.get(&id) {
                 wallet.send_modify(|_| {});
             }

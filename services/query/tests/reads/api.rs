@@ -12,12 +12,10 @@ use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool};
 use tower::ServiceExt as _;
 use uuid::Uuid;
+use wallex_projections::schema::{LEDGER, READ_MODEL};
 use wallex_query::{QueryState, router};
 use wallex_runtime::http::add_problems;
 use wallex_testing::{PostgresServer, TestDatabase, assert_described, template_name};
-
-static READ_MODEL: Migrator = sqlx::migrate!("../projector/migrations/read_model");
-static LEDGER: Migrator = sqlx::migrate!("../projector/migrations/ledger");
 
 /// 2026-01-31T12:00:00Z.
 pub(crate) const NOON: i64 = 1_769_860_800_000_000;
@@ -72,8 +70,8 @@ impl Reply {
 /// All schemas, the journal's as well.
 fn migrations() -> [(&'static str, &'static Migrator); 3] {
     [
-        ("read_model", &READ_MODEL),
-        ("ledger", &LEDGER),
+        ("read_model", &READ_MODEL.migrations),
+        ("ledger", &LEDGER.migrations),
         ("journal", &wallex_journal::schema::SCHEMA.migrations),
     ]
 }

@@ -18,7 +18,8 @@ use anyhow::{Context as _, anyhow};
 use axum::extract::Request;
 use axum::middleware::{self, Next};
 use tokio::sync::watch;
-use wallex_projector::{Feed, Name};
+use wallex_projections::Name;
+use wallex_projector::Feed;
 use wallex_runtime::health::Health;
 use wallex_runtime::http::{Ending, Limits, ServeError};
 use wallex_runtime::settings::{InForce, Origin};
@@ -177,7 +178,7 @@ async fn serve(settings: Settings, port: Option<u16>, shutdown: CancellationToke
         )
         .await?;
         let (journal, read) = journal::connect_both(&settings, "dev", &health, &shutdown).await?;
-        for projection in [Name::Ledger, Name::ReadModel] {
+        for projection in Name::ALL {
             let (journal, read) = (journal.clone(), read.clone());
             let feed = Feed::WokenJournal(woken.clone());
             projecting.push(roles::spawn_projection(

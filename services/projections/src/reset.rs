@@ -9,9 +9,9 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqlSafeStr as _};
 use wallex_journal::read::PartitionHead;
 use wallex_postgres::SqlState;
 
-use crate::Name;
 use crate::cursor::restart_statement;
 use crate::projection::{Ledger, Projection, ReadModel};
+use crate::registry::Name;
 
 /// Steps of projectors and pages of readers are waited for so long; commits are behind the lock meanwhile.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '3s'; \

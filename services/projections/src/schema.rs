@@ -3,22 +3,25 @@
 use sqlx::{AssertSqlSafe, PgConnection};
 use wallex_postgres::schema::{Schema, SchemaError};
 
-pub static SCHEMAS: [Schema; 2] = [
-    Schema {
-        name: "ledger",
-        title: "the schema ledger",
-        migrations: sqlx::migrate!("./migrations/ledger"),
-    },
-    Schema {
-        name: "read_model",
-        title: "the schema read_model",
-        migrations: sqlx::migrate!("./migrations/read_model"),
-    },
-];
+use crate::registry::Name;
+
+pub static LEDGER: Schema = Schema {
+    name: Name::Ledger.schema(),
+    title: "the schema ledger",
+    migrations: sqlx::migrate!("./migrations/ledger"),
+};
+
+pub static READ_MODEL: Schema = Schema {
+    name: Name::ReadModel.schema(),
+    title: "the schema read_model",
+    migrations: sqlx::migrate!("./migrations/read_model"),
+};
+
+pub static SCHEMAS: [&Schema; 2] = [&LEDGER, &READ_MODEL];
 
 /// Creates or upgrades both schemas in the read side's database.
 pub async fn migrate(read: &mut PgConnection) -> Result<(), SchemaError> {
-    for schema in &SCHEMAS {
+    for schema in SCHEMAS {
         schema.migrate(&mut *read).await?;
     }
     check(read).await
@@ -26,7 +29,7 @@ pub async fn migrate(read: &mut PgConnection) -> Result<(), SchemaError> {
 
 /// Makes sure that the cursors of partitions 0 .. count exist, which a new partition needs before it takes wallets.
 pub async fn add_cursors(read: &mut PgConnection, count: i32) -> Result<(), sqlx::Error> {
-    for schema in &SCHEMAS {
+    for schema in SCHEMAS {
         let insert = crate::cursor::insert_statement(schema.name);
         sqlx::query(AssertSqlSafe(insert))
             .bind((0..count).collect::<Vec<i32>>())
@@ -38,7 +41,7 @@ pub async fn add_cursors(read: &mut PgConnection, count: i32) -> Result<(), sqlx
 
 /// Whether this build may work on the schemas it finds.
 pub async fn check(read: &mut PgConnection) -> Result<(), SchemaError> {
-    for schema in &SCHEMAS {
+    for schema in SCHEMAS {
         schema.check(&mut *read).await?;
     }
     Ok(())

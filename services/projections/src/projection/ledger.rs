@@ -13,6 +13,7 @@ use wallex_domain::{Currency, EventData, HoldId, OtherLeg, WalletId};
 use wallex_journal::Event;
 
 use super::{ApplyError, Projected, Projection};
+use crate::registry::Name;
 
 pub struct Ledger;
 
@@ -127,8 +128,7 @@ fn movements(projected: &Projected, currency: Currency) -> [Option<Movement>; 2]
 }
 
 impl Projection for Ledger {
-    const NAME: &'static str = "ledger";
-    const SCHEMA: &'static str = "ledger";
+    const PROJECTION: Name = Name::Ledger;
     const WANTS_PERSONAL_DATA: bool = false;
     const EMPTY_ALL: &'static str = "TRUNCATE ledger.posting, ledger.account_total, ledger.parked";
     const BEYOND: &'static str = "

@@ -5,32 +5,29 @@ use std::collections::HashSet;
 
 use sqlx::{AssertSqlSafe, PgConnection};
 use wallex_domain::{Hash, Partition};
+use wallex_journal::check;
 use wallex_journal::verify::{Kind, Report};
 
 use super::{Compared, Sides};
-
-const JOURNAL: &str = "
-SELECT p.last_seq, e.hash
-  FROM journal.partition p LEFT JOIN journal.event e ON e.partition = p.id AND e.seq = $2
- WHERE p.id = $1";
+use crate::registry::Name;
 
 /// A projection as the check knows it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Side {
-    pub(super) schema: &'static str,
+    projection: Name,
     /// In lines for people.
     pub(super) name: &'static str,
     kind: Kind,
 }
 
 pub(super) const LEDGER: Side = Side {
-    schema: "ledger",
+    projection: Name::Ledger,
     name: "the ledger",
     kind: Kind::LedgerCursor,
 };
 
 pub(super) const READ_MODEL: Side = Side {
-    schema: "read_model",
+    projection: Name::ReadModel,
     name: "the read model",
     kind: Kind::ReadModelCursor,
 };
@@ -59,7 +56,7 @@ impl Side {
     ) -> Result<Option<(i64, Vec<u8>)>, sqlx::Error> {
         let statement = format!(
             "SELECT seq, hash FROM {}.cursor WHERE partition = $1",
-            self.schema
+            self.projection.schema()
         );
         sqlx::query_as(AssertSqlSafe(statement))
             .bind(partition.0)
@@ -83,11 +80,7 @@ impl Side {
             });
         }
         let (seq, hash) = cursor.unwrap_or_else(|| (0, Hash::GENESIS.0.to_vec()));
-        let journal: Option<(i64, Option<Vec<u8>>)> = sqlx::query_as(JOURNAL)
-            .bind(partition.0)
-            .bind(seq)
-            .fetch_optional(&mut sides.journal)
-            .await?;
+        let journal = check::head(&mut sides.journal, partition, seq).await?;
         let (last_seq, known) = journal.unwrap_or_default();
         let known = known.unwrap_or_else(|| Hash::GENESIS.0.to_vec());
         if seq > last_seq {
@@ -113,7 +106,10 @@ impl Side {
         partition: Partition,
         report: &mut Report,
     ) -> Result<HashSet<i64>, sqlx::Error> {
-        let statement = format!("SELECT seq FROM {}.parked WHERE partition = $1", self.schema);
+        let statement = format!(
+            "SELECT seq FROM {}.parked WHERE partition = $1",
+            self.projection.schema()
+        );
         let parked: Vec<i64> = sqlx::query_scalar(AssertSqlSafe(statement))
             .bind(partition.0)
             .fetch_all(read)
@@ -135,7 +131,7 @@ pub(super) async fn look_for_strays(
     for side in [LEDGER, READ_MODEL] {
         let statement = format!(
             "SELECT partition FROM {}.cursor WHERE partition <> ALL ($1) ORDER BY partition",
-            side.schema
+            side.projection.schema()
         );
         let known: Vec<i32> = partitions.iter().map(|partition| partition.0).collect();
         let strays: Vec<i32> = sqlx::query_scalar(AssertSqlSafe(statement))

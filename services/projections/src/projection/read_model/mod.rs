@@ -22,12 +22,12 @@ pub(crate) use entries::{description, entry_type, metadata};
 pub(crate) use wallets::owner;
 
 use super::{ApplyError, Projected, Projection};
+use crate::registry::Name;
 
 pub struct ReadModel;
 
 impl Projection for ReadModel {
-    const NAME: &'static str = "read-model";
-    const SCHEMA: &'static str = "read_model";
+    const PROJECTION: Name = Name::ReadModel;
     const WANTS_PERSONAL_DATA: bool = true;
     // Not `erasure`: entries of other partitions were emptied by it, and would come back if they were filled in again
     // without it (see read_model::erasure).

@@ -6,15 +6,12 @@
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 use uuid::Uuid;
-use wallex_domain::PlatformId;
-use wallex_domain::{EventData, Partition, PersonalData, WalletId};
-use wallex_journal::{Event, Hash, read};
+use wallex_domain::{EventData, Mark, Partition, PersonalData, PlatformId, WalletId};
+use wallex_journal::{Event, Hash, check, read};
+use wallex_projections::cursor::Cursors;
+use wallex_projections::projection::BEGIN;
+use wallex_projections::{Ledger, Projected, Projection, ReadModel, schema};
 use wallex_testing::{TestDatabase, template_name};
-
-use crate::applier::{BEGIN, VERIFY};
-use crate::cursor::Cursors;
-use crate::projection::{Ledger, Projected, Projection, ReadModel};
-use crate::schema;
 
 /// 100,000 rows where there will be most.
 const GROW: &str = "
@@ -184,10 +181,11 @@ async fn step(db: &mut PgConnection, n: i64) {
     let mut tx = db.begin_with(read::BEGIN).await.unwrap();
     read::events(&mut *tx, Partition(0), 5_000, 10).await.unwrap();
     read::personal(&mut *tx, &[wallet]).await.unwrap();
-    sqlx::query(VERIFY)
-        .bind(vec![0])
-        .bind(vec![5_000_i64])
-        .fetch_all(&mut *tx)
+    let tip = Mark {
+        seq: 5_000,
+        hash: Hash::GENESIS,
+    };
+    check::hashes(&mut tx, [(Partition(0), tip)].into_iter())
         .await
         .unwrap();
     assert_eq!(scanned(&mut tx).await, [""; 0], "in the journal");

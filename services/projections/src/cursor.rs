@@ -11,31 +11,31 @@ use wallex_journal::{Event, Hash};
 
 /// Where a partition stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Standing {
-    pub(crate) cursor: Mark,
+pub struct Standing {
+    pub cursor: Mark,
     /// Rows up to this seq had been there and were taken away: until the cursor is there again, the partition is being
     /// filled anew.
-    pub(crate) refill_to: i64,
+    pub refill_to: i64,
 }
 
 impl Standing {
-    pub(crate) fn is_refilling(&self) -> bool {
+    pub fn is_refilling(&self) -> bool {
         self.cursor.seq < self.refill_to
     }
 }
 
 /// An event that can't be applied, and why.
 #[derive(Debug, Clone)]
-pub(crate) struct Parked {
-    pub(crate) event: Event,
-    pub(crate) why: Why,
+pub struct Parked {
+    pub event: Event,
+    pub why: Why,
     /// For people.
-    pub(crate) reason: String,
+    pub reason: String,
 }
 
 /// Label of the metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Why {
+pub enum Why {
     /// Its hash does not fit its content and its predecessor.
     HashChainBroken,
     /// Nobody can read its content.
@@ -45,9 +45,9 @@ pub(crate) enum Why {
 }
 
 impl Why {
-    pub(crate) const ALL: [Self; 3] = [Self::HashChainBroken, Self::Unreadable, Self::AfterParked];
+    pub const ALL: [Self; 3] = [Self::HashChainBroken, Self::Unreadable, Self::AfterParked];
 
-    pub(crate) fn label(self) -> &'static str {
+    pub fn label(self) -> &'static str {
         match self {
             Self::HashChainBroken => "HashChainBroken",
             Self::Unreadable => "Unreadable",
@@ -77,7 +77,7 @@ pub(crate) fn restart_statement(schema: &str) -> String {
 }
 
 /// The statements on one schema's cursors.
-pub(crate) struct Cursors {
+pub struct Cursors {
     insert: SqlStr,
     restart: SqlStr,
     refill: SqlStr,
@@ -89,14 +89,14 @@ pub(crate) struct Cursors {
 }
 
 /// What [`Cursors::lock`] found.
-pub(crate) struct Locked {
-    pub(crate) cursors: BTreeMap<Partition, Mark>,
+pub struct Locked {
+    pub cursors: BTreeMap<Partition, Mark>,
     /// Something is parked; otherwise nobody needs to look for it.
-    pub(crate) any_parked: bool,
+    pub any_parked: bool,
 }
 
 impl Cursors {
-    pub(crate) fn of(schema: &'static str) -> Self {
+    pub fn of(schema: &'static str) -> Self {
         let sql = |text: String| AssertSqlSafe(text).into_sql_str();
         Self {
             insert: sql(insert_statement(schema)),
@@ -124,11 +124,7 @@ impl Cursors {
         }
     }
 
-    pub(crate) async fn create(
-        &self,
-        db: &mut PgConnection,
-        partitions: &[Partition],
-    ) -> Result<(), sqlx::Error> {
+    pub async fn create(&self, db: &mut PgConnection, partitions: &[Partition]) -> Result<(), sqlx::Error> {
         sqlx::query(self.insert.clone())
             .bind(ids(partitions))
             .execute(db)
@@ -137,7 +133,7 @@ impl Cursors {
     }
 
     /// Sets a partition back to before its first event, to be filled up to `refill_to` again.
-    pub(crate) async fn restart(
+    pub async fn restart(
         &self,
         db: &mut PgConnection,
         partition: Partition,
@@ -152,7 +148,7 @@ impl Cursors {
     }
 
     /// Says up to where the partition has to be filled again.
-    pub(crate) async fn refill(
+    pub async fn refill(
         &self,
         db: &mut PgConnection,
         partition: Partition,
@@ -167,7 +163,7 @@ impl Cursors {
     }
 
     /// The cursors as they are now, to know them; nothing may be decided on them.
-    pub(crate) async fn read(
+    pub async fn read(
         &self,
         db: &mut PgConnection,
         partitions: &[Partition],
@@ -176,11 +172,7 @@ impl Cursors {
     }
 
     /// Locks the cursors, in ascending order, until the transaction ends.
-    pub(crate) async fn lock(
-        &self,
-        db: &mut PgConnection,
-        partitions: &[Partition],
-    ) -> Result<Locked, sqlx::Error> {
+    pub async fn lock(&self, db: &mut PgConnection, partitions: &[Partition]) -> Result<Locked, sqlx::Error> {
         let (standings, any_parked) = fetch(self.lock.clone(), db, partitions).await?;
         let cursors = standings.into_iter();
         Ok(Locked {
@@ -190,7 +182,7 @@ impl Cursors {
     }
 
     /// Moves locked cursors.
-    pub(crate) async fn update(
+    pub async fn update(
         &self,
         db: &mut PgConnection,
         cursors: &BTreeMap<Partition, Mark>,
@@ -210,7 +202,7 @@ impl Cursors {
     }
 
     /// Which of the wallets have a parked event.
-    pub(crate) async fn parked_wallets(
+    pub async fn parked_wallets(
         &self,
         db: &mut PgConnection,
         wallets: Vec<Uuid>,
@@ -222,7 +214,7 @@ impl Cursors {
         Ok(parked.into_iter().map(WalletId).collect())
     }
 
-    pub(crate) async fn park(&self, db: &mut PgConnection, parked: &[Parked]) -> Result<(), sqlx::Error> {
+    pub async fn park(&self, db: &mut PgConnection, parked: &[Parked]) -> Result<(), sqlx::Error> {
         sqlx::query(self.park.clone())
             .bind(parked.iter().map(|p| p.event.partition.0).collect::<Vec<_>>())
             .bind(parked.iter().map(|p| p.event.seq).collect::<Vec<_>>())

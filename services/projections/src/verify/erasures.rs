@@ -3,6 +3,7 @@
 
 use sqlx::PgConnection;
 use uuid::Uuid;
+use wallex_journal::check;
 use wallex_journal::verify::{CHUNK, Kind, Report};
 
 use super::read_model::Applied;
@@ -15,13 +16,6 @@ SELECT e.wallet_id
 
 const ROWS: &str = "SELECT wallet_id, partition, seq FROM read_model.erasure \
     WHERE $1::uuid IS NULL OR wallet_id > $1 ORDER BY wallet_id LIMIT $2";
-
-const STRAYS: &str = "
-SELECT r.wallet_id
-  FROM unnest($1::uuid[], $2::int[], $3::bigint[]) AS r (wallet_id, partition, seq)
- WHERE NOT EXISTS (SELECT 1 FROM journal.event e
-                    WHERE e.partition = r.partition AND e.seq = r.seq AND e.wallet_id = r.wallet_id
-                      AND e.type = 'wallet.personal_data_erased')";
 
 /// Erasures that have been applied are remembered.
 pub(super) async fn compare(
@@ -69,13 +63,7 @@ pub(super) async fn look_for_strays(
             return Ok(());
         };
         after = Some(*last);
-        let strays: Vec<Uuid> = sqlx::query_scalar(STRAYS)
-            .bind(rows.iter().map(|row| row.0).collect::<Vec<_>>())
-            .bind(rows.iter().map(|row| row.1).collect::<Vec<_>>())
-            .bind(rows.iter().map(|row| row.2).collect::<Vec<_>>())
-            .fetch_all(&mut *journal)
-            .await?;
-        for id in strays {
+        for id in check::unknown_erasures(&mut *journal, &rows).await? {
             report.add(Kind::ReadModelPersonalData, || {
                 format!("the read model has an erasure of wallet {id} that no event decided")
             });

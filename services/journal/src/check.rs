@@ -1,0 +1,91 @@
+//! What running and verifying projections asks the journal: whether it has what a projection has.
+
+use std::collections::HashMap;
+
+use sqlx::{PgConnection, PgExecutor};
+use uuid::Uuid;
+use wallex_domain::{Mark, Partition};
+
+// As a subquery in the list of columns: it can only be answered by one look at the index per row.
+const HASHES: &str = "
+SELECT partition, (SELECT hash FROM journal.event e WHERE e.partition = tip.partition AND e.seq = tip.seq)
+  FROM unnest($1::int[], $2::bigint[]) AS tip (partition, seq)";
+
+const PUBLISHED: &str = "SELECT partition, checkpoint_seq FROM journal.publication";
+
+const HEAD: &str = "
+SELECT p.last_seq, e.hash
+  FROM journal.partition p LEFT JOIN journal.event e ON e.partition = p.id AND e.seq = $2
+ WHERE p.id = $1";
+
+const UNKNOWN_WALLETS: &str = "SELECT id FROM unnest($1::uuid[]) id WHERE NOT EXISTS (SELECT 1 FROM journal.head j WHERE j.wallet_id = id)";
+
+const UNKNOWN_HOLDS: &str = "SELECT id FROM unnest($1::uuid[]) id WHERE NOT EXISTS (SELECT 1 FROM journal.hold j WHERE j.hold_id = id)";
+
+const UNKNOWN_ERASURES: &str = "
+SELECT r.wallet_id
+  FROM unnest($1::uuid[], $2::int[], $3::bigint[]) AS r (wallet_id, partition, seq)
+ WHERE NOT EXISTS (SELECT 1 FROM journal.event e
+                    WHERE e.partition = r.partition AND e.seq = r.seq AND e.wallet_id = r.wallet_id
+                      AND e.type = 'wallet.personal_data_erased')";
+
+/// The hashes of the events that stand at the seqs of `tips`; `None` where there is none.
+pub async fn hashes(
+    db: &mut PgConnection,
+    tips: impl Iterator<Item = (Partition, Mark)>,
+) -> Result<HashMap<Partition, Option<Vec<u8>>>, sqlx::Error> {
+    let (partitions, seqs): (Vec<i32>, Vec<i64>) =
+        tips.map(|(partition, mark)| (partition.0, mark.seq)).unzip();
+    let rows: Vec<(i32, Option<Vec<u8>>)> = sqlx::query_as(HASHES)
+        .bind(partitions)
+        .bind(seqs)
+        .fetch_all(db)
+        .await?;
+    Ok(rows
+        .into_iter()
+        .map(|(partition, hash)| (Partition(partition), hash))
+        .collect())
+}
+
+/// Up to where each partition has been published.
+pub async fn published(db: impl PgExecutor<'_>) -> Result<Vec<(Partition, i64)>, sqlx::Error> {
+    let rows: Vec<(i32, i64)> = sqlx::query_as(PUBLISHED).fetch_all(db).await?;
+    Ok(rows
+        .into_iter()
+        .map(|(partition, seq)| (Partition(partition), seq))
+        .collect())
+}
+
+/// The last seq of the partition and the hash of its event `seq`; `None` when there is no such partition.
+pub async fn head(
+    db: &mut PgConnection,
+    partition: Partition,
+    seq: i64,
+) -> Result<Option<(i64, Option<Vec<u8>>)>, sqlx::Error> {
+    sqlx::query_as(HEAD)
+        .bind(partition.0)
+        .bind(seq)
+        .fetch_optional(db)
+        .await
+}
+
+pub async fn unknown_wallets(db: &mut PgConnection, ids: Vec<Uuid>) -> Result<Vec<Uuid>, sqlx::Error> {
+    sqlx::query_scalar(UNKNOWN_WALLETS).bind(ids).fetch_all(db).await
+}
+
+pub async fn unknown_holds(db: &mut PgConnection, ids: Vec<Uuid>) -> Result<Vec<Uuid>, sqlx::Error> {
+    sqlx::query_scalar(UNKNOWN_HOLDS).bind(ids).fetch_all(db).await
+}
+
+/// The wallets among `erasures` (wallet, partition, seq) of which no event there erases the personal data.
+pub async fn unknown_erasures(
+    db: &mut PgConnection,
+    erasures: &[(Uuid, i32, i64)],
+) -> Result<Vec<Uuid>, sqlx::Error> {
+    sqlx::query_scalar(UNKNOWN_ERASURES)
+        .bind(erasures.iter().map(|row| row.0).collect::<Vec<_>>())
+        .bind(erasures.iter().map(|row| row.1).collect::<Vec<_>>())
+        .bind(erasures.iter().map(|row| row.2).collect::<Vec<_>>())
+        .fetch_all(db)
+        .await
+}

@@ -1,0 +1,20 @@
+//! The read side's tables: the schemas `ledger` and `read_model`, what events write into them, and what verifies them.
+//!
+//! Each projection handles every event type, in matches without a default: the ledger turns what moves into
+//! postings between accounts (wallets, holds, the outside), the read model writes wallets, entries and holds, and
+//! takes personal data away from both sides of a movement when a wallet is erased.
+//!
+//! The invariant: no other crate names a table of these schemas. Whoever runs a projection knows it by [`Projection`].
+#![forbid(unsafe_code)]
+
+pub mod cursor;
+pub mod live;
+pub mod projection;
+mod registry;
+mod reset;
+pub mod schema;
+pub mod verify;
+
+pub use projection::{ApplyError, Ledger, Projected, Projection, ReadModel};
+pub use registry::{Name, consumer_group};
+pub use reset::reset;

@@ -1,0 +1,63 @@
+//! Rows of the read model that nothing in the journal accounts for. A projection is behind the journal, never ahead: what it
+//! has and the journal has not was not projected.
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+use wallex_journal::check;
+use wallex_journal::verify::{CHUNK, Kind, Report};
+
+use super::{Sides, erasures};
+
+// One statement, so one snapshot: entries come with their wallet's version.
+const ENTRIES: &str = "
+SELECT e.wallet_id, e.version
+  FROM read_model.entry e LEFT JOIN read_model.wallet w ON w.wallet_id = e.wallet_id
+ WHERE w.wallet_id IS NULL OR e.version > w.version OR e.version < 1
+ LIMIT 1000";
+
+// Pages of ids, to be looked for in the journal.
+const WALLETS: &str = "SELECT wallet_id FROM read_model.wallet WHERE $1::uuid IS NULL OR wallet_id > $1 ORDER BY wallet_id LIMIT $2";
+const HOLDS: &str =
+    "SELECT hold_id FROM read_model.hold WHERE $1::uuid IS NULL OR hold_id > $1 ORDER BY hold_id LIMIT $2";
+
+pub(super) async fn look_for(sides: &mut Sides, report: &mut Report) -> Result<(), sqlx::Error> {
+    let Sides { journal, read } = sides;
+    let entries: Vec<(Uuid, i64)> = sqlx::query_as(ENTRIES).fetch_all(&mut *read).await?;
+    for (wallet, version) in entries {
+        report.add(Kind::Entry, || {
+            format!("entry {version} of wallet {wallet} is of no event that was applied")
+        });
+    }
+    let mut after = None;
+    while let Some(ids) = next_page(read, WALLETS, &mut after).await? {
+        for id in check::unknown_wallets(journal, ids).await? {
+            report.add(Kind::ReadModelWallet, || not_there("wallet", id));
+        }
+    }
+    let mut after = None;
+    while let Some(ids) = next_page(read, HOLDS, &mut after).await? {
+        for id in check::unknown_holds(journal, ids).await? {
+            report.add(Kind::ReadModelHold, || not_there("hold", id));
+        }
+    }
+    erasures::look_for_strays(journal, read, report).await
+}
+
+fn not_there(noun: &str, id: Uuid) -> String {
+    format!("the read model's {noun} {id} is not in the journal")
+}
+
+/// The ids that follow `after`, which moves on with them.
+async fn next_page(
+    read: &mut PgConnection,
+    statement: &'static str,
+    after: &mut Option<Uuid>,
+) -> Result<Option<Vec<Uuid>>, sqlx::Error> {
+    let ids: Vec<Uuid> = sqlx::query_scalar(statement)
+        .bind(*after)
+        .bind(CHUNK)
+        .fetch_all(read)
+        .await?;
+    *after = ids.last().copied();
+    Ok(after.is_some().then_some(ids))
+}
