@@ -2,14 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-#[path = "../../publisher/tests/fixture/mod.rs"]
-mod fixture;
 mod harness;
 
-use fixture::wallet;
 use harness::{Setup, setup};
 use serde_json::json;
 use uuid::Uuid;
+use wallex_books::{New, wallet};
+use wallex_journal::personal::Sealed;
 use wallex_projections::Name;
 use wallex_projector::Feed;
 
@@ -110,14 +109,15 @@ async fn personal_data_is_shown_until_it_is_erased() {
     let mut setup = setup(1).await;
     let digest = json!({"personal": "11".repeat(32)});
     let data = json!({"owner": "Ada", "description": "savings", "metadata": {"tier": 2}});
-    let kept = setup.journal.create_with(0, 1, 5, digest.clone()).await;
-    sqlx::query("INSERT INTO journal.personal VALUES ($1, $2, decode(repeat('00', 16), 'hex'), $3)")
-        .bind(kept.event_id)
-        .bind(kept.wallet_id.0)
-        .bind(serde_json::to_vec(&data).unwrap())
-        .execute(&setup.db)
-        .await
-        .unwrap();
+    let created = json!({"currency": "EUR", "initial_balance": 5, "balance": 5, "personal": "11".repeat(32)});
+    let kept = New {
+        personal: Some(Sealed {
+            salt: [0; 16],
+            data: data.to_string().into(),
+        }),
+        ..New::raw(0, wallet(0, 1), "wallet.created", created.to_string())
+    };
+    setup.journal.one(kept).await;
     setup.journal.create_with(0, 2, 5, digest).await;
     let read_model = setup.start(Name::ReadModel, Feed::Journal);
     setup.all_applied("read_model").await;
@@ -197,10 +197,7 @@ async fn an_event_of_a_newer_release_is_waited_for() {
     let ledger = setup.start(Name::Ledger, Feed::Journal);
     ledger.ready().await;
     let before = setup.journal.last_seq(0);
-    setup
-        .journal
-        .event(0, 1, "wallet.renamed", 1, 0, json!({}), Uuid::now_v7())
-        .await;
+    setup.journal.event(0, 1, "wallet.renamed", json!({})).await;
     setup.journal.credit(0, 1, 1).await;
     setup.applied("ledger", 1, setup.journal.last_seq(1)).await;
     setup.applied("ledger", 0, before).await;
@@ -219,15 +216,7 @@ async fn what_the_journal_has_unusably_is_parked_with_the_rest_of_its_wallet() {
     // Hashed as it is, but no payload of its type.
     let unusable = setup
         .journal
-        .event(
-            0,
-            1,
-            "wallet.credited",
-            1,
-            0,
-            json!({"amount": "much"}),
-            Uuid::now_v7(),
-        )
+        .event(0, 1, "wallet.credited", json!({"amount": "much"}))
         .await;
     setup.journal.credit(0, 2, 7).await;
     let tampered = setup.journal.credit(0, 2, 8).await;

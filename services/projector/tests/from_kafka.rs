@@ -2,8 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-#[path = "../../publisher/tests/fixture/mod.rs"]
-mod fixture;
 mod harness;
 
 use bytes::Bytes;
@@ -179,15 +177,7 @@ async fn parked_events_are_copied_to_the_dead_letters() {
     setup.write(1).await;
     let unusable = setup
         .journal
-        .event(
-            0,
-            1,
-            "wallet.credited",
-            1,
-            0,
-            serde_json::json!({"amount": "much"}),
-            uuid::Uuid::now_v7(),
-        )
+        .event(0, 1, "wallet.credited", serde_json::json!({"amount": "much"}))
         .await;
     let read_model = setup.start(Name::ReadModel, Feed::Kafka);
     for event in &setup.journal.events {

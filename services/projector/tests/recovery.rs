@@ -2,8 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-#[path = "../../publisher/tests/fixture/mod.rs"]
-mod fixture;
 mod harness;
 
 use harness::{DEADLINE, Running, Setup, setup, setup_with_topic};

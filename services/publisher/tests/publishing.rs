@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-mod fixture;
 mod harness;
 
 use std::collections::BTreeMap;

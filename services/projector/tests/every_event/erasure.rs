@@ -1,8 +1,8 @@
 //! Erasure of personal data from what has been written before it, on both sides.
 
 use serde_json::json;
+use wallex_books::wallet;
 
-use crate::fixture::wallet;
 use crate::replica::{projected, replica};
 use crate::story::{At, Pace, Story, story};
 
@@ -197,9 +197,7 @@ async fn an_erasure_reaches_a_wallet_whose_events_are_parked() {
         story.transfer(A, B, 1).await;
         let unreadable = json!({"amount": "much"});
         let journal = &mut story.setup.journal;
-        journal
-            .event(0, 1, "wallet.credited", 1, 0, unreadable, uuid::Uuid::now_v7())
-            .await;
+        journal.event(0, 1, "wallet.credited", unreadable).await;
         story.transfer(A, B, 2).await;
         story.transfer(B, A, 3).await;
         story.erase(A).await;

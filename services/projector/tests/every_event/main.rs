@@ -3,8 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod erasure;
-#[path = "../../../publisher/tests/fixture/mod.rs"]
-mod fixture;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod movements;

@@ -1,10 +1,10 @@
 //! Holds and reversals: what they move, in the ledger and in the wallets' histories.
 
 use uuid::Uuid;
+use wallex_books::wallet;
 use wallex_projections::Name;
 use wallex_projector::Feed;
 
-use crate::fixture::wallet;
 use crate::story::{At, Pace, account, entry, hold, posting, story};
 
 const A: At = (0, 1);

@@ -2,11 +2,11 @@
 
 use serde_json::json;
 use uuid::Uuid;
+use wallex_books::wallet;
 use wallex_domain::{EventData, WalletId};
 use wallex_projections::Projected;
 use wallex_testing::eventually;
 
-use crate::fixture::wallet;
 use crate::harness::DEADLINE;
 use crate::replica::{projected, replica};
 use crate::story::{At, Pace, Story, story};

@@ -6,13 +6,13 @@ use serde_json::{Value, json};
 use sqlx::FromRow;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
-use wallex_domain::{Partition, Position};
+use wallex_books::{New, wallet};
+use wallex_domain::Position;
 use wallex_journal::Event;
 use wallex_journal::personal::Sealed;
 use wallex_projections::Name;
 use wallex_projector::Feed;
 
-use crate::fixture::wallet;
 use crate::harness::{Setup, setup};
 
 /// Wallet `n` of a partition.
@@ -94,21 +94,12 @@ impl Story {
         if let Some(sealed) = &sealed {
             payload["personal"] = json!(sealed.digest());
         }
-        let journal = &mut self.setup.journal;
-        let event = journal
-            .event(partition, n, event_type, 1, change, payload, transaction)
-            .await;
-        if let Some(sealed) = &sealed {
-            sqlx::query("INSERT INTO journal.personal VALUES ($1, $2, $3, $4)")
-                .bind(event.event_id)
-                .bind(event.wallet_id.0)
-                .bind(&sealed.salt[..])
-                .bind(&sealed.data[..])
-                .execute(&self.setup.db)
-                .await
-                .unwrap();
-        }
-        event
+        let new = New {
+            personal: sealed,
+            transaction_id: transaction,
+            ..New::raw(partition, wallet(partition, n), event_type, payload.to_string())
+        };
+        self.setup.journal.one(new).await
     }
 
     async fn alone(&mut self, at: At, event_type: &str, change: i64, payload: Value) -> Event {
@@ -119,12 +110,8 @@ impl Story {
 
     /// Where the next events of both wallets will stand.
     fn positions(&self, first: At, second: At) -> (Position, Position) {
-        let next = |at: At, ahead: i64| Position {
-            partition: Partition(at.0),
-            seq: self.setup.journal.last_seq(at.0) + ahead,
-        };
-        let ahead = if first.0 == second.0 { 2 } else { 1 };
-        (next(first, 1), next(second, ahead))
+        let next = |at: At, ahead| self.setup.journal.next_position(at.0, ahead);
+        (next(first, 0), next(second, i64::from(first.0 == second.0)))
     }
 
     pub async fn create(&mut self, at: At, balance: i64) -> Event {
@@ -162,15 +149,7 @@ impl Story {
     pub async fn place(&mut self, at: At, n: u64, amount: i64) -> Event {
         let payload =
             json!({"hold_id": hold(n), "amount": amount, "expires_at": 5, "reference": format!("order {n}")});
-        let event = self.alone(at, "hold.placed", 0, payload).await;
-        sqlx::query("INSERT INTO journal.hold VALUES ($1, $2, $3, 5, 'open')")
-            .bind(hold(n))
-            .bind(event.wallet_id.0)
-            .bind(amount)
-            .execute(&self.setup.db)
-            .await
-            .unwrap();
-        event
+        self.alone(at, "hold.placed", 0, payload).await
     }
 
     pub async fn capture(&mut self, at: At, n: u64, amount: i64, released: i64) -> Event {

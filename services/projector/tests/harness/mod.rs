@@ -24,7 +24,7 @@ use wallex_runtime::health::Health;
 use wallex_runtime::{CancellationToken, Flags, Settings};
 use wallex_testing::{TestDatabase, create_topic, eventually, unique_name};
 
-use crate::fixture::{self, Journal};
+use wallex_books::Journal;
 
 pub use wallex_testing::DEADLINE;
 
@@ -52,7 +52,7 @@ pub async fn setup(partitions: i32) -> Setup {
             .iter()
             .map(|migration| migration.sql.as_str().as_bytes())
     });
-    let database = fixture::database(
+    let database = wallex_books::database(
         partitions,
         &wallex_testing::template_name("projector", migrations),
         migrate,

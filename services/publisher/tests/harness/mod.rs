@@ -21,7 +21,7 @@ use wallex_runtime::redis::Accelerator;
 use wallex_runtime::{CancellationToken, Flags, Settings};
 use wallex_testing::{TestDatabase, create_topic, eventually, unique_name};
 
-use crate::fixture::{self, Journal};
+use wallex_books::Journal;
 
 pub use wallex_testing::DEADLINE;
 
@@ -40,7 +40,7 @@ pub async fn setup(partitions: i32) -> Setup {
 }
 
 pub async fn setup_without_topic(partitions: i32) -> Setup {
-    let database = fixture::database(partitions, "publisher", async |_: &str| Ok(())).await;
+    let database = wallex_books::database(partitions, "publisher", async |_: &str| Ok(())).await;
     let db = database.pool().await;
     Setup {
         journal: Journal::new(db.clone()),

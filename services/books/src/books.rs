@@ -1,0 +1,102 @@
+//! A journal and the projections of it, each brought up to date when the test says so.
+
+use std::collections::BTreeMap;
+
+use sqlx::PgPool;
+use wallex_domain::{Hash, Mark, Partition};
+use wallex_journal::Event;
+use wallex_projections::cursor::{Cursors, Parked, Why};
+use wallex_projections::projection::BEGIN;
+use wallex_projections::{Ledger, Name, Projected, Projection, ReadModel};
+
+use crate::journal::{Journal, New};
+
+/// Events that one transaction of a projection applies.
+const BATCH: usize = 1_000;
+
+pub struct Books {
+    pub journal: Journal,
+    /// Of the journal's events, how many each projection has.
+    applied: BTreeMap<&'static str, usize>,
+}
+
+impl Books {
+    /// All schemas are in one database.
+    pub fn new(db: PgPool) -> Self {
+        Self {
+            journal: Journal::new(db),
+            applied: BTreeMap::new(),
+        }
+    }
+
+    /// Writes events, and brings both projections to them.
+    pub async fn happen(&mut self, events: Vec<New>) -> Vec<Event> {
+        let events = self.journal.write(events).await;
+        self.project(Name::Ledger).await;
+        self.project(Name::ReadModel).await;
+        events
+    }
+
+    /// Brings a projection to the journal's end.
+    pub async fn project(&mut self, name: Name) {
+        match name {
+            Name::Ledger => self.apply(&Ledger).await,
+            Name::ReadModel => self.apply(&ReadModel).await,
+        }
+    }
+
+    async fn apply<P: Projection>(&mut self, projection: &P) {
+        let applied = self.applied.entry(P::NAME).or_insert(0);
+        let cursors = Cursors::of(P::SCHEMA);
+        for batch in self.journal.events[*applied..].chunks(BATCH) {
+            let projected: Vec<Projected> = batch
+                .iter()
+                .map(|event| Projected {
+                    event: event.clone(),
+                    data: event.decode().unwrap(),
+                    personal: self.journal.personal(event),
+                })
+                .collect();
+            let marks: BTreeMap<Partition, Mark> = batch
+                .iter()
+                .map(|event| (event.partition, event.mark()))
+                .collect();
+            let partitions: Vec<Partition> = marks.keys().copied().collect();
+            let mut db = wallex_postgres::begin(&self.journal.db, BEGIN).await.unwrap();
+            cursors.create(&mut db, &partitions).await.unwrap();
+            projection.apply(&mut db, &projected, &[]).await.unwrap();
+            cursors.update(&mut db, &marks).await.unwrap();
+            db.commit().await.unwrap();
+        }
+        *applied = self.journal.events.len();
+    }
+
+    /// Moves nothing but a projection's cursor, as events of others do.
+    pub async fn stand(&self, name: Name, partition: i32, seq: i64) {
+        let cursors = Cursors::of(name.schema());
+        let partition = Partition(partition);
+        let mark = Mark {
+            seq,
+            hash: Hash::GENESIS,
+        };
+        let mut db = self.journal.db.acquire().await.unwrap();
+        cursors.create(&mut db, &[partition]).await.unwrap();
+        cursors
+            .update(&mut db, &BTreeMap::from([(partition, mark)]))
+            .await
+            .unwrap();
+    }
+
+    /// Parks an event that is not in the journal, the next one of its wallet.
+    pub async fn park(&self, name: Name, event: New) -> Event {
+        let event = self.journal.next(event);
+        let parked = Parked {
+            event: event.clone(),
+            why: Why::Unreadable,
+            reason: "corrupt".to_owned(),
+        };
+        let mut db = self.journal.db.acquire().await.unwrap();
+        Cursors::of(name.schema()).park(&mut db, &[parked]).await.unwrap();
+        event
+    }
+}
