@@ -10,8 +10,10 @@ use serde_json::Value;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool};
+use tokio::sync::Mutex;
 use tower::ServiceExt as _;
 use uuid::Uuid;
+use wallex_books::Books;
 use wallex_projections::schema::{LEDGER, READ_MODEL};
 use wallex_query::{QueryState, router};
 use wallex_runtime::http::add_problems;
@@ -32,6 +34,7 @@ static DESCRIPTION: LazyLock<Value> = LazyLock::new(|| {
 pub(crate) struct Api {
     pub(crate) router: Router,
     pub(crate) pool: PgPool,
+    pub(crate) books: Mutex<Books>,
     /// Dropped last.
     _database: Option<TestDatabase>,
 }
@@ -105,6 +108,7 @@ impl Api {
         let pool = database.pool().await;
         Self {
             router: router(QueryState::new(pool.clone(), pool.clone())),
+            books: Mutex::new(Books::new(pool.clone())),
             pool,
             _database: Some(database),
         }
@@ -117,6 +121,7 @@ impl Api {
         let pool = pool.connect_with(server.options()).await.unwrap();
         Self {
             router: router(QueryState::new(pool.clone(), pool.clone())),
+            books: Mutex::new(Books::new(pool.clone())),
             pool,
             _database: None,
         }
@@ -181,6 +186,14 @@ impl Api {
             }
         }
         panic!("{path} has no last page");
+    }
+
+    /// Makes sure that the journal has partitions 0 .. count.
+    pub(crate) async fn partitions(&self, count: i32) {
+        let mut db = self.pool.acquire().await.unwrap();
+        wallex_journal::schema::add_partitions(&mut db, count)
+            .await
+            .unwrap();
     }
 
     pub(crate) async fn execute(&self, sql: &str) {

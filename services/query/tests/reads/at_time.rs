@@ -4,23 +4,23 @@ use http::StatusCode;
 use serde_json::json;
 
 use crate::api::{A, Api, B, NOON, NOWHERE, is_problem, time};
-use crate::rows::Entry;
+use crate::entries::Entry;
 
 #[tokio::test]
 async fn the_state_at_a_time_is_that_of_the_last_entry_until_then() {
     let api = Api::start().await;
     let entries = [
-        (1, 10, "create", 100, 100, 0, None),
-        (2, 20, "hold", 0, 100, 30, None),
+        (1, 10, "create", 100, 100, 0, 0),
+        (2, 20, "hold", 0, 100, 30, 0),
         // Of two at the same time the later one counts.
-        (3, 20, "overdraft_limit", 0, 100, 30, Some(500)),
-        (4, 30, "credit", 7, 107, 30, None),
-        (5, 40, "overdraft_limit", 0, 107, 30, Some(0)),
+        (3, 20, "overdraft_limit", 0, 100, 0, 500),
+        (4, 30, "credit", 7, 107, 0, 0),
+        (5, 40, "overdraft_limit", 0, 107, 0, 0),
     ];
-    for (version, at, kind, amount, balance, held, overdraft_limit) in entries {
+    for (version, at, kind, amount, balance, held_change, overdraft_limit) in entries {
         api.happens(Entry {
             at,
-            held,
+            held_change,
             overdraft_limit,
             ..Entry::new(A, version, kind, amount, balance)
         })

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use uuid::Uuid;
+use wallex_projections::Name;
 use wallex_runtime::redis::Accelerator;
 use wallex_testing::{eventually, unique_name};
 
@@ -85,8 +86,7 @@ impl Cached {
 
 /// Brings the wallet to a version and its partition's cursor to `seq`, as the projector does.
 async fn projected(api: &Api, id: Uuid, seq: i64, version: i64, balance: i64) {
-    api.wallet(id, 3, seq, version, balance, 0).await;
-    api.cursor("read_model", 3, seq).await;
+    api.stands(id, seq, version, balance).await;
 }
 
 /// What an answer is when it came from PostgreSQL: the row is changed behind the cache's back, so that the two differ.
@@ -157,7 +157,7 @@ async fn a_cached_answer_is_never_older_than_the_position_asked_for() {
     change(&cached.api, 1).await;
     assert_eq!(cached.balance_at("3:101").await, 500);
     // Another partition's position says nothing about this entry.
-    cached.api.cursor("read_model", 7, 88).await;
+    cached.api.cursor(Name::ReadModel, 7, 88).await;
     assert_eq!(cached.balance_at("3:101,7:88").await, 1);
 }
 
@@ -165,7 +165,7 @@ async fn a_cached_answer_is_never_older_than_the_position_asked_for() {
 async fn an_answer_of_the_cache_is_as_of_the_cursor_not_of_the_wallet() {
     let cached = Cached::set_up().await;
     // Others of the partition have got further; the wallet itself is still as it was at 3:100.
-    cached.api.cursor("read_model", 3, 900).await;
+    cached.api.cursor(Name::ReadModel, 3, 900).await;
     cached.filled().await;
     change(&cached.api, 1).await;
     assert_eq!(cached.balance_at("3:900").await, 100);

@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::api::{A, Api, B, NOWHERE, is_problem, time};
-use crate::rows::Entry;
+use crate::entries::Entry;
 
 const NDJSON: [(&str, &str); 1] = [("Accept", "application/x-ndjson")];
 const CSV: [(&str, &str); 1] = [("Accept", "text/csv")];
@@ -18,18 +18,26 @@ const LONG: i64 = 1_203;
 #[tokio::test]
 async fn an_export_equals_the_pages() {
     let api = Api::start().await;
-    api.long_history(A, LONG).await;
-    api.execute(
-        "UPDATE read_model.entry SET type = 'debit' WHERE version % 7 = 0;
-         UPDATE read_model.entry SET reference = 'r', counterparty = wallet_id WHERE version % 2 = 0",
-    )
+    api.shaped_history(A, LONG, |entry| match entry.version {
+        1 => entry,
+        version => Entry {
+            kind: match version {
+                _ if version % 7 == 0 => "debit",
+                _ if version % 2 == 0 => "transfer_in",
+                _ => "credit",
+            },
+            reference: (version % 2 == 0).then_some("r"),
+            counterparty: Some(B),
+            ..entry
+        },
+    })
     .await;
     for filter in [
         String::new(),
         "&type=debit".to_owned(),
         "&type=debit,credit".to_owned(),
         "&reference=r".to_owned(),
-        format!("&counterparty={A}&type=credit"),
+        format!("&counterparty={B}&type=transfer_in"),
         format!("&from={}&to={}", time(100), time(900)),
     ] {
         let list = format!("/v1/wallets/{A}/transactions");
@@ -142,7 +150,7 @@ async fn an_empty_export_has_its_header_line_only() {
 #[tokio::test]
 async fn what_comes_while_an_export_runs_is_not_in_it() {
     let api = Api::start().await;
-    api.long_history(A, LONG).await;
+    api.history(A, LONG).await;
     let (head, mut body) = api.open(&format!("/v1/wallets/{A}/transactions"), &NDJSON).await;
     assert_eq!(head.status, StatusCode::OK);
     let mut text = Vec::new();
@@ -165,7 +173,7 @@ async fn what_comes_while_an_export_runs_is_not_in_it() {
 #[tokio::test]
 async fn an_export_that_fails_midway_breaks_off() {
     let api = Api::start().await;
-    api.long_history(A, LONG).await;
+    api.history(A, LONG).await;
     api.execute("UPDATE read_model.entry SET recorded_at = 9e18::bigint WHERE version = 300")
         .await;
     for accept in [NDJSON, CSV] {
@@ -195,7 +203,7 @@ async fn raw(api: &Api, path: &str) -> String {
 async fn on_the_wire_a_broken_export_has_no_end() {
     const END: &str = "\r\n0\r\n\r\n";
     let api = Api::start().await;
-    api.long_history(A, LONG).await;
+    api.history(A, LONG).await;
     let path = format!("/v1/wallets/{A}/transactions");
     let whole = raw(&api, &path).await;
     assert!(whole.starts_with("HTTP/1.1 200") && whole.ends_with(END));
@@ -209,7 +217,7 @@ async fn on_the_wire_a_broken_export_has_no_end() {
 #[tokio::test]
 async fn an_export_breaks_off_when_the_read_model_goes_back() {
     let api = Api::start().await;
-    api.long_history(A, LONG).await;
+    api.history(A, LONG).await;
     for path in [
         format!("/v1/wallets/{A}/transactions"),
         format!("/v1/wallets/{A}/statement?from={}&to={}", time(0), time(900_000)),
@@ -234,7 +242,7 @@ async fn an_export_breaks_off_when_the_read_model_goes_back() {
 #[tokio::test]
 async fn a_replica_runs_a_bounded_number_of_exports() {
     let mut api = Api::start().await;
-    api.long_history(A, LONG).await;
+    api.history(A, LONG).await;
     api.serve(api.state().with_exports(2));
     let paths = [
         format!("/v1/wallets/{A}/transactions"),
@@ -268,11 +276,10 @@ async fn a_replica_runs_a_bounded_number_of_exports() {
 #[tokio::test]
 async fn an_export_of_large_rows_holds_few_of_them() {
     let api = Api::start().await;
-    api.long_history(A, 300).await;
-    api.execute(
-        "UPDATE read_model.entry SET metadata = jsonb_build_object('k', repeat('x', 16000)) \
-         WHERE version > 1",
-    )
+    api.shaped_history(A, 300, |entry| Entry {
+        metadata: (entry.version > 1).then(|| json!({"k": "x".repeat(16_000)})),
+        ..entry
+    })
     .await;
     let (_, mut body) = api.open(&format!("/v1/wallets/{A}/transactions"), &NDJSON).await;
     let mut largest = Vec::new();
@@ -320,7 +327,7 @@ async fn an_export_of_a_parked_wallet_says_stale() {
 #[tokio::test]
 async fn a_slow_client_holds_no_connection() {
     let api = Api::start().await;
-    api.long_history(A, LONG).await;
+    api.history(A, LONG).await;
     // More exports than the pool has connections, each stopped in its middle.
     let mut bodies = Vec::new();
     for _ in 0..8 {

@@ -4,36 +4,45 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::api::{A, Api, B, NOON, NOWHERE};
+use crate::entries::Entry;
 
-async fn hold(api: &Api, id: u128, wallet: Uuid, version: i64, status: &str, captured: i64) {
-    sqlx::query(
-        "INSERT INTO read_model.hold (hold_id, wallet_id, amount, captured, currency, status, expires_at, reference,
-             version, created_at, updated_at)
-         VALUES ($1, $2, 100, $3, 'EUR', $4, CASE $4 WHEN 'open' THEN $6 + 7 END, 'order-7', $5, $6, $6 + 1)",
-    )
-    .bind(Uuid::from_u128(id))
-    .bind(wallet)
-    .bind(captured)
-    .bind(status)
-    .bind(version)
-    .bind(NOON)
-    .execute(&api.pool)
-    .await
-    .unwrap();
+/// Hold `id` of 100, which is the wallet's next version.
+fn placed(id: u128, wallet: Uuid, version: i64) -> Entry {
+    Entry {
+        hold: Uuid::from_u128(id),
+        held_change: 100,
+        reference: Some("order-7"),
+        at: 0,
+        ..Entry::new(wallet, version, "hold", 0, 0)
+    }
+}
+
+/// What becomes of it.
+fn ended(id: u128, wallet: Uuid, version: i64, kind: &'static str, captured: i64) -> Entry {
+    Entry {
+        hold: Uuid::from_u128(id),
+        held_change: -100,
+        at: 1,
+        ..Entry::new(wallet, version, kind, -captured, 0)
+    }
 }
 
 #[tokio::test]
 async fn a_hold_shows_what_became_of_it() {
     let api = Api::start().await;
-    hold(&api, 1, A, 2, "open", 0).await;
-    hold(&api, 2, A, 3, "captured", 60).await;
+    let expiring = Entry {
+        expires_at: Some(NOON + 7),
+        ..placed(1, A, 2)
+    };
+    api.all_happen([expiring, placed(2, A, 3), ended(2, A, 4, "capture", 60)])
+        .await;
     let open = api.get(&format!("/v1/holds/{}", Uuid::from_u128(1))).await;
     assert_eq!(
         open.body,
         json!({
             "id": Uuid::from_u128(1), "wallet_id": A, "amount": 100, "captured": 0, "currency": "EUR",
             "status": "open", "expires_at": "2026-01-31T12:00:00.000007Z", "reference": "order-7", "version": 2,
-            "created_at": "2026-01-31T12:00:00.000000Z", "updated_at": "2026-01-31T12:00:00.000001Z",
+            "created_at": "2026-01-31T12:00:00.000000Z", "updated_at": "2026-01-31T12:00:00.000000Z",
         })
     );
     let captured = api.get(&format!("/v1/holds/{}", Uuid::from_u128(2))).await;
@@ -45,6 +54,7 @@ async fn a_hold_shows_what_became_of_it() {
         ),
         (&json!("captured"), &json!(60), None)
     );
+    assert_eq!(captured.body["updated_at"], json!("2026-01-31T12:00:00.000001Z"));
     api.refuses(&format!("/v1/holds/{NOWHERE}"), 404, "hold_not_found")
         .await;
     api.park(A).await;
@@ -56,13 +66,14 @@ async fn a_hold_shows_what_became_of_it() {
 #[tokio::test]
 async fn a_wallets_holds_are_listed_newest_first_by_status() {
     let api = Api::start().await;
-    api.wallet(A, 3, 9, 9, 0, 0).await;
-    api.wallet(B, 3, 9, 9, 0, 0).await;
-    let all = ["open", "captured", "open", "released", "expired", "open", "open"];
-    for (version, status) in (2..).zip(all) {
-        hold(&api, u128::try_from(version).unwrap(), A, version, status, 0).await;
+    let number = |version: i64| u128::try_from(version).unwrap();
+    api.all_happen((2..=8).map(|version| placed(number(version), A, version)))
+        .await;
+    for (version, (hold, kind)) in (9..).zip([(3, "capture"), (5, "release"), (6, "expire")]) {
+        api.happens(ended(hold, A, version, kind, 0)).await;
     }
-    hold(&api, 99, B, 4, "open", 0).await;
+    api.all_happen([2, 3, 4].map(|version| placed(99 + number(version), B, version)))
+        .await;
     let list = format!("/v1/wallets/{A}/holds");
     for limit in [1, 3, 50] {
         let versions = api.pages(&format!("{list}?limit={limit}"), "version").await;
@@ -87,15 +98,17 @@ async fn a_wallets_holds_are_listed_newest_first_by_status() {
 #[tokio::test]
 async fn pages_of_holds_stay_while_holds_come_and_end() {
     let api = Api::start().await;
-    api.wallet(A, 3, 9, 9, 0, 0).await;
-    for version in 2..=6 {
-        hold(&api, u128::try_from(version).unwrap(), A, version, "open", 0).await;
+    for (id, version) in (2..=6).zip(2..) {
+        api.happens(placed(id, A, version)).await;
     }
     let list = format!("/v1/wallets/{A}/holds?limit=2&status=open");
     let first = api.get(&list).await;
-    hold(&api, 7, A, 7, "open", 0).await;
-    api.execute("UPDATE read_model.hold SET status = 'released' WHERE version IN (4, 5)")
-        .await;
+    api.all_happen([
+        placed(7, A, 7),
+        ended(4, A, 8, "release", 0),
+        ended(5, A, 9, "release", 0),
+    ])
+    .await;
     let cursor = first.body["next_cursor"].as_str().unwrap();
     let second = api.get(&format!("{list}&cursor={cursor}")).await;
     assert_eq!(second.versions(), [3, 2]);

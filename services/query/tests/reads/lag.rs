@@ -1,37 +1,42 @@
-//! `/health/projections`: how far the projections are, with rows as publisher, projectors and journal write them.
+//! `/health/projections`: how far the projections are, of a journal, by the cursors of the projections.
 
 use std::time::Duration;
 
 use http::StatusCode;
 use serde_json::{Value, json};
+use wallex_projections::Name;
 use wallex_query::QueryState;
 use wallex_testing::eventually;
 
-use crate::api::{A, Api, Reply, is_problem};
+use crate::api::{A, Api, NOON, Reply, is_problem};
+use crate::entries::Entry;
 
 const DEADLINE: Duration = wallex_testing::DEADLINE;
 
 impl Api {
     /// Two partitions, the first with `events` that were recorded `seconds` ago, all brought to Kafka up to `published`.
     async fn journal_of(&self, events: i64, seconds: i64, published: i64) {
+        let now: i64 = sqlx::query_scalar("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
+            .fetch_one(&self.pool)
+            .await
+            .unwrap();
+        self.partitions(2).await;
+        let entries = (1..=events).map(|version| Entry {
+            partition: 0,
+            at: now - seconds * 1_000_000 + version - NOON,
+            ..Entry::new(A, version, if version == 1 { "create" } else { "credit" }, 0, 0)
+        });
+        self.record(entries).await;
         self.execute(&format!(
-            "INSERT INTO journal.partition (id, last_seq) VALUES (0, {events}), (1, 0);
-             INSERT INTO journal.publication (partition, checkpoint_seq) VALUES (0, {published}), (1, 0);
-             INSERT INTO journal.head (wallet_id, partition, version, currency, balance, status)
-             VALUES ('{A}', 0, {events}, 'EUR', 0, 'active');
-             INSERT INTO journal.event (partition, seq, event_id, transaction_id, wallet_id, version, type,
-                                        schema_version, recorded_at, actor, payload, hash)
-             SELECT 0, v, md5(v::text)::uuid, md5(v::text)::uuid, '{A}', v, 'wallet.credited', 1,
-                    (extract(epoch FROM clock_timestamp()) - {seconds}) * 1000000 + v, 'default', '{{}}', sha256('x')
-               FROM generate_series(1, {events}) v"
+            "UPDATE journal.publication SET checkpoint_seq = {published} WHERE partition = 0"
         ))
         .await;
     }
 
     async fn cursors(&self, ledger: i64, read_model: i64) {
-        for (schema, seq) in [("ledger", ledger), ("read_model", read_model)] {
-            self.cursor(schema, 0, seq).await;
-            self.cursor(schema, 1, 0).await;
+        for (name, seq) in [(Name::Ledger, ledger), (Name::ReadModel, read_model)] {
+            self.cursor(name, 0, seq).await;
+            self.cursor(name, 1, 0).await;
         }
     }
 
@@ -123,9 +128,10 @@ async fn without_a_publisher_all_that_is_in_the_journal_is_published() {
 async fn a_partition_that_nobody_publishes_yet_or_no_projection_has_met_counts_from_the_beginning() {
     let mut api = Api::start().await;
     api.journal_of(5, 60, 5).await;
-    api.execute("INSERT INTO journal.partition (id, last_seq) VALUES (2, 0)")
+    api.partitions(3).await;
+    api.execute("DELETE FROM journal.publication WHERE partition = 2")
         .await;
-    api.cursor("ledger", 0, 5).await;
+    api.cursor(Name::Ledger, 0, 5).await;
     let reply = api.lag().await;
     assert_eq!(totals(&reply), total((0, 0), (5, 60)));
     assert_eq!(

@@ -1,4 +1,4 @@
-//! The read routes on a real PostgreSQL and Redis, with rows written by SQL as the projector and the journal write them.
+//! The read routes on a real PostgreSQL and Redis, with rows that the real projections make of events in a journal.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -6,6 +6,7 @@ mod api;
 mod at_time;
 mod cache;
 mod door;
+mod entries;
 mod export;
 mod filters;
 mod history;
@@ -16,11 +17,11 @@ mod metadata;
 mod positions;
 mod refilling;
 mod refused;
-mod rows;
 mod standby;
 mod statement;
 mod stream;
 mod strong;
 mod trail;
 mod transactions;
+mod trial_balance;
 mod wallets;

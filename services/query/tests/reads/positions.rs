@@ -4,8 +4,10 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use serde_json::json;
+use wallex_projections::Name;
 
-use crate::api::{A, Api, Reply, is_problem};
+use crate::api::{A, Api, B, Reply, is_problem};
+use crate::entries::Entry;
 
 async fn get_from(api: &Api, path: &str, position: &str) -> Reply {
     api.get_with(path, &[("Wallex-Min-Position", position)]).await
@@ -14,9 +16,8 @@ async fn get_from(api: &Api, path: &str, position: &str) -> Reply {
 #[tokio::test]
 async fn a_read_waits_for_the_position_it_needs() {
     let api = Api::start().await;
-    api.wallet(A, 3, 1042, 2, 100, 0).await;
-    api.cursor("read_model", 3, 1041).await;
-    api.cursor("read_model", 7, 88).await;
+    api.stands(A, 1_041, 2, 100).await;
+    api.cursor(Name::ReadModel, 7, 88).await;
     let path = format!("/v1/wallets/{A}");
     let readers = async {
         // More readers than the pool has connections: nobody may hold one while it waits.
@@ -25,7 +26,7 @@ async fn a_read_waits_for_the_position_it_needs() {
     };
     let projector = async {
         tokio::task::yield_now().await;
-        api.cursor("read_model", 3, 1042).await;
+        api.cursor(Name::ReadModel, 3, 1042).await;
     };
     let (replies, ()) = tokio::join!(readers, projector);
     for reply in replies {
@@ -39,8 +40,7 @@ async fn a_read_waits_for_the_position_it_needs() {
 #[tokio::test]
 async fn a_position_that_does_not_come_is_a_503_after_two_seconds() {
     let api = Api::start().await;
-    api.wallet(A, 3, 5, 2, 100, 0).await;
-    api.cursor("read_model", 3, 5).await;
+    api.stands(A, 5, 2, 100).await;
     let begin = Instant::now();
     let path = format!("/v1/wallets/{A}");
     let late = get_from(&api, &path, "3:6").await;
@@ -58,11 +58,12 @@ async fn a_position_that_does_not_come_is_a_503_after_two_seconds() {
 #[tokio::test]
 async fn a_position_that_cannot_be_is_refused_at_once() {
     let api = Api::start().await;
-    api.wallet(A, 3, 5, 2, 100, 0).await;
-    api.execute("INSERT INTO journal.partition (id) VALUES (3), (7)")
-        .await;
-    api.cursor("read_model", 3, 5).await;
-    api.cursor("read_model", 7, 0).await;
+    api.stands(A, 5, 2, 100).await;
+    let elsewhere = Entry {
+        partition: 7,
+        ..Entry::new(B, 1, "create", 0, 0)
+    };
+    api.happens(elsewhere).await;
     let path = format!("/v1/wallets/{A}");
     let many = vec!["3:5"; 100_000].join(",");
     for position in ["250:1", "3:5,250:1", "7:0,3:5,3:5", "2147483647:1", many.as_str()] {
@@ -87,7 +88,6 @@ async fn a_position_that_cannot_be_is_refused_at_once() {
 async fn every_read_waits_for_its_position() {
     let api = Api::start().await;
     api.history(A, 2).await;
-    api.cursor("read_model", 3, 2).await;
     let period = "from=2026-01-01T00:00:00Z&to=2026-02-01T00:00:00Z";
     let paths = [
         format!("/v1/wallets/{A}"),

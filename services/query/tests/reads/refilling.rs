@@ -1,8 +1,10 @@
 //! Reads of a projection that lacks rows: filled anew, behind the journal, or gone.
 
 use serde_json::json;
+use wallex_projections::Name;
 
-use crate::api::{A, Api, NOWHERE, is_problem};
+use crate::api::{A, Api, B, NOWHERE, is_problem};
+use crate::entries::Entry;
 
 const SILENT: &str = "of what may be there again in a moment nothing is denied";
 
@@ -21,8 +23,8 @@ async fn what_is_missing_while_a_projection_is_filled_anew_is_not_denied() {
         "/v1/wallets?owner=Ada".to_owned(),
         "/v1/wallets?external_id=x".to_owned(),
     ];
-    api.cursor("read_model", 3, 5).await;
-    api.cursor("ledger", 3, 5).await;
+    api.cursor(Name::ReadModel, 3, 5).await;
+    api.cursor(Name::Ledger, 3, 5).await;
     api.execute("UPDATE read_model.cursor SET refill_to = 9; UPDATE ledger.cursor SET refill_to = 9")
         .await;
     for path in &paths {
@@ -34,8 +36,8 @@ async fn what_is_missing_while_a_projection_is_filled_anew_is_not_denied() {
     let history = api.get(&format!("/v1/wallets/{A}/transactions")).await;
     assert_eq!(history.body["stale"], json!(true));
 
-    api.cursor("read_model", 3, 9).await;
-    api.cursor("ledger", 3, 9).await;
+    api.cursor(Name::ReadModel, 3, 9).await;
+    api.cursor(Name::Ledger, 3, 9).await;
     for path in &paths {
         let status = api.get(path).await.status.as_u16();
         assert!(
@@ -50,14 +52,17 @@ async fn what_is_missing_while_a_projection_is_filled_anew_is_not_denied() {
 #[tokio::test]
 async fn the_trial_balance_is_balanced_only_when_it_has_what_the_journal_has() {
     let api = Api::start().await;
-    api.execute(
-        "INSERT INTO journal.partition (id, last_seq) VALUES (0, 7), (1, 0);
-         INSERT INTO ledger.account_total VALUES ('external:EUR', 'EUR', 0, 5, 0), ('wallet:x', 'EUR', 0, 0, 5)",
-    )
+    api.partitions(2).await;
+    api.happens(Entry {
+        partition: 0,
+        seq: Some(7),
+        ..Entry::new(A, 1, "create", 5, 5)
+    })
     .await;
+    api.execute("DELETE FROM ledger.cursor").await;
     for (seq, complete) in [(None, false), (Some(6), false), (Some(7), true)] {
         if let Some(seq) = seq {
-            api.cursor("ledger", 0, seq).await;
+            api.cursor(Name::Ledger, 0, seq).await;
         }
         let reply = api.get("/v1/ledger/trial-balance").await;
         assert_eq!(reply.status, 200, "{}", reply.text);
@@ -79,10 +84,12 @@ async fn the_trial_balance_is_balanced_only_when_it_has_what_the_journal_has() {
 async fn a_partition_without_a_cursor_is_one_that_is_being_filled() {
     let api = Api::start().await;
     api.history(A, 1).await;
-    api.execute("INSERT INTO journal.partition (id, last_seq) VALUES (3, 1), (9, 4)")
-        .await;
-    api.cursor("read_model", 3, 1).await;
-    api.cursor("ledger", 3, 1).await;
+    let elsewhere = Entry {
+        partition: 9,
+        seq: Some(4),
+        ..Entry::new(B, 1, "create", 0, 0)
+    };
+    api.record([elsewhere]).await;
     let balance = api.get("/v1/ledger/trial-balance").await;
     assert_eq!(
         (balance.status.as_u16(), &balance.body["complete"]),

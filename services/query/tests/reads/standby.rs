@@ -23,7 +23,6 @@ async fn a_strong_read_is_told_when_the_standby_has_it() {
     let server = PostgresServer::start();
     let api = Api::on(&server).await;
     journal(&api).await;
-    api.wallet(A, 3, 5, 1, 100, 0).await;
     let path = format!("/v1/wallets/{A}?consistency=strong");
     assert_eq!(api.get(&path).await.status, StatusCode::OK);
 

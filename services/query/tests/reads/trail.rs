@@ -2,80 +2,39 @@
 
 use serde_json::{Value, json};
 use uuid::Uuid;
-use wallex_domain::{Hash, Partition, PersonalData, WalletId};
+use wallex_books::New;
+use wallex_domain::PersonalData;
 use wallex_journal::Event;
 use wallex_journal::personal::Sealed;
 
 use crate::api::{A, Api, B, NOON, NOWHERE};
 
-/// Writes events into one partition as the journal does.
+/// A journal with wallets A and B in partition 3.
 struct Journal {
     api: Api,
-    head: Hash,
     seq: i64,
 }
 
 impl Journal {
-    /// With partition 3, and wallets A and B in it.
     async fn set_up() -> Self {
         let api = Api::start().await;
-        api.execute(&format!(
-            "INSERT INTO journal.partition (id) VALUES (3);
-                 INSERT INTO journal.head (wallet_id, partition, version, currency, balance, status)
-                 VALUES ('{A}', 3, 1, 'EUR', 0, 'active'), ('{B}', 3, 1, 'EUR', 0, 'active');"
-        ))
-        .await;
-        Self {
-            api,
-            head: Hash::GENESIS,
-            seq: 0,
-        }
+        Self { api, seq: 0 }
     }
 
     async fn append(&mut self, wallet: Uuid, version: i64, payload: &[u8]) -> Event {
-        self.seq += 1;
-        let mut event = Event {
-            event_id: Uuid::now_v7(),
-            transaction_id: Uuid::now_v7(),
-            partition: Partition(3),
-            seq: self.seq,
-            wallet_id: WalletId(wallet),
-            version,
-            event_type: "wallet.credited".to_owned(),
-            schema_version: 1,
-            recorded_at: NOON + self.seq,
-            actor: "default".to_owned(),
-            traceparent: None,
-            payload: payload.to_vec().into(),
-            prev_hash: self.head,
-            hash: Hash::GENESIS,
-        };
-        event.hash = event.compute_hash();
-        self.head = event.hash;
-        sqlx::query(
-            "INSERT INTO journal.event (partition, seq, event_id, transaction_id, wallet_id, version, type, schema_version,
-                 recorded_at, actor, payload, hash) VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12)",
-        )
-        .bind(event.partition.0)
-        .bind(event.seq)
-        .bind(event.event_id)
-        .bind(event.transaction_id)
-        .bind(event.wallet_id.0)
-        .bind(event.version)
-        .bind(&event.event_type)
-        .bind(event.schema_version)
-        .bind(event.recorded_at)
-        .bind(&event.actor)
-        .bind(&event.payload[..])
-        .bind(event.hash.0.to_vec())
-        .execute(&self.api.pool)
-        .await
-        .unwrap();
-        sqlx::query("UPDATE journal.partition SET last_seq = $1")
-            .bind(self.seq)
-            .execute(&self.api.pool)
+        self.append_new(version, New::raw(3, wallet, "wallet.credited", payload))
             .await
-            .unwrap();
+    }
+
+    async fn append_new(&mut self, version: i64, new: New) -> Event {
+        self.seq += 1;
+        let new = New {
+            recorded_at: Some(NOON + self.seq),
+            actor: "default".to_owned(),
+            ..new
+        };
+        let event = self.api.books.lock().await.journal.one(new).await;
+        assert_eq!((event.seq, event.version), (self.seq, version));
         event
     }
 
@@ -86,16 +45,11 @@ impl Journal {
         };
         let sealed = Sealed::new(&data, [7; 16]).unwrap().unwrap();
         let payload = format!(r#"{{"amount":1,"personal":"{}"}}"#, sealed.digest());
-        let event = self.append(wallet, version, payload.as_bytes()).await;
-        sqlx::query("INSERT INTO journal.personal VALUES ($1, $2, $3, $4)")
-            .bind(event.event_id)
-            .bind(wallet)
-            .bind(sealed.salt.to_vec())
-            .bind(&sealed.data[..])
-            .execute(&self.api.pool)
-            .await
-            .unwrap();
-        event
+        let new = New {
+            personal: Some(sealed),
+            ..New::raw(3, wallet, "wallet.credited", payload)
+        };
+        self.append_new(version, new).await
     }
 }
 
@@ -291,14 +245,11 @@ async fn what_an_erasure_is_still_removing_is_shown_no_more() {
     let mut journal = Journal::set_up().await;
     journal.append(A, 1, b"{}").await;
     journal.append_personal(A, 2, "before").await;
-    journal.append_personal(A, 3, "after").await;
-    journal
-        .api
-        .execute(&format!(
-            "INSERT INTO journal.erasure (event_id, wallet_id, version) VALUES ('{NOWHERE}', '{A}', 2)"
-        ))
-        .await;
+    let erased = br#"{"currency":"EUR","balance":0}"#;
+    let erasure = New::raw(3, A, "wallet.personal_data_erased", erased);
+    journal.append_new(3, erasure).await;
+    journal.append_personal(A, 4, "after").await;
     let body = events(&journal.api, "").await;
     assert_eq!(body["items"][1]["personal"]["status"], json!("erased"));
-    assert_eq!(body["items"][2]["personal"]["status"], json!("present"));
+    assert_eq!(body["items"][3]["personal"]["status"], json!("present"));
 }

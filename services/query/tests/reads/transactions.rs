@@ -2,9 +2,11 @@
 
 use serde_json::json;
 use uuid::Uuid;
+use wallex_books::New;
+use wallex_projections::Name;
 
 use crate::api::{A, Api, B, NOWHERE, is_problem};
-use crate::rows::Entry;
+use crate::entries::Entry;
 
 fn of(transaction: Uuid, entry: Entry) -> Entry {
     Entry { transaction, ..entry }
@@ -21,11 +23,16 @@ async fn a_movement_between_two_wallets_is_complete_once_both_legs_are_in() {
         for receiver_first in [true, false] {
             let transaction = Uuid::now_v7();
             let (payer, receiver) = (Uuid::now_v7(), Uuid::now_v7());
+            let placed = Entry {
+                held_change: 40,
+                ..Entry::new(payer, 2, "hold", 0, 100)
+            };
             let legs = [
                 Entry {
                     counterparty: Some(receiver),
-                    partition: 3,
-                    ..of(transaction, Entry::new(payer, 2, out, -40, 60))
+                    hold: placed.hold,
+                    held_change: if out == "capture" { -40 } else { 0 },
+                    ..of(transaction, Entry::new(payer, 3, out, -40, 60))
                 },
                 Entry {
                     counterparty: Some(payer),
@@ -34,10 +41,11 @@ async fn a_movement_between_two_wallets_is_complete_once_both_legs_are_in() {
                 },
             ];
             let path = format!("/v1/transactions/{transaction}");
+            api.happens(placed).await;
             let (first, second) = if receiver_first { (1, 0) } else { (0, 1) };
-            api.entry(&legs[first]).await;
+            api.happens(legs[first].clone()).await;
             assert_eq!(api.get(&path).await.body["complete"], json!(false), "{kind}");
-            api.entry(&legs[second]).await;
+            api.happens(legs[second].clone()).await;
             let reply = api.get(&path).await;
             let body = (
                 &reply.body["complete"],
@@ -59,24 +67,31 @@ async fn a_movement_between_two_wallets_is_complete_once_both_legs_are_in() {
 #[tokio::test]
 async fn what_concerns_one_wallet_is_complete_by_itself() {
     let api = Api::start().await;
-    for (version, (entry, kind, amount)) in (1..).zip([
-        ("create", "create", 10),
-        ("credit", "credit", 10),
-        ("debit", "debit", -10),
-        ("hold", "hold", 0),
-        ("capture", "capture", -10),
-        ("release", "release", 0),
-        ("expire", "expire", 0),
-        ("reversal_in", "reversal", 10),
-        ("reversal_out", "reversal", -10),
-        ("freeze", "freeze", 0),
-        ("unfreeze", "unfreeze", 0),
-        ("close", "close", 0),
-        ("overdraft_limit", "overdraft_limit", 0),
-        ("erase", "erase", 0),
+    let hold = |version: i64| Uuid::from_u128(u128::try_from(version / 2).unwrap());
+    for (version, (entry, kind, amount, held_change)) in (1..).zip([
+        ("create", "create", 10, 0),
+        ("credit", "credit", 10, 0),
+        ("debit", "debit", -10, 0),
+        ("hold", "hold", 0, 10),
+        ("capture", "capture", -10, -10),
+        ("hold", "hold", 0, 10),
+        ("release", "release", 0, -10),
+        ("hold", "hold", 0, 10),
+        ("expire", "expire", 0, -10),
+        ("reversal_in", "reversal", 10, 0),
+        ("reversal_out", "reversal", -10, 0),
+        ("freeze", "freeze", 0, 0),
+        ("unfreeze", "unfreeze", 0, 0),
+        ("close", "close", 0, 0),
+        ("overdraft_limit", "overdraft_limit", 0, 0),
+        ("erase", "erase", 0, 0),
     ]) {
-        let entry = Entry::new(A, version, entry, amount, 0);
-        api.entry(&entry).await;
+        let entry = Entry {
+            held_change,
+            hold: hold(version),
+            ..Entry::new(A, version, entry, amount, 0)
+        };
+        api.happens(entry.clone()).await;
         let reply = api.get(&format!("/v1/transactions/{}", entry.transaction)).await;
         assert_eq!(
             (&reply.body["complete"], &reply.body["type"]),
@@ -94,7 +109,7 @@ async fn a_transaction_of_a_parked_wallet_says_stale() {
         counterparty: Some(A),
         ..Entry::new(B, 2, "transfer_in", 40, 40)
     };
-    api.entry(&leg).await;
+    api.happens(leg.clone()).await;
     let path = format!("/v1/transactions/{}", leg.transaction);
     assert_eq!(api.get(&path).await.body.get("stale"), None);
     api.park(A).await;
@@ -104,7 +119,8 @@ async fn a_transaction_of_a_parked_wallet_says_stale() {
 #[tokio::test]
 async fn what_may_be_parked_is_not_denied() {
     let api = Api::start().await;
-    let parked = Uuid::now_v7();
+    let unreadable = New::raw(3, A, "wallet.credited", "{}");
+    let parked = unreadable.transaction_id;
     let paths = [
         format!("/v1/transactions/{parked}"),
         "/v1/transactions?external_id=psp-1".to_owned(),
@@ -115,11 +131,8 @@ async fn what_may_be_parked_is_not_denied() {
     for (path, status) in paths.iter().zip(before) {
         assert_eq!(api.get(path).await.status.as_u16(), status, "{path}");
     }
-    api.execute(&format!(
-        "INSERT INTO read_model.parked (partition, seq, wallet_id, reason, transaction_id) \
-         VALUES (3, 99, '{A}', 'corrupt', '{parked}')"
-    ))
-    .await;
+    let books = api.books.lock().await;
+    books.park(Name::ReadModel, unreadable).await;
     for path in &paths {
         let reply = api.get(path).await;
         is_problem(&reply, 503, "unavailable", path);
@@ -138,17 +151,17 @@ async fn what_may_be_parked_is_not_denied() {
 async fn a_movement_is_found_by_its_external_id() {
     let api = Api::start().await;
     let transaction = Uuid::now_v7();
-    let leg = |wallet, other, kind, amount, balance| Entry {
+    let leg = |wallet, other, version, kind, amount, balance| Entry {
         counterparty: Some(other),
-        external_id: Some("psp 4711/é"),
-        ..of(transaction, Entry::new(wallet, 2, kind, amount, balance))
+        external_id: Some("psp 4711/é".to_owned()),
+        ..of(transaction, Entry::new(wallet, version, kind, amount, balance))
     };
-    api.entry(&Entry::new(A, 3, "credit", 1, 61)).await;
-    api.entry(&leg(B, A, "transfer_in", 40, 40)).await;
+    api.happens(Entry::new(A, 2, "credit", 1, 61)).await;
+    api.happens(leg(B, A, 2, "transfer_in", 40, 40)).await;
     let path = "/v1/transactions?external_id=psp%204711%2F%C3%A9";
     let half = api.get(path).await;
     assert_eq!(half.body["items"][0]["complete"], json!(false), "{}", half.text);
-    api.entry(&leg(A, B, "transfer_out", -40, 60)).await;
+    api.happens(leg(A, B, 3, "transfer_out", -40, 60)).await;
     let reply = api.get(path).await;
     assert_eq!(reply.body["next_cursor"], json!(null));
     let items = reply.body["items"].as_array().unwrap();

@@ -4,20 +4,17 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::api::{A, Api, B, NOON, NOWHERE, is_problem};
+use crate::api::{A, Api, B, NOWHERE, is_problem};
+use crate::entries::Entry;
 
-/// Wallets 1 to `count` of an owner.
+/// Wallets of an owner.
 async fn owned(api: &Api, owner: &str, ids: impl IntoIterator<Item = u128>) {
-    for id in ids {
-        api.wallet(Uuid::from_u128(id), 3, 1, 1, 0, 0).await;
-        sqlx::query("UPDATE read_model.wallet SET owner = $1, external_id = $2 WHERE wallet_id = $3")
-            .bind(owner)
-            .bind(format!("x-{id}"))
-            .bind(Uuid::from_u128(id))
-            .execute(&api.pool)
-            .await
-            .unwrap();
-    }
+    let wallets = ids.into_iter().map(|id| Entry {
+        owner: Some(owner.to_owned()),
+        external_id: Some(format!("x-{id}")),
+        ..Entry::new(Uuid::from_u128(id), 1, "create", 0, 0)
+    });
+    api.all_happen(wallets).await;
 }
 
 fn ids(ids: impl IntoIterator<Item = u128>) -> Vec<Value> {
@@ -27,15 +24,31 @@ fn ids(ids: impl IntoIterator<Item = u128>) -> Vec<Value> {
 #[tokio::test]
 async fn a_wallet_shows_its_balance_and_version() {
     let api = Api::start().await;
-    sqlx::query(
-        "INSERT INTO read_model.wallet VALUES
-         ($1,3,1042,7,'customer-7','EUR',1500,200,50,'active','Ada','main','{\"tier\": \"gold\"}',$2,$2 + 1)",
-    )
-    .bind(A)
-    .bind(NOON)
-    .execute(&api.pool)
-    .await
-    .unwrap();
+    let created = Entry {
+        owner: Some("Ada".to_owned()),
+        description: Some("main"),
+        metadata: Some(json!({"tier": "gold"})),
+        external_id: Some("customer-7".to_owned()),
+        at: 0,
+        ..Entry::new(A, 1, "create", 1_490, 1_490)
+    };
+    let limited = Entry {
+        overdraft_limit: 50,
+        ..Entry::new(A, 2, "overdraft_limit", 0, 1_490)
+    };
+    let held = Entry {
+        held_change: 200,
+        ..Entry::new(A, 3, "hold", 0, 1_490)
+    };
+    let frozen = [(4, "freeze"), (5, "unfreeze")].map(|(v, kind)| Entry::new(A, v, kind, 0, 1_490));
+    let last = Entry {
+        seq: Some(1_042),
+        at: 1,
+        ..Entry::new(A, 7, "credit", 9, 1_500)
+    };
+    api.all_happen([created, limited, held]).await;
+    api.all_happen(frozen).await;
+    api.all_happen([Entry::new(A, 6, "credit", 1, 1_491), last]).await;
     let reply = api.get(&format!("/v1/wallets/{A}")).await;
     assert_eq!(reply.status, StatusCode::OK);
     assert_eq!(reply.header("etag"), "\"7\"");
@@ -66,8 +79,8 @@ async fn a_wallet_that_is_not_there_is_not_found() {
 #[tokio::test]
 async fn reads_of_a_parked_wallet_say_stale() {
     let api = Api::start().await;
-    api.history(A, 2).await;
     owned(&api, "Ada", [0xA]).await;
+    api.credits(A, 2, 2).await;
     let paths = [
         (format!("/v1/wallets/{A}"), ""),
         (format!("/v1/wallets/{A}/transactions"), ""),
@@ -91,7 +104,7 @@ async fn an_owners_wallets_are_listed_page_by_page_and_no_others() {
     owned(&api, "Ada", [1, 3, 5, 7, 9]).await;
     owned(&api, "Adam", [2, 4]).await;
     owned(&api, "Ad", [6]).await;
-    api.wallet(Uuid::from_u128(8), 3, 1, 1, 0, 0).await;
+    api.history(Uuid::from_u128(8), 1).await;
     for limit in [1, 2, 3, 5, 6] {
         let listed = api
             .pages(&format!("/v1/wallets?owner=Ada&limit={limit}"), "id")
