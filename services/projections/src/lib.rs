@@ -8,13 +8,17 @@
 #![forbid(unsafe_code)]
 
 pub mod cursor;
+pub mod ledger;
 pub mod live;
 pub mod projection;
+pub mod read_model;
 mod registry;
 mod reset;
 pub mod schema;
 pub mod verify;
 
-pub use projection::{ApplyError, Ledger, Projected, Projection, ReadModel};
+pub use ledger::Ledger;
+pub use projection::{ApplyError, Projected, Projection};
+pub use read_model::ReadModel;
 pub use registry::{Name, consumer_group};
 pub use reset::reset;

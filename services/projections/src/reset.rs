@@ -10,7 +10,9 @@ use wallex_journal::read::PartitionHead;
 use wallex_postgres::SqlState;
 
 use crate::cursor::restart_statement;
-use crate::projection::{Ledger, Projection, ReadModel};
+use crate::ledger::Ledger;
+use crate::projection::Projection;
+use crate::read_model::ReadModel;
 use crate::registry::Name;
 
 /// Steps of projectors and pages of readers are waited for so long; commits are behind the lock meanwhile.

@@ -8,40 +8,55 @@ use wallex_domain::{Hash, Partition};
 use wallex_journal::check;
 use wallex_journal::verify::{Kind, Report};
 
-use super::{Compared, Sides};
 use crate::registry::Name;
+
+/// What has been compared.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Compared {
+    /// Events that the projection has applied.
+    pub events: i64,
+    /// Events of the journal that it had still to apply when its turn came.
+    pub behind: i64,
+}
+
+/// The connections of a check: one to the journal, one to the read side. Never given back, so that no transaction is left
+/// behind on them.
+pub(crate) struct Sides {
+    pub(crate) journal: PgConnection,
+    pub(crate) read: PgConnection,
+}
 
 /// A projection as the check knows it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Side {
+pub(crate) struct Side {
     projection: Name,
     /// In lines for people.
-    pub(super) name: &'static str,
+    pub(crate) name: &'static str,
     kind: Kind,
 }
 
-pub(super) const LEDGER: Side = Side {
+pub(crate) const LEDGER: Side = Side {
     projection: Name::Ledger,
     name: "the ledger",
     kind: Kind::LedgerCursor,
 };
 
-pub(super) const READ_MODEL: Side = Side {
+pub(crate) const READ_MODEL: Side = Side {
     projection: Name::ReadModel,
     name: "the read model",
     kind: Kind::ReadModelCursor,
 };
 
 /// How far a projection's rows can be compared, and what it has left out.
-pub(super) struct Reach {
+pub(crate) struct Reach {
     /// Inclusive.
-    pub(super) seq: i64,
-    pub(super) parked: HashSet<i64>,
+    pub(crate) seq: i64,
+    pub(crate) parked: HashSet<i64>,
 }
 
 impl Side {
     /// The cursor's seq; `None` when there is no cursor.
-    pub(super) async fn seq(
+    pub(crate) async fn seq(
         self,
         read: &mut PgConnection,
         partition: Partition,
@@ -65,7 +80,7 @@ impl Side {
     }
 
     /// Checks the cursor against the journal. The cursor is read first: the journal may be further on, never less far.
-    pub(super) async fn reach(
+    pub(crate) async fn reach(
         self,
         sides: &mut Sides,
         partition: Partition,

@@ -11,39 +11,22 @@
 //! A projection may be behind, and may move on meanwhile: entries and postings are facts once the cursor has passed them, and
 //! what changes is compared at the cursor of its own snapshot. Memory grows with the wallets and open holds of one partition.
 
-mod cursors;
-mod entries;
-mod erasures;
-mod ledger;
-mod read_model;
-mod strays;
-mod wallets;
+pub(crate) mod cursors;
 
 use sqlx::{PgConnection, PgPool};
 use wallex_domain::Partition;
 use wallex_journal::read;
 pub use wallex_journal::verify::Report;
 
-/// What has been compared.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Compared {
-    /// Events that the projection has applied.
-    pub events: i64,
-    /// Events of the journal that it had still to apply when its turn came.
-    pub behind: i64,
-}
+use crate::ledger::verify as ledger;
+use crate::read_model::verify::{self as read_model, strays};
+pub use cursors::Compared;
+use cursors::Sides;
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Projections {
     pub ledger: Compared,
     pub read_model: Compared,
-}
-
-/// The connections of a check: one to the journal, one to the read side. Never given back, so that no transaction is left
-/// behind on them.
-struct Sides {
-    journal: PgConnection,
-    read: PgConnection,
 }
 
 /// Compares both projections with the journal; what differs goes into `report`. Needs a connection of each pool at a time,

@@ -1,5 +1,10 @@
 //! The read model of one partition: the walk over the events that it has applied.
 
+mod entries;
+mod erasures;
+pub(crate) mod strays;
+mod wallets;
+
 use std::collections::{HashMap, HashSet};
 
 use sqlx::{Connection as _, PgConnection};
@@ -7,38 +12,37 @@ use wallex_domain::{Partition, Wallet, WalletId};
 use wallex_journal::read;
 use wallex_journal::verify::{CHUNK, Report, SNAPSHOT};
 
-use super::cursors::{READ_MODEL, Reach};
-use super::{Compared, Sides, entries, erasures, wallets};
 use crate::projection::Projected;
+use crate::verify::cursors::{Compared, READ_MODEL, Reach, Sides};
 
 /// How often a walk goes on to a cursor that has moved meanwhile before it takes the rest inside the snapshot.
 const ROUNDS: usize = 10;
 
 /// A wallet as its row has to be.
-pub(super) struct Folded {
-    pub(super) wallet: Wallet,
+struct Folded {
+    wallet: Wallet,
     /// Of its last event.
-    pub(super) seq: i64,
-    pub(super) updated_at: i64,
-    pub(super) created_at: i64,
+    seq: i64,
+    updated_at: i64,
+    created_at: i64,
 }
 
 /// What the events up to the cursor add up to.
 #[derive(Default)]
-pub(super) struct Fold {
-    pub(super) wallets: HashMap<WalletId, Folded>,
-    pub(super) holds: wallets::Holds,
+struct Fold {
+    wallets: HashMap<WalletId, Folded>,
+    holds: wallets::Holds,
     /// Wallets whose events do not follow from each other: the journal's own check names them.
     broken: HashSet<WalletId>,
 }
 
 /// An event that was applied, and what its wallet has set aside after it.
-pub(super) struct Applied {
-    pub(super) projected: Projected,
-    pub(super) held_after: i64,
+struct Applied {
+    projected: Projected,
+    held_after: i64,
 }
 
-pub(super) async fn partition(
+pub(crate) async fn partition(
     sides: &mut Sides,
     partition: Partition,
     compared: &mut Compared,

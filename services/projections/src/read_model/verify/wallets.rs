@@ -10,8 +10,8 @@ use wallex_journal::Event;
 use wallex_journal::verify::{CHUNK, Kind, Report};
 
 use super::entries::is_known;
-use super::read_model::{Applied, Fold, Folded};
-use crate::projection::read_model::{description, metadata, owner};
+use super::{Applied, Fold, Folded};
+use crate::read_model::apply::{description, metadata, owner};
 
 const WALLETS: &str = "
 SELECT e.wallet_id, w.wallet_id IS NULL

@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 use wallex_domain::{EventKind, PersonalData};
 
-use super::super::{ApplyError, Projected};
+use crate::projection::{ApplyError, Projected};
 
 const ENTRIES: &str = "
 INSERT INTO read_model.entry

@@ -6,10 +6,9 @@ use wallex_domain::Partition;
 use wallex_journal::read;
 use wallex_journal::verify::{CHUNK, Kind, Report};
 
-use super::cursors::LEDGER;
-use super::{Compared, Sides};
+use super::apply::{Posting, postings};
 use crate::projection::Projected;
-use crate::projection::ledger::{Posting, postings};
+use crate::verify::cursors::{Compared, LEDGER, Sides};
 
 const DIFFERENT: &str = "
 SELECT e.seq, p.seq IS NULL
@@ -56,7 +55,7 @@ present AS (
     SELECT DISTINCT partition FROM ledger.account_total)
 SELECT id FROM present WHERE id NOT IN (SELECT partition FROM ledger.cursor) ORDER BY id";
 
-pub(super) async fn partition(
+pub(crate) async fn partition(
     sides: &mut Sides,
     partition: Partition,
     compared: &mut Compared,
@@ -165,7 +164,7 @@ async fn with_postings(
 }
 
 /// Postings and totals of partitions that have no cursor.
-pub(super) async fn look_for_strays(read: &mut PgConnection, report: &mut Report) -> Result<(), sqlx::Error> {
+pub(crate) async fn look_for_strays(read: &mut PgConnection, report: &mut Report) -> Result<(), sqlx::Error> {
     let foreign: Vec<i32> = sqlx::query_scalar(FOREIGN).fetch_all(read).await?;
     for partition in foreign {
         report.add(Kind::Posting, || {

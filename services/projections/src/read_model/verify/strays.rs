@@ -6,7 +6,8 @@ use uuid::Uuid;
 use wallex_journal::check;
 use wallex_journal::verify::{CHUNK, Kind, Report};
 
-use super::{Sides, erasures};
+use super::erasures;
+use crate::verify::cursors::Sides;
 
 // One statement, so one snapshot: entries come with their wallet's version.
 const ENTRIES: &str = "
@@ -20,7 +21,7 @@ const WALLETS: &str = "SELECT wallet_id FROM read_model.wallet WHERE $1::uuid IS
 const HOLDS: &str =
     "SELECT hold_id FROM read_model.hold WHERE $1::uuid IS NULL OR hold_id > $1 ORDER BY hold_id LIMIT $2";
 
-pub(super) async fn look_for(sides: &mut Sides, report: &mut Report) -> Result<(), sqlx::Error> {
+pub(crate) async fn look_for(sides: &mut Sides, report: &mut Report) -> Result<(), sqlx::Error> {
     let Sides { journal, read } = sides;
     let entries: Vec<(Uuid, i64)> = sqlx::query_as(ENTRIES).fetch_all(&mut *read).await?;
     for (wallet, version) in entries {

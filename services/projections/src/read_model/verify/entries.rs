@@ -6,9 +6,9 @@ use wallex_domain::{EventData, Partition, Position};
 use wallex_journal::read;
 use wallex_journal::verify::{Kind, Report};
 
-use super::read_model::Applied;
+use super::Applied;
 use crate::projection::Projected;
-use crate::projection::read_model::{description, entry_type, metadata};
+use crate::read_model::apply::{description, entry_type, metadata};
 
 const DIFFERENT: &str = "
 SELECT e.partition, e.seq, r.wallet_id IS NULL

@@ -8,8 +8,8 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 use wallex_domain::{Created, Status};
 
-use super::super::{ApplyError, Projected, partitions};
 use super::entries::{description, metadata};
+use crate::projection::{ApplyError, Projected, partitions};
 
 const NEW_WALLETS: &str = "
 INSERT INTO read_model.wallet

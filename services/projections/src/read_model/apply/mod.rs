@@ -21,7 +21,7 @@ use wallex_journal::Event;
 pub(crate) use entries::{description, entry_type, metadata};
 pub(crate) use wallets::owner;
 
-use super::{ApplyError, Projected, Projection};
+use crate::projection::{ApplyError, Projected, Projection};
 use crate::registry::Name;
 
 pub struct ReadModel;

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use wallex_journal::check;
 use wallex_journal::verify::{CHUNK, Kind, Report};
 
-use super::read_model::Applied;
+use super::Applied;
 
 const MISSING: &str = "
 SELECT e.wallet_id

@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 use wallex_domain::{EventData, HoldStatus};
 
-use super::super::{ApplyError, Projected, partitions};
+use crate::projection::{ApplyError, Projected, partitions};
 
 const PLACED: &str = "
 INSERT INTO read_model.hold

@@ -1,7 +1,4 @@
-//! What a projection is, and the ones there are.
-
-pub(crate) mod ledger;
-pub(crate) mod read_model;
+//! What a projection is.
 
 use std::future::Future;
 
@@ -10,9 +7,6 @@ use wallex_domain::{EventData, Partition, PersonalData};
 use wallex_journal::Event;
 
 use crate::registry::Name;
-
-pub use ledger::Ledger;
-pub use read_model::ReadModel;
 
 /// Opens a transaction that applies events. The settings are the transaction's own, so that neither a role's defaults nor a pooler change them.
 /// - What is lost of a projection in a crash of PostgreSQL is lost together with its cursor and applied again, so
@@ -75,7 +69,7 @@ pub trait Projection: Send + Sync + 'static {
 }
 
 /// The partitions of `events`, for messages.
-fn partitions(events: &[Projected]) -> Vec<Partition> {
+pub(crate) fn partitions(events: &[Projected]) -> Vec<Partition> {
     let mut partitions: Vec<Partition> = events.iter().map(|projected| projected.event.partition).collect();
     partitions.dedup();
     partitions

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use wallex_domain::{Currency, EventData, HoldId, OtherLeg, WalletId};
 use wallex_journal::Event;
 
-use super::{ApplyError, Projected, Projection};
+use crate::projection::{ApplyError, Projected, Projection};
 use crate::registry::Name;
 
 pub struct Ledger;

@@ -25,7 +25,7 @@ use uuid::Uuid;
 use wallex_domain::{EventKind, OtherLeg};
 use wallex_journal::Event;
 
-use super::super::Projected;
+use crate::projection::Projected;
 
 /// Counterparties that one batch locks one by one at most. With more, it locks out all erasures by one lock: the
 /// server's table of locks is small (max_locks_per_transaction x max_connections) and everybody's.
