@@ -6,6 +6,7 @@
 mod command;
 mod decide;
 mod effect;
+mod entry;
 mod event;
 mod hash;
 mod hold;
@@ -21,6 +22,7 @@ pub use command::{
 };
 pub use decide::{Decided, Rejection, State, decide, expire};
 pub use effect::{Effect, HoldChange};
+pub use entry::{Direction, EntryType};
 pub use event::{
     Changed, Created, DecodeError, EventData, EventKind, HoldCaptured, HoldEnded, HoldPlaced, Moved,
     OtherLeg, OverdraftLimitSet, PersonalData, ReversalLeg, TransferLeg,

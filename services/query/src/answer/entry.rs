@@ -4,85 +4,11 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
+use wallex_domain::{Direction, EntryType};
 
 use super::{Metadata, Name, Unreadable, metadata, position, rfc3339};
 use crate::export::{Cell, Record};
 use crate::statement::EntryRow;
-
-/// The one list of entry types: variant, name, and which way the balance goes.
-macro_rules! entry_types {
-    ($($variant:ident, $name:literal, $direction:ident;)+) => {
-        /// What one event did to a wallet.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
-        #[serde(rename_all = "snake_case")]
-        #[schema(as = WalletEntryType)]
-        pub(crate) enum EntryType {
-            $($variant,)+
-        }
-
-        impl EntryType {
-            pub(crate) const ALL: &'static [Self] = &[$(Self::$variant,)+];
-
-            /// As the API and the column `type` have it.
-            pub(crate) fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $name,)+
-                }
-            }
-
-            pub(crate) fn direction(self) -> Direction {
-                match self {
-                    $(Self::$variant => Direction::$direction,)+
-                }
-            }
-        }
-    };
-}
-
-entry_types! {
-    Create, "create", In;
-    Credit, "credit", In;
-    Debit, "debit", Out;
-    TransferOut, "transfer_out", Out;
-    TransferIn, "transfer_in", In;
-    Hold, "hold", None;
-    Capture, "capture", Out;
-    Release, "release", None;
-    Expire, "expire", None;
-    ReversalOut, "reversal_out", Out;
-    ReversalIn, "reversal_in", In;
-    Freeze, "freeze", None;
-    Unfreeze, "unfreeze", None;
-    Close, "close", None;
-    OverdraftLimit, "overdraft_limit", None;
-    Erase, "erase", None;
-}
-
-impl EntryType {
-    pub(crate) fn parse(name: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|kind| kind.as_str() == name)
-    }
-}
-
-/// Which way the balance went. Money that a hold sets aside or gives back stays in the wallet: `none`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-#[schema(as = WalletEntryDirection)]
-pub(crate) enum Direction {
-    In,
-    Out,
-    None,
-}
-
-impl Direction {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::In => "in",
-            Self::Out => "out",
-            Self::None => "none",
-        }
-    }
-}
 
 /// One line of a wallet's history.
 #[derive(Debug, Serialize, ToSchema)]
@@ -250,20 +176,4 @@ pub(crate) struct PageBody {
     /// Present and true when an event of the wallet could not be projected: it and later ones are missing.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) stale: bool,
-}
-
-#[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-    use super::*;
-
-    #[test]
-    fn types_are_written_by_their_names() {
-        for kind in EntryType::ALL {
-            assert_eq!(EntryType::parse(kind.as_str()), Some(*kind));
-            assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
-        }
-        assert_eq!(EntryType::parse("wallet.created"), None);
-    }
 }

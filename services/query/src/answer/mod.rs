@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use wallex_domain::{Partition, Position};
 
-pub(crate) use entry::{EntryBody, EntryType, PageBody};
+pub(crate) use entry::{EntryBody, PageBody};
 pub(crate) use hold::{HoldBody, HoldPageBody};
 pub(crate) use transaction::{TransactionBody, TransactionPageBody};
 pub(crate) use wallet::{WalletAtBody, WalletBody, WalletPageBody};

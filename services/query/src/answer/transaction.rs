@@ -4,9 +4,9 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
+use wallex_domain::{Direction, EntryType};
 
-use super::entry::Direction;
-use super::{EntryBody, EntryType, Name, Unreadable};
+use super::{EntryBody, Name, Unreadable};
 use crate::statement::EntryRow;
 
 /// What a transaction is, seen from outside any wallet.

@@ -6,11 +6,11 @@ use axum::response::{IntoResponse as _, Response};
 use http::header::VARY;
 use http::request::Parts;
 use uuid::Uuid;
-use wallex_domain::Positions;
+use wallex_domain::{EntryType, Positions};
 use wallex_runtime::http::{Id, Problem};
 
 use super::{NO_STORE, bodies, cut, end, missing};
-use crate::answer::{EntryBody, EntryType, PageBody};
+use crate::answer::{EntryBody, PageBody};
 use crate::cursor::Scope;
 use crate::export::{self, Rows, Table};
 use crate::extract::MinPosition;

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 
 use sqlx::PgConnection;
 use uuid::Uuid;
-use wallex_domain::{EventKind, PersonalData};
+use wallex_domain::{EntryType, PersonalData};
 
 use crate::projection::{ApplyError, Projected};
 
@@ -65,7 +65,7 @@ pub(super) async fn insert(
         .bind(
             events
                 .iter()
-                .map(|p| entry_type(p.data.kind()))
+                .map(|p| EntryType::of(p.data.kind()).as_str())
                 .collect::<Vec<_>>(),
         )
         .bind(events.iter().map(|p| p.data.effect().balance).collect::<Vec<_>>())
@@ -120,28 +120,6 @@ pub(super) async fn insert(
         .execute(db)
         .await?;
     Ok(())
-}
-
-/// The `type` column of an entry.
-pub(crate) fn entry_type(kind: EventKind) -> &'static str {
-    match kind {
-        EventKind::WalletCreated => "create",
-        EventKind::WalletCredited => "credit",
-        EventKind::WalletDebited => "debit",
-        EventKind::TransferDebited => "transfer_out",
-        EventKind::TransferCredited => "transfer_in",
-        EventKind::HoldPlaced => "hold",
-        EventKind::HoldCaptured => "capture",
-        EventKind::HoldReleased => "release",
-        EventKind::HoldExpired => "expire",
-        EventKind::ReversalDebited => "reversal_out",
-        EventKind::ReversalCredited => "reversal_in",
-        EventKind::WalletFrozen => "freeze",
-        EventKind::WalletUnfrozen => "unfreeze",
-        EventKind::WalletClosed => "close",
-        EventKind::OverdraftLimitSet => "overdraft_limit",
-        EventKind::PersonalDataErased => "erase",
-    }
 }
 
 fn personal<T>(projected: &Projected, get: impl FnOnce(&PersonalData) -> Option<T>) -> Option<T> {

@@ -18,7 +18,7 @@ mod wallets;
 use sqlx::PgConnection;
 use wallex_journal::Event;
 
-pub(crate) use entries::{description, entry_type, metadata};
+pub(crate) use entries::{description, metadata};
 pub(crate) use wallets::owner;
 
 use crate::projection::{ApplyError, Projected, Projection};

@@ -2,13 +2,13 @@
 
 use sqlx::PgConnection;
 use uuid::Uuid;
-use wallex_domain::{EventData, Partition, Position};
+use wallex_domain::{EntryType, EventData, Partition, Position};
 use wallex_journal::read;
 use wallex_journal::verify::{Kind, Report};
 
 use super::Applied;
 use crate::projection::Projected;
-use crate::read_model::apply::{description, entry_type, metadata};
+use crate::read_model::apply::{description, metadata};
 
 const DIFFERENT: &str = "
 SELECT e.partition, e.seq, r.wallet_id IS NULL
@@ -97,7 +97,11 @@ async fn with_events(
         .bind(events().map(|event| event.seq).collect::<Vec<_>>())
         .bind(events().map(|event| event.event_id).collect::<Vec<_>>())
         .bind(events().map(|event| event.transaction_id).collect::<Vec<_>>())
-        .bind(data().map(|data| entry_type(data.kind())).collect::<Vec<_>>())
+        .bind(
+            data()
+                .map(|data| EntryType::of(data.kind()).as_str())
+                .collect::<Vec<_>>(),
+        )
         .bind(data().map(|data| data.effect().balance).collect::<Vec<_>>())
         .bind(data().map(|data| data.currency().to_string()).collect::<Vec<_>>())
         .bind(data().map(EventData::balance).collect::<Vec<_>>())
