@@ -1,5 +1,5 @@
-//! What every user of PostgreSQL needs: transactions on pooled connections, the codes of its errors, and schemas with their
-//! migrations. Knows no table of Wallex.
+//! What every user of PostgreSQL needs: transactions on pooled connections, the codes of its errors, what keeps vacuum
+//! from its work, and schemas with their migrations. Knows no table of Wallex.
 //!
 //! The invariant of transactions: a connection goes back into its pool only when it is known to be outside one. Opening one
 //! takes several statements in one message (`BEGIN; SET LOCAL …`), and any of them may fail alone: a cancelled
@@ -9,6 +9,7 @@
 //! end as it was told is closed. A new one costs milliseconds.
 #![forbid(unsafe_code)]
 
+pub mod horizon;
 pub mod schema;
 mod sqlstate;
 
@@ -29,6 +30,14 @@ const ROLLBACK: Duration = Duration::from_secs(5);
 pub const DURABLE_COMMIT: &str = "set_config('synchronous_commit', \
     CASE WHEN current_setting('synchronous_commit') IN ('off', 'local', 'remote_write') THEN 'on' \
          ELSE current_setting('synchronous_commit') END, true)";
+
+/// Opens one snapshot for reading by indexes. The settings are the transaction's own, so that neither a role's defaults nor a
+/// pooler change them. With the three plan settings a statement that was prepared when the tables were
+/// small keeps its index as they grow; without them it may scan until the next ANALYZE.
+pub const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
+     SET LOCAL statement_timeout = '2s'; SET LOCAL idle_in_transaction_session_timeout = '5s'; \
+     SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off; \
+     SET LOCAL jit = off";
 
 /// An open transaction on a connection of a pool. Dropped before its end it is rolled back.
 #[derive(Debug)]

@@ -13,12 +13,11 @@ use sqlx::{PgConnection, PgPool, Postgres};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
 use wallex_domain::{Partition, Position, Positions};
-use wallex_postgres::Transaction;
+use wallex_postgres::{SNAPSHOT, Transaction};
 use wallex_runtime::metrics::{self, Histogram, IntCounter};
 
 use crate::problem::ReadError;
 use crate::source::Source;
-use crate::statement;
 
 /// How long a read waits for `Wallex-Min-Position`. Long enough for a projector that keeps up (tens of
 /// milliseconds), short enough that a caller's own time-out does not come first.
@@ -84,7 +83,7 @@ impl Snapshots {
 
     /// A snapshot that contains every position of `wanted`, or an error after [`MAX_WAIT`].
     pub(crate) async fn snapshot(&self, wanted: &Positions) -> Result<Transaction, ReadError> {
-        self.snapshot_by(statement::BEGIN, wanted).await
+        self.snapshot_by(SNAPSHOT, wanted).await
     }
 
     /// [`Self::snapshot`], opened by `begin`, which must make a read-only snapshot.
@@ -179,7 +178,7 @@ impl Snapshots {
     /// by itself.
     async fn must_exist(&self, wanted: &Positions) -> Result<(), ReadError> {
         let partitions = async {
-            let mut journal = Self::open_of(&self.0.journal, statement::BEGIN).await?;
+            let mut journal = Self::open_of(&self.0.journal, SNAPSHOT).await?;
             let partitions = wallex_journal::read::partitions(&mut *journal).await?;
             journal.rollback().await?;
             Ok::<_, ReadError>(partitions.into_iter().map(|head| head.id.0).collect::<Vec<_>>())

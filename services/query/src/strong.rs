@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::PgConnection;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use uuid::Uuid;
 use wallex_journal::read;
-use wallex_postgres::{DURABLE_COMMIT, Transaction};
+use wallex_postgres::Transaction;
 
 use crate::answer::unreadable;
 use crate::problem::ReadError;
@@ -47,10 +47,7 @@ impl Strong {
         }
         let turn = timeout(CONFIRMED_WITHIN, CONFIRMING.acquire()).await;
         let turn = turn.ok().and_then(Result::ok).ok_or(ReadError::NoConnection)?;
-        // A record in the write-ahead log, so that the COMMIT after it waits for the standby as a command's does.
-        let mark =
-            format!("SELECT pg_logical_emit_message(true, 'wallex strong read', '')::text, {DURABLE_COMMIT}");
-        sqlx::query(AssertSqlSafe(mark)).execute(&mut *snapshot).await?;
+        read::wallet::commit_durably(&mut snapshot).await?;
         // In a task of its own, which has the turn until the end. The server goes on waiting for the standby when the
         // reader is gone and its connection closed: without this, each read would leave one more session behind.
         let committing = tokio::spawn(async move {

@@ -11,6 +11,8 @@ use sqlx::PgConnection;
 use tokio::time::{Instant, timeout};
 use wallex_domain::Positions;
 use wallex_journal::read;
+use wallex_postgres::SNAPSHOT;
+use wallex_postgres::horizon::{self, Holder};
 use wallex_runtime::CancellationToken;
 use wallex_runtime::backoff::Backoff;
 use wallex_runtime::metrics;
@@ -19,7 +21,6 @@ use crate::ledger::statement::BEGIN_TRIAL_BALANCE;
 use crate::position::Snapshots;
 use crate::problem::ReadError;
 use crate::routes::end;
-use crate::statement;
 
 /// Between two looks at sessions and parked rows, which are few.
 const OFTEN: Duration = Duration::from_secs(15);
@@ -31,21 +32,6 @@ const SHARE: u32 = 100;
 const SHARE_OF_FAILURES: u32 = 10;
 /// A look that takes longer has failed.
 const BUDGET: Duration = Duration::from_secs(35);
-
-/// What keeps vacuum from removing rows of this database, by what holds it, as seconds and as transactions. A slot has no
-/// age in seconds. Only what this role may see: others' sessions need `pg_monitor`.
-const HOLDERS: &str = "SELECT 'session' AS holder, \
-       coalesce(max(extract(epoch FROM clock_timestamp() - xact_start)), 0)::float8 AS seconds, \
-       coalesce(max(greatest(age(backend_xmin), age(backend_xid))), 0)::float8 AS transactions \
-     FROM pg_stat_activity \
-     WHERE pid <> pg_backend_pid() AND (backend_xmin IS NOT NULL OR backend_xid IS NOT NULL) \
-       AND (datid IS NULL OR datname = current_database()) AND backend_type <> 'autovacuum worker' \
-     UNION ALL \
-     SELECT 'prepared', coalesce(max(extract(epoch FROM clock_timestamp() - prepared)), 0)::float8, \
-       coalesce(max(age(transaction)), 0)::float8 \
-     FROM pg_prepared_xacts WHERE database = current_database() \
-     UNION ALL \
-     SELECT 'slot', NULL, coalesce(max(age(xmin)), 0)::float8 FROM pg_replication_slots";
 
 const PARKED: &str = "SELECT 'ledger' AS projection, count(DISTINCT wallet_id)::float8 FROM ledger.parked \
      UNION ALL SELECT 'read-model', count(DISTINCT wallet_id)::float8 FROM read_model.parked";
@@ -98,13 +84,8 @@ impl<T: Clone> Seen<T> {
     }
 }
 
-/// One holder of one database's horizon.
-#[derive(Clone)]
-struct Held {
-    labels: Vec<String>,
-    seconds: Option<f64>,
-    transactions: f64,
-}
+/// A database, and one holder of its horizon.
+type Held = (&'static str, Holder);
 
 impl Vitals {
     /// Shows the figures in `/metrics` and keeps looking until `shutdown`.
@@ -155,21 +136,14 @@ impl Vitals {
     async fn held(&self) -> Result<Vec<Held>, ReadError> {
         let mut held = Vec::new();
         for (database, snapshots) in [("journal", &self.journal), ("read", &self.read)] {
-            let rows: Vec<(String, Option<f64>, f64)> = look(snapshots, statement::BEGIN, async |db| {
-                sqlx::query_as(HOLDERS).fetch_all(db).await
-            })
-            .await?;
-            held.extend(rows.into_iter().map(|(holder, seconds, transactions)| Held {
-                labels: vec![database.to_owned(), holder],
-                seconds,
-                transactions,
-            }));
+            let holders = look(snapshots, SNAPSHOT, horizon::holders).await?;
+            held.extend(holders.into_iter().map(|holder| (database, holder)));
         }
         Ok(held)
     }
 
     async fn parked(&self) -> Result<Vec<Series>, ReadError> {
-        let rows: Vec<(String, f64)> = look(&self.read, statement::BEGIN, async |db| {
+        let rows: Vec<(String, f64)> = look(&self.read, SNAPSHOT, async |db| {
             sqlx::query_as(PARKED).fetch_all(db).await
         })
         .await?;
@@ -180,7 +154,7 @@ impl Vitals {
     }
 
     async fn lead(&self) -> Result<f64, ReadError> {
-        let lead: Option<f64> = look(&self.journal, statement::BEGIN, async |db| {
+        let lead: Option<f64> = look(&self.journal, SNAPSHOT, async |db| {
             read::positions::clock_lead(db).await
         })
         .await?;
@@ -206,7 +180,7 @@ fn show_held(held: &Arc<Seen<Vec<Held>>>) {
         labels,
         |held| {
             held.into_iter()
-                .filter_map(|one| Some((one.labels, one.seconds?)))
+                .filter_map(|held| Some((labels_of(&held), held.1.seconds?)))
                 .collect()
         },
     );
@@ -218,10 +192,14 @@ fn show_held(held: &Arc<Seen<Vec<Held>>>) {
         labels,
         |held| {
             held.into_iter()
-                .map(|one| (one.labels, one.transactions))
+                .map(|held| (labels_of(&held), held.1.transactions))
                 .collect()
         },
     );
+}
+
+fn labels_of((database, holder): &Held) -> Vec<String> {
+    vec![(*database).to_owned(), holder.kind.clone()]
 }
 
 async fn look<T>(

@@ -12,6 +12,7 @@
 mod database;
 mod description;
 mod kafka;
+pub mod plans;
 mod server;
 mod waiting;
 

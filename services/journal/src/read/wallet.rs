@@ -3,8 +3,9 @@
 //! The invariant: a hold whose time is over counts as ended although its expiry is not an event yet, by the clock that
 //! commands go by: the database's.
 
-use sqlx::PgExecutor;
+use sqlx::{AssertSqlSafe, PgConnection, PgExecutor};
 use uuid::Uuid;
+use wallex_postgres::DURABLE_COMMIT;
 
 /// Of an erasure that is decided but not finished, nothing is shown any more. Due holds are compared as rows, so that the
 /// index by wallet fits and the one by time, which has those of all wallets, does not.
@@ -64,4 +65,13 @@ pub async fn balances(db: impl PgExecutor<'_>, ids: &[Uuid]) -> Result<Vec<(Uuid
         .bind(ids)
         .fetch_all(db)
         .await
+}
+
+/// Has the transaction's COMMIT wait for a synchronous standby, as a command's does: for that it needs a record in the
+/// write-ahead log.
+pub async fn commit_durably(db: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let mark =
+        format!("SELECT pg_logical_emit_message(true, 'wallex strong read', '')::text, {DURABLE_COMMIT}");
+    sqlx::query(AssertSqlSafe(mark)).execute(db).await?;
+    Ok(())
 }

@@ -17,6 +17,7 @@ mod maintain;
 mod movements;
 mod plans;
 mod proxy;
+mod read_plans;
 mod reversals;
 mod schema;
 mod set_aside;

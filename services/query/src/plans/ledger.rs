@@ -2,9 +2,9 @@
 
 use wallex_projections::schema::LEDGER;
 
-use super::{Planned, database, prepare, reads_less, run, stay_on_their_indexes};
 use crate::ledger::statement::{ACCOUNT_POSTINGS, PARKED, TOTALS, TRANSACTION_POSTINGS};
-use crate::statement::BEGIN;
+use wallex_postgres::SNAPSHOT;
+use wallex_testing::plans::{Planned, database, prepare, reads_less, run, stay_on_their_indexes};
 
 const STATEMENTS: [Planned; 4] = [
     (
@@ -54,7 +54,7 @@ async fn every_read_of_the_ledger_stays_on_its_indexes_as_the_tables_grow() {
         ("grown", GROW),
         ("grown and analyzed", ANALYZE),
     ];
-    stay_on_their_indexes(&mut db, BEGIN, &STATEMENTS, stages).await;
+    stay_on_their_indexes(&mut db, SNAPSHOT, &STATEMENTS, stages).await;
 }
 
 /// However many postings an account has, and wherever in them the page lies.
@@ -67,6 +67,6 @@ async fn a_page_of_postings_reads_no_more_than_the_page_from_either_side() {
     prepare(&mut db, &STATEMENTS).await;
     for below in ["9223372036854775807", "4000", "3"] {
         let values = format!("'external:EUR', 0, {below}, 0, 0, 0::smallint, 51");
-        reads_less(&mut db, BEGIN, "postings", &values, 250).await;
+        reads_less(&mut db, SNAPSHOT, "postings", &values, 250).await;
     }
 }

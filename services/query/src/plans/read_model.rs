@@ -1,9 +1,10 @@
 //! The plans of the read model's statements.
 
+use wallex_postgres::SNAPSHOT;
 use wallex_projections::schema::READ_MODEL;
 
-use super::{Planned, database, prepare, reads_less, run, stay_on_their_indexes};
 use crate::statement;
+use wallex_testing::plans::{Planned, database, prepare, reads_less, run, stay_on_their_indexes};
 
 const STATEMENTS: [Planned; 23] = [
     (
@@ -201,7 +202,7 @@ async fn every_read_stays_on_its_index_as_the_tables_grow() {
             "ANALYZE read_model.wallet, read_model.entry, read_model.hold",
         ),
     ];
-    stay_on_their_indexes(&mut db, statement::BEGIN, &STATEMENTS, stages).await;
+    stay_on_their_indexes(&mut db, SNAPSHOT, &STATEMENTS, stages).await;
 }
 
 /// A page costs the rows of the page, also in a history of 30,000 entries, whatever the filter.
@@ -242,6 +243,6 @@ async fn a_page_reads_no_more_than_the_page() {
     ];
     for (name, values) in pages {
         // By type: 51 rows for each of two types. By owner: a look at `parked` for each row.
-        reads_less(&mut db, statement::BEGIN, name, &values, 170).await;
+        reads_less(&mut db, SNAPSHOT, name, &values, 170).await;
     }
 }

@@ -25,14 +25,6 @@ pub(crate) use history::{Entries, Span, oldest, span, still_has};
 pub(crate) use wallet::{BY_EXTERNAL_ID, BY_OWNER, HAS_COME, STATE_AT, WALLET};
 pub(crate) use wallet::{StateRow, WalletRow, external_id, has_come, owner, state_at, wallet};
 
-/// Opens one snapshot. The settings are the transaction's own, so that neither a role's defaults nor a
-/// pooler change them. With the three plan settings a statement that was prepared when the tables were
-/// small keeps its index as they grow; without them it may scan until the next ANALYZE.
-pub(crate) const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
-     SET LOCAL statement_timeout = '2s'; SET LOCAL idle_in_transaction_session_timeout = '5s'; \
-     SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off; \
-     SET LOCAL jit = off";
-
 pub(crate) const PARKED: &str = "SELECT EXISTS (SELECT 1 FROM read_model.parked WHERE wallet_id = $1)";
 
 /// Whether an event of the transaction is parked, or may be: rows of earlier releases do not say. Read only when a

@@ -4,9 +4,8 @@
 
 use wallex_journal::read::{positions, trail, wallet};
 use wallex_journal::schema::SCHEMA;
-
-use super::{Planned, database, reads_less, stay_on_their_indexes};
-use crate::statement;
+use wallex_postgres::SNAPSHOT;
+use wallex_testing::plans::{Planned, database, reads_less, stay_on_their_indexes};
 
 const STRONG: [Planned; 1] = [(
     "wallet",
@@ -91,8 +90,8 @@ const STAGES: [(&str, &str); 4] = [
 async fn a_strong_read_stays_on_its_indexes_as_the_journal_grows() {
     let database = database("journal", &SCHEMA.migrations).await;
     let mut db = database.connection().await;
-    stay_on_their_indexes(&mut db, statement::BEGIN, &STRONG, STAGES).await;
-    reads_less(&mut db, statement::BEGIN, "wallet", "md5('7')::uuid", 60).await;
+    stay_on_their_indexes(&mut db, SNAPSHOT, &STRONG, STAGES).await;
+    reads_less(&mut db, SNAPSHOT, "wallet", "md5('7')::uuid", 60).await;
 }
 
 #[tokio::test]
