@@ -7,7 +7,7 @@ use wallex_domain::{Hash, Mark, Partition};
 use wallex_journal::Event;
 use wallex_projections::cursor::{Cursors, Parked, Why};
 use wallex_projections::projection::BEGIN;
-use wallex_projections::{Ledger, Name, Projected, Projection, ReadModel};
+use wallex_projections::{Name, Projected, Projection, with_projection};
 
 use crate::journal::{Journal, New};
 
@@ -39,10 +39,7 @@ impl Books {
 
     /// Brings a projection to the journal's end.
     pub async fn project(&mut self, name: Name) {
-        match name {
-            Name::Ledger => self.apply(&Ledger).await,
-            Name::ReadModel => self.apply(&ReadModel).await,
-        }
+        with_projection!(name, projection => self.apply(&projection).await);
     }
 
     async fn apply<P: Projection>(&mut self, projection: &P) {
@@ -73,7 +70,7 @@ impl Books {
 
     /// Moves nothing but a projection's cursor, as events of others do.
     pub async fn stand(&self, name: Name, partition: i32, seq: i64) {
-        let cursors = Cursors::of(name.schema());
+        let cursors = Cursors::of(name.schema().name);
         let partition = Partition(partition);
         let mark = Mark {
             seq,
@@ -96,7 +93,10 @@ impl Books {
             reason: "corrupt".to_owned(),
         };
         let mut db = self.journal.db.acquire().await.unwrap();
-        Cursors::of(name.schema()).park(&mut db, &[parked]).await.unwrap();
+        Cursors::of(name.schema().name)
+            .park(&mut db, &[parked])
+            .await
+            .unwrap();
         event
     }
 }

@@ -1,13 +1,16 @@
 //! The cursors of a projection, and the rows of what it had to park, in its own schema.
 //!
-//! The invariant: they are read and written only in the transaction that writes the projection's rows.
+//! The invariant: they are written only in the transaction that writes the projection's rows. What readers learn of them goes for
+//! their own snapshot.
 
 use std::collections::{BTreeMap, HashSet};
 
-use sqlx::{AssertSqlSafe, PgConnection, SqlSafeStr, SqlStr};
+use sqlx::{AssertSqlSafe, PgConnection, PgExecutor, SqlSafeStr, SqlStr};
 use uuid::Uuid;
 use wallex_domain::{Mark, Partition, WalletId};
 use wallex_journal::{Event, Hash};
+
+use crate::registry::Name;
 
 /// Where a partition stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +57,26 @@ impl Why {
             Self::AfterParked => "AfterParked",
         }
     }
+}
+
+/// Up to which seq (inclusive) each partition is in the projection. One row per partition, 256 at most: read whole.
+pub async fn levels(db: impl PgExecutor<'_>, projection: Name) -> sqlx::Result<Vec<(i32, i64)>> {
+    let levels = format!("SELECT partition, seq FROM {}.cursor", projection.schema().name);
+    sqlx::query_as(AssertSqlSafe(levels)).fetch_all(db).await
+}
+
+/// Whether rows that had been there are being filled in again, so that what is missing proves nothing.
+pub async fn is_being_filled(db: impl PgExecutor<'_>, projection: Name) -> sqlx::Result<bool> {
+    let schema = projection.schema().name;
+    let filling = format!("SELECT EXISTS (SELECT 1 FROM {schema}.cursor WHERE seq < refill_to)");
+    sqlx::query_scalar(AssertSqlSafe(filling)).fetch_one(db).await
+}
+
+/// How many wallets have events that the projection could not apply.
+pub async fn count_parked_wallets(db: impl PgExecutor<'_>, projection: Name) -> sqlx::Result<i64> {
+    let schema = projection.schema().name;
+    let count = format!("SELECT count(DISTINCT wallet_id) FROM {schema}.parked");
+    sqlx::query_scalar(AssertSqlSafe(count)).fetch_one(db).await
 }
 
 /// Creates missing cursors of `$1`.

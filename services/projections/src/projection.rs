@@ -47,12 +47,10 @@ pub trait Projection: Send + Sync + 'static {
     /// In consumer groups, health and metrics.
     const NAME: &'static str = Self::PROJECTION.as_str();
     /// Its schema in the read side's database, with tables `cursor` and `parked`.
-    const SCHEMA: &'static str = Self::PROJECTION.schema();
+    const SCHEMA: &'static str = Self::PROJECTION.schema().name;
     /// Whether [`Projected::personal`] is to be filled in.
     const WANTS_PERSONAL_DATA: bool;
 
-    /// Empties its tables of rows, of all partitions. What a partition's rows need to be filled in again stays.
-    const EMPTY_ALL: &'static str;
     /// Whether there are rows of partition `$1` that come from events after seq `$2`: one row, one boolean.
     const BEYOND: &'static str;
     /// Each takes rows of partition `$1` away, together all of them.

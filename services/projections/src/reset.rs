@@ -5,14 +5,11 @@
 
 use std::time::Duration;
 
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqlSafeStr as _};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use wallex_journal::read::PartitionHead;
 use wallex_postgres::SqlState;
 
 use crate::cursor::restart_statement;
-use crate::ledger::Ledger;
-use crate::projection::Projection;
-use crate::read_model::ReadModel;
 use crate::registry::Name;
 
 /// Steps of projectors and pages of readers are waited for so long; commits are behind the lock meanwhile.
@@ -24,15 +21,8 @@ const ATTEMPTS: u32 = 40;
 
 /// Empties the projection. Its running projectors notice within seconds and fill it up to `heads`, the journal's, and on.
 pub async fn reset(name: Name, read: &mut PgConnection, heads: &[PartitionHead]) -> Result<(), sqlx::Error> {
-    match name {
-        Name::Ledger => empty::<Ledger>(read, heads).await,
-        Name::ReadModel => empty::<ReadModel>(read, heads).await,
-    }
-}
-
-async fn empty<P: Projection>(read: &mut PgConnection, heads: &[PartitionHead]) -> Result<(), sqlx::Error> {
     for attempt in 1.. {
-        match once::<P>(read, heads).await {
+        match once(name, read, heads).await {
             // Somebody reads or writes.
             Err(error)
                 if attempt < ATTEMPTS
@@ -50,15 +40,20 @@ async fn empty<P: Projection>(read: &mut PgConnection, heads: &[PartitionHead]) 
     Ok(())
 }
 
-async fn once<P: Projection>(read: &mut PgConnection, heads: &[PartitionHead]) -> Result<(), sqlx::Error> {
+async fn once(name: Name, read: &mut PgConnection, heads: &[PartitionHead]) -> Result<(), sqlx::Error> {
     let mut db = read.begin_with(BEGIN).await?;
+    let schema = name.schema().name;
+    let tables: Vec<String> = name
+        .emptied()
+        .iter()
+        .map(|table| format!("{schema}.{table}"))
+        .collect();
     // Readers may look at cursors, nobody may lock or write one.
-    let lock = format!("LOCK TABLE {}.cursor IN EXCLUSIVE MODE", P::SCHEMA);
-    sqlx::query(AssertSqlSafe(lock).into_sql_str())
-        .execute(&mut *db)
-        .await?;
-    sqlx::query(P::EMPTY_ALL).execute(&mut *db).await?;
-    sqlx::query(AssertSqlSafe(restart_statement(P::SCHEMA)).into_sql_str())
+    let lock = format!("LOCK TABLE {schema}.cursor IN EXCLUSIVE MODE");
+    sqlx::query(AssertSqlSafe(lock)).execute(&mut *db).await?;
+    let empty = format!("TRUNCATE {}", tables.join(", "));
+    sqlx::query(AssertSqlSafe(empty)).execute(&mut *db).await?;
+    sqlx::query(AssertSqlSafe(restart_statement(schema)))
         .bind(heads.iter().map(|head| head.id.0).collect::<Vec<_>>())
         .bind(heads.iter().map(|head| head.mark.seq).collect::<Vec<_>>())
         .execute(&mut *db)

@@ -3,25 +3,18 @@
 use sqlx::{AssertSqlSafe, PgConnection};
 use wallex_postgres::schema::{Schema, SchemaError};
 
+use crate::cursor;
 use crate::registry::Name;
+pub use crate::registry::{LEDGER_SCHEMA as LEDGER, READ_MODEL_SCHEMA as READ_MODEL};
 
-pub static LEDGER: Schema = Schema {
-    name: Name::Ledger.schema(),
-    title: "the schema ledger",
-    migrations: sqlx::migrate!("./migrations/ledger"),
-};
+/// Of all projections.
+pub fn all() -> impl Iterator<Item = &'static Schema> {
+    Name::ALL.into_iter().map(Name::schema)
+}
 
-pub static READ_MODEL: Schema = Schema {
-    name: Name::ReadModel.schema(),
-    title: "the schema read_model",
-    migrations: sqlx::migrate!("./migrations/read_model"),
-};
-
-pub static SCHEMAS: [&Schema; 2] = [&LEDGER, &READ_MODEL];
-
-/// Creates or upgrades both schemas in the read side's database.
+/// Creates or upgrades the schemas in the read side's database.
 pub async fn migrate(read: &mut PgConnection) -> Result<(), SchemaError> {
-    for schema in SCHEMAS {
+    for schema in all() {
         schema.migrate(&mut *read).await?;
     }
     check(read).await
@@ -29,8 +22,8 @@ pub async fn migrate(read: &mut PgConnection) -> Result<(), SchemaError> {
 
 /// Makes sure that the cursors of partitions 0 .. count exist, which a new partition needs before it takes wallets.
 pub async fn add_cursors(read: &mut PgConnection, count: i32) -> Result<(), sqlx::Error> {
-    for schema in SCHEMAS {
-        let insert = crate::cursor::insert_statement(schema.name);
+    for schema in all() {
+        let insert = cursor::insert_statement(schema.name);
         sqlx::query(AssertSqlSafe(insert))
             .bind((0..count).collect::<Vec<i32>>())
             .execute(&mut *read)
@@ -41,7 +34,7 @@ pub async fn add_cursors(read: &mut PgConnection, count: i32) -> Result<(), sqlx
 
 /// Whether this build may work on the schemas it finds.
 pub async fn check(read: &mut PgConnection) -> Result<(), SchemaError> {
-    for schema in SCHEMAS {
+    for schema in all() {
         schema.check(&mut *read).await?;
     }
     Ok(())

@@ -47,7 +47,7 @@ const FEW_ROWS: i64 = 200;
 
 async fn database() -> TestDatabase {
     let journal = wallex_journal::schema::SCHEMA.migrations.iter();
-    let own = schema::SCHEMAS.iter().flat_map(|schema| schema.migrations.iter());
+    let own = schema::all().flat_map(|schema| schema.migrations.iter());
     let migrations = journal
         .chain(own)
         .map(|migration| migration.sql.as_str().as_bytes());

@@ -4,6 +4,7 @@
 //! The invariant: an answer is one snapshot (an export: one per chunk), and when the caller names a position that
 //! it must contain (`Wallex-Min-Position`), the snapshot that is answered from contains it.
 
+mod absent;
 mod answer;
 mod cache;
 mod cursor;

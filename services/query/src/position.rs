@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
-use sqlx::{PgConnection, PgPool, Postgres};
+use sqlx::{PgExecutor, PgPool};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
 use wallex_domain::{Partition, Position, Positions};
@@ -42,18 +42,6 @@ pub(crate) static NOT_REACHED: LazyLock<IntCounter> = LazyLock::new(|| {
 });
 
 type Cursors = Arc<HashMap<i32, i64>>;
-
-impl Source {
-    /// An error while what is missing may only be missing for now.
-    pub(crate) async fn must_be_whole(self, db: &mut PgConnection) -> Result<(), ReadError> {
-        let filling: bool = sqlx::query_scalar(self.is_being_filled()).fetch_one(db).await?;
-        if filling {
-            Err(ReadError::BeingFilled(self))
-        } else {
-            Ok(())
-        }
-    }
-}
 
 /// A pool on a source and its cursors as they were seen last. Clones share both.
 #[derive(Clone)]
@@ -152,11 +140,8 @@ impl Snapshots {
     }
 
     /// Up to which seq (inclusive) each partition is in the source.
-    pub(crate) async fn cursors<'e>(
-        &self,
-        db: impl sqlx::Executor<'e, Database = Postgres>,
-    ) -> Result<Vec<(i32, i64)>, sqlx::Error> {
-        sqlx::query_as(self.0.source.cursors()).fetch_all(db).await
+    pub(crate) async fn cursors(&self, db: impl PgExecutor<'_>) -> Result<Vec<(i32, i64)>, sqlx::Error> {
+        self.0.source.levels(db).await
     }
 
     /// Waits until the shared reader has seen `wanted`; false at the deadline.

@@ -6,6 +6,7 @@ use serde_json::json;
 use uuid::Uuid;
 use wallex_domain::{Position, Positions};
 use wallex_postgres::SqlState;
+use wallex_projections::Name;
 use wallex_runtime::http::{Code, Extension, Invalid, Problem, Problems};
 
 use crate::answer::Unreadable;
@@ -74,8 +75,8 @@ pub(crate) enum ReadError {
     #[error("the ledger went back while it was read: it is being rebuilt")]
     LedgerWentBack,
     /// Something is missing, and rows that had been there are being filled in again.
-    #[error("the {} is being filled again from the journal", .0.name())]
-    BeingFilled(Source),
+    #[error("the {} is being filled again from the journal", .0.noun())]
+    BeingFilled(Name),
 }
 
 impl From<ReadError> for Problem {
@@ -177,7 +178,7 @@ impl From<ReadError> for Problem {
             }
             ReadError::BeingFilled(from) => Problem::unavailable(format!(
                 "The {} is being filled again from the journal and has not reached this yet; ask again.",
-                from.name()
+                from.noun()
             )),
             ReadError::LedgerWentBack => Problem::unavailable("The ledger is being rebuilt; ask again."),
             ReadError::WentBack(_) => Problem::unavailable("The read model is being rebuilt; ask again."),

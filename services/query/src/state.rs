@@ -6,6 +6,7 @@ use std::time::Duration;
 use sqlx::PgPool;
 use tokio::sync::Semaphore;
 use wallex_domain::Currencies;
+use wallex_projections::Name;
 use wallex_runtime::CancellationToken;
 use wallex_runtime::redis::Accelerator;
 
@@ -40,15 +41,15 @@ impl QueryState {
     /// Reads from `read`, a pool on the database that holds the projections' schemas; strong reads from `journal`,
     /// a pool on the journal's database, on its primary. Both may be the same.
     pub fn new(read: PgPool, journal: PgPool) -> Self {
-        let read_model = Snapshots::of(Source::ReadModel, read.clone(), journal.clone());
-        let ledger = Snapshots::of(Source::Ledger, read, journal.clone());
+        let read_model = Snapshots::of(Source::Projection(Name::ReadModel), read.clone(), journal.clone());
+        let ledger = Snapshots::of(Source::Projection(Name::Ledger), read, journal.clone());
         let journal = Snapshots::of(Source::Journal, journal.clone(), journal);
         Self {
             live: Live::new(read_model.clone()),
-            lag: Lag::new(journal.clone(), ledger.clone(), read_model.clone()),
+            lag: Lag::new(journal.clone(), read_model.clone()),
             vitals: Vitals {
                 journal: journal.clone(),
-                read: ledger.clone(),
+                read: read_model.clone(),
             },
             read: read_model,
             journal,

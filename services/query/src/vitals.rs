@@ -13,6 +13,7 @@ use wallex_domain::Positions;
 use wallex_journal::read;
 use wallex_postgres::SNAPSHOT;
 use wallex_postgres::horizon::{self, Holder};
+use wallex_projections::{Name, cursor};
 use wallex_runtime::CancellationToken;
 use wallex_runtime::backoff::Backoff;
 use wallex_runtime::metrics;
@@ -32,9 +33,6 @@ const SHARE: u32 = 100;
 const SHARE_OF_FAILURES: u32 = 10;
 /// A look that takes longer has failed.
 const BUDGET: Duration = Duration::from_secs(35);
-
-const PARKED: &str = "SELECT 'ledger' AS projection, count(DISTINCT wallet_id)::float8 FROM ledger.parked \
-     UNION ALL SELECT 'read-model', count(DISTINCT wallet_id)::float8 FROM read_model.parked";
 
 /// Every movement debits one account and credits another in one transaction, so the totals of a currency are equal in
 /// every snapshot.
@@ -143,14 +141,15 @@ impl Vitals {
     }
 
     async fn parked(&self) -> Result<Vec<Series>, ReadError> {
-        let rows: Vec<(String, f64)> = look(&self.read, SNAPSHOT, async |db| {
-            sqlx::query_as(PARKED).fetch_all(db).await
+        look(&self.read, SNAPSHOT, async |db| {
+            let mut parked = Vec::new();
+            for name in Name::ALL {
+                let wallets = cursor::count_parked_wallets(&mut *db, name).await?;
+                parked.push((vec![name.to_string()], wallets as f64));
+            }
+            Ok(parked)
         })
-        .await?;
-        Ok(rows
-            .into_iter()
-            .map(|(projection, wallets)| (vec![projection], wallets))
-            .collect())
+        .await
     }
 
     async fn lead(&self) -> Result<f64, ReadError> {

@@ -16,6 +16,7 @@ mod verify;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use wallex_projections::Name;
 use wallex_runtime::settings::InForce;
 use wallex_runtime::{CancellationToken, Flags, Settings, shutdown, telemetry, trace};
 
@@ -49,7 +50,8 @@ enum Verb {
     /// Keep one projection up to date with the journal
     Projector {
         /// Which projection: ledger or read-model
-        projection: roles::ProjectionName,
+        #[arg(value_parser = roles::projection())]
+        projection: Name,
         /// Where events come from: kafka or journal
         #[arg(long, default_value = "kafka")]
         source: roles::SourceName,
@@ -165,7 +167,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let (settings, in_force) = Settings::load_in_force(&cli.flags)?;
     telemetry::init(&settings);
     if let Some(role) = traced(&cli.command) {
-        trace::init(&settings, role);
+        trace::init(&settings, &role);
     }
     let shutdown = shutdown::token();
     let done = run_role(cli.command, settings, &in_force, &shutdown).await;
@@ -182,16 +184,13 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 }
 
 /// What a role is called in traces; chores have none.
-fn traced(command: &Verb) -> Option<&'static str> {
+fn traced(command: &Verb) -> Option<String> {
     match command {
-        Verb::Command => Some("command"),
-        Verb::Publisher => Some("publisher"),
-        Verb::Projector { projection, .. } => Some(match projection {
-            roles::ProjectionName::Ledger => "ledger-projector",
-            roles::ProjectionName::ReadModel => "read-model-projector",
-        }),
-        Verb::Query => Some("query"),
-        Verb::Dev(_) => Some("dev"),
+        Verb::Command => Some("command".to_owned()),
+        Verb::Publisher => Some("publisher".to_owned()),
+        Verb::Projector { projection, .. } => Some(projection.projector()),
+        Verb::Query => Some("query".to_owned()),
+        Verb::Dev(_) => Some("dev".to_owned()),
         Verb::Migrate(_)
         | Verb::Maintain
         | Verb::Verify(_)

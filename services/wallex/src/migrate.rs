@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use wallex_journal::history::{self, History};
 use wallex_journal::maintain::{Retention, empty_expired_slots};
 use wallex_journal::schema;
+use wallex_projections::Name;
 use wallex_runtime::{CancellationToken, Settings, database};
 
 use crate::journal;
@@ -71,7 +72,6 @@ pub(crate) async fn migrate(
     // Only now: wallets may come to partitions that every projection has a cursor for.
     schema::open_partitions(&mut db).await?;
     let written = history::read(&mut db).await?.unwrap_or_default();
-    let [ledger, read_model] = wallex_projections::schema::SCHEMAS;
     // The operator reads these fields.
     tracing::info!(
         platform = %settings.platform_id(),
@@ -79,8 +79,8 @@ pub(crate) async fn migrate(
         events = written.events,
         journal_id = written.journal.unwrap_or_default(),
         journal = schema::SCHEMA.found(&mut *db).await?,
-        ledger = ledger.found(&mut *read).await?,
-        read_model = read_model.found(&mut *read).await?,
+        ledger = Name::Ledger.schema().found(&mut *read).await?,
+        read_model = Name::ReadModel.schema().found(&mut *read).await?,
         "the database is ready"
     );
     Ok(())

@@ -9,7 +9,7 @@ use wallex_projections::Name;
 use wallex_runtime::{CancellationToken, Settings};
 
 use crate::journal;
-use crate::roles::ProjectionName;
+use crate::roles::projection;
 
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Args {
@@ -30,7 +30,8 @@ enum Action {
     #[command(verbatim_doc_comment)]
     Reset {
         /// Which projection: ledger or read-model
-        projection: ProjectionName,
+        #[arg(value_parser = projection())]
+        projection: Name,
         /// Do it. Without this nothing is done
         #[arg(long)]
         yes: bool,
@@ -49,7 +50,7 @@ pub(crate) async fn run(
         .iter()
         .map(|head| head.mark.seq)
         .sum::<i64>();
-    let name = Name::from(projection).noun();
+    let name = projection.noun();
     if !yes {
         eprintln!(
             "This empties the {name} of {} and has its projectors apply {events} events again. Until they have, reads of it \
@@ -67,9 +68,9 @@ pub(crate) async fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-async fn reset(projection: ProjectionName, journal: &PgPool, read: &PgPool) -> anyhow::Result<()> {
+async fn reset(projection: Name, journal: &PgPool, read: &PgPool) -> anyhow::Result<()> {
     let heads = read::partitions(journal).await?;
     let mut db = read.acquire().await?.detach();
-    wallex_projections::reset(projection.into(), &mut db, &heads).await?;
+    wallex_projections::reset(projection, &mut db, &heads).await?;
     Ok(())
 }

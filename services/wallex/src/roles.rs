@@ -2,6 +2,7 @@
 
 use axum::Router;
 use clap::ValueEnum;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use sqlx::PgPool;
 use tokio::task::JoinHandle;
 use wallex_command::{Batcher, BatcherConfig, CommandState, upkeep};
@@ -19,19 +20,9 @@ use wallex_runtime::{CancellationToken, Settings, http, kafka};
 
 use crate::{api, journal};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ProjectionName {
-    Ledger,
-    ReadModel,
-}
-
-impl From<ProjectionName> for Name {
-    fn from(projection: ProjectionName) -> Self {
-        match projection {
-            ProjectionName::Ledger => Self::Ledger,
-            ProjectionName::ReadModel => Self::ReadModel,
-        }
-    }
+/// Reads the name of a projection.
+pub(crate) fn projection() -> impl TypedValueParser<Value = Name> {
+    PossibleValuesParser::new(Name::ALL.map(Name::as_str)).try_map(|name| name.parse::<Name>())
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -188,7 +179,7 @@ pub(crate) async fn publisher(settings: Settings, shutdown: CancellationToken) -
 
 pub(crate) async fn projector(
     settings: Settings,
-    projection: ProjectionName,
+    projection: Name,
     source: SourceName,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -201,13 +192,7 @@ pub(crate) async fn projector(
             SourceName::Journal => Feed::Journal,
         };
         projecting = Some(spawn_projection(
-            projection.into(),
-            feed,
-            &settings,
-            journal,
-            read,
-            &health,
-            &shutdown,
+            projection, feed, &settings, journal, read, &health, &shutdown,
         ));
         anyhow::Ok(Router::new())
     };

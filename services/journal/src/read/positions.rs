@@ -14,8 +14,12 @@ pub struct PartitionHead {
     pub mark: Mark,
 }
 
-/// Partition and the seq of its last event. One row per partition, 256 at most.
-pub const CURSORS: &str = "SELECT id, last_seq FROM journal.partition";
+/// The seq of the last event of each partition. One row per partition, 256 at most: read whole.
+pub async fn levels(db: impl PgExecutor<'_>) -> Result<Vec<(i32, i64)>, sqlx::Error> {
+    sqlx::query_as("SELECT id, last_seq FROM journal.partition")
+        .fetch_all(db)
+        .await
+}
 
 /// All partitions, by id.
 pub async fn partitions(db: impl PgExecutor<'_>) -> Result<Vec<PartitionHead>, sqlx::Error> {

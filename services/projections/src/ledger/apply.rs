@@ -130,7 +130,6 @@ fn movements(projected: &Projected, currency: Currency) -> [Option<Movement>; 2]
 impl Projection for Ledger {
     const PROJECTION: Name = Name::Ledger;
     const WANTS_PERSONAL_DATA: bool = false;
-    const EMPTY_ALL: &'static str = "TRUNCATE ledger.posting, ledger.account_total, ledger.parked";
     const BEYOND: &'static str = "
 SELECT EXISTS (SELECT 1 FROM ledger.posting WHERE partition = $1 AND seq > $2)
     OR EXISTS (SELECT 1 FROM ledger.parked WHERE partition = $1 AND seq > $2)

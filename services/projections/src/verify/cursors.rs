@@ -71,7 +71,7 @@ impl Side {
     ) -> Result<Option<(i64, Vec<u8>)>, sqlx::Error> {
         let statement = format!(
             "SELECT seq, hash FROM {}.cursor WHERE partition = $1",
-            self.projection.schema()
+            self.projection.schema().name
         );
         sqlx::query_as(AssertSqlSafe(statement))
             .bind(partition.0)
@@ -123,7 +123,7 @@ impl Side {
     ) -> Result<HashSet<i64>, sqlx::Error> {
         let statement = format!(
             "SELECT seq FROM {}.parked WHERE partition = $1",
-            self.projection.schema()
+            self.projection.schema().name
         );
         let parked: Vec<i64> = sqlx::query_scalar(AssertSqlSafe(statement))
             .bind(partition.0)
@@ -146,7 +146,7 @@ pub(super) async fn look_for_strays(
     for side in [LEDGER, READ_MODEL] {
         let statement = format!(
             "SELECT partition FROM {}.cursor WHERE partition <> ALL ($1) ORDER BY partition",
-            side.projection.schema()
+            side.projection.schema().name
         );
         let known: Vec<i32> = partitions.iter().map(|partition| partition.0).collect();
         let strays: Vec<i32> = sqlx::query_scalar(AssertSqlSafe(statement))

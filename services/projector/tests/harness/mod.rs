@@ -46,7 +46,7 @@ pub async fn setup(partitions: i32) -> Setup {
         connection.close().await?;
         Ok(())
     };
-    let migrations = schema::SCHEMAS.iter().flat_map(|schema| {
+    let migrations = schema::all().flat_map(|schema| {
         schema
             .migrations
             .iter()

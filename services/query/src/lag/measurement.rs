@@ -10,9 +10,12 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
 use wallex_domain::{Partition, Position, Positions};
 use wallex_journal::read;
+use wallex_projections::{Name, cursor};
 
 use crate::position::Snapshots;
 use crate::problem::ReadError;
@@ -33,8 +36,8 @@ pub(crate) enum Published {
 #[derive(Clone)]
 pub(crate) struct Sources {
     pub(crate) journal: Snapshots,
-    pub(crate) ledger: Snapshots,
-    pub(crate) read_model: Snapshots,
+    /// The projections' database.
+    pub(crate) read: Snapshots,
     pub(crate) published: Published,
 }
 
@@ -71,14 +74,22 @@ pub(crate) struct Measurement {
     publisher: Option<ProjectionLag>,
 }
 
-/// A projection, as its metrics and its consumer group are named.
-#[derive(ToSchema)]
-#[schema(rename_all = "kebab-case")]
-#[expect(dead_code, reason = "describes the names that `measure` gives")]
-enum ProjectionName {
-    Ledger,
-    ReadModel,
+/// Describes the names of projections.
+struct ProjectionName;
+
+impl PartialSchema for ProjectionName {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .description(Some(
+                "A projection, as its metrics and its consumer group are named.",
+            ))
+            .enum_values(Some(Name::ALL.map(Name::as_str)))
+            .into()
+    }
 }
+
+impl ToSchema for ProjectionName {}
 
 /// How far one projection is behind the journal.
 #[derive(Debug, Serialize, ToSchema)]
@@ -136,8 +147,8 @@ impl Measurement {
         Self {
             measured_at: String::new(),
             projections: vec![
-                behind("ledger", &recorded, &recorded, &[(0, 1)]),
-                behind("read-model", &recorded, &recorded, &[]),
+                behind(Name::Ledger.as_str(), &recorded, &recorded, &[(0, 1)]),
+                behind(Name::ReadModel.as_str(), &recorded, &recorded, &[]),
             ],
             publisher: Some(behind("publisher", &recorded, &recorded, &recorded)),
         }
@@ -147,12 +158,11 @@ impl Measurement {
 impl Sources {
     pub(crate) async fn measure(&self) -> Result<Measurement, LagError> {
         let (published, recorded) = self.published().await?;
-        let (ledger, read_model) = self.applied().await?;
-        // The names that the projectors' own metrics and consumer groups carry.
-        let mut projections = vec![
-            behind("ledger", &recorded, &published, &ledger),
-            behind("read-model", &recorded, &published, &read_model),
-        ];
+        // By the names that the projectors' own metrics and consumer groups carry.
+        let applied = self.applied().await?.into_iter();
+        let mut projections: Vec<ProjectionLag> = applied
+            .map(|(name, applied)| behind(name.as_str(), &recorded, &published, &applied))
+            .collect();
         let mut publisher = match self.published {
             Published::Journal => None,
             Published::Publisher => Some(behind("publisher", &recorded, &published, &published)),
@@ -191,12 +201,15 @@ impl Sources {
             .unzip())
     }
 
-    async fn applied(&self) -> Result<(Vec<(i32, i64)>, Vec<(i32, i64)>), ReadError> {
-        let mut snapshot = self.ledger.snapshot_by(BEGIN, &Positions::default()).await?;
-        let ledger = self.ledger.cursors(&mut *snapshot).await?;
-        let read_model = self.read_model.cursors(&mut *snapshot).await?;
+    /// What each projection has, by partition; of one snapshot.
+    async fn applied(&self) -> Result<Vec<(Name, Vec<(i32, i64)>)>, ReadError> {
+        let mut snapshot = self.read.snapshot_by(BEGIN, &Positions::default()).await?;
+        let mut applied = Vec::new();
+        for name in Name::ALL {
+            applied.push((name, cursor::levels(&mut *snapshot, name).await?));
+        }
         end(snapshot).await?;
-        Ok((ledger, read_model))
+        Ok(applied)
     }
 
     /// How long, in microseconds, the first events that are not applied, or not published, have been waiting.

@@ -81,11 +81,10 @@ impl Last {
 
 impl Lag {
     /// Of projections that tail the journal: what is in it is published, so nothing waits for a publisher.
-    pub(crate) fn new(journal: Snapshots, ledger: Snapshots, read_model: Snapshots) -> Self {
+    pub(crate) fn new(journal: Snapshots, read: Snapshots) -> Self {
         Self::of(Sources {
             journal,
-            ledger,
-            read_model,
+            read,
             published: Published::Journal,
         })
     }

@@ -19,13 +19,14 @@ use axum::response::{IntoResponse as _, Response};
 use http::request::Parts;
 use sqlx::PgConnection;
 use wallex_domain::{Partition, Position, Positions};
+use wallex_projections::Name;
 use wallex_runtime::http::{NoParameters, Problem};
 
+use crate::absent::must_be_whole;
 use crate::extract::MinPosition;
 use crate::position::{Snapshots, contains};
 use crate::problem::{self, ReadError};
 use crate::routes::{NO_STORE, end};
-use crate::source::Source;
 use crate::state::QueryState;
 use account::Account;
 use answer::{AccountBody, TrialBalanceBody};
@@ -68,7 +69,7 @@ pub(crate) async fn account(
     let totals = statement::totals(&mut snapshot, &name).await?;
     let stale = stale(&mut snapshot, &account).await?;
     if totals.is_empty() && !stale {
-        Source::Ledger.must_be_whole(&mut snapshot).await?;
+        must_be_whole(&mut snapshot, Name::Ledger).await?;
     }
     end(snapshot).await?;
     if totals.is_empty() {

@@ -3,11 +3,11 @@
 
 use sqlx::PgConnection;
 use uuid::Uuid;
+use wallex_projections::{Name, cursor};
 
 use super::filter::{Filter, Of};
 use super::place::Place;
 use crate::problem::ReadError;
-use crate::source::Source;
 
 /// The snapshot of a trial balance: plans are the planner's own, and it may take a while. The tables are locked before it is
 /// taken: a reset of the ledger, which truncates them, comes before the snapshot or after it, never into it (PostgreSQL
@@ -97,9 +97,7 @@ pub(super) async fn parked(db: &mut PgConnection, wallet: Uuid) -> Result<bool, 
 
 /// Whether postings that had been there are being posted again.
 pub(super) async fn being_filled(db: &mut PgConnection) -> Result<bool, ReadError> {
-    Ok(sqlx::query_scalar(Source::Ledger.is_being_filled())
-        .fetch_one(db)
-        .await?)
+    Ok(cursor::is_being_filled(db, Name::Ledger).await?)
 }
 
 pub(super) async fn any_parked(db: &mut PgConnection) -> Result<bool, ReadError> {

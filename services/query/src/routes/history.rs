@@ -9,7 +9,8 @@ use uuid::Uuid;
 use wallex_domain::{EntryType, Positions};
 use wallex_runtime::http::{Id, Problem};
 
-use super::{NO_STORE, bodies, cut, end, missing};
+use super::{NO_STORE, bodies, cut, end};
+use crate::absent::missing_wallet;
 use crate::answer::{EntryBody, PageBody};
 use crate::cursor::Scope;
 use crate::export::{self, Rows, Table};
@@ -172,7 +173,7 @@ async fn page(
     let (entries, period) = filter.entries();
     let mut snapshot = state.read.snapshot(position).await?;
     let Some(span) = statement::span(&mut snapshot, entries.wallet, period).await? else {
-        return Err(missing(&mut snapshot, entries.wallet).await);
+        return Err(missing_wallet(&mut snapshot, entries.wallet).await);
     };
     let below = after.map_or(span.below, |key| i64::from_be_bytes(key).min(span.below));
     // One more than the page tells whether there is a next one; a page that ended before it was full says so.
@@ -199,7 +200,7 @@ async fn export(
     let id = entries.wallet;
     let mut snapshot = state.read.snapshot(position).await?;
     let Some(span) = statement::span(&mut snapshot, id, period).await? else {
-        return Err(missing(&mut snapshot, id).await);
+        return Err(missing_wallet(&mut snapshot, id).await);
     };
     end(snapshot).await?;
     let stale = span.stale;

@@ -6,15 +6,16 @@ use axum::response::{IntoResponse as _, Response};
 use http::request::Parts;
 use uuid::Uuid;
 use wallex_domain::HoldStatus;
+use wallex_projections::Name;
 use wallex_runtime::http::{Id, NoParameters, Problem};
 
-use super::{NO_STORE, bodies, cut, end, missing};
+use super::{NO_STORE, bodies, cut, end};
+use crate::absent::{missing_wallet, must_be_whole};
 use crate::answer::{HoldBody, HoldPageBody};
 use crate::cursor::Scope;
 use crate::extract::MinPosition;
 use crate::parameters::Parameters;
 use crate::problem::ReadError;
-use crate::source::Source;
 use crate::state::QueryState;
 use crate::statement;
 
@@ -92,7 +93,7 @@ pub(crate) async fn holds(
     // One more than the page tells whether there is a next one.
     let mut rows = statement::holds(&mut snapshot, id, below, filter.status(), limit + 1).await?;
     if rows.is_empty() && statement::wallet(&mut snapshot, id).await?.is_none() {
-        return Err(missing(&mut snapshot, id).await.into());
+        return Err(missing_wallet(&mut snapshot, id).await.into());
     }
     end(snapshot).await?;
     let next_cursor = cut(&mut rows, limit).map(|last| filter.scope().encode(&last.version.to_be_bytes()));
@@ -127,7 +128,7 @@ pub(crate) async fn hold(
     let mut snapshot = state.read.snapshot(&wanted).await?;
     let row = statement::hold(&mut snapshot, id).await?;
     if row.is_none() {
-        Source::ReadModel.must_be_whole(&mut snapshot).await?;
+        must_be_whole(&mut snapshot, Name::ReadModel).await?;
         statement::nothing_must_be_parked(&mut snapshot, "hold").await?;
     }
     end(snapshot).await?;

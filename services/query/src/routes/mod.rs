@@ -10,29 +10,13 @@ pub(crate) mod transactions;
 pub(crate) mod wallets;
 
 use http::header::CACHE_CONTROL;
-use sqlx::PgConnection;
-use uuid::Uuid;
 use wallex_postgres::Transaction;
 
 use crate::answer::Unreadable;
 use crate::problem::ReadError;
-use crate::source::Source;
-use crate::statement;
 
 /// Balances change at any moment: no cache on the way may keep one.
 pub(crate) const NO_STORE: (http::HeaderName, &str) = (CACHE_CONTROL, "no-store");
-
-/// Why there is no row for the wallet: unknown, not there again yet, or its very first event is parked.
-pub(crate) async fn missing(snapshot: &mut PgConnection, id: Uuid) -> ReadError {
-    match statement::parked(snapshot, id).await {
-        Ok(false) => match Source::ReadModel.must_be_whole(snapshot).await {
-            Ok(()) => ReadError::WalletNotFound(id),
-            Err(error) => error,
-        },
-        Ok(true) => ReadError::WalletParked(id),
-        Err(error) => error,
-    }
-}
 
 /// Gives the connection back clean, before the answer is written out.
 pub(crate) async fn end(snapshot: Transaction) -> Result<(), ReadError> {

@@ -4,14 +4,15 @@ use axum::Json;
 use axum::extract::{FromRequestParts, State};
 use axum::response::{IntoResponse as _, Response};
 use http::request::Parts;
+use wallex_projections::Name;
 use wallex_runtime::http::{Id, NoParameters, Problem};
 
 use super::{NO_STORE, end};
+use crate::absent::must_be_whole;
 use crate::answer::{TransactionBody, TransactionPageBody};
 use crate::extract::MinPosition;
 use crate::parameters::Parameters;
 use crate::problem::ReadError;
-use crate::source::Source;
 use crate::state::QueryState;
 use crate::statement;
 
@@ -39,7 +40,7 @@ pub(crate) async fn transaction(
     let mut snapshot = state.read.snapshot(&wanted).await?;
     let rows = statement::transaction(&mut snapshot, id).await?;
     if rows.is_empty() {
-        Source::ReadModel.must_be_whole(&mut snapshot).await?;
+        must_be_whole(&mut snapshot, Name::ReadModel).await?;
         statement::transaction_must_not_be_parked(&mut snapshot, id).await?;
     }
     end(snapshot).await?;
@@ -85,7 +86,7 @@ pub(crate) async fn transactions(
     let rows = statement::movement(&mut snapshot, &external_id).await?;
     if rows.is_empty() {
         // An empty list is as much a denial as a 404.
-        Source::ReadModel.must_be_whole(&mut snapshot).await?;
+        must_be_whole(&mut snapshot, Name::ReadModel).await?;
         statement::nothing_must_be_parked(&mut snapshot, "transaction").await?;
     }
     end(snapshot).await?;

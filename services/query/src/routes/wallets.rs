@@ -7,16 +7,17 @@ use http::header::{CONTENT_TYPE, ETAG};
 use http::request::Parts;
 use uuid::Uuid;
 use wallex_domain::Positions;
+use wallex_projections::Name;
 use wallex_runtime::http::{Id, Problem};
 
-use super::{NO_STORE, bodies, cut, end, missing};
+use super::{NO_STORE, bodies, cut, end};
+use crate::absent::{missing_wallet, must_be_whole};
 use crate::answer::{WalletAtBody, WalletBody, WalletPageBody, rfc3339};
 use crate::cache::{self, Looked};
 use crate::cursor::Scope;
 use crate::extract::MinPosition;
 use crate::parameters::Parameters;
 use crate::problem::{self, ReadError};
-use crate::source::Source;
 use crate::state::QueryState;
 use crate::{statement, strong};
 
@@ -114,7 +115,7 @@ async fn plain(state: &QueryState, id: Uuid, wanted: &Positions) -> Result<cache
     };
     let mut snapshot = state.read.snapshot(wanted).await?;
     let Some(row) = statement::wallet(&mut snapshot, id).await? else {
-        return Err(missing(&mut snapshot, id).await);
+        return Err(missing_wallet(&mut snapshot, id).await);
     };
     let partition = row.partition;
     let wallet = written(&WalletBody::try_from(row)?)?;
@@ -151,7 +152,7 @@ async fn at_time(state: &QueryState, id: Uuid, at: i64, wanted: &Positions) -> R
     let row = statement::state_at(&mut snapshot, id, at).await?;
     let Some(row) = row else {
         return Err(match statement::wallet(&mut snapshot, id).await? {
-            None => missing(&mut snapshot, id).await,
+            None => missing_wallet(&mut snapshot, id).await,
             Some(_) => ReadError::NotCreatedYet {
                 wallet: id,
                 at: rfc3339("at", at).map_err(ReadError::from)?,
@@ -250,7 +251,7 @@ pub(crate) async fn wallets(
     };
     // The end of a list is as much a denial as a 404.
     if next_cursor.is_none() {
-        Source::ReadModel.must_be_whole(&mut snapshot).await?;
+        must_be_whole(&mut snapshot, Name::ReadModel).await?;
     }
     end(snapshot).await?;
     let body = WalletPageBody {

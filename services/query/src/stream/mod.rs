@@ -21,12 +21,13 @@ use wallex_domain::Positions;
 use wallex_journal::read as journal;
 use wallex_runtime::http::{Id, Problem};
 
+use crate::absent::missing_wallet;
 use crate::answer::EntryBody;
 use crate::extract::MinPosition;
 use crate::parameters::{Parameters, digits};
 use crate::position::Snapshots;
 use crate::problem::{self, ReadError};
-use crate::routes::{NO_STORE, end, missing};
+use crate::routes::{NO_STORE, end};
 use crate::state::QueryState;
 use crate::statement::{self, EntryRow, entry_columns};
 use live::Seat;
@@ -123,7 +124,7 @@ pub(crate) async fn stream(
     };
     let mut snapshot = state.read.snapshot(&wanted).await?;
     let Some(wallet) = statement::wallet(&mut snapshot, id).await? else {
-        return Err(missing(&mut snapshot, id).await.into());
+        return Err(missing_wallet(&mut snapshot, id).await.into());
     };
     end(snapshot).await?;
     if let Some(after) = resume.as_ref().filter(|after| after.version > wallet.version) {

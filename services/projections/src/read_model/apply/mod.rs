@@ -29,10 +29,6 @@ pub struct ReadModel;
 impl Projection for ReadModel {
     const PROJECTION: Name = Name::ReadModel;
     const WANTS_PERSONAL_DATA: bool = true;
-    // Not `erasure`: entries of other partitions were emptied by it, and would come back if they were filled in again
-    // without it (see read_model::erasure).
-    const EMPTY_ALL: &'static str =
-        "TRUNCATE read_model.wallet, read_model.entry, read_model.hold, read_model.parked";
     const BEYOND: &'static str = "
 SELECT EXISTS (SELECT 1 FROM read_model.wallet WHERE partition = $1 AND seq > $2)
     OR EXISTS (SELECT 1 FROM read_model.entry WHERE partition = $1 AND seq > $2)

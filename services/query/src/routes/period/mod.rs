@@ -13,7 +13,8 @@ use uuid::Uuid;
 use wallex_domain::Positions;
 use wallex_runtime::http::{Id, Problem};
 
-use super::{NO_STORE, end, missing};
+use super::{NO_STORE, end};
+use crate::absent::missing_wallet;
 use crate::answer::{EntryBody, rfc3339, unreadable};
 use crate::export::{self, Format, Rows};
 use crate::extract::MinPosition;
@@ -128,7 +129,7 @@ impl OldestFirst {
     ) -> Result<Self, ReadError> {
         let mut snapshot = state.read.snapshot(wanted).await?;
         let Some(span) = statement::span(&mut snapshot, id, (period.from, period.to)).await? else {
-            return Err(missing(&mut snapshot, id).await);
+            return Err(missing_wallet(&mut snapshot, id).await);
         };
         // Versions begin with 1: before there was nothing.
         let balance = match statement::oldest(&mut snapshot, id, span.low - 1, span.low, 1)
