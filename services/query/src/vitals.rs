@@ -13,12 +13,12 @@ use wallex_domain::Positions;
 use wallex_journal::read;
 use wallex_postgres::SNAPSHOT;
 use wallex_postgres::horizon::{self, Holder};
+use wallex_projections::ledger::read as ledger;
 use wallex_projections::{Name, cursor};
 use wallex_runtime::CancellationToken;
 use wallex_runtime::backoff::Backoff;
 use wallex_runtime::metrics;
 
-use crate::ledger::statement::BEGIN_TRIAL_BALANCE;
 use crate::position::Snapshots;
 use crate::problem::ReadError;
 use crate::routes::end;
@@ -33,11 +33,6 @@ const SHARE: u32 = 100;
 const SHARE_OF_FAILURES: u32 = 10;
 /// A look that takes longer has failed.
 const BUDGET: Duration = Duration::from_secs(35);
-
-/// Every movement debits one account and credits another in one transaction, so the totals of a currency are equal in
-/// every snapshot.
-const UNBALANCED: &str = "SELECT count(*)::float8 FROM (SELECT currency FROM ledger.account_total \
-     GROUP BY currency HAVING sum(debits) <> sum(credits)) unbalanced";
 
 /// Values of the labels, and the figure.
 type Series = (Vec<String>, f64);
@@ -162,10 +157,8 @@ impl Vitals {
     }
 
     async fn unbalanced(&self) -> Result<f64, ReadError> {
-        look(&self.read, BEGIN_TRIAL_BALANCE, async |db| {
-            sqlx::query_scalar(UNBALANCED).fetch_one(db).await
-        })
-        .await
+        let unbalanced = look(&self.read, ledger::BEGIN_TRIAL_BALANCE, ledger::unbalanced).await?;
+        Ok(unbalanced.len() as f64)
     }
 }
 

@@ -1,11 +1,13 @@
-//! The ledger: who owns its tables' SQL, and what it says.
+//! The ledger: postings between accounts, and their totals. All that names a table of the schema `ledger`.
 //!
 //! ```text
 //! apply   what each event moves, as postings, and totals per account
+//! read    what readers ask of both
 //! verify  both against the journal
 //! ```
 
 pub(crate) mod apply;
+pub mod read;
 pub(crate) mod verify;
 
 pub use apply::Ledger;

@@ -4,8 +4,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 use wallex_domain::Positions;
+use wallex_projections::ledger::read::{PostingRow, SumRow, TotalRow};
 
-use super::statement::{PostingRow, SumRow, TotalRow};
 use crate::answer::{Unreadable, position, rfc3339, unreadable};
 
 /// Sums of more postings than there can be fit: 2^63 of the largest amount are below 10^35.

@@ -1,10 +1,11 @@
 //! Which postings a list or a file has.
 
+use sqlx::PgConnection;
 use uuid::Uuid;
+use wallex_projections::ledger::read::{self, Place, PostingRow};
 
 use super::ACCOUNT;
 use super::account::Account;
-use super::place::Place;
 use crate::cursor::Scope;
 use crate::parameters::Parameters;
 
@@ -46,13 +47,24 @@ impl Filter {
             .with(self.to.map(i64::to_be_bytes))
     }
 
-    /// At this time or later.
-    pub(crate) fn low(&self) -> i64 {
-        self.from.unwrap_or(i64::MIN)
-    }
-
     /// Above every posting that is let through.
     pub(super) fn top(&self) -> Place {
         self.to.map_or(Place::END, Place::beginning_of)
+    }
+
+    /// At most `limit` postings below `below` (exclusive) that are let through, newest first.
+    pub(super) async fn postings(
+        &self,
+        db: &mut PgConnection,
+        below: Place,
+        limit: i64,
+    ) -> sqlx::Result<Vec<PostingRow>> {
+        let from = self.from.unwrap_or(i64::MIN);
+        match &self.of {
+            Of::Account(account) => {
+                read::account_postings(db, &account.to_string(), from, below, limit).await
+            }
+            Of::Transaction(id) => read::transaction_postings(db, *id, from, below, limit).await,
+        }
     }
 }

@@ -9,7 +9,6 @@ mod answer;
 mod filter;
 mod place;
 pub(crate) mod postings;
-pub(crate) mod statement;
 
 use std::sync::Arc;
 
@@ -19,7 +18,8 @@ use axum::response::{IntoResponse as _, Response};
 use http::request::Parts;
 use sqlx::PgConnection;
 use wallex_domain::{Partition, Position, Positions};
-use wallex_projections::Name;
+use wallex_projections::ledger::read;
+use wallex_projections::{Name, cursor};
 use wallex_runtime::http::{NoParameters, Problem};
 
 use crate::absent::must_be_whole;
@@ -66,7 +66,9 @@ pub(crate) async fn account(
 ) -> Result<Response, Problem> {
     let mut snapshot = state.ledger.snapshot(&wanted).await?;
     let name = account.to_string();
-    let totals = statement::totals(&mut snapshot, &name).await?;
+    let totals = read::totals(&mut snapshot, &name)
+        .await
+        .map_err(ReadError::from)?;
     let stale = stale(&mut snapshot, &account).await?;
     if totals.is_empty() && !stale {
         must_be_whole(&mut snapshot, Name::Ledger).await?;
@@ -87,10 +89,10 @@ pub(crate) async fn account(
 /// Whether an event of the account's wallet could not be posted, or postings that had been there are being posted again.
 async fn stale(db: &mut PgConnection, account: &Account) -> Result<bool, ReadError> {
     let parked = match account {
-        Account::Wallet(id) => statement::parked(db, *id).await?,
+        Account::Wallet(id) => read::parked(db, *id).await?,
         Account::Hold(_) | Account::External(_) => false,
     };
-    Ok(parked || statement::being_filled(db).await?)
+    Ok(parked || cursor::is_being_filled(db, Name::Ledger).await?)
 }
 
 /// Sums all accounts by currency and kind. For auditors: it reads every account and may take up to 30 s; a replica makes
@@ -132,7 +134,7 @@ pub(crate) async fn trial_balance(
 }
 
 async fn sum(state: &QueryState, wanted: &Positions) -> Result<TrialBalanceBody, ReadError> {
-    let (ledger, begin) = (&state.ledger, statement::BEGIN_TRIAL_BALANCE);
+    let (ledger, begin) = (&state.ledger, read::BEGIN_TRIAL_BALANCE);
     let recorded = recorded(&state.journal).await?;
     let mut snapshot = match ledger.reach(begin, &recorded).await {
         // What it has is summed, as far as the caller is content with that.
@@ -145,8 +147,8 @@ async fn sum(state: &QueryState, wanted: &Positions) -> Result<TrialBalanceBody,
         }
         Err(error) => return Err(error),
     };
-    let sums = statement::sums(&mut snapshot).await?;
-    let stale = statement::any_parked(&mut snapshot).await?;
+    let sums = read::sums(&mut snapshot).await?;
+    let stale = read::any_parked(&mut snapshot).await?;
     let mut cursors = ledger.cursors(&mut *snapshot).await?;
     end(snapshot).await?;
     let complete = contains(&cursors.iter().copied().collect(), &recorded);

@@ -1,58 +1,31 @@
 //! Where a page of postings ends. The invariant: a place is the full key of the order (time, partition, seq, line), so
 //! a page neither repeats nor skips a posting that was there before.
 
-/// The key that postings are ordered by; lists go on below it (exclusive).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Place {
-    pub(crate) recorded_at: i64,
-    pub(crate) partition: i32,
-    pub(crate) seq: i64,
-    pub(crate) line: i16,
-}
+use wallex_projections::ledger::read::Place;
 
 /// Bytes of a place in a cursor.
 pub(crate) const KEY: usize = 8 + 4 + 8 + 2;
 
-impl Place {
-    /// Above every posting.
-    pub(crate) const END: Self = Self {
-        recorded_at: i64::MAX,
-        partition: i32::MAX,
-        seq: i64::MAX,
-        line: i16::MAX,
-    };
+/// What a cursor holds of a place.
+pub(crate) fn key(place: Place) -> [u8; KEY] {
+    let mut key = [0; KEY];
+    key[..8].copy_from_slice(&place.recorded_at.to_be_bytes());
+    key[8..12].copy_from_slice(&place.partition.to_be_bytes());
+    key[12..20].copy_from_slice(&place.seq.to_be_bytes());
+    key[20..].copy_from_slice(&place.line.to_be_bytes());
+    key
+}
 
-    /// Below every posting of a time, above all before.
-    pub(crate) fn beginning_of(recorded_at: i64) -> Self {
-        Self {
-            recorded_at,
-            partition: i32::MIN,
-            seq: i64::MIN,
-            line: i16::MIN,
-        }
-    }
-
-    /// What a cursor holds of it.
-    pub(crate) fn key(&self) -> [u8; KEY] {
-        let mut key = [0; KEY];
-        key[..8].copy_from_slice(&self.recorded_at.to_be_bytes());
-        key[8..12].copy_from_slice(&self.partition.to_be_bytes());
-        key[12..20].copy_from_slice(&self.seq.to_be_bytes());
-        key[20..].copy_from_slice(&self.line.to_be_bytes());
-        key
-    }
-
-    pub(crate) fn of_key(key: [u8; KEY]) -> Self {
-        let (recorded_at, rest) = take(&key);
-        let (partition, rest) = take(rest);
-        let (seq, rest) = take(rest);
-        let (line, _) = take(rest);
-        Self {
-            recorded_at: i64::from_be_bytes(recorded_at),
-            partition: i32::from_be_bytes(partition),
-            seq: i64::from_be_bytes(seq),
-            line: i16::from_be_bytes(line),
-        }
+pub(crate) fn of_key(key: [u8; KEY]) -> Place {
+    let (recorded_at, rest) = take(&key);
+    let (partition, rest) = take(rest);
+    let (seq, rest) = take(rest);
+    let (line, _) = take(rest);
+    Place {
+        recorded_at: i64::from_be_bytes(recorded_at),
+        partition: i32::from_be_bytes(partition),
+        seq: i64::from_be_bytes(seq),
+        line: i16::from_be_bytes(line),
     }
 }
 
@@ -77,7 +50,7 @@ mod tests {
             line: 2,
         };
         for place in [place, Place::END, Place::beginning_of(-7)] {
-            assert_eq!(Place::of_key(place.key()), place);
+            assert_eq!(of_key(key(place)), place);
         }
     }
 }

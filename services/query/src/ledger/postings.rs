@@ -11,13 +11,13 @@ use axum::response::{IntoResponse as _, Response};
 use http::header::VARY;
 use http::request::Parts;
 use wallex_domain::Positions;
+use wallex_projections::ledger::read::{Place, PostingRow};
 use wallex_runtime::http::Problem;
 
 use super::answer::{PostingBody, PostingPageBody};
 use super::filter::{Filter, Of};
-use super::place::{KEY, Place};
+use super::place::{self, KEY};
 use super::stale;
-use super::statement::{self, PostingRow};
 use crate::cursor::Scope;
 use crate::export::{self, Cell, Record, Rows, Table};
 use crate::extract::MinPosition;
@@ -94,13 +94,13 @@ async fn page(
     position: &Positions,
 ) -> Result<Response, ReadError> {
     let top = filter.top();
-    let below = after.map_or(top, |key| Place::of_key(key).min(top));
+    let below = after.map_or(top, |key| place::of_key(key).min(top));
     let mut snapshot = state.ledger.snapshot(position).await?;
     // One more than the page tells whether there is a next one.
-    let mut rows = statement::postings(&mut snapshot, &filter, below, limit + 1).await?;
+    let mut rows = filter.postings(&mut snapshot, below, limit + 1).await?;
     let stale = stale_of(&mut snapshot, &filter).await?;
     end(snapshot).await?;
-    let next_cursor = cut(&mut rows, limit).map(|last| filter.scope().encode(&last.place().key()));
+    let next_cursor = cut(&mut rows, limit).map(|last| filter.scope().encode(&place::key(last.place())));
     let body = PostingPageBody {
         items: bodies(rows)?,
         next_cursor,
@@ -151,7 +151,7 @@ impl Rows for NewestFirst {
         while let Some(below) = self.below {
             let mut snapshot = self.ledger.snapshot(&Positions::default()).await?;
             self.still_has(&self.ledger.cursors(&mut *snapshot).await?)?;
-            let mut rows = statement::postings(&mut snapshot, &self.filter, below, limit).await?;
+            let mut rows = self.filter.postings(&mut snapshot, below, limit).await?;
             end(snapshot).await?;
             self.below = export::last_of_full(&rows, limit).map(PostingRow::place);
             rows.retain(|row| self.began.get(&row.partition).is_some_and(|seq| row.seq <= *seq));

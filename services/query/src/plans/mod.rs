@@ -1,4 +1,3 @@
 //! Holds the statements to their plans: a module for each schema.
 
-mod ledger;
 mod read_model;

@@ -1,7 +1,5 @@
-//! Holds the hot statements to their indexes: run as they run, on a connection that met the tables while
+//! What a projector does, held to its indexes: run as they run, on a connection that met the tables while
 //! they were empty and keeps its plans, and watched through the server's own count of whole scans.
-
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};

@@ -1,9 +1,8 @@
 //! The plans of the ledger's statements.
 
-use wallex_projections::schema::LEDGER;
-
-use crate::ledger::statement::{ACCOUNT_POSTINGS, PARKED, TOTALS, TRANSACTION_POSTINGS};
 use wallex_postgres::SNAPSHOT;
+use wallex_projections::ledger::read::{ACCOUNT_POSTINGS, PARKED, TOTALS, TRANSACTION_POSTINGS};
+use wallex_projections::schema::LEDGER;
 use wallex_testing::plans::{Planned, database, prepare, reads_less, run, stay_on_their_indexes};
 
 const STATEMENTS: [Planned; 4] = [
