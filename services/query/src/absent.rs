@@ -3,10 +3,10 @@
 
 use sqlx::PgConnection;
 use uuid::Uuid;
+use wallex_projections::read_model::read::{history, parked};
 use wallex_projections::{Name, cursor};
 
 use crate::problem::ReadError;
-use crate::statement;
 
 /// An error while what is missing may only be missing for now.
 pub(crate) async fn must_be_whole(db: &mut PgConnection, projection: Name) -> Result<(), ReadError> {
@@ -19,12 +19,44 @@ pub(crate) async fn must_be_whole(db: &mut PgConnection, projection: Name) -> Re
 
 /// Why there is no row for the wallet: unknown, not there again yet, or its very first event is parked.
 pub(crate) async fn missing_wallet(snapshot: &mut PgConnection, id: Uuid) -> ReadError {
-    match statement::parked(snapshot, id).await {
+    match parked::wallet(snapshot, id).await {
         Ok(false) => match must_be_whole(snapshot, Name::ReadModel).await {
             Ok(()) => ReadError::WalletNotFound(id),
             Err(error) => error,
         },
         Ok(true) => ReadError::WalletParked(id),
-        Err(error) => error,
+        Err(error) => error.into(),
+    }
+}
+
+/// An error while a transaction that was not found may be parked.
+pub(crate) async fn transaction_must_not_be_parked(db: &mut PgConnection, id: Uuid) -> Result<(), ReadError> {
+    if parked::transaction(db, id).await? {
+        Err(ReadError::MayBeParked("transaction"))
+    } else {
+        Ok(())
+    }
+}
+
+/// An error while `what` was not found and may be parked: of parked events only wallet and transaction are known.
+pub(crate) async fn nothing_must_be_parked(
+    db: &mut PgConnection,
+    what: &'static str,
+) -> Result<(), ReadError> {
+    if parked::anything(db).await? {
+        Err(ReadError::MayBeParked(what))
+    } else {
+        Ok(())
+    }
+}
+
+/// An error unless the wallet is at version `last` or later: a read model that is being rebuilt has to get there again,
+/// and until then lacks entries that an export has promised.
+pub(crate) async fn must_still_have(db: &mut PgConnection, wallet: Uuid, last: i64) -> Result<(), ReadError> {
+    let version = history::version(db, wallet).await?;
+    if version.is_some_and(|version| version >= last) {
+        Ok(())
+    } else {
+        Err(ReadError::WentBack(wallet))
     }
 }

@@ -14,6 +14,7 @@ use std::time::Duration;
 use sqlx::PgConnection;
 use uuid::Uuid;
 use wallex_domain::Positions;
+use wallex_projections::read_model::read;
 use wallex_runtime::metrics::{self, IntCounterVec};
 use wallex_runtime::redis::Accelerator;
 
@@ -56,9 +57,6 @@ if type(value) == 'string' and string.sub(value, 1, #head) == head then
 end
 redis.call('SET', KEYS[1], ARGV[5], 'PX', math.min(left, life))
 return 1";
-
-/// The cursor that the snapshot was read at.
-pub(crate) const FILLED_AT: &str = "SELECT seq FROM read_model.cursor WHERE partition = $1";
 
 #[derive(Clone)]
 pub(crate) struct Cache {
@@ -151,12 +149,8 @@ impl Cache {
         partition: i32,
         wallet: Wallet,
     ) -> Result<(), ReadError> {
-        let seq: Option<i64> = sqlx::query_scalar(FILLED_AT)
-            .bind(partition)
-            .fetch_optional(snapshot)
-            .await?;
         // No cursor: the read model is being emptied.
-        if let Some(seq) = seq {
+        if let Some(seq) = read::filled_at(snapshot, partition).await? {
             let entry = Entry {
                 partition,
                 seq,

@@ -13,14 +13,11 @@ mod extract;
 mod lag;
 mod ledger;
 mod parameters;
-#[cfg(test)]
-mod plans;
 mod position;
 mod problem;
 mod routes;
 mod source;
 mod state;
-mod statement;
 mod stream;
 mod strong;
 mod trail;

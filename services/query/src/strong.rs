@@ -13,11 +13,11 @@ use tokio::time::timeout;
 use uuid::Uuid;
 use wallex_journal::read;
 use wallex_postgres::Transaction;
+use wallex_projections::read_model::read::wallets::WalletRow;
 
 use crate::answer::unreadable;
 use crate::problem::ReadError;
 use crate::routes::end;
-use crate::statement::WalletRow;
 
 /// [`wallex_domain::PersonalData`], with its metadata left as it was written.
 #[derive(Default, Deserialize)]

@@ -5,10 +5,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 use wallex_domain::{Direction, EntryType};
+use wallex_projections::read_model::read::history::EntryRow;
 
 use super::{Metadata, Name, Unreadable, metadata, position, rfc3339};
 use crate::export::{Cell, Record};
-use crate::statement::EntryRow;
 
 /// One line of a wallet's history.
 #[derive(Debug, Serialize, ToSchema)]

@@ -5,9 +5,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 use wallex_domain::HoldStatus;
+use wallex_projections::read_model::read::holds::HoldRow;
 
 use super::{Name, Unreadable, rfc3339};
-use crate::statement::HoldRow;
 
 /// Money set aside.
 #[derive(Debug, Serialize, ToSchema)]

@@ -5,9 +5,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 use wallex_domain::{Direction, EntryType};
+use wallex_projections::read_model::read::history::EntryRow;
 
 use super::{EntryBody, Name, Unreadable};
-use crate::statement::EntryRow;
 
 /// What a transaction is, seen from outside any wallet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]

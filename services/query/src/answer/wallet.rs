@@ -4,9 +4,9 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
+use wallex_projections::read_model::read::wallets::{StateRow, WalletRow};
 
 use super::{Metadata, Unreadable, metadata, position, rfc3339};
-use crate::statement::{StateRow, WalletRow};
 
 /// A wallet with its balance.
 #[derive(Debug, Serialize, ToSchema)]

@@ -7,10 +7,11 @@ use http::header::VARY;
 use http::request::Parts;
 use uuid::Uuid;
 use wallex_domain::{EntryType, Positions};
+use wallex_projections::read_model::read::history::{self, Entries, Span};
 use wallex_runtime::http::{Id, Problem};
 
 use super::{NO_STORE, bodies, cut, end};
-use crate::absent::missing_wallet;
+use crate::absent::{missing_wallet, must_still_have};
 use crate::answer::{EntryBody, PageBody};
 use crate::cursor::Scope;
 use crate::export::{self, Rows, Table};
@@ -19,7 +20,6 @@ use crate::parameters::{Extent, Parameters};
 use crate::position::Snapshots;
 use crate::problem::ReadError;
 use crate::state::QueryState;
-use crate::statement::{self, Entries, Span};
 
 /// What a request says about the entries it wants.
 pub(crate) struct Filter {
@@ -172,7 +172,7 @@ async fn page(
     let scope = filter.scope();
     let (entries, period) = filter.entries();
     let mut snapshot = state.read.snapshot(position).await?;
-    let Some(span) = statement::span(&mut snapshot, entries.wallet, period).await? else {
+    let Some(span) = history::span(&mut snapshot, entries.wallet, period).await? else {
         return Err(missing_wallet(&mut snapshot, entries.wallet).await);
     };
     let below = after.map_or(span.below, |key| i64::from_be_bytes(key).min(span.below));
@@ -199,7 +199,7 @@ async fn export(
     let (entries, period) = filter.entries();
     let id = entries.wallet;
     let mut snapshot = state.read.snapshot(position).await?;
-    let Some(span) = statement::span(&mut snapshot, id, period).await? else {
+    let Some(span) = history::span(&mut snapshot, id, period).await? else {
         return Err(missing_wallet(&mut snapshot, id).await);
     };
     end(snapshot).await?;
@@ -234,7 +234,7 @@ impl Rows for NewestFirst {
         while self.span.below > self.span.low {
             let Span { low, below, last, .. } = self.span;
             let mut snapshot = self.read.snapshot(&Positions::default()).await?;
-            statement::still_has(&mut snapshot, self.entries.wallet, last).await?;
+            must_still_have(&mut snapshot, self.entries.wallet, last).await?;
             let found = self.entries.newest(&mut snapshot, low, below, limit).await?;
             end(snapshot).await?;
             self.span.below = found.below.unwrap_or(low);

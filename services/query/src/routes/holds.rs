@@ -7,17 +7,17 @@ use http::request::Parts;
 use uuid::Uuid;
 use wallex_domain::HoldStatus;
 use wallex_projections::Name;
+use wallex_projections::read_model::read;
 use wallex_runtime::http::{Id, NoParameters, Problem};
 
 use super::{NO_STORE, bodies, cut, end};
-use crate::absent::{missing_wallet, must_be_whole};
+use crate::absent::{missing_wallet, must_be_whole, nothing_must_be_parked};
 use crate::answer::{HoldBody, HoldPageBody};
 use crate::cursor::Scope;
 use crate::extract::MinPosition;
 use crate::parameters::Parameters;
 use crate::problem::ReadError;
 use crate::state::QueryState;
-use crate::statement;
 
 /// Which holds of a wallet.
 pub(crate) struct Filter {
@@ -91,8 +91,15 @@ pub(crate) async fn holds(
     let id = filter.wallet;
     let mut snapshot = state.read.snapshot(&position).await?;
     // One more than the page tells whether there is a next one.
-    let mut rows = statement::holds(&mut snapshot, id, below, filter.status(), limit + 1).await?;
-    if rows.is_empty() && statement::wallet(&mut snapshot, id).await?.is_none() {
+    let mut rows = read::holds::of_wallet(&mut snapshot, id, below, filter.status(), limit + 1)
+        .await
+        .map_err(ReadError::from)?;
+    if rows.is_empty()
+        && read::wallets::by_id(&mut snapshot, id)
+            .await
+            .map_err(ReadError::from)?
+            .is_none()
+    {
         return Err(missing_wallet(&mut snapshot, id).await.into());
     }
     end(snapshot).await?;
@@ -126,10 +133,12 @@ pub(crate) async fn hold(
 ) -> Result<Response, Problem> {
     let id = id.uuid();
     let mut snapshot = state.read.snapshot(&wanted).await?;
-    let row = statement::hold(&mut snapshot, id).await?;
+    let row = read::holds::by_id(&mut snapshot, id)
+        .await
+        .map_err(ReadError::from)?;
     if row.is_none() {
         must_be_whole(&mut snapshot, Name::ReadModel).await?;
-        statement::nothing_must_be_parked(&mut snapshot, "hold").await?;
+        nothing_must_be_parked(&mut snapshot, "hold").await?;
     }
     end(snapshot).await?;
     let row = row.ok_or(ReadError::HoldNotFound(id))?;

@@ -5,16 +5,16 @@ use axum::extract::{FromRequestParts, State};
 use axum::response::{IntoResponse as _, Response};
 use http::request::Parts;
 use wallex_projections::Name;
+use wallex_projections::read_model::read;
 use wallex_runtime::http::{Id, NoParameters, Problem};
 
 use super::{NO_STORE, end};
-use crate::absent::must_be_whole;
+use crate::absent::{must_be_whole, nothing_must_be_parked, transaction_must_not_be_parked};
 use crate::answer::{TransactionBody, TransactionPageBody};
 use crate::extract::MinPosition;
 use crate::parameters::Parameters;
 use crate::problem::ReadError;
 use crate::state::QueryState;
-use crate::statement;
 
 /// Reads one transaction with what it did to each wallet.
 #[utoipa::path(
@@ -38,10 +38,12 @@ pub(crate) async fn transaction(
 ) -> Result<Response, Problem> {
     let id = id.uuid();
     let mut snapshot = state.read.snapshot(&wanted).await?;
-    let rows = statement::transaction(&mut snapshot, id).await?;
+    let rows = read::transactions::by_id(&mut snapshot, id)
+        .await
+        .map_err(ReadError::from)?;
     if rows.is_empty() {
         must_be_whole(&mut snapshot, Name::ReadModel).await?;
-        statement::transaction_must_not_be_parked(&mut snapshot, id).await?;
+        transaction_must_not_be_parked(&mut snapshot, id).await?;
     }
     end(snapshot).await?;
     let body = TransactionBody::of(id, rows).map_err(ReadError::from)?;
@@ -83,11 +85,13 @@ pub(crate) async fn transactions(
     MinPosition(wanted): MinPosition,
 ) -> Result<Response, Problem> {
     let mut snapshot = state.read.snapshot(&wanted).await?;
-    let rows = statement::movement(&mut snapshot, &external_id).await?;
+    let rows = read::transactions::by_external_id(&mut snapshot, &external_id)
+        .await
+        .map_err(ReadError::from)?;
     if rows.is_empty() {
         // An empty list is as much a denial as a 404.
         must_be_whole(&mut snapshot, Name::ReadModel).await?;
-        statement::nothing_must_be_parked(&mut snapshot, "transaction").await?;
+        nothing_must_be_parked(&mut snapshot, "transaction").await?;
     }
     end(snapshot).await?;
     let id = rows.first().map(|row| row.transaction_id);

@@ -8,10 +8,11 @@ use http::request::Parts;
 use uuid::Uuid;
 use wallex_domain::Positions;
 use wallex_projections::Name;
+use wallex_projections::read_model::read;
 use wallex_runtime::http::{Id, Problem};
 
 use super::{NO_STORE, bodies, cut, end};
-use crate::absent::{missing_wallet, must_be_whole};
+use crate::absent::{missing_wallet, must_be_whole, nothing_must_be_parked};
 use crate::answer::{WalletAtBody, WalletBody, WalletPageBody, rfc3339};
 use crate::cache::{self, Looked};
 use crate::cursor::Scope;
@@ -19,7 +20,7 @@ use crate::extract::MinPosition;
 use crate::parameters::Parameters;
 use crate::problem::{self, ReadError};
 use crate::state::QueryState;
-use crate::{statement, strong};
+use crate::strong;
 
 /// Which state of a wallet is asked for.
 pub(crate) enum View {
@@ -114,7 +115,7 @@ async fn plain(state: &QueryState, id: Uuid, wanted: &Positions) -> Result<cache
         Looked::Missed(slot) => slot,
     };
     let mut snapshot = state.read.snapshot(wanted).await?;
-    let Some(row) = statement::wallet(&mut snapshot, id).await? else {
+    let Some(row) = read::wallets::by_id(&mut snapshot, id).await? else {
         return Err(missing_wallet(&mut snapshot, id).await);
     };
     let partition = row.partition;
@@ -146,12 +147,20 @@ fn written(body: &WalletBody) -> Result<cache::Wallet, ReadError> {
 
 async fn at_time(state: &QueryState, id: Uuid, at: i64, wanted: &Positions) -> Result<Response, Problem> {
     let mut snapshot = state.read.snapshot(wanted).await?;
-    if !statement::has_come(&mut snapshot, id, at).await? {
+    if !read::wallets::has_come(&mut snapshot, id, at)
+        .await
+        .map_err(ReadError::from)?
+    {
         return Err(problem::invalid_parameter("at", "must not be in the future"));
     }
-    let row = statement::state_at(&mut snapshot, id, at).await?;
+    let row = read::wallets::state_at(&mut snapshot, id, at)
+        .await
+        .map_err(ReadError::from)?;
     let Some(row) = row else {
-        return Err(match statement::wallet(&mut snapshot, id).await? {
+        return Err(match read::wallets::by_id(&mut snapshot, id)
+            .await
+            .map_err(ReadError::from)?
+        {
             None => missing_wallet(&mut snapshot, id).await,
             Some(_) => ReadError::NotCreatedYet {
                 wallet: id,
@@ -160,7 +169,9 @@ async fn at_time(state: &QueryState, id: Uuid, at: i64, wanted: &Positions) -> R
         }
         .into());
     };
-    let stale = statement::stale(&mut snapshot, id).await?;
+    let stale = read::parked::is_stale(&mut snapshot, id)
+        .await
+        .map_err(ReadError::from)?;
     end(snapshot).await?;
     let body = WalletAtBody::new(id, at, row, stale).map_err(ReadError::from)?;
     Ok(([NO_STORE], Json(body)).into_response())
@@ -231,9 +242,11 @@ pub(crate) async fn wallets(
     let mut snapshot = state.read.snapshot(&wanted).await?;
     let (rows, next_cursor) = match &listed {
         Listed::ExternalId(external_id) => {
-            let rows = statement::external_id(&mut snapshot, external_id).await?;
+            let rows = read::wallets::by_external_id(&mut snapshot, external_id)
+                .await
+                .map_err(ReadError::from)?;
             if rows.is_empty() {
-                statement::nothing_must_be_parked(&mut snapshot, "wallet").await?;
+                nothing_must_be_parked(&mut snapshot, "wallet").await?;
             }
             (rows, None)
         }
@@ -243,7 +256,9 @@ pub(crate) async fn wallets(
             from: Some(from),
             limit,
         } => {
-            let mut rows = statement::owner(&mut snapshot, owner, *from, limit + 1).await?;
+            let mut rows = read::wallets::by_owner(&mut snapshot, owner, *from, limit + 1)
+                .await
+                .map_err(ReadError::from)?;
             let next_cursor =
                 cut(&mut rows, *limit).map(|last| scope(owner).encode(last.wallet_id.as_bytes()));
             (rows, next_cursor)

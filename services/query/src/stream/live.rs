@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 use wallex_domain::Positions;
 use wallex_projections::live;
+use wallex_projections::read_model::read::wallets;
 use wallex_runtime::CancellationToken;
 use wallex_runtime::metrics::{self, IntGauge};
 use wallex_runtime::redis::{Accelerator, Heard};
@@ -35,10 +36,6 @@ pub(crate) static OPEN: LazyLock<IntGauge> = LazyLock::new(|| {
         "Live streams that this process serves. At 1000, new ones get a 503: add query replicas.",
     )
 });
-
-/// Which of the wallets have got further. One statement for all streams.
-pub(crate) const VERSIONS: &str =
-    "SELECT wallet_id, version FROM read_model.wallet WHERE wallet_id = ANY ($1)";
 
 /// The streams of this process. Clones share them.
 #[derive(Clone)]
@@ -139,10 +136,7 @@ impl Inner {
             return Ok(());
         }
         let mut snapshot = self.read.snapshot(&Positions::default()).await?;
-        let versions: Vec<(Uuid, i64)> = sqlx::query_as(VERSIONS)
-            .bind(ids)
-            .fetch_all(&mut *snapshot)
-            .await?;
+        let versions = wallets::versions(&mut snapshot, &ids).await?;
         snapshot.commit().await?;
         let followed = self.followed();
         for (id, version) in versions {

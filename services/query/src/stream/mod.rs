@@ -14,11 +14,12 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
 use http::header::HeaderName;
 use http::request::Parts;
-use sqlx::PgConnection;
 use tokio::time::sleep;
 use uuid::Uuid;
 use wallex_domain::Positions;
 use wallex_journal::read as journal;
+use wallex_projections::read_model::read::history::{self, EntryRow};
+use wallex_projections::read_model::read::wallets;
 use wallex_runtime::http::{Id, Problem};
 
 use crate::absent::missing_wallet;
@@ -29,7 +30,6 @@ use crate::position::Snapshots;
 use crate::problem::{self, ReadError};
 use crate::routes::{NO_STORE, end};
 use crate::state::QueryState;
-use crate::statement::{self, EntryRow, entry_columns};
 use live::Seat;
 
 /// A comment is sent when nothing else was for so long: proxies cut silent connections, most after 60 s.
@@ -45,13 +45,6 @@ const HEADERS: [(HeaderName, &str); 2] = [
     // nginx would wait for its buffer to fill.
     (HeaderName::from_static("x-accel-buffering"), "no"),
 ];
-
-/// Oldest first, above a version.
-pub(crate) const AFTER: &str = concat!(
-    "SELECT ",
-    entry_columns!(),
-    " FROM read_model.entry WHERE wallet_id = $1 AND version > $2 ORDER BY version LIMIT $3"
-);
 
 /// The version after which a stream begins; `None`: with what comes from now on.
 pub(crate) struct Resume(Option<After>);
@@ -123,7 +116,7 @@ pub(crate) async fn stream(
         ));
     };
     let mut snapshot = state.read.snapshot(&wanted).await?;
-    let Some(wallet) = statement::wallet(&mut snapshot, id).await? else {
+    let Some(wallet) = wallets::by_id(&mut snapshot, id).await.map_err(ReadError::from)? else {
         return Err(missing_wallet(&mut snapshot, id).await.into());
     };
     end(snapshot).await?;
@@ -223,7 +216,7 @@ impl Follower {
         let _turn = self.seat.turn().await;
         let read = async {
             let mut snapshot = self.read.snapshot(&Positions::default()).await?;
-            let rows = entries(&mut snapshot, self.id, self.after).await?;
+            let rows = history::after(&mut snapshot, self.id, self.after, PAGE).await?;
             end(snapshot).await?;
             Ok(rows)
         };
@@ -236,15 +229,6 @@ impl Follower {
             Err(error) => Err(error),
         }
     }
-}
-
-async fn entries(db: &mut PgConnection, id: Uuid, after: i64) -> Result<Vec<EntryRow>, ReadError> {
-    Ok(sqlx::query_as(AFTER)
-        .bind(id)
-        .bind(after)
-        .bind(PAGE)
-        .fetch_all(db)
-        .await?)
 }
 
 fn event(row: EntryRow) -> Result<Event, ReadError> {

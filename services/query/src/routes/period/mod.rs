@@ -11,10 +11,11 @@ use http::header::{CONTENT_TYPE, VARY};
 use http::request::Parts;
 use uuid::Uuid;
 use wallex_domain::Positions;
+use wallex_projections::read_model::read::history::{self, EntryRow};
 use wallex_runtime::http::{Id, Problem};
 
 use super::{NO_STORE, end};
-use crate::absent::missing_wallet;
+use crate::absent::{missing_wallet, must_still_have};
 use crate::answer::{EntryBody, rfc3339, unreadable};
 use crate::export::{self, Format, Rows};
 use crate::extract::MinPosition;
@@ -22,7 +23,6 @@ use crate::parameters::Parameters;
 use crate::position::Snapshots;
 use crate::problem::ReadError;
 use crate::state::QueryState;
-use crate::statement::{self, EntryRow};
 use line::{Closing, Document, Line, Opening, StatementBody};
 
 /// The period of a statement in microseconds: `from` inclusive, `to` exclusive.
@@ -128,11 +128,11 @@ impl OldestFirst {
         wanted: &Positions,
     ) -> Result<Self, ReadError> {
         let mut snapshot = state.read.snapshot(wanted).await?;
-        let Some(span) = statement::span(&mut snapshot, id, (period.from, period.to)).await? else {
+        let Some(span) = history::span(&mut snapshot, id, (period.from, period.to)).await? else {
             return Err(missing_wallet(&mut snapshot, id).await);
         };
         // Versions begin with 1: before there was nothing.
-        let balance = match statement::oldest(&mut snapshot, id, span.low - 1, span.low, 1)
+        let balance = match history::oldest(&mut snapshot, id, span.low - 1, span.low, 1)
             .await?
             .first()
         {
@@ -166,8 +166,8 @@ impl OldestFirst {
 
     async fn read(&self, limit: i64) -> Result<Vec<EntryRow>, ReadError> {
         let mut snapshot = self.read.snapshot(&Positions::default()).await?;
-        statement::still_has(&mut snapshot, self.wallet, self.last).await?;
-        let rows = statement::oldest(&mut snapshot, self.wallet, self.next, self.below, limit).await?;
+        must_still_have(&mut snapshot, self.wallet, self.last).await?;
+        let rows = history::oldest(&mut snapshot, self.wallet, self.next, self.below, limit).await?;
         end(snapshot).await?;
         Ok(rows)
     }

@@ -1,9 +1,7 @@
-//! The SQL of wallets: one by its id, lists, and the state at a time.
+//! Wallets: one by its id, lists, and the state at a time.
 
 use sqlx::PgConnection;
 use uuid::Uuid;
-
-use crate::problem::ReadError;
 
 macro_rules! wallet_columns {
     () => {
@@ -12,7 +10,7 @@ macro_rules! wallet_columns {
     };
 }
 
-pub(crate) const WALLET: &str = concat!(
+pub const WALLET: &str = concat!(
     "SELECT ",
     wallet_columns!(),
     ", EXISTS (SELECT 1 FROM read_model.parked WHERE parked.wallet_id = $1) OR ",
@@ -20,7 +18,7 @@ pub(crate) const WALLET: &str = concat!(
     " AS stale FROM read_model.wallet WHERE wallet_id = $1"
 );
 
-pub(crate) const BY_EXTERNAL_ID: &str = concat!(
+pub const BY_EXTERNAL_ID: &str = concat!(
     "SELECT ",
     wallet_columns!(),
     ", EXISTS (SELECT 1 FROM read_model.parked WHERE parked.wallet_id = wallet.wallet_id) OR ",
@@ -29,7 +27,7 @@ pub(crate) const BY_EXTERNAL_ID: &str = concat!(
 );
 
 /// The rows compare whole, so that only the index on both columns gives this order, whatever the statistics say.
-pub(crate) const BY_OWNER: &str = concat!(
+pub const BY_OWNER: &str = concat!(
     "SELECT ",
     wallet_columns!(),
     ", EXISTS (SELECT 1 FROM read_model.parked WHERE parked.wallet_id = wallet.wallet_id) OR ",
@@ -40,7 +38,7 @@ pub(crate) const BY_OWNER: &str = concat!(
 );
 
 /// The last entry at a time or before, and the overdraft limit that was in force. Times grow with versions.
-pub(crate) const STATE_AT: &str = "SELECT partition, seq, version, currency, balance_after AS balance, \
+pub const STATE_AT: &str = "SELECT partition, seq, version, currency, balance_after AS balance, \
        held_after AS held, recorded_at, \
        coalesce((SELECT limits.overdraft_limit FROM read_model.entry limits \
                   WHERE limits.wallet_id = $1 AND (limits.type, limits.version) <= ('overdraft_limit', entry.version) \
@@ -51,87 +49,96 @@ pub(crate) const STATE_AT: &str = "SELECT partition, seq, version, currency, bal
 
 /// Whether a time has come for a wallet, by the clock that events are recorded by, or by its newest events: a partition
 /// keeps the times of a clock that was ahead until the right one has reached them.
-pub(crate) const HAS_COME: &str = "SELECT coalesce($2 <= (extract(epoch FROM clock_timestamp()) * 1000000)::bigint \
+pub const HAS_COME: &str = "SELECT coalesce($2 <= (extract(epoch FROM clock_timestamp()) * 1000000)::bigint \
     OR $2 <= (SELECT recorded_at FROM read_model.entry WHERE wallet_id = $1 \
                ORDER BY recorded_at DESC, version DESC LIMIT 1), false)";
 
+/// Which of the wallets have got further. One statement for all streams.
+pub const VERSIONS: &str = "SELECT wallet_id, version FROM read_model.wallet WHERE wallet_id = ANY ($1)";
+
 #[derive(sqlx::FromRow)]
-pub(crate) struct WalletRow {
-    pub(crate) wallet_id: Uuid,
-    pub(crate) partition: i32,
-    pub(crate) seq: i64,
-    pub(crate) version: i64,
-    pub(crate) external_id: Option<String>,
-    pub(crate) currency: String,
-    pub(crate) balance: i64,
-    pub(crate) held: i64,
-    pub(crate) overdraft_limit: i64,
-    pub(crate) status: String,
-    pub(crate) owner: Option<String>,
-    pub(crate) description: Option<String>,
-    pub(crate) metadata: Option<String>,
-    pub(crate) created_at: i64,
-    pub(crate) updated_at: i64,
-    pub(crate) stale: bool,
+pub struct WalletRow {
+    pub wallet_id: Uuid,
+    pub partition: i32,
+    pub seq: i64,
+    pub version: i64,
+    pub external_id: Option<String>,
+    pub currency: String,
+    pub balance: i64,
+    pub held: i64,
+    pub overdraft_limit: i64,
+    pub status: String,
+    pub owner: Option<String>,
+    pub description: Option<String>,
+    pub metadata: Option<String>,
+    pub created_at: i64,
+    pub updated_at: i64,
+    pub stale: bool,
 }
 
 /// A wallet's money after one of its events.
 #[derive(sqlx::FromRow)]
-pub(crate) struct StateRow {
-    pub(crate) partition: i32,
-    pub(crate) seq: i64,
-    pub(crate) version: i64,
-    pub(crate) currency: String,
-    pub(crate) balance: i64,
-    pub(crate) held: i64,
-    pub(crate) overdraft_limit: i64,
-    pub(crate) recorded_at: i64,
+pub struct StateRow {
+    pub partition: i32,
+    pub seq: i64,
+    pub version: i64,
+    pub currency: String,
+    pub balance: i64,
+    pub held: i64,
+    pub overdraft_limit: i64,
+    pub recorded_at: i64,
 }
 
-pub(crate) async fn wallet(db: &mut PgConnection, id: Uuid) -> Result<Option<WalletRow>, ReadError> {
-    Ok(sqlx::query_as(WALLET).bind(id).fetch_optional(db).await?)
+pub async fn by_id(db: &mut PgConnection, id: Uuid) -> sqlx::Result<Option<WalletRow>> {
+    sqlx::query_as(WALLET).bind(id).fetch_optional(db).await
 }
 
-pub(crate) async fn external_id(
-    db: &mut PgConnection,
-    external_id: &str,
-) -> Result<Vec<WalletRow>, ReadError> {
-    Ok(sqlx::query_as(BY_EXTERNAL_ID)
+/// One or none.
+pub async fn by_external_id(db: &mut PgConnection, external_id: &str) -> sqlx::Result<Vec<WalletRow>> {
+    sqlx::query_as(BY_EXTERNAL_ID)
         .bind(external_id)
         .fetch_all(db)
-        .await?)
+        .await
 }
 
 /// At most `limit` wallets of `owner` from id `from` (inclusive) on.
-pub(crate) async fn owner(
+pub async fn by_owner(
     db: &mut PgConnection,
     owner: &str,
     from: Uuid,
     limit: i64,
-) -> Result<Vec<WalletRow>, ReadError> {
-    Ok(sqlx::query_as(BY_OWNER)
+) -> sqlx::Result<Vec<WalletRow>> {
+    sqlx::query_as(BY_OWNER)
         .bind(owner)
         .bind(from)
         .bind(limit)
         .fetch_all(db)
-        .await?)
+        .await
 }
 
 /// The wallet's state after its last event recorded at `at` or before; `None` before its creation.
-pub(crate) async fn state_at(
-    db: &mut PgConnection,
-    id: Uuid,
-    at: i64,
-) -> Result<Option<StateRow>, ReadError> {
-    Ok(sqlx::query_as(STATE_AT)
+pub async fn state_at(db: &mut PgConnection, id: Uuid, at: i64) -> sqlx::Result<Option<StateRow>> {
+    sqlx::query_as(STATE_AT)
         .bind(id)
         .bind(at)
         .fetch_optional(db)
-        .await?)
+        .await
 }
 
 /// Whether this time, in microseconds since 1970, is not in the wallet's future.
-pub(crate) async fn has_come(db: &mut PgConnection, id: Uuid, at: i64) -> Result<bool, ReadError> {
-    let come = sqlx::query_scalar(HAS_COME).bind(id).bind(at);
-    Ok(come.fetch_one(db).await?)
+pub async fn has_come(db: &mut PgConnection, id: Uuid, at: i64) -> sqlx::Result<bool> {
+    sqlx::query_scalar(HAS_COME).bind(id).bind(at).fetch_one(db).await
+}
+
+/// Versions of those of the wallets that there are.
+pub async fn versions(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<(Uuid, i64)>> {
+    sqlx::query_as(VERSIONS).bind(ids).fetch_all(db).await
+}
+
+/// The same with their balances.
+pub async fn balances(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<(Uuid, i64)>> {
+    sqlx::query_as("SELECT wallet_id, balance FROM read_model.wallet WHERE wallet_id = ANY($1)")
+        .bind(ids)
+        .fetch_all(db)
+        .await
 }

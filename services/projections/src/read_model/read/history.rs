@@ -1,15 +1,51 @@
-//! The SQL of histories. A period of time becomes a range of versions first, because a wallet's times grow with its
+//! Histories of wallets. A period of time becomes a range of versions first, because a wallet's times grow with its
 //! versions; then one index gives the entries in order, whichever filters there are. The rows compare whole
 //! (`(type, version) < …`), so that only that index gives the order, whatever the statistics say.
 
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{EntryRow, entry_columns};
-use crate::problem::ReadError;
+/// The columns of an [`EntryRow`], for statements that read `read_model.entry`.
+macro_rules! entry_columns {
+    () => {
+        "wallet_id, version, partition, seq, event_id, transaction_id, type AS kind, amount, currency, balance_after, \
+         held_change, held_after, overdraft_limit, counterparty, hold_id, reverses, reference, \
+         external_id, description, \
+         metadata::text AS metadata, recorded_at"
+    };
+}
+pub(super) use entry_columns;
+
+#[derive(sqlx::FromRow)]
+pub struct EntryRow {
+    pub wallet_id: Uuid,
+    pub version: i64,
+    pub partition: i32,
+    pub seq: i64,
+    pub event_id: Uuid,
+    pub transaction_id: Uuid,
+    pub kind: String,
+    pub amount: i64,
+    pub currency: String,
+    pub balance_after: i64,
+    pub held_change: i64,
+    pub held_after: i64,
+    pub overdraft_limit: Option<i64>,
+    pub counterparty: Option<Uuid>,
+    pub hold_id: Option<Uuid>,
+    pub reverses: Option<Uuid>,
+    pub reference: Option<String>,
+    pub external_id: Option<String>,
+    pub description: Option<String>,
+    pub metadata: Option<String>,
+    pub recorded_at: i64,
+    /// Only where the statement asks: an event of one of the entry's wallets is parked.
+    #[sqlx(default)]
+    pub stale: bool,
+}
 
 /// The wallet, and where a period begins and ends in its versions.
-pub(crate) const SPAN: &str = "SELECT version AS last, currency, \
+pub const SPAN: &str = "SELECT version AS last, currency, \
        EXISTS (SELECT 1 FROM read_model.parked WHERE parked.wallet_id = $1) OR \
        EXISTS (SELECT 1 FROM read_model.cursor \
                 WHERE cursor.partition = wallet.partition AND cursor.seq < cursor.refill_to) AS stale, \
@@ -19,24 +55,31 @@ pub(crate) const SPAN: &str = "SELECT version AS last, currency, \
          ORDER BY entry.recorded_at, entry.version LIMIT 1) AS below \
      FROM read_model.wallet WHERE wallet_id = $1";
 
-pub(crate) const VERSION: &str = "SELECT version FROM read_model.wallet WHERE wallet_id = $1";
+pub const VERSION: &str = "SELECT version FROM read_model.wallet WHERE wallet_id = $1";
 
-pub(crate) const HISTORY: &str = concat!(
+pub const HISTORY: &str = concat!(
     "SELECT ",
     entry_columns!(),
     " FROM read_model.entry WHERE wallet_id = $1 AND version >= $2 AND version < $3 \
      ORDER BY version DESC LIMIT $4"
 );
 
-pub(crate) const FORWARD: &str = concat!(
+pub const FORWARD: &str = concat!(
     "SELECT ",
     entry_columns!(),
     " FROM read_model.entry WHERE wallet_id = $1 AND version >= $2 AND version < $3 \
      ORDER BY version LIMIT $4"
 );
 
+/// Oldest first, above a version.
+pub const AFTER: &str = concat!(
+    "SELECT ",
+    entry_columns!(),
+    " FROM read_model.entry WHERE wallet_id = $1 AND version > $2 ORDER BY version LIMIT $3"
+);
+
 /// For each type as many as the page has: ordered and cut by the caller.
-pub(crate) const BY_TYPE: &str = concat!(
+pub const BY_TYPE: &str = concat!(
     "SELECT found.* FROM unnest($5::text[]) AS wanted (name), LATERAL (SELECT ",
     entry_columns!(),
     " FROM read_model.entry WHERE wallet_id = $1 \
@@ -46,7 +89,7 @@ pub(crate) const BY_TYPE: &str = concat!(
 
 /// Entries that one page looks at, at most, for those that other filters let through: a reference or a counterparty may be
 /// that of a million entries, and a type among them rare. A page then ends before it is full, and the next goes on from there.
-pub(crate) const LOOKED_AT: i64 = 5_000;
+const LOOKED_AT: i64 = 5_000;
 
 /// The versions of the newest entries that one index leaves, and how far down it was looked: filters are applied to those only.
 macro_rules! filtered {
@@ -72,12 +115,12 @@ macro_rules! filtered {
     };
 }
 
-pub(crate) const BY_REFERENCE: &str = filtered!("reference", "($7::uuid IS NULL OR counterparty = $7)");
+pub const BY_REFERENCE: &str = filtered!("reference", "($7::uuid IS NULL OR counterparty = $7)");
 
-pub(crate) const BY_COUNTERPARTY: &str = filtered!("counterparty", "true");
+pub const BY_COUNTERPARTY: &str = filtered!("counterparty", "true");
 
 /// Ordered by the caller. The rows compare whole and in the key's order, so that only the key finds them.
-pub(crate) const BY_VERSIONS: &str = concat!(
+pub const BY_VERSIONS: &str = concat!(
     "SELECT found.* FROM unnest($2::bigint[]) AS wanted (number), LATERAL (SELECT ",
     entry_columns!(),
     " FROM read_model.entry \
@@ -96,24 +139,20 @@ struct SpanRow {
 
 /// A wallet's versions in a period.
 #[derive(Debug, Clone)]
-pub(crate) struct Span {
+pub struct Span {
     /// The first version of the period (inclusive).
-    pub(crate) low: i64,
+    pub low: i64,
     /// The first version after the period.
-    pub(crate) below: i64,
+    pub below: i64,
     /// The wallet's version.
-    pub(crate) last: i64,
-    pub(crate) currency: String,
-    pub(crate) stale: bool,
+    pub last: i64,
+    pub currency: String,
+    pub stale: bool,
 }
 
 /// The versions that were recorded from `from` (inclusive) to `to` (exclusive), in microseconds; `None` when there is
 /// no such wallet.
-pub(crate) async fn span(
-    db: &mut PgConnection,
-    wallet: Uuid,
-    (from, to): (i64, i64),
-) -> Result<Option<Span>, ReadError> {
+pub async fn span(db: &mut PgConnection, wallet: Uuid, (from, to): (i64, i64)) -> sqlx::Result<Option<Span>> {
     let row: Option<SpanRow> = sqlx::query_as(SPAN)
         .bind(wallet)
         .bind(from)
@@ -132,35 +171,26 @@ pub(crate) async fn span(
     }))
 }
 
-/// An error unless the wallet is at version `last` or later: a read model that is being rebuilt has to get there again,
-/// and until then lacks entries that an export has promised.
-pub(crate) async fn still_has(db: &mut PgConnection, wallet: Uuid, last: i64) -> Result<(), ReadError> {
-    let version: Option<i64> = sqlx::query_scalar(VERSION)
-        .bind(wallet)
-        .fetch_optional(db)
-        .await?;
-    if version.is_some_and(|version| version >= last) {
-        Ok(())
-    } else {
-        Err(ReadError::WentBack(wallet))
-    }
+/// The wallet's version; `None` when there is no such wallet.
+pub async fn version(db: &mut PgConnection, wallet: Uuid) -> sqlx::Result<Option<i64>> {
+    sqlx::query_scalar(VERSION).bind(wallet).fetch_optional(db).await
 }
 
 /// Which entries of a wallet's history.
 #[derive(Debug, Clone)]
-pub(crate) struct Entries {
-    pub(crate) wallet: Uuid,
+pub struct Entries {
+    pub wallet: Uuid,
     /// By the names in the column; `None` for all.
-    pub(crate) types: Option<Vec<&'static str>>,
-    pub(crate) reference: Option<String>,
-    pub(crate) counterparty: Option<Uuid>,
+    pub types: Option<Vec<&'static str>>,
+    pub reference: Option<String>,
+    pub counterparty: Option<Uuid>,
 }
 
 /// Entries that were found, newest first.
-pub(crate) struct Found {
-    pub(crate) rows: Vec<EntryRow>,
+pub struct Found {
+    pub rows: Vec<EntryRow>,
     /// There may be more below this version (exclusive), and only there.
-    pub(crate) below: Option<i64>,
+    pub below: Option<i64>,
 }
 
 impl Found {
@@ -177,13 +207,13 @@ impl Found {
 impl Entries {
     /// At most `limit` entries with versions from `low` (inclusive) to `below` (exclusive), newest first; fewer, or none, where
     /// that takes looking at more than [`LOOKED_AT`].
-    pub(crate) async fn newest(
+    pub async fn newest(
         &self,
         db: &mut PgConnection,
         low: i64,
         below: i64,
         limit: i64,
-    ) -> Result<Found, ReadError> {
+    ) -> sqlx::Result<Found> {
         // The most selective first: a reference is one movement or a few.
         match (&self.reference, self.counterparty, &self.types) {
             (Some(reference), counterparty, types) => {
@@ -244,7 +274,7 @@ impl Entries {
         cap: i64,
         db: &mut PgConnection,
         limit: i64,
-    ) -> Result<Found, ReadError> {
+    ) -> sqlx::Result<Found> {
         let whole = lowest.filter(|_| looked_at >= cap);
         versions.sort_unstable_by_key(|version| std::cmp::Reverse(*version));
         versions.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
@@ -263,18 +293,33 @@ fn newest_first(rows: &mut Vec<EntryRow>, limit: i64) {
 }
 
 /// At most `limit` entries with versions from `from` (inclusive) to `below` (exclusive), oldest first.
-pub(crate) async fn oldest(
+pub async fn oldest(
     db: &mut PgConnection,
     wallet: Uuid,
     from: i64,
     below: i64,
     limit: i64,
-) -> Result<Vec<EntryRow>, ReadError> {
-    Ok(sqlx::query_as(FORWARD)
+) -> sqlx::Result<Vec<EntryRow>> {
+    sqlx::query_as(FORWARD)
         .bind(wallet)
         .bind(from)
         .bind(below)
         .bind(limit)
         .fetch_all(db)
-        .await?)
+        .await
+}
+
+/// At most `limit` entries above a version (exclusive), oldest first.
+pub async fn after(
+    db: &mut PgConnection,
+    wallet: Uuid,
+    version: i64,
+    limit: i64,
+) -> sqlx::Result<Vec<EntryRow>> {
+    sqlx::query_as(AFTER)
+        .bind(wallet)
+        .bind(version)
+        .bind(limit)
+        .fetch_all(db)
+        .await
 }

@@ -1,3 +1,0 @@
-//! Holds the statements to their plans: a module for each schema.
-
-mod read_model;
