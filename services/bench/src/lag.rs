@@ -2,6 +2,7 @@
 //! the cursors are read before the journal, so a lag is never shown smaller than it was.
 
 use std::collections::{HashMap, VecDeque};
+use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 use wallex_journal::read;
+use wallex_projections::{Name, cursor};
 
 use crate::progress::Progress;
 
@@ -22,37 +24,26 @@ const DRAIN_POLL: Duration = Duration::from_millis(20);
 /// Samples kept to tell the lag in time: ten minutes.
 const MAX_SAMPLES: usize = 6_000;
 
-const LEDGER: &str = "SELECT partition, seq FROM ledger.cursor";
-const READ_MODEL: &str = "SELECT partition, seq FROM read_model.cursor";
-
 /// Seq (inclusive) by partition.
 type Levels = HashMap<i32, i64>;
 
-/// The platform's databases; the three may be one.
+/// The platform's databases; both may be one.
 #[derive(Clone)]
 pub(crate) struct Databases {
     pub(crate) journal: PgPool,
-    pub(crate) ledger: PgPool,
-    pub(crate) read_model: PgPool,
+    /// The projections.
+    pub(crate) read: PgPool,
 }
 
 impl Databases {
     /// Connects, or says which setting is wrong.
     pub(crate) async fn open(database_url: &str, read_database_url: Option<&str>) -> anyhow::Result<Self> {
         let journal = connect("--database-url", database_url).await?;
-        let read_model = match read_database_url {
+        let read = match read_database_url {
             Some(url) => connect("--read-database-url", url).await?,
             None => journal.clone(),
         };
-        let both: bool = sqlx::query_scalar("SELECT to_regclass('ledger.cursor') IS NOT NULL")
-            .fetch_one(&read_model)
-            .await?;
-        let ledger = if both { read_model.clone() } else { journal.clone() };
-        let databases = Self {
-            journal,
-            ledger,
-            read_model,
-        };
+        let databases = Self { journal, read };
         databases
             .lags()
             .await
@@ -61,17 +52,22 @@ impl Databases {
     }
 
     async fn lags(&self) -> Result<Lags, sqlx::Error> {
-        let ledger = levels(&self.ledger, LEDGER).await?;
-        let read_model = levels(&self.read_model, READ_MODEL).await?;
+        let projected = self.projected().await?;
         let journal = recorded(&self.journal).await?;
-        Ok(Lags {
-            ledger: behind(&ledger, &journal),
-            read_model: behind(&read_model, &journal),
-            journal: journal.values().sum(),
-        })
+        Ok(Lags::of(&projected, &journal))
     }
 
-    /// Waits until both projections have all that the journal holds now. The time it took, or how far
+    /// How far each projection is.
+    async fn projected(&self) -> Result<Vec<(Name, Levels)>, sqlx::Error> {
+        let mut projected = Vec::new();
+        for name in Name::ALL {
+            let levels = cursor::levels(&self.read, name).await?;
+            projected.push((name, levels.into_iter().collect()));
+        }
+        Ok(projected)
+    }
+
+    /// Waits until the projections have all that the journal holds now. The time it took, or how far
     /// behind they still are at the deadline. What others write meanwhile is not waited for.
     pub(crate) async fn drain(
         &self,
@@ -81,17 +77,12 @@ impl Databases {
         let begin = Instant::now();
         let target = recorded(&self.journal).await?;
         loop {
-            let ledger = behind(&levels(&self.ledger, LEDGER).await?, &target);
-            let read_model = behind(&levels(&self.read_model, READ_MODEL).await?, &target);
-            if ledger == 0 && read_model == 0 {
+            let lags = Lags::of(&self.projected().await?, &target);
+            if lags.largest() == 0 {
                 return Ok(Ok(begin.elapsed()));
             }
             if begin.elapsed() >= limit || stop.is_cancelled() {
-                return Ok(Err(Lags {
-                    ledger,
-                    read_model,
-                    journal: target.values().sum(),
-                }));
+                return Ok(Err(lags));
             }
             sleep(DRAIN_POLL).await;
         }
@@ -138,11 +129,6 @@ async fn recorded(journal: &PgPool) -> Result<Levels, sqlx::Error> {
     Ok(partitions.map(|head| (head.id.0, head.mark.seq)).collect())
 }
 
-async fn levels(pool: &PgPool, statement: &'static str) -> Result<Levels, sqlx::Error> {
-    let rows: Vec<(i32, i64)> = sqlx::query_as(statement).fetch_all(pool).await?;
-    Ok(rows.into_iter().collect())
-}
-
 /// Events of `journal` that `cursors` do not have.
 fn behind(cursors: &Levels, journal: &Levels) -> i64 {
     journal
@@ -152,16 +138,39 @@ fn behind(cursors: &Levels, journal: &Levels) -> i64 {
 }
 
 /// Events that each projection is behind, and how many the journal holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Lags {
-    pub(crate) ledger: i64,
-    pub(crate) read_model: i64,
+    projections: Vec<(Name, i64)>,
     journal: i64,
 }
 
 impl Lags {
+    fn of(projected: &[(Name, Levels)], journal: &Levels) -> Self {
+        let projections = projected.iter();
+        Self {
+            projections: projections
+                .map(|(name, cursors)| (*name, behind(cursors, journal)))
+                .collect(),
+            journal: journal.values().sum(),
+        }
+    }
+
     fn largest(&self) -> i64 {
-        self.ledger.max(self.read_model)
+        self.projections
+            .iter()
+            .map(|(_, events)| *events)
+            .max()
+            .unwrap_or(0)
+    }
+}
+
+impl fmt::Display for Lags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let projections = self.projections.iter();
+        let each: Vec<String> = projections
+            .map(|(name, events)| format!("the {} by {events} events", name.noun()))
+            .collect();
+        f.write_str(&each.join(", "))
     }
 }
 
@@ -213,8 +222,7 @@ mod tests {
     fn the_age_is_that_of_the_oldest_event_not_projected() {
         let (begin, second) = (Instant::now(), Duration::from_secs(1));
         let lags = |journal, read_model| Lags {
-            ledger: 0,
-            read_model,
+            projections: vec![(Name::Ledger, 0), (Name::ReadModel, read_model)],
             journal,
         };
         let mut history = History::default();

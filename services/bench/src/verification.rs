@@ -9,11 +9,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use serde::Deserialize;
-use sqlx::PgPool;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use wallex_journal::read;
+use wallex_projections::ledger::read as ledger;
+use wallex_projections::read_model::read::wallets;
 
 use crate::lag::Databases;
 use crate::mix::Kind;
@@ -32,14 +33,6 @@ const SAMPLE: usize = 20;
 const READERS: usize = 8;
 /// One read, with the two seconds that it may wait for its position.
 const READ: Duration = Duration::from_secs(10);
-
-const WALLETS: &str =
-    "SELECT wallet_id::text, balance::text FROM read_model.wallet WHERE wallet_id = ANY($1)";
-const ACCOUNTS: &str = "SELECT substr(account, 8), sum(credits - debits)::text FROM ledger.account_total \
-     WHERE account = ANY(SELECT 'wallet:' || id FROM unnest($1::uuid[]) id) GROUP BY account";
-/// One statement, so one snapshot: a posting's two sides are written together.
-const UNBALANCED: &str = "SELECT currency, sum(credits - debits)::text FROM ledger.account_total \
-     GROUP BY currency HAVING sum(credits - debits) <> 0";
 
 /// What does not agree.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -77,20 +70,18 @@ impl Differences {
 /// Compares every wallet in journal, ledger and read model, and the totals.
 pub(crate) async fn by_database(
     databases: &Databases,
-    wallets: &[(Uuid, i64)],
+    expected: &[(Uuid, i64)],
     initial: i64,
     tally: &Tally,
 ) -> anyhow::Result<Differences> {
     let mut differences = Differences::default();
     let mut total = 0_i128;
-    for chunk in wallets.chunks(CHUNK) {
+    let mut projections = databases.read.acquire().await?;
+    for chunk in expected.chunks(CHUNK) {
         let ids: Vec<Uuid> = chunk.iter().map(|(id, _)| *id).collect();
-        let heads = read::wallet::balances(&databases.journal, &ids)
-            .await?
-            .into_iter();
-        let heads: HashMap<Uuid, String> = heads.map(|(id, balance)| (id, balance.to_string())).collect();
-        let accounts = balances(&databases.ledger, ACCOUNTS, &ids).await?;
-        let read_model = balances(&databases.read_model, WALLETS, &ids).await?;
+        let heads = texts(read::wallet::balances(&databases.journal, &ids).await?);
+        let accounts = texts(ledger::balances(&mut projections, &ids).await?);
+        let read_model = texts(wallets::balances(&mut projections, &ids).await?);
         for (wallet, expected) in chunk {
             for (place, found) in [
                 ("the journal", &heads),
@@ -111,23 +102,16 @@ pub(crate) async fn by_database(
         differences
             .add(|| format!("money: the wallets hold {total}, initial + credits - debits is {conserved}"));
     }
-    let unbalanced: Vec<(String, String)> = sqlx::query_as(UNBALANCED).fetch_all(&databases.ledger).await?;
-    for (currency, sum) in unbalanced {
+    for (currency, sum) in ledger::unbalanced(&mut projections).await? {
         differences.add(|| format!("ledger: the totals of {currency} sum to {sum} instead of 0"));
     }
     Ok(differences)
 }
 
-/// Balances as text: sums are numeric, and comparing needs no more.
-async fn balances(
-    pool: &PgPool,
-    statement: &'static str,
-    ids: &[Uuid],
-) -> anyhow::Result<HashMap<Uuid, String>> {
-    let rows: Vec<(String, String)> = sqlx::query_as(statement).bind(ids).fetch_all(pool).await?;
-    rows.into_iter()
-        .map(|(id, balance)| Ok((id.parse()?, balance)))
-        .collect()
+/// Balances as text: sums of the ledger are larger than any integer, and comparing needs no more.
+fn texts(balances: Vec<(Uuid, impl ToString)>) -> HashMap<Uuid, String> {
+    let balances = balances.into_iter();
+    balances.map(|(id, balance)| (id, balance.to_string())).collect()
 }
 
 /// Some wallets, spread over all, to be read over HTTP beside the check in the database.
