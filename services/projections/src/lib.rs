@@ -22,3 +22,20 @@ pub use projection::{ApplyError, Projected, Projection};
 pub use read_model::ReadModel;
 pub use registry::{Name, consumer_group};
 pub use reset::reset;
+
+/// Evaluates an expression with the projection of that name, which has a type of its own.
+#[macro_export]
+macro_rules! with_projection {
+    ($name:expr, $projection:ident => $with:expr) => {
+        match $name {
+            $crate::Name::Ledger => {
+                let $projection = $crate::Ledger;
+                $with
+            }
+            $crate::Name::ReadModel => {
+                let $projection = $crate::ReadModel;
+                $with
+            }
+        }
+    };
+}

@@ -23,7 +23,7 @@ mod stall;
 
 use sqlx::PgPool;
 use tokio::sync::watch;
-use wallex_projections::{Ledger, Name, Projection, ReadModel, consumer_group};
+use wallex_projections::{Name, Projection, consumer_group, with_projection};
 use wallex_runtime::health::Health;
 use wallex_runtime::redis::Accelerator;
 use wallex_runtime::settings::{Settings, SettingsError};
@@ -65,10 +65,9 @@ pub async fn run(
     health: &Health,
     shutdown: CancellationToken,
 ) -> Result<(), ProjectorError> {
-    match name {
-        Name::Ledger => run_projection(Ledger, from, settings, journal, read, health, shutdown).await,
-        Name::ReadModel => run_projection(ReadModel, from, settings, journal, read, health, shutdown).await,
-    }
+    with_projection!(name, projection => {
+        run_projection(projection, from, settings, journal, read, health, shutdown).await
+    })
 }
 
 async fn run_projection<P: Projection>(

@@ -70,10 +70,12 @@ fn print(report: &Report, compared: Option<Projections>) -> io::Result<()> {
     for (kind, more) in report.unnamed() {
         writeln!(out, "{kind}: {more} more")?;
     }
-    if let Some(Projections { ledger, read_model }) = compared {
-        for (name, Compared { events, behind }) in [("ledger", ledger), ("read model", read_model)] {
-            writeln!(out, "{name}: {events} events compared, {behind} not applied yet")?;
-        }
+    for (name, Compared { events, behind }) in compared.into_iter().flat_map(Projections::each) {
+        writeln!(
+            out,
+            "{}: {events} events compared, {behind} not applied yet",
+            name.noun()
+        )?;
     }
     let verdict = match report.total() {
         0 => "all whole".to_owned(),

@@ -25,20 +25,16 @@ pub enum Kind {
     Movement,
     Publication,
     Answer,
-    LedgerCursor,
-    Posting,
-    AccountTotal,
-    ReadModelCursor,
-    ReadModelWallet,
-    Entry,
-    ReadModelHold,
-    ReadModelPersonalData,
+    /// Of a projection, by what people call it.
+    Cursor(&'static str),
+    /// Rows of a projection, as it calls them.
+    Rows(&'static str),
     Parked,
 }
 
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        let name = match self {
             Self::Partition => "partitions",
             Self::Chain => "hash chain",
             Self::Wallet => "wallets",
@@ -51,16 +47,11 @@ impl fmt::Display for Kind {
             Self::Movement => "external ids of movements",
             Self::Publication => "publication",
             Self::Answer => "stored answers",
-            Self::LedgerCursor => "the ledger's cursors",
-            Self::Posting => "postings",
-            Self::AccountTotal => "account totals",
-            Self::ReadModelCursor => "the read model's cursors",
-            Self::ReadModelWallet => "the read model's wallets",
-            Self::Entry => "entries",
-            Self::ReadModelHold => "the read model's holds",
-            Self::ReadModelPersonalData => "the read model's personal data",
+            Self::Cursor(projection) => return write!(f, "the {projection}'s cursors"),
+            Self::Rows(name) => name,
             Self::Parked => "parked events",
-        })
+        };
+        f.write_str(name)
     }
 }
 
@@ -113,11 +104,14 @@ mod tests {
     fn a_fault_that_repeats_is_named_a_few_times_and_counted() {
         let mut report = Report::default();
         for n in 0..1_000 {
-            report.add(Kind::Entry, || format!("entry {n}"));
+            report.add(Kind::Rows("entries"), || format!("entry {n}"));
         }
         report.add(Kind::Hold, || "hold".to_owned());
         assert_eq!(report.problems.len(), 21);
         assert_eq!(report.total(), 1_001);
-        assert_eq!(report.unnamed().collect::<Vec<_>>(), [(Kind::Entry, 980)]);
+        assert_eq!(
+            report.unnamed().collect::<Vec<_>>(),
+            [(Kind::Rows("entries"), 980)]
+        );
     }
 }

@@ -8,7 +8,11 @@ use wallex_journal::verify::{CHUNK, Kind, Report};
 
 use super::apply::{Posting, postings};
 use crate::projection::Projected;
-use crate::verify::cursors::{Compared, LEDGER, Sides};
+use crate::registry::Name;
+use crate::verify::cursors::{Compared, Sides, reach};
+
+const POSTING: Kind = Kind::Rows("postings");
+const TOTAL: Kind = Kind::Rows("account totals");
 
 const DIFFERENT: &str = "
 SELECT e.seq, p.seq IS NULL
@@ -61,7 +65,7 @@ pub(crate) async fn partition(
     compared: &mut Compared,
     report: &mut Report,
 ) -> Result<(), sqlx::Error> {
-    let reach = LEDGER.reach(sides, partition, compared, report).await?;
+    let reach = reach(Name::Ledger, sides, partition, compared, report).await?;
     let mut seq = 0;
     while seq < reach.seq {
         let to = reach.seq.min(seq + CHUNK);
@@ -88,7 +92,7 @@ pub(crate) async fn partition(
         .fetch_all(&mut sides.read)
         .await?;
     for seq in outside {
-        report.add(Kind::Posting, || {
+        report.add(POSTING, || {
             format!("the ledger has a posting of {partition}:{seq}, which it has not applied")
         });
     }
@@ -97,7 +101,7 @@ pub(crate) async fn partition(
         .fetch_all(&mut sides.read)
         .await?;
     for (account, currency) in totals {
-        report.add(Kind::AccountTotal, || {
+        report.add(TOTAL, || {
             format!(
                 "the total of {account} in {currency}, partition {partition}, is not the sum of its postings"
             )
@@ -135,7 +139,7 @@ async fn with_postings(
         .await?;
     let missing = different.iter().filter(|(_, is_missing)| *is_missing).count();
     for (seq, is_missing) in different {
-        report.add(Kind::Posting, || {
+        report.add(POSTING, || {
             let what = if is_missing {
                 "is missing"
             } else {
@@ -152,7 +156,7 @@ async fn with_postings(
         .await?;
     let known = (expected.len() - missing) as i64;
     if count > known {
-        report.add(Kind::Posting, || {
+        report.add(POSTING, || {
             format!(
                 "the ledger has {} postings of {partition}:{} to {to} that no event makes",
                 count - known,
@@ -167,7 +171,7 @@ async fn with_postings(
 pub(crate) async fn look_for_strays(read: &mut PgConnection, report: &mut Report) -> Result<(), sqlx::Error> {
     let foreign: Vec<i32> = sqlx::query_scalar(FOREIGN).fetch_all(read).await?;
     for partition in foreign {
-        report.add(Kind::Posting, || {
+        report.add(POSTING, || {
             format!("the ledger has rows of partition {partition} and no cursor of it")
         });
     }

@@ -26,27 +26,6 @@ pub(crate) struct Sides {
     pub(crate) read: PgConnection,
 }
 
-/// A projection as the check knows it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Side {
-    projection: Name,
-    /// In lines for people.
-    pub(crate) name: &'static str,
-    kind: Kind,
-}
-
-pub(crate) const LEDGER: Side = Side {
-    projection: Name::Ledger,
-    name: "the ledger",
-    kind: Kind::LedgerCursor,
-};
-
-pub(crate) const READ_MODEL: Side = Side {
-    projection: Name::ReadModel,
-    name: "the read model",
-    kind: Kind::ReadModelCursor,
-};
-
 /// How far a projection's rows can be compared, and what it has left out.
 pub(crate) struct Reach {
     /// Inclusive.
@@ -54,87 +33,82 @@ pub(crate) struct Reach {
     pub(crate) parked: HashSet<i64>,
 }
 
-impl Side {
-    /// The cursor's seq; `None` when there is no cursor.
-    pub(crate) async fn seq(
-        self,
-        read: &mut PgConnection,
-        partition: Partition,
-    ) -> Result<Option<i64>, sqlx::Error> {
-        Ok(self.cursor(read, partition).await?.map(|(seq, _)| seq))
-    }
+/// The cursor's seq; `None` when there is no cursor.
+pub(crate) async fn seq(
+    projection: Name,
+    read: &mut PgConnection,
+    partition: Partition,
+) -> Result<Option<i64>, sqlx::Error> {
+    Ok(cursor(projection, read, partition).await?.map(|(seq, _)| seq))
+}
 
-    async fn cursor(
-        self,
-        read: &mut PgConnection,
-        partition: Partition,
-    ) -> Result<Option<(i64, Vec<u8>)>, sqlx::Error> {
-        let statement = format!(
-            "SELECT seq, hash FROM {}.cursor WHERE partition = $1",
-            self.projection.schema().name
-        );
-        sqlx::query_as(AssertSqlSafe(statement))
-            .bind(partition.0)
-            .fetch_optional(read)
-            .await
-    }
+async fn cursor(
+    projection: Name,
+    read: &mut PgConnection,
+    partition: Partition,
+) -> Result<Option<(i64, Vec<u8>)>, sqlx::Error> {
+    let schema = projection.schema().name;
+    let statement = format!("SELECT seq, hash FROM {schema}.cursor WHERE partition = $1");
+    sqlx::query_as(AssertSqlSafe(statement))
+        .bind(partition.0)
+        .fetch_optional(read)
+        .await
+}
 
-    /// Checks the cursor against the journal. The cursor is read first: the journal may be further on, never less far.
-    pub(crate) async fn reach(
-        self,
-        sides: &mut Sides,
-        partition: Partition,
-        compared: &mut Compared,
-        report: &mut Report,
-    ) -> Result<Reach, sqlx::Error> {
-        let cursor = self.cursor(&mut sides.read, partition).await?;
-        let name = self.name;
-        if cursor.is_none() {
-            report.add(self.kind, || {
-                format!("{name} has no cursor of partition {partition}")
-            });
-        }
-        let (seq, hash) = cursor.unwrap_or_else(|| (0, Hash::GENESIS.0.to_vec()));
-        let journal = check::head(&mut sides.journal, partition, seq).await?;
-        let (last_seq, known) = journal.unwrap_or_default();
-        let known = known.unwrap_or_else(|| Hash::GENESIS.0.to_vec());
-        if seq > last_seq {
-            report.add(self.kind, || {
-                format!("{name} has applied {partition}:{seq}, and the journal ends at {last_seq}")
-            });
-        } else if known != hash {
-            report.add(self.kind, || {
-                format!("{name} has applied {partition}:{seq} with another hash than the journal has")
-            });
-        }
-        compared.events += seq.min(last_seq);
-        compared.behind += last_seq.saturating_sub(seq).max(0);
-        Ok(Reach {
-            seq: seq.min(last_seq),
-            parked: self.parked(&mut sides.read, partition, report).await?,
-        })
+/// Checks the cursor against the journal. The cursor is read first: the journal may be further on, never less far.
+pub(crate) async fn reach(
+    projection: Name,
+    sides: &mut Sides,
+    partition: Partition,
+    compared: &mut Compared,
+    report: &mut Report,
+) -> Result<Reach, sqlx::Error> {
+    let cursor = cursor(projection, &mut sides.read, partition).await?;
+    let (name, kind) = (projection.noun(), Kind::Cursor(projection.noun()));
+    if cursor.is_none() {
+        report.add(kind, || {
+            format!("the {name} has no cursor of partition {partition}")
+        });
     }
+    let (seq, hash) = cursor.unwrap_or_else(|| (0, Hash::GENESIS.0.to_vec()));
+    let journal = check::head(&mut sides.journal, partition, seq).await?;
+    let (last_seq, known) = journal.unwrap_or_default();
+    let known = known.unwrap_or_else(|| Hash::GENESIS.0.to_vec());
+    if seq > last_seq {
+        report.add(kind, || {
+            format!("the {name} has applied {partition}:{seq}, and the journal ends at {last_seq}")
+        });
+    } else if known != hash {
+        report.add(kind, || {
+            format!("the {name} has applied {partition}:{seq} with another hash than the journal has")
+        });
+    }
+    compared.events += seq.min(last_seq);
+    compared.behind += last_seq.saturating_sub(seq).max(0);
+    Ok(Reach {
+        seq: seq.min(last_seq),
+        parked: parked(projection, &mut sides.read, partition, report).await?,
+    })
+}
 
-    async fn parked(
-        self,
-        read: &mut PgConnection,
-        partition: Partition,
-        report: &mut Report,
-    ) -> Result<HashSet<i64>, sqlx::Error> {
-        let statement = format!(
-            "SELECT seq FROM {}.parked WHERE partition = $1",
-            self.projection.schema().name
-        );
-        let parked: Vec<i64> = sqlx::query_scalar(AssertSqlSafe(statement))
-            .bind(partition.0)
-            .fetch_all(read)
-            .await?;
-        for seq in &parked {
-            let name = self.name;
-            report.add(Kind::Parked, || format!("{partition}:{seq} is parked in {name}"));
-        }
-        Ok(parked.into_iter().collect())
+async fn parked(
+    projection: Name,
+    read: &mut PgConnection,
+    partition: Partition,
+    report: &mut Report,
+) -> Result<HashSet<i64>, sqlx::Error> {
+    let schema = projection.schema().name;
+    let statement = format!("SELECT seq FROM {schema}.parked WHERE partition = $1");
+    let parked: Vec<i64> = sqlx::query_scalar(AssertSqlSafe(statement))
+        .bind(partition.0)
+        .fetch_all(read)
+        .await?;
+    for seq in &parked {
+        report.add(Kind::Parked, || {
+            format!("{partition}:{seq} is parked in the {}", projection.noun())
+        });
     }
+    Ok(parked.into_iter().collect())
 }
 
 /// Cursors of partitions that the journal does not have.
@@ -143,22 +117,18 @@ pub(super) async fn look_for_strays(
     partitions: &[Partition],
     report: &mut Report,
 ) -> Result<(), sqlx::Error> {
-    for side in [LEDGER, READ_MODEL] {
-        let statement = format!(
-            "SELECT partition FROM {}.cursor WHERE partition <> ALL ($1) ORDER BY partition",
-            side.projection.schema().name
-        );
+    for projection in Name::ALL {
+        let (name, schema) = (projection.noun(), projection.schema().name);
+        let statement =
+            format!("SELECT partition FROM {schema}.cursor WHERE partition <> ALL ($1) ORDER BY partition");
         let known: Vec<i32> = partitions.iter().map(|partition| partition.0).collect();
         let strays: Vec<i32> = sqlx::query_scalar(AssertSqlSafe(statement))
             .bind(known)
             .fetch_all(&mut *read)
             .await?;
         for partition in strays {
-            report.add(side.kind, || {
-                format!(
-                    "{} has a cursor of partition {partition}, which the journal does not have",
-                    side.name
-                )
+            report.add(Kind::Cursor(name), || {
+                format!("the {name} has a cursor of partition {partition}, which the journal does not have")
             });
         }
     }

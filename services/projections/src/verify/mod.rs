@@ -20,6 +20,7 @@ pub use wallex_journal::verify::Report;
 
 use crate::ledger::verify as ledger;
 use crate::read_model::verify::{self as read_model, strays};
+use crate::registry::Name;
 pub use cursors::Compared;
 use cursors::Sides;
 
@@ -29,7 +30,16 @@ pub struct Projections {
     pub read_model: Compared,
 }
 
-/// Compares both projections with the journal; what differs goes into `report`. Needs a connection of each pool at a time,
+impl Projections {
+    pub fn each(self) -> [(Name, Compared); Name::ALL.len()] {
+        Name::ALL.map(|name| match name {
+            Name::Ledger => (name, self.ledger),
+            Name::ReadModel => (name, self.read_model),
+        })
+    }
+}
+
+/// Compares the projections with the journal; what differs goes into `report`. Needs a connection of each pool at a time,
 /// two when they are one pool.
 pub async fn compare(
     journal: &PgPool,

@@ -6,7 +6,7 @@ use wallex_domain::{EntryType, EventData, Partition, Position};
 use wallex_journal::read;
 use wallex_journal::verify::{Kind, Report};
 
-use super::Applied;
+use super::{Applied, kind};
 use crate::projection::Projected;
 use crate::read_model::apply::{description, metadata};
 
@@ -134,7 +134,7 @@ async fn with_events(
         .fetch_all(db)
         .await?;
     for (partition, seq, is_missing) in different {
-        report.add(Kind::Entry, || {
+        report.add(kind::ENTRY, || {
             let what = if is_missing {
                 "is missing"
             } else {
@@ -184,7 +184,7 @@ async fn with_personal(
             partition: Partition(partition),
             seq,
         };
-        report.add(Kind::ReadModelPersonalData, || {
+        report.add(kind::PERSONAL_DATA, || {
             if is_erased {
                 format!("the entry of {at} still has personal data that was erased")
             } else {

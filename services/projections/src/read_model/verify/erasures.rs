@@ -4,9 +4,9 @@
 use sqlx::PgConnection;
 use uuid::Uuid;
 use wallex_journal::check;
-use wallex_journal::verify::{CHUNK, Kind, Report};
+use wallex_journal::verify::{CHUNK, Report};
 
-use super::Applied;
+use super::{Applied, kind};
 
 const MISSING: &str = "
 SELECT e.wallet_id
@@ -39,7 +39,7 @@ pub(super) async fn compare(
         .fetch_all(read)
         .await?;
     for id in missing {
-        report.add(Kind::ReadModelPersonalData, || {
+        report.add(kind::PERSONAL_DATA, || {
             format!("the read model has forgotten an erasure of wallet {id}")
         });
     }
@@ -64,7 +64,7 @@ pub(super) async fn look_for_strays(
         };
         after = Some(*last);
         for id in check::unknown_erasures(&mut *journal, &rows).await? {
-            report.add(Kind::ReadModelPersonalData, || {
+            report.add(kind::PERSONAL_DATA, || {
                 format!("the read model has an erasure of wallet {id} that no event decided")
             });
         }

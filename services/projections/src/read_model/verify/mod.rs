@@ -13,7 +13,18 @@ use wallex_journal::read;
 use wallex_journal::verify::{CHUNK, Report, SNAPSHOT};
 
 use crate::projection::Projected;
-use crate::verify::cursors::{Compared, READ_MODEL, Reach, Sides};
+use crate::registry::Name;
+use crate::verify::cursors::{self, Compared, Reach, Sides};
+
+/// What the rows are called in a report.
+mod kind {
+    use wallex_journal::verify::Kind;
+
+    pub(super) const WALLET: Kind = Kind::Rows("the read model's wallets");
+    pub(super) const ENTRY: Kind = Kind::Rows("entries");
+    pub(super) const HOLD: Kind = Kind::Rows("the read model's holds");
+    pub(super) const PERSONAL_DATA: Kind = Kind::Rows("the read model's personal data");
+}
 
 /// How often a walk goes on to a cursor that has moved meanwhile before it takes the rest inside the snapshot.
 const ROUNDS: usize = 10;
@@ -48,13 +59,13 @@ pub(crate) async fn partition(
     compared: &mut Compared,
     report: &mut Report,
 ) -> Result<(), sqlx::Error> {
-    let mut reach = READ_MODEL.reach(sides, partition, compared, report).await?;
+    let mut reach = cursors::reach(Name::ReadModel, sides, partition, compared, report).await?;
     let mut fold = Fold::default();
     let mut seq = 0;
     for _ in 0..ROUNDS {
         let Sides { journal, read } = &mut *sides;
         walk(journal, read, partition, (&mut seq, &reach), &mut fold, report).await?;
-        let moved = READ_MODEL.seq(read, partition).await?;
+        let moved = cursors::seq(Name::ReadModel, read, partition).await?;
         if moved.is_none_or(|moved| moved - seq <= CHUNK) {
             break;
         }
@@ -62,7 +73,7 @@ pub(crate) async fn partition(
     }
     let Sides { journal, read } = sides;
     let mut snapshot = read.begin_with(SNAPSHOT).await?;
-    if let Some(cursor) = READ_MODEL.seq(&mut snapshot, partition).await? {
+    if let Some(cursor) = cursors::seq(Name::ReadModel, &mut snapshot, partition).await? {
         let events = read::partitions(&mut *journal).await?;
         let last_seq = events.iter().find(|head| head.id == partition);
         // A cursor ahead of the journal has been named already.

@@ -4,9 +4,9 @@
 use sqlx::PgConnection;
 use uuid::Uuid;
 use wallex_journal::check;
-use wallex_journal::verify::{CHUNK, Kind, Report};
+use wallex_journal::verify::{CHUNK, Report};
 
-use super::erasures;
+use super::{erasures, kind};
 use crate::verify::cursors::Sides;
 
 // One statement, so one snapshot: entries come with their wallet's version.
@@ -25,20 +25,20 @@ pub(crate) async fn look_for(sides: &mut Sides, report: &mut Report) -> Result<(
     let Sides { journal, read } = sides;
     let entries: Vec<(Uuid, i64)> = sqlx::query_as(ENTRIES).fetch_all(&mut *read).await?;
     for (wallet, version) in entries {
-        report.add(Kind::Entry, || {
+        report.add(kind::ENTRY, || {
             format!("entry {version} of wallet {wallet} is of no event that was applied")
         });
     }
     let mut after = None;
     while let Some(ids) = next_page(read, WALLETS, &mut after).await? {
         for id in check::unknown_wallets(journal, ids).await? {
-            report.add(Kind::ReadModelWallet, || not_there("wallet", id));
+            report.add(kind::WALLET, || not_there("wallet", id));
         }
     }
     let mut after = None;
     while let Some(ids) = next_page(read, HOLDS, &mut after).await? {
         for id in check::unknown_holds(journal, ids).await? {
-            report.add(Kind::ReadModelHold, || not_there("hold", id));
+            report.add(kind::HOLD, || not_there("hold", id));
         }
     }
     erasures::look_for_strays(journal, read, report).await

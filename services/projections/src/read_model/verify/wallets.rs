@@ -7,10 +7,10 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 use wallex_domain::{EventData, Hold, HoldId, Partition};
 use wallex_journal::Event;
-use wallex_journal::verify::{CHUNK, Kind, Report};
+use wallex_journal::verify::{CHUNK, Report};
 
 use super::entries::is_known;
-use super::{Applied, Fold, Folded};
+use super::{Applied, Fold, Folded, kind};
 use crate::read_model::apply::{description, metadata, owner};
 
 const WALLETS: &str = "
@@ -146,7 +146,7 @@ async fn compare_wallets(
         .fetch_all(db)
         .await?;
     for (wallet, is_missing) in different {
-        report.add(Kind::ReadModelWallet, || {
+        report.add(kind::WALLET, || {
             let what = if is_missing {
                 "is missing"
             } else {
@@ -190,11 +190,11 @@ pub(super) async fn compare_created(
         .await?;
     for (wallet, by_name) in different {
         if by_name {
-            report.add(Kind::ReadModelWallet, || {
+            report.add(kind::WALLET, || {
                 format!("the read model's wallet {wallet} has another external id than the journal")
             });
         } else {
-            report.add(Kind::ReadModelPersonalData, || {
+            report.add(kind::PERSONAL_DATA, || {
                 format!("the read model's wallet {wallet} has other personal data than the journal")
             });
         }
@@ -227,7 +227,7 @@ pub(super) async fn compare_holds(
         .fetch_all(db)
         .await?;
     for (id, is_missing) in different {
-        report.add(Kind::ReadModelHold, || {
+        report.add(kind::HOLD, || {
             let what = if is_missing {
                 "is missing"
             } else {
