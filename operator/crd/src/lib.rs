@@ -2,13 +2,14 @@
 //! the words of its conditions. No I/O: nothing here talks to a cluster.
 //!
 //! `resource` has the types of the custom resource; `children` the kinds of objects that a platform consists of, some of which other
-//! projects define (`foreign`); `names` every name that is given, `vocabulary` the types and reasons of conditions;
+//! projects define (`foreign`); `component` its components, `names` every name that is given, `vocabulary` the types and reasons of conditions;
 //! `report` reads what a role says of its projections, `rollout` what a Deployment says of its pods, `api_error` what an API server says
 //! of a request.
 #![forbid(unsafe_code)]
 
 pub mod api_error;
 pub mod children;
+mod component;
 pub mod foreign;
 pub mod names;
 pub mod report;
@@ -20,4 +21,5 @@ mod resource;
 pub mod rollout;
 pub mod vocabulary;
 
+pub use component::{Component, Scaling};
 pub use resource::*;

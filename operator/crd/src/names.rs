@@ -1,6 +1,6 @@
-//! The components of a platform, and every name and label the operator gives. Pure.
+//! Every name and label the operator gives, besides those of the components. Pure.
 //!
-//! Invariant: names and labels depend on the platform's name and the component alone. Selectors of Deployments can't be
+//! Invariant: names and labels depend on the platform's name and the component's name alone. Selectors of Deployments can't be
 //! changed once created, so neither can these.
 
 use std::collections::BTreeMap;
@@ -100,91 +100,6 @@ pub const MAX_OPEN_HOLDS: &str = "WALLEX_MAX_OPEN_HOLDS";
 pub const HTTP_PORT: i32 = 8080;
 /// Name of that port in pods and Services.
 pub const HTTP_PORT_NAME: &str = "http";
-
-/// A long-running part of a platform: one Deployment, one Service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Component {
-    Publisher,
-    LedgerProjector,
-    ReadModelProjector,
-    Query,
-    Command,
-}
-
-impl Component {
-    /// All, in the order in which they are rolled: readers before writers, so that whatever a new writer writes is understood.
-    pub const ROLLOUT: [Self; 5] = [
-        Self::Publisher,
-        Self::LedgerProjector,
-        Self::ReadModelProjector,
-        Self::Query,
-        Self::Command,
-    ];
-
-    /// All, in the order in which a platform is suspended: the writer first, the reader last.
-    pub const STOP: [Self; 5] = [
-        Self::Command,
-        Self::Publisher,
-        Self::LedgerProjector,
-        Self::ReadModelProjector,
-        Self::Query,
-    ];
-
-    /// The component's name: suffix of its objects, value of its label, row of the status table.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Publisher => "publisher",
-            Self::LedgerProjector => "ledger-projector",
-            Self::ReadModelProjector => "read-model-projector",
-            Self::Query => "query",
-            Self::Command => "command",
-        }
-    }
-
-    /// Arguments of the `wallex` binary.
-    pub fn args(self) -> &'static [&'static str] {
-        match self {
-            Self::Publisher => &["publisher"],
-            Self::LedgerProjector => &["projector", "ledger"],
-            Self::ReadModelProjector => &["projector", "read-model"],
-            Self::Query => &["query"],
-            Self::Command => &["command"],
-        }
-    }
-
-    /// Type of the condition that says whether the component serves.
-    pub fn condition(self) -> &'static str {
-        match self {
-            Self::Publisher => "PublisherAvailable",
-            Self::LedgerProjector => "LedgerProjectorAvailable",
-            Self::ReadModelProjector => "ReadModelProjectorAvailable",
-            Self::Query => "QueryAvailable",
-            Self::Command => "CommandAvailable",
-        }
-    }
-
-    /// The projection that the component runs, by the name that its metrics have; none: it runs none.
-    pub fn projection(self) -> Option<&'static str> {
-        match self {
-            Self::LedgerProjector => Some("ledger"),
-            Self::ReadModelProjector => Some("read-model"),
-            Self::Publisher | Self::Query | Self::Command => None,
-        }
-    }
-
-    /// Whether clients talk to it, so that endpoints must drain before it stops.
-    pub fn serves_clients(self) -> bool {
-        match self {
-            Self::Query | Self::Command => true,
-            Self::Publisher | Self::LedgerProjector | Self::ReadModelProjector => false,
-        }
-    }
-}
-
-/// `demo-command`: Deployment, Service, PodDisruptionBudget and autoscaler of a component.
-pub fn component_object(platform: &str, component: Component) -> String {
-    format!("{platform}-{}", component.name())
-}
 
 /// The id of a platform, as its database has it too.
 pub fn platform_id(cluster: &str, namespace: &str, platform: &str) -> String {
@@ -292,19 +207,14 @@ mod tests {
     #[test]
     fn every_child_of_the_longest_platform_name_fits_its_limit() {
         let platform = "a".repeat(40);
-        for component in Component::ROLLOUT {
-            assert!(component_object(&platform, component).len() <= 63);
+        for component in crate::Component::ROLLOUT {
+            assert!(component.object(&platform).len() <= 63);
         }
         assert!(migrate(&platform, "0123456789").len() <= 63);
         assert!(
             maintain(&platform).len() <= 52,
             "a CronJob appends 11 characters to the names of its Jobs"
         );
-    }
-
-    #[test]
-    fn the_command_is_rolled_last() {
-        assert_eq!(Component::ROLLOUT.last(), Some(&Component::Command));
     }
 
     #[test]

@@ -13,10 +13,7 @@ use crate::resource::ProjectionStatus;
 /// The path of the report, on the roles that serve reads.
 pub const PATH: &str = "/health/projections";
 
-/// The projections in a report, in its order.
-pub const ORDER: [&str; 2] = ["ledger", "read-model"];
-
-/// Projections in a report; there are two.
+/// Projections in a report; there are fewer.
 const ROWS: usize = 16;
 /// Characters of a role's own words that a condition repeats.
 const SHOWN: usize = 200;

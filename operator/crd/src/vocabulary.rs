@@ -5,7 +5,7 @@
 
 macro_rules! types {
     ($($(#[$doc:meta])* $name:ident = $word:literal,)+) => {
-        /// Types of conditions, besides one `…Available` per component ([`Component::condition`](crate::names::Component::condition)).
+        /// Types of conditions, besides one `…Available` per component ([`Component::condition`](crate::Component::condition)).
         pub mod types {
             $($(#[$doc])* pub const $name: &str = $word;)+
 

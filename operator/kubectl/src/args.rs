@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use jiff::SignedDuration;
-use wallex_crd::names::Component;
+use wallex_crd::Component;
 
 /// Manage wallet platforms.
 ///
@@ -106,8 +106,7 @@ pub struct Status {
 pub struct Restart {
     /// Name of the platform.
     pub name: String,
-    /// Components to restart: publisher, ledger-projector, read-model-projector, query, command. The order is always that one.
-    #[arg(value_parser = component)]
+    #[arg(value_parser = component, help = format!("Components to restart: {}. The order is always that one", components()))]
     pub components: Vec<Component>,
     /// How long a component may take, such as 90s or 10m.
     #[arg(long, default_value = "10m", value_parser = duration)]
@@ -139,10 +138,11 @@ fn component(text: &str) -> Result<Component, String> {
     Component::ROLLOUT
         .into_iter()
         .find(|component| component.name() == text)
-        .ok_or_else(|| {
-            let names = Component::ROLLOUT.map(Component::name).join(", ");
-            format!("no such component; the components are {names}")
-        })
+        .ok_or_else(|| format!("no such component; the components are {}", components()))
+}
+
+fn components() -> String {
+    Component::ROLLOUT.map(Component::name).join(", ")
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

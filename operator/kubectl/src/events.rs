@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Event, ObjectReference};
 use kube::Api;
 use kube::api::ListParams;
-use wallex_crd::names::{self, Component};
+use wallex_crd::Component;
 
 use super::Session;
 use super::access::Access;
@@ -51,7 +51,7 @@ fn belongs(platform: &str, object: &ObjectReference) -> bool {
         _ => 0,
     };
     let mut children = Component::ROLLOUT
-        .map(|component| names::component_object(platform, component))
+        .map(|component| component.object(platform))
         .to_vec();
     children.extend(["migrate", "maintain", "verify", "config"].map(|role| format!("{platform}-{role}")));
     if kind == "ServiceAccount" && name == platform {

@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use http::StatusCode;
 use serde::Deserialize;
-use wallex_crd::ProjectionStatus;
-use wallex_crd::names::{self, Component};
 use wallex_crd::report::{self, Answer};
+use wallex_crd::{Component, ProjectionStatus, names};
 
 use super::Session;
 use super::access::Access;
@@ -72,7 +71,7 @@ async fn ask(session: &Session, platform: &str) -> Result<Lag, String> {
 
 /// What the command role, or the API server instead of it, answers.
 async fn get(session: &Session, access: &Access<'_>, platform: &str, path: &str) -> Result<Answer, String> {
-    let service = names::component_object(platform, Component::Command);
+    let service = Component::Command.object(platform);
     let path = format!(
         "/api/v1/namespaces/{}/services/{service}:{}/proxy{path}",
         session.namespace,

@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition};
 use kube::ResourceExt as _;
-use wallex_crd::names::Component;
+use wallex_crd::Component;
 
 use super::text::first_line;
 

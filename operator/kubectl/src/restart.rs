@@ -11,8 +11,7 @@ use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::watch_object;
 use kube::{Api, ResourceExt as _};
 use serde_json::json;
-use wallex_crd::names::{self, Component};
-use wallex_crd::rollout;
+use wallex_crd::{Component, names, rollout};
 
 use super::access::Access;
 use super::args::Restart;
@@ -96,7 +95,7 @@ fn stopped(
 
 /// Restarts one component and waits for it.
 async fn roll(session: &mut Session, platform: &str, component: Component) -> Result<(), Error> {
-    let name = names::component_object(platform, component);
+    let name = component.object(platform);
     session
         .console
         .progress(&format!("{}: restarting", component.name()));

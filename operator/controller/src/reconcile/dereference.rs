@@ -12,7 +12,9 @@ use kube::core::DeserializeGuard;
 use kube::{Api, Client, ResourceExt as _};
 use wallex_crd::api_error;
 use wallex_crd::children::Children;
-use wallex_crd::{CaConfigMapRef, CaSecretRef, KafkaSpec, PodsSpec, WalletPlatform, WalletPlatformSpec};
+use wallex_crd::{
+    CaConfigMapRef, CaSecretRef, Component, KafkaSpec, PodsSpec, WalletPlatform, WalletPlatformSpec,
+};
 
 use super::children;
 
@@ -119,15 +121,10 @@ fn kafka_secret_names(kafka: &KafkaSpec) -> impl Iterator<Item = &str> {
 
 /// The settings of all pods.
 fn pods(spec: &WalletPlatformSpec) -> impl Iterator<Item = &PodsSpec> {
-    [
-        &spec.command.component.pods,
-        &spec.publisher.pods,
-        &spec.projectors.ledger.component.pods,
-        &spec.projectors.read_model.component.pods,
-        &spec.query.component.pods,
-        &spec.jobs,
-    ]
-    .into_iter()
+    let components = Component::ROLLOUT.into_iter();
+    components
+        .map(|component| &component.spec(spec).pods)
+        .chain([&spec.jobs])
 }
 
 /// Reads Secrets, ConfigMaps and children of `platform`.

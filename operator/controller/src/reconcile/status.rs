@@ -6,9 +6,9 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::runtime::events::{Event, EventType};
 use kube::{Resource as _, ResourceExt as _};
-use wallex_crd::names::{self, Component};
 use wallex_crd::{
-    ComponentStatus, EndpointsStatus, JournalStatus, TopicStatus, WalletPlatform, WalletPlatformStatus,
+    Component, ComponentStatus, EndpointsStatus, JournalStatus, TopicStatus, WalletPlatform,
+    WalletPlatformStatus, names,
 };
 
 use super::conditions::{self, ComponentState, Seen};
@@ -38,8 +38,8 @@ pub fn next(platform: &WalletPlatform, seen: &Seen, now: Timestamp) -> WalletPla
     let remember = seen.remember.clone();
     let generation = platform.metadata.generation;
     let (name, namespace) = (platform.name_any(), platform.namespace().unwrap_or_default());
-    let endpoint = |component| {
-        let service = names::component_object(&name, component);
+    let endpoint = |component: Component| {
+        let service = component.object(&name);
         format!("http://{service}.{namespace}.svc:{}", names::HTTP_PORT)
     };
     WalletPlatformStatus {

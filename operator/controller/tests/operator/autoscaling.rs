@@ -1,10 +1,8 @@
 //! What autoscaling is built of, for each driver, and what it is bounded by.
 
 use serde_json::{Value, json};
-use wallex_crd::WalletPlatform;
 use wallex_crd::children::Children;
-use wallex_crd::names::Component;
-use wallex_crd::report;
+use wallex_crd::{Component, Projection, WalletPlatform};
 use wallex_operator::reconcile::build::{Manifests, Scaler};
 use wallex_operator::reconcile::conditions::Reason;
 use wallex_operator::reconcile::observe::autoscaling;
@@ -64,7 +62,10 @@ fn a_scaled_deployment_states_no_number_and_its_pods_do_not_change_by_it() {
 fn keda_asks_the_command_where_there_is_no_query() {
     let asked = |platform: &WalletPlatform| {
         let manifests = built(platform, &world());
-        let Some(Scaler::Keda(found)) = manifests.scaler(Component::ReadModelProjector).cloned() else {
+        let Some(Scaler::Keda(found)) = manifests
+            .scaler(Component::Projector(Projection::ReadModel))
+            .cloned()
+        else {
             panic!("no ScaledObject");
         };
         found.spec.triggers[0].metadata.clone()
@@ -86,7 +87,7 @@ fn keda_asks_the_command_where_there_is_no_query() {
 fn the_report_lists_the_projections_in_the_order_that_is_counted_on() {
     let source = include_str!("../../../../services/query/src/lag/measurement.rs");
     let measure = source.split("async fn measure(").nth(1).unwrap();
-    let places = report::ORDER.map(|name| measure.find(&format!("\"{name}\"")).unwrap());
+    let places = Projection::ALL.map(|of| measure.find(&format!("\"{}\"", of.name())).unwrap());
     assert!(places.is_sorted(), "{places:?}");
 }
 
@@ -140,7 +141,7 @@ fn a_projector_gets_no_more_pods_than_the_journal_has_partitions() {
         .min_replicas = 6;
     let platform = validated(&fewer, &world());
     let ledger = platform
-        .component(Component::LedgerProjector)
+        .component(Component::Projector(Projection::Ledger))
         .autoscaling
         .clone()
         .unwrap();

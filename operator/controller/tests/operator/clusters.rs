@@ -2,8 +2,7 @@
 
 use k8s_openapi::api::core::v1::{EnvVar, PodSpec};
 use serde_json::{Value, json};
-use wallex_crd::WalletPlatform;
-use wallex_crd::names::Component;
+use wallex_crd::{Component, WalletPlatform};
 use wallex_operator::reconcile::build::Manifests;
 use wallex_operator::reconcile::conditions::Reason;
 use wallex_operator::reconcile::dereference::Dereferenced;

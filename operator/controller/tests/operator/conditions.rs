@@ -2,8 +2,7 @@
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use wallex_crd::WalletPlatformStatus;
-use wallex_crd::names::Component;
+use wallex_crd::{Component, WalletPlatformStatus};
 use wallex_operator::reconcile::conditions::{
     self, ComponentState, Hold, Problem, Progress, Reason, Seen, types,
 };

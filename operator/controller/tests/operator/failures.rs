@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
-use wallex_crd::names::{self, Component};
+use wallex_crd::{Component, names};
 use wallex_operator::reconcile;
 use wallex_operator::reconcile::conditions::{ComponentState, Problem, Reason, types};
 use wallex_operator::reconcile::observe::{log, pods};

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::PodTemplateSpec;
-use wallex_crd::WalletPlatform;
-use wallex_crd::names::Component;
+use wallex_crd::{Component, WalletPlatform};
 use wallex_operator::reconcile::build::{self, Manifests};
 use wallex_operator::reconcile::dereference::{Dereferenced, SecretValues};
 use wallex_operator::reconcile::validate::{self, ValidatedPlatform};

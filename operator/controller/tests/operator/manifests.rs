@@ -2,8 +2,8 @@
 
 use kube::ResourceExt as _;
 use serde::Serialize;
-use wallex_crd::names::{self, Component, MANIFEST_HASH};
-use wallex_crd::{CurrencySpec, RedisSpec, SecretKeyRef, WalletPlatform};
+use wallex_crd::names::{self, MANIFEST_HASH};
+use wallex_crd::{Component, CurrencySpec, RedisSpec, SecretKeyRef, WalletPlatform};
 use wallex_operator::reconcile::build::Manifests;
 use wallex_operator::reconcile::dereference::Dereferenced;
 use wallex_operator::reconcile::stages::child;

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use k8s_openapi::api::core::v1::{Container, EnvVar, PodSpec, PodTemplateSpec, SecretKeySelector};
 use kube::ResourceExt as _;
 use serde_json::{Value, json};
-use wallex_crd::names::{self, Component, OWNED_VARIABLES};
-use wallex_crd::{JournalStatus, SecretKeyRef, WalletPlatform, WalletPlatformStatus};
+use wallex_crd::names::{self, OWNED_VARIABLES};
+use wallex_crd::{Component, JournalStatus, SecretKeyRef, WalletPlatform, WalletPlatformStatus};
 use wallex_operator::reconcile::build::Manifests;
 use wallex_operator::reconcile::validate;
 

@@ -3,7 +3,7 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::autoscaling::{CpuAutoscalingSpec, LagAutoscalingSpec};
+use super::autoscaling::CpuAutoscalingSpec;
 use super::pods::PodsSpec;
 
 /// One component: a Deployment.
@@ -77,31 +77,6 @@ pub struct QuerySpec {
 const CPU_REQUEST: &str = "!has(self.autoscaling) || !has(self.resources) || (has(self.resources.requests) && 'cpu' in self.resources.requests) || (has(self.resources.limits) && 'cpu' in self.resources.limits)";
 const CPU_REQUEST_MESSAGE: &str =
     "autoscaling by CPU needs a CPU request: set resources.requests.cpu to what a pod uses under usual load";
-
-/// One projection.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct ProjectorSpec {
-    #[serde(flatten)]
-    pub component: ComponentSpec,
-
-    /// Scales the number of pods by the projection's lag; `replicas` is then ignored. Default: none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub autoscaling: Option<LagAutoscalingSpec>,
-}
-
-/// The projections.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct ProjectorsSpec {
-    /// The double-entry ledger.
-    #[serde(default)]
-    pub ledger: ProjectorSpec,
-
-    /// Wallets and their histories, as the query API serves them.
-    #[serde(default)]
-    pub read_model: ProjectorSpec,
-}
 
 /// What the components log.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]

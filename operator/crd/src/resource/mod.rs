@@ -11,22 +11,20 @@ mod kafka;
 mod monitoring;
 mod network;
 mod pods;
+mod projections;
 mod rules;
 mod sources;
 mod status;
 mod tracing;
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSON;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{JSON, ValidationRule};
 use kube::{CustomResource, CustomResourceExt as _, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 pub use autoscaling::{
     AutoscalingDriver, AutoscalingSpec, CpuAutoscalingSpec, LagAutoscalingSpec, ScalingStepsSpec,
 };
-pub use components::{
-    CommandSpec, ComponentSpec, LogFormat, LogLevel, LoggingSpec, ProjectorSpec, ProjectorsSpec, QuerySpec,
-    RequestLog,
-};
+pub use components::{CommandSpec, ComponentSpec, LogFormat, LogLevel, LoggingSpec, QuerySpec, RequestLog};
 pub use currencies::{CurrencySpec, setting as currencies_setting};
 pub use kafka::{
     Compression, CredentialsRef, DeadLettersTopicSpec, DeletionPolicy, EventsTopicSpec, KafkaSaslSpec,
@@ -35,10 +33,11 @@ pub use kafka::{
 pub use monitoring::{DashboardsSettings, MonitoringSpec, ServiceMonitorSettings};
 pub use network::NetworkPolicySpec;
 pub use pods::PodsSpec;
+pub use projections::{Projection, ProjectionStatus, ProjectorSpec, ProjectorsSpec, SchemaVersions};
 pub use sources::{CaConfigMapRef, CaSecretRef, DatabaseSpec, MigrationSpec, RedisSpec, SecretKeyRef};
 pub use status::{
-    ComponentStatus, EndpointsStatus, JournalStatus, KafkaStatus, ProjectionStatus, SchemaStatus,
-    SchemaVersions, TopicStatus, WalletPlatformStatus,
+    ComponentStatus, EndpointsStatus, JournalStatus, KafkaStatus, SchemaStatus, TopicStatus,
+    WalletPlatformStatus,
 };
 pub use tracing::TracingSpec;
 
@@ -60,8 +59,6 @@ pub const GROUP: &str = "wallex.dev";
     doc = "A wallet platform: an event-sourced wallet service with its journal in PostgreSQL, its events in Kafka, and its projections. Deleting it removes the workloads and keeps topics and data.",
     annotation("helm.sh/resource-policy", "keep"),
     validation = Rule::new("self.metadata.name.size() <= 40 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')").message("the name must have at most 40 characters, start with a letter, and consist of a-z, 0-9 and '-': the names of Services are made of it"),
-    validation = Rule::new("!has(self.spec.projectors.ledger.autoscaling) || self.spec.projectors.ledger.autoscaling.maxReplicas <= self.spec.partitions").message("projectors.ledger.autoscaling.maxReplicas must be at most partitions, since further pods would be idle: lower it, or raise partitions (with allowPartitionIncrease)"),
-    validation = Rule::new("!has(self.spec.projectors.readModel.autoscaling) || self.spec.projectors.readModel.autoscaling.maxReplicas <= self.spec.partitions").message("projectors.readModel.autoscaling.maxReplicas must be at most partitions, since further pods would be idle: lower it, or raise partitions (with allowPartitionIncrease)"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status", description = "Whether everything asked for is running"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", description = "Why it is ready, or why not"),
     printcolumn(name = "Components", type_ = "string", json_path = ".status.componentsReady", description = "Components whose pods are all ready, of all"),
@@ -241,12 +238,18 @@ fn default_partitions() -> i32 {
 /// Only when the generated definition can't be written as YAML, which would be a defect of the types above.
 pub fn crd_yaml() -> Result<String, serde_yaml_ng::Error> {
     let mut crd = WalletPlatform::crd();
-    for version in &mut crd.spec.versions {
-        let schema = version
-            .schema
-            .as_mut()
-            .and_then(|schema| schema.open_api_v3_schema.as_mut());
-        let properties = schema.and_then(|schema| schema.properties.as_mut());
+    let versions = crd.spec.versions.iter_mut();
+    for schema in versions.filter_map(|version| version.schema.as_mut()?.open_api_v3_schema.as_mut()) {
+        let rules = schema.x_kubernetes_validations.get_or_insert_default();
+        rules.extend(Projection::ALL.map(|projection| {
+            let (rule, message) = projection.rule();
+            ValidationRule {
+                rule,
+                message: Some(message),
+                ..ValidationRule::default()
+            }
+        }));
+        let properties = schema.properties.as_mut();
         if let Some(status) = properties.and_then(|properties| properties.get_mut("status")) {
             // Until the operator has looked, tools that compare generations must not take an empty status for a finished one.
             status.default = Some(JSON(serde_json::json!({"observedGeneration": -1})));

@@ -4,6 +4,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
+use super::projections::{ProjectionStatus, SchemaVersions};
+
 /// Observed state of the platform.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
@@ -138,30 +140,6 @@ pub struct JournalStatus {
     /// When `events` was last brought up to date. None: by the migration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen_at: Option<Time>,
-}
-
-/// Versions of the database's schemas.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-pub struct SchemaVersions {
-    /// Version of the schema `journal`.
-    pub journal: i64,
-    /// Version of the schema `ledger`.
-    pub ledger: i64,
-    /// Version of the schema `read_model`.
-    pub read_model: i64,
-}
-
-/// One projection's distance to the journal.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-pub struct ProjectionStatus {
-    /// Name of the projection, `ledger` or `read-model`.
-    pub name: String,
-    /// Events of the journal that are not applied yet, over all partitions.
-    pub lag_events: i64,
-    /// Whole seconds since the oldest of them was recorded.
-    pub lag_seconds: i64,
 }
 
 /// Addresses within the cluster.

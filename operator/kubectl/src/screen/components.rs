@@ -2,8 +2,7 @@
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
-use wallex_crd::names::{self, Component};
-use wallex_crd::rollout;
+use wallex_crd::{Component, rollout};
 
 use super::super::facts::Facts;
 use super::super::pods;
@@ -36,7 +35,7 @@ fn rows(facts: &Facts) -> Vec<Row> {
     Component::ROLLOUT
         .into_iter()
         .filter_map(|component| {
-            let name = names::component_object(&platform, component);
+            let name = component.object(&platform);
             let live = deployments.iter().find(|live| live.name_any() == name)?;
             let status = live.status.clone().unwrap_or_default();
             Some(Row {

@@ -178,10 +178,7 @@ fn schema(drawing: &mut Drawing, status: &WalletPlatformStatus) {
         vec![
             "versions".into(),
             match &schema.version {
-                Some(version) => format!(
-                    "journal {}, ledger {}, read model {}",
-                    version.journal, version.ledger, version.read_model
-                ),
+                Some(version) => version.sentence(),
                 None => "not known".to_owned(),
             }
             .into(),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use wallex_crd::names::Component;
+use wallex_crd::{Component, Projection};
 use wallex_kubectl::{Outcome, Restart, Verb, run};
 
 use crate::cluster::Cluster;
@@ -101,7 +101,11 @@ async fn ctrl_c_leaves_things_as_they_are_and_says_so() {
     cluster
         .forget("GET", DEPLOYMENTS)
         .list(DEPLOYMENTS, &[rolling("publisher", 2)]);
-    cluster.stop_at("PATCH", &path(Component::LedgerProjector), &session.stop);
+    cluster.stop_at(
+        "PATCH",
+        &path(Component::Projector(Projection::Ledger)),
+        &session.stop,
+    );
     let outcome = tokio::time::timeout(Duration::from_secs(20), run(&mut session, verb(&[])));
     assert_eq!(outcome.await.unwrap().unwrap(), Outcome::Stopped);
     assert!(

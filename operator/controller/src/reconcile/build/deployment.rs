@@ -12,7 +12,7 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use wallex_crd::names::{self, Component};
+use wallex_crd::{Component, names};
 
 use super::{config_map, metadata, pod};
 use crate::reconcile::validate::ValidatedPlatform;
@@ -30,7 +30,7 @@ pub(super) fn build(
     component: Component,
     config_map: &ConfigMap,
 ) -> Deployment {
-    let name = names::component_object(&platform.name, component);
+    let name = component.object(&platform.name);
     let selector = LabelSelector {
         match_labels: Some(names::selector(&platform.name, Some(component.name()))),
         ..LabelSelector::default()

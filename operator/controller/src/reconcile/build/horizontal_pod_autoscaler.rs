@@ -11,7 +11,7 @@ use k8s_openapi::api::autoscaling::v2::{
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use wallex_crd::names::{self, Component};
+use wallex_crd::Component;
 
 use super::metadata;
 use crate::reconcile::validate::{Autoscaling, Measure, Steps, ValidatedPlatform};
@@ -25,7 +25,7 @@ pub(super) fn build(
     component: Component,
     scaling: &Autoscaling,
 ) -> HorizontalPodAutoscaler {
-    let name = names::component_object(&platform.name, component);
+    let name = component.object(&platform.name);
     HorizontalPodAutoscaler {
         metadata: metadata(platform, name.clone(), Some(component.name())),
         spec: HorizontalPodAutoscalerSpec {
@@ -80,7 +80,7 @@ fn metric(platform: &ValidatedPlatform, component: Component, by: Measure) -> Me
 
 /// Labels of the series that a projector follows.
 fn series(platform: &ValidatedPlatform, component: Component) -> BTreeMap<String, String> {
-    let projection = component.projection().map(|name| ("projection", name));
+    let projection = component.projection().map(|of| ("projection", of.name()));
     [
         ("namespace", platform.namespace.as_str()),
         ("platform", &platform.name),

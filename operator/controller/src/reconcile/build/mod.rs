@@ -31,7 +31,7 @@ use k8s_openapi::api::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use wallex_crd::children::Child;
 use wallex_crd::foreign::{ScaledObject, ServiceMonitor};
-use wallex_crd::names::{self, Component};
+use wallex_crd::{Component, names};
 
 use super::validate::{Autoscaling, LagDriver, Measure, ValidatedPlatform};
 

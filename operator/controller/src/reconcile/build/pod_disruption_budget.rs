@@ -3,13 +3,13 @@
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use wallex_crd::names::{self, Component};
+use wallex_crd::{Component, names};
 
 use super::metadata;
 use crate::reconcile::validate::ValidatedPlatform;
 
 pub(super) fn build(platform: &ValidatedPlatform, component: Component) -> PodDisruptionBudget {
-    let name = names::component_object(&platform.name, component);
+    let name = component.object(&platform.name);
     PodDisruptionBudget {
         metadata: metadata(platform, name, Some(component.name())),
         spec: Some(PodDisruptionBudgetSpec {

@@ -10,8 +10,7 @@
 use wallex_crd::foreign::{
     Advanced, Fallback, HorizontalPodAutoscalerConfig, ScaleTarget, ScaledObject, ScaledObjectSpec, Trigger,
 };
-use wallex_crd::names::{self, Component};
-use wallex_crd::report;
+use wallex_crd::{Component, Projection, names, report};
 
 use super::{horizontal_pod_autoscaler, metadata};
 use crate::reconcile::validate::{Autoscaling, Measure, ValidatedPlatform};
@@ -19,9 +18,10 @@ use crate::reconcile::validate::{Autoscaling, Measure, ValidatedPlatform};
 /// Readings that may fail in a row before KEDA says so, and states the present number as the wish. Until then it wishes for nothing,
 /// which keeps the number as well.
 const FAILURES: i32 = 3;
-/// Where the report of the lag has the events of a projection: it lists them in this order.
-fn location(projection: &str) -> Option<String> {
-    let place = report::ORDER.iter().position(|name| *name == projection)?;
+
+/// Where the report of the lag has the events of a projection.
+fn location(projection: Projection) -> Option<String> {
+    let place = Projection::ALL.iter().position(|other| *other == projection)?;
     Some(format!("projections.{place}.lag_events"))
 }
 
@@ -45,8 +45,8 @@ pub(super) fn build(
         return None;
     };
     let location = location(component.projection()?)?;
-    let name = names::component_object(&platform.name, component);
-    let service = names::component_object(&platform.name, measurer(platform));
+    let name = component.object(&platform.name);
+    let service = measurer(platform).object(&platform.name);
     let url = format!(
         "http://{service}.{}.svc:{}{}",
         platform.namespace,

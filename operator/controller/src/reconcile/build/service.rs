@@ -3,13 +3,13 @@
 
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use wallex_crd::names::{self, Component};
+use wallex_crd::{Component, names};
 
 use super::metadata;
 use crate::reconcile::validate::ValidatedPlatform;
 
 pub(super) fn build(platform: &ValidatedPlatform, component: Component) -> Service {
-    let name = names::component_object(&platform.name, component);
+    let name = component.object(&platform.name);
     Service {
         metadata: metadata(platform, name, Some(component.name())),
         spec: Some(ServiceSpec {

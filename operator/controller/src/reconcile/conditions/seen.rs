@@ -3,8 +3,7 @@
 
 use std::time::Duration;
 
-use wallex_crd::names::Component;
-use wallex_crd::{JournalStatus, KafkaStatus, SchemaStatus, WalletPlatform};
+use wallex_crd::{Component, JournalStatus, KafkaStatus, SchemaStatus, WalletPlatform};
 
 use super::lag::Lag;
 use super::problem::Problem;

@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use kube::ResourceExt as _;
-use wallex_crd::WalletPlatformSpec;
 use wallex_crd::children::{Children, named};
 use wallex_crd::foreign::ScaledObject;
-use wallex_crd::names::{self, Component};
+use wallex_crd::{Component, WalletPlatformSpec};
 
 use crate::reconcile::build::{Manifests, Scaler};
 use crate::reconcile::conditions::{Problem, Reason};
@@ -27,14 +26,10 @@ pub type Verdict = Option<(&'static str, Problem)>;
 
 /// What is said while an earlier stage stopped.
 pub fn not_checked(spec: &WalletPlatformSpec) -> Verdict {
-    let by_cpu = [&spec.command.autoscaling, &spec.query.autoscaling];
-    let by_lag = [
-        &spec.projectors.ledger.autoscaling,
-        &spec.projectors.read_model.autoscaling,
-    ];
-    let any =
-        by_cpu.iter().any(|scaling| scaling.is_some()) || by_lag.iter().any(|scaling| scaling.is_some());
-    any.then(|| {
+    let mut scaled = Component::ROLLOUT
+        .iter()
+        .filter_map(|component| component.scaling(spec));
+    scaled.next().map(|_| {
         (
             "Unknown",
             Problem::new(Reason::NotChecked, "an earlier stage stopped"),
@@ -144,7 +139,7 @@ fn state(
     if let Some(left) = autoscale::obstacle(platform, children, component, scaler) {
         return State::NotYet(format!("waiting until {left} is gone; the number of pods stays"));
     }
-    let name = names::component_object(&platform.name, component);
+    let name = component.object(&platform.name);
     match (scaler, platform.lag_driver) {
         (Some(Scaler::Keda(_)), _) => match named(&children.scaled_objects, &name) {
             Some(live) => of_keda(live),
@@ -171,13 +166,11 @@ fn foreign_autoscaler(
     component: Component,
     foreign: &ForeignAutoscaler,
 ) -> Problem {
-    let deployment = names::component_object(&platform.name, component);
-    let instead = match component {
-        Component::Publisher => "",
-        Component::LedgerProjector
-        | Component::ReadModelProjector
-        | Component::Query
-        | Component::Command => ", and use `autoscaling` in the spec instead",
+    let deployment = component.object(&platform.name);
+    let instead = if component.can_scale() {
+        ", and use `autoscaling` in the spec instead"
+    } else {
+        ""
     };
     Problem::new(
         Reason::ForeignAutoscaler,

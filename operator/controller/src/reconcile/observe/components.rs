@@ -3,8 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 use wallex_crd::children::named;
-use wallex_crd::names::{self, Component};
-use wallex_crd::rollout;
+use wallex_crd::{Component, rollout};
 
 use super::{pods, zero};
 use crate::reconcile::Pass;
@@ -68,7 +67,7 @@ fn states(
     Component::ROLLOUT
         .into_iter()
         .map(|component| {
-            let Some(live) = named(deployments, &names::component_object(platform, component)) else {
+            let Some(live) = named(deployments, &component.object(platform)) else {
                 let desired = desired(component);
                 return ComponentState {
                     component,

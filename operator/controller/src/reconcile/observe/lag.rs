@@ -15,9 +15,8 @@ use hyper_util::client::legacy;
 use hyper_util::rt::TokioExecutor;
 use kube::ResourceExt as _;
 use tokio::time::Instant;
-use wallex_crd::WalletPlatform;
-use wallex_crd::names::{self, Component};
 use wallex_crd::report::{self, Answer, PATH, Report};
+use wallex_crd::{Component, WalletPlatform, names};
 
 use crate::reconcile::Context;
 use crate::reconcile::conditions::{ComponentState, Lag, Seen};
@@ -156,7 +155,7 @@ impl Readings {
     }
 
     async fn ask(&self, platform: &WalletPlatform, component: Component) -> Result<Report, String> {
-        let service = names::component_object(&platform.name_any(), component);
+        let service = component.object(&platform.name_any());
         let namespace = platform.namespace().unwrap_or_default();
         let authority = format!("{service}.{namespace}.svc:{}", names::HTTP_PORT);
         match tokio::time::timeout(PATIENCE, self.roles.ask(authority)).await {

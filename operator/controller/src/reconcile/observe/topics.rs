@@ -1,7 +1,6 @@
 //! What is said of the topics, besides what Kafka gave reason to say. Pure.
 
-use wallex_crd::names::Component;
-use wallex_crd::{TopicStatus, WalletPlatformStatus};
+use wallex_crd::{Component, TopicStatus, WalletPlatformStatus};
 
 use crate::reconcile::Pass;
 use crate::reconcile::conditions::{Problem, Progress, Reason, Seen, types};

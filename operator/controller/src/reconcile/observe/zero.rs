@@ -1,21 +1,17 @@
 //! What is said of a component that has no pods although the platform is not suspended. Pure.
 
-use wallex_crd::names::Component;
+use wallex_crd::Component;
 
 use crate::reconcile::conditions::{ComponentState, Problem, Reason};
 use crate::reconcile::validate::ValidatedPlatform;
 
-/// Why a component that the platform can't be without has no pods. The query is none: the command serves all reads too.
+/// Why a component that the platform can't be without has no pods.
 pub(in crate::reconcile) fn problem(platform: &ValidatedPlatform, state: &ComponentState) -> Option<Problem> {
     let component = state.component;
-    if !state.exists || state.desired > 0 || component == Component::Query {
+    if !state.exists || state.desired > 0 {
         return None;
     }
-    let stands = match component {
-        Component::Publisher => "no event reaches Kafka, and reads no longer advance",
-        Component::LedgerProjector | Component::ReadModelProjector => "reads no longer advance",
-        Component::Query | Component::Command => "no request is answered",
-    };
+    let stands = component.without_pods()?;
     let stated = platform.component(component);
     let by = if stated.replicas == 0 && stated.autoscaling.is_none() {
         "the spec says replicas: 0"

@@ -8,8 +8,8 @@ use std::sync::{Mutex, PoisonError};
 
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::ResourceExt as _;
+use wallex_crd::Component;
 use wallex_crd::children::named;
-use wallex_crd::names::Component;
 use wallex_crd::rollout::{has_no_pods, image, replaced};
 
 use super::child::Applier;

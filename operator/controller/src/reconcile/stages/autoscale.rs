@@ -16,9 +16,10 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt as _;
+use wallex_crd::Component;
 use wallex_crd::children::{Child, Children, named};
 use wallex_crd::foreign::ScaledObject;
-use wallex_crd::names::{self, Component, MANAGER};
+use wallex_crd::names::MANAGER;
 
 use super::child::{self, Applier};
 use super::report::ApplyError;
@@ -118,7 +119,7 @@ pub fn obstacle(
     component: Component,
     wanted: Option<&Scaler>,
 ) -> Option<String> {
-    let name = names::component_object(&platform.name, component);
+    let name = component.object(&platform.name);
     let is_unwanted = |metadata: &ObjectMeta, right_kind: bool| {
         is_ours(platform, metadata) && (!right_kind || metadata.deletion_timestamp.is_some())
     };

@@ -9,8 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use wallex_crd::names::{self, Component};
-use wallex_crd::{KafkaStatus, TopicStatus, WalletPlatform, WalletPlatformStatus};
+use wallex_crd::{Component, KafkaStatus, TopicStatus, WalletPlatform, WalletPlatformStatus, names};
 
 use crate::backoff;
 use crate::kafka::{self, Asked, Known, Missing, Removal, Request, Topic, TopicAdmin, TopicsError};

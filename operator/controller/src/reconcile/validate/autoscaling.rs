@@ -4,9 +4,9 @@
 
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use kube::ResourceExt as _;
-use wallex_crd::names::{self, Component};
 use wallex_crd::{
-    AutoscalingDriver, CpuAutoscalingSpec, ProjectorSpec, ScalingStepsSpec, WalletPlatformSpec,
+    AutoscalingDriver, Component, CpuAutoscalingSpec, LagAutoscalingSpec, Scaling, ScalingStepsSpec,
+    WalletPlatformSpec,
 };
 
 /// The autoscaling of one component.
@@ -90,13 +90,10 @@ pub(super) fn wanted(
     component: Component,
     partitions: i32,
 ) -> Option<Autoscaling> {
-    match component {
-        Component::Publisher => None,
-        Component::LedgerProjector => by_lag(&spec.projectors.ledger, partitions),
-        Component::ReadModelProjector => by_lag(&spec.projectors.read_model, partitions),
-        Component::Query => spec.query.autoscaling.as_ref().map(by_cpu),
-        Component::Command => spec.command.autoscaling.as_ref().map(by_cpu),
-    }
+    component.scaling(spec).map(|asked| match asked {
+        Scaling::Cpu(asked) => by_cpu(asked),
+        Scaling::Lag(asked) => by_lag(asked, partitions),
+    })
 }
 
 /// The one of `found` that scales `component`. KEDA makes one of each ScaledObject, whoever's that is.
@@ -105,7 +102,7 @@ pub(super) fn foreign(
     platform: &str,
     component: Component,
 ) -> Option<ForeignAutoscaler> {
-    let deployment = names::component_object(platform, component);
+    let deployment = component.object(platform);
     let found = found
         .iter()
         .find(|found| found.spec.scale_target_ref.name == deployment)?;
@@ -132,17 +129,16 @@ fn by_cpu(asked: &CpuAutoscalingSpec) -> Autoscaling {
     }
 }
 
-fn by_lag(projector: &ProjectorSpec, partitions: i32) -> Option<Autoscaling> {
-    let asked = projector.autoscaling.as_ref()?;
+fn by_lag(asked: &LagAutoscalingSpec, partitions: i32) -> Autoscaling {
     let min = asked.min_replicas.clamp(1, partitions.max(1));
-    Some(Autoscaling {
+    Autoscaling {
         min,
         max: asked.max_replicas.min(partitions).max(min),
         more_asked: (asked.max_replicas > partitions).then_some(asked.max_replicas),
         by: Measure::Lag(asked.lag_threshold.max(1)),
         up: steps(asked.scale_up, UP),
         down: steps(asked.scale_down, DOWN),
-    })
+    }
 }
 
 /// What was asked for, and the defaults of the direction for the rest.

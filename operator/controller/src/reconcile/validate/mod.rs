@@ -13,10 +13,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource as _, ResourceExt as _};
-use wallex_crd::names::{self, Component};
 use wallex_crd::{
-    CommandSpec, DashboardsSettings, LoggingSpec, MigrationSpec, RunAs, ServiceMonitorSettings, TracingSpec,
-    WalletPlatform, WalletPlatformSpec, currencies_setting,
+    CommandSpec, Component, DashboardsSettings, LoggingSpec, MigrationSpec, RunAs, ServiceMonitorSettings,
+    TracingSpec, WalletPlatform, WalletPlatformSpec, currencies_setting, names,
 };
 
 use super::conditions::{Problem, Reason};
@@ -407,19 +406,10 @@ fn validated_component(
     partitions: i32,
     secrets: &Secrets<'_>,
 ) -> Result<ValidatedComponent, Problem> {
-    let (field, asked) = match component {
-        Component::Publisher => ("publisher", &spec.publisher),
-        Component::LedgerProjector => ("projectors.ledger", &spec.projectors.ledger.component),
-        Component::ReadModelProjector => ("projectors.readModel", &spec.projectors.read_model.component),
-        Component::Query => ("query", &spec.query.component),
-        Component::Command => ("command", &spec.command.component),
-    };
+    let asked = component.spec(spec);
     let settings = match component {
         Component::Command => command_settings(&spec.command),
-        Component::Publisher
-        | Component::LedgerProjector
-        | Component::ReadModelProjector
-        | Component::Query => BTreeMap::new(),
+        Component::Publisher | Component::Projector(_) | Component::Query => BTreeMap::new(),
     };
     let selector = names::selector(platform, Some(component.name()));
     Ok(ValidatedComponent {
@@ -428,7 +418,7 @@ fn validated_component(
             .then(|| autoscaling::foreign(&secrets.found.foreign_autoscalers, platform, component))
             .flatten(),
         autoscaling: autoscaling::wanted(spec, component, partitions),
-        pods: pods::validated(field, &asked.pods, &selector, secrets)?,
+        pods: pods::validated(component.field(), &asked.pods, &selector, secrets)?,
         settings,
     })
 }

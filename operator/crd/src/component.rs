@@ -1,0 +1,189 @@
+//! The components of a platform: what each is called, which field of the spec is about it, and what scales it. Pure.
+//!
+//! Invariant: names depend on the platform's name and the component alone, see [`names`](crate::names).
+
+use crate::resource::{
+    ComponentSpec, CpuAutoscalingSpec, LagAutoscalingSpec, Projection, WalletPlatformSpec,
+};
+
+/// A long-running part of a platform: one Deployment, one Service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Component {
+    Publisher,
+    Projector(Projection),
+    Query,
+    Command,
+}
+
+/// What sets one component apart.
+struct Row {
+    name: &'static str,
+    args: &'static [&'static str],
+    condition: &'static str,
+    field: &'static str,
+    serves_clients: bool,
+    can_scale: bool,
+    without_pods: Option<&'static str>,
+}
+
+/// What the spec lets scale a component.
+#[derive(Clone, Copy, Debug)]
+pub enum Scaling<'a> {
+    Cpu(&'a CpuAutoscalingSpec),
+    Lag(&'a LagAutoscalingSpec),
+}
+
+const COUNT: usize = 3 + Projection::ALL.len();
+
+impl Component {
+    /// All, in the order in which they are rolled: readers before writers, so that whatever a new writer writes is understood.
+    pub const ROLLOUT: [Self; COUNT] = around_projectors(&[Self::Publisher], &[Self::Query, Self::Command]);
+
+    /// All, in the order in which a platform is suspended: the writer first, the reader last.
+    pub const STOP: [Self; COUNT] = around_projectors(&[Self::Command, Self::Publisher], &[Self::Query]);
+
+    fn row(self) -> Row {
+        match self {
+            Self::Publisher => Row {
+                name: "publisher",
+                args: &["publisher"],
+                condition: "PublisherAvailable",
+                field: "publisher",
+                serves_clients: false,
+                can_scale: false,
+                without_pods: Some("no event reaches Kafka, and reads no longer advance"),
+            },
+            Self::Projector(projection) => Row {
+                name: projection.row().component,
+                args: projection.row().args,
+                condition: projection.row().condition,
+                field: projection.row().field,
+                serves_clients: false,
+                can_scale: true,
+                without_pods: Some("reads no longer advance"),
+            },
+            Self::Query => Row {
+                name: "query",
+                args: &["query"],
+                condition: "QueryAvailable",
+                field: "query",
+                serves_clients: true,
+                can_scale: true,
+                without_pods: None,
+            },
+            Self::Command => Row {
+                name: "command",
+                args: &["command"],
+                condition: "CommandAvailable",
+                field: "command",
+                serves_clients: true,
+                can_scale: true,
+                without_pods: Some("no request is answered"),
+            },
+        }
+    }
+
+    /// The component's name: suffix of its objects, value of its label, row of the status table.
+    pub fn name(self) -> &'static str {
+        self.row().name
+    }
+
+    /// Arguments of the `wallex` binary.
+    pub fn args(self) -> &'static [&'static str] {
+        self.row().args
+    }
+
+    /// Type of the condition that says whether the component serves.
+    pub fn condition(self) -> &'static str {
+        self.row().condition
+    }
+
+    /// Whether clients talk to it, so that endpoints must drain before it stops.
+    pub fn serves_clients(self) -> bool {
+        self.row().serves_clients
+    }
+
+    /// Whether the spec has an `autoscaling` for it.
+    pub fn can_scale(self) -> bool {
+        self.row().can_scale
+    }
+
+    /// What stands still while it has no pods; none: the platform can do without it. The query is such a one: the command serves all reads
+    /// too.
+    pub fn without_pods(self) -> Option<&'static str> {
+        self.row().without_pods
+    }
+
+    /// The projection that the component runs; none: it runs none.
+    pub fn projection(self) -> Option<Projection> {
+        match self {
+            Self::Projector(projection) => Some(projection),
+            Self::Publisher | Self::Query | Self::Command => None,
+        }
+    }
+
+    /// `demo-command`: Deployment, Service, PodDisruptionBudget and autoscaler of the component.
+    pub fn object(self, platform: &str) -> String {
+        format!("{platform}-{}", self.name())
+    }
+
+    /// The field of the spec that is about it.
+    pub fn field(self) -> &'static str {
+        self.row().field
+    }
+
+    /// What the spec says of it.
+    pub fn spec(self, spec: &WalletPlatformSpec) -> &ComponentSpec {
+        match self {
+            Self::Publisher => &spec.publisher,
+            Self::Projector(projection) => &(projection.row().spec)(&spec.projectors).component,
+            Self::Query => &spec.query.component,
+            Self::Command => &spec.command.component,
+        }
+    }
+
+    /// What scales it; none: its number of pods is stated.
+    pub fn scaling(self, spec: &WalletPlatformSpec) -> Option<Scaling<'_>> {
+        let by_cpu = match self {
+            Self::Publisher => &None,
+            Self::Projector(projection) => {
+                let projector = (projection.row().spec)(&spec.projectors);
+                return projector.autoscaling.as_ref().map(Scaling::Lag);
+            }
+            Self::Query => &spec.query.autoscaling,
+            Self::Command => &spec.command.autoscaling,
+        };
+        by_cpu.as_ref().map(Scaling::Cpu)
+    }
+}
+
+/// Components in an order, with the projectors in the middle.
+const fn around_projectors(before: &[Component], after: &[Component]) -> [Component; COUNT] {
+    let mut all = [Component::Command; COUNT];
+    let mut place = 0;
+    while place < before.len() {
+        all[place] = before[place];
+        place += 1;
+    }
+    let mut projector = 0;
+    while projector < Projection::ALL.len() {
+        all[place] = Component::Projector(Projection::ALL[projector]);
+        (place, projector) = (place + 1, projector + 1);
+    }
+    let mut rest = 0;
+    while place < COUNT {
+        all[place] = after[rest];
+        (place, rest) = (place + 1, rest + 1);
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_is_rolled_last() {
+        assert_eq!(Component::ROLLOUT.last(), Some(&Component::Command));
+    }
+}

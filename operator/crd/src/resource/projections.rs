@@ -1,0 +1,145 @@
+//! The projections of a platform: what its spec says of each, what its status reports of each, and what each is called.
+//!
+//! Invariant: the rest of the operator knows a projection by its row alone, so that a further one is added here: a field of
+//! [`ProjectorsSpec`] and of [`SchemaVersions`], a variant and its row.
+
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+use super::autoscaling::LagAutoscalingSpec;
+use super::components::ComponentSpec;
+
+/// A projection of the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Projection {
+    Ledger,
+    ReadModel,
+}
+
+/// What sets one projection apart.
+pub(crate) struct Row {
+    /// In metrics, reports and the services' command line.
+    name: &'static str,
+    /// In sentences for people.
+    noun: &'static str,
+    /// Of its projector: the name, the type of the condition, and the arguments.
+    pub(crate) component: &'static str,
+    pub(crate) condition: &'static str,
+    pub(crate) args: &'static [&'static str],
+    /// The field of the spec that is about its projector.
+    pub(crate) field: &'static str,
+    pub(crate) spec: fn(&ProjectorsSpec) -> &ProjectorSpec,
+    version: fn(&SchemaVersions) -> i64,
+}
+
+static LEDGER: Row = Row {
+    name: "ledger",
+    noun: "ledger",
+    component: "ledger-projector",
+    condition: "LedgerProjectorAvailable",
+    args: &["projector", "ledger"],
+    field: "projectors.ledger",
+    spec: |projectors| &projectors.ledger,
+    version: |versions| versions.ledger,
+};
+
+static READ_MODEL: Row = Row {
+    name: "read-model",
+    noun: "read model",
+    component: "read-model-projector",
+    condition: "ReadModelProjectorAvailable",
+    args: &["projector", "read-model"],
+    field: "projectors.readModel",
+    spec: |projectors| &projectors.read_model,
+    version: |versions| versions.read_model,
+};
+
+impl Projection {
+    /// All, in the order in which a report of the lag lists them and in which their projectors are rolled.
+    pub const ALL: [Self; 2] = [Self::Ledger, Self::ReadModel];
+
+    pub(crate) fn row(self) -> &'static Row {
+        match self {
+            Self::Ledger => &LEDGER,
+            Self::ReadModel => &READ_MODEL,
+        }
+    }
+
+    /// Its name in metrics, reports and the services' command line.
+    pub fn name(self) -> &'static str {
+        self.row().name
+    }
+
+    /// Further pods than partitions would be idle: the rule on `maxReplicas` that only the whole spec can state, and its message.
+    pub(super) fn rule(self) -> (String, String) {
+        let field = self.row().field;
+        let most = format!("{field}.autoscaling.maxReplicas");
+        (
+            format!("!has(self.spec.{field}.autoscaling) || self.spec.{most} <= self.spec.partitions"),
+            format!(
+                "{most} must be at most partitions, since further pods would be idle: lower it, or raise partitions \
+                 (with allowPartitionIncrease)"
+            ),
+        )
+    }
+}
+
+/// One projection.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ProjectorSpec {
+    #[serde(flatten)]
+    pub component: ComponentSpec,
+
+    /// Scales the number of pods by the projection's lag; `replicas` is then ignored. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autoscaling: Option<LagAutoscalingSpec>,
+}
+
+/// The projections.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ProjectorsSpec {
+    /// The double-entry ledger.
+    #[serde(default)]
+    pub ledger: ProjectorSpec,
+
+    /// Wallets and their histories, as the query API serves them.
+    #[serde(default)]
+    pub read_model: ProjectorSpec,
+}
+
+/// Versions of the database's schemas.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct SchemaVersions {
+    /// Version of the schema `journal`.
+    pub journal: i64,
+    /// Version of the schema `ledger`.
+    pub ledger: i64,
+    /// Version of the schema `read_model`.
+    pub read_model: i64,
+}
+
+impl SchemaVersions {
+    /// The versions as people read them: `journal 2, ledger 1`.
+    pub fn sentence(&self) -> String {
+        let mut said = format!("journal {}", self.journal);
+        for Row { noun, version, .. } in Projection::ALL.map(Projection::row) {
+            said.push_str(&format!(", {noun} {}", version(self)));
+        }
+        said
+    }
+}
+
+/// One projection's distance to the journal.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct ProjectionStatus {
+    /// Name of the projection, `ledger` or `read-model`.
+    pub name: String,
+    /// Events of the journal that are not applied yet, over all partitions.
+    pub lag_events: i64,
+    /// Whole seconds since the oldest of them was recorded.
+    pub lag_seconds: i64,
+}
