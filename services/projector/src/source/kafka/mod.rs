@@ -4,22 +4,25 @@
 //! that lost its offsets takes a place at the end when it has applied everything, and otherwise reads again and drops;
 //! one whose offsets are ahead of the cursor has the hole filled from the journal.
 
+mod group;
+mod message;
+mod places;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::client::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance, StreamConsumer};
+use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::time::{Instant, timeout_at};
 use wallex_domain::{Mark, Partition};
-use wallex_journal::{Event, cloud_event};
-use wallex_runtime::kafka;
+use wallex_journal::cloud_event;
 use wallex_runtime::settings::Settings;
 
+use self::group::{Assignment, Context};
+use self::message::{Content, Received, receive, take};
+use self::places::{ASKING, ends_to_skip_to, has_more};
 use super::{IDLE, News, fetching};
 use crate::ProjectorError;
 use crate::inbox::Batch;
@@ -33,9 +36,6 @@ const COMMIT: Duration = Duration::from_millis(500);
 /// (`max.poll.interval.ms`), but a rebalance waits for every member.
 const STAY: Duration = Duration::from_secs(1);
 
-/// How long the brokers may take to say where a partition ends.
-const ASKING: Duration = Duration::from_secs(1);
-
 /// So many messages in a row that the cursor has passed are not the few that come twice in a rebalance: the topic was filled
 /// anew, or the group lost its offsets.
 const REPEATED: usize = 100;
@@ -43,76 +43,6 @@ const REPEATED: usize = 100;
 /// A trouble is believed for so long after it was last heard of, unless a message comes. librdkafka speaks of
 /// brokers when it tries them, and of a missing topic whenever it asks for the topic.
 const TROUBLE: Duration = Duration::from_secs(35);
-
-/// The group's assignments, as rebalances change them.
-#[derive(Default)]
-struct Assignment {
-    partitions: Mutex<BTreeSet<Partition>>,
-}
-
-struct Context {
-    assignment: Arc<Assignment>,
-    topic: String,
-}
-
-impl Assignment {
-    fn change(&self, change: impl FnOnce(&mut BTreeSet<Partition>)) {
-        change(&mut self.partitions.lock().unwrap_or_else(PoisonError::into_inner));
-    }
-}
-
-impl ClientContext for Context {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        kafka::log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        kafka::client_error(&error, reason);
-    }
-}
-
-impl Context {
-    fn of<'a>(&'a self, list: &'a TopicPartitionList) -> impl Iterator<Item = Partition> {
-        list.elements_for_topic(&self.topic)
-            .into_iter()
-            .map(|element| Partition(element.partition()))
-            .collect::<Vec<_>>()
-            .into_iter()
-    }
-}
-
-impl ConsumerContext for Context {
-    fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        match rebalance {
-            Rebalance::Assign(list) => {
-                let added: Vec<Partition> = self.of(list).collect();
-                tracing::info!(partitions = ?added, "assigned partitions");
-                self.assignment.change(|partitions| partitions.extend(added));
-            }
-            Rebalance::Revoke(list) => {
-                let removed: BTreeSet<Partition> = self.of(list).collect();
-                tracing::info!(partitions = ?removed, "gave up partitions");
-                self.assignment
-                    .change(|partitions| partitions.retain(|partition| !removed.contains(partition)));
-            }
-            Rebalance::Error(error) => tracing::warn!(%error, "rebalance failed"),
-        }
-    }
-}
-
-/// One message, taken out of the client's memory.
-struct Received {
-    partition: Partition,
-    offset: i64,
-    content: Content,
-}
-
-enum Content {
-    Event(Box<Event>),
-    /// Passed by the cursor already, to judge by what it claims.
-    Old,
-    Invalid(String),
-}
 
 pub(crate) struct KafkaSource {
     consumer: Arc<StreamConsumer<Context>>,
@@ -160,11 +90,7 @@ impl KafkaSource {
     }
 
     pub(crate) fn assigned(&self) -> BTreeSet<Partition> {
-        self.assignment
-            .partitions
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.assignment.now()
     }
 
     pub(crate) async fn next(
@@ -358,62 +284,6 @@ impl KafkaSource {
     }
 }
 
-fn has_more(
-    consumer: &StreamConsumer<Context>,
-    topic: &str,
-    partition: Partition,
-) -> Result<bool, KafkaError> {
-    let (first, end) = consumer.fetch_watermarks(topic, partition.0, ASKING)?;
-    let known = |list: &TopicPartitionList| {
-        let element = list.find_partition(topic, partition.0)?;
-        match element.offset() {
-            Offset::Offset(offset) => Some(offset),
-            _ => None,
-        }
-    };
-    // Before its first message a consumer stands where its group was, or at the beginning.
-    let next = match known(&consumer.position()?) {
-        Some(next) => next,
-        None => {
-            let mut list = TopicPartitionList::new();
-            list.add_partition(topic, partition.0);
-            known(&consumer.committed_offsets(list, ASKING)?).unwrap_or(first)
-        }
-    };
-    Ok(next.max(first) < end)
-}
-
-/// Which of `partitions` the group has an offset in, and the ends of the others and of `also`.
-fn ends_to_skip_to(
-    consumer: &StreamConsumer<Context>,
-    topic: &str,
-    partitions: &[Partition],
-    also: BTreeSet<Partition>,
-) -> Result<(Vec<Partition>, BTreeMap<Partition, i64>), KafkaError> {
-    let mut list = TopicPartitionList::new();
-    for partition in partitions {
-        list.add_partition(topic, partition.0);
-    }
-    let mut placed = Vec::new();
-    let mut wanted = also;
-    for element in consumer
-        .committed_offsets(list, ASKING)?
-        .elements_for_topic(topic)
-    {
-        let partition = Partition(element.partition());
-        match element.offset() {
-            Offset::Offset(_) => placed.push(partition),
-            _ => drop(wanted.insert(partition)),
-        }
-    }
-    let mut ends = BTreeMap::new();
-    for partition in wanted {
-        let (_, end) = consumer.fetch_watermarks(topic, partition.0, ASKING)?;
-        ends.insert(partition, end);
-    }
-    Ok((placed, ends))
-}
-
 /// Remembers an error that somebody has to know of; one broker's connection comes and goes.
 fn note(trouble: &mut Option<(Instant, String)>, error: &KafkaError) {
     if error.rdkafka_error_code() == Some(RDKafkaErrorCode::BrokerTransportFailure) {
@@ -421,50 +291,5 @@ fn note(trouble: &mut Option<(Instant, String)>, error: &KafkaError) {
     } else {
         let text = format!("Kafka (WALLEX_KAFKA_BOOTSTRAP_SERVERS): {error}");
         *trouble = Some((Instant::now(), text));
-    }
-}
-
-fn take(news: &mut News, received: Received) {
-    let arrived = news.batch.partition(received.partition);
-    arrived.offset = arrived.offset.max(Some(received.offset));
-    match received.content {
-        Content::Old => {}
-        Content::Event(event) => arrived.push(*event),
-        Content::Invalid(cause) => {
-            tracing::warn!(
-                partition = %received.partition, offset = received.offset, cause,
-                "a message is not an event of this journal: reading the journal instead"
-            );
-            news.refused += 1;
-            // Which seq it stands for is not known.
-            arrived.fill_to(crate::inbox::TO_THE_END);
-        }
-    }
-}
-
-fn receive(message: &BorrowedMessage<'_>, source: &str, cursors: &BTreeMap<Partition, Mark>) -> Received {
-    let partition = Partition(message.partition());
-    let headers = || {
-        message
-            .headers()
-            .into_iter()
-            .flat_map(|headers| headers.iter().map(|header| (header.key, header.value)))
-    };
-    let passed = cursors
-        .get(&partition)
-        .is_some_and(|cursor| cloud_event::claimed_seq(headers()).is_some_and(|seq| seq <= cursor.seq));
-    let content = if passed {
-        Content::Old
-    } else {
-        match cloud_event::decode(source, message.key(), message.payload(), headers()) {
-            Ok(event) if event.partition == partition => Content::Event(Box::new(event)),
-            Ok(event) => Content::Invalid(format!("it belongs to partition {}", event.partition)),
-            Err(invalid) => Content::Invalid(invalid.to_string()),
-        }
-    };
-    Received {
-        partition,
-        offset: message.offset(),
-        content,
     }
 }

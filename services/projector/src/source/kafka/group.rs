@@ -1,0 +1,73 @@
+//! Which partitions the consumer group has given this process.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, ConsumerContext, Rebalance};
+use rdkafka::error::KafkaError;
+use rdkafka::topic_partition_list::TopicPartitionList;
+use wallex_domain::Partition;
+use wallex_runtime::kafka;
+
+/// The group's assignments, as rebalances change them.
+#[derive(Default)]
+pub(super) struct Assignment {
+    partitions: Mutex<BTreeSet<Partition>>,
+}
+
+pub(super) struct Context {
+    pub(super) assignment: Arc<Assignment>,
+    pub(super) topic: String,
+}
+
+impl Assignment {
+    pub(super) fn now(&self) -> BTreeSet<Partition> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<Partition>> {
+        self.partitions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        kafka::log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        kafka::client_error(&error, reason);
+    }
+}
+
+impl Context {
+    fn of<'a>(&'a self, list: &'a TopicPartitionList) -> impl Iterator<Item = Partition> {
+        list.elements_for_topic(&self.topic)
+            .into_iter()
+            .map(|element| Partition(element.partition()))
+            .collect::<Vec<_>>()
+            .into_iter()
+    }
+}
+
+impl ConsumerContext for Context {
+    fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        match rebalance {
+            Rebalance::Assign(list) => {
+                let added: Vec<Partition> = self.of(list).collect();
+                tracing::info!(partitions = ?added, "assigned partitions");
+                self.assignment.lock().extend(added);
+            }
+            Rebalance::Revoke(list) => {
+                let removed: BTreeSet<Partition> = self.of(list).collect();
+                tracing::info!(partitions = ?removed, "gave up partitions");
+                self.assignment
+                    .lock()
+                    .retain(|partition| !removed.contains(partition));
+            }
+            Rebalance::Error(error) => tracing::warn!(%error, "rebalance failed"),
+        }
+    }
+}
