@@ -16,6 +16,9 @@ use wallex_crd::children::{Child, SEALED};
 use wallex_crd::names::{HANDOVER, MANAGER};
 
 pub mod matching;
+mod owners;
+
+use owners::{Owner, others, within, within_element, without_patches};
 
 /// `kubectl rollout restart` and `kubectl wallex restart` leave it.
 const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
@@ -102,23 +105,7 @@ pub fn compare<K: Child>(wanted: &K, live: &K) -> Drift {
     let (Ok(wanted), Ok(value)) = (serde_json::to_value(wanted), serde_json::to_value(live)) else {
         return Drift::default();
     };
-    let fields: Vec<(String, Value)> = live
-        .meta()
-        .managed_fields
-        .iter()
-        .flatten()
-        .filter(|entry| {
-            !(entry.manager.as_deref() == Some(MANAGER) && entry.operation.as_deref() == Some("Apply"))
-        })
-        .filter_map(|entry| {
-            let fields = entry.fields_v1.as_ref()?.0.clone();
-            Some((entry.manager.clone().unwrap_or_default(), fields))
-        })
-        .collect();
-    let owners: Vec<Owner<'_>> = fields
-        .iter()
-        .map(|(manager, fields)| Owner { manager, fields })
-        .collect();
+    let owners = others(live.meta());
     let mut walk = Walk {
         template: K::TEMPLATE,
         drift: Drift {
@@ -145,68 +132,6 @@ pub fn compare<K: Child>(wanted: &K, live: &K) -> Drift {
         }
     }
     walk.drift
-}
-
-/// The entries of `managedFields` without those of the operator's own patches; none when there is none of them.
-fn without_patches(object: &Value) -> Option<Value> {
-    let entries = object.pointer("/metadata/managedFields")?.as_array()?;
-    let is_patch = |entry: &&Value| {
-        entry["manager"] == MANAGER && entry["operation"] == "Update" && entry["subresource"].is_null()
-    };
-    let kept: Vec<Value> = entries.iter().filter(|entry| !is_patch(entry)).cloned().collect();
-    (kept.len() < entries.len() && !kept.is_empty()).then(|| kept.into())
-}
-
-/// Somebody who owns fields, and which of them below a certain one.
-#[derive(Clone, Copy)]
-struct Owner<'a> {
-    manager: &'a str,
-    fields: &'a Value,
-}
-
-/// Those who own the field `key`, or something in it. A field without parts of its own stands for all that it holds.
-fn within<'a>(owners: &[Owner<'a>], key: &str) -> Vec<Owner<'a>> {
-    let one = |owner: &Owner<'a>| {
-        let whole = owner.fields.as_object().is_some_and(Map::is_empty);
-        let fields = if whole {
-            owner.fields
-        } else {
-            owner.fields.get(key)?
-        };
-        Some(Owner {
-            manager: owner.manager,
-            fields,
-        })
-    };
-    owners.iter().filter_map(one).collect()
-}
-
-/// The same of an element of a list, which is known by some of its fields.
-fn within_element<'a>(owners: &[Owner<'a>], element: &Value) -> Vec<Owner<'a>> {
-    let is_it = |key: &str| {
-        let known: Option<Value> = key
-            .strip_prefix("k:")
-            .and_then(|key| serde_json::from_str(key).ok());
-        let fields = known.as_ref().and_then(Value::as_object);
-        fields.is_some_and(|fields| {
-            fields
-                .iter()
-                .all(|(name, value)| element.get(name) == Some(value))
-        })
-    };
-    let one = |owner: &Owner<'a>| {
-        let all = owner.fields.as_object()?;
-        let fields = if all.is_empty() {
-            owner.fields
-        } else {
-            all.iter().find(|(key, _)| is_it(key)).map(|(_, fields)| fields)?
-        };
-        Some(Owner {
-            manager: owner.manager,
-            fields,
-        })
-    };
-    owners.iter().filter_map(one).collect()
 }
 
 fn found(path: String, owners: &[Owner<'_>]) -> Found {

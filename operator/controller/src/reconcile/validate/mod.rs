@@ -3,6 +3,7 @@
 //! Invariant: no later stage looks at the raw spec or, but for the credentials of the brokers, at a Secret's value. Whoever holds a `ValidatedPlatform` need not check again.
 
 mod autoscaling;
+mod component;
 mod kafka_access;
 mod network;
 mod pods;
@@ -14,14 +15,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource as _, ResourceExt as _};
 use wallex_crd::{
-    CommandSpec, Component, DashboardsSettings, LoggingSpec, MigrationSpec, RunAs, ServiceMonitorSettings,
-    TracingSpec, WalletPlatform, WalletPlatformSpec, currencies_setting, names,
+    Component, DashboardsSettings, LoggingSpec, MigrationSpec, RunAs, ServiceMonitorSettings, TracingSpec,
+    WalletPlatform, WalletPlatformSpec, currencies_setting, names,
 };
 
 use super::conditions::{Problem, Reason};
 use super::dereference::Dereferenced;
 use crate::kafka;
 pub use autoscaling::{Autoscaling, ForeignAutoscaler, LagDriver, Measure, Steps};
+pub use component::ValidatedComponent;
 pub use kafka_access::KafkaAccess;
 pub use pods::ValidatedPods;
 use secrets::Secrets;
@@ -128,28 +130,6 @@ pub struct ReadDatabase {
     pub location: String,
 }
 
-/// One component of a validated platform.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ValidatedComponent {
-    /// Pods, while the platform is not suspended and nobody scales the component.
-    pub replicas: i32,
-    /// None: the number of pods is the stated one.
-    pub autoscaling: Option<Autoscaling>,
-    /// Somebody else's autoscaler, which goes before both: two that scale one Deployment fight. None: there is none.
-    pub foreign_autoscaler: Option<ForeignAutoscaler>,
-    pub pods: ValidatedPods,
-    /// Settings of this component alone, by the services' variables.
-    pub settings: BTreeMap<&'static str, String>,
-}
-
-impl ValidatedComponent {
-    /// Pods at least, where somebody scales the component.
-    pub fn least(&self) -> Option<i32> {
-        let foreign = self.foreign_autoscaler.as_ref().map(|foreign| foreign.min);
-        foreign.or(self.autoscaling.as_ref().map(|scaling| scaling.min))
-    }
-}
-
 impl ValidatedPlatform {
     /// The component's settings.
     pub fn component(&self, component: Component) -> &ValidatedComponent {
@@ -234,7 +214,7 @@ pub fn platform(
     let components = Component::ROLLOUT
         .into_iter()
         .map(|component| {
-            let validated = validated_component(spec, component, &name, partitions, &secrets)?;
+            let validated = component::validated(spec, component, &name, partitions, &secrets)?;
             Ok((component, validated))
         })
         .collect::<Result<BTreeMap<_, _>, Problem>>()?;
@@ -397,40 +377,4 @@ fn ca_field(of: &str, authorities: &Authorities) -> String {
         Holder::Secret => format!("{of}.caSecretRef"),
         Holder::ConfigMap => format!("{of}.caConfigMapRef"),
     }
-}
-
-fn validated_component(
-    spec: &WalletPlatformSpec,
-    component: Component,
-    platform: &str,
-    partitions: i32,
-    secrets: &Secrets<'_>,
-) -> Result<ValidatedComponent, Problem> {
-    let asked = component.spec(spec);
-    let settings = match component {
-        Component::Command => command_settings(&spec.command),
-        Component::Publisher | Component::Projector(_) | Component::Query => BTreeMap::new(),
-    };
-    let selector = names::selector(platform, Some(component.name()));
-    Ok(ValidatedComponent {
-        replicas: asked.replicas,
-        foreign_autoscaler: (asked.replicas > 0 && !spec.suspended)
-            .then(|| autoscaling::foreign(&secrets.found.foreign_autoscalers, platform, component))
-            .flatten(),
-        autoscaling: autoscaling::wanted(spec, component, partitions),
-        pods: pods::validated(component.field(), &asked.pods, &selector, secrets)?,
-        settings,
-    })
-}
-
-/// Only what was asked for: a default that the services have need not be said, and pods that are not told stay as they are.
-fn command_settings(command: &CommandSpec) -> BTreeMap<&'static str, String> {
-    [
-        ("WALLEX_QUEUE_CAPACITY", command.queue_capacity),
-        ("WALLEX_MAX_BATCH", command.max_batch),
-        ("WALLEX_COMMAND_TIMEOUT_MS", command.timeout_milliseconds),
-    ]
-    .into_iter()
-    .filter_map(|(variable, value)| Some((variable, value?.to_string())))
-    .collect()
 }

@@ -6,8 +6,9 @@ use wallex_crd::names;
 use wallex_operator::reconcile::conditions::{Reason, types};
 use wallex_operator::scope::Scope;
 
+use super::deletion::delete;
 use super::server::{World, platform_path};
-use super::{KAFKA, delete, demo, events_topic, expected, once, run, until_ready, world};
+use super::{KAFKA, demo, events_topic, expected, once, run, until_ready, world};
 
 /// A Kafka by these addresses, and topics of one name for all.
 fn shared(servers: &str) -> Value {

@@ -3,6 +3,9 @@
 //! The types are Kubernetes' own, so a manifest's lines can be copied here. Their schemas are Kubernetes' own too, shortened:
 //! with all their prose, six times over, the CRD would be larger than `kubectl apply` can store.
 
+mod scheduling;
+mod shorten;
+
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
@@ -11,8 +14,9 @@ use k8s_openapi::api::core::v1::{
 use kube::KubeSchema;
 use schemars::{Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
+use self::shorten::{compact, put};
 use super::rules;
 use crate::names;
 
@@ -49,18 +53,18 @@ pub struct PodsSpec {
 
     /// Which nodes and which neighbours the pods want, as in any pod: `kubectl explain pod.spec.affinity`. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "affinity_schema")]
+    #[schemars(schema_with = "scheduling::affinity_schema")]
     pub affinity: Option<Affinity>,
 
     /// How pods are spread, as in any pod; one without a labelSelector counts the pods of this component. Default: over
     /// nodes, as a preference. An empty list means no spreading.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "spread_schema")]
+    #[schemars(schema_with = "scheduling::spread_schema")]
     pub topology_spread_constraints: Option<Vec<TopologySpreadConstraint>>,
 
     /// Taints of nodes that the pods tolerate, as in any pod. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(schema_with = "tolerations_schema")]
+    #[schemars(schema_with = "scheduling::tolerations_schema")]
     pub tolerations: Vec<Toleration>,
 
     /// PriorityClass of the pods. Default: the cluster's.
@@ -181,139 +185,6 @@ fn node_selector_schema(_: &mut SchemaGenerator) -> Schema {
     map_schema(63, &json!([qualified_keys(), label_values()]))
 }
 
-fn affinity_schema(generator: &mut SchemaGenerator) -> Schema {
-    let mut schema = generator.subschema_for::<Affinity>();
-    if let Some(Value::Object(properties)) = schema.get_mut("properties") {
-        for property in properties.values_mut() {
-            without_prose(property);
-            selecting(property);
-        }
-    }
-    schema.insert("nullable".to_owned(), true.into());
-    schema
-}
-
-fn spread_schema(generator: &mut SchemaGenerator) -> Schema {
-    let mut item = compact(generator.subschema_for::<TopologySpreadConstraint>());
-    put(&mut item, "/properties/maxSkew/minimum", json!(1));
-    put(
-        &mut item,
-        "/properties/whenUnsatisfiable/enum",
-        json!(["DoNotSchedule", "ScheduleAnyway"]),
-    );
-    for policy in ["nodeAffinityPolicy", "nodeTaintsPolicy"] {
-        put(
-            &mut item,
-            &format!("/properties/{policy}/enum"),
-            json!(["Honor", "Ignore"]),
-        );
-    }
-    put(&mut item, "/properties/minDomains/minimum", json!(1));
-    if let Some(item) = item.as_object_mut() {
-        item.values_mut().for_each(selecting);
-    }
-    item.insert(
-        "x-kubernetes-validations".to_owned(),
-        json!([{
-            "rule": "!has(self.minDomains) || self.whenUnsatisfiable == 'DoNotSchedule'",
-            "message": "minDomains needs whenUnsatisfiable DoNotSchedule",
-        }]),
-    );
-    schemars::json_schema!({
-        "type": "array",
-        "nullable": true,
-        "maxItems": 16,
-        "items": item,
-        "x-kubernetes-list-type": "map",
-        "x-kubernetes-list-map-keys": ["topologyKey", "whenUnsatisfiable"],
-    })
-}
-
-/// What selects nodes and pods, wherever it stands in a schema: operators, weights and keys that the API server would refuse later.
-fn selecting(schema: &mut Value) {
-    match schema {
-        Value::Object(fields) => {
-            let of_nodes =
-                fields.keys().any(|key| key == "matchFields") || fields.contains_key("nodeSelectorTerms");
-            if let Some(Value::Object(properties)) = fields.get_mut("properties") {
-                let is_node_term = of_nodes || properties.contains_key("matchFields");
-                for (name, property) in properties.iter_mut() {
-                    limit(name, property, is_node_term);
-                }
-            }
-            fields.values_mut().for_each(selecting);
-        }
-        Value::Array(elements) => elements.iter_mut().for_each(selecting),
-        _ => {}
-    }
-}
-
-/// One field of what selects.
-fn limit(name: &str, property: &mut Value, is_node_term: bool) {
-    match name {
-        "weight" => {
-            property["minimum"] = json!(1);
-            property["maximum"] = json!(100);
-        }
-        "topologyKey" => {
-            property["minLength"] = json!(1);
-            property["maxLength"] = json!(317);
-            property["pattern"] = json!(rules::QUALIFIED);
-        }
-        "matchExpressions" => {
-            let mut operators = vec!["In", "NotIn", "Exists", "DoesNotExist"];
-            if is_node_term {
-                operators.extend(["Gt", "Lt"]);
-            }
-            let item = &mut property["items"]["properties"];
-            item["operator"]["enum"] = json!(operators);
-            item["key"]["minLength"] = json!(1);
-            item["key"]["maxLength"] = json!(317);
-            item["key"]["pattern"] = json!(rules::QUALIFIED);
-        }
-        _ => {}
-    }
-}
-
-fn tolerations_schema(generator: &mut SchemaGenerator) -> Schema {
-    let mut item = compact(generator.subschema_for::<Toleration>());
-    put(&mut item, "/properties/key/maxLength", json!(317));
-    put(&mut item, "/properties/value/maxLength", json!(63));
-    put(
-        &mut item,
-        "/properties/operator/enum",
-        json!(["Equal", "Exists", ""]),
-    );
-    let effects = json!(["NoSchedule", "PreferNoSchedule", "NoExecute", ""]);
-    put(&mut item, "/properties/effect/enum", effects);
-    item.insert(
-        "x-kubernetes-validations".to_owned(),
-        json!([
-            {
-                "rule": "!has(self.operator) || self.operator != 'Exists' || !has(self.value) || self.value == ''",
-                "message": "a toleration with operator Exists tolerates every value: leave value out, or use operator Equal",
-            },
-            {
-                "rule": "(has(self.key) && self.key != '') || (has(self.operator) && self.operator == 'Exists')",
-                "message": "a toleration without a key tolerates every taint: that needs operator Exists",
-            },
-            {
-                "rule": "!has(self.tolerationSeconds) || (has(self.effect) && self.effect == 'NoExecute')",
-                "message": "tolerationSeconds needs effect NoExecute",
-            },
-            {
-                "rule": format!("!has(self.key) || self.key == '' || self.key.matches('{}')", rules::QUALIFIED),
-                "message": rules::LABEL_KEY_MESSAGE,
-            },
-            {
-                "rule": format!("!has(self.value) || self.value.matches('{}')", rules::LABEL_VALUE),
-                "message": rules::LABEL_VALUE_MESSAGE,
-            },
-        ]),
-    );
-    schemars::json_schema!({"type": "array", "maxItems": 64, "items": item})
-}
-
 fn env_schema(generator: &mut SchemaGenerator) -> Schema {
     let mut item = compact(generator.subschema_for::<EnvVar>());
     put(&mut item, "/properties/name/minLength", json!(1));
@@ -371,63 +242,4 @@ fn env_schema(generator: &mut SchemaGenerator) -> Schema {
         "x-kubernetes-list-type": "map",
         "x-kubernetes-list-map-keys": ["name"],
     })
-}
-
-/// One of Kubernetes' schemas with the first sentence of each description.
-fn compact(mut schema: Schema) -> Schema {
-    if let Some(schema) = schema.as_object_mut() {
-        shorten(schema);
-    }
-    schema
-}
-
-fn shorten(schema: &mut Map<String, Value>) {
-    if let Some(Value::String(description)) = schema.get_mut("description") {
-        let end = description
-            .match_indices(". ")
-            .find(|(dot, _)| {
-                !["e.g", "i.e"]
-                    .iter()
-                    .any(|short| description[..*dot].ends_with(short))
-            })
-            .map_or(description.len(), |(dot, _)| dot + 1);
-        let line = description.find('\n').unwrap_or(description.len());
-        description.truncate(end.min(line));
-    }
-    if let Some(Value::Object(properties)) = schema.get_mut("properties") {
-        for property in properties.values_mut().filter_map(Value::as_object_mut) {
-            shorten(property);
-        }
-    }
-    for key in ["items", "additionalProperties"] {
-        if let Some(Value::Object(inner)) = schema.get_mut(key) {
-            shorten(inner);
-        }
-    }
-}
-
-/// One of Kubernetes' schemas whose fields are explained elsewhere.
-fn without_prose(schema: &mut Value) {
-    let Some(schema) = schema.as_object_mut() else {
-        return;
-    };
-    schema.remove("description");
-    if let Some(Value::Object(properties)) = schema.get_mut("properties") {
-        properties.values_mut().for_each(without_prose);
-    }
-    for key in ["items", "additionalProperties"] {
-        if let Some(inner) = schema.get_mut(key) {
-            without_prose(inner);
-        }
-    }
-}
-
-/// Sets one keyword of a schema, where `path` leads to a schema that exists.
-fn put(schema: &mut Schema, path: &str, value: Value) {
-    let Some((parent, key)) = path.rsplit_once('/') else {
-        return;
-    };
-    if let Some(parent) = schema.pointer_mut(parent).and_then(Value::as_object_mut) {
-        parent.insert(key.to_owned(), value);
-    }
 }

@@ -1,0 +1,72 @@
+//! One component: how many pods it has, what they are, and what they are told. Pure.
+
+use std::collections::BTreeMap;
+
+use wallex_crd::{CommandSpec, Component, WalletPlatformSpec, names};
+
+use super::autoscaling::{self, Autoscaling, ForeignAutoscaler};
+use super::pods::{self, ValidatedPods};
+use super::secrets::Secrets;
+use crate::reconcile::conditions::Problem;
+
+/// One component of a validated platform.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ValidatedComponent {
+    /// Pods, while the platform is not suspended and nobody scales the component.
+    pub replicas: i32,
+    /// None: the number of pods is the stated one.
+    pub autoscaling: Option<Autoscaling>,
+    /// Somebody else's autoscaler, which goes before both: two that scale one Deployment fight. None: there is none.
+    pub foreign_autoscaler: Option<ForeignAutoscaler>,
+    pub pods: ValidatedPods,
+    /// Settings of this component alone, by the services' variables.
+    pub settings: BTreeMap<&'static str, String>,
+}
+
+impl ValidatedComponent {
+    /// Pods at least, where somebody scales the component.
+    pub fn least(&self) -> Option<i32> {
+        let foreign = self.foreign_autoscaler.as_ref().map(|foreign| foreign.min);
+        foreign.or(self.autoscaling.as_ref().map(|scaling| scaling.min))
+    }
+}
+
+/// Validates what the spec says of one component.
+///
+/// # Errors
+/// When its pods are not as they may be.
+pub(super) fn validated(
+    spec: &WalletPlatformSpec,
+    component: Component,
+    platform: &str,
+    partitions: i32,
+    secrets: &Secrets<'_>,
+) -> Result<ValidatedComponent, Problem> {
+    let asked = component.spec(spec);
+    let settings = match component {
+        Component::Command => command_settings(&spec.command),
+        Component::Publisher | Component::Projector(_) | Component::Query => BTreeMap::new(),
+    };
+    let selector = names::selector(platform, Some(component.name()));
+    Ok(ValidatedComponent {
+        replicas: asked.replicas,
+        foreign_autoscaler: (asked.replicas > 0 && !spec.suspended)
+            .then(|| autoscaling::foreign(&secrets.found.foreign_autoscalers, platform, component))
+            .flatten(),
+        autoscaling: autoscaling::wanted(spec, component, partitions),
+        pods: pods::validated(component.field(), &asked.pods, &selector, secrets)?,
+        settings,
+    })
+}
+
+/// Only what was asked for: a default that the services have need not be said, and pods that are not told stay as they are.
+fn command_settings(command: &CommandSpec) -> BTreeMap<&'static str, String> {
+    [
+        ("WALLEX_QUEUE_CAPACITY", command.queue_capacity),
+        ("WALLEX_MAX_BATCH", command.max_batch),
+        ("WALLEX_COMMAND_TIMEOUT_MS", command.timeout_milliseconds),
+    ]
+    .into_iter()
+    .filter_map(|(variable, value)| Some((variable, value?.to_string())))
+    .collect()
+}
