@@ -41,7 +41,7 @@ enum Command {
     /// Check that the operator can be uninstalled: does any WalletPlatform need it to be let go?
     ///
     /// What `helm uninstall` runs first. Fails, and names them, while there are platforms with deletionPolicy Delete.
-    CheckUninstall(UninstallArgs),
+    CheckUninstall(Watched),
     /// Manage wallet platforms: what `kubectl wallex` runs.
     ///
     /// A copy of this program, or a link to it, by the name kubectl-wallex on the path makes `kubectl wallex` of it.
@@ -49,42 +49,41 @@ enum Command {
 }
 
 #[derive(Args)]
+struct Watched {
+    /// Namespaces that the operator watches, separated by commas. Empty: all of them. Without the rights of a cluster role, name them.
+    #[arg(
+        long,
+        env = "WALLEX_OPERATOR_WATCH_NAMESPACES",
+        value_delimiter = ',',
+        default_value = ""
+    )]
+    watch_namespaces: Vec<String>,
+}
+
+impl Watched {
+    /// Without blanks, and without the empty name that stands for all.
+    fn names(&self) -> Vec<String> {
+        let names = self.watch_namespaces.iter();
+        names
+            .map(|namespace| namespace.trim().to_owned())
+            .filter(|namespace| !namespace.is_empty())
+            .collect()
+    }
+}
+
+#[derive(Args)]
 struct CheckArgs {
     /// Address of the running operator, host:port.
     #[arg(long)]
     operator: String,
-    /// Namespaces that the operator watches, separated by commas. Empty: all of them.
-    #[arg(
-        long,
-        env = "WALLEX_OPERATOR_WATCH_NAMESPACES",
-        value_delimiter = ',',
-        default_value = ""
-    )]
-    watch_namespaces: Vec<String>,
-}
-
-#[derive(Args)]
-struct UninstallArgs {
-    /// Namespaces that the operator watches, separated by commas. Empty: all of them.
-    #[arg(
-        long,
-        env = "WALLEX_OPERATOR_WATCH_NAMESPACES",
-        value_delimiter = ',',
-        default_value = ""
-    )]
-    watch_namespaces: Vec<String>,
+    #[command(flatten)]
+    watched: Watched,
 }
 
 #[derive(Args)]
 struct RunArgs {
-    /// Namespaces to watch, separated by commas. Empty: all of them. Without the rights of a cluster role, name them.
-    #[arg(
-        long,
-        env = "WALLEX_OPERATOR_WATCH_NAMESPACES",
-        value_delimiter = ',',
-        default_value = ""
-    )]
-    watch_namespaces: Vec<String>,
+    #[command(flatten)]
+    watched: Watched,
     /// Address of /health/live, /health/ready and /metrics.
     #[arg(long, env = "WALLEX_OPERATOR_LISTEN", default_value = "0.0.0.0:8080")]
     listen: SocketAddr,
@@ -124,13 +123,13 @@ async fn main() -> anyhow::Result<ExitCode> {
             run::operator(settings(args)).await?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::CheckUninstall(args) => {
+        Command::CheckUninstall(watched) => {
             let client = kube::Client::try_default().await?;
-            check::uninstall(&client, &named(&args.watch_namespaces)).await?;
+            check::uninstall(&client, &watched.names()).await?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Check(args) => {
-            let seen = check::installation(&args.operator, &named(&args.watch_namespaces)).await?;
+            let seen = check::installation(&args.operator, &args.watched.names()).await?;
             print(&format!("{}\n", seen.join("\n")))?;
             Ok(ExitCode::SUCCESS)
         }
@@ -146,18 +145,9 @@ fn print(text: &str) -> std::io::Result<()> {
     }
 }
 
-/// Without blanks, and without the empty name that stands for all.
-fn named(namespaces: &[String]) -> Vec<String> {
-    namespaces
-        .iter()
-        .map(|namespace| namespace.trim().to_owned())
-        .filter(|namespace| !namespace.is_empty())
-        .collect()
-}
-
 fn settings(args: RunArgs) -> Settings {
     Settings {
-        watch_namespaces: named(&args.watch_namespaces),
+        watch_namespaces: args.watched.names(),
         listen: args.listen,
         lease_namespace: args.lease_namespace.filter(|namespace| !namespace.is_empty()),
         identity: args

@@ -179,23 +179,8 @@ fn held_back(live: &Deployment, wanted: &Deployment, readers: &[Deployment]) -> 
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-    use serde_json::json;
-
     use super::*;
-
-    fn deployment(image: &str, updated: i32, all: i32) -> Deployment {
-        serde_json::from_value(json!({
-            "metadata": {"name": "demo-query", "generation": 3},
-            "spec": {
-                "replicas": 2,
-                "selector": {},
-                "template": {"spec": {"containers": [{"name": "wallex", "image": image}]}},
-            },
-            "status": {"observedGeneration": 3, "updatedReplicas": updated, "replicas": all},
-        }))
-        .unwrap()
-    }
+    use crate::reconcile::stages::fixture::deployment;
 
     #[test]
     fn a_new_image_reaches_the_command_after_the_last_old_reader_is_gone() {

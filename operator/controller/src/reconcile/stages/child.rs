@@ -190,24 +190,8 @@ fn as_stated<K: Serialize>(wanted: &K, live: &K) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-    use k8s_openapi::api::apps::v1::Deployment;
-    use serde_json::json;
-
     use super::*;
-
-    fn deployment(image: &str, updated: i32, all: i32) -> Deployment {
-        serde_json::from_value(json!({
-            "metadata": {"name": "demo-query", "generation": 3},
-            "spec": {
-                "replicas": 2,
-                "selector": {},
-                "template": {"spec": {"containers": [{"name": "wallex", "image": image}]}},
-            },
-            "status": {"observedGeneration": 3, "updatedReplicas": updated, "replicas": all},
-        }))
-        .unwrap()
-    }
+    use crate::reconcile::stages::fixture::deployment;
 
     #[test]
     fn a_manifest_is_as_stated_only_with_its_own_hash_and_all_its_values() {

@@ -4,6 +4,8 @@ pub(super) mod apply;
 pub mod autoscale;
 pub mod child;
 mod clean_up;
+#[cfg(test)]
+mod fixture;
 pub(super) mod gate;
 pub mod migrate;
 pub(super) mod report;
