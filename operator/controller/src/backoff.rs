@@ -4,13 +4,21 @@
 
 use std::{collections::HashMap, hash::Hash, sync::Mutex, time::Duration};
 
+use backon::{BackoffBuilder as _, ExponentialBuilder};
+
 const FIRST: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(300);
 
 /// The wait after the `failures`-th failure in a row (1 is the first). `spread` in 0..1 picks from 75 % to 125 % of it.
 pub fn delay(failures: u32, spread: f64) -> Duration {
-    let doublings = failures.saturating_sub(1).min(16);
-    let plain = FIRST.saturating_mul(1 << doublings).min(LONGEST);
+    let mut waits = ExponentialBuilder::new()
+        .with_min_delay(FIRST)
+        .with_max_delay(LONGEST)
+        .without_max_times()
+        .build();
+    // The longest is reached at the eleventh.
+    let plain = waits.nth(failures.clamp(1, 11) as usize - 1).unwrap_or(LONGEST);
+    // backon's own jitter only lengthens.
     plain.mul_f64(0.75 + spread.clamp(0.0, 1.0) / 2.0)
 }
 
