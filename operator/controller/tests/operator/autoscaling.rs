@@ -8,7 +8,7 @@ use wallex_operator::reconcile::conditions::Reason;
 use wallex_operator::reconcile::observe::autoscaling;
 use wallex_operator::reconcile::validate::{LagDriver, Measure};
 
-use crate::fixture::{assert_golden, built, changed, full, full_world, platform, template, validated, world};
+use crate::fixture::{built, changed, full, full_world, platform, template, validated, world};
 
 /// Every component that can be scaled is, as the API server would hand it over.
 fn all(driver: &str) -> WalletPlatform {
@@ -42,10 +42,10 @@ fn text(manifests: &Manifests) -> String {
 
 #[test]
 fn autoscalers_are_as_reviewed() {
-    assert_golden("autoscalers-keda.yaml", &text(&built(&all("KEDA"), &world())));
-    assert_golden("autoscalers-hpa.yaml", &text(&built(&all("HPA"), &world())));
+    insta::assert_snapshot!("autoscalers-keda", text(&built(&all("KEDA"), &world())));
+    insta::assert_snapshot!("autoscalers-hpa", text(&built(&all("HPA"), &world())));
     // Brokers with TLS and a password, and every setting.
-    assert_golden("autoscalers-full.yaml", &text(&built(&full(), &full_world())));
+    insta::assert_snapshot!("autoscalers-full", text(&built(&full(), &full_world())));
 }
 
 #[test]

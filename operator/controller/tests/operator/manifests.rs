@@ -8,7 +8,7 @@ use wallex_operator::reconcile::build::Manifests;
 use wallex_operator::reconcile::dereference::Dereferenced;
 use wallex_operator::reconcile::stages::child;
 
-use crate::fixture::{assert_golden, built, changed, platform, secret, template, world};
+use crate::fixture::{built, changed, platform, secret, template, world};
 
 fn yaml(documents: &[&dyn erased::ToYaml]) -> String {
     documents
@@ -65,7 +65,7 @@ fn deployments_are_as_reviewed() {
         .iter()
         .map(|(_, deployment)| deployment as &dyn erased::ToYaml)
         .collect();
-    assert_golden("deployments.yaml", &yaml(&documents));
+    insta::assert_snapshot!("deployments", yaml(&documents));
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn everything_else_is_as_reviewed() {
             .iter()
             .map(|budget| budget as &dyn erased::ToYaml),
     );
-    assert_golden("others.yaml", &yaml(&documents));
+    insta::assert_snapshot!("others", yaml(&documents));
 }
 
 #[test]

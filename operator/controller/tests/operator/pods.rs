@@ -10,9 +10,7 @@ use wallex_crd::{Component, JournalStatus, SecretKeyRef, WalletPlatform, WalletP
 use wallex_operator::reconcile::build::Manifests;
 use wallex_operator::reconcile::validate;
 
-use crate::fixture::{
-    CLUSTER, assert_golden, built, changed, full, full_world, platform, secret, template, values, world,
-};
+use crate::fixture::{CLUSTER, built, changed, full, full_world, platform, secret, template, values, world};
 
 fn pod(manifests: &Manifests, component: Component) -> &PodSpec {
     template(manifests, component).spec.as_ref().unwrap()
@@ -62,7 +60,7 @@ fn a_platform_that_says_everything_is_built_as_reviewed() {
         text(&manifests.config_map.data),
         text(&manifests.dashboards.as_ref().unwrap().metadata),
     ];
-    assert_golden("full-manifests.yaml", &documents.join("---\n"));
+    insta::assert_snapshot!("full-manifests", documents.join("---\n"));
 }
 
 /// A field that is added to the spec must be added to the full platform too, and so be seen in what is built.

@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 use wallex_kubectl::{Outcome, Report, Verb, run};
 
 use crate::cluster::Cluster;
-use crate::golden::assert_golden;
 use crate::world::{DEMO, DEPLOYMENTS, EVENTS, PODS, cluster, event, looping_pod, platform, running_pod};
 
 const SECRETS: &str = "/api/v1/namespaces/wallex/secrets";
@@ -209,19 +208,19 @@ async fn a_bundle_lists_what_is_in_it_and_what_could_not_be_had() {
     run(&mut session, verb(&folder.file())).await.unwrap();
     let files = unpacked(&folder.file());
     let readme = &files["demo-report-20261124T210000Z/README.txt"];
-    assert_golden("report-readme.txt", readme);
+    insta::assert_snapshot!("report-readme", readme);
     for name in files.keys() {
         let name = name.split_once('/').unwrap().1;
         assert!(name == "README.txt" || readme.contains(name), "{name}");
         assert!(printed.out().contains(name));
     }
-    assert_golden(
-        "report-secrets.yaml",
-        &files["demo-report-20261124T210000Z/secrets.yaml"],
+    insta::assert_snapshot!(
+        "report-secrets",
+        files["demo-report-20261124T210000Z/secrets.yaml"],
     );
-    assert_golden(
-        "report-versions.yaml",
-        &files["demo-report-20261124T210000Z/versions.yaml"],
+    insta::assert_snapshot!(
+        "report-versions",
+        files["demo-report-20261124T210000Z/versions.yaml"],
     );
 }
 

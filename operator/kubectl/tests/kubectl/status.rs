@@ -4,7 +4,6 @@ use serde_json::json;
 use wallex_kubectl::{Error, Outcome, Status, Verb, run};
 
 use crate::cluster::{Cluster, failure};
-use crate::golden::assert_golden;
 use crate::world::{
     ALL_PLATFORMS, DEMO, DEPLOYMENTS, EVENTS, KAFKA, LAG, PLATFORMS, PODS, cluster, looping_pod, platform,
     running_pod,
@@ -34,7 +33,7 @@ async fn refused(cluster: &Cluster, verb: Verb) -> Error {
 
 #[tokio::test]
 async fn one_screen_says_what_is_wrong_and_why() {
-    assert_golden("status.txt", &shown(&cluster(), named("demo")).await);
+    insta::assert_snapshot!("status", shown(&cluster(), named("demo")).await);
 }
 
 #[tokio::test]
@@ -52,7 +51,7 @@ async fn what_rights_do_not_show_is_marked_with_the_right_that_is_missing() {
     for path in [PODS, EVENTS, DEPLOYMENTS, LAG] {
         cluster.forbid("GET", path);
     }
-    assert_golden("status-without-rights.txt", &shown(&cluster, named("demo")).await);
+    insta::assert_snapshot!("status-without-rights", shown(&cluster, named("demo")).await);
 }
 
 #[tokio::test]
@@ -75,7 +74,7 @@ async fn a_platform_that_no_operator_has_seen_says_so() {
             404,
             &failure(404, "NotFound", "services \"demo-command\" not found"),
         );
-    assert_golden("status-unseen.txt", &shown(&cluster, named("demo")).await);
+    insta::assert_snapshot!("status-unseen", shown(&cluster, named("demo")).await);
 }
 
 #[tokio::test]
@@ -155,7 +154,7 @@ async fn several_platforms_are_a_table() {
         ..Status::default()
     });
     let everywhere = shown(&cluster, everywhere).await;
-    assert_golden("table.txt", &format!("{here}\n{everywhere}"));
+    insta::assert_snapshot!("table", format!("{here}\n{everywhere}"));
 }
 
 #[tokio::test]

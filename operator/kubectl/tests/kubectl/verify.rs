@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 use wallex_kubectl::{Error, Outcome, Verb, Verify, run};
 
 use crate::cluster::{Cluster, Printed};
-use crate::golden::assert_golden;
 use crate::world::{JOBS, MAINTAIN, PODS, cluster, container, pod};
 
 const JOB: &str = "/apis/batch/v1/namespaces/wallex/jobs/demo-verify-x7k2p";
@@ -83,7 +82,7 @@ async fn the_job_is_the_maintenance_with_another_argument() {
     let cluster = checking(0, "1 events in 1 partitions, 1 wallets: all whole\n");
     checked(&cluster).await.0.unwrap();
     let job = cluster.first("POST").body;
-    assert_golden("verify-job.yaml", &serde_yaml_ng::to_string(&job).unwrap());
+    insta::assert_snapshot!("verify-job", serde_yaml_ng::to_string(&job).unwrap());
     let mut pod = job["spec"]["template"].clone();
     pod["spec"]["containers"][0]["args"] = json!(["maintain"]);
     assert_eq!(

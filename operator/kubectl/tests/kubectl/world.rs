@@ -213,7 +213,8 @@ pub(crate) fn cluster() -> Cluster {
 }
 
 /// What the operator makes of a platform, Deployments apart: its own tests hold that.
-const MANIFESTS: &str = include_str!("../../../controller/tests/operator/golden/others.yaml");
+const MANIFESTS: &str =
+    include_str!("../../../controller/tests/operator/snapshots/operator__manifests__others.snap");
 
 /// The CronJob that the operator makes.
 pub(crate) fn maintenance() -> Value {
