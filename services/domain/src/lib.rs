@@ -14,6 +14,7 @@ mod id;
 mod mark;
 mod money;
 mod platform;
+mod report;
 mod wallet;
 
 pub use command::{
@@ -36,4 +37,5 @@ pub use money::{
     MAX_EXPONENT, MAX_MINOR_UNITS,
 };
 pub use platform::PlatformId;
+pub use report::{Ailment, LastWords, Migrated};
 pub use wallet::{Status, Wallet};

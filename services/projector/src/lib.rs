@@ -17,6 +17,7 @@ mod applier;
 mod dead_letters;
 mod inbox;
 mod metrics;
+mod overdue;
 mod runner;
 mod source;
 mod stall;
@@ -90,7 +91,7 @@ async fn run_projection<P: Projection>(
             (Source::Journal(source.woken_by(woken)), DeadLetters::none())
         }
         Feed::Kafka => {
-            match kafka::wait(settings, &shutdown).await {
+            match kafka::wait(settings, &check, &shutdown).await {
                 Ok(()) => {}
                 Err(kafka::WaitError::Settings(error)) => return Err(error.into()),
                 Err(kafka::WaitError::ShutDown) => return Ok(()),

@@ -12,7 +12,7 @@ use std::time::Duration;
 use sqlx::PgPool;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use wallex_domain::{Mark, Partition};
+use wallex_domain::{Ailment, Mark, Partition};
 use wallex_journal::{check, read};
 use wallex_projections::Projection;
 use wallex_projections::cursor::Standing;
@@ -24,6 +24,7 @@ use crate::applier::{Applier, Step, StepError};
 use crate::dead_letters::DeadLetters;
 use crate::inbox::{Arrived, Batch, TO_THE_END};
 use crate::metrics::Metrics;
+use crate::overdue::{OVERDUE, is_missing};
 use crate::source::Source;
 use crate::stall::{Stall, TRY_AGAIN};
 
@@ -33,11 +34,6 @@ const LOOK: Duration = Duration::from_secs(1);
 const REFILL: i64 = 5_000;
 /// Between two looks at how far the topic is.
 const SURVEY: Duration = Duration::from_secs(2);
-/// A cursor that stands still for so long behind what was published is not waiting for messages any more.
-const OVERDUE: Duration = Duration::from_secs(5);
-/// The same when the topic still has messages of the partition: with a backlog it may have to wait for the others'. After
-/// this time the topic cannot be read there, whatever it says.
-const OVERDUE_WITH_MORE: Duration = Duration::from_secs(60);
 
 struct Stalled {
     stall: Stall,
@@ -107,7 +103,7 @@ impl<P: Projection> Runner<P> {
             self.applier.metrics().refused.inc_by(news.refused);
             let mut batch = news.batch;
             let trouble = match self.follow_assignment().await {
-                Err(error) => Some(format!("the read side's database: {error}")),
+                Err(error) => Some(away(&error)),
                 Ok(()) => None,
             };
             self.survey(&mut batch).await;
@@ -127,7 +123,8 @@ impl<P: Projection> Runner<P> {
                 Some(cause) => self.source_outage.failed(cause),
                 None => self.source_outage.over(),
             }
-            self.report(trouble.or(news.trouble));
+            let source = news.trouble.map(|cause| (self.source.ailment(), cause));
+            self.report(trouble.or(source));
         }
         self.source.leave().await;
         tracing::info!(projection = P::NAME, "projector stopped");
@@ -341,8 +338,8 @@ impl<P: Projection> Runner<P> {
                 }
                 Err(StepError::Database(error)) => {
                     self.database_outage.failed(&error.to_string());
-                    self.check
-                        .set_unready(format!("the read side's database: {error}"));
+                    let (ailment, reason) = away(&error);
+                    self.check.set_ailing(ailment, reason);
                     if !backoff.wait(shutdown).await {
                         return;
                     }
@@ -413,10 +410,12 @@ impl<P: Projection> Runner<P> {
         self.stalled.insert(partition, Stalled { stall, again });
     }
 
-    fn report(&mut self, trouble: Option<String>) {
+    fn report(&mut self, trouble: Option<(Ailment, String)>) {
         let stalled: Vec<&Stall> = self.stalled.values().map(|stalled| &stalled.stall).collect();
         self.applier.metrics().stalled(&stalled);
         self.applier.metrics().refilling(self.refilling.len());
+        let (ailment, trouble) = trouble.unzip();
+        let ailment = ailment.or_else(|| stalled.iter().find_map(|stall| stall.ailment()));
         let stalls = stalled.iter().map(ToString::to_string);
         let refilling = self.refilling.iter().map(|(partition, to)| {
             let at = self.cursors.get(partition).map_or(0, |cursor| cursor.seq);
@@ -426,29 +425,12 @@ impl<P: Projection> Runner<P> {
         if reasons.is_empty() {
             self.check.set_ready();
         } else {
-            self.check.set_unready(reasons.join("; "));
+            self.check.set_ailing(ailment, reasons.join("; "));
         }
     }
 }
 
-/// Whether a partition that has stood so long behind what was published is to be taken from the journal.
-fn is_missing(stood: Duration, topic_has_more: bool) -> bool {
-    stood
-        >= if topic_has_more {
-            OVERDUE_WITH_MORE
-        } else {
-            OVERDUE
-        }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_topic_is_waited_for_longer_when_it_has_more_but_not_for_ever() {
-        let missing = |seconds, more| is_missing(Duration::from_secs(seconds), more);
-        assert_eq!([missing(4, false), missing(5, false)], [false, true]);
-        assert_eq!([missing(59, true), missing(60, true)], [false, true]);
-    }
+fn away(error: &sqlx::Error) -> (Ailment, String) {
+    let reason = format!("the read side's database: {error}");
+    (Ailment::DatabaseUnreachable, reason)
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use wallex_domain::Partition;
+use wallex_domain::{Ailment, Partition};
 
 /// A partition that stands still is tried again after this time: what it waits for may have happened.
 pub(crate) const TRY_AGAIN: Duration = Duration::from_secs(10);
@@ -32,6 +32,14 @@ impl Stall {
             Self::HashChainBroken { .. } => "HashChainBroken",
             Self::NeedsNewerVersion { .. } => "NeedsNewerVersion",
             Self::Refused { .. } => "Refused",
+        }
+    }
+
+    /// What it is to the operator.
+    pub(crate) fn ailment(&self) -> Option<Ailment> {
+        match self {
+            Self::JournalRewound { .. } => Some(Ailment::JournalRewound),
+            Self::HashChainBroken { .. } | Self::NeedsNewerVersion { .. } | Self::Refused { .. } => None,
         }
     }
 

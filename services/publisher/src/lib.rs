@@ -28,6 +28,9 @@ use wallex_runtime::redis::Accelerator;
 use wallex_runtime::settings::{Settings, SettingsError};
 use wallex_runtime::{CancellationToken, kafka};
 
+/// The check that says whether events can be brought to Kafka.
+pub const TOPIC_CHECK: &str = "events topic";
+
 /// What a publisher has to know.
 #[derive(Debug, Clone)]
 pub struct Config {

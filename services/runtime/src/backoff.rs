@@ -4,6 +4,9 @@ use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use tokio_util::sync::CancellationToken;
+use wallex_domain::Ailment;
+
+use crate::health::Check;
 
 /// Delays that double from `min` to `max`, each shortened by up to half at random, so that replicas which lost the
 /// same server don't come back in step.
@@ -62,6 +65,7 @@ pub struct Outage {
     server: String,
     setting: &'static str,
     last: Option<(Instant, String)>,
+    check: Option<(Check, Ailment)>,
 }
 
 /// Often enough to be seen by someone who starts reading, rare enough not to drown the rest.
@@ -75,12 +79,25 @@ impl Outage {
             server: server.into(),
             setting,
             last: None,
+            check: None,
+        }
+    }
+
+    /// While it lasts the check is unready. It is left so: what is ready again its owner knows.
+    #[must_use]
+    pub fn shown_by(self, check: &Check, ailment: Ailment) -> Self {
+        Self {
+            check: Some((check.clone(), ailment)),
+            ..self
         }
     }
 
     /// A try has failed; another will follow.
     pub fn failed(&mut self, cause: &str) {
         let (what, server, setting) = (self.what, &self.server, self.setting);
+        if let Some((check, ailment)) = &self.check {
+            check.set_ailing(*ailment, format!("{what} ({server}) can't be used: {cause}"));
+        }
         if self
             .last
             .as_ref()

@@ -9,10 +9,12 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgPool, Row as _};
 use tokio_util::sync::CancellationToken;
+use wallex_domain::Ailment;
 use wallex_postgres::SqlState;
 
 use crate::Secret;
 use crate::backoff::{Backoff, Outage};
+use crate::health::Check;
 use crate::metrics;
 
 /// A server that takes longer to greet is treated as away.
@@ -41,16 +43,17 @@ pub enum ConnectError {
 
 /// A pool on the database at `url`, after a first connection has succeeded. Tries for ever, from 0.2 s to 5 s apart,
 /// until `shutdown`. `application_name` shows in `pg_stat_activity`: `wallex-<role>`. `setting` is the name that
-/// messages use, `database_url` or `read_database_url`.
+/// messages use, `database_url` or `read_database_url`. `check` is unready while it waits, and is left so.
 pub async fn connect(
     url: &Secret,
     max_connections: u32,
     application_name: &str,
     setting: &'static str,
+    check: &Check,
     shutdown: &CancellationToken,
 ) -> Result<PgPool, ConnectError> {
     let options = connect_options(url, application_name, setting)?;
-    wait(&options, setting, shutdown).await?;
+    wait(&options, setting, check, shutdown).await?;
     if has_shared_sessions(&options).await {
         let address = address(&options);
         return Err(ConnectError::TransactionPooling { setting, address });
@@ -226,10 +229,12 @@ fn unknown_parameter(url: &str) -> Option<Option<&str>> {
 pub async fn wait(
     options: &PgConnectOptions,
     setting: &'static str,
+    check: &Check,
     shutdown: &CancellationToken,
 ) -> Result<(), ConnectError> {
     let mut backoff = Backoff::for_server();
-    let mut outage = Outage::of("PostgreSQL", address(options), setting);
+    let outage = Outage::of("PostgreSQL", address(options), setting);
+    let mut outage = outage.shown_by(check, Ailment::DatabaseUnreachable);
     loop {
         let attempt = tokio::select! {
             () = shutdown.cancelled() => return Err(ConnectError::ShutDown { setting }),

@@ -5,12 +5,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use sqlx::{ConnectOptions as _, Connection as _, PgPool};
-use wallex_domain::PlatformId;
+use wallex_domain::{Ailment, PlatformId};
 use wallex_journal::platform_id::{self, PlatformIdError};
 use wallex_journal::schema;
 use wallex_postgres::schema::SchemaError;
 use wallex_runtime::health::{Check, Health};
 use wallex_runtime::{CancellationToken, Secret, Settings, database};
+
+use crate::last_words::Ailing;
 
 /// Between two looks at a schema that is not there yet.
 const SCHEMA_RETRY: Duration = Duration::from_secs(1);
@@ -38,6 +40,7 @@ pub(crate) async fn connect(
         settings.database_max_connections,
         &format!("wallex-{role}"),
         "database_url",
+        &check,
         shutdown,
     )
     .await?;
@@ -149,12 +152,15 @@ async fn reach(
         };
         if is_lasting || Instant::now() + SCHEMA_RETRY >= by {
             let server = database::address(&options);
-            bail!("PostgreSQL at {server} ({setting}) cannot be used: {cause}");
+            let message = format!("PostgreSQL at {server} ({setting}) cannot be used: {cause}");
+            let ailment = Some(Ailment::DatabaseUnreachable);
+            return Err(Ailing { ailment, message }.into());
         }
         tokio::time::sleep(SCHEMA_RETRY).await;
     }
-    let pool = database::connect(url, settings.database_max_connections, &name, setting, shutdown);
-    Ok(pool.await?)
+    let check = Health::new().check("database");
+    let connections = settings.database_max_connections;
+    Ok(database::connect(url, connections, &name, setting, &check, shutdown).await?)
 }
 
 async fn fits_by(by: Instant, fits: impl AsyncFn() -> Result<(), Misfit>) -> anyhow::Result<()> {
@@ -162,8 +168,8 @@ async fn fits_by(by: Instant, fits: impl AsyncFn() -> Result<(), Misfit>) -> any
         match fits().await {
             Ok(()) => return Ok(()),
             Err(Misfit::Never(error)) => return Err(error),
-            Err(Misfit::Unmigrated(why) | Misfit::NotYet(why)) if Instant::now() >= by => bail!("{why}"),
-            Err(Misfit::Unmigrated(_) | Misfit::NotYet(_)) => tokio::time::sleep(SCHEMA_RETRY).await,
+            Err(Misfit::NotYet(why)) if Instant::now() >= by => return Err(why.into()),
+            Err(Misfit::NotYet(_)) => tokio::time::sleep(SCHEMA_RETRY).await,
         }
     }
 }
@@ -179,60 +185,71 @@ async fn connect_read_side(
     if settings.read_database_url.is_none() {
         return Ok(journal.clone());
     }
+    let check = health.check("read_database");
+    let setting = settings.read_database_setting();
     let pool = database::connect(
         settings.read_database_url()?,
         settings.database_max_connections,
         &format!("wallex-{role}"),
-        settings.read_database_setting(),
+        setting,
+        &check,
         shutdown,
     )
     .await?;
     database::show_pool("read", &pool);
     let watched = Watched::Connection(pool.clone());
-    let check = health.check("read_database");
-    let setting = settings.read_database_setting();
     tokio::spawn(watch(watched, setting, Some(check), shutdown.clone()));
     Ok(pool)
 }
 
 /// Why a database does not fit this role.
 enum Misfit {
-    /// `wallex migrate` is about to run, or has to.
-    Unmigrated(String),
-    /// The server is in trouble: waiting helps.
-    NotYet(String),
+    /// `wallex migrate` is about to run, or has to, or the server is in trouble: waiting helps.
+    NotYet(Ailing),
     /// Waiting does not mend it.
     Never(anyhow::Error),
 }
 
-async fn journal_fits(journal: &PgPool, ours: &PlatformId) -> Result<(), Misfit> {
-    match schema::check(journal).await {
-        Ok(()) => {}
-        Err(error) => return Err(error.into()),
+impl Misfit {
+    fn not_yet(ailment: impl Into<Option<Ailment>>, error: &impl ToString) -> Self {
+        Self::NotYet(Ailing {
+            ailment: ailment.into(),
+            message: error.to_string(),
+        })
     }
+}
+
+async fn journal_fits(journal: &PgPool, ours: &PlatformId) -> Result<(), Misfit> {
+    schema::check(journal).await?;
     match platform_id::check(journal, ours).await {
         Ok(()) => Ok(()),
         Err(error @ PlatformIdError::BelongsToAnother { .. }) => Err(Misfit::Never(error.into())),
-        Err(error) => Err(Misfit::NotYet(error.to_string())),
+        // The first migration is about to write it.
+        Err(error @ PlatformIdError::Unclaimed) => Err(Misfit::not_yet(None, &error)),
+        Err(PlatformIdError::Database(error)) => Err(error.into()),
     }
 }
 
 async fn read_side_fits(read: &PgPool) -> Result<(), Misfit> {
-    let mut read = read
-        .acquire()
-        .await
-        .map_err(|error| Misfit::NotYet(error.to_string()))?;
-    wallex_projections::schema::check(&mut read)
-        .await
-        .map_err(Misfit::from)
+    let mut read = read.acquire().await?;
+    Ok(wallex_projections::schema::check(&mut read).await?)
+}
+
+impl From<sqlx::Error> for Misfit {
+    fn from(error: sqlx::Error) -> Self {
+        Self::not_yet(Ailment::DatabaseUnreachable, &error)
+    }
 }
 
 impl From<SchemaError> for Misfit {
     fn from(error: SchemaError) -> Self {
         match error {
             SchemaError::TooNew { .. } => Self::Never(error.into()),
-            SchemaError::Missing { .. } | SchemaError::TooOld { .. } => Self::Unmigrated(error.to_string()),
-            SchemaError::Migrate { .. } | SchemaError::Database(_) => Self::NotYet(error.to_string()),
+            SchemaError::Missing { .. } | SchemaError::TooOld { .. } => {
+                Self::not_yet(Ailment::SchemaMissing, &error)
+            }
+            SchemaError::Migrate { .. } => Self::not_yet(None, &error),
+            SchemaError::Database(error) => error.into(),
         }
     }
 }
@@ -243,26 +260,29 @@ async fn wait_for(
     check: &Check,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let mut said = String::new();
+    let mut said = None;
     loop {
         match fits().await {
             Ok(()) => {
-                if !said.is_empty() {
+                if said.is_some() {
                     tracing::info!("{FITS}");
                 }
                 return Ok(());
             }
             Err(Misfit::Never(error)) => return Err(error),
-            Err(Misfit::Unmigrated(why) | Misfit::NotYet(why)) => {
-                check.set_unready(why.clone());
-                if said != why {
+            Err(Misfit::NotYet(why)) => {
+                check.set_ailing(why.ailment, &*why.message);
+                if said.as_ref() != Some(&why) {
                     tracing::warn!("{WAITING}{why}");
-                    said = why;
+                    said = Some(why);
                 }
             }
         }
         tokio::select! {
-            () = shutdown.cancelled() => bail!("shut down while waiting for the schema"),
+            () = shutdown.cancelled() => match said {
+                Some(why) => return Err(anyhow::Error::new(why).context("shut down while waiting for the schema")),
+                None => bail!("shut down while waiting for the schema"),
+            },
             () = tokio::time::sleep(SCHEMA_RETRY) => {}
         }
     }
@@ -285,7 +305,7 @@ impl Watched {
             Self::ReadSide(pool) => read_side_fits(pool).await,
             Self::Connection(pool) => match sqlx::query("SELECT 1").execute(pool).await {
                 Ok(_) => Ok(()),
-                Err(error) => Err(Misfit::NotYet(error.to_string())),
+                Err(error) => Err(error.into()),
             },
         }
     }
@@ -295,9 +315,9 @@ impl Watched {
 /// newer than this build is no reason: what runs goes on until it is replaced. Without a check it is told in the log alone.
 async fn watch(watched: Watched, setting: &'static str, check: Option<Check>, shutdown: CancellationToken) {
     let mut said: Option<Instant> = None;
-    let set_unready = |why: String| {
+    let set_unready = |ailment, why: String| {
         if let Some(check) = &check {
-            check.set_unready(why);
+            check.set_ailing(ailment, why);
         }
     };
     loop {
@@ -310,18 +330,21 @@ async fn watch(watched: Watched, setting: &'static str, check: Option<Check>, sh
                     tracing::info!("{FITS}");
                 }
             }
-            Ok(Err(Misfit::Unmigrated(why))) => {
+            Ok(Err(Misfit::NotYet(why))) if why.ailment == Some(Ailment::SchemaMissing) => {
                 // Again and again, so that whoever looks at the last lines sees it.
                 if said.is_none_or(|said| said.elapsed() >= SAY_AGAIN) {
                     tracing::warn!("{WAITING}{why}");
                     said = Some(Instant::now());
                 }
-                set_unready(why);
+                set_unready(why.ailment, why.message);
             }
             // Nothing is known of the schemas then.
             Ok(Err(Misfit::NotYet(_))) | Err(_) if matches!(watched, Watched::ReadSide(_)) => {}
-            Ok(Err(Misfit::NotYet(why))) => set_unready(format!("{setting}: {why}")),
-            Err(_) => set_unready(format!("{setting}: no answer within 3 s")),
+            Ok(Err(Misfit::NotYet(why))) => set_unready(why.ailment, format!("{setting}: {why}")),
+            Err(_) => {
+                let why = format!("{setting}: no answer within 3 s");
+                set_unready(Some(Ailment::DatabaseUnreachable), why);
+            }
         }
         tokio::select! {
             () = shutdown.cancelled() => return,

@@ -6,6 +6,7 @@ mod api;
 mod config;
 mod dev;
 mod journal;
+mod last_words;
 mod log_level;
 mod migrate;
 mod openapi;
@@ -13,12 +14,16 @@ mod projection;
 mod roles;
 mod verify;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use wallex_domain::LastWords;
 use wallex_projections::Name;
 use wallex_runtime::settings::InForce;
 use wallex_runtime::{CancellationToken, Flags, Settings, shutdown, telemetry, trace};
+
+use crate::last_words::TerminationMessage;
 
 /// Allocation is a tenth of a command's CPU time with the system's allocator, a twentieth with this one.
 #[global_allocator]
@@ -37,6 +42,16 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 struct Cli {
     #[command(flatten)]
     flags: Flags,
+    /// File for the reason that a role, `migrate` or `maintain` ends for, as JSON, and for what a migration has reached:
+    /// Kubernetes' terminationMessagePath
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "WALLEX_TERMINATION_MESSAGE",
+        hide_short_help = true
+    )]
+    termination_message: Option<PathBuf>,
     #[command(subcommand)]
     command: Verb,
 }
@@ -119,17 +134,39 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    let path = cli.termination_message.as_deref();
+    let last = TerminationMessage::to(path.filter(|_| is_a_containers(&cli.command)));
     runtime.block_on(async {
-        match run(cli).await {
+        match run(cli, &last).await {
             Ok(code) => code,
             // As in `wallex config | head`: whoever read it has seen enough.
             Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
             Err(error) => {
-                eprintln!("error: {}", told(&error));
+                let told = told(&error);
+                eprintln!("error: {told}");
+                last.failed(&error, told);
                 ExitCode::FAILURE
             }
         }
     })
+}
+
+/// Whether containers are started for it. The rest people start in containers that run already, whose last words are their own.
+fn is_a_containers(command: &Verb) -> bool {
+    match command {
+        Verb::Command
+        | Verb::Publisher
+        | Verb::Projector { .. }
+        | Verb::Query
+        | Verb::Migrate(_)
+        | Verb::Maintain => true,
+        Verb::Verify(_)
+        | Verb::Projection(_)
+        | Verb::Dev(_)
+        | Verb::Config(_)
+        | Verb::LogLevel(_)
+        | Verb::Openapi => false,
+    }
 }
 
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
@@ -148,7 +185,7 @@ fn told(error: &anyhow::Error) -> String {
     text
 }
 
-async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+async fn run(cli: Cli, last: &TerminationMessage) -> anyhow::Result<ExitCode> {
     // These need nothing of a role's settings, or must work when they are wrong.
     match &cli.command {
         Verb::Config(args) => return config::run(&cli.flags, args),
@@ -170,13 +207,14 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         trace::init(&settings, &role);
     }
     let shutdown = shutdown::token();
-    let done = run_role(cli.command, settings, &in_force, &shutdown).await;
+    let done = run_role(cli.command, settings, &in_force, last, &shutdown).await;
     trace::finish().await;
     telemetry::finish();
     match done {
         // Asked to stop while waiting for something: that is no failure.
         Err(error) if shutdown.is_cancelled() => {
             tracing::info!(%error, "stopped");
+            last.failed(&error, told(&error));
             Ok(ExitCode::SUCCESS)
         }
         done => done,
@@ -205,6 +243,7 @@ async fn run_role(
     command: Verb,
     settings: Settings,
     in_force: &[InForce],
+    last: &TerminationMessage,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<ExitCode> {
     match command {
@@ -214,7 +253,10 @@ async fn run_role(
             roles::projector(settings, projection, source, shutdown.clone()).await?;
         }
         Verb::Query => roles::query(settings, shutdown.clone()).await?,
-        Verb::Migrate(args) => migrate::migrate(&settings, &args, shutdown).await?,
+        Verb::Migrate(args) => {
+            let migrated = migrate::in_sight(&settings, &args, shutdown).await?;
+            last.leave(LastWords::Migrated(migrated));
+        }
         Verb::Maintain => migrate::maintain(&settings, shutdown).await?,
         Verb::Verify(args) => return verify::run(settings, &args, shutdown).await,
         Verb::Projection(args) => return projection::run(&settings, &args, shutdown).await,

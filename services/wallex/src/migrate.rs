@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use wallex_domain::Migrated;
 use wallex_journal::history::{self, History};
 use wallex_journal::maintain::{Retention, empty_expired_slots};
 use wallex_journal::schema;
 use wallex_projections::Name;
+use wallex_runtime::health::Health;
+use wallex_runtime::http::{self, Limits};
 use wallex_runtime::{CancellationToken, Settings, database};
 
 use crate::journal;
@@ -30,16 +33,30 @@ pub(crate) struct Args {
     pub(crate) expect_journal: Option<i64>,
 }
 
-pub(crate) async fn migrate(
+/// [`migrate`], which tells by `/health/ready` what it waits for.
+pub(crate) async fn in_sight(
     settings: &Settings,
     args: &Args,
     shutdown: &CancellationToken,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Migrated> {
+    let health = Health::new();
+    let migrating = migrate(settings, args, &health, shutdown);
+    http::serve_during(settings.listen, migrating, &health, Limits::of(settings)).await
+}
+
+pub(crate) async fn migrate(
+    settings: &Settings,
+    args: &Args,
+    health: &Health,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<Migrated> {
+    let check = health.check("database");
     let pool = database::connect(
         settings.database_url()?,
         1,
         "wallex-migrate",
         "database_url",
+        &check,
         shutdown,
     )
     .await?;
@@ -63,27 +80,36 @@ pub(crate) async fn migrate(
         1,
         "wallex-migrate",
         settings.read_database_setting(),
+        &check,
         shutdown,
     )
     .await?;
+    check.set_ready();
     let mut read = read.acquire().await?;
     wallex_projections::schema::migrate(&mut read).await?;
     wallex_projections::schema::add_cursors(&mut read, partitions).await?;
     // Only now: wallets may come to partitions that every projection has a cursor for.
     schema::open_partitions(&mut db).await?;
     let written = history::read(&mut db).await?.unwrap_or_default();
-    // The operator reads these fields.
+    let migrated = Migrated {
+        journal: schema::SCHEMA.found(&mut *db).await?,
+        ledger: Name::Ledger.schema().found(&mut *read).await?,
+        read_model: Name::ReadModel.schema().found(&mut *read).await?,
+        partitions,
+        journal_id: written.journal.unwrap_or_default(),
+        events: written.events,
+    };
     tracing::info!(
         platform = %settings.platform_id(),
         partitions,
-        events = written.events,
-        journal_id = written.journal.unwrap_or_default(),
-        journal = schema::SCHEMA.found(&mut *db).await?,
-        ledger = Name::Ledger.schema().found(&mut *read).await?,
-        read_model = Name::ReadModel.schema().found(&mut *read).await?,
+        events = migrated.events,
+        journal_id = migrated.journal_id,
+        journal = migrated.journal,
+        ledger = migrated.ledger,
+        read_model = migrated.read_model,
         "the database is ready"
     );
-    Ok(())
+    Ok(migrated)
 }
 
 pub(crate) async fn maintain(settings: &Settings, shutdown: &CancellationToken) -> anyhow::Result<()> {

@@ -152,7 +152,8 @@ pub(crate) async fn publisher(settings: Settings, shutdown: CancellationToken) -
     let starting = async {
         let config = wallex_publisher::Config::new(&settings)?;
         let journal = journal::connect(&settings, "publisher", &health, &shutdown).await?;
-        kafka::wait(&settings, &shutdown).await?;
+        let check = health.check(wallex_publisher::TOPIC_CHECK);
+        kafka::wait(&settings, &check, &shutdown).await?;
         let redis = Accelerator::connect(&settings);
         let (health, shutdown) = (health.clone(), shutdown.clone());
         publishing = Some(tokio::spawn(async move {

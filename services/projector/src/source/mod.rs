@@ -10,7 +10,7 @@ use std::time::Duration;
 
 pub(crate) use journal::JournalSource;
 pub(crate) use kafka::KafkaSource;
-use wallex_domain::{Mark, Partition};
+use wallex_domain::{Ailment, Mark, Partition};
 
 use crate::inbox::Batch;
 
@@ -51,6 +51,14 @@ impl Source {
         match self {
             Self::Journal(source) => source.assigned(),
             Self::Kafka(source) => source.assigned(),
+        }
+    }
+
+    /// What it is to the operator when nothing can be heard.
+    pub(crate) fn ailment(&self) -> Ailment {
+        match self {
+            Self::Journal(_) => Ailment::DatabaseUnreachable,
+            Self::Kafka(_) => Ailment::KafkaUnreachable,
         }
     }
 

@@ -48,7 +48,6 @@ impl Engine {
         } else if longest > SLOW {
             let cause = "Kafka (WALLEX_KAFKA_BOOTSTRAP_SERVERS) acknowledges nothing";
             self.topic_outage.failed(cause);
-            self.topic_check.set_unready(cause);
         } else if self.usable {
             self.topic_outage.over();
             self.topic_check.set_ready();

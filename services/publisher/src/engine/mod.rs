@@ -14,18 +14,18 @@ use sqlx::PgPool;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
-use wallex_domain::Partition;
+use wallex_domain::{Ailment, Partition};
 use wallex_runtime::backoff::{Backoff, Outage};
 use wallex_runtime::health::{Check, Health};
 use wallex_runtime::redis::Accelerator;
 use wallex_runtime::trace;
 
-use crate::Config;
 use crate::metrics::Metrics;
 use crate::presence::Presence;
 use crate::producer::{Delivery, Producer};
 use crate::progress::Progress;
 use crate::topic::{Tail, Topic, TopicError};
+use crate::{Config, TOPIC_CHECK};
 use wallex_journal::publication::Leases;
 
 /// Events read of one partition at a time.
@@ -110,6 +110,7 @@ impl Engine {
         let (deliver, deliveries) = mpsc::unbounded_channel();
         let (look, looked) = mpsc::unbounded_channel();
         let source = wallex_journal::cloud_event::source(&config.platform);
+        let topic_check = health.check(TOPIC_CHECK);
         let now = Instant::now();
         Self {
             leases: Leases::new(journal.clone(), config.instance.clone(), config.lease),
@@ -136,9 +137,10 @@ impl Engine {
             next_look: now,
             next_poll: now,
             last_save: now,
-            topic_check: health.check("events topic"),
             journal_check: health.check("publication"),
-            topic_outage: Outage::of("The events topic", config.topic.clone(), "kafka_events_topic"),
+            topic_outage: Outage::of("The events topic", config.topic.clone(), "kafka_events_topic")
+                .shown_by(&topic_check, Ailment::KafkaUnreachable),
+            topic_check,
             journal_outage: Outage::of("The journal", "PostgreSQL", "database_url"),
             metrics: Metrics::new(),
             config,

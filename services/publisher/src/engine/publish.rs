@@ -4,7 +4,7 @@
 //! before it.
 
 use tokio::time::Instant;
-use wallex_domain::{Mark, Partition};
+use wallex_domain::{Ailment, Mark, Partition};
 use wallex_journal::Event;
 use wallex_journal::read::{self, PartitionHead};
 use wallex_runtime::trace::{self, SpanKind};
@@ -191,14 +191,15 @@ impl Engine {
             Stage::Looking | Stage::Publishing | Stage::Leaving { .. } => None,
         });
         match rewound {
-            Some(reason) => self.journal_check.set_unready(reason),
+            Some(reason) => self.journal_check.set_ailing(Ailment::JournalRewound, reason),
             None => self.journal_check.set_ready(),
         }
     }
 
     pub(super) fn report_outage(&mut self, cause: &str) {
         self.journal_outage.failed(cause);
+        let reason = format!("the journal (WALLEX_DATABASE_URL): {cause}");
         self.journal_check
-            .set_unready(format!("the journal (WALLEX_DATABASE_URL): {cause}"));
+            .set_ailing(Ailment::DatabaseUnreachable, reason);
     }
 }

@@ -50,7 +50,6 @@ impl Engine {
                     self.unusable_since = now;
                 }
                 self.topic_outage.failed(&cause);
-                self.topic_check.set_unready(cause);
                 self.next_look = now + self.look_backoff.next_delay();
                 self.next_tick = self.next_tick.min(self.next_look);
                 return;

@@ -9,12 +9,13 @@ use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa::openapi::OpenApi;
+use utoipa::openapi::{Object, ObjectBuilder, OpenApi, Type};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+use wallex_domain::Ailment;
 
 use super::{Code, Problem, Problems, with_problems};
-use crate::health::Health;
+use crate::health::{Health, State as Check};
 use crate::kafka::{Report, Status};
 use crate::metrics;
 
@@ -87,6 +88,9 @@ struct CheckBody {
     /// Why it is unready.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = ailment)]
+    code: Option<Ailment>,
 }
 
 impl From<bool> for Readiness {
@@ -95,11 +99,27 @@ impl From<bool> for Readiness {
     }
 }
 
-impl From<Result<(), String>> for CheckBody {
-    fn from(state: Result<(), String>) -> Self {
+fn ailment() -> Object {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .enum_values(Some(Ailment::ALL.map(|ailment| serde_json::json!(ailment))))
+        .description(Some(
+            "What it is unready for, when it is one of the causes that the operator's conditions name.",
+        ))
+        .build()
+}
+
+impl From<Check> for CheckBody {
+    fn from(state: Check) -> Self {
+        let status = state.is_ok().into();
+        let (reason, code) = state
+            .err()
+            .map(|unready| (unready.reason, unready.ailment))
+            .unzip();
         Self {
-            status: state.is_ok().into(),
-            reason: state.err(),
+            status,
+            reason,
+            code: code.flatten(),
         }
     }
 }

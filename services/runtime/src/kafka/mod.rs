@@ -14,8 +14,10 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::producer::{DeliveryResult, ProducerContext};
 use tokio_util::sync::CancellationToken;
+use wallex_domain::Ailment;
 
 use crate::backoff::{Backoff, Outage};
+use crate::health::Check;
 use crate::settings::{Settings, SettingsError};
 pub use overview::Overview;
 pub use report::{Group, GroupPartition, Report, Status, Topic, TopicPartition};
@@ -74,8 +76,8 @@ pub fn consumer_config(settings: &Settings, group: &str) -> Result<ClientConfig,
     Ok(config)
 }
 
-/// Waits until a broker answers a metadata request; tries for ever in the manner of [`crate::database::connect`].
-pub async fn wait(settings: &Settings, shutdown: &CancellationToken) -> Result<(), WaitError> {
+/// Waits until a broker answers a metadata request; tries for ever in the manner of [`crate::database::connect`]; `check` likewise.
+pub async fn wait(settings: &Settings, check: &Check, shutdown: &CancellationToken) -> Result<(), WaitError> {
     let servers = settings.kafka_bootstrap_servers()?.to_owned();
     let client: BaseConsumer<Quiet> =
         client_config(settings)?
@@ -85,7 +87,8 @@ pub async fn wait(settings: &Settings, shutdown: &CancellationToken) -> Result<(
             })?;
     let client = Arc::new(client);
     let mut backoff = Backoff::for_server();
-    let mut outage = Outage::of("Kafka", servers, "kafka_bootstrap_servers");
+    let outage = Outage::of("Kafka", servers, "kafka_bootstrap_servers");
+    let mut outage = outage.shown_by(check, Ailment::KafkaUnreachable);
     loop {
         // librdkafka's call blocks its thread; the thread ends by its own time-out when nobody waits for it any more.
         let asked = Arc::clone(&client);

@@ -12,9 +12,12 @@ use axum::routing::{get, post};
 use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tower::ServiceExt as _;
+use wallex_domain::Ailment;
 use wallex_runtime::health::Health;
-use wallex_runtime::http::{Code, Extension, Limits, Patience, Problem, router};
+use wallex_runtime::http::{Code, Extension, Limits, Patience, Problem, bind, router, serve_during};
 use wallex_runtime::kafka::Overview;
 use wallex_runtime::{Flags, Settings};
 
@@ -119,6 +122,47 @@ async fn readiness_follows_the_checks_and_liveness_does_not() {
     assert_eq!((status, &body["status"]), (StatusCode::OK, &json!("ready")));
     assert_eq!(ask(&app, "GET", "/health/database").await.0, StatusCode::OK);
     assert_eq!(ask(&app, "GET", "/health/tides").await.0, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_check_that_the_operator_has_a_name_for_shows_it() {
+    let health = Health::new();
+    let database = health.check("database");
+    let app = router(Router::new(), health);
+    database.set_ailing(Ailment::DatabaseUnreachable, "refused");
+    let away = json!({"status": "unready", "reason": "refused", "code": "DatabaseUnreachable"});
+    let (_, _, body) = ask(&app, "GET", "/health/ready").await;
+    assert_eq!(body["checks"]["database"], away);
+    assert_eq!(ask(&app, "GET", "/health/database").await.2, away);
+    database.set_unready("slow");
+    let slow = json!({"status": "unready", "reason": "slow"});
+    assert_eq!(ask(&app, "GET", "/health/database").await.2, slow);
+}
+
+#[tokio::test]
+async fn a_chore_shows_its_health_while_it_runs_where_it_can() {
+    let health = Health::new();
+    health
+        .check("database")
+        .set_ailing(Ailment::DatabaseUnreachable, "refused");
+    let limits = Limits::of(&Settings::from_flags(&Flags::default()).unwrap());
+    let taken = bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let listen = taken.local_addr().unwrap();
+    assert_eq!(serve_during(listen, async { 1 }, &health, limits).await, 1);
+    drop(taken);
+    let asking = async {
+        let mut stream = TcpStream::connect(listen).await.unwrap();
+        let request = b"GET /health/ready HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n";
+        stream.write_all(request).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    };
+    let answer = serve_during(listen, asking, &health, limits).await;
+    assert!(
+        answer.starts_with("HTTP/1.1 503") && answer.contains("DatabaseUnreachable"),
+        "{answer}"
+    );
 }
 
 #[tokio::test]

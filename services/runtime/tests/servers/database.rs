@@ -7,9 +7,9 @@ use wallex_runtime::database::{self, ConnectError};
 use wallex_runtime::{CancellationToken, Secret};
 use wallex_testing::eventually;
 
-use crate::DEADLINE;
 use crate::door::Door;
 use crate::lines::Lines;
+use crate::{DEADLINE, check};
 
 fn server() -> SocketAddr {
     let options = PgConnectOptions::from_str(&wallex_testing::postgres()).unwrap();
@@ -42,8 +42,8 @@ fn password() -> String {
 /// Runs `connect` beside the check until a line with these words is there, then shuts down.
 async fn complaint(url: &Secret, words: &[&str]) -> Lines {
     let lines = Lines::collect(Level::DEBUG);
-    let stop = CancellationToken::new();
-    let connecting = database::connect(url, 2, "wallex-test", "database_url", &stop);
+    let (check, stop) = (check(), CancellationToken::new());
+    let connecting = database::connect(url, 2, "wallex-test", "database_url", &check, &stop);
     let looking = async {
         eventually(DEADLINE, "a line that says why", async || lines.with(words).pop()).await;
         stop.cancel();
@@ -64,7 +64,8 @@ async fn connecting_goes_on_until_postgresql_appears() {
     let url = url(&server().to_string(), &door.address.to_string());
     let lines = Lines::collect(Level::DEBUG);
     let stop = CancellationToken::new();
-    let connecting = database::connect(&url, 2, "wallex-test", "database_url", &stop);
+    let check = check();
+    let connecting = database::connect(&url, 2, "wallex-test", "database_url", &check, &stop);
     let address = format!("{}/postgres", door.address);
     let opening = async {
         let words = ["WARN", "database_url", &address, "refused"];
@@ -88,6 +89,10 @@ async fn connecting_goes_on_until_postgresql_appears() {
         lines.all()
     );
     assert_eq!(lines.with(&["INFO", "PostgreSQL answers"]).len(), 1);
+    let said = format!("{check:?}");
+    for part in ["DatabaseUnreachable", "PostgreSQL", &address, "refused"] {
+        assert!(said.contains(part), "{part} in {said}");
+    }
     assert!(lines.with(&[&password()]).is_empty(), "{:?}", lines.all());
 }
 
@@ -115,8 +120,8 @@ async fn shutdown_ends_the_wait_for_a_silent_server() {
     let mut door = Door::shut();
     door.open_silent();
     let url = url(&server().to_string(), &door.address.to_string());
-    let stop = CancellationToken::new();
-    let connecting = database::connect(&url, 2, "wallex-test", "database_url", &stop);
+    let (check, stop) = (check(), CancellationToken::new());
+    let connecting = database::connect(&url, 2, "wallex-test", "database_url", &check, &stop);
     let (connected, ()) = tokio::join!(connecting, async { stop.cancel() });
     assert!(matches!(connected, Err(ConnectError::ShutDown { .. })));
 }
@@ -131,9 +136,16 @@ async fn an_unreadable_url_is_refused_at_once_and_not_shown() {
         "hunter2",
     ] {
         let stop = CancellationToken::new();
-        let error = database::connect(&Secret::new(url), 2, "wallex-test", "database_url", &stop)
-            .await
-            .unwrap_err();
+        let error = database::connect(
+            &Secret::new(url),
+            2,
+            "wallex-test",
+            "database_url",
+            &check(),
+            &stop,
+        )
+        .await
+        .unwrap_err();
         let error = format!("{error} {error:?}");
         assert!(
             error.starts_with("database_url is not a PostgreSQL URL: "),
@@ -150,7 +162,7 @@ async fn a_pool_survives_a_server_that_restarts() {
     door.open(server());
     let url = url(&server().to_string(), &door.address.to_string());
     let stop = CancellationToken::new();
-    let pool = database::connect(&url, 1, "wallex-test", "database_url", &stop)
+    let pool = database::connect(&url, 1, "wallex-test", "database_url", &check(), &stop)
         .await
         .unwrap();
     let backend = async || {

@@ -7,9 +7,9 @@ use wallex_runtime::kafka::{self, GroupPartition, Overview, Status, WaitError};
 use wallex_runtime::{CancellationToken, Flags, Settings};
 use wallex_testing::{create_topic, eventually, unique_name};
 
-use crate::DEADLINE;
 use crate::door::Door;
 use crate::lines::Lines;
+use crate::{DEADLINE, check};
 
 fn settings(servers: String) -> Settings {
     Settings::from_flags(&Flags {
@@ -24,7 +24,7 @@ async fn waiting_for_kafka_says_why_once_and_ends_on_shutdown() {
     let door = Door::shut();
     let settings = settings(door.address.to_string());
     let lines = Lines::collect(Level::DEBUG);
-    let stop = CancellationToken::new();
+    let (check, stop) = (check(), CancellationToken::new());
     let looking = async {
         let words = [
             "WARN",
@@ -39,15 +39,18 @@ async fn waiting_for_kafka_says_why_once_and_ends_on_shutdown() {
         .await;
         stop.cancel();
     };
-    let (waited, ()) = tokio::join!(kafka::wait(&settings, &stop), looking);
+    let (waited, ()) = tokio::join!(kafka::wait(&settings, &check, &stop), looking);
     assert!(matches!(waited, Err(WaitError::ShutDown)));
+    assert!(format!("{check:?}").contains("KafkaUnreachable"));
     assert_eq!(lines.with(&["WARN"]).len(), 1, "{:?}", lines.all());
 }
 
 #[tokio::test]
 async fn the_configurations_carry_a_message_from_producer_to_consumer() {
     let settings = settings(wallex_testing::kafka());
-    kafka::wait(&settings, &CancellationToken::new()).await.unwrap();
+    kafka::wait(&settings, &check(), &CancellationToken::new())
+        .await
+        .unwrap();
     let topic = unique_name("platform");
     create_topic(&topic, 3).await;
     let producer: FutureProducer = kafka::producer_config(&settings).unwrap().create().unwrap();
@@ -71,7 +74,7 @@ async fn the_configurations_carry_a_message_from_producer_to_consumer() {
 #[tokio::test]
 async fn without_servers_the_setting_is_named() {
     let settings = Settings::from_flags(&Flags::default()).unwrap();
-    let error = kafka::wait(&settings, &CancellationToken::new())
+    let error = kafka::wait(&settings, &check(), &CancellationToken::new())
         .await
         .unwrap_err();
     assert!(
@@ -231,7 +234,9 @@ async fn the_configurations_carry_a_message_through_tls_with_a_name_and_a_passwo
             ..Flags::default()
         })
         .unwrap();
-        kafka::wait(&settings, &CancellationToken::new()).await.unwrap();
+        kafka::wait(&settings, &check(), &CancellationToken::new())
+            .await
+            .unwrap();
         let producer: FutureProducer = kafka::producer_config(&settings).unwrap().create().unwrap();
         let record = FutureRecord::to(&topic).key("wallet").payload(mechanism);
         producer.send(record, Duration::ZERO).await.unwrap();

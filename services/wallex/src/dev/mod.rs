@@ -174,6 +174,7 @@ async fn serve(settings: Settings, port: Option<u16>, shutdown: CancellationToke
                 expect_events: 0,
                 expect_journal: None,
             },
+            &health,
             &shutdown,
         )
         .await?;

@@ -11,6 +11,7 @@ mod documentation;
 mod examples;
 mod health;
 mod lag;
+mod last_words;
 mod log_level;
 mod metadata;
 mod metrics;

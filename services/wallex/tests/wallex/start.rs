@@ -17,7 +17,7 @@ async fn an_unreachable_postgresql_is_waited_for_by_the_name_of_its_setting() {
         Some(200),
         "waiting is no reason to be restarted"
     );
-    assert_eq!(role.get("/health/ready").await, Some(503));
+    names(&role, "DatabaseUnreachable").await;
     assert_eq!(role.get("/v1/wallets/x").await, Some(503));
     role.signal("-TERM");
     assert!(role.ended().await.success());
@@ -39,6 +39,7 @@ async fn an_unreachable_kafka_is_waited_for_by_the_name_of_its_setting() {
         let mut role = Process::start(arguments, port, &settings);
         role.says("kafka_bootstrap_servers").await;
         assert_eq!(role.get("/health/live").await, Some(200));
+        names(&role, "KafkaUnreachable").await;
         role.signal("-TERM");
         assert!(role.ended().await.success(), "{}", role.log());
         assert!(!role.log().contains("panicked"), "{}", role.log());
@@ -111,7 +112,7 @@ async fn a_role_waits_for_the_migration_and_goes_on_by_itself() {
     let settings = [("WALLEX_DATABASE_URL", database.url())];
     let role = Process::start(&["query"], free_port(), &settings);
     role.says("run `wallex migrate`").await;
-    assert_eq!(role.get("/health/ready").await, Some(503));
+    names(&role, "SchemaMissing").await;
     let migrated = wallex()
         .arg("migrate")
         .env("WALLEX_DATABASE_URL", database.url())
@@ -164,7 +165,9 @@ async fn a_schema_that_is_dropped_makes_reads_unready_until_it_is_migrated_again
     let state = "\"read_side\"";
     eventually(DEADLINE, "the role to be unready", async || {
         let (status, answer) = role.read("/health/ready").await?;
-        (status == 503 && answer.contains(state) && answer.contains("ledger")).then_some(())
+        let code = "\"code\":\"SchemaMissing\"";
+        (status == 503 && answer.contains(state) && answer.contains("ledger") && answer.contains(code))
+            .then_some(())
     })
     .await;
     role.says("waiting: SchemaMissing: there is no schema ledger")
@@ -187,6 +190,15 @@ async fn writes_begin_without_the_read_sides_database() {
     let command = platform.start(&["command"]);
     command.ready().await;
     writes(&command).await;
+}
+
+/// Is unready by this code.
+async fn names(role: &Process, code: &str) {
+    eventually(DEADLINE, code, async || {
+        let (status, answer) = role.read("/health/ready").await?;
+        (status == 503 && answer.contains(&format!("\"code\":\"{code}\""))).then_some(())
+    })
+    .await;
 }
 
 /// Is ready, and takes a write.

@@ -106,24 +106,54 @@ pub async fn serve_starting<E: From<ServeError>>(
     // Ready before any check is registered would be ready too early.
     let check = health.check("start");
     let farewell = Arc::new(Farewell::default());
-    let starting_up = async || Problem::unavailable("This replica is starting; see /health/ready.");
-    let waiting = assemble(Router::new().fallback(starting_up), health.clone());
-    let take = |stream, seat| {
-        tokio::spawn(connection(stream, seat, waiting.clone(), Arc::clone(&farewell)));
-    };
-    let mut starting = pin!(starting);
-    let app = loop {
-        tokio::select! {
-            app = &mut starting => break app?,
-            () = accept(&listener, &connections, &take) => {}
-        }
-    };
+    let app = answer_during(starting, &listener, &health, &connections, &farewell).await?;
     check.set_ready();
     // Whoever is connected still talks to the waiting app: let them connect anew.
     farewell.leave();
     farewell.closed.cancel();
     serve_with(listener, app, health, shutdown, ending, connections).await;
     Ok(())
+}
+
+/// Runs `chore`, which serves nothing, and shows its health meanwhile. Where the address can't be had the chore runs all the same.
+pub async fn serve_during<T>(
+    listen: SocketAddr,
+    chore: impl Future<Output = T>,
+    health: &Health,
+    limits: Limits,
+) -> T {
+    match bind(listen).await {
+        Ok(listener) => {
+            let connections = Connections::new(limits);
+            answer_during(chore, &listener, health, &connections, &Arc::default()).await
+        }
+        Err(error) => {
+            tracing::debug!(%error, "health is not served");
+            chore.await
+        }
+    }
+}
+
+/// Answers for health and metrics, and tells everything else to come back, until `work` is done.
+async fn answer_during<T>(
+    work: impl Future<Output = T>,
+    listener: &TcpListener,
+    health: &Health,
+    connections: &Arc<Connections>,
+    farewell: &Arc<Farewell>,
+) -> T {
+    let starting_up = async || Problem::unavailable("This replica is starting; see /health/ready.");
+    let waiting = assemble(Router::new().fallback(starting_up), health.clone());
+    let take = |stream, seat| {
+        tokio::spawn(connection(stream, seat, waiting.clone(), Arc::clone(farewell)));
+    };
+    let mut work = pin!(work);
+    loop {
+        tokio::select! {
+            done = &mut work => return done,
+            () = accept(listener, connections, &take) => {}
+        }
+    }
 }
 
 /// Takes the address. Separate from [`serve_on`] for callers that need to know the port behind `:0`.

@@ -1,0 +1,103 @@
+//! What a process of the platform reports of itself, for the operator: what ails it in `/health/ready` while it runs, and its last
+//! words when it ends. Logs are for people; no program reads them.
+
+use serde::{Deserialize, Serialize};
+
+/// Why a process cannot work, by the name that the operator's conditions give it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ailment {
+    DatabaseUnreachable,
+    /// The database belongs to another platform.
+    DatabaseTaken,
+    /// `wallex migrate` has not run yet, or not that of this version.
+    SchemaMissing,
+    /// The journal lacks events that were in it.
+    JournalRewound,
+    KafkaUnreachable,
+    /// Of a newer version.
+    #[serde(other)]
+    Unknown,
+}
+
+impl Ailment {
+    /// All that this version has a name for.
+    pub const ALL: [Self; 5] = [
+        Self::DatabaseUnreachable,
+        Self::DatabaseTaken,
+        Self::SchemaMissing,
+        Self::JournalRewound,
+        Self::KafkaUnreachable,
+    ];
+}
+
+/// What a process leaves in the file of `--termination-message` as JSON; Kubernetes shows it as its container's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "result", rename_all = "snake_case")]
+pub enum LastWords {
+    Migrated(Migrated),
+    Failed {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        code: Option<Ailment>,
+        message: String,
+    },
+}
+
+/// What a migration has reached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Migrated {
+    /// Versions of the schemas.
+    pub journal: i64,
+    pub ledger: i64,
+    pub read_model: i64,
+    /// Partitions that the journal has.
+    pub partitions: i32,
+    /// The microsecond, since 1970, in which the journal was made: what it is known by.
+    pub journal_id: i64,
+    /// Events that it has.
+    pub events: i64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn last_words_are_these_bytes() {
+        let migrated = LastWords::Migrated(Migrated {
+            journal: 2,
+            ledger: 1,
+            read_model: 3,
+            partitions: 10,
+            journal_id: 1_700_000_000_000_001,
+            events: 7,
+        });
+        let failed = LastWords::Failed {
+            code: Some(Ailment::DatabaseTaken),
+            message: "why".to_owned(),
+        };
+        for (words, text) in [
+            (
+                migrated,
+                r#"{"result":"migrated","journal":2,"ledger":1,"read_model":3,"partitions":10,"journal_id":1700000000000001,"events":7}"#,
+            ),
+            (
+                failed,
+                r#"{"result":"failed","code":"DatabaseTaken","message":"why"}"#,
+            ),
+        ] {
+            assert_eq!(serde_json::to_string(&words).ok().as_deref(), Some(text));
+            assert_eq!(serde_json::from_str::<LastWords>(text).ok(), Some(words));
+        }
+    }
+
+    #[test]
+    fn an_ailment_of_a_newer_version_is_unknown() {
+        let words = r#"{"result":"failed","code":"DiskFull","message":"why"}"#;
+        let code = Some(Ailment::Unknown);
+        let message = "why".to_owned();
+        assert_eq!(
+            serde_json::from_str(words).ok(),
+            Some(LastWords::Failed { code, message })
+        );
+    }
+}

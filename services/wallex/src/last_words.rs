@@ -1,0 +1,135 @@
+//! What the process leaves in the file of `--termination-message`: Kubernetes shows it as the container's termination message, and the
+//! operator reads it there. A file that can't be written is a warning: the process has done what it was started for, or failed at it.
+
+use std::path::{Path, PathBuf};
+
+use wallex_domain::{Ailment, LastWords};
+use wallex_journal::history::HistoryError;
+use wallex_journal::platform_id::PlatformIdError;
+use wallex_journal::schema::MigrateError;
+use wallex_runtime::database::ConnectError;
+use wallex_runtime::kafka::WaitError;
+
+/// Bytes that Kubernetes keeps of a termination message.
+const LIMIT: usize = 4096;
+
+/// An error that the operator's conditions may have a name for.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct Ailing {
+    pub(crate) ailment: Option<Ailment>,
+    pub(crate) message: String,
+}
+
+/// The file, if there is one.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct TerminationMessage(Option<PathBuf>);
+
+impl TerminationMessage {
+    pub(crate) fn to(path: Option<&Path>) -> Self {
+        // Kubernetes sets variables of optional values to nothing.
+        Self(
+            path.filter(|path| !path.as_os_str().is_empty())
+                .map(Path::to_owned),
+        )
+    }
+
+    /// Leaves what ended the process; `told` is the text that people get.
+    pub(crate) fn failed(&self, error: &anyhow::Error, told: String) {
+        self.leave(LastWords::Failed {
+            code: ailment(error),
+            message: told,
+        });
+    }
+
+    pub(crate) fn leave(&self, words: LastWords) {
+        let Some(path) = &self.0 else { return };
+        if let Err(error) = std::fs::write(path, text(words)) {
+            eprintln!("warning: the termination message {}: {error}", path.display());
+        }
+    }
+}
+
+/// The words as JSON that fits. Long ones lose their end.
+fn text(mut words: LastWords) -> String {
+    loop {
+        let text = serde_json::to_string(&words).unwrap_or_default();
+        let excess = text.len().saturating_sub(LIMIT);
+        match &mut words {
+            // In JSON a byte takes six at most, so that this never cuts too much.
+            LastWords::Failed { message, .. } if excess > 0 && !message.is_empty() => {
+                let left = message.len().saturating_sub(excess.div_ceil(6));
+                message.truncate(message.floor_char_boundary(left));
+            }
+            LastWords::Failed { .. } | LastWords::Migrated(_) => return text,
+        }
+    }
+}
+
+fn ailment(error: &anyhow::Error) -> Option<Ailment> {
+    if let Some(Ailing { ailment, .. }) = error.downcast_ref() {
+        return *ailment;
+    }
+    match error.downcast_ref() {
+        Some(ConnectError::ShutDown { .. }) => return Some(Ailment::DatabaseUnreachable),
+        Some(ConnectError::InvalidUrl { .. } | ConnectError::TransactionPooling { .. }) | None => {}
+    }
+    match error.downcast_ref() {
+        Some(WaitError::ShutDown) => return Some(Ailment::KafkaUnreachable),
+        Some(WaitError::Settings(_)) | None => {}
+    }
+    match error.downcast_ref() {
+        Some(HistoryError::Empty { .. } | HistoryError::Another { .. } | HistoryError::Shorter { .. }) => {
+            return Some(Ailment::JournalRewound);
+        }
+        Some(HistoryError::Database(_)) | None => {}
+    }
+    let claimed = match error.downcast_ref() {
+        Some(MigrateError::Platform(error)) => Some(error),
+        Some(MigrateError::Schema(_)) | None => error.downcast_ref(),
+    };
+    match claimed {
+        Some(PlatformIdError::BelongsToAnother { .. }) => Some(Ailment::DatabaseTaken),
+        Some(PlatformIdError::Unclaimed | PlatformIdError::Database(_)) | None => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_words_lose_their_end_between_characters() {
+        for (message, whole) in [("x", true), ("\u{1}", false), ("ä", false), ("\"\n", false)] {
+            let count = if whole { 4000 } else { 4096 };
+            let message = message.repeat(count);
+            let code = Some(Ailment::DatabaseTaken);
+            let text = text(LastWords::Failed {
+                code,
+                message: message.clone(),
+            });
+            assert!(
+                text.len() <= LIMIT && (text.len() > LIMIT - 8 || whole),
+                "{}",
+                text.len()
+            );
+            let Ok(LastWords::Failed { message: left, .. }) = serde_json::from_str(&text) else {
+                panic!("{text}");
+            };
+            assert!(message.starts_with(&left) && (message == left) == whole, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_error_that_the_operator_knows_is_named_below_its_context() {
+        let ailing = Ailing {
+            ailment: Some(Ailment::SchemaMissing),
+            message: "no schema".to_owned(),
+        };
+        let error = anyhow::Error::new(ailing).context("start");
+        assert_eq!(ailment(&error), Some(Ailment::SchemaMissing));
+        let lost = HistoryError::Empty { expected: 1 };
+        assert_eq!(ailment(&lost.into()), Some(Ailment::JournalRewound));
+        assert_eq!(ailment(&anyhow::anyhow!("no port")), None);
+    }
+}
