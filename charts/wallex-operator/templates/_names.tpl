@@ -94,13 +94,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [monitoring.coreos.com]
   resources: [servicemonitors]
   verbs: [get, list, watch, create, patch, delete]
-# To say in the status why pods do not become ready or why a migration failed: their state in Kubernetes, and their last log lines.
+# To say in the status why pods do not become ready or why a migration failed: their state, with their termination messages.
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list]
-- apiGroups: [""]
-  resources: [pods/log]
-  verbs: [get]
 # To say in the status why the migration's Job gets no pod, for example because of a quota: Kubernetes reports that only in Events.
 - apiGroups: [""]
   resources: [events]

@@ -51,8 +51,11 @@ pub const EXPECT_EVENTS: &str = "WALLEX_EXPECT_EVENTS";
 /// See [`EXPECT_EVENTS`].
 pub const EXPECT_JOURNAL: &str = "WALLEX_EXPECT_JOURNAL";
 
+/// The file that a process leaves its last words in, for the operator.
+pub const LAST_WORDS: &str = "WALLEX_TERMINATION_MESSAGE";
+
 /// Variables that the operator sets: each has its field in the spec, or follows from the platform.
-pub const OWNED_VARIABLES: [&str; 31] = [
+pub const OWNED_VARIABLES: [&str; 32] = [
     "WALLEX_CLUSTER",
     "WALLEX_NAMESPACE",
     "WALLEX_PLATFORM",
@@ -84,6 +87,7 @@ pub const OWNED_VARIABLES: [&str; 31] = [
     "WALLEX_TRACE_SAMPLE_RATIO",
     EXPECT_EVENTS,
     EXPECT_JOURNAL,
+    LAST_WORDS,
 ];
 
 /// The variable by which PostgreSQL's clients find the certificates of authorities, a file.
@@ -100,6 +104,11 @@ pub const MAX_OPEN_HOLDS: &str = "WALLEX_MAX_OPEN_HOLDS";
 pub const HTTP_PORT: i32 = 8080;
 /// Name of that port in pods and Services.
 pub const HTTP_PORT_NAME: &str = "http";
+
+/// Where a process says whether it can work, and what ails it.
+pub const READY: &str = "/health/ready";
+/// The name of the only container in the pods of a platform.
+pub const CONTAINER: &str = "wallex";
 
 /// The id of a platform, as its database has it too.
 pub fn platform_id(cluster: &str, namespace: &str, platform: &str) -> String {

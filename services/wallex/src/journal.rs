@@ -23,9 +23,6 @@ const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 const TOOL_ATTEMPT: Duration = Duration::from_secs(5);
 /// Between two lines about a schema that is gone.
 const SAY_AGAIN: Duration = Duration::from_secs(10);
-/// What the lines say; the operator reads them.
-const WAITING: &str = "waiting: ";
-const FITS: &str = "the database fits";
 
 /// A pool on the journal, once it is this platform's and fits this build.
 pub(crate) async fn connect(
@@ -265,7 +262,7 @@ async fn wait_for(
         match fits().await {
             Ok(()) => {
                 if said.is_some() {
-                    tracing::info!("{FITS}");
+                    tracing::info!("the database fits");
                 }
                 return Ok(());
             }
@@ -273,7 +270,7 @@ async fn wait_for(
             Err(Misfit::NotYet(why)) => {
                 check.set_ailing(why.ailment, &*why.message);
                 if said.as_ref() != Some(&why) {
-                    tracing::warn!("{WAITING}{why}");
+                    tracing::warn!("waiting: {why}");
                     said = Some(why);
                 }
             }
@@ -327,13 +324,13 @@ async fn watch(watched: Watched, setting: &'static str, check: Option<Check>, sh
                     check.set_ready();
                 }
                 if said.take().is_some() {
-                    tracing::info!("{FITS}");
+                    tracing::info!("the database fits");
                 }
             }
             Ok(Err(Misfit::NotYet(why))) if why.ailment == Some(Ailment::SchemaMissing) => {
                 // Again and again, so that whoever looks at the last lines sees it.
                 if said.is_none_or(|said| said.elapsed() >= SAY_AGAIN) {
-                    tracing::warn!("{WAITING}{why}");
+                    tracing::warn!("waiting: {why}");
                     said = Some(Instant::now());
                 }
                 set_unready(why.ailment, why.message);

@@ -163,7 +163,7 @@ async fn through_the_stages(pass: &Pass<'_>, seen: &mut Seen) -> Option<ApplyErr
     seen.notes
         .extend(manifests.leave_out_unserved(pass.found.no_service_monitors));
     let migration = Standing::of(pass, &manifests);
-    let told = observe::migration::told(pass, &migration).await;
+    let told = observe::migration::told(pass, &migration);
     let topics = stages::topics::ensure(pass, migration.is_done(), seen).await;
     let gate = stages::gate::gate(&topics, &manifests, pass.found);
     seen.topics = stages::gate::kept(topics, gate);

@@ -109,7 +109,7 @@ fn a_running_migration_is_progress() {
 }
 
 #[test]
-fn a_failed_migration_shows_its_log_and_the_components_that_go_on_serving() {
+fn a_failed_migration_shows_its_error_and_the_components_that_go_on_serving() {
     let failed = Problem::new(Reason::MigrationFailed, "Job demo-migrate-1 failed: disk full");
     let mut observation = Seen {
         schema: Progress::Failed(failed),

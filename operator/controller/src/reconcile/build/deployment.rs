@@ -89,7 +89,7 @@ fn template(
     }]);
     // A start may wait for the database; until it has begun to listen, the other probes are held back.
     container.startup_probe = Some(probe("/health/live", 1, 120));
-    container.readiness_probe = Some(probe("/health/ready", 2, 2));
+    container.readiness_probe = Some(probe(names::READY, 2, 2));
     container.liveness_probe = Some(probe("/health/live", 10, 3));
     if component.serves_clients() {
         container.lifecycle = Some(Lifecycle {

@@ -17,8 +17,8 @@ use wallex_crd::names;
 
 use crate::reconcile::validate::{Authorities, Holder, SecretValue, ValidatedPlatform, ValidatedPods};
 
-/// The only container's name.
-pub(super) const CONTAINER: &str = "wallex";
+/// Where Kubernetes reads a container's last words; its own default.
+const TERMINATION_MESSAGE: &str = "/dev/termination-log";
 
 /// User and group of the image.
 const USER: i64 = 65532;
@@ -135,7 +135,7 @@ pub(super) fn container(
     env.extend(own);
     env.extend(pods.env.iter().cloned());
     Container {
-        name: CONTAINER.to_owned(),
+        name: names::CONTAINER.to_owned(),
         image: Some(platform.image.clone()),
         image_pull_policy: platform.image_pull_policy.map(str::to_owned),
         args: Some(args),
@@ -150,8 +150,9 @@ pub(super) fn container(
             read_only_root_filesystem: Some(true),
             ..SecurityContext::default()
         }),
-        // The last lines become the container's termination message, so that a crash explains itself in its status.
-        termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
+        // What ends the container explains itself in its status; the log is for people.
+        termination_message_path: Some(TERMINATION_MESSAGE.to_owned()),
+        termination_message_policy: Some("File".to_owned()),
         volume_mounts: Some(mounts(platform, component)),
         ..Container::default()
     }
@@ -277,6 +278,12 @@ fn env(platform: &ValidatedPlatform, component: bool) -> Vec<EnvVar> {
                 }),
                 ..EnvVarSource::default()
             }),
+            ..EnvVar::default()
+        },
+        // A variable and no argument: an older image passes over it.
+        EnvVar {
+            name: names::LAST_WORDS.to_owned(),
+            value: Some(TERMINATION_MESSAGE.to_owned()),
             ..EnvVar::default()
         },
         secret("WALLEX_DATABASE_URL", &platform.database.url),

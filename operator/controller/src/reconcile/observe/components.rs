@@ -37,10 +37,10 @@ pub(super) async fn of(
         |component| platform.component(component).least(),
         |component, live| is_wanted(manifests, component, live),
     );
-    let (client, pods) = (&pass.context.client, &pass.found.pods);
+    let (roles, pods) = (&pass.context.projections, &pass.found.pods);
     let now = Timestamp::now();
     pods::judge(&mut components, pods, now);
-    pods::listen(client, &platform.namespace, &mut components, pods, now).await;
+    pods::ask(roles, &mut components, pods, now).await;
     if !platform.suspended {
         for state in &mut components {
             state.problem = state.problem.take().or_else(|| zero::problem(platform, state));

@@ -30,8 +30,8 @@ const LIMIT: usize = 256 * 1024;
 
 /// The way to a platform's roles.
 pub trait Roles: Send + Sync {
-    /// What `GET http://{authority}{PATH}` gives, or why nothing came.
-    fn ask(&self, authority: String) -> BoxFuture<'static, Result<Answer, String>>;
+    /// What `GET http://{authority}{path}` gives, or why nothing came.
+    fn ask(&self, authority: String, path: &'static str) -> BoxFuture<'static, Result<Answer, String>>;
 }
 
 /// By plain HTTP, as the roles speak within the cluster. A connection per reading: the Service chooses a pod anew each time.
@@ -48,10 +48,10 @@ impl Default for Http {
 }
 
 impl Roles for Http {
-    fn ask(&self, authority: String) -> BoxFuture<'static, Result<Answer, String>> {
+    fn ask(&self, authority: String, path: &'static str) -> BoxFuture<'static, Result<Answer, String>> {
         let client = self.0.clone();
         async move {
-            let request = http::Request::get(format!("http://{authority}{PATH}"))
+            let request = http::Request::get(format!("http://{authority}{path}"))
                 .body(Empty::new())
                 .map_err(|error| error.to_string())?;
             let response = client.request(request).await.map_err(|error| chain(&error))?;
@@ -158,9 +158,13 @@ impl Readings {
         let service = component.object(&platform.name_any());
         let namespace = platform.namespace().unwrap_or_default();
         let authority = format!("{service}.{namespace}.svc:{}", names::HTTP_PORT);
-        match tokio::time::timeout(PATIENCE, self.roles.ask(authority)).await {
-            Ok(Ok(answer)) => report::read(&answer),
-            Ok(Err(why)) => Err(why),
+        report::read(&self.get(authority, PATH).await?)
+    }
+
+    /// What a role answers, or why it does not. It may take [`PATIENCE`].
+    pub async fn get(&self, authority: String, path: &'static str) -> Result<Answer, String> {
+        match tokio::time::timeout(PATIENCE, self.roles.ask(authority, path)).await {
+            Ok(answer) => answer,
             Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
         }
     }
@@ -211,7 +215,7 @@ mod tests {
     async fn a_real_server_is_asked_by_http() {
         let report = r#"{"projections": [{"name": "ledger", "lag_events": 3, "lag_seconds": 0.2}]}"#;
         let address = server(Router::new().route(PATH, get(move || async move { report }))).await;
-        let (status, body) = Http::default().ask(address).await.unwrap();
+        let (status, body) = Http::default().ask(address, PATH).await.unwrap();
         assert_eq!((status, body.as_slice()), (StatusCode::OK, report.as_bytes()));
     }
 
@@ -222,7 +226,7 @@ mod tests {
             axum::body::Body::from_stream(blocks)
         };
         let address = server(Router::new().route(PATH, get(endless))).await;
-        let error = Http::default().ask(address).await.unwrap_err();
+        let error = Http::default().ask(address, PATH).await.unwrap_err();
         assert!(error.contains("length limit"), "{error}");
     }
 
@@ -231,7 +235,7 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         drop(listener);
-        let error = Http::default().ask(address).await.unwrap_err();
+        let error = Http::default().ask(address, PATH).await.unwrap_err();
         assert!(error.contains("refused"), "{error}");
     }
 
@@ -243,7 +247,7 @@ mod tests {
     }
 
     impl Roles for Scripted {
-        fn ask(&self, authority: String) -> BoxFuture<'static, Result<Answer, String>> {
+        fn ask(&self, authority: String, _: &'static str) -> BoxFuture<'static, Result<Answer, String>> {
             self.asked.fetch_add(1, Ordering::Relaxed);
             let answer = self.answers.iter().find(|(role, _)| authority.starts_with(role));
             match answer.cloned() {

@@ -1,4 +1,4 @@
-//! What is said of the migration: how far its Job is, and why it does not get on. Reads logs and Events, writes nothing.
+//! What is said of the migration: how far its Job is, and why it does not get on. Asks its pods and reads Events, writes nothing.
 //!
 //! Invariant: what cannot be read is left out, and a migration that goes well says nothing that changes line by line.
 
@@ -11,20 +11,15 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt as _};
 use wallex_crd::names;
-use wallex_crd::{JournalStatus, SchemaStatus};
+use wallex_crd::{JournalStatus, SchemaStatus, SchemaVersions};
+use wallex_domain::Migrated;
 
-use super::log::{self, Migrated};
-use super::pods;
+use super::{pods, words};
 use crate::reconcile::Pass;
 use crate::reconcile::conditions::{ComponentState, Problem, Progress, Reason, Seen};
 use crate::reconcile::stages::migrate::{Migration, RETRY_AFTER, Standing};
 use crate::reconcile::validate::ValidatedPlatform;
 
-/// Lines and bytes of a failed attempt's log that a condition shows.
-const LOG_LINES: i64 = 8;
-const LOG_BYTES: usize = 1024;
-/// Lines of a running attempt's log in which a server that is away would show. An outage is repeated every ten seconds.
-const OUTAGE_LINES: i64 = 50;
 /// How long a Job may be without a pod. Kubernetes makes one at once, unless it is refused.
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -41,7 +36,10 @@ pub(in crate::reconcile) async fn progress(pass: &Pass<'_>, standing: &Standing<
             let problem = match pods::problem(&attempts, now) {
                 Some(problem) => Some(problem),
                 None => match attempts.first() {
-                    Some(pod) => outage(client, pod).await,
+                    Some(pod) if phase(pod) == Some("Running") => {
+                        pods::ailing(&pass.context.projections, pod).await
+                    }
+                    Some(_) => None,
                     None => refused(client, live, now).await,
                 },
             };
@@ -56,24 +54,24 @@ pub(in crate::reconcile) async fn progress(pass: &Pass<'_>, standing: &Standing<
         // The Job tries again, but what it says is worth knowing now.
         Migration::Running { failed } => {
             let told = format!("Job {name} failed ({failed} attempts) and is being retried");
-            failure(client, &attempts, told, now).await
+            failure(&attempts, told, now)
         }
         Migration::Failed { .. } => {
             let told = format!("Job {name} failed; what ran before keeps running");
-            failure(client, &attempts, told, now).await
+            failure(&attempts, told, now)
         }
     }
 }
 
-/// What the finished Job says, asked until it has said so: its log goes with its pod.
-pub(in crate::reconcile) async fn told(pass: &Pass<'_>, standing: &Standing<'_>) -> Option<Migrated> {
+/// What the finished Job says, looked for until it is known: its words go with its pod.
+pub(in crate::reconcile) fn told(pass: &Pass<'_>, standing: &Standing<'_>) -> Option<Migrated> {
     let known = standing.remembered.filter(|schema| schema.job == standing.job);
     if !standing.is_done() || known.is_some_and(|schema| schema.version.is_some()) {
         return None;
     }
     let of_job = attempts(&pass.found.pods, &standing.job);
     let done = of_job.into_iter().find(|pod| phase(pod) == Some("Succeeded"))?;
-    log::migrated(&log_of(&pass.context.client, done, LOG_LINES).await)
+    words::migrated(done)
 }
 
 /// Remembers a migration that succeeded, and the journal that it found. Looks at the components: one that misses the schema makes the
@@ -93,12 +91,10 @@ pub(in crate::reconcile) fn remember(
         schema = again(schema, Timestamp::now());
     }
     seen.remember.schema = Some(schema);
-    seen.remember.journal = told.and_then(|told| {
-        Some(JournalStatus {
-            id: Some(told.journal?),
-            events: told.events,
-            seen_at: None,
-        })
+    seen.remember.journal = told.map(|told| JournalStatus {
+        id: Some(told.journal_id.to_string()),
+        events: told.events,
+        seen_at: None,
     });
 }
 
@@ -114,14 +110,18 @@ fn succeeded(platform: &ValidatedPlatform, standing: &Standing<'_>, told: Option
         image: platform.image.clone(),
         // An older journal may have more than was asked for; the next reconcile asks for as many.
         partitions: told.map_or(partitions, |told| partitions.max(told.partitions)),
-        version: told.map(|told| told.versions.clone()),
+        version: told.map(|told| SchemaVersions {
+            journal: told.journal,
+            ledger: told.ledger,
+            read_model: told.read_model,
+        }),
         migrated_again_at: standing
             .remembered
             .and_then(|schema| schema.migrated_again_at.clone()),
     }
 }
 
-/// A migrated schema that is gone again, in the words of a pod that waits for it.
+/// A migrated schema that is gone again, in the words of a pod that lacks it.
 fn missing(components: &[ComponentState]) -> Option<Problem> {
     let problems = components.iter().filter_map(|state| state.problem.as_ref());
     let missing = problems
@@ -129,7 +129,7 @@ fn missing(components: &[ComponentState]) -> Option<Problem> {
         .find(|problem| problem.reason == Reason::SchemaMissing)?;
     Some(Problem::new(
         Reason::SchemaMissing,
-        format!("{}; the migration is run again", missing.message),
+        format!("{}; the operator runs the migration again", missing.message),
     ))
 }
 
@@ -190,7 +190,7 @@ fn attempts<'a>(all: &'a [Pod], job: &str) -> Vec<&'a Pod> {
 }
 
 /// A failure with the best that is known of its cause.
-async fn failure(client: &Client, attempts: &[&Pod], told: String, now: Timestamp) -> Progress {
+fn failure(attempts: &[&Pod], told: String, now: Timestamp) -> Progress {
     if let Some(problem) = pods::problem(attempts, now) {
         return Progress::Failed(Problem::new(
             problem.reason,
@@ -199,35 +199,15 @@ async fn failure(client: &Client, attempts: &[&Pod], told: String, now: Timestam
     }
     // Not those of an attempt that still runs, or that succeeds at last: they are no reason.
     let failed = attempts.iter().filter(|pod| phase(pod) == Some("Failed"));
-    for pod in failed {
-        let words = log_of(client, pod, LOG_LINES).await;
-        let words = words.trim();
-        if !words.is_empty() {
-            let away = log::outage(words).map(|problem| problem.reason);
-            let reason = log::reason(words).or(away).unwrap_or(Reason::MigrationFailed);
-            let shown = log::last_bytes(words, LOG_BYTES);
-            return Progress::Failed(Problem::new(reason, format!("{told}: {shown}")));
-        }
-    }
-    Progress::Failed(Problem::new(Reason::MigrationFailed, told))
-}
-
-/// The server that a running attempt waits for.
-async fn outage(client: &Client, pod: &Pod) -> Option<Problem> {
-    if phase(pod) != Some("Running") {
-        return None;
-    }
-    log::outage(&log_of(client, pod, OUTAGE_LINES).await)
-}
-
-async fn log_of(client: &Client, pod: &Pod, lines: i64) -> String {
-    pods::tail(
-        client,
-        &pod.namespace().unwrap_or_default(),
-        &pod.name_any(),
-        lines,
-    )
-    .await
+    let mut ends = failed.filter_map(|pod| words::end(pod)).map(words::failure);
+    let problem = match ends.find(|said| !said.text.is_empty()) {
+        Some(said) => Problem::new(
+            said.reason.unwrap_or(Reason::MigrationFailed),
+            format!("{told}: {}", said.text),
+        ),
+        None => Problem::new(Reason::MigrationFailed, told),
+    };
+    Progress::Failed(problem)
 }
 
 /// Why a Job has no pod at all. A Job, unlike a Deployment, says so in Events alone.

@@ -5,10 +5,10 @@ pub mod autoscaling;
 mod components;
 mod edits;
 pub mod lag;
-pub mod log;
 pub(super) mod migration;
 pub mod pods;
 pub(super) mod topics;
+pub mod words;
 mod zero;
 
 use std::time::Duration;
@@ -17,6 +17,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::ResourceExt as _;
 use wallex_crd::WalletPlatform;
+use wallex_domain::Migrated;
 
 use super::Pass;
 use super::build::Manifests;
@@ -61,7 +62,7 @@ pub(super) async fn worked_on(
     pass: &Pass<'_>,
     manifests: &Manifests,
     migration: &Standing<'_>,
-    told: Option<log::Migrated>,
+    told: Option<Migrated>,
     deployments: &[Deployment],
     seen: &mut Seen,
 ) {

@@ -1,25 +1,25 @@
-//! Why pods do not become ready: what Kubernetes says of them, and what they log when Kubernetes has nothing to say.
+//! Why pods do not become ready: what Kubernetes says of them, and what they say of themselves when Kubernetes has nothing to say.
 //!
-//! Invariant: pods are looked at only for what to say in conditions, never for what to do; a log that can't be read changes nothing. All
-//! but [`listen`] is pure.
+//! Invariant: pods are looked at only for what to say in conditions, never for what to do; one that can't be reached changes nothing. All
+//! but [`ask`] is pure.
 
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use futures::future::join_all;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStateWaiting, ContainerStatus, Pod};
-use kube::api::LogParams;
-use kube::{Api, Client, ResourceExt as _};
-use wallex_crd::api_error;
+use kube::ResourceExt as _;
+use wallex_crd::names;
 
-use super::log;
+use super::lag::Readings;
+use super::words;
 use crate::reconcile::conditions::{ComponentState, Problem, Reason};
 
 /// How long a pod may stand unscheduled or unready before that is a problem: a node may be on its way, a start takes seconds.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// How long after its last end a container that runs again counts as one that keeps ending. Kubernetes waits five minutes at most.
 const CRASH_MEMORY: Duration = Duration::from_secs(600);
-/// Lines of an unready pod's log that are read. An outage is repeated every ten seconds.
-const LOG_LINES: i64 = 50;
 
 /// Label that says which component a pod belongs to.
 const ROLE: &str = "app.kubernetes.io/component";
@@ -33,46 +33,36 @@ pub fn judge(components: &mut [ComponentState], pods: &[Pod], now: Timestamp) {
     }
 }
 
-/// Asks the logs of those that still have none: a process that runs and is not ready says what it waits for.
-pub async fn listen(
-    client: &Client,
-    namespace: &str,
-    components: &mut [ComponentState],
-    pods: &[Pod],
-    now: Timestamp,
-) {
-    for state in components.iter_mut().filter(|state| lacks_pods(state)) {
-        if state.problem.is_some() {
-            continue;
-        }
-        let waiting = of_role(pods, state.component.name())
-            .into_iter()
-            .find(|pod| runs_unready(pod, now));
-        if let Some(pod) = waiting {
-            let name = pod.name_any();
-            let said = tail(client, namespace, &name, LOG_LINES).await;
-            let found = log::unmigrated(&said)
-                .or_else(|| log::outage(&said))
-                .or_else(|| log::rewound(&said));
-            state.problem =
-                found.map(|found| Problem::new(found.reason, format!("pod {name}: {}", found.message)));
-        }
-    }
+/// Asks those that still have none, one pod of each and all at once: a process that runs and is not ready says what it waits for.
+pub async fn ask(roles: &Readings, components: &mut [ComponentState], pods: &[Pod], now: Timestamp) {
+    let lacking = components.iter_mut().filter(|state| lacks_pods(state));
+    let asked = lacking
+        .filter(|state| state.problem.is_none())
+        .map(async |state| {
+            let mut pods = of_role(pods, state.component.name()).into_iter();
+            if let Some(pod) = pods.find(|pod| runs_unready(pod, now)) {
+                let found = ailing(roles, pod).await;
+                state.problem = found.map(|found| {
+                    let message = format!("pod {}: {}", pod.name_any(), found.message);
+                    Problem::new(found.reason, message)
+                });
+            }
+        });
+    join_all(asked).await;
 }
 
-/// The last lines that a pod logged; none when they can't be read.
-pub async fn tail(client: &Client, namespace: &str, pod: &str, lines: i64) -> String {
-    let params = LogParams {
-        tail_lines: Some(lines),
-        ..LogParams::default()
-    };
-    Api::<Pod>::namespaced(client.clone(), namespace)
-        .logs(pod, &params)
-        .await
-        .unwrap_or_else(|error| {
-            tracing::debug!(error = api_error::short(&error), pod, "could not read a log");
-            String::new()
-        })
+/// What ails a pod by its own words; none when it can't be reached, as by an operator that runs outside the cluster.
+pub async fn ailing(roles: &Readings, pod: &Pod) -> Option<Problem> {
+    let address: IpAddr = pod.status.as_ref()?.pod_ip.as_deref()?.parse().ok()?;
+    let port = names::HTTP_PORT.try_into().ok()?;
+    let authority = SocketAddr::new(address, port).to_string();
+    match roles.get(authority, names::READY).await {
+        Ok((_, body)) => words::ailing(&body),
+        Err(why) => {
+            tracing::debug!(why, pod = pod.name_any(), "could not ask a pod");
+            None
+        }
+    }
 }
 
 fn lacks_pods(state: &ComponentState) -> bool {
@@ -147,7 +137,7 @@ fn cannot_start(pod: &Pod, container: &ContainerStatus, waiting: &ContainerState
                     reason_of = if cause.is_empty() {
                         reason
                     } else {
-                        log::last_bytes(cause, 1024)
+                        words::last_bytes(cause, 1024)
                     }
                 ),
             ))
@@ -159,7 +149,7 @@ fn cannot_start(pod: &Pod, container: &ContainerStatus, waiting: &ContainerState
                 "container {} of pod {} can't start: {other}: {}",
                 container.name,
                 pod.name_any(),
-                log::last_bytes(message, 1024)
+                words::last_bytes(message, 1024)
             ),
         )),
     }
@@ -186,15 +176,14 @@ fn crashed(pod: &Pod, container: &ContainerStatus, now: Timestamp) -> Option<Pro
     if end.exit_code == 0 {
         return None;
     }
-    let words = end.message.as_deref().map(log::gist).unwrap_or_default();
+    let said = words::failure(end);
     let cause = match end.reason.as_deref() {
         Some("OOMKilled") => ": it was killed for using more memory than its limit".to_owned(),
-        Some(_) | None if words.is_empty() => String::new(),
-        Some(_) | None => format!(": {words}"),
+        Some(_) | None if said.text.is_empty() => String::new(),
+        Some(_) | None => format!(": {}", said.text),
     };
-    let reason = log::reason(words).unwrap_or(Reason::CrashLoop);
     Some(Problem::new(
-        reason,
+        said.reason.unwrap_or(Reason::CrashLoop),
         format!(
             "container {} of pod {} keeps ending with exit code {}{cause}",
             container.name,

@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 use wallex_crd::names;
 use wallex_operator::reconcile::conditions::{Reason, types};
-use wallex_operator::reconcile::observe::log;
 use wallex_operator::scope::Scope;
 
 use super::server::World;
@@ -15,22 +14,31 @@ fn jobs(world: &World) -> Vec<String> {
     jobs.map(|(_, name)| name.to_owned()).collect()
 }
 
+/// The status of a migration's pod that ended well with these words.
+pub(super) fn succeeded(words: &str) -> Value {
+    json!({"phase": "Succeeded", "containerStatuses": [{
+        "name": "wallex", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+        "state": {"terminated": {"exitCode": 0, "message": words}},
+    }]})
+}
+
 /// A pod of the only migration that is not in `before`, in this phase and with these words.
 fn migrated(world: &World, before: &[String], phase: &str, words: &str) {
     let job = jobs(world).into_iter().find(|job| !before.contains(job)).unwrap();
     let mut labels = names::labels("demo", Some("migrate"));
     labels.insert("batch.kubernetes.io/job-name".to_owned(), job.clone());
-    let pod = json!({"apiVersion": "v1", "kind": "Pod", "status": {"phase": phase}, "metadata": {
+    let mut status = succeeded(words);
+    status["phase"] = phase.into();
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "status": status, "metadata": {
         "name": job, "namespace": "shop", "labels": labels, "creationTimestamp": "2026-01-01T00:00:00Z",
     }});
     let path = format!("/api/v1/namespaces/shop/pods/{job}");
     world.state().put(&path, pod);
-    world.state().logs.insert(job, words.to_owned());
 }
 
 fn ready(journal: &str, events: i64) -> String {
     json!({
-        "message": log::MIGRATED, "partitions": 10, "events": events, "journal_id": journal.parse::<i64>().unwrap(),
+        "result": "migrated", "partitions": 10, "events": events, "journal_id": journal.parse::<i64>().unwrap(),
         "journal": 2, "ledger": 1, "read_model": 2,
     })
     .to_string()
@@ -88,11 +96,9 @@ async fn a_database_that_lacks_what_was_written_stalls_the_platform_and_reaches_
     let job = jobs(&world).into_iter().find(|job| !had.contains(job)).unwrap();
     assert_eq!(told(&world, &job), [json!("40"), json!("1700000000000001")]);
 
-    let words = format!(
-        "error: {}: this platform has written 40 events or more",
-        log::REWOUND
-    );
-    migrated(&world, &had, "Failed", &words);
+    let message = "JournalRewound: this platform has written 40 events or more";
+    let words = json!({"result": "failed", "code": "JournalRewound", "message": message});
+    migrated(&world, &had, "Failed", &words.to_string());
     once(&world).await;
     for type_ in [types::DEGRADED, types::STALLED] {
         assert_eq!(demo(&world, type_), expected("True", Reason::JournalRewound));
@@ -231,35 +237,30 @@ async fn what_was_written_is_learned_from_the_reading_of_the_lag_and_written_dow
     assert_eq!(told(&world, &job), [json!("111"), json!("1700000000000001")]);
 }
 
-/// The query's pod, unready, says this.
-fn unready(world: &World, words: &str) {
+/// The query's pod is unready for this reason.
+fn unready(world: &World, code: &str, reason: &str) {
     let path = "/apis/apps/v1/namespaces/shop/deployments/demo-query";
     let status = json!({"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1});
     world.state().objects.get_mut(path).unwrap()["status"] = status;
     let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {
         "name": "demo-query-1", "namespace": "shop", "labels": names::labels("demo", Some("query")),
-    }, "status": {"phase": "Running", "conditions": [
+    }, "status": {"phase": "Running", "podIP": "10.0.0.1", "conditions": [
         {"type": "Ready", "status": "False", "lastTransitionTime": "2026-01-01T00:00:00Z"},
     ]}});
     world
         .state()
         .put("/api/v1/namespaces/shop/pods/demo-query-1", pod);
-    world
-        .state()
-        .logs
-        .insert("demo-query-1".to_owned(), words.to_owned());
+    let check = json!({"status": "unready", "reason": reason, "code": code});
+    let said = json!({"status": "unready", "checks": {"read_side": check}});
+    world.state().ready.insert("10.0.0.1:8080".to_owned(), said);
 }
 
 #[tokio::test]
 async fn a_schema_that_is_gone_is_told_and_migrated_again_once() {
     let world = with_journal("1700000000000001", 40).await;
     let had = jobs(&world);
-    let words = format!(
-        "{}the schema ledger is at version 0, this build needs 1{}",
-        log::WAITING,
-        log::UNMIGRATED
-    );
-    unready(&world, &json!({"message": words}).to_string());
+    let words = "the schema ledger is at version 0, this build needs 1: run `wallex migrate`";
+    unready(&world, "SchemaMissing", words);
     once(&world).await;
     assert_eq!(
         demo(&world, types::SCHEMA_READY),
@@ -275,7 +276,7 @@ async fn a_schema_that_is_gone_is_told_and_migrated_again_once() {
     }
     assert_eq!(jobs(&world), [again]);
 
-    unready(&world, "");
+    world.state().ready.clear();
     let path = "/apis/apps/v1/namespaces/shop/deployments/demo-query";
     world.state().objects.get_mut(path).unwrap()["status"] =
         json!({"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "readyReplicas": 1});
@@ -285,14 +286,8 @@ async fn a_schema_that_is_gone_is_told_and_migrated_again_once() {
 #[tokio::test]
 async fn a_journal_that_lost_its_end_is_told_in_the_publishers_words() {
     let world = with_journal("1700000000000001", 40).await;
-    let words = format!(
-        "{}: the topic ends with event 3:9, but the journal lacks it",
-        log::REWOUND
-    );
-    unready(
-        &world,
-        &json!({"message": "partition stopped", "reason": words}).to_string(),
-    );
+    let words = "JournalRewound: the topic ends with event 3:9, but the journal lacks it";
+    unready(&world, "JournalRewound", words);
     once(&world).await;
     for type_ in [types::DEGRADED, types::STALLED] {
         assert_eq!(demo(&world, type_), expected("True", Reason::JournalRewound));

@@ -7,6 +7,7 @@ use wallex_crd::names;
 use wallex_operator::reconcile::conditions::{Reason, types};
 use wallex_operator::scope::Scope;
 
+use super::history::succeeded;
 use super::server::{self, World};
 use super::{demo, expected, once, run, until_ready, world};
 
@@ -81,36 +82,37 @@ fn migration(world: &World) -> String {
 
 #[tokio::test]
 async fn the_versions_that_the_migration_reached_are_read_once_and_remembered() {
-    let text = "2026-01-01T00:00:00Z  INFO wallex::migrate: the database is ready platform=a/b/c partitions=10 journal=2 ledger=1 read_model=3";
-    for (log, version) in [
-        (text, json!({"journal": 2, "ledger": 1, "readModel": 3})),
-        ("an older image's words", Value::Null),
+    let reached = json!({
+        "result": "migrated", "journal": 2, "ledger": 1, "read_model": 3, "partitions": 10, "journal_id": 1, "events": 0,
+    });
+    for (words, version) in [
+        (
+            reached.to_string(),
+            json!({"journal": 2, "ledger": 1, "readModel": 3}),
+        ),
+        // Of an older image.
+        (String::new(), Value::Null),
+        (
+            "the database is ready journal=2 ledger=1 read_model=3".to_owned(),
+            Value::Null,
+        ),
     ] {
         let world = world();
         once(&world).await;
         let mut labels = names::labels("demo", Some("migrate"));
         labels.insert("batch.kubernetes.io/job-name".to_owned(), migration(&world));
-        let pod = json!({"apiVersion": "v1", "kind": "Pod", "status": {"phase": "Succeeded"}, "metadata": {
+        let pod = json!({"apiVersion": "v1", "kind": "Pod", "status": succeeded(&words), "metadata": {
             "name": "migrate-1", "namespace": "shop", "labels": labels, "creationTimestamp": "2026-01-01T00:00:00Z",
         }});
         let path = "/api/v1/namespaces/shop/pods/migrate-1";
         world.state().put(path, pod);
-        world.state().logs.insert("migrate-1".to_owned(), log.to_owned());
         until_ready(&world).await;
         let schema = || world.platform("shop", "demo").unwrap()["status"]["schema"].clone();
-        assert_eq!(schema()["version"], version, "{log}");
+        assert_eq!(schema()["version"], version, "{words}");
 
-        // The pod and its log are gone after a while; what was read stays.
+        // The pod and its words are gone after a while; what was read stays.
         world.state().objects.remove(path);
         once(&world).await;
-        assert_eq!(schema()["version"], version, "{log}");
-        let log = format!("{path}/log");
-        let asked = world
-            .state()
-            .reads
-            .iter()
-            .filter(|(path, _)| *path == log)
-            .count();
-        assert_eq!(asked, 1);
+        assert_eq!(schema()["version"], version, "{words}");
     }
 }

@@ -13,7 +13,7 @@ use kube::Client;
 use kube::client::Body;
 use serde_json::{Value, json};
 use wallex_crd::children;
-use wallex_crd::names::HANDOVER;
+use wallex_crd::names::{self, HANDOVER};
 use wallex_crd::report::Answer;
 use wallex_operator::kafka::Found;
 use wallex_operator::kafka::owners::Claim;
@@ -45,8 +45,8 @@ pub(crate) struct State {
     pub(crate) failing: BTreeSet<String>,
     /// Requests under these are never answered.
     pub(crate) hanging: BTreeSet<String>,
-    /// The last lines that pods logged, by the pods' names.
-    pub(crate) logs: BTreeMap<String, String>,
+    /// What processes say of themselves, by their addresses; a pod can't be reached where nothing stands here.
+    pub(crate) ready: BTreeMap<String, Value>,
     /// Topics by Kafka cluster and name.
     pub(crate) topics: BTreeMap<(String, String), Found>,
     /// The Kafka clusters behind addresses; where nothing stands here, one that is called as its address.
@@ -276,13 +276,7 @@ impl State {
         if path.starts_with("/apis/keda.sh/") && !self.keda {
             return (404, Value::String("404 page not found\n".to_owned()));
         }
-        if let Some(pod) = path.strip_suffix("/log") {
-            let pod = pod.rsplit('/').next().unwrap_or_default();
-            return (
-                200,
-                Value::String(self.logs.get(pod).cloned().unwrap_or_default()),
-            );
-        }
+        assert!(!path.ends_with("/log"), "logs are for people: {path}");
         if let Some(object) = self.objects.get(path) {
             return (200, object.clone());
         }
@@ -462,7 +456,12 @@ fn failure(code: u16) -> (u16, Value) {
 
 /// The roles of all platforms.
 impl Roles for World {
-    fn ask(&self, authority: String) -> BoxFuture<'static, Result<Answer, String>> {
+    fn ask(&self, authority: String, path: &'static str) -> BoxFuture<'static, Result<Answer, String>> {
+        if path == names::READY {
+            let said = self.state().ready.get(&authority).map(ToString::to_string);
+            let said = said.map(|body| (http::StatusCode::SERVICE_UNAVAILABLE, body.into_bytes()));
+            return std::future::ready(said.ok_or_else(|| "no route".to_owned())).boxed();
+        }
         let answer = self.state().lags.get(&authority).cloned();
         std::future::ready(answer.unwrap_or_else(|| Ok(lag(0, 0.0)))).boxed()
     }

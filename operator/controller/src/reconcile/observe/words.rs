@@ -1,0 +1,176 @@
+//! What the processes of a platform say of themselves, meant for the operator: the last words of a container, in its termination message,
+//! and `/health/ready` of one that runs. Pure.
+//!
+//! Invariant: what is not understood, such as the words of an older image, is shown as it is and means nothing; no decision but a reason
+//! rests on any of it.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, Pod};
+use serde::Deserialize;
+use wallex_crd::names;
+use wallex_domain::{Ailment, LastWords, Migrated};
+
+use crate::reconcile::conditions::{Problem, Reason};
+
+/// Bytes of a container's words that a condition shows.
+const SHOWN: usize = 1024;
+
+/// The reason for each ailment. Of several that a process has, the first is told: the others may come of it.
+const REASONS: [(Ailment, Reason); Ailment::ALL.len()] = [
+    (Ailment::SchemaMissing, Reason::SchemaMissing),
+    (Ailment::DatabaseUnreachable, Reason::DatabaseUnreachable),
+    (Ailment::KafkaUnreachable, Reason::KafkaUnreachable),
+    (Ailment::DatabaseTaken, Reason::DatabaseTaken),
+    (Ailment::JournalRewound, Reason::JournalRewound),
+];
+
+fn reason(ailment: Ailment) -> Option<Reason> {
+    let found = REASONS.iter().find(|(of, _)| *of == ailment);
+    found.map(|(_, reason)| *reason)
+}
+
+/// Why a container ended.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Failure {
+    /// None: there is no name for it.
+    pub reason: Option<Reason>,
+    /// Empty: it did not say.
+    pub text: String,
+}
+
+pub fn failure(end: &ContainerStateTerminated) -> Failure {
+    let said = end.message.as_deref().unwrap_or_default().trim();
+    match serde_json::from_str(said) {
+        Ok(LastWords::Failed { code, message }) => Failure {
+            reason: code.and_then(reason),
+            text: message[..message.floor_char_boundary(SHOWN)].to_owned(),
+        },
+        Ok(LastWords::Migrated(_)) => Failure::default(),
+        Err(_) => Failure {
+            reason: None,
+            text: last_bytes(said, SHOWN).to_owned(),
+        },
+    }
+}
+
+/// What a migration reached; none when its pod did not end well, or is one of an older image.
+pub fn migrated(pod: &Pod) -> Option<Migrated> {
+    match serde_json::from_str(end(pod)?.message.as_deref()?).ok()? {
+        LastWords::Migrated(migrated) => Some(migrated),
+        LastWords::Failed { .. } => None,
+    }
+}
+
+/// The end of a pod's own container.
+pub fn end(pod: &Pod) -> Option<&ContainerStateTerminated> {
+    let mut containers = pod.status.as_ref()?.container_statuses.iter().flatten();
+    let own = containers.find(|container| container.name == names::CONTAINER)?;
+    own.state.as_ref()?.terminated.as_ref()
+}
+
+/// The body of `/health/ready`, as far as it matters here.
+#[derive(Deserialize)]
+struct Readiness {
+    checks: BTreeMap<String, Check>,
+}
+
+#[derive(Deserialize)]
+struct Check {
+    #[serde(default)]
+    reason: String,
+    code: Option<Ailment>,
+}
+
+/// What ails a process by the body of its `/health/ready`; none when nothing does that has a name.
+pub fn ailing(body: &[u8]) -> Option<Problem> {
+    let readiness: Readiness = serde_json::from_slice(body).ok()?;
+    REASONS.iter().find_map(|(ailment, reason)| {
+        let mut checks = readiness.checks.values();
+        let check = checks.find(|check| check.code == Some(*ailment))?;
+        let text = &check.reason[..check.reason.floor_char_boundary(SHOWN)];
+        Some(Problem::new(*reason, text))
+    })
+}
+
+/// The end of a text, whole characters.
+pub fn last_bytes(text: &str, limit: usize) -> &str {
+    &text[text.ceil_char_boundary(text.len().saturating_sub(limit))..]
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use serde_json::json;
+
+    use super::*;
+
+    fn ended(message: &str) -> Failure {
+        failure(&ContainerStateTerminated {
+            message: Some(message.to_owned()),
+            ..ContainerStateTerminated::default()
+        })
+    }
+
+    #[test]
+    fn every_ailment_is_the_reason_of_its_name() {
+        for ailment in Ailment::ALL {
+            assert_eq!(json!(ailment), json!(reason(ailment).unwrap().as_str()));
+        }
+        assert_eq!(reason(Ailment::Unknown), None);
+    }
+
+    #[test]
+    fn last_words_give_their_reason_and_any_other_text_gives_none() {
+        let taken = ended(r#"{"result":"failed","code":"DatabaseTaken","message":"not yours"}"#);
+        assert_eq!(
+            (taken.reason, taken.text.as_str()),
+            (Some(Reason::DatabaseTaken), "not yours")
+        );
+        for (words, text) in [
+            (r#"{"result":"failed","message":"no port"}"#, "no port"),
+            (
+                r#"{"result":"failed","code":"OfANewerImage","message":"no port"}"#,
+                "no port",
+            ),
+            (" error: DatabaseTaken\n", "error: DatabaseTaken"),
+            (r#"{"code":"DatabaseTaken"}"#, r#"{"code":"DatabaseTaken"}"#),
+            ("", ""),
+        ] {
+            let said = ended(words);
+            assert_eq!((said.reason, said.text.as_str()), (None, text), "{words}");
+        }
+        let long = json!({"result": "failed", "message": "ä".repeat(2000)}).to_string();
+        assert_eq!(ended(&long).text, "ä".repeat(512));
+        assert_eq!(ended(&"x".repeat(2000)).text.len(), SHOWN);
+    }
+
+    #[test]
+    fn a_process_is_ailing_by_the_codes_of_its_checks_alone() {
+        let body = |checks: serde_json::Value| json!({"status": "unready", "checks": checks}).to_string();
+        let of = |checks| ailing(body(checks).as_bytes());
+        let kafka = json!({"status": "unready", "reason": "k:9092 is away", "code": "KafkaUnreachable"});
+        let schema = json!({"status": "unready", "reason": "no schema", "code": "SchemaMissing"});
+        let both = of(json!({"events topic": kafka, "read_side": schema, "x": {"status": "ready"}})).unwrap();
+        assert_eq!(
+            (both.reason, both.message.as_str()),
+            (Reason::SchemaMissing, "no schema")
+        );
+        let texts = json!({"database": {"status": "unready", "reason": "DatabaseUnreachable"}});
+        assert_eq!(of(texts), None);
+        assert_eq!(
+            of(json!({"a": {"status": "unready", "reason": "r", "code": "OfANewerImage"}})),
+            None
+        );
+        for nonsense in ["", "{}", "404 page not found", r#"{"checks": 1}"#] {
+            assert_eq!(ailing(nonsense.as_bytes()), None, "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn a_long_text_is_cut_at_its_beginning_between_characters() {
+        assert_eq!(last_bytes("abc", 10), "abc");
+        assert_eq!(last_bytes("aä", 1), "");
+        assert_eq!(last_bytes("xäb", 3), "äb");
+    }
+}
