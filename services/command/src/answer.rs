@@ -96,7 +96,7 @@ pub(crate) const WALLET: Shape = Shape {
 
 pub(crate) const HOLD: Shape = Shape {
     name: "HoldResult",
-    description: "What placing or releasing a hold did to it and its wallet.",
+    description: "What a command did to a hold and its wallet.",
     always: &["hold", "wallet"],
     sometimes: &[],
     etag: None,
@@ -207,10 +207,9 @@ pub(crate) fn render(command: &Command, decision: Result<&Committed, &Rejection>
 fn committed_answer(command: &Command, committed: &Committed) -> Answer {
     let transaction_id = committed.transaction_id;
     let recorded_at = rfc3339(committed.recorded_at);
-    let placed = command.places_on().and(command.named_hold());
-    let location = match (command.creates(), placed) {
+    let location = match (command.creates(), command.places()) {
         (Some(create), _) => format!("/v1/wallets/{}", create.wallet_id),
-        (None, Some(hold)) => format!("/v1/holds/{hold}"),
+        (None, Some((hold, _))) => format!("/v1/holds/{hold}"),
         (None, None) => format!("/v1/transactions/{transaction_id}"),
     };
     let body = committed.wallets.first().map(|first| {

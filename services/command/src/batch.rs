@@ -13,10 +13,11 @@ use wallex_domain::{Currencies, Currency, Positions};
 use wallex_journal::append::{Answer, BatchOutcome, Item, Work};
 use wallex_runtime::http::{Code, Invalid, PROBLEM, Problem, Problems, with_problems};
 
+use crate::commands::COMMANDS;
 use crate::fields::{Fields, MAX_MEMBERS, Read, Value as _, wrong};
 use crate::headers::{Origin, RawBody, WriteHead};
 use crate::json::{self, Node};
-use crate::register::{COMMANDS, Registered};
+use crate::register::Registered;
 use crate::request::Route;
 use crate::state::CommandState;
 use crate::{MAX_BATCH_BODY, MAX_BODY, problem};

@@ -1,6 +1,6 @@
 //! What the API description says about commands: on their own routes and in batches. It follows from [`Request`].
 
-use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
 use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::{Content, HeaderBuilder, Ref, RefOr, Required, ResponseBuilder, Schema};
@@ -14,7 +14,7 @@ use crate::request::{self, Expected, Request, Route};
 
 /// The command's own route, with all of its description.
 pub(crate) fn route<R: Request>((mut schemas, mut paths, router): Route) -> Route {
-    for operation in paths.paths.values_mut().filter_map(|path| path.post.as_mut()) {
+    for operation in paths.paths.values_mut().filter_map(operation) {
         let request = named(operation, "Request");
         complete::<R>(operation, &request);
         let body = Fields::describe(R::ABOUT, |fields| {
@@ -27,6 +27,11 @@ pub(crate) fn route<R: Request>((mut schemas, mut paths, router): Route) -> Rout
         codes: R::REJECTIONS,
     };
     with_problems((schemas, paths, router), &[problem::WRITE, rejections])
+}
+
+/// The one operation of a command's path.
+pub(crate) fn operation(path: &mut PathItem) -> Option<&mut Operation> {
+    path.post.as_mut().or(path.patch.as_mut())
 }
 
 /// A schema of an operation's own: of `creditWallet` the `CreditWalletRequest`.

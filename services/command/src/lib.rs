@@ -61,7 +61,7 @@ pub fn openapi() -> OpenApi {
 
 fn routes() -> OpenApiRouter<CommandState> {
     let batches = OpenApiRouter::default().routes(batch::route());
-    limited(register::routes(), MAX_BODY).merge(limited(batches, MAX_BATCH_BODY))
+    limited(commands::routes(), MAX_BODY).merge(limited(batches, MAX_BATCH_BODY))
 }
 
 /// Routes whose bodies have `limit` bytes at most. Who announces more is answered at once, not when it has come.

@@ -21,7 +21,7 @@ use crate::{MAX_BODY, json, problem};
 
 pub(crate) type Route = wallex_runtime::http::Route<CommandState>;
 
-/// A kind of command. See `register.rs` for all of them.
+/// A kind of command. See `commands/mod.rs` for all of them.
 pub(crate) trait Request: Sized + 'static {
     /// The `type` that it has in a batch and in answers: [`Command::kind`].
     const TYPE: &'static str;

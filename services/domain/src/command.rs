@@ -129,136 +129,185 @@ pub enum Change {
     ErasePersonalData,
 }
 
+/// What a command is about, whatever kind it is. A new one has to answer all of it in [`Command::subject`], and nothing else asks
+/// which command it is but its own decision.
+#[derive(Debug, Clone, Copy, Default)]
+struct Subject<'a> {
+    /// The wallets that the command itself names, the source first.
+    wallets: [Option<WalletId>; 2],
+    /// The hold whose wallet it touches.
+    hold: Option<HoldId>,
+    /// The hold that it is about to place, on the first of the wallets.
+    places: Option<HoldId>,
+    /// The transaction whose wallets it touches.
+    transaction: Option<Uuid>,
+    creates: Option<&'a CreateWallet>,
+    /// Whether the personal data of its wallet is to be erased.
+    erases: bool,
+    movement: Option<Asked<'a>>,
+}
+
+/// What is asked for when money is to move. A wallet and a hold have names of their own, which are unique too.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// All that can move when missing.
+    pub amount: Option<Amount>,
+    pub reference: Option<&'a str>,
+    /// The caller's own name of the movement.
+    pub external_id: Option<&'a str>,
+}
+
+impl<'a> Asked<'a> {
+    fn new(
+        amount: impl Into<Option<Amount>>,
+        reference: &'a Option<String>,
+        external_id: &'a Option<String>,
+    ) -> Option<Self> {
+        Some(Self {
+            amount: amount.into(),
+            reference: reference.as_deref(),
+            external_id: external_id.as_deref(),
+        })
+    }
+}
+
+impl<'a> Subject<'a> {
+    fn wallet(id: WalletId) -> Self {
+        Self {
+            wallets: [Some(id), None],
+            ..Self::default()
+        }
+    }
+
+    fn movement(movement: &'a Movement) -> Self {
+        Self {
+            movement: Asked::new(movement.amount, &movement.reference, &movement.external_id),
+            ..Self::wallet(movement.wallet_id)
+        }
+    }
+
+    fn hold(id: HoldId) -> Self {
+        Self {
+            hold: Some(id),
+            ..Self::default()
+        }
+    }
+}
+
 impl Command {
+    /// The command's kind, and what it is about. The kind is the bounded name used in metrics and answers.
+    fn subject(&self) -> (&'static str, Subject<'_>) {
+        match self {
+            Self::Create(create) => {
+                let subject = Subject {
+                    creates: Some(create),
+                    ..Subject::wallet(create.wallet_id)
+                };
+                ("create", subject)
+            }
+            Self::Credit(movement) => ("credit", Subject::movement(movement)),
+            Self::Debit(movement) => ("debit", Subject::movement(movement)),
+            Self::Transfer(transfer) => {
+                let subject = Subject {
+                    wallets: [Some(transfer.from), Some(transfer.to)],
+                    movement: Asked::new(transfer.amount, &transfer.reference, &transfer.external_id),
+                    ..Subject::default()
+                };
+                ("transfer", subject)
+            }
+            Self::PlaceHold(place) => {
+                let subject = Subject {
+                    places: Some(place.hold_id),
+                    ..Subject::wallet(place.wallet_id)
+                };
+                ("hold", subject)
+            }
+            Self::CaptureHold(capture) => {
+                let subject = Subject {
+                    wallets: [capture.to, None],
+                    movement: Asked::new(capture.amount, &capture.reference, &capture.external_id),
+                    ..Subject::hold(capture.hold_id)
+                };
+                ("capture", subject)
+            }
+            Self::ReleaseHold(release) => ("release", Subject::hold(release.hold_id)),
+            Self::Reverse(reverse) => {
+                let subject = Subject {
+                    transaction: Some(reverse.transaction_id),
+                    movement: Asked::new(reverse.amount, &reverse.reference, &reverse.external_id),
+                    ..Subject::default()
+                };
+                ("reversal", subject)
+            }
+            Self::Change(change) => {
+                let subject = Subject::wallet(change.wallet_id);
+                match change.change {
+                    Change::Freeze => ("freeze", subject),
+                    Change::Unfreeze => ("unfreeze", subject),
+                    Change::Close => ("close", subject),
+                    Change::SetOverdraftLimit(_) => ("overdraft_limit", subject),
+                    Change::ErasePersonalData => {
+                        let erases = true;
+                        ("erase", Subject { erases, ..subject })
+                    }
+                }
+            }
+            Self::ExpireHolds(wallet_id) => ("expire", Subject::wallet(*wallet_id)),
+        }
+    }
+
+    /// The bounded name used in metrics and answers.
+    pub fn kind(&self) -> &'static str {
+        self.subject().0
+    }
+
     /// The wallets that the command itself names, the source first. A hold and a transaction stand for more:
     /// see [`Command::hold`] and [`Command::transaction`].
     pub fn wallets(&self) -> impl Iterator<Item = WalletId> {
-        let (first, second) = match self {
-            Self::Create(create) => (Some(create.wallet_id), None),
-            Self::Credit(movement) | Self::Debit(movement) => (Some(movement.wallet_id), None),
-            Self::Transfer(transfer) => (Some(transfer.from), Some(transfer.to)),
-            Self::PlaceHold(place) => (Some(place.wallet_id), None),
-            Self::CaptureHold(capture) => (capture.to, None),
-            Self::ReleaseHold(_) | Self::Reverse(_) => (None, None),
-            Self::Change(change) => (Some(change.wallet_id), None),
-            Self::ExpireHolds(wallet_id) => (Some(*wallet_id), None),
-        };
-        first.into_iter().chain(second)
+        self.subject().1.wallets.into_iter().flatten()
     }
 
     /// The hold whose wallet the command touches.
     pub fn hold(&self) -> Option<HoldId> {
-        match self {
-            Self::CaptureHold(capture) => Some(capture.hold_id),
-            Self::ReleaseHold(release) => Some(release.hold_id),
-            Self::Create(_)
-            | Self::Credit(_)
-            | Self::Debit(_)
-            | Self::Transfer(_)
-            | Self::PlaceHold(_)
-            | Self::Reverse(_)
-            | Self::Change(_)
-            | Self::ExpireHolds(_) => None,
-        }
+        self.subject().1.hold
     }
 
     /// Every hold the command names: also the one that it is about to place, whose name may be taken.
     pub fn named_hold(&self) -> Option<HoldId> {
-        match self {
-            Self::PlaceHold(place) => Some(place.hold_id),
-            Self::Create(_)
-            | Self::Credit(_)
-            | Self::Debit(_)
-            | Self::Transfer(_)
-            | Self::CaptureHold(_)
-            | Self::ReleaseHold(_)
-            | Self::Reverse(_)
-            | Self::Change(_)
-            | Self::ExpireHolds(_) => self.hold(),
-        }
+        let (_, subject) = self.subject();
+        subject.places.or(subject.hold)
+    }
+
+    /// The hold that the command would place, and the wallet that gets it.
+    pub fn places(&self) -> Option<(HoldId, WalletId)> {
+        let (_, subject) = self.subject();
+        subject.places.zip(subject.wallets[0])
     }
 
     /// The wallet that the command would create, with its name.
     pub fn creates(&self) -> Option<&CreateWallet> {
-        match self {
-            Self::Create(create) => Some(create),
-            Self::Credit(_)
-            | Self::Debit(_)
-            | Self::Transfer(_)
-            | Self::PlaceHold(_)
-            | Self::CaptureHold(_)
-            | Self::ReleaseHold(_)
-            | Self::Reverse(_)
-            | Self::Change(_)
-            | Self::ExpireHolds(_) => None,
-        }
-    }
-
-    /// The wallet that gets one hold more.
-    pub fn places_on(&self) -> Option<WalletId> {
-        match self {
-            Self::PlaceHold(place) => Some(place.wallet_id),
-            Self::Create(_)
-            | Self::Credit(_)
-            | Self::Debit(_)
-            | Self::Transfer(_)
-            | Self::CaptureHold(_)
-            | Self::ReleaseHold(_)
-            | Self::Reverse(_)
-            | Self::Change(_)
-            | Self::ExpireHolds(_) => None,
-        }
+        self.subject().1.creates
     }
 
     /// The wallet whose personal data is to be erased.
     pub fn erases(&self) -> Option<WalletId> {
-        match self {
-            Self::Change(change) => match change.change {
-                Change::ErasePersonalData => Some(change.wallet_id),
-                Change::Freeze | Change::Unfreeze | Change::Close | Change::SetOverdraftLimit(_) => None,
-            },
-            Self::Create(_)
-            | Self::Credit(_)
-            | Self::Debit(_)
-            | Self::Transfer(_)
-            | Self::PlaceHold(_)
-            | Self::CaptureHold(_)
-            | Self::ReleaseHold(_)
-            | Self::Reverse(_)
-            | Self::ExpireHolds(_) => None,
-        }
+        let (_, subject) = self.subject();
+        subject.wallets[0].filter(|_| subject.erases)
     }
 
     /// The transaction whose wallets the command touches.
     pub fn transaction(&self) -> Option<Uuid> {
-        match self {
-            Self::Reverse(reverse) => Some(reverse.transaction_id),
-            Self::Create(_)
-            | Self::Credit(_)
-            | Self::Debit(_)
-            | Self::Transfer(_)
-            | Self::PlaceHold(_)
-            | Self::CaptureHold(_)
-            | Self::ReleaseHold(_)
-            | Self::Change(_)
-            | Self::ExpireHolds(_) => None,
-        }
+        self.subject().1.transaction
+    }
+
+    /// What is asked for, when it is that money moves.
+    pub fn movement(&self) -> Option<Asked<'_>> {
+        self.subject().1.movement
     }
 
     /// The caller's own name of the movement, when the command is one and has it.
     pub fn movement_id(&self) -> Option<&str> {
-        match self {
-            Self::Credit(movement) | Self::Debit(movement) => movement.external_id.as_deref(),
-            Self::Transfer(transfer) => transfer.external_id.as_deref(),
-            Self::CaptureHold(capture) => capture.external_id.as_deref(),
-            Self::Reverse(reverse) => reverse.external_id.as_deref(),
-            // A wallet and a hold have names of their own, which are unique too.
-            Self::Create(_)
-            | Self::PlaceHold(_)
-            | Self::ReleaseHold(_)
-            | Self::Change(_)
-            | Self::ExpireHolds(_) => None,
-        }
+        self.movement()?.external_id
     }
 
     /// All wallets that the command touches, the one that pays first as far as the command says. A hold and a
@@ -279,27 +328,5 @@ impl Command {
         }
         wallets.extend(self.wallets());
         Ok(wallets)
-    }
-
-    /// The bounded name used in metrics and answers.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Create(_) => "create",
-            Self::Credit(_) => "credit",
-            Self::Debit(_) => "debit",
-            Self::Transfer(_) => "transfer",
-            Self::PlaceHold(_) => "hold",
-            Self::CaptureHold(_) => "capture",
-            Self::ReleaseHold(_) => "release",
-            Self::Reverse(_) => "reversal",
-            Self::Change(change) => match change.change {
-                Change::Freeze => "freeze",
-                Change::Unfreeze => "unfreeze",
-                Change::Close => "close",
-                Change::SetOverdraftLimit(_) => "overdraft_limit",
-                Change::ErasePersonalData => "erase",
-            },
-            Self::ExpireHolds(_) => "expire",
-        }
     }
 }

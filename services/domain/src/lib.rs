@@ -17,17 +17,11 @@ mod platform;
 mod report;
 mod wallet;
 
-pub use command::{
-    CaptureHold, Change, ChangeWallet, Command, CreateWallet, Movement, PlaceHold, ReleaseHold, Reverse,
-    Transfer,
-};
+pub use command::*;
 pub use decide::{Decided, Rejection, State, decide, expire};
 pub use effect::{Effect, HoldChange};
 pub use entry::{Direction, EntryType};
-pub use event::{
-    Changed, Created, DecodeError, EventData, EventKind, HoldCaptured, HoldEnded, HoldPlaced, Moved,
-    OtherLeg, OverdraftLimitSet, PersonalData, ReversalLeg, TransferLeg,
-};
+pub use event::*;
 pub use hash::Hash;
 pub use hold::{Hold, HoldStatus, Moves, Transaction};
 pub use id::{HoldId, InvalidPosition, Partition, Position, Positions, WalletId};

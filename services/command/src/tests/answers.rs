@@ -12,7 +12,7 @@ use wallex_runtime::http::Code;
 use super::assert_golden;
 use super::requests::{self, Routes};
 use crate::RENDER;
-use crate::register::COMMANDS;
+use crate::commands::COMMANDS;
 
 const WALLET: WalletId = WalletId(Uuid::from_u128(1));
 const OTHER: WalletId = WalletId(Uuid::from_u128(2));

@@ -2,7 +2,7 @@
 
 use super::assert_golden;
 use super::requests::{self, Routes, Sent};
-use crate::register::COMMANDS;
+use crate::commands::COMMANDS;
 
 /// The fingerprint as it has been defined from the start: each part behind its length, and the body at the end.
 fn defined(sent: &Sent) -> blake3::Hash {

@@ -11,7 +11,7 @@ use wallex_domain::{
 use uuid::Uuid;
 use wallex_runtime::http::Code;
 
-use crate::register::COMMANDS;
+use crate::commands::COMMANDS;
 use crate::{batch, problem};
 
 /// Wallets, holds and transactions by what is special about them. Ids are their places, from 1; 0 is nowhere.

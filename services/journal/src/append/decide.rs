@@ -86,7 +86,7 @@ impl Staging {
             Err(error) => return Staged::defect(&error),
         }
         let decided = match &request.work {
-            Work::One(item) => self.stage_one(request, item, routed, render),
+            Work::One(item) => self.answer(request, item, routed, render).map(Decision::from),
             Work::Batch {
                 items,
                 refused,
@@ -106,16 +106,6 @@ impl Staging {
             self.new_answers.insert(key, stored);
         }
         Staged::Reply(Reply::Answered { answer, replayed })
-    }
-
-    fn stage_one(
-        &mut self,
-        request: &Request,
-        item: &Item,
-        routed: &Routed,
-        render: Render,
-    ) -> Result<Decision, Defect> {
-        Ok(self.answer(request, item, routed, render)?.into())
     }
 
     fn stage_batch(
@@ -232,8 +222,8 @@ impl Staging {
         for wallet in &crowded {
             self.end_due_holds(*wallet)?;
         }
-        let mut places = commands().filter_map(Command::places_on);
-        let uncounted = places.any(|wallet| self.loaded.uncounted.contains(&wallet));
+        let mut places = commands().filter_map(Command::places);
+        let uncounted = places.any(|(_, wallet)| self.loaded.uncounted.contains(&wallet));
         Ok(uncounted || !crowded.is_empty())
     }
 

@@ -3,7 +3,7 @@
 //! The invariant: a command's events are recorded all or not at all; what can fail comes first.
 
 use uuid::{NoContext, Timestamp, Uuid};
-use wallex_domain::{Decided, EventData, Hash, Hold, HoldStatus, Position, Wallet, WalletId};
+use wallex_domain::{Decided, Effect, EventData, Hash, Hold, HoldStatus, Position, Wallet, WalletId};
 
 use super::outcome::Defect;
 use super::route::Routed;
@@ -48,7 +48,8 @@ impl Staging {
             };
             let wallet = Wallet::evolve(before.map(|head| head.wallet.clone()), wallet_id, &event)
                 .ok_or_else(|| Defect(format!("{} on wallet {wallet_id}", event.event_type())))?;
-            let hold = self.hold_after(wallet_id, &event)?;
+            let effect = event.effect();
+            let hold = self.hold_after(wallet_id, &event, &effect)?;
             let payload = event.encode().map_err(|error| Defect(error.to_string()))?;
             let head = Head {
                 wallet,
@@ -56,7 +57,7 @@ impl Staging {
                 external_id,
                 loaded_version: before.map_or(0, |head| head.loaded_version),
             };
-            staged.push((head, event, hold, payload));
+            staged.push((head, event, effect, hold, payload));
         }
         let time = Timestamp::from_unix(
             NoContext,
@@ -67,7 +68,7 @@ impl Staging {
         let transaction_id = Uuid::new_v7(time);
         let mut recorded_at = None;
         let mut wallets = Vec::with_capacity(staged.len());
-        for (head, data, hold, payload) in staged {
+        for (head, data, effect, hold, payload) in staged {
             let Some(row) = self.loaded.partitions.get_mut(&head.partition) else {
                 continue;
             };
@@ -97,7 +98,7 @@ impl Staging {
                     .push((event.event_id, event.wallet_id, sealed.clone()));
             }
             wallets.push((head.wallet.clone(), event.position()));
-            self.note(&event, &data, hold);
+            self.note(&event, &effect, hold);
             self.events.push(event);
             self.replace_head(head);
         }
@@ -109,8 +110,13 @@ impl Staging {
     }
 
     /// The hold that an event is about, as it is after it.
-    fn hold_after(&self, wallet_id: WalletId, event: &EventData) -> Result<Option<Hold>, Defect> {
-        let Some(change) = event.effect().hold else {
+    fn hold_after(
+        &self,
+        wallet_id: WalletId,
+        event: &EventData,
+        effect: &Effect,
+    ) -> Result<Option<Hold>, Defect> {
+        let Some(change) = effect.hold else {
             return Ok(None);
         };
         let before = self.loaded.holds.get(&change.id).cloned();
@@ -120,8 +126,7 @@ impl Staging {
     }
 
     /// What an event means beside its wallet's head. `hold` is the one that it is about, as it is from then on.
-    fn note(&mut self, event: &Event, data: &EventData, hold: Option<Hold>) {
-        let effect = data.effect();
+    fn note(&mut self, event: &Event, effect: &Effect, hold: Option<Hold>) {
         if let Some(hold) = hold {
             if let Some(open) = self.loaded.open_holds.get_mut(&event.wallet_id) {
                 if let Some(undo) = &mut self.undo {

@@ -40,7 +40,10 @@ pub type Route<S = ()> = UtoipaMethodRouter<S>;
 /// Adds to a route's description what it may be answered with instead of success: what each of `groups` says.
 pub fn with_problems<S>((mut schemas, mut paths, router): Route<S>, groups: &[Problems]) -> Route<S> {
     for path in paths.paths.values_mut() {
-        for operation in [&mut path.get, &mut path.post].into_iter().flatten() {
+        for operation in [&mut path.get, &mut path.post, &mut path.patch]
+            .into_iter()
+            .flatten()
+        {
             schemas.extend(describe_problems(operation, groups));
         }
     }

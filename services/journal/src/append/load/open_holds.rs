@@ -7,7 +7,7 @@
 use quick_cache::unsync::Cache;
 use sqlx::PgConnection;
 use uuid::Uuid;
-use wallex_domain::{Command, WalletId};
+use wallex_domain::WalletId;
 
 use crate::append::request::Request;
 use crate::append::route::Routed;
@@ -66,10 +66,9 @@ pub(super) async fn load(
     let items = requests.iter().flat_map(|(request, _)| request.work.items());
     let mut unknown = Vec::new();
     for item in items {
-        let Command::PlaceHold(place) = &item.command else {
+        let Some((_, id)) = item.command.places() else {
             continue;
         };
-        let id = place.wallet_id;
         let count = match loaded.heads.get(&id).map(|head| &head.wallet) {
             // About to be created, or nothing is held.
             None => Some(0),
