@@ -29,115 +29,88 @@ pub(crate) struct Content<'a> {
 }
 
 impl<'a> Content<'a> {
-    fn nothing(r#type: &'static str) -> Self {
-        Self {
-            r#type,
-            wallet_id: None,
-            from: None,
-            hold_id: None,
-            transaction_id: None,
-            to: None,
-            amount: None,
-            reference: None,
-        }
-    }
-
     /// What is asked for. `None` for what is no movement.
     pub(crate) fn of(command: &'a Command) -> Option<Self> {
-        let content = Self::nothing(command.kind());
-        Some(match command {
-            Command::Credit(movement) | Command::Debit(movement) => Self {
-                wallet_id: Some(movement.wallet_id),
-                amount: Some(movement.amount.minor()),
-                reference: movement.reference.as_deref(),
-                ..content
-            },
-            Command::Transfer(transfer) => Self {
-                from: Some(transfer.from),
-                to: Some(transfer.to),
-                amount: Some(transfer.amount.minor()),
-                reference: transfer.reference.as_deref(),
-                ..content
-            },
-            Command::CaptureHold(capture) => Self {
-                hold_id: Some(capture.hold_id),
-                to: capture.to,
-                amount: capture.amount.map(Amount::minor),
-                reference: capture.reference.as_deref(),
-                ..content
-            },
-            Command::Reverse(reverse) => Self {
-                transaction_id: Some(reverse.transaction_id),
-                amount: reverse.amount.map(Amount::minor),
-                reference: reverse.reference.as_deref(),
-                ..content
-            },
-            Command::Create(_)
-            | Command::PlaceHold(_)
-            | Command::ReleaseHold(_)
-            | Command::Change(_)
-            | Command::ExpireHolds(_) => return None,
+        let asked = command.movement()?;
+        let mut wallets = command.wallets();
+        let (wallet_id, from, to) = match (command.hold(), wallets.next(), wallets.next()) {
+            (None, wallet_id, None) => (wallet_id, None, None),
+            (None, from, to) => (None, from, to),
+            // Of a capture only the receiver is named.
+            (Some(_), to, _) => (None, None, to),
+        };
+        Some(Self {
+            r#type: command.kind(),
+            wallet_id,
+            from,
+            hold_id: command.hold(),
+            transaction_id: command.transaction(),
+            to,
+            amount: asked.amount.map(Amount::minor),
+            reference: asked.reference,
         })
     }
 
     /// What may have been asked for where `event`, of wallet `id`, is the first that came of it: a capture of all that is
     /// held and a reversal of all that is left may be sent without an amount. Empty for what is the first of no movement.
     pub(crate) fn behind(id: WalletId, event: &'a EventData) -> Vec<Self> {
-        let content = |r#type| Self {
-            amount: Some(event.amount()),
-            reference: event.reference(),
-            ..Self::nothing(r#type)
-        };
-        let with_and_without_amount = |content: Self| {
-            let amount = None;
-            vec![Self { amount, ..content }, content]
-        };
-        match event {
-            EventData::WalletCredited(_) => vec![Self {
-                wallet_id: Some(id),
-                ..content("credit")
-            }],
-            EventData::WalletDebited(_) => vec![Self {
-                wallet_id: Some(id),
-                ..content("debit")
-            }],
-            EventData::TransferDebited(leg) => vec![Self {
-                from: Some(id),
-                to: Some(leg.counterparty),
-                ..content("transfer")
-            }],
-            EventData::HoldCaptured(captured) => {
-                let content = Self {
-                    hold_id: Some(captured.hold_id),
-                    to: captured.other.map(|other| other.wallet_id),
-                    ..content("capture")
-                };
-                if captured.released == 0 {
-                    with_and_without_amount(content)
-                } else {
-                    vec![content]
-                }
-            }
-            EventData::ReversalDebited(leg) => with_and_without_amount(Self {
-                transaction_id: Some(leg.reverses),
-                ..content("reversal")
-            }),
-            EventData::ReversalCredited(leg) if leg.other.is_none() => with_and_without_amount(Self {
-                transaction_id: Some(leg.reverses),
-                ..content("reversal")
-            }),
-            EventData::ReversalCredited(_)
-            | EventData::TransferCredited(_)
-            | EventData::WalletCreated(_)
-            | EventData::HoldPlaced(_)
-            | EventData::HoldReleased(_)
-            | EventData::HoldExpired(_)
-            | EventData::WalletFrozen(_)
-            | EventData::WalletUnfrozen(_)
-            | EventData::WalletClosed(_)
-            | EventData::OverdraftLimitSet(_)
-            | EventData::PersonalDataErased(_) => Vec::new(),
+        let effect = event.effect();
+        let other = effect.other.map(|other| other.wallet_id);
+        let comes_first = effect.pays() || (effect.balance > 0 && other.is_none());
+        if !comes_first || event.created().is_some() {
+            return Vec::new();
         }
+        let content = Self {
+            r#type: "",
+            wallet_id: None,
+            from: None,
+            hold_id: None,
+            transaction_id: None,
+            to: None,
+            amount: Some(effect.amount),
+            reference: event.reference(),
+        };
+        let (content, takes_all) = match (effect.reverses, effect.hold) {
+            (Some(transaction_id), _) => {
+                let content = Self {
+                    r#type: "reversal",
+                    transaction_id: Some(transaction_id),
+                    ..content
+                };
+                (content, true)
+            }
+            (None, Some(hold)) => {
+                let content = Self {
+                    r#type: "capture",
+                    hold_id: Some(hold.id),
+                    to: other,
+                    ..content
+                };
+                (content, effect.held == effect.balance)
+            }
+            (None, None) if other.is_some() => {
+                let content = Self {
+                    r#type: "transfer",
+                    from: Some(id),
+                    to: other,
+                    ..content
+                };
+                (content, false)
+            }
+            (None, None) => {
+                let content = Self {
+                    r#type: if effect.pays() { "debit" } else { "credit" },
+                    wallet_id: Some(id),
+                    ..content
+                };
+                (content, false)
+            }
+        };
+        if !takes_all {
+            return vec![content];
+        }
+        let amount = None;
+        vec![Self { amount, ..content }, content]
     }
 
     pub(crate) fn hash(&self) -> Hash {

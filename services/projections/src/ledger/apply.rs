@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use sqlx::PgConnection;
 use uuid::Uuid;
-use wallex_domain::{Currency, EventData, HoldId, OtherLeg, WalletId};
+use wallex_domain::{Currency, HoldId, WalletId};
 use wallex_journal::Event;
 
 use crate::projection::{ApplyError, Projected, Projection};
@@ -66,11 +66,6 @@ fn external(currency: Currency) -> String {
     format!("external:{}", currency.as_str())
 }
 
-/// The account on the other side of a movement out of a wallet.
-fn receiver(other: Option<&OtherLeg>, currency: Currency) -> String {
-    other.map_or_else(|| external(currency), |other| wallet(other.wallet_id))
-}
-
 /// The postings that an event makes: by line, and only those that move something.
 pub(crate) fn postings(projected: &Projected) -> impl Iterator<Item = Posting<'_>> {
     let currency = projected.data.currency();
@@ -86,9 +81,15 @@ pub(crate) fn postings(projected: &Projected) -> impl Iterator<Item = Posting<'_
         })
 }
 
-/// What moves with an event, line by line.
+/// What moves with an event, line by line: follows from its effect, so that a new event is posted right or not at all.
 fn movements(projected: &Projected, currency: Currency) -> [Option<Movement>; 2] {
+    let effect = projected.data.effect();
     let own = || wallet(projected.event.wallet_id);
+    let other = || {
+        effect
+            .other
+            .map_or_else(|| external(currency), |other| wallet(other.wallet_id))
+    };
     let movement = |source, destination, amount| {
         Some(Movement {
             source,
@@ -96,34 +97,18 @@ fn movements(projected: &Projected, currency: Currency) -> [Option<Movement>; 2]
             amount,
         })
     };
-    let one = |source, destination, amount| [movement(source, destination, amount), None];
-    match &projected.data {
-        EventData::WalletCreated(created) => one(external(currency), own(), created.initial_balance),
-        EventData::WalletCredited(moved) => one(external(currency), own(), moved.amount),
-        EventData::WalletDebited(moved) => one(own(), external(currency), moved.amount),
-        EventData::TransferDebited(leg) => one(own(), wallet(leg.counterparty), leg.amount),
-        EventData::HoldPlaced(placed) => one(own(), hold(placed.hold_id), placed.amount),
-        EventData::HoldCaptured(captured) => [
-            movement(
-                hold(captured.hold_id),
-                receiver(captured.other.as_ref(), currency),
-                captured.amount,
-            ),
-            movement(hold(captured.hold_id), own(), captured.released),
+    match effect.hold.map(|change| hold(change.id)) {
+        Some(hold) if effect.held > 0 => [movement(own(), hold, effect.held), None],
+        Some(hold) if effect.pays() => [
+            movement(hold.clone(), other(), effect.amount),
+            // What was set aside and not taken.
+            movement(hold, own(), effect.balance - effect.held),
         ],
-        EventData::HoldReleased(ended) | EventData::HoldExpired(ended) => {
-            one(hold(ended.hold_id), own(), ended.amount)
-        }
-        EventData::ReversalDebited(leg) => one(own(), receiver(leg.other.as_ref(), currency), leg.amount),
+        Some(hold) => [movement(hold, own(), -effect.held), None],
+        None if effect.pays() => [movement(own(), other(), effect.amount), None],
         // What comes from another wallet is that wallet's posting.
-        EventData::ReversalCredited(leg) if leg.other.is_none() => one(external(currency), own(), leg.amount),
-        EventData::ReversalCredited(_)
-        | EventData::TransferCredited(_)
-        | EventData::WalletFrozen(_)
-        | EventData::WalletUnfrozen(_)
-        | EventData::WalletClosed(_)
-        | EventData::OverdraftLimitSet(_)
-        | EventData::PersonalDataErased(_) => [None, None],
+        None if effect.other.is_some() => [None, None],
+        None => [movement(external(currency), own(), effect.balance), None],
     }
 }
 
