@@ -37,7 +37,9 @@ pub struct Effect {
 pub struct HoldChange {
     pub id: HoldId,
     pub status: HoldStatus,
-    /// Of a hold that is placed.
+    /// Whether the event places it: there was none before.
+    pub is_placed: bool,
+    /// When it expires from then on, where the event says so: it never comes closer.
     pub expires_at: Option<i64>,
     /// What left the wallet with it.
     pub captured: i64,
@@ -84,6 +86,7 @@ impl EventData {
                 amount: placed.amount,
                 held: placed.amount,
                 hold: Some(HoldChange {
+                    is_placed: true,
                     expires_at: placed.expires_at,
                     ..HoldChange::to(placed.hold_id, HoldStatus::Open)
                 }),
@@ -180,6 +183,7 @@ impl HoldChange {
         Self {
             id,
             status,
+            is_placed: false,
             expires_at: None,
             captured: 0,
         }

@@ -44,27 +44,38 @@ pub struct Hold {
 
 impl Hold {
     /// The hold after `event` of its wallet, the next one about it. `None` when that does not follow: it is placed twice, or what
-    /// ends is not open, of another wallet, or of another amount. Also for an event that is not about a hold.
+    /// changes is not open, of another wallet, or of another amount, or would expire no later. Also for an event that is not about
+    /// a hold.
     pub fn evolve(before: Option<Self>, wallet_id: WalletId, event: &EventData) -> Option<Self> {
         let effect = event.effect();
         let change = effect.hold?;
-        match (before, change.status) {
-            (None, HoldStatus::Open) => Some(Self {
+        match (before, change.is_placed) {
+            (None, true) => Some(Self {
                 id: change.id,
                 wallet_id,
                 amount: effect.held,
                 expires_at: change.expires_at,
-                status: HoldStatus::Open,
+                status: change.status,
             }),
-            (Some(hold), status @ (HoldStatus::Captured | HoldStatus::Released | HoldStatus::Expired)) => {
+            (Some(hold), false) => {
+                // All of it is freed when it ends, and nothing before.
+                let freed = match change.status {
+                    HoldStatus::Open => 0,
+                    HoldStatus::Captured | HoldStatus::Released | HoldStatus::Expired => hold.amount,
+                };
+                let is_later = |to: i64| hold.expires_at.is_some_and(|from| from < to);
                 let follows = hold.status == HoldStatus::Open
                     && hold.id == change.id
                     && hold.wallet_id == wallet_id
-                    && effect.held == -hold.amount;
-                follows.then_some(Self { status, ..hold })
+                    && effect.held == -freed
+                    && change.expires_at.is_none_or(is_later);
+                follows.then_some(Self {
+                    status: change.status,
+                    expires_at: change.expires_at.or(hold.expires_at),
+                    ..hold
+                })
             }
-            (Some(_), HoldStatus::Open)
-            | (None, HoldStatus::Captured | HoldStatus::Released | HoldStatus::Expired) => None,
+            (Some(_), true) | (None, false) => None,
         }
     }
 

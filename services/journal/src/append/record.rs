@@ -128,14 +128,15 @@ impl Staging {
     /// What an event means beside its wallet's head. `hold` is the one that it is about, as it is from then on.
     fn note(&mut self, event: &Event, effect: &Effect, hold: Option<Hold>) {
         if let Some(hold) = hold {
+            let is_open = |hold: &Hold| hold.status == HoldStatus::Open;
+            let (id, opened) = (hold.id, i64::from(is_open(&hold)));
+            let before = self.loaded.holds.insert(id, hold);
             if let Some(open) = self.loaded.open_holds.get_mut(&event.wallet_id) {
                 if let Some(undo) = &mut self.undo {
                     undo.open_holds.entry(event.wallet_id).or_insert(Some(*open));
                 }
-                *open += if hold.status == HoldStatus::Open { 1 } else { -1 };
+                *open += opened - i64::from(before.as_ref().is_some_and(is_open));
             }
-            let id = hold.id;
-            let before = self.loaded.holds.insert(id, hold);
             self.changed_holds.entry(id).or_insert(before.is_none());
             if let Some(undo) = &mut self.undo {
                 undo.holds.entry(id).or_insert(before);

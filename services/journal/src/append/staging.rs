@@ -56,7 +56,7 @@ impl Staging {
         written.map(|(id, head)| (*id, head)).collect()
     }
 
-    /// Holds that the batch placed, and earlier ones that it ended, by id.
+    /// Holds that the batch placed, and earlier ones that it changed, by id.
     pub(super) fn written_holds(&self) -> (Vec<&Hold>, Vec<&Hold>) {
         let of = |placed: bool| {
             let changed = self.changed_holds.iter();

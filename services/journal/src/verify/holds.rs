@@ -36,13 +36,13 @@ impl Holds {
         let Some(change) = data.effect().hold else {
             return Ok(None);
         };
-        let is_placed = change.status == HoldStatus::Open;
+        let is_placed = change.is_placed;
         self.placed += i64::from(is_placed);
         let before = self.open.remove(&change.id);
         // One fault, one line: what is placed twice goes on as it was placed last.
         let is_second = is_placed && before.is_some();
         let hold = Hold::evolve(before.filter(|_| !is_placed), wallet_id, data).ok_or(())?;
-        if !is_placed {
+        if hold.status != HoldStatus::Open {
             return Ok(Some(EndedHold(hold)));
         }
         self.open.insert(hold.id, hold);

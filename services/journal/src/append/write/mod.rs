@@ -19,7 +19,7 @@ use super::state::Head;
 use crate::Event;
 use crate::maintain::Retention;
 use rows::{
-    Answers, ChangedHeads, CreatedHeads, EndedHolds, Erasures, Events, MovedPartitions, Movements,
+    Answers, ChangedHeads, ChangedHolds, CreatedHeads, Erasures, Events, MovedPartitions, Movements,
     PersonalData, PlacedHolds, Reversed, Rows,
 };
 
@@ -116,10 +116,10 @@ fn unsendable(error: BoxDynError) -> Setback {
 
 static INSERT_HOLDS: LazyLock<String> = LazyLock::new(|| insert::<PlacedHolds>("journal.hold"));
 
-static END_HOLDS: LazyLock<String> = LazyLock::new(|| {
-    let ended = EndedHolds::table(&mut 0);
+static CHANGE_HOLDS: LazyLock<String> = LazyLock::new(|| {
+    let changed = ChangedHolds::table(&mut 0);
     format!(
-        "UPDATE journal.hold SET status = rows.status FROM {ended}
+        "UPDATE journal.hold SET status = rows.status, expires_at = rows.expires_at FROM {changed}
          WHERE hold.hold_id = rows.hold_id AND hold.status = 'open'"
     )
 });
@@ -140,14 +140,14 @@ fn insert<R: Rows>(table: &str) -> String {
 
 /// What few batches have. After the heads: a hold refers to its wallet's head.
 async fn write_beside(db: &mut PgConnection, staging: &Staging) -> Result<(), Setback> {
-    let (placed, ended) = staging.written_holds();
+    let (placed, changed) = staging.written_holds();
     execute::<PlacedHolds>(db, &INSERT_HOLDS, &placed).await?;
-    let wrote = execute::<EndedHolds>(db, &END_HOLDS, &ended).await?;
-    if wrote != ended.len() as u64 {
+    let wrote = execute::<ChangedHolds>(db, &CHANGE_HOLDS, &changed).await?;
+    if wrote != changed.len() as u64 {
         return Err(Setback::from(Mismatch {
-            what: "holds ended",
+            what: "holds changed",
             wrote: wrote.to_string(),
-            meant: ended.len().to_string(),
+            meant: changed.len().to_string(),
         }));
     }
     execute::<Reversed>(db, &WRITE_REVERSED, &staging.written_reversed()).await?;

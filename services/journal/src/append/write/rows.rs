@@ -140,8 +140,9 @@ rows! {
         status: &str = hold.status.as_str(),
     }
 
-    EndedHolds<'a> of &'a Hold: |hold| {
+    ChangedHolds<'a> of &'a Hold: |hold| {
         hold_id: Uuid = hold.id.0,
+        expires_at: Option<i64> = hold.expires_at,
         status: &str = hold.status.as_str(),
     }
 

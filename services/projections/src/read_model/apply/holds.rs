@@ -1,12 +1,12 @@
 //! A row per hold: what was set aside, and what became of it.
 //!
-//! The invariant: a hold is placed once and ends once. An end that finds no open hold stops the partition.
+//! The invariant: a hold is placed once and ends once. A change that finds no open hold stops the partition.
 
 use std::collections::BTreeMap;
 
 use sqlx::PgConnection;
 use uuid::Uuid;
-use wallex_domain::{EventData, HoldStatus};
+use wallex_domain::{EventData, HoldChange, HoldStatus};
 
 use crate::projection::{ApplyError, Projected, partitions};
 
@@ -17,67 +17,76 @@ INSERT INTO read_model.hold
 SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::bigint[],
                      $8::text[], $9::bigint[], $10::bigint[], $11::bigint[])";
 
-const ENDED: &str = "
+const CHANGED: &str = "
 UPDATE read_model.hold h
-   SET status = new.status, captured = new.captured, updated_at = new.updated_at
-  FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[]) AS new (hold_id, status, captured, updated_at)
+   SET status = new.status, captured = new.captured, updated_at = new.updated_at,
+       expires_at = coalesce(new.expires_at, h.expires_at)
+  FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[])
+       AS new (hold_id, status, captured, updated_at, expires_at)
  WHERE h.hold_id = new.hold_id AND h.status = 'open'";
 
-struct End {
+/// What a hold is after the batch.
+#[derive(Clone, Copy)]
+struct Changed {
     status: HoldStatus,
     captured: i64,
+    /// As it was when missing.
+    expires_at: Option<i64>,
     at: i64,
 }
 
-/// A hold that the batch places, and its end if that is in the batch as well.
+/// A hold that the batch places.
 struct Placed<'a> {
     projected: &'a Projected,
-    expires_at: Option<i64>,
-    end: Option<End>,
+    after: Changed,
+}
+
+impl Changed {
+    fn by(projected: &Projected, change: HoldChange) -> Self {
+        Self {
+            status: change.status,
+            captured: change.captured,
+            expires_at: change.expires_at,
+            at: projected.event.recorded_at,
+        }
+    }
+
+    fn and_then(&mut self, later: Self) {
+        let expires_at = later.expires_at.or(self.expires_at);
+        *self = Self { expires_at, ..later };
+    }
 }
 
 /// Writes what `events` do to holds. By hold id, so that rows are locked in one order.
 pub(super) async fn write(db: &mut PgConnection, events: &[Projected]) -> Result<(), ApplyError> {
     let mut placed: BTreeMap<Uuid, Placed<'_>> = BTreeMap::new();
-    let mut ended: BTreeMap<Uuid, End> = BTreeMap::new();
+    let mut changed: BTreeMap<Uuid, Changed> = BTreeMap::new();
     for projected in events {
         let Some(change) = projected.data.effect().hold else {
             continue;
         };
-        if change.status == HoldStatus::Open {
-            placed.insert(
-                change.id.0,
-                Placed {
-                    projected,
-                    expires_at: change.expires_at,
-                    end: None,
-                },
-            );
-            continue;
-        }
-        let end = End {
-            status: change.status,
-            captured: change.captured,
-            at: projected.event.recorded_at,
-        };
-        match placed.get_mut(&change.id.0) {
-            Some(placed) => placed.end = Some(end),
-            None => {
-                ended.insert(change.id.0, end);
-            }
+        let (id, after) = (change.id.0, Changed::by(projected, change));
+        if change.is_placed {
+            placed.insert(id, Placed { projected, after });
+        } else if let Some(placed) = placed.get_mut(&id) {
+            placed.after.and_then(after);
+        } else if let Some(earlier) = changed.get_mut(&id) {
+            earlier.and_then(after);
+        } else {
+            changed.insert(id, after);
         }
     }
     if !placed.is_empty() {
         insert(db, &placed).await?;
     }
-    if !ended.is_empty() {
-        let updated = update(db, &ended).await?;
-        if updated != ended.len() as u64 {
+    if !changed.is_empty() {
+        let updated = update(db, &changed).await?;
+        if updated != changed.len() as u64 {
             return Err(ApplyError::Inconsistent {
                 what: format!(
-                    "{} of {} holds are not open before they end (partitions {:?}): the read model must be rebuilt",
-                    (ended.len() as u64).saturating_sub(updated),
-                    ended.len(),
+                    "{} of {} holds are not open before they change (partitions {:?}): the read model must be rebuilt",
+                    (changed.len() as u64).saturating_sub(updated),
+                    changed.len(),
                     partitions(events)
                 ),
             });
@@ -87,49 +96,38 @@ pub(super) async fn write(db: &mut PgConnection, events: &[Projected]) -> Result
 }
 
 async fn insert(db: &mut PgConnection, placed: &BTreeMap<Uuid, Placed<'_>>) -> Result<(), sqlx::Error> {
-    let holds = || placed.values();
+    let after = || placed.values().map(|hold| &hold.after);
     let events = || placed.values().map(|hold| &hold.projected.event);
     let data = || placed.values().map(|hold| &hold.projected.data);
-    let end = |hold: &Placed<'_>| hold.end.as_ref().map_or(HoldStatus::Open, |end| end.status);
     sqlx::query(PLACED)
         .bind(placed.keys().copied().collect::<Vec<_>>())
         .bind(events().map(|event| event.wallet_id.0).collect::<Vec<_>>())
         .bind(data().map(|data| data.effect().held).collect::<Vec<_>>())
-        .bind(
-            holds()
-                .map(|hold| hold.end.as_ref().map_or(0, |end| end.captured))
-                .collect::<Vec<_>>(),
-        )
+        .bind(after().map(|after| after.captured).collect::<Vec<_>>())
         .bind(
             data()
                 .map(|data| data.currency().as_str().to_owned())
                 .collect::<Vec<_>>(),
         )
-        .bind(holds().map(|hold| end(hold).as_str()).collect::<Vec<_>>())
-        .bind(holds().map(|hold| hold.expires_at).collect::<Vec<_>>())
+        .bind(after().map(|after| after.status.as_str()).collect::<Vec<_>>())
+        .bind(after().map(|after| after.expires_at).collect::<Vec<_>>())
         .bind(data().map(EventData::reference).collect::<Vec<_>>())
         .bind(events().map(|event| event.version).collect::<Vec<_>>())
         .bind(events().map(|event| event.recorded_at).collect::<Vec<_>>())
-        .bind(
-            holds()
-                .map(|hold| {
-                    hold.end
-                        .as_ref()
-                        .map_or(hold.projected.event.recorded_at, |end| end.at)
-                })
-                .collect::<Vec<_>>(),
-        )
+        .bind(after().map(|after| after.at).collect::<Vec<_>>())
         .execute(db)
         .await?;
     Ok(())
 }
 
-async fn update(db: &mut PgConnection, ended: &BTreeMap<Uuid, End>) -> Result<u64, sqlx::Error> {
-    let done = sqlx::query(ENDED)
-        .bind(ended.keys().copied().collect::<Vec<_>>())
-        .bind(ended.values().map(|end| end.status.as_str()).collect::<Vec<_>>())
-        .bind(ended.values().map(|end| end.captured).collect::<Vec<_>>())
-        .bind(ended.values().map(|end| end.at).collect::<Vec<_>>())
+async fn update(db: &mut PgConnection, changed: &BTreeMap<Uuid, Changed>) -> Result<u64, sqlx::Error> {
+    let after = || changed.values();
+    let done = sqlx::query(CHANGED)
+        .bind(changed.keys().copied().collect::<Vec<_>>())
+        .bind(after().map(|after| after.status.as_str()).collect::<Vec<_>>())
+        .bind(after().map(|after| after.captured).collect::<Vec<_>>())
+        .bind(after().map(|after| after.at).collect::<Vec<_>>())
+        .bind(after().map(|after| after.expires_at).collect::<Vec<_>>())
         .execute(db)
         .await?;
     Ok(done.rows_affected())

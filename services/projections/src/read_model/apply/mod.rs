@@ -4,7 +4,7 @@
 //! 1 erasure  take what an erasure and the other side's entries must exclude each other by
 //! 2 wallets  new rows, and the rows that move on; what they held before
 //! 3 entries  a row per event
-//! 4 holds    placed and ended ones, when there are any
+//! 4 holds    those that are placed or change, when there are any
 //! 5 erasure  what the batch's erasures take away, after everything that came before them has been written
 //! ```
 //! The invariant: a wallet's row moves from version n to n + k only by k events that begin at n + 1. A row

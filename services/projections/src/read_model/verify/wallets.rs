@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use sqlx::PgConnection;
 use uuid::Uuid;
-use wallex_domain::{EventData, Hold, HoldId, Partition};
+use wallex_domain::{EventData, Hold, HoldId, HoldStatus, Partition};
 use wallex_journal::Event;
 use wallex_journal::verify::{CHUNK, Report};
 
@@ -88,12 +88,17 @@ impl Holds {
             self.open.insert(change.id, row);
             return;
         };
-        self.ended.push(Row {
+        let row = Row {
             hold,
             captured: change.captured,
             updated_at: event.recorded_at,
             ..before
-        });
+        };
+        if row.hold.status == HoldStatus::Open {
+            self.open.insert(change.id, row);
+        } else {
+            self.ended.push(row);
+        }
     }
 
     /// Those that ended since this was called last. They never change again.
