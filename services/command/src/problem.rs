@@ -72,6 +72,9 @@ pub(crate) fn rejection(rejection: &Rejection) -> Problem {
             .with(Extension::WalletId, json!(wallet_id))
             .with(Extension::Limit, json!(limit)),
         Rejection::ExpiryPassed => Problem::new(Code::ExpiryPassed, detail),
+        Rejection::ExpiryNotLater(id) => {
+            Problem::new(Code::ExpiryNotLater, detail).with(Extension::HoldId, json!(id))
+        }
         Rejection::TransactionNotFound(id) => {
             missing(Code::TransactionNotFound, &detail).with(Extension::TransactionId, json!(id))
         }

@@ -13,6 +13,7 @@ pub enum Command {
     PlaceHold(PlaceHold),
     CaptureHold(CaptureHold),
     ReleaseHold(ReleaseHold),
+    ExtendHold(ExtendHold),
     Reverse(Reverse),
     Change(ChangeWallet),
     /// Ends what is due of a wallet's holds, which any command on it does first; this one does nothing else.
@@ -90,6 +91,17 @@ pub struct CaptureHold {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReleaseHold {
     pub hold_id: HoldId,
+    pub reference: Option<String>,
+    pub personal: Option<Hash>,
+    pub expected_version: Option<i64>,
+}
+
+/// Moves the end of a hold to a later time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExtendHold {
+    pub hold_id: HoldId,
+    /// Microseconds since 1970 (UTC); later than the hold's own.
+    pub expires_at: i64,
     pub reference: Option<String>,
     pub personal: Option<Hash>,
     pub expected_version: Option<i64>,
@@ -231,6 +243,7 @@ impl Command {
                 ("capture", subject)
             }
             Self::ReleaseHold(release) => ("release", Subject::hold(release.hold_id)),
+            Self::ExtendHold(extend) => ("extend", Subject::hold(extend.hold_id)),
             Self::Reverse(reverse) => {
                 let subject = Subject {
                     transaction: Some(reverse.transaction_id),

@@ -117,6 +117,13 @@ impl EventData {
                 hold: Some(HoldChange::to(ended.hold_id, HoldStatus::Expired)),
                 ..Effect::default()
             },
+            Self::HoldExtended(extended) => Effect {
+                hold: Some(HoldChange {
+                    expires_at: Some(extended.expires_at),
+                    ..HoldChange::to(extended.hold_id, HoldStatus::Open)
+                }),
+                ..Effect::default()
+            },
             Self::ReversalDebited(leg) => Effect {
                 amount: leg.amount,
                 balance: -leg.amount,
@@ -203,6 +210,7 @@ impl EventKind {
             | Self::HoldPlaced
             | Self::HoldReleased
             | Self::HoldExpired
+            | Self::HoldExtended
             | Self::ReversalCredited
             | Self::WalletFrozen
             | Self::WalletUnfrozen

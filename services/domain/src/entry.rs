@@ -53,6 +53,7 @@ entry_types! {
     Capture, "capture", HoldCaptured, Out;
     Release, "release", HoldReleased, None;
     Expire, "expire", HoldExpired, None;
+    Extend, "extend", HoldExtended, None;
     ReversalOut, "reversal_out", ReversalDebited, Out;
     ReversalIn, "reversal_in", ReversalCredited, In;
     Freeze, "freeze", WalletFrozen, None;

@@ -115,6 +115,20 @@ pub struct HoldEnded {
     pub personal: Option<Hash>,
 }
 
+/// The payload of `hold.extended`: the hold lasts longer, and nothing moves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldExtended {
+    pub hold_id: HoldId,
+    /// Microseconds since 1970 (UTC); later than before.
+    pub expires_at: i64,
+    pub currency: Currency,
+    pub balance: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub personal: Option<Hash>,
+}
+
 /// The payload of `reversal.debited` and `reversal.credited`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReversalLeg {
@@ -255,6 +269,7 @@ events! {
     HoldCaptured(HoldCaptured), "hold.captured", 1;
     HoldReleased(HoldEnded), "hold.released", 1;
     HoldExpired(HoldEnded), "hold.expired", 1;
+    HoldExtended(HoldExtended), "hold.extended", 1;
     ReversalDebited(ReversalLeg), "reversal.debited", 1;
     ReversalCredited(ReversalLeg), "reversal.credited", 1;
     WalletFrozen(Changed), "wallet.frozen", 1;
@@ -302,6 +317,7 @@ impl EventData {
             Self::HoldPlaced(placed) => placed.reference.as_deref(),
             Self::HoldCaptured(captured) => captured.reference.as_deref(),
             Self::HoldReleased(ended) | Self::HoldExpired(ended) => ended.reference.as_deref(),
+            Self::HoldExtended(extended) => extended.reference.as_deref(),
             Self::ReversalDebited(leg) | Self::ReversalCredited(leg) => leg.reference.as_deref(),
             Self::WalletCreated(_)
             | Self::WalletFrozen(_)
@@ -323,6 +339,7 @@ impl EventData {
             | Self::HoldPlaced(_)
             | Self::HoldReleased(_)
             | Self::HoldExpired(_)
+            | Self::HoldExtended(_)
             | Self::WalletFrozen(_)
             | Self::WalletUnfrozen(_)
             | Self::WalletClosed(_)

@@ -10,6 +10,7 @@ pub(crate) mod create;
 pub(crate) mod credit;
 pub(crate) mod debit;
 pub(crate) mod erase;
+pub(crate) mod extend;
 pub(crate) mod freeze;
 pub(crate) mod hold;
 pub(crate) mod overdraft_limit;
@@ -40,6 +41,7 @@ pub(crate) const COMMANDS: &[Registered] = &[
     Registered::of::<close::Close>(|| routes!(close::close)),
     Registered::of::<overdraft_limit::OverdraftLimit>(|| routes!(overdraft_limit::overdraft_limit)),
     Registered::of::<erase::Erase>(|| routes!(erase::erase)),
+    Registered::of::<extend::Extend>(|| routes!(extend::extend_hold)),
 ];
 
 /// Every command's own route.

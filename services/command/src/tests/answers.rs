@@ -71,6 +71,9 @@ fn outcomes(command: &Command) -> Vec<Committed> {
             committed(HoldStatus::Captured, true, None, true),
         ],
         Command::ReleaseHold(_) => vec![committed(HoldStatus::Released, true, None, false)],
+        Command::ExtendHold(extend) => {
+            vec![committed(HoldStatus::Open, true, Some(extend.expires_at), false)]
+        }
         Command::Reverse(_) => vec![alone(), pair()],
         Command::ExpireHolds(_) => Vec::new(),
     }
@@ -123,6 +126,7 @@ fn rejections() -> Vec<Rejection> {
             limit: 100,
         },
         Rejection::ExpiryPassed,
+        Rejection::ExpiryNotLater(HOLD),
         Rejection::TransactionNotFound(TRANSACTION),
         Rejection::NotReversible(TRANSACTION),
         Rejection::ReversalTooLarge {

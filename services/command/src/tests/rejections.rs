@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use wallex_domain::{
-    Amount, CaptureHold, Change, ChangeWallet, Command, CreateWallet, Hold, HoldId, HoldStatus, MAX_BALANCE,
-    Movement, Moves, Partition, PlaceHold, Position, ReleaseHold, Reverse, State, Status, Transaction,
-    Transfer, Wallet, WalletId, decide,
+    Amount, CaptureHold, Change, ChangeWallet, Command, CreateWallet, ExtendHold, Hold, HoldId, HoldStatus,
+    MAX_BALANCE, Movement, Moves, Partition, PlaceHold, Position, ReleaseHold, Reverse, State, Status,
+    Transaction, Transfer, Wallet, WalletId, decide,
 };
 
 use uuid::Uuid;
@@ -217,6 +217,13 @@ fn commands() -> Vec<Command> {
         for hold in 0..=4 {
             commands.push(Command::ReleaseHold(ReleaseHold {
                 hold_id: hold_id(hold),
+                reference: None,
+                personal: None,
+                expected_version,
+            }));
+            commands.push(Command::ExtendHold(ExtendHold {
+                hold_id: hold_id(hold),
+                expires_at: NOW + 1,
                 reference: None,
                 personal: None,
                 expected_version,

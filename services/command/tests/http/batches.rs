@@ -17,7 +17,8 @@ async fn every_kind_of_command_goes_into_a_batch() {
         {"type": "debit", "wallet_id": id(1), "amount": 50, "reference": "r"},
         {"type": "transfer", "from": id(1), "to": id(2), "amount": 100},
         {"type": "hold", "wallet_id": id(2), "id": id(9), "amount": 60},
-        {"type": "hold", "wallet_id": id(2), "id": id(8), "amount": 10},
+        {"type": "hold", "wallet_id": id(2), "id": id(8), "amount": 10, "expires_at": "2999-01-31T12:00:00Z"},
+        {"type": "extend", "hold_id": id(8), "expires_at": "2999-02-28T12:00:00Z"},
         {"type": "capture", "hold_id": id(9), "amount": 20, "to": id(1)},
         {"type": "release", "hold_id": id(8)},
         {"type": "overdraft_limit", "wallet_id": id(2), "overdraft_limit": 5},
@@ -37,7 +38,7 @@ async fn every_kind_of_command_goes_into_a_batch() {
     assert_eq!(types, asked);
     assert_eq!(
         (&done.body["committed"], &done.body["rejected"]),
-        (&json!(16), &json!(0))
+        (&json!(17), &json!(0))
     );
     assert_eq!(app.balance(&id(1).to_string()).await, 0);
     assert_eq!(app.balance(&id(2).to_string()).await, 80);
@@ -53,7 +54,7 @@ async fn every_kind_of_command_goes_into_a_batch() {
     let mut distinct = partitions.clone();
     distinct.dedup();
     assert_eq!(partitions, distinct);
-    let last = &results[15]["body"]["wallet"]["position"];
+    let last = &results[16]["body"]["wallet"]["position"];
     assert!(
         positions.split(',').any(|position| position == last),
         "{positions} {last}"

@@ -98,6 +98,56 @@ async fn a_hold_without_an_id_repeats_to_the_same_hold() {
 }
 
 #[tokio::test]
+async fn a_hold_is_extended_to_a_later_time_only() {
+    let app = App::new().await;
+    let wallet = app.wallet("a", 1_000).await;
+    let hold = json!({"amount": 700, "expires_at": "2999-01-31T12:00:00Z"});
+    let placed = app.post(&format!("/v1/wallets/{wallet}/holds"), "h", hold).await;
+    let path = format!("/v1/holds/{}/extend", placed.body["hold"]["id"].as_str().unwrap());
+    let later = json!({"expires_at": "2999-02-28T12:00:00Z", "reference": "a month", "description": "ill"});
+    let extended = app.post(&path, "x", later.clone()).await;
+    assert_eq!(extended.status, 201, "{}", extended.body);
+    let body = &extended.body;
+    assert_eq!(
+        (
+            &body["type"],
+            &body["amount"],
+            &body["hold"]["status"],
+            &body["hold"]["expires_at"]
+        ),
+        (
+            &json!("extend"),
+            &json!(0),
+            &json!("open"),
+            &json!("2999-02-28T12:00:00.000000Z")
+        )
+    );
+    assert_eq!(
+        (
+            &body["hold"]["amount"],
+            &body["wallet"]["held"],
+            &body["wallet"]["version"]
+        ),
+        (&json!(700), &json!(700), &json!(3))
+    );
+    let again = app.post(&path, "x", later.clone()).await;
+    assert_eq!(
+        (again.header("idempotency-replayed"), &again.body),
+        (Some("true"), &extended.body)
+    );
+    let refused = app.post(&path, "y", later).await;
+    refused.assert_problem(422, "expiry_not_later");
+    assert_eq!(refused.body["hold_id"], extended.body["hold"]["id"]);
+    app.post(&path, "z", json!({}))
+        .await
+        .assert_problem(422, "validation_failed");
+    assert_eq!(
+        verify::verify(&app.pool).await.unwrap().problems,
+        Vec::<String>::new()
+    );
+}
+
+#[tokio::test]
 async fn a_transaction_is_reversed_in_parts() {
     let app = App::new().await;
     let (from, to) = (app.wallet("a", 1_000).await, app.wallet("b", 0).await);

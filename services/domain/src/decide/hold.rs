@@ -1,11 +1,13 @@
-//! Holds: placed, captured, released, expired.
+//! Holds: placed, captured, released, extended, expired.
 
 use super::{
     Decided, Rejection, State, after_debit, existing, may_pay, one, payer, receiver, same_currency,
     within_bounds,
 };
-use crate::event::{HoldCaptured, HoldEnded, HoldPlaced, OtherLeg, TransferLeg};
-use crate::{Amount, CaptureHold, EventData, Hold, HoldId, HoldStatus, PlaceHold, ReleaseHold, Wallet};
+use crate::event::{HoldCaptured, HoldEnded, HoldExtended, HoldPlaced, OtherLeg, TransferLeg};
+use crate::{
+    Amount, CaptureHold, EventData, ExtendHold, Hold, HoldId, HoldStatus, PlaceHold, ReleaseHold, Wallet,
+};
 
 /// The end of a hold that is due. Comes before any command on its wallet is decided.
 pub fn expire(wallet: &Wallet, hold: &Hold) -> Decided {
@@ -134,6 +136,27 @@ pub(super) fn release_hold(state: &impl State, release: &ReleaseHold) -> Result<
         balance: wallet.balance,
         reference: release.reference.clone(),
         personal: release.personal,
+    });
+    Ok(one(wallet, event))
+}
+
+/// Also on a frozen wallet: what is set aside stays so, and nothing leaves.
+pub(super) fn extend_hold(state: &impl State, extend: &ExtendHold) -> Result<Vec<Decided>, Rejection> {
+    let (hold, wallet) = open_hold(state, extend.hold_id, extend.expected_version)?;
+    // Nothing is later than never. And as the hold is not due, what is later than its own time is in the future.
+    if hold
+        .expires_at
+        .is_none_or(|expires_at| extend.expires_at <= expires_at)
+    {
+        return Err(Rejection::ExpiryNotLater(hold.id));
+    }
+    let event = EventData::HoldExtended(HoldExtended {
+        hold_id: hold.id,
+        expires_at: extend.expires_at,
+        currency: wallet.currency,
+        balance: wallet.balance,
+        reference: extend.reference.clone(),
+        personal: extend.personal,
     });
     Ok(one(wallet, event))
 }

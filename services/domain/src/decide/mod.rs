@@ -53,6 +53,7 @@ pub fn decide(state: &impl State, command: &Command) -> Result<Vec<Decided>, Rej
         Command::PlaceHold(place) => hold::place_hold(state, place),
         Command::CaptureHold(capture) => hold::capture_hold(state, capture),
         Command::ReleaseHold(release) => hold::release_hold(state, release),
+        Command::ExtendHold(extend) => hold::extend_hold(state, extend),
         Command::Reverse(reverse) => reversal::take_back(state, reverse),
         Command::Change(change) => change_wallet(state, change),
         Command::ExpireHolds(_) => Ok(Vec::new()),

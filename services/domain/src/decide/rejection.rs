@@ -59,6 +59,8 @@ pub enum Rejection {
     TooManyHolds { wallet_id: WalletId, limit: i64 },
     #[error("expires_at is not in the future")]
     ExpiryPassed,
+    #[error("expires_at is not later than the end of hold {0}; a hold that has none cannot be extended")]
+    ExpiryNotLater(HoldId),
     #[error("there is no transaction {0}")]
     TransactionNotFound(Uuid),
     #[error("transaction {0} moved no money that a reversal could take back")]

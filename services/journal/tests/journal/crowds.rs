@@ -151,6 +151,26 @@ fn limited(journal: &Journal, max_open_holds: i64) -> Writer {
     Writer::new(journal.options(), Arc::default(), RENDER, config)
 }
 
+/// Extending neither opens a hold nor ends one.
+#[tokio::test]
+async fn an_extension_makes_no_room_for_another_hold() {
+    let journal = Journal::new().await;
+    let mut writer = limited(&journal, 2);
+    let hour = journal.now().await + 3_600_000_000;
+    run_one(&mut writer, create("c", wallet(1), 100)).await;
+    run_one(&mut writer, hold("h1", 1, wallet(1), 1, Some(hour))).await;
+    let together = [
+        extend("x1", 1, hour + 1),
+        hold("h2", 2, wallet(1), 1, None),
+        extend("x2", 1, hour + 2),
+        hold("h3", 3, wallet(1), 1, None),
+    ];
+    let replies = run(&mut writer, &together).await;
+    let statuses: Vec<_> = replies.iter().map(status).collect();
+    assert_eq!(statuses, [DONE, DONE, DONE, REJECTED]);
+    journal.assert_whole().await;
+}
+
 #[tokio::test]
 async fn a_wallet_has_so_many_open_holds_and_no_more() {
     let journal = Journal::new().await;

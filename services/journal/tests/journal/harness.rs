@@ -10,8 +10,8 @@ use sqlx::{AssertSqlSafe, Connection as _};
 use uuid::Uuid;
 use wallex_domain::PlatformId;
 use wallex_domain::{
-    Amount, CaptureHold, Change, ChangeWallet, Command, CreateWallet, Hash, HoldId, Movement, Partition,
-    PersonalData, PlaceHold, Positions, Rejection, ReleaseHold, Reverse, Transfer, WalletId,
+    Amount, CaptureHold, Change, ChangeWallet, Command, CreateWallet, ExtendHold, Hash, HoldId, Movement,
+    Partition, PersonalData, PlaceHold, Positions, Rejection, ReleaseHold, Reverse, Transfer, WalletId,
 };
 use wallex_journal::append::{
     Answer, BatchOutcome, Committed, Config, Item, Render, Reply, Request, Work, Writer,
@@ -91,6 +91,14 @@ impl Journal {
     }
 
     /// The database's clock, in microseconds since 1970.
+    pub(crate) async fn expires_at(&self, n: u128) -> Option<i64> {
+        sqlx::query_scalar("SELECT expires_at FROM journal.hold WHERE hold_id = $1")
+            .bind(hold_id(n).0)
+            .fetch_one(&self.pool)
+            .await
+            .unwrap()
+    }
+
     pub(crate) async fn now(&self) -> i64 {
         sqlx::query_scalar("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
             .fetch_one(&self.pool)
@@ -382,6 +390,20 @@ pub(crate) fn release(key: &str, n: u128) -> Request {
             expected_version: None,
         }),
     )
+}
+
+pub(crate) fn extend(key: &str, n: u128, expires_at: i64) -> Request {
+    request(key, extend_hold(n, expires_at))
+}
+
+pub(crate) fn extend_hold(n: u128, expires_at: i64) -> Command {
+    Command::ExtendHold(ExtendHold {
+        hold_id: hold_id(n),
+        expires_at,
+        reference: None,
+        personal: None,
+        expected_version: None,
+    })
 }
 
 pub(crate) fn reverse(key: &str, transaction_id: Uuid, amount: Option<i64>) -> Request {

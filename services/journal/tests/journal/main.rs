@@ -7,6 +7,7 @@ mod batches;
 mod clock;
 mod crowds;
 mod erasure;
+mod extensions;
 mod failures;
 mod frozen;
 mod harness;

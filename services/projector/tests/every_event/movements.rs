@@ -168,6 +168,47 @@ async fn an_expired_hold_is_available_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_extended_hold_expires_later_and_moves_nothing() {
+    for pace in [Pace::AtOnce, Pace::StepByStep] {
+        let mut story = story(1, pace).await;
+        story.create(A, 100).await;
+        story.place(A, 1, 30).await;
+        story.place(A, 2, 10).await;
+        // From here on they are known already.
+        story.apply().await;
+        story.extend(A, 1, 6).await;
+        let last = story.extend(A, 1, 7).await;
+        story.extend(A, 2, 8).await;
+        story.capture(A, 2, 4, 6).await;
+        story.place(A, 3, 5).await;
+        story.extend(A, 3, 9).await;
+        story.ends().await;
+        let extended = entry("extend", 0, 100, 0, 40);
+        assert_eq!(
+            story.entries(A).await[3..6],
+            [extended.clone(), extended.clone(), extended]
+        );
+        let postings = story.postings().await;
+        assert_eq!(postings.len(), 6, "{postings:?}");
+        let rows: Vec<(Option<i64>, String, i64)> = story
+            .rows("SELECT expires_at, status, captured FROM read_model.hold ORDER BY hold_id")
+            .await;
+        assert_eq!(
+            rows,
+            [
+                (Some(7), "open".to_owned(), 0),
+                (Some(8), "captured".to_owned(), 4),
+                (Some(9), "open".to_owned(), 0),
+            ]
+        );
+        let updated: Vec<(i64,)> = story
+            .rows("SELECT updated_at FROM read_model.hold ORDER BY hold_id LIMIT 1")
+            .await;
+        assert_eq!(updated, [(last.recorded_at,)]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn reversals_take_money_back_the_way_it_came() {
     for pace in [Pace::AtOnce, Pace::StepByStep] {
         let mut story = story(2, pace).await;

@@ -180,6 +180,11 @@ impl Story {
         self.alone(at, event_type, 0, payload).await
     }
 
+    pub async fn extend(&mut self, at: At, n: u64, expires_at: i64) -> Event {
+        let payload = json!({"hold_id": hold(n), "expires_at": expires_at});
+        self.alone(at, "hold.extended", 0, payload).await
+    }
+
     /// Takes back `amount` of what `event` moved between the wallet and the outside.
     pub async fn reverse(&mut self, at: At, event: &Event, amount: i64) -> Event {
         let payload = json!({"reverses": event.transaction_id, "amount": amount});

@@ -21,7 +21,9 @@ async fn told() -> Story {
     let debit = story.debit(A, 100).await;
     story.reverse(A, &debit, 40).await;
     story.place(A, 1, 50).await;
+    story.extend(A, 1, 6).await;
     story.place(A, 2, 60).await;
+    story.extend(A, 2, 9).await;
     story.capture_to(A, B, 2, 20, 40).await;
     story.place(B, 3, 5).await;
     story.give_back(B, "hold.released", 3, 5).await;

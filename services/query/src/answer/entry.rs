@@ -42,7 +42,7 @@ pub(crate) struct EntryBody {
     /// The other wallet of a movement between two.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) counterparty: Option<Uuid>,
-    /// The hold that was placed or ended.
+    /// The hold that was placed, extended or ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     hold_id: Option<Uuid>,
     /// The transaction that a reversal takes back, as a whole or in part.

@@ -145,6 +145,8 @@ codes! {
         "wallet 0198c0de-7f3a-7c10-8000-1a2b3c4d5e6f already has 100 or more open holds, the most that a wallet may have";
     ExpiryPassed, "expiry_passed", UNPROCESSABLE_ENTITY, "Expiry is not in the future", [], [],
         "expires_at is not in the future";
+    ExpiryNotLater, "expiry_not_later", UNPROCESSABLE_ENTITY, "Expiry is not later", [HoldId], [],
+        "expires_at is not later than the end of hold 0198c0e1-2b64-7d2e-9a41-5c6d7e8f9a0b; a hold that has none cannot be extended";
     NotReversible, "not_reversible", UNPROCESSABLE_ENTITY, "Transaction cannot be reversed", [TransactionId], [],
         "transaction 0198c0e0-4c1d-7b55-8f3e-2a3b4c5d6e7f moved no money that a reversal could take back";
     ReversalTooLarge, "reversal_too_large", UNPROCESSABLE_ENTITY, "More than is left to reverse", [TransactionId, Left], [],

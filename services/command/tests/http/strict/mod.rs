@@ -27,6 +27,10 @@ fn routes(id: &str) -> Vec<(String, &'static str)> {
         ),
         (format!("/v1/holds/{id}/capture"), "{}"),
         (format!("/v1/holds/{id}/release"), "{}"),
+        (
+            format!("/v1/holds/{id}/extend"),
+            r#"{"expires_at":"2999-01-31T12:00:00Z"}"#,
+        ),
         (format!("/v1/transactions/{id}/reversals"), "{}"),
         (
             "/v1/batches".to_owned(),
@@ -57,12 +61,7 @@ async fn recorded(app: &App) -> (i64, i64) {
 
 /// Of a body that must be refused: the pointer of the field.
 async fn refused(app: &App, path: &str, body: &str, pointer: &str) {
-    let request = Request::post(path)
-        .header("content-type", "application/json")
-        .header("idempotency-key", "k")
-        .body(Body::from(body.to_owned()))
-        .unwrap();
-    let reply = send(&app.router, request).await;
+    let reply = post_text(app, path, "k", body).await;
     reply.assert_problem(422, "validation_failed");
     let pointers: Vec<&Value> = reply.body["errors"]
         .as_array()
@@ -89,6 +88,7 @@ async fn every_route_refuses_what_it_does_not_know() {
         (wallet("overdraft-limit"), r#""overdraft_limit":1"#),
         (format!("/v1/holds/{id}/capture"), r#""amount":1"#),
         (format!("/v1/holds/{id}/release"), r#""reference":"x""#),
+        (format!("/v1/holds/{id}/extend"), r#""expires_at":1"#),
         (format!("/v1/transactions/{id}/reversals"), r#""amount":1"#),
         ("/v1/batches".to_owned(), r#""atomic":true,"commands":[]"#),
     ] {

@@ -21,6 +21,8 @@ pub(super) struct Hold {
     pub(super) id: Uuid,
     pub(super) wallet: usize,
     pub(super) amount: i64,
+    /// A year; without one it stays.
+    pub(super) expires: Option<u16>,
     pub(super) status: &'static str,
 }
 
@@ -60,6 +62,11 @@ pub(super) enum Command {
         wallet: usize,
         id: Uuid,
         amount: i64,
+        expires: Option<u16>,
+    },
+    Extend {
+        hold: usize,
+        expires: u16,
     },
     Capture {
         hold: usize,
@@ -153,7 +160,7 @@ impl Books {
                 self.holds.get(hold).ok_or("hold_not_found")?;
                 [to, None]
             }
-            Command::Release { .. } | Command::Reverse { .. } => [None, None],
+            Command::Extend { .. } | Command::Release { .. } | Command::Reverse { .. } => [None, None],
         };
         for wallet in named.into_iter().flatten() {
             self.exists(wallet, None)?;
@@ -210,7 +217,12 @@ impl Books {
                 self.enter(to, "transfer_in", amount, 0);
                 self.moved(Some(from), Some(to), amount, true);
             }
-            Command::Hold { wallet, id, amount } => {
+            Command::Hold {
+                wallet,
+                id,
+                amount,
+                expires,
+            } => {
                 self.pays(wallet, if_match)?;
                 self.has(wallet, amount)?;
                 self.enter(wallet, "hold", 0, amount);
@@ -218,8 +230,17 @@ impl Books {
                     id,
                     wallet,
                     amount,
+                    expires,
                     status: "open",
                 });
+            }
+            Command::Extend { hold, expires } => {
+                let open = self.open_hold(hold, if_match)?;
+                if open.expires.is_none_or(|already| already >= expires) {
+                    return Err("expiry_not_later");
+                }
+                self.enter(open.wallet, "extend", 0, 0);
+                self.holds[hold].expires = Some(expires);
             }
             Command::Capture { hold, amount, to } => self.capture(hold, amount, to, if_match)?,
             Command::Release { hold } => {

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::books::{Books, Wallet};
+use super::operation::new_year;
 use crate::api::{Api, Reply};
 
 pub(super) async fn everything(api: &Api, books: &Books) -> Result<(), String> {
@@ -34,8 +35,13 @@ pub(super) async fn everything(api: &Api, books: &Books) -> Result<(), String> {
     }
     for hold in &books.holds {
         let read = api.read(0, &format!("/v1/holds/{}", hold.id), &reached).await?;
-        let found = (&read.body["status"], &read.body["amount"]);
-        if found != (&json!(hold.status), &json!(hold.amount)) {
+        let expires_at = json!(hold.expires.map(new_year));
+        let found = (
+            &read.body["status"],
+            &read.body["amount"],
+            &read.body["expires_at"],
+        );
+        if found != (&json!(hold.status), &json!(hold.amount), &expires_at) {
             return Err(format!("{hold:?} expected: {read:?}"));
         }
     }

@@ -76,6 +76,8 @@ fn command() -> impl Strategy<Value = Command> {
     let wallet = || 0..WALLETS;
     let amount = || 1..400i64;
     let name = || 0..NAMES;
+    // None of them comes to pass.
+    let year = || 2_900..2_910u16;
     let currency = prop_oneof![8 => Just("EUR"), 1 => Just("JPY")];
     let status = prop_oneof![3 => Just("frozen"), 4 => Just("active"), 1 => Just("closed")];
     let maybe = || proptest::option::weighted(0.6, 1..200i64);
@@ -85,7 +87,10 @@ fn command() -> impl Strategy<Value = Command> {
         4 => (wallet(), amount()).prop_map(|(wallet, amount)| Command::Credit { wallet, amount }),
         4 => (wallet(), amount()).prop_map(|(wallet, amount)| Command::Debit { wallet, amount }),
         6 => (wallet(), wallet(), amount()).prop_map(|(from, to, amount)| Command::Transfer { from, to, amount }),
-        3 => (wallet(), amount()).prop_map(|(wallet, amount)| Command::Hold { wallet, id: Uuid::nil(), amount }),
+        3 => (wallet(), amount(), proptest::option::weighted(0.7, year())).prop_map(|(wallet, amount, expires)| {
+            Command::Hold { wallet, id: Uuid::nil(), amount, expires }
+        }),
+        2 => (name(), year()).prop_map(|(hold, expires)| Command::Extend { hold, expires }),
         3 => (name(), maybe(), proptest::option::of(wallet()))
             .prop_map(|(hold, amount, to)| Command::Capture { hold, amount, to }),
         1 => name().prop_map(|hold| Command::Release { hold }),
@@ -174,7 +179,7 @@ fn first_wallet(books: &Books, command: &Command) -> Option<usize> {
         | Command::Limit { wallet, .. }
         | Command::Erase { wallet } => Some(*wallet),
         Command::Transfer { from, .. } => Some(*from),
-        Command::Capture { hold, .. } | Command::Release { hold } => {
+        Command::Capture { hold, .. } | Command::Release { hold } | Command::Extend { hold, .. } => {
             books.holds.get(*hold).map(|hold| hold.wallet)
         }
         Command::Reverse { movement, .. } => {
@@ -212,9 +217,17 @@ fn request(books: &Books, command: &Command) -> (String, Value) {
             wallet: of,
             id,
             amount,
-        } => (
-            format!("{}/holds", wallet(of)),
-            json!({"id": id, "amount": amount}),
+            expires,
+        } => {
+            let mut body = json!({"id": id, "amount": amount});
+            if let Some(year) = expires {
+                body["expires_at"] = json!(new_year(*year));
+            }
+            (format!("{}/holds", wallet(of)), body)
+        }
+        Command::Extend { hold, expires } => (
+            format!("/v1/holds/{}/extend", hold_id(hold)),
+            json!({"expires_at": new_year(*expires)}),
         ),
         Command::Capture { hold, amount, to } => {
             let mut body = with_amount(amount);
@@ -245,6 +258,10 @@ fn request(books: &Books, command: &Command) -> (String, Value) {
         ),
         Command::Erase { wallet: id } => (format!("{}/erase", wallet(id)), json!({})),
     }
+}
+
+pub(super) fn new_year(year: u16) -> String {
+    format!("{year}-01-01T00:00:00.000000Z")
 }
 
 /// The same as a command of a batch.
