@@ -12,8 +12,8 @@ use crate::value::{Description, Metadata, Name};
 /// What people say about a command: personal data, erasable. Every body but that of an erasure ends with it.
 #[derive(Debug)]
 pub(crate) struct Personal {
-    description: Option<Description>,
-    metadata: Option<Metadata>,
+    pub(crate) description: Option<Description>,
+    pub(crate) metadata: Option<Metadata>,
 }
 
 impl Personal {

@@ -48,14 +48,58 @@ pub(crate) trait Value: Serialize + Sized {
     fn describe() -> ObjectBuilder;
 }
 
-/// A field of an object: a value that must be there, or one that may be left out.
+/// A field of an object: a value that must be there, one that may be left out, or one that is changed by it.
 pub(crate) trait Field: Sized {
     type Value: Value;
     const REQUIRED: bool;
 
     fn take(fields: &mut Fields<'_>, name: &'static str) -> Option<Self>;
 
-    fn value(&self) -> Option<&Self::Value>;
+    /// What is written of it; `Some(None)` is null.
+    fn value(&self) -> Option<Option<&Self::Value>>;
+}
+
+/// A field of what changes something: left out, it leaves its value as it is; null takes the value away.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Patch<V> {
+    Keep,
+    Remove,
+    To(V),
+}
+
+impl<V> Patch<V> {
+    pub(crate) fn is_change(&self) -> bool {
+        !matches!(self, Self::Keep)
+    }
+
+    /// The new value, if there is one.
+    pub(crate) fn into_value(self) -> Option<V> {
+        match self {
+            Self::Keep | Self::Remove => None,
+            Self::To(value) => Some(value),
+        }
+    }
+}
+
+impl<V: Value> Field for Patch<V> {
+    type Value = V;
+    const REQUIRED: bool = false;
+
+    fn take(fields: &mut Fields<'_>, name: &'static str) -> Option<Self> {
+        match fields.member(name) {
+            None => Some(Self::Keep),
+            Some(Node::Null) => Some(Self::Remove),
+            Some(node) => fields.read(name, node, V::read).map(Self::To),
+        }
+    }
+
+    fn value(&self) -> Option<Option<&V>> {
+        match self {
+            Self::Keep => None,
+            Self::Remove => Some(None),
+            Self::To(value) => Some(Some(value)),
+        }
+    }
 }
 
 impl<V: Value> Field for V {
@@ -66,8 +110,8 @@ impl<V: Value> Field for V {
         fields.required(name, V::read)
     }
 
-    fn value(&self) -> Option<&V> {
-        Some(self)
+    fn value(&self) -> Option<Option<&V>> {
+        Some(Some(self))
     }
 }
 
@@ -79,8 +123,8 @@ impl<V: Value> Field for Option<V> {
         fields.optional(name, V::read)
     }
 
-    fn value(&self) -> Option<&V> {
-        self.as_ref()
+    fn value(&self) -> Option<Option<&V>> {
+        self.as_ref().map(Some)
     }
 }
 
@@ -168,7 +212,7 @@ impl<'a> Fields<'a> {
         }
         let field = F::take(self, name);
         if let Some(value) = field.as_ref().and_then(F::value) {
-            self.write(name, value);
+            self.write(name, &value);
         }
         field
     }

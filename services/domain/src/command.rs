@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use crate::{Amount, Currency, Hash, HoldId, Rejection, WalletId};
+use crate::{Amount, Currency, Details, Hash, HoldId, Rejection, WalletId};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
@@ -138,6 +138,8 @@ pub enum Change {
     Close,
     /// Minor units, never negative.
     SetOverdraftLimit(i64),
+    /// Those of them become what is personal beside the event, or nothing.
+    Details(Details),
     ErasePersonalData,
 }
 
@@ -259,6 +261,7 @@ impl Command {
                     Change::Unfreeze => ("unfreeze", subject),
                     Change::Close => ("close", subject),
                     Change::SetOverdraftLimit(_) => ("overdraft_limit", subject),
+                    Change::Details(_) => ("change", subject),
                     Change::ErasePersonalData => {
                         let erases = true;
                         ("erase", Subject { erases, ..subject })

@@ -3,7 +3,7 @@
 
 use uuid::Uuid;
 
-use crate::{EventData, EventKind, HoldId, HoldStatus, OtherLeg, Position, Status, WalletId};
+use crate::{Details, EventData, EventKind, HoldId, HoldStatus, OtherLeg, Position, Status, WalletId};
 
 /// Amounts are minor units.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub struct Effect {
     pub reverses: Option<Uuid>,
     /// Whether a reversal may take back what it moved. Of a movement between two wallets the leg that pays says so.
     pub is_reversible: bool,
+    /// Those of the wallet's owner, description and metadata that are from this event on what stands beside it, or none.
+    pub details: Details,
     /// Whether it asks for the personal data of the events before it to be erased.
     pub erases: bool,
 }
@@ -52,6 +54,7 @@ impl EventData {
                 amount: created.initial_balance,
                 balance: created.initial_balance,
                 status: Some(Status::Active),
+                details: Details::ALL,
                 is_reversible: true,
                 ..Effect::default()
             },
@@ -146,6 +149,10 @@ impl EventData {
                 overdraft_limit: Some(set.overdraft_limit),
                 ..Effect::default()
             },
+            Self::WalletChanged(changed) => Effect {
+                details: changed.details,
+                ..Effect::default()
+            },
             Self::PersonalDataErased(_) => Effect {
                 erases: true,
                 ..Effect::default()
@@ -216,6 +223,7 @@ impl EventKind {
             | Self::WalletUnfrozen
             | Self::WalletClosed
             | Self::OverdraftLimitSet
+            | Self::WalletChanged
             | Self::PersonalDataErased => None,
         }
     }

@@ -60,6 +60,7 @@ entry_types! {
     Unfreeze, "unfreeze", WalletUnfrozen, None;
     Close, "close", WalletClosed, None;
     OverdraftLimit, "overdraft_limit", OverdraftLimitSet, None;
+    Change, "change", WalletChanged, None;
     Erase, "erase", PersonalDataErased, None;
 }
 

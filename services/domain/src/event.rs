@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use uuid::Uuid;
 
-use crate::{Currency, Hash, HoldId, Position, WalletId};
+use crate::{Currency, Details, Hash, HoldId, Position, WalletId};
 
 /// The payload of `wallet.created`. Amounts are minor units, in all payloads.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -167,6 +167,16 @@ pub struct OverdraftLimitSet {
     pub personal: Option<Hash>,
 }
 
+/// The payload of `wallet.changed`. What the details are from then on stands beside the event; one that does not is none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DetailsChanged {
+    pub details: Details,
+    pub currency: Currency,
+    pub balance: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub personal: Option<Hash>,
+}
+
 /// The payload of events that say all by their type: `wallet.frozen`, `wallet.unfrozen`, `wallet.closed`,
 /// `wallet.personal_data_erased`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -276,6 +286,7 @@ events! {
     WalletUnfrozen(Changed), "wallet.unfrozen", 1;
     WalletClosed(Changed), "wallet.closed", 1;
     OverdraftLimitSet(OverdraftLimitSet), "wallet.overdraft_limit_set", 1;
+    WalletChanged(DetailsChanged), "wallet.changed", 1;
     PersonalDataErased(Changed), "wallet.personal_data_erased", 1;
 }
 
@@ -324,6 +335,7 @@ impl EventData {
             | Self::WalletUnfrozen(_)
             | Self::WalletClosed(_)
             | Self::OverdraftLimitSet(_)
+            | Self::WalletChanged(_)
             | Self::PersonalDataErased(_) => None,
         }
     }
@@ -344,6 +356,7 @@ impl EventData {
             | Self::WalletUnfrozen(_)
             | Self::WalletClosed(_)
             | Self::OverdraftLimitSet(_)
+            | Self::WalletChanged(_)
             | Self::PersonalDataErased(_) => None,
         }
     }

@@ -5,6 +5,7 @@
 
 mod command;
 mod decide;
+mod details;
 mod effect;
 mod entry;
 mod event;
@@ -19,6 +20,7 @@ mod wallet;
 
 pub use command::*;
 pub use decide::{Decided, Rejection, State, decide, expire};
+pub use details::Details;
 pub use effect::{Effect, HoldChange};
 pub use entry::{Direction, EntryType};
 pub use event::*;

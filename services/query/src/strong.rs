@@ -70,11 +70,11 @@ pub(crate) async fn wallet(db: &mut PgConnection, id: Uuid) -> Result<Strong, Re
             has_standbys: false,
         });
     };
-    let personal: Personal = match row.personal {
-        None => Personal::default(),
-        Some(data) => {
-            serde_json::from_slice(&data).map_err(|_| unreadable("personal.data", &"no personal data"))?
-        }
+    let said = |data: Option<Vec<u8>>| -> Result<Personal, _> {
+        let Some(data) = data else {
+            return Ok(Personal::default());
+        };
+        serde_json::from_slice(&data).map_err(|_| unreadable("personal.data", &"no personal data"))
     };
     let wallet = WalletRow {
         wallet_id: row.wallet_id,
@@ -87,9 +87,9 @@ pub(crate) async fn wallet(db: &mut PgConnection, id: Uuid) -> Result<Strong, Re
         held: row.held.saturating_sub(row.due),
         overdraft_limit: row.overdraft_limit,
         status: row.status,
-        owner: personal.owner,
-        description: personal.description,
-        metadata: personal.metadata.map(|text| text.get().to_owned()),
+        owner: said(row.owner)?.owner,
+        description: said(row.description)?.description,
+        metadata: said(row.metadata)?.metadata.map(|text| text.get().to_owned()),
         created_at: row.created_at,
         updated_at: row.updated_at,
         // The journal is not projected: it cannot miss an event.

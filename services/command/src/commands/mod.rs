@@ -5,6 +5,7 @@
 //! commands that a batch may hold, and the API description of both.
 
 pub(crate) mod capture;
+pub(crate) mod change;
 pub(crate) mod close;
 pub(crate) mod create;
 pub(crate) mod credit;
@@ -42,6 +43,7 @@ pub(crate) const COMMANDS: &[Registered] = &[
     Registered::of::<overdraft_limit::OverdraftLimit>(|| routes!(overdraft_limit::overdraft_limit)),
     Registered::of::<erase::Erase>(|| routes!(erase::erase)),
     Registered::of::<extend::Extend>(|| routes!(extend::extend_hold)),
+    Registered::of::<change::ChangeDetails>(|| routes!(change::change_wallet)),
 ];
 
 /// Every command's own route.

@@ -1,5 +1,7 @@
 //! A key that is sent again finds its answer only if the request has the same fingerprint, whichever build computes it.
 
+use http::Method;
+
 use super::assert_golden;
 use super::requests::{self, Routes, Sent};
 use crate::commands::COMMANDS;
@@ -10,7 +12,7 @@ fn defined(sent: &Sent) -> blake3::Hash {
         .version
         .map_or(String::new(), |version| format!("\"{version}\""));
     let mut hasher = blake3::Hasher::new();
-    for part in ["POST", &sent.canonical_path, "", &precondition] {
+    for part in [sent.method.as_str(), &sent.canonical_path, "", &precondition] {
         hasher.update(&(part.len() as u64).to_be_bytes());
         hasher.update(part.as_bytes());
     }
@@ -28,8 +30,12 @@ async fn fingerprints_of_requests_are_fixed() {
         let fingerprint = routes.send(&sent).await.fingerprint;
         assert_eq!(fingerprint.0, *defined(&sent).as_bytes(), "{}", sent.title);
         let version = sent.version.map_or("-".to_owned(), |version| version.to_string());
+        let method = match sent.method {
+            Method::POST => String::new(),
+            ref other => format!("{other} "),
+        };
         text.push_str(&format!(
-            "# {}\n{} {version}\n{}\n{fingerprint}\n",
+            "# {}\n{method}{} {version}\n{}\n{fingerprint}\n",
             sent.title, sent.canonical_path, sent.canonical
         ));
     }

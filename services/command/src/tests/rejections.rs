@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use wallex_domain::{
-    Amount, CaptureHold, Change, ChangeWallet, Command, CreateWallet, ExtendHold, Hold, HoldId, HoldStatus,
-    MAX_BALANCE, Movement, Moves, Partition, PlaceHold, Position, ReleaseHold, Reverse, State, Status,
-    Transaction, Transfer, Wallet, WalletId, decide,
+    Amount, CaptureHold, Change, ChangeWallet, Command, CreateWallet, Details, ExtendHold, Hold, HoldId,
+    HoldStatus, MAX_BALANCE, Movement, Moves, Partition, PlaceHold, Position, ReleaseHold, Reverse, State,
+    Status, Transaction, Transfer, Wallet, WalletId, decide,
 };
 
 use uuid::Uuid;
@@ -204,6 +204,7 @@ fn commands() -> Vec<Command> {
                 Change::Close,
                 Change::SetOverdraftLimit(0),
                 Change::SetOverdraftLimit(wallex_domain::MAX_MINOR_UNITS),
+                Change::Details(Details::ALL),
                 Change::ErasePersonalData,
             ] {
                 commands.push(Command::Change(ChangeWallet {

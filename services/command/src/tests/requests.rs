@@ -1,7 +1,7 @@
 //! One request per command with all that it may say, and one with as little as it must say; each also as a batch.
 
 use axum::body::Body;
-use http::Request;
+use http::{Method, Request};
 use tower::ServiceExt as _;
 use wallex_domain::Currencies;
 use wallex_runtime::http::headers::IDEMPOTENCY_KEY;
@@ -9,8 +9,8 @@ use wallex_runtime::http::headers::IDEMPOTENCY_KEY;
 use crate::batch::Batch;
 use crate::batcher::{Captured, Enqueue};
 use crate::commands::{
-    capture, close, create, credit, debit, erase, extend, freeze, hold, overdraft_limit, release, reverse,
-    transfer, unfreeze,
+    capture, change, close, create, credit, debit, erase, extend, freeze, hold, overdraft_limit, release,
+    reverse, transfer, unfreeze,
 };
 use crate::headers::Origin;
 use crate::request;
@@ -54,6 +54,7 @@ impl Target {
 /// they are written out again.
 struct Kind {
     name: &'static str,
+    method: Method,
     path: &'static str,
     target: Target,
     required: &'static [&'static str],
@@ -80,6 +81,7 @@ const TO: &str = r#""to":"0198C0DF-1A2B-7C3D-9E4F-5A6B7C8D9E0F""#;
 const KINDS: &[Kind] = &[
     Kind {
         name: "create",
+        method: Method::POST,
         path: "/v1/wallets",
         target: Target::None,
         required: &[r#""currency":"EUR""#],
@@ -95,6 +97,7 @@ const KINDS: &[Kind] = &[
     },
     Kind {
         name: "credit",
+        method: Method::POST,
         path: "/v1/wallets/{id}/credits",
         target: Target::Wallet,
         required: &[AMOUNT],
@@ -103,6 +106,7 @@ const KINDS: &[Kind] = &[
     },
     Kind {
         name: "debit",
+        method: Method::POST,
         path: "/v1/wallets/{id}/debits",
         target: Target::Wallet,
         required: &[AMOUNT],
@@ -111,6 +115,7 @@ const KINDS: &[Kind] = &[
     },
     Kind {
         name: "transfer",
+        method: Method::POST,
         path: "/v1/transfers",
         target: Target::None,
         required: &[AMOUNT, TO, FROM],
@@ -119,6 +124,7 @@ const KINDS: &[Kind] = &[
     },
     Kind {
         name: "hold",
+        method: Method::POST,
         path: "/v1/wallets/{id}/holds",
         target: Target::Wallet,
         required: &[AMOUNT],
@@ -133,6 +139,7 @@ const KINDS: &[Kind] = &[
     },
     Kind {
         name: "capture",
+        method: Method::POST,
         path: "/v1/holds/{id}/capture",
         target: Target::Hold,
         required: &[],
@@ -141,6 +148,7 @@ const KINDS: &[Kind] = &[
     },
     Kind {
         name: "release",
+        method: Method::POST,
         path: "/v1/holds/{id}/release",
         target: Target::Hold,
         required: &[],
@@ -149,6 +157,7 @@ const KINDS: &[Kind] = &[
     },
     Kind {
         name: "reversal",
+        method: Method::POST,
         path: "/v1/transactions/{id}/reversals",
         target: Target::Transaction,
         required: &[],
@@ -157,6 +166,7 @@ const KINDS: &[Kind] = &[
     },
     Kind {
         name: "freeze",
+        method: Method::POST,
         path: "/v1/wallets/{id}/freeze",
         target: Target::Wallet,
         required: &[],
@@ -165,6 +175,7 @@ const KINDS: &[Kind] = &[
     },
     Kind {
         name: "unfreeze",
+        method: Method::POST,
         path: "/v1/wallets/{id}/unfreeze",
         target: Target::Wallet,
         required: &[],
@@ -173,6 +184,7 @@ const KINDS: &[Kind] = &[
     },
     Kind {
         name: "close",
+        method: Method::POST,
         path: "/v1/wallets/{id}/close",
         target: Target::Wallet,
         required: &[],
@@ -181,6 +193,7 @@ const KINDS: &[Kind] = &[
     },
     Kind {
         name: "overdraft_limit",
+        method: Method::POST,
         path: "/v1/wallets/{id}/overdraft-limit",
         target: Target::Wallet,
         required: &[r#""overdraft_limit":500"#],
@@ -189,6 +202,7 @@ const KINDS: &[Kind] = &[
     },
     Kind {
         name: "erase",
+        method: Method::POST,
         path: "/v1/wallets/{id}/erase",
         target: Target::Wallet,
         required: &[],
@@ -197,11 +211,21 @@ const KINDS: &[Kind] = &[
     },
     Kind {
         name: "extend",
+        method: Method::POST,
         path: "/v1/holds/{id}/extend",
         target: Target::Hold,
         required: &[r#""expires_at":"2030-02-28T14:00:00.1234567+02:00""#],
         optional: &[METADATA, DESCRIPTION, REFERENCE],
         canonical: canonical::<extend::Extend>,
+    },
+    Kind {
+        name: "change",
+        method: Method::PATCH,
+        path: "/v1/wallets/{id}",
+        target: Target::Wallet,
+        required: &[r#""owner":null"#],
+        optional: &[METADATA, DESCRIPTION],
+        canonical: canonical::<change::ChangeDetails>,
     },
 ];
 
@@ -212,6 +236,7 @@ const MANY: usize = 13;
 pub(super) struct Sent {
     /// What it is, for people.
     pub(super) title: String,
+    pub(super) method: Method,
     /// As it is sent; its ids may be in capitals.
     pub(super) path: String,
     /// As the fingerprint has it.
@@ -279,6 +304,7 @@ fn single(kind: &Kind, full: bool) -> Sent {
     let body = format!("{{ {} }}", fields(kind, full).join(" , "));
     Sent {
         title: format!("{}, {}", kind.name, extent(full)),
+        method: kind.method.clone(),
         path: kind.path.replace("{id}", &sent_id),
         canonical_path: kind.path.replace("{id}", id),
         version: version(kind, full),
@@ -313,6 +339,7 @@ fn batch(title: String, atomic: bool, commands: &[String]) -> Sent {
     let canonical = String::from_utf8(read.written).unwrap();
     Sent {
         title,
+        method: Method::POST,
         path: "/v1/batches".to_owned(),
         canonical_path: "/v1/batches".to_owned(),
         version: None,
@@ -340,7 +367,9 @@ impl Routes {
 
     /// What the request asks of the journal.
     pub(super) async fn send(&self, sent: &Sent) -> wallex_journal::append::Request {
-        let mut request = Request::post(&sent.path)
+        let mut request = Request::builder()
+            .method(&sent.method)
+            .uri(&sent.path)
             .header(IDEMPOTENCY_KEY, "order-4711")
             .header("content-type", "application/json");
         if let Some(version) = sent.version {

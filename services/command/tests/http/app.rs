@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use http::{Request, StatusCode};
+use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use sqlx::Connection as _;
@@ -118,6 +118,12 @@ impl App {
 
     pub(crate) async fn post(&self, path: &str, key: &str, body: Value) -> Reply {
         post(&self.router, path, key, body).await
+    }
+
+    pub(crate) async fn patch(&self, path: &str, key: &str, body: Value) -> Reply {
+        let mut request = json_request(path, key, &body);
+        *request.method_mut() = Method::PATCH;
+        send(&self.router, request).await
     }
 
     pub(crate) async fn wallet(&self, key: &str, initial: i64) -> String {

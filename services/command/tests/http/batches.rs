@@ -23,6 +23,7 @@ async fn every_kind_of_command_goes_into_a_batch() {
         {"type": "release", "hold_id": id(8)},
         {"type": "overdraft_limit", "wallet_id": id(2), "overdraft_limit": 5},
         {"type": "erase", "wallet_id": id(2)},
+        {"type": "change", "wallet_id": id(2), "owner": "Bob", "metadata": null},
         {"type": "freeze", "wallet_id": id(1)},
         {"type": "unfreeze", "wallet_id": id(1)},
         {"type": "debit", "wallet_id": id(1), "amount": 470},
@@ -38,7 +39,7 @@ async fn every_kind_of_command_goes_into_a_batch() {
     assert_eq!(types, asked);
     assert_eq!(
         (&done.body["committed"], &done.body["rejected"]),
-        (&json!(17), &json!(0))
+        (&json!(18), &json!(0))
     );
     assert_eq!(app.balance(&id(1).to_string()).await, 0);
     assert_eq!(app.balance(&id(2).to_string()).await, 80);
@@ -54,7 +55,7 @@ async fn every_kind_of_command_goes_into_a_batch() {
     let mut distinct = partitions.clone();
     distinct.dedup();
     assert_eq!(partitions, distinct);
-    let last = &results[16]["body"]["wallet"]["position"];
+    let last = &results[17]["body"]["wallet"]["position"];
     assert!(
         positions.split(',').any(|position| position == last),
         "{positions} {last}"

@@ -318,3 +318,77 @@ async fn a_balance_stops_at_the_largest_integer_that_every_client_reads_right() 
         .await
         .assert_problem(422, "balance_overflow");
 }
+
+#[tokio::test]
+async fn what_people_say_about_a_wallet_is_changed_by_a_patch() {
+    let app = App::new().await;
+    let id = app.wallet("a", 10).await;
+    let path = format!("/v1/wallets/{id}");
+    let said = json!({"owner": "Ada", "description": "savings", "metadata": {"plan": "gold"}});
+    let changed = app.patch(&path, "k", said.clone()).await;
+    assert_eq!(changed.status, 201, "{}", changed.body);
+    assert_eq!(
+        (
+            &changed.body["type"],
+            &changed.body["amount"],
+            &changed.body["wallet"]["version"]
+        ),
+        (&json!("change"), &json!(0), &json!(2))
+    );
+    assert_eq!(changed.header("etag"), Some("\"2\""));
+    let again = app.patch(&path, "k", said.clone()).await;
+    assert_eq!(
+        (again.header("idempotency-replayed"), &again.body),
+        (Some("true"), &changed.body)
+    );
+    // Left out and null are two things, also to the fingerprint.
+    app.patch(&path, "k2", json!({"owner": "Bob"})).await;
+    app.patch(&path, "k2", json!({"owner": "Bob", "description": null}))
+        .await
+        .assert_problem(422, "idempotency_key_reused");
+    // No name of a person, nor anything else that was said, is in the event or in the answer.
+    let kept: Vec<String> = sqlx::query_scalar(
+        "SELECT convert_from(payload, 'UTF8') FROM journal.event UNION ALL
+         SELECT convert_from(body, 'UTF8') FROM journal.answer",
+    )
+    .fetch_all(&app.pool)
+    .await
+    .unwrap();
+    let told = |text: &str| {
+        ["Ada", "Bob", "savings", "gold"]
+            .iter()
+            .any(|word| text.contains(word))
+    };
+    assert!(!kept.iter().any(|text| told(text)), "{kept:?}");
+    for (body, pointer) in [
+        (json!({}), ""),
+        (json!({"ownr": "Ada"}), "/ownr"),
+        (json!({"owner": ""}), "/owner"),
+        (json!({"metadata": []}), "/metadata"),
+        (json!({"external_id": "x"}), "/external_id"),
+    ] {
+        let refused = app.patch(&path, "r", body).await;
+        refused.assert_problem(422, "validation_failed");
+        let errors = refused.body["errors"].as_array().unwrap();
+        assert!(
+            errors.iter().any(|error| error["pointer"] == pointer),
+            "{errors:?}"
+        );
+    }
+    let mut stale = json_request(&path, "m", &said);
+    *stale.method_mut() = http::Method::PATCH;
+    stale.headers_mut().insert("if-match", "\"2\"".parse().unwrap());
+    send(&app.router, stale)
+        .await
+        .assert_problem(412, "version_mismatch");
+    let nobody = format!("/v1/wallets/{}", uuid::Uuid::from_u128(7));
+    app.patch(&nobody, "n", said.clone())
+        .await
+        .assert_problem(404, "wallet_not_found");
+    app.post(&format!("{path}/debits"), "d", json!({"amount": 10}))
+        .await;
+    app.post(&format!("{path}/close"), "c", json!({})).await;
+    app.patch(&path, "z", said)
+        .await
+        .assert_problem(409, "wallet_closed");
+}

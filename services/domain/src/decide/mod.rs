@@ -10,7 +10,7 @@ use uuid::Uuid;
 pub use hold::expire;
 pub use rejection::Rejection;
 
-use crate::event::{Changed, Created, Moved, OverdraftLimitSet, TransferLeg};
+use crate::event::{Changed, Created, DetailsChanged, Moved, OverdraftLimitSet, TransferLeg};
 use crate::{
     Amount, Change, ChangeWallet, Command, CreateWallet, EventData, Hold, HoldId, MAX_BALANCE, Movement,
     Position, Status, Transaction, Transfer, Wallet, WalletId,
@@ -184,6 +184,12 @@ fn change_wallet(state: &impl State, change: &ChangeWallet) -> Result<Vec<Decide
                 personal: change.personal,
             })
         }
+        Change::Details(details) => EventData::WalletChanged(DetailsChanged {
+            details,
+            currency: wallet.currency,
+            balance: wallet.balance,
+            personal: change.personal,
+        }),
         Change::ErasePersonalData => EventData::PersonalDataErased(changed),
     };
     Ok(one(wallet, event))

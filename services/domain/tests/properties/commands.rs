@@ -19,6 +19,8 @@ fn change() -> impl Strategy<Value = Change> {
         3 => Just(Change::Unfreeze),
         1 => Just(Change::Close),
         2 => (0..2_000i64).prop_map(Change::SetOverdraftLimit),
+        1 => (any::<bool>(), any::<bool>(), any::<bool>())
+            .prop_map(|(owner, description, metadata)| Change::Details(Details { owner, description, metadata })),
         1 => Just(Change::ErasePersonalData),
     ]
 }

@@ -23,6 +23,11 @@ fn a_newer_event_asks_for_a_newer_version_and_a_broken_one_is_corrupt() {
 #[test]
 fn payloads_of_every_version_stay_readable() {
     let golden = [
+        (
+            "wallet.changed",
+            1,
+            include_str!("../golden/wallet.changed.v1.json"),
+        ),
         ("hold.placed", 1, include_str!("../golden/hold.placed.v1.json")),
         (
             "hold.captured",

@@ -226,6 +226,40 @@ fn a_hold_is_extended_while_it_is_open_and_only_to_a_later_time() {
 }
 
 #[test]
+fn what_is_said_about_a_wallet_changes_until_it_is_closed() {
+    let mut journal = Journal::default();
+    let id = created(&mut journal, 1, "EUR", 0);
+    let details = Details {
+        owner: true,
+        ..Details::default()
+    };
+    let change = |change| {
+        Command::Change(ChangeWallet {
+            wallet_id: id,
+            change,
+            personal: None,
+            expected_version: None,
+        })
+    };
+    journal.run(&change(Change::Freeze)).unwrap();
+    let before = journal.wallets[&id].clone();
+    let decided = journal.run(&change(Change::Details(details))).unwrap();
+    assert_eq!(decided[0].event.effect().details, details);
+    let after = Wallet {
+        version: before.version + 1,
+        ..before
+    };
+    assert_eq!(journal.wallets[&id], after, "nothing moves");
+    journal.run(&change(Change::ErasePersonalData)).unwrap();
+    journal.run(&change(Change::Details(details))).unwrap();
+    journal.run(&change(Change::Close)).unwrap();
+    assert_eq!(
+        journal.run(&change(Change::Details(details))),
+        Err(Rejection::WalletClosed(id))
+    );
+}
+
+#[test]
 fn an_expiry_that_comes_closer_does_not_follow() {
     let (id, other) = (WalletId(Uuid::from_u128(1)), WalletId(Uuid::from_u128(2)));
     let hold = |expires_at, status| Hold {

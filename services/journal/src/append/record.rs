@@ -3,7 +3,9 @@
 //! The invariant: a command's events are recorded all or not at all; what can fail comes first.
 
 use uuid::{NoContext, Timestamp, Uuid};
-use wallex_domain::{Decided, Effect, EventData, Hash, Hold, HoldStatus, Position, Wallet, WalletId};
+use wallex_domain::{
+    Decided, Details, Effect, EventData, Hash, Hold, HoldStatus, Position, Wallet, WalletId,
+};
 
 use super::outcome::Defect;
 use super::route::Routed;
@@ -151,6 +153,11 @@ impl Staging {
             let reversed = before.unwrap_or(0).saturating_add(amount);
             self.loaded.reversed.insert(transaction_id, reversed);
             self.changed_reversed.insert(transaction_id);
+        }
+        // A creation says all of them, and needs no row.
+        if effect.details != Details::default() && event.version > 1 {
+            self.details
+                .push((event.wallet_id, event.version, effect.details));
         }
         if effect.erases {
             self.erasures

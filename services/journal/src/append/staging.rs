@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use uuid::Uuid;
-use wallex_domain::{Hold, HoldId, Partition, WalletId};
+use wallex_domain::{Details, Hold, HoldId, Partition, WalletId};
 
 use super::state::{Head, Key, Loaded, LockedPartition, StoredAnswer};
 use crate::{Event, personal::Sealed};
@@ -18,6 +18,8 @@ pub(super) struct Staging {
     pub(super) personal: Vec<(Uuid, WalletId, Sealed)>,
     /// Erasures: event, wallet, version.
     pub(super) erasures: Vec<(Uuid, WalletId, i64)>,
+    /// Changes of what wallets' events say about them: wallet, version, which.
+    pub(super) details: Vec<(WalletId, i64, Details)>,
     /// Answers decided in this batch, by key.
     pub(super) new_answers: BTreeMap<Key, StoredAnswer>,
     /// Holds that the batch changed; `true` for those that it placed.
@@ -34,6 +36,7 @@ impl Staging {
             events: Vec::new(),
             personal: Vec::new(),
             erasures: Vec::new(),
+            details: Vec::new(),
             new_answers: BTreeMap::new(),
             changed_holds: BTreeMap::new(),
             changed_reversed: BTreeSet::new(),
@@ -68,6 +71,20 @@ impl Staging {
         (of(true), of(false))
     }
 
+    /// Where the wallets' owners, descriptions and metadata stand now, by id: the versions of the events that say them; 1 where
+    /// the batch has changed nothing.
+    pub(super) fn written_details(&self) -> Vec<(WalletId, [i64; 3])> {
+        let mut written: BTreeMap<WalletId, [i64; 3]> = BTreeMap::new();
+        for (wallet_id, version, details) in &self.details {
+            let at = written.entry(*wallet_id).or_insert([1; 3]);
+            let changed = [details.owner, details.description, details.metadata];
+            for (at, _) in at.iter_mut().zip(changed).filter(|(_, changed)| *changed) {
+                *at = *version;
+            }
+        }
+        written.into_iter().collect()
+    }
+
     /// What is taken back now of transactions that the batch reversed, by id.
     pub(super) fn written_reversed(&self) -> Vec<(Uuid, i64)> {
         let changed = self.changed_reversed.iter();
@@ -83,6 +100,7 @@ impl Staging {
             events: self.events.len(),
             personal: self.personal.len(),
             erasures: self.erasures.len(),
+            details: self.details.len(),
             heads: HashMap::new(),
             holds: HashMap::new(),
             open_holds: HashMap::new(),
@@ -99,6 +117,7 @@ impl Staging {
         self.events.truncate(undo.events);
         self.personal.truncate(undo.personal);
         self.erasures.truncate(undo.erasures);
+        self.details.truncate(undo.details);
         restore(&mut self.loaded.heads, undo.heads);
         restore(&mut self.loaded.holds, undo.holds);
         restore(&mut self.loaded.open_holds, undo.open_holds);
@@ -120,6 +139,7 @@ pub(super) struct Undo {
     events: usize,
     personal: usize,
     erasures: usize,
+    details: usize,
     pub(super) heads: HashMap<WalletId, Option<Head>>,
     pub(super) holds: HashMap<HoldId, Option<Hold>>,
     pub(super) open_holds: HashMap<WalletId, Option<i64>>,

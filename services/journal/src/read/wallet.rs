@@ -7,13 +7,12 @@ use sqlx::{AssertSqlSafe, PgConnection, PgExecutor};
 use uuid::Uuid;
 use wallex_postgres::DURABLE_COMMIT;
 
-/// Of an erasure that is decided but not finished, nothing is shown any more. Due holds are compared as rows, so that the
+/// Of what an erasure takes that is decided but not finished, nothing is shown any more. Due holds are compared as rows, so that the
 /// index by wallet fits and the one by time, which has those of all wallets, does not.
 pub const WALLET: &str = "SELECT head.wallet_id, head.partition, head.version, head.external_id, head.currency, \
        head.balance, head.held, head.overdraft_limit, head.status, latest.seq, created.recorded_at AS created_at, \
        latest.recorded_at AS updated_at, \
-       (SELECT personal.data FROM journal.personal WHERE personal.event_id = created.event_id \
-          AND NOT EXISTS (SELECT 1 FROM journal.erasure WHERE erasure.wallet_id = $1)) AS personal, \
+       said.owner, said.description, said.metadata, \
        (SELECT coalesce(sum(hold.amount), 0)::bigint FROM journal.hold \
          WHERE hold.wallet_id = $1 AND hold.status = 'open' \
            AND (hold.wallet_id, hold.expires_at) <= ($1, (extract(epoch FROM statement_timestamp()) * 1000000)::bigint)) \
@@ -22,6 +21,16 @@ pub const WALLET: &str = "SELECT head.wallet_id, head.partition, head.version, h
      FROM journal.head \
      JOIN journal.event created ON created.wallet_id = head.wallet_id AND created.version = 1 \
      JOIN journal.event latest ON latest.wallet_id = head.wallet_id AND latest.version = head.version \
+     LEFT JOIN journal.details ON details.wallet_id = head.wallet_id \
+     CROSS JOIN LATERAL (SELECT \
+         (array_agg(personal.data) FILTER (WHERE event.version = coalesce(details.owner, 1)))[1] AS owner, \
+         (array_agg(personal.data) FILTER (WHERE event.version = coalesce(details.description, 1)))[1] AS description, \
+         (array_agg(personal.data) FILTER (WHERE event.version = coalesce(details.metadata, 1)))[1] AS metadata \
+         FROM journal.event JOIN journal.personal ON personal.event_id = event.event_id \
+        WHERE event.wallet_id = $1 \
+          AND event.version IN (coalesce(details.owner, 1), coalesce(details.description, 1), coalesce(details.metadata, 1)) \
+          AND NOT EXISTS (SELECT 1 FROM journal.erasure \
+                           WHERE erasure.wallet_id = $1 AND erasure.version >= event.version)) said \
      WHERE head.wallet_id = $1";
 
 pub const VERSION: &str = "SELECT version FROM journal.head WHERE wallet_id = $1";
@@ -41,8 +50,10 @@ pub struct CurrentWallet {
     pub seq: i64,
     pub created_at: i64,
     pub updated_at: i64,
-    /// JSON of [`wallex_domain::PersonalData`], of the wallet's creation.
-    pub personal: Option<Vec<u8>>,
+    /// JSON of the [`wallex_domain::PersonalData`] that stands beside the event which says the owner; so with the others.
+    pub owner: Option<Vec<u8>>,
+    pub description: Option<Vec<u8>>,
+    pub metadata: Option<Vec<u8>>,
     /// What is held by holds whose time is over.
     pub due: i64,
     /// Commits wait for standbys.

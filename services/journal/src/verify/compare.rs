@@ -29,6 +29,13 @@ SELECT e.wallet_id, h.wallet_id IS NULL
  WHERE (h.partition, h.version, h.balance, h.held, h.overdraft_limit, h.status, h.currency) IS DISTINCT FROM
        ($8, e.version, e.balance, e.held, e.overdraft_limit, e.status, e.currency)";
 
+const DETAILS: &str = "
+SELECT e.wallet_id
+  FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[]) AS e (wallet_id, owner, description, metadata)
+  LEFT JOIN journal.details d ON d.wallet_id = e.wallet_id
+ WHERE (coalesce(d.owner, 1), coalesce(d.description, 1), coalesce(d.metadata, 1)) IS DISTINCT FROM
+       (e.owner, e.description, e.metadata)";
+
 const PERSONAL_ROWS: &str =
     "SELECT wallet_id, count(*) FROM journal.personal WHERE wallet_id = ANY($1) GROUP BY wallet_id";
 
@@ -82,6 +89,7 @@ pub(super) async fn with_rows(
     let wallets: Vec<Folded> = fold.wallets.into_values().collect();
     for wallets in wallets.chunks(CHUNK as usize) {
         with_heads(&mut *db, row.id, wallets, report).await?;
+        with_details(&mut *db, wallets, report).await?;
         with_personal_rows(&mut *db, wallets, report).await?;
     }
     fold.holds.compare(&mut *db, row.id, report).await?;
@@ -184,6 +192,32 @@ async fn with_heads(
             } else {
                 format!("wallet {wallet}'s head is not the fold of its events")
             }
+        });
+    }
+    Ok(())
+}
+
+async fn with_details(
+    db: &mut PgConnection,
+    wallets: &[Folded],
+    report: &mut Report,
+) -> Result<(), sqlx::Error> {
+    let column = |n: usize| wallets.iter().map(|folded| folded.details[n]).collect::<Vec<_>>();
+    let different: Vec<Uuid> = sqlx::query_scalar(DETAILS)
+        .bind(
+            wallets
+                .iter()
+                .map(|folded| folded.wallet.id.0)
+                .collect::<Vec<_>>(),
+        )
+        .bind(column(0))
+        .bind(column(1))
+        .bind(column(2))
+        .fetch_all(db)
+        .await?;
+    for wallet in different {
+        report.add(Kind::Wallet, || {
+            format!("wallet {wallet}'s row in journal.details does not say which of its events changed it")
         });
     }
     Ok(())

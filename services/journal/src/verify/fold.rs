@@ -25,6 +25,8 @@ pub(super) struct Folded {
     pub(super) wallet: Wallet,
     /// Rows of personal data that stood beside the wallet's events.
     pub(super) personal_rows: i64,
+    /// Versions of the events that say its owner, description and metadata.
+    pub(super) details: [i64; 3],
 }
 
 impl Fold {
@@ -40,6 +42,7 @@ impl Fold {
         }
         let before = self.wallets.remove(&event.wallet_id);
         let personal_rows = before.as_ref().map_or(0, |folded| folded.personal_rows);
+        let mut details = before.as_ref().map_or([1; 3], |folded| folded.details);
         let before = before.map(|folded| folded.wallet);
         if event.version != before.as_ref().map_or(0, |wallet| wallet.version) + 1 {
             report.add(Kind::Wallet, || {
@@ -71,11 +74,21 @@ impl Fold {
                 format!("{at} takes more than its wallet may spend")
             });
         }
+        let said = data.effect().details;
+        for (at, is_said) in details
+            .iter_mut()
+            .zip([said.owner, said.description, said.metadata])
+        {
+            if is_said {
+                *at = event.version;
+            }
+        }
         self.wallets.insert(
             event.wallet_id,
             Folded {
                 wallet,
                 personal_rows,
+                details,
             },
         );
         let ended = match self.holds.apply(event.wallet_id, &data) {

@@ -6,6 +6,7 @@ mod append;
 mod batches;
 mod clock;
 mod crowds;
+mod details;
 mod erasure;
 mod extensions;
 mod failures;

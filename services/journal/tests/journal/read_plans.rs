@@ -17,6 +17,7 @@ const STRONG: [Planned; 1] = [(
         "head_wallet_id_partition_key",
         "event_wallet_id_version_key",
         "personal_pkey",
+        "details_pkey",
         "hold_wallet_open",
         "erasure_wallet",
     ],

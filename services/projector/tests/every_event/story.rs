@@ -218,6 +218,16 @@ impl Story {
         self.alone(at, event_type, 0, json!({})).await
     }
 
+    /// `said` stands beside the event.
+    pub async fn say(&mut self, at: At, details: &[&str], said: Value) -> Event {
+        let before = self.personal.replace(said);
+        let event = self
+            .alone(at, "wallet.changed", 0, json!({"details": details}))
+            .await;
+        self.personal = before;
+        event
+    }
+
     pub async fn erase(&mut self, at: At) -> Event {
         let personal = self.personal.take();
         let event = self.change(at, "wallet.personal_data_erased").await;

@@ -35,6 +35,7 @@ async fn told() -> Story {
     story.personal = Some(json!({"description": "later"}));
     story.credit(C, 3).await;
     story.personal = None;
+    story.say(B, &["owner"], json!({"owner": "Eve"})).await;
     story.change(C, "wallet.frozen").await;
     story.ends().await;
     story
@@ -98,6 +99,7 @@ const MANIPULATIONS: &[(&str, &str)] = &[
     ("UPDATE read_model.wallet SET created_at = 1 WHERE partition = 1", "is not the fold of its events"),
     ("UPDATE read_model.wallet SET external_id = 'someone' WHERE partition = 1", "another external id"),
     ("UPDATE read_model.wallet SET owner = 'Mallory' WHERE owner = 'Ada'", "has other personal data than the journal"),
+    ("UPDATE read_model.wallet SET owner = 'Ada' WHERE owner = 'Eve'", "has other personal data than the journal"),
     ("UPDATE read_model.wallet SET owner = NULL WHERE owner = 'Ada'", "has other personal data than the journal"),
     ("UPDATE read_model.wallet SET metadata = '{\"n\": 2}'", "has other personal data than the journal"),
     ("UPDATE read_model.wallet SET owner = 'Bob' WHERE owner IS NULL", "has other personal data than the journal"),

@@ -27,6 +27,7 @@ pub(crate) enum TransactionType {
     Unfreeze,
     Close,
     OverdraftLimit,
+    Change,
     Erase,
 }
 
@@ -48,6 +49,7 @@ impl TransactionType {
             EntryType::Unfreeze => Self::Unfreeze,
             EntryType::Close => Self::Close,
             EntryType::OverdraftLimit => Self::OverdraftLimit,
+            EntryType::Change => Self::Change,
             EntryType::Erase => Self::Erase,
         }
     }

@@ -1,7 +1,7 @@
 //! The API of two replicas, as a client uses it.
 
 use bytes::Bytes;
-use http::Request;
+use http::{Method, Request};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -24,6 +24,7 @@ pub(crate) struct Reply {
 /// A write, to be sent as often as one likes.
 #[derive(Debug, Clone)]
 pub(crate) struct Write {
+    pub(crate) method: Method,
     pub(crate) path: String,
     pub(crate) key: String,
     pub(crate) if_match: Option<i64>,
@@ -39,7 +40,9 @@ impl Api {
     }
 
     pub(crate) async fn write(&self, replica: usize, write: &Write) -> Result<Reply, String> {
-        let mut request = Request::post(self.uri(replica, &write.path))
+        let mut request = Request::builder()
+            .method(&write.method)
+            .uri(self.uri(replica, &write.path))
             .header("content-type", "application/json")
             .header("idempotency-key", &write.key);
         if let Some(version) = write.if_match {

@@ -27,6 +27,7 @@ const LEFT: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = curren
 
 fn write(path: String, key: String) -> Write {
     Write {
+        method: http::Method::POST,
         path,
         key,
         if_match: None,

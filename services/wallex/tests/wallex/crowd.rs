@@ -162,6 +162,7 @@ async fn long_history(role: &Process) -> String {
     let api = Api::new([role.port, role.port]);
     let send = async |path: String, key: String, body| {
         let write = Write {
+            method: http::Method::POST,
             path,
             key,
             if_match: None,

@@ -162,6 +162,7 @@ async fn a_write_wakes_the_projections() {
     let api = Api::new([port, port]);
     for n in 0..5 {
         let write = Write {
+            method: http::Method::POST,
             path: "/v1/wallets".to_owned(),
             key: format!("create-{n}"),
             if_match: None,

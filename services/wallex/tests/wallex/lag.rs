@@ -39,6 +39,7 @@ pub(crate) async fn create_wallets(command: &Process) {
     let api = Api::new([command.port, command.port]);
     for wallet in 0..WALLETS {
         let write = Write {
+            method: http::Method::POST,
             path: "/v1/wallets".to_owned(),
             key: format!("wallet-{wallet}"),
             if_match: None,

@@ -7,6 +7,7 @@ use crate::platform::Platform;
 
 fn write(path: &str, key: &str, body: Value) -> Write {
     Write {
+        method: http::Method::POST,
         path: path.to_owned(),
         key: key.to_owned(),
         if_match: None,

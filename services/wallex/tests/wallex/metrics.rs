@@ -66,6 +66,7 @@ async fn becomes(role: &Process, series: &str, wanted: f64) {
 async fn write(command: &Process, path: &str, key: &str, body: serde_json::Value) -> u16 {
     let api = Api::new([command.port, command.port]);
     let write = Write {
+        method: http::Method::POST,
         path: path.to_owned(),
         key: key.to_owned(),
         if_match: None,

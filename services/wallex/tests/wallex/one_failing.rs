@@ -87,6 +87,7 @@ async fn work(
     stop: Arc<AtomicBool>,
 ) {
     let mut write = Write {
+        method: http::Method::POST,
         path: "/v1/wallets".to_owned(),
         key: format!("create-{at}"),
         if_match: None,

@@ -118,6 +118,7 @@ async fn a_pooler_by_sessions_is_as_good_as_none() {
     projector.ready().await;
     let api = Api::new([command.port, command.port]);
     let create = Write {
+        method: http::Method::POST,
         path: "/v1/wallets".to_owned(),
         key: "wallet".to_owned(),
         if_match: None,

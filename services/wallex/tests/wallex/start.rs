@@ -205,6 +205,7 @@ async fn names(role: &Process, code: &str) {
 async fn writes(command: &Process) {
     assert_eq!(command.get("/health/ready").await, Some(200));
     let write = Write {
+        method: http::Method::POST,
         path: "/v1/wallets".to_owned(),
         key: "while-reads-are-away".to_owned(),
         if_match: None,

@@ -28,6 +28,7 @@ impl Books {
         let mut positions = Vec::new();
         for n in 0..3 {
             let write = Write {
+                method: http::Method::POST,
                 path: "/v1/wallets".to_owned(),
                 key: format!("create-{n}"),
                 if_match: None,

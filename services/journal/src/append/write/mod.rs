@@ -19,8 +19,8 @@ use super::state::Head;
 use crate::Event;
 use crate::maintain::Retention;
 use rows::{
-    Answers, ChangedHeads, ChangedHolds, CreatedHeads, Erasures, Events, MovedPartitions, Movements,
-    PersonalData, PlacedHolds, Reversed, Rows,
+    Answers, ChangedHeads, ChangedHolds, CreatedHeads, DetailVersions, Erasures, Events, MovedPartitions,
+    Movements, PersonalData, PlacedHolds, Reversed, Rows,
 };
 
 /// What every batch writes, as one statement. Returns how many heads it created and changed and how many partitions it
@@ -129,6 +129,16 @@ static WRITE_REVERSED: LazyLock<String> = LazyLock::new(|| {
     format!("{insert} ON CONFLICT (transaction_id) DO UPDATE SET amount = excluded.amount")
 });
 
+static WRITE_DETAILS: LazyLock<String> = LazyLock::new(|| {
+    let insert = insert::<DetailVersions>("journal.details");
+    // Versions only grow, and 1 is the first.
+    format!(
+        "{insert} ON CONFLICT (wallet_id) DO UPDATE SET owner = greatest(details.owner, excluded.owner),
+             description = greatest(details.description, excluded.description),
+             metadata = greatest(details.metadata, excluded.metadata)"
+    )
+});
+
 static INSERT_ERASURES: LazyLock<String> = LazyLock::new(|| insert::<Erasures>("journal.erasure"));
 
 static INSERT_MOVEMENTS: LazyLock<String> = LazyLock::new(|| insert::<Movements>("journal.movement"));
@@ -151,6 +161,7 @@ async fn write_beside(db: &mut PgConnection, staging: &Staging) -> Result<(), Se
         }));
     }
     execute::<Reversed>(db, &WRITE_REVERSED, &staging.written_reversed()).await?;
+    execute::<DetailVersions>(db, &WRITE_DETAILS, &staging.written_details()).await?;
     execute::<Erasures>(db, &INSERT_ERASURES, &staging.erasures).await?;
     let new = staging.loaded.movements.iter().filter(|(_, named)| named.new);
     let mut movements: Vec<_> = new.collect();

@@ -151,6 +151,13 @@ rows! {
         amount: i64 = *amount,
     }
 
+    DetailVersions<'a> of (WalletId, [i64; 3]): |(wallet_id, [owner, description, metadata])| {
+        wallet_id: Uuid = wallet_id.0,
+        owner: i64 = *owner,
+        description: i64 = *description,
+        metadata: i64 = *metadata,
+    }
+
     Erasures<'a> of (Uuid, WalletId, i64): |(event_id, wallet_id, version)| {
         event_id: Uuid = *event_id,
         wallet_id: Uuid = wallet_id.0,

@@ -152,13 +152,23 @@ pub(super) async fn exclude(
         .collect())
 }
 
-/// Erases. Everything up to the erasures has been written, in this transaction or before.
+/// Empties the wallets' rows. What a batch says of its wallets is written afterwards, as it stands after its own erasures:
+/// some of it may be newer.
+pub(super) async fn empty_wallets(db: &mut PgConnection, erasures: &Erasures<'_>) -> Result<(), sqlx::Error> {
+    if erasures.is_empty() {
+        return Ok(());
+    }
+    let wallets: Vec<Uuid> = erasures.keys().copied().collect();
+    sqlx::query(WALLETS).bind(wallets).execute(db).await?;
+    Ok(())
+}
+
+/// Erases from the entries. All of them up to the erasures have been written, in this transaction or before.
 pub(super) async fn apply(db: &mut PgConnection, erasures: &Erasures<'_>) -> Result<(), sqlx::Error> {
     if erasures.is_empty() {
         return Ok(());
     }
     let wallets: Vec<Uuid> = erasures.keys().copied().collect();
-    sqlx::query(WALLETS).bind(&wallets).execute(&mut *db).await?;
     let mut after = 0;
     loop {
         let (due, versions): (Vec<Uuid>, Vec<i64>) = erasures

@@ -1,7 +1,7 @@
 //! The read model: a row per wallet with its last state, a row per event with the state after it, a row per hold.
 //!
 //! ```text
-//! 1 erasure  take what an erasure and the other side's entries must exclude each other by
+//! 1 erasure  take what an erasure and the other side's entries must exclude each other by; empty the erased wallets' rows
 //! 2 wallets  new rows, and the rows that move on; what they held before
 //! 3 entries  a row per event
 //! 4 holds    those that are placed or change, when there are any
@@ -19,7 +19,6 @@ use sqlx::PgConnection;
 use wallex_journal::Event;
 
 pub(crate) use entries::{description, metadata};
-pub(crate) use wallets::owner;
 
 use crate::projection::{ApplyError, Projected, Projection};
 use crate::registry::Name;
@@ -55,11 +54,14 @@ SELECT EXISTS (SELECT 1 FROM read_model.wallet WHERE partition = $1 AND seq > $2
     ) -> Result<(), ApplyError> {
         let erasures = erasure::of(events, parked);
         let erased = erasure::exclude(db, events, &erasures).await?;
+        erasure::empty_wallets(db, &erasures).await?;
         if !events.is_empty() {
             let held_before = wallets::write(db, events).await?;
             entries::insert(db, events, held_before, &erased).await?;
             holds::write(db, events).await?;
         }
+        // What comes after a parked erasure is parked, too: nothing newer is lost.
+        erasure::empty_wallets(db, &erasure::of(&[], parked)).await?;
         erasure::apply(db, &erasures).await?;
         Ok(())
     }

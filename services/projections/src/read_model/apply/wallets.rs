@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use sqlx::PgConnection;
 use uuid::Uuid;
-use wallex_domain::{Created, Status};
+use wallex_domain::{Created, Effect, Status};
 
 use super::entries::{description, metadata};
 use crate::projection::{ApplyError, Projected, partitions};
@@ -27,11 +27,15 @@ const WALLETS: &str = "
 UPDATE read_model.wallet w
    SET partition = new.partition, seq = new.seq, version = new.version, balance = new.balance,
        updated_at = new.updated_at, held = w.held + new.held_change,
-       overdraft_limit = coalesce(new.overdraft_limit, w.overdraft_limit), status = coalesce(new.status, w.status)
+       overdraft_limit = coalesce(new.overdraft_limit, w.overdraft_limit), status = coalesce(new.status, w.status),
+       owner = CASE WHEN new.says_owner THEN new.owner ELSE w.owner END,
+       description = CASE WHEN new.says_description THEN new.description ELSE w.description END,
+       metadata = CASE WHEN new.says_metadata THEN new.metadata::jsonb ELSE w.metadata END
   FROM unnest($1::uuid[], $2::int[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
-              $8::bigint[], $9::text[], $10::bigint[])
+              $8::bigint[], $9::text[], $10::bigint[], $11::bool[], $12::text[], $13::bool[], $14::text[],
+              $15::bool[], $16::text[])
        AS new (wallet_id, partition, seq, version, balance, updated_at, held_change, overdraft_limit, status,
-               version_before)
+               version_before, says_owner, owner, says_description, description, says_metadata, metadata)
  WHERE w.wallet_id = new.wallet_id AND w.version = new.version_before
 RETURNING w.wallet_id, w.held - new.held_change";
 
@@ -44,6 +48,37 @@ struct Change<'a> {
     /// The last one that an event of the batch sets; so with the status.
     overdraft_limit: Option<i64>,
     status: Option<Status>,
+    said: Said,
+}
+
+/// What the batch says of a wallet's owner, description and metadata in the end; `None` leaves them as they were.
+#[derive(Default)]
+struct Said {
+    owner: Option<Option<String>>,
+    description: Option<Option<String>>,
+    metadata: Option<Option<String>>,
+}
+
+impl Said {
+    fn apply(&mut self, projected: &Projected) {
+        let Effect { details, erases, .. } = projected.data.effect();
+        if erases {
+            *self = Self {
+                owner: Some(None),
+                description: Some(None),
+                metadata: Some(None),
+            };
+        }
+        if details.owner {
+            self.owner = Some(owner(projected));
+        }
+        if details.description {
+            self.description = Some(description(projected));
+        }
+        if details.metadata {
+            self.metadata = Some(metadata(projected));
+        }
+    }
 }
 
 /// By wallet id, so that rows are locked in one order.
@@ -59,6 +94,7 @@ fn changes(events: &[Projected]) -> BTreeMap<Uuid, Change<'_>> {
                 held: 0,
                 overdraft_limit: None,
                 status: None,
+                said: Said::default(),
             });
         change.last = projected;
         if let Some(created) = projected.data.created() {
@@ -68,6 +104,7 @@ fn changes(events: &[Projected]) -> BTreeMap<Uuid, Change<'_>> {
         change.held = change.held.saturating_add(effect.held);
         change.overdraft_limit = effect.overdraft_limit.or(change.overdraft_limit);
         change.status = effect.status.or(change.status);
+        change.said.apply(projected);
     }
     changes
 }
@@ -106,6 +143,7 @@ pub(super) async fn write(
 async fn insert(db: &mut PgConnection, new: &[&Change<'_>]) -> Result<(), sqlx::Error> {
     let last = || new.iter().map(|change| change.last);
     let created = || new.iter().filter_map(|change| change.created);
+    let said = || new.iter().map(|change| &change.said);
     sqlx::query(NEW_WALLETS)
         .bind(last().map(|p| p.event.wallet_id.0).collect::<Vec<_>>())
         .bind(last().map(|p| p.event.partition.0).collect::<Vec<_>>())
@@ -134,9 +172,21 @@ async fn insert(db: &mut PgConnection, new: &[&Change<'_>]) -> Result<(), sqlx::
                 .map(|(_, data)| data.currency.as_str())
                 .collect::<Vec<_>>(),
         )
-        .bind(created().map(|(p, _)| owner(p)).collect::<Vec<_>>())
-        .bind(created().map(|(p, _)| description(p)).collect::<Vec<_>>())
-        .bind(created().map(|(p, _)| metadata(p)).collect::<Vec<_>>())
+        .bind(
+            said()
+                .map(|said| said.owner.as_ref()?.as_deref())
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            said()
+                .map(|said| said.description.as_ref()?.as_deref())
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            said()
+                .map(|said| said.metadata.as_ref()?.as_deref())
+                .collect::<Vec<_>>(),
+        )
         .bind(created().map(|(p, _)| p.event.recorded_at).collect::<Vec<_>>())
         .execute(db)
         .await?;
@@ -146,6 +196,7 @@ async fn insert(db: &mut PgConnection, new: &[&Change<'_>]) -> Result<(), sqlx::
 /// Moves the wallets that are where their events begin: their ids, and what they had set aside before.
 async fn update(db: &mut PgConnection, known: &[&Change<'_>]) -> Result<Vec<(Uuid, i64)>, sqlx::Error> {
     let last = || known.iter().map(|change| change.last);
+    let said = || known.iter().map(|change| &change.said);
     sqlx::query_as(WALLETS)
         .bind(last().map(|p| p.event.wallet_id.0).collect::<Vec<_>>())
         .bind(last().map(|p| p.event.partition.0).collect::<Vec<_>>())
@@ -172,10 +223,28 @@ async fn update(db: &mut PgConnection, known: &[&Change<'_>]) -> Result<Vec<(Uui
                 .map(|change| change.version_before)
                 .collect::<Vec<_>>(),
         )
+        .bind(said().map(|said| said.owner.is_some()).collect::<Vec<_>>())
+        .bind(
+            said()
+                .map(|said| said.owner.as_ref()?.as_deref())
+                .collect::<Vec<_>>(),
+        )
+        .bind(said().map(|said| said.description.is_some()).collect::<Vec<_>>())
+        .bind(
+            said()
+                .map(|said| said.description.as_ref()?.as_deref())
+                .collect::<Vec<_>>(),
+        )
+        .bind(said().map(|said| said.metadata.is_some()).collect::<Vec<_>>())
+        .bind(
+            said()
+                .map(|said| said.metadata.as_ref()?.as_deref())
+                .collect::<Vec<_>>(),
+        )
         .fetch_all(db)
         .await
 }
 
-pub(crate) fn owner(projected: &Projected) -> Option<String> {
+fn owner(projected: &Projected) -> Option<String> {
     projected.personal.as_ref().and_then(|data| data.owner.clone())
 }

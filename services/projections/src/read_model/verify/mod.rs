@@ -6,9 +6,11 @@ pub(crate) mod strays;
 mod wallets;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use sqlx::{Connection as _, PgConnection};
-use wallex_domain::{Partition, Wallet, WalletId};
+use uuid::Uuid;
+use wallex_domain::{Hash, Partition, Wallet, WalletId};
 use wallex_journal::read;
 use wallex_journal::verify::{CHUNK, Report, SNAPSHOT};
 
@@ -36,6 +38,15 @@ struct Folded {
     seq: i64,
     updated_at: i64,
     created_at: i64,
+    /// By whom its owner, description and metadata are said.
+    said: [Option<Arc<Said>>; 3],
+}
+
+/// An event beside which something stands that its wallet's row says, too.
+struct Said {
+    event_id: Uuid,
+    seq: i64,
+    digest: Option<Hash>,
 }
 
 /// What the events up to the cursor add up to.
@@ -88,7 +99,7 @@ pub(crate) async fn partition(
         )
         .await?;
     }
-    wallets::compare(&mut snapshot, partition, fold, report).await?;
+    wallets::compare(journal, &mut snapshot, partition, fold, report).await?;
     snapshot.commit().await
 }
 
@@ -139,6 +150,19 @@ impl Fold {
         let created_at = before
             .as_ref()
             .map_or(event.recorded_at, |folded| folded.created_at);
+        let mut said = before
+            .as_ref()
+            .map_or_else(Default::default, |folded| folded.said.clone());
+        let details = data.effect().details;
+        let here = Arc::new(Said {
+            event_id: event.event_id,
+            seq: event.seq,
+            digest: data.personal(),
+        });
+        let is_said = [details.owner, details.description, details.metadata];
+        for (said, _) in said.iter_mut().zip(is_said).filter(|(_, is_said)| *is_said) {
+            *said = Some(here.clone());
+        }
         let before = before.map(|folded| folded.wallet);
         let Some(wallet) = Wallet::evolve(before, event.wallet_id, data) else {
             self.broken.insert(event.wallet_id);
@@ -151,6 +175,7 @@ impl Fold {
             seq: event.seq,
             updated_at: event.recorded_at,
             created_at,
+            said,
         };
         self.wallets.insert(event.wallet_id, folded);
         Some(Applied {

@@ -5,13 +5,11 @@ use std::collections::HashMap;
 
 use sqlx::PgConnection;
 use uuid::Uuid;
-use wallex_domain::{EventData, Hold, HoldId, HoldStatus, Partition};
-use wallex_journal::Event;
+use wallex_domain::{EventData, Hold, HoldId, HoldStatus, Partition, PersonalData};
 use wallex_journal::verify::{CHUNK, Report};
+use wallex_journal::{Event, read};
 
-use super::entries::is_known;
 use super::{Applied, Fold, Folded, kind};
-use crate::read_model::apply::{description, metadata, owner};
 
 const WALLETS: &str = "
 SELECT e.wallet_id, w.wallet_id IS NULL
@@ -24,16 +22,23 @@ SELECT e.wallet_id, w.wallet_id IS NULL
        ($11, e.seq, e.version, e.currency, e.balance, e.held, e.overdraft_limit, e.status, e.created_at, e.updated_at)";
 
 const CREATED: &str = "
-SELECT e.wallet_id, w.external_id IS DISTINCT FROM e.external_id
-  FROM unnest($1::uuid[], $2::int[], $3::bigint[], $4::text[], $5::bool[], $6::text[], $7::text[], $8::text[])
-       AS e (wallet_id, partition, seq, external_id, is_known, owner, description, metadata)
+SELECT e.wallet_id
+  FROM unnest($1::uuid[], $2::text[]) AS e (wallet_id, external_id)
+  JOIN read_model.wallet w ON w.wallet_id = e.wallet_id
+ WHERE w.external_id IS DISTINCT FROM e.external_id";
+
+// What an erasure has taken is gone; all else is as the journal has it, where the journal still has it.
+const DETAILS: &str = "
+SELECT DISTINCT e.wallet_id
+  FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bool[], $5::text[])
+       AS e (wallet_id, detail, seq, is_known, value)
   JOIN read_model.wallet w ON w.wallet_id = e.wallet_id
   LEFT JOIN read_model.erasure r ON r.wallet_id = e.wallet_id
- WHERE w.external_id IS DISTINCT FROM e.external_id
-    OR CASE WHEN coalesce(r.partition = e.partition AND e.seq <= r.seq, false)
-            THEN w.owner IS NOT NULL OR w.description IS NOT NULL OR w.metadata IS NOT NULL
-            WHEN e.is_known THEN w.owner IS DISTINCT FROM e.owner OR w.description IS DISTINCT FROM e.description
-                              OR w.metadata::jsonb IS DISTINCT FROM e.metadata::jsonb
+ CROSS JOIN LATERAL (SELECT CASE e.detail WHEN 'owner' THEN to_jsonb(w.owner)
+                                          WHEN 'description' THEN to_jsonb(w.description)
+                                          ELSE w.metadata::jsonb END AS value) found
+ WHERE CASE WHEN coalesce(r.partition = $6 AND e.seq <= r.seq, false) THEN found.value IS NOT NULL
+            WHEN e.is_known THEN found.value IS DISTINCT FROM e.value::jsonb
             ELSE false END";
 
 const HOLDS: &str = "
@@ -109,6 +114,7 @@ impl Holds {
 
 /// In the snapshot that the walk has caught up with.
 pub(super) async fn compare(
+    journal: &mut PgConnection,
     db: &mut PgConnection,
     partition: Partition,
     fold: Fold,
@@ -117,6 +123,7 @@ pub(super) async fn compare(
     let wallets: Vec<Folded> = fold.wallets.into_values().collect();
     for wallets in wallets.chunks(CHUNK as usize) {
         compare_wallets(&mut *db, partition, wallets, report).await?;
+        compare_details(&mut *journal, &mut *db, partition, wallets, report).await?;
     }
     let open: Vec<Row> = fold.holds.open.into_values().collect();
     for holds in open.chunks(CHUNK as usize) {
@@ -163,7 +170,7 @@ async fn compare_wallets(
     Ok(())
 }
 
-/// What a creation settles: the external id, and the personal data until it is erased.
+/// What a creation settles: the external id.
 pub(super) async fn compare_created(
     db: &mut PgConnection,
     applied: &[Applied],
@@ -176,33 +183,91 @@ pub(super) async fn compare_created(
     if created.is_empty() {
         return Ok(());
     }
-    let projected = || created.iter().map(|(projected, _)| *projected);
-    let different: Vec<(Uuid, bool)> = sqlx::query_as(CREATED)
-        .bind(projected().map(|p| p.event.wallet_id.0).collect::<Vec<_>>())
-        .bind(projected().map(|p| p.event.partition.0).collect::<Vec<_>>())
-        .bind(projected().map(|p| p.event.seq).collect::<Vec<_>>())
+    let different: Vec<Uuid> = sqlx::query_scalar(CREATED)
+        .bind(
+            created
+                .iter()
+                .map(|(projected, _)| projected.event.wallet_id.0)
+                .collect::<Vec<_>>(),
+        )
         .bind(
             created
                 .iter()
                 .map(|(_, created)| created.external_id.as_deref())
                 .collect::<Vec<_>>(),
         )
-        .bind(projected().map(is_known).collect::<Vec<_>>())
-        .bind(projected().map(owner).collect::<Vec<_>>())
-        .bind(projected().map(description).collect::<Vec<_>>())
-        .bind(projected().map(metadata).collect::<Vec<_>>())
         .fetch_all(db)
         .await?;
-    for (wallet, by_name) in different {
-        if by_name {
-            report.add(kind::WALLET, || {
-                format!("the read model's wallet {wallet} has another external id than the journal")
-            });
-        } else {
-            report.add(kind::PERSONAL_DATA, || {
-                format!("the read model's wallet {wallet} has other personal data than the journal")
-            });
-        }
+    for wallet in different {
+        report.add(kind::WALLET, || {
+            format!("the read model's wallet {wallet} has another external id than the journal")
+        });
+    }
+    Ok(())
+}
+
+/// A part of what people say about a wallet: its column, and its JSON in what stands beside an event.
+type Detail = (&'static str, fn(&PersonalData) -> Option<String>);
+
+/// In the order of [`Folded::said`].
+const DETAIL: [Detail; 3] = [
+    ("owner", |data| serde_json::to_string(data.owner.as_ref()?).ok()),
+    ("description", |data| {
+        serde_json::to_string(data.description.as_ref()?).ok()
+    }),
+    ("metadata", |data| {
+        serde_json::to_string(data.metadata.as_ref()?).ok()
+    }),
+];
+
+async fn compare_details(
+    journal: &mut PgConnection,
+    db: &mut PgConnection,
+    partition: Partition,
+    folded: &[Folded],
+    report: &mut Report,
+) -> Result<(), sqlx::Error> {
+    let said = folded.iter().flat_map(|folded| {
+        let said = DETAIL.iter().zip(&folded.said);
+        said.filter_map(|(detail, said)| Some((folded.wallet.id.0, detail, said.as_ref()?)))
+    });
+    let said: Vec<_> = said.collect();
+    let with_data = said.iter().filter(|(.., said)| said.digest.is_some());
+    let mut ids: Vec<Uuid> = with_data.map(|(.., said)| said.event_id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let stored = read::stored_personal(journal, &ids).await?;
+    // Where the journal has lost the row, or somebody has changed it, there is nothing to compare with.
+    let values: Vec<Option<Option<String>>> = said
+        .iter()
+        .map(|(_, (_, value), said)| {
+            let Some(digest) = said.digest else {
+                return Some(None);
+            };
+            let stored = stored
+                .get(&said.event_id)
+                .filter(|stored| stored.digest == digest)?;
+            stored.data.as_ref().ok().map(value)
+        })
+        .collect();
+    let different: Vec<Uuid> = sqlx::query_scalar(DETAILS)
+        .bind(said.iter().map(|(wallet, ..)| *wallet).collect::<Vec<_>>())
+        .bind(said.iter().map(|(_, (name, _), _)| *name).collect::<Vec<_>>())
+        .bind(said.iter().map(|(.., said)| said.seq).collect::<Vec<_>>())
+        .bind(values.iter().map(Option::is_some).collect::<Vec<_>>())
+        .bind(
+            values
+                .iter()
+                .map(|value| value.as_ref()?.as_deref())
+                .collect::<Vec<_>>(),
+        )
+        .bind(partition.0)
+        .fetch_all(db)
+        .await?;
+    for wallet in different {
+        report.add(kind::PERSONAL_DATA, || {
+            format!("the read model's wallet {wallet} has other personal data than the journal")
+        });
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ pub(super) struct Wallet {
     pub(super) held: i64,
     pub(super) limit: i64,
     pub(super) status: &'static str,
+    pub(super) owner: Option<String>,
     /// Type, change of the balance, balance after, held after.
     pub(super) entries: Vec<(&'static str, i64, i64, i64)>,
 }
@@ -88,6 +89,11 @@ pub(super) enum Command {
         wallet: usize,
         limit: i64,
     },
+    /// A number stands for an owner.
+    Change {
+        wallet: usize,
+        owner: Option<u8>,
+    },
     Erase {
         wallet: usize,
     },
@@ -154,6 +160,7 @@ impl Books {
             | Command::Hold { wallet, .. }
             | Command::Status { wallet, .. }
             | Command::Limit { wallet, .. }
+            | Command::Change { wallet, .. }
             | Command::Erase { wallet } => [Some(wallet), None],
             Command::Transfer { from, to, .. } => [Some(from), Some(to)],
             Command::Capture { hold, to, .. } => {
@@ -187,6 +194,7 @@ impl Books {
                         held: 0,
                         limit: 0,
                         status: "active",
+                        owner: None,
                         entries: Vec::new(),
                     },
                 );
@@ -259,9 +267,15 @@ impl Books {
                 self.enter(wallet, "overdraft_limit", 0, 0);
                 self.entry(wallet).limit = limit;
             }
+            Command::Change { wallet, owner } => {
+                self.receives(wallet, if_match)?;
+                self.enter(wallet, "change", 0, 0);
+                self.entry(wallet).owner = owner.map(|owner| owner.to_string());
+            }
             Command::Erase { wallet } => {
                 self.exists(wallet, if_match)?;
                 self.enter(wallet, "erase", 0, 0);
+                self.entry(wallet).owner = None;
             }
         }
         Ok(())

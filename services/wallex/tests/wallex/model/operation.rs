@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use http::Method;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -97,6 +98,8 @@ fn command() -> impl Strategy<Value = Command> {
         3 => (name(), maybe()).prop_map(|(movement, amount)| Command::Reverse { movement, amount }),
         2 => (wallet(), status).prop_map(|(wallet, to)| Command::Status { wallet, to }),
         1 => (wallet(), 0..500i64).prop_map(|(wallet, limit)| Command::Limit { wallet, limit }),
+        2 => (wallet(), proptest::option::weighted(0.8, 0..9u8))
+            .prop_map(|(wallet, owner)| Command::Change { wallet, owner }),
         1 => wallet().prop_map(|wallet| Command::Erase { wallet }),
     ]
 }
@@ -146,13 +149,17 @@ impl Operation {
             .condition
             .filter(|_| !matches!(command, Command::Create { .. }));
         let if_match = condition.map(|holds| version.unwrap_or(1) + i64::from(!holds));
-        let (path, mut body) = request(books, &command);
-        if let Command::Create { .. } = command {
-            body["owner"] = json!("somebody");
-        }
+        let (method, path, mut body) = request(books, &command);
         let before = books.movements.len();
         let outcome = books.run_alone(&command, if_match);
+        if let Command::Create { wallet, .. } = command {
+            body["owner"] = json!("somebody");
+            if let (Ok(()), Some(books)) = (outcome, books.wallets.get_mut(&wallet)) {
+                books.owner = Some("somebody".to_owned());
+            }
+        }
         let write = Write {
+            method,
             path,
             key: books.key(&index.to_string()),
             if_match,
@@ -177,6 +184,7 @@ fn first_wallet(books: &Books, command: &Command) -> Option<usize> {
         | Command::Hold { wallet, .. }
         | Command::Status { wallet, .. }
         | Command::Limit { wallet, .. }
+        | Command::Change { wallet, .. }
         | Command::Erase { wallet } => Some(*wallet),
         Command::Transfer { from, .. } => Some(*from),
         Command::Capture { hold, .. } | Command::Release { hold } | Command::Extend { hold, .. } => {
@@ -189,8 +197,17 @@ fn first_wallet(books: &Books, command: &Command) -> Option<usize> {
     }
 }
 
-/// The path of the command's own route and its body.
-fn request(books: &Books, command: &Command) -> (String, Value) {
+/// Method and path of the command's own route, and its body.
+fn request(books: &Books, command: &Command) -> (Method, String, Value) {
+    let method = match command {
+        Command::Change { .. } => Method::PATCH,
+        _ => Method::POST,
+    };
+    let (path, body) = path_and_body(books, command);
+    (method, path, body)
+}
+
+fn path_and_body(books: &Books, command: &Command) -> (String, Value) {
     let hold_id = |hold: &usize| books.holds.get(*hold).map_or(Uuid::from_u128(1), |hold| hold.id);
     let wallet = |wallet: &usize| format!("/v1/wallets/{}", books.wallet_id(*wallet));
     let with_amount = |amount: &Option<i64>| amount.map_or(json!({}), |amount| json!({"amount": amount}));
@@ -256,6 +273,9 @@ fn request(books: &Books, command: &Command) -> (String, Value) {
             format!("{}/overdraft-limit", wallet(id)),
             json!({"overdraft_limit": limit}),
         ),
+        Command::Change { wallet: id, owner } => {
+            (wallet(id), json!({"owner": owner.map(|owner| owner.to_string())}))
+        }
         Command::Erase { wallet: id } => (format!("{}/erase", wallet(id)), json!({})),
     }
 }
@@ -266,9 +286,10 @@ pub(super) fn new_year(year: u16) -> String {
 
 /// The same as a command of a batch.
 fn batch_entry(books: &Books, command: &Command) -> Value {
-    let (path, mut body) = request(books, command);
+    let (_, path, mut body) = request(books, command);
     let parts: Vec<&str> = path.split('/').collect();
     let (kind, target) = match (parts.get(2).copied(), parts.get(4).copied()) {
+        (Some("wallets"), None) if parts.len() == 4 => ("change", Some("wallet_id")),
         (Some("wallets"), None) => ("create", None),
         (Some("transfers"), _) => ("transfer", None),
         (Some("wallets"), Some(route)) => {
@@ -312,6 +333,7 @@ fn batch(books: &mut Books, index: usize, atomic: bool, commands: &[Command]) ->
         outcomes.push((outcome, (books.movements.len() > movements).then_some(movements)));
     }
     let write = Write {
+        method: Method::POST,
         path: "/v1/batches".to_owned(),
         key: books.key(&index.to_string()),
         if_match: None,

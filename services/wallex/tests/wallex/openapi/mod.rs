@@ -83,7 +83,8 @@ fn gaps(path: &str, method: &str, operation: &Value, tags: &BTreeSet<&str>, lack
         }
     }
     let api = path.starts_with("/v1/");
-    if api && method == "post" {
+    let writes = ["post", "patch"].contains(&method);
+    if api && writes {
         if !has("header", "Idempotency-Key") {
             lacks("has no header Idempotency-Key");
         }
@@ -369,7 +370,7 @@ fn every_problem_is_typed_by_its_code() {
             assert_eq!(typed, examples, "{method} {path} {status}");
             seen.extend(typed);
         }
-        if method == "post" {
+        if ["post", "patch"].contains(&method) {
             let responses = &operation["responses"];
             for status in ["400", "408", "413", "415", "422", "500", "503"] {
                 assert!(responses[status].is_object(), "{path} has no {status}");

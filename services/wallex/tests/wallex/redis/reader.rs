@@ -109,6 +109,7 @@ impl Reader {
     /// Must succeed at once. It leaves version and position of the wallet.
     async fn write(&mut self, path: String, body: Value) -> Value {
         let write = Write {
+            method: http::Method::POST,
             path,
             key: Uuid::now_v7().to_string(),
             if_match: None,

@@ -1,0 +1,12 @@
+-- Where a wallet's owner, description and metadata stand: for each the version of the last event that says it. A wallet
+-- without a row has all of them from its creation. What they are is personal, and stands in journal.personal alone.
+
+CREATE TABLE journal.details (
+    wallet_id   uuid   PRIMARY KEY REFERENCES journal.head (wallet_id),
+    owner       bigint NOT NULL CHECK (owner > 0),
+    description bigint NOT NULL CHECK (description > 0),
+    metadata    bigint NOT NULL CHECK (metadata > 0)
+) WITH (fillfactor = 90);
+
+-- What runs at an earlier version changes no wallet so, and goes on showing what it was created with.
+INSERT INTO journal.compatibility VALUES (5, 2);
