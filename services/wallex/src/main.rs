@@ -203,16 +203,17 @@ async fn run(cli: Cli, last: &TerminationMessage) -> anyhow::Result<ExitCode> {
     }
     let (settings, in_force) = Settings::load_in_force(&cli.flags)?;
     telemetry::init(&settings);
-    if let Some(role) = traced(&cli.command) {
-        trace::init(&settings, &role);
+    let role = traced(&cli.command);
+    if let Some(role) = &role {
+        trace::init(&settings, role);
     }
     let shutdown = shutdown::token();
     let done = run_role(cli.command, settings, &in_force, last, &shutdown).await;
     trace::finish().await;
     telemetry::finish();
     match done {
-        // Asked to stop while waiting for something: that is no failure.
-        Err(error) if shutdown.is_cancelled() => {
+        // Asked to stop while waiting for something: no failure of a role. A chore is not done, and a Job must not count as complete.
+        Err(error) if role.is_some() && shutdown.is_cancelled() => {
             tracing::info!(%error, "stopped");
             last.failed(&error, told(&error));
             Ok(ExitCode::SUCCESS)
