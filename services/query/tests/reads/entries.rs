@@ -6,8 +6,9 @@ use serde_json::Value;
 use uuid::Uuid;
 use wallex_books::New;
 use wallex_domain::{
-    Changed, Created, Currency, EventData, Hash, HoldCaptured, HoldEnded, HoldId, HoldPlaced, Moved,
-    OtherLeg, OverdraftLimitSet, Partition, PersonalData, Position, ReversalLeg, TransferLeg, WalletId,
+    Changed, Created, Currency, Details, DetailsChanged, EventData, Hash, HoldCaptured, HoldEnded,
+    HoldExtended, HoldId, HoldPlaced, Moved, OtherLeg, OverdraftLimitSet, Partition, PersonalData, Position,
+    ReversalLeg, TransferLeg, WalletId,
 };
 use wallex_journal::Event;
 use wallex_journal::personal::Sealed;
@@ -193,11 +194,25 @@ impl Entry {
             }),
             "release" => EventData::HoldReleased(ended()),
             "expire" => EventData::HoldExpired(ended()),
+            "extend" => EventData::HoldExtended(HoldExtended {
+                hold_id,
+                expires_at: self.expires_at.unwrap(),
+                currency,
+                balance,
+                reference,
+                personal,
+            }),
             "reversal_out" => EventData::ReversalDebited(reversal()),
             "reversal_in" => EventData::ReversalCredited(reversal()),
             "freeze" => EventData::WalletFrozen(changed),
             "unfreeze" => EventData::WalletUnfrozen(changed),
             "close" => EventData::WalletClosed(changed),
+            "change" => EventData::WalletChanged(DetailsChanged {
+                details: Details::ALL,
+                currency,
+                balance,
+                personal,
+            }),
             "erase" => EventData::PersonalDataErased(changed),
             "overdraft_limit" => EventData::OverdraftLimitSet(OverdraftLimitSet {
                 overdraft_limit: self.overdraft_limit,

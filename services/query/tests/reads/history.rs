@@ -74,6 +74,7 @@ async fn every_type_of_entry_has_its_amount_and_direction() {
         ("freeze", 0, 0, None, 0, "none"),
         ("unfreeze", 0, 0, None, 0, "none"),
         ("overdraft_limit", 0, 0, Some(500), 500, "none"),
+        ("change", 0, 0, None, 0, "none"),
         ("erase", 0, 0, None, 0, "none"),
         ("close", 0, 0, None, 0, "none"),
     ];

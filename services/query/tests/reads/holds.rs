@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::api::{A, Api, B, NOON, NOWHERE};
+use crate::api::{A, Api, B, NOON, NOWHERE, time};
 use crate::entries::Entry;
 
 /// Hold `id` of 100, which is the wallet's next version.
@@ -61,6 +61,55 @@ async fn a_hold_shows_what_became_of_it() {
     let stale = api.get(&format!("/v1/holds/{}", Uuid::from_u128(2))).await;
     assert_eq!(stale.body["stale"], json!(true));
     api.refuses("/v1/holds/7", 422, "validation_failed").await;
+}
+
+#[tokio::test]
+async fn an_extended_hold_shows_its_new_end() {
+    let api = Api::start().await;
+    let placed = Entry {
+        expires_at: Some(NOON + 7),
+        ..placed(1, A, 2)
+    };
+    let extended = Entry {
+        hold: placed.hold,
+        expires_at: Some(NOON + 9),
+        reference: Some("two days more"),
+        at: 3,
+        ..Entry::new(A, 3, "extend", 0, 0)
+    };
+    let transaction = extended.transaction;
+    api.all_happen([placed, extended]).await;
+    let hold = api.get(&format!("/v1/holds/{}", Uuid::from_u128(1))).await.body;
+    assert_eq!(
+        (
+            &hold["status"],
+            &hold["expires_at"],
+            &hold["updated_at"],
+            &hold["reference"]
+        ),
+        (
+            &json!("open"),
+            &json!(time(9)),
+            &json!(time(3)),
+            &json!("order-7")
+        )
+    );
+    let transaction = api.get(&format!("/v1/transactions/{transaction}")).await.body;
+    let entry = &transaction["entries"][0];
+    assert_eq!(
+        (
+            &transaction["type"],
+            &entry["type"],
+            &entry["amount"],
+            &entry["direction"]
+        ),
+        (&json!("extend"), &json!("extend"), &json!(0), &json!("none"))
+    );
+    assert_eq!(
+        (&entry["hold_id"], &entry["held_after"], &entry["reference"]),
+        (&json!(Uuid::from_u128(1)), &json!(100), &json!("two days more"))
+    );
+    assert_eq!(entry.get("held_change"), None);
 }
 
 #[tokio::test]

@@ -84,6 +84,7 @@ async fn what_concerns_one_wallet_is_complete_by_itself() {
         ("unfreeze", "unfreeze", 0, 0),
         ("close", "close", 0, 0),
         ("overdraft_limit", "overdraft_limit", 0, 0),
+        ("change", "change", 0, 0),
         ("erase", "erase", 0, 0),
     ]) {
         let entry = Entry {
