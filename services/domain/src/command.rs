@@ -16,14 +16,14 @@ pub enum Command {
     ExtendHold(ExtendHold),
     Reverse(Reverse),
     Change(ChangeWallet),
-    /// Ends what is due of a wallet's holds, which any command on it does first; this one does nothing else.
+    /// Ends a wallet's due holds. Any command on the wallet does that first; this one does nothing else.
     ExpireHolds(WalletId),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CreateWallet {
     pub wallet_id: WalletId,
-    /// The caller's own name of the wallet, unique in the platform.
+    /// The caller's own name for the wallet, unique in the platform.
     pub external_id: Option<String>,
     pub currency: Currency,
     pub initial_balance: Option<Amount>,
@@ -31,14 +31,14 @@ pub struct CreateWallet {
     pub personal: Option<Hash>,
 }
 
-/// Money from outside into a wallet, or out of it.
+/// Money into a wallet from outside, or out of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Movement {
     pub wallet_id: WalletId,
     pub amount: Amount,
     pub reference: Option<String>,
-    /// The caller's own name of the movement, unique in the platform for good: what carries it again is the same
-    /// movement, or refused.
+    /// The caller's own name for the movement, unique in the platform for good: a second command with it is the same
+    /// movement, or is refused.
     pub external_id: Option<String>,
     pub personal: Option<Hash>,
     /// From `If-Match`: rejected unless the wallet is at this version.
@@ -51,8 +51,8 @@ pub struct Transfer {
     pub to: WalletId,
     pub amount: Amount,
     pub reference: Option<String>,
-    /// The caller's own name of the movement, unique in the platform for good: what carries it again is the same
-    /// movement, or refused.
+    /// The caller's own name for the movement, unique in the platform for good: a second command with it is the same
+    /// movement, or is refused.
     pub external_id: Option<String>,
     pub personal: Option<Hash>,
     /// From `If-Match`: rejected unless the source wallet is at this version.
@@ -72,17 +72,17 @@ pub struct PlaceHold {
     pub expected_version: Option<i64>,
 }
 
-/// Takes what a hold has set aside; what is left of it becomes available again.
+/// Takes money that a hold has set aside; the rest becomes available again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CaptureHold {
     pub hold_id: HoldId,
-    /// The whole hold when missing.
+    /// `None` captures the whole hold.
     pub amount: Option<Amount>,
-    /// The wallet that gets the money; outside when missing.
+    /// The wallet that gets the money; `None` is outside.
     pub to: Option<WalletId>,
     pub reference: Option<String>,
-    /// The caller's own name of the movement, unique in the platform for good: what carries it again is the same
-    /// movement, or refused.
+    /// The caller's own name for the movement, unique in the platform for good: a second command with it is the same
+    /// movement, or is refused.
     pub external_id: Option<String>,
     pub personal: Option<Hash>,
     pub expected_version: Option<i64>,
@@ -96,29 +96,29 @@ pub struct ReleaseHold {
     pub expected_version: Option<i64>,
 }
 
-/// Moves the end of a hold to a later time.
+/// Moves a hold's expiry to a later time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExtendHold {
     pub hold_id: HoldId,
-    /// Microseconds since 1970 (UTC); later than the hold's own.
+    /// Microseconds since 1970 (UTC); later than the hold's current expiry.
     pub expires_at: i64,
     pub reference: Option<String>,
     pub personal: Option<Hash>,
     pub expected_version: Option<i64>,
 }
 
-/// Takes a transaction back, as a whole or in part.
+/// Takes a transaction back, in whole or in part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reverse {
     pub transaction_id: Uuid,
-    /// What is left of the transaction when missing.
+    /// `None` takes back all that is left of the transaction.
     pub amount: Option<Amount>,
     pub reference: Option<String>,
-    /// The caller's own name of the movement, unique in the platform for good: what carries it again is the same
-    /// movement, or refused.
+    /// The caller's own name for the movement, unique in the platform for good: a second command with it is the same
+    /// movement, or is refused.
     pub external_id: Option<String>,
     pub personal: Option<Hash>,
-    /// Of the wallet that pays; of the one that receives when the payer is outside.
+    /// Of the wallet that pays, or of the one that receives when the payer is outside.
     pub expected_version: Option<i64>,
 }
 
@@ -138,36 +138,36 @@ pub enum Change {
     Close,
     /// Minor units, never negative.
     SetOverdraftLimit(i64),
-    /// Those of them become what is personal beside the event, or nothing.
+    /// These become what the personal data beside the event says, or nothing.
     Details(Details),
     ErasePersonalData,
 }
 
-/// What a command is about, whatever kind it is. A new one has to answer all of it in [`Command::subject`], and nothing else asks
-/// which command it is but its own decision.
+/// What a command is about, whatever its kind. A new kind must answer all of it in [`Command::subject`]; apart from
+/// that, only its own decision depends on which command it is.
 #[derive(Debug, Clone, Copy, Default)]
 struct Subject<'a> {
     /// The wallets that the command itself names, the source first.
     wallets: [Option<WalletId>; 2],
     /// The hold whose wallet it touches.
     hold: Option<HoldId>,
-    /// The hold that it is about to place, on the first of the wallets.
+    /// The hold that it would place, on the first of the wallets.
     places: Option<HoldId>,
     /// The transaction whose wallets it touches.
     transaction: Option<Uuid>,
     creates: Option<&'a CreateWallet>,
-    /// Whether the personal data of its wallet is to be erased.
+    /// Whether it erases the personal data of its wallet.
     erases: bool,
     movement: Option<Asked<'a>>,
 }
 
-/// What is asked for when money is to move. A wallet and a hold have names of their own, which are unique too.
+/// What a command that moves money asks for. Wallets and holds have unique names too, but these are separate.
 #[derive(Debug, Clone, Copy)]
 pub struct Asked<'a> {
-    /// All that can move when missing.
+    /// `None` is all that can move.
     pub amount: Option<Amount>,
     pub reference: Option<&'a str>,
-    /// The caller's own name of the movement.
+    /// The caller's own name for the movement.
     pub external_id: Option<&'a str>,
 }
 
@@ -277,8 +277,8 @@ impl Command {
         self.subject().0
     }
 
-    /// The wallets that the command itself names, the source first. A hold and a transaction stand for more:
-    /// see [`Command::hold`] and [`Command::transaction`].
+    /// The wallets that the command itself names, the source first. A hold or a transaction stands for more: see
+    /// [`Command::hold`] and [`Command::transaction`].
     pub fn wallets(&self) -> impl Iterator<Item = WalletId> {
         self.subject().1.wallets.into_iter().flatten()
     }
@@ -288,7 +288,7 @@ impl Command {
         self.subject().1.hold
     }
 
-    /// Every hold the command names: also the one that it is about to place, whose name may be taken.
+    /// Any hold the command names, including one that it would place, whose name may be taken.
     pub fn named_hold(&self) -> Option<HoldId> {
         let (_, subject) = self.subject();
         subject.places.or(subject.hold)
@@ -305,7 +305,7 @@ impl Command {
         self.subject().1.creates
     }
 
-    /// The wallet whose personal data is to be erased.
+    /// The wallet whose personal data the command erases.
     pub fn erases(&self) -> Option<WalletId> {
         let (_, subject) = self.subject();
         subject.wallets[0].filter(|_| subject.erases)
@@ -316,18 +316,18 @@ impl Command {
         self.subject().1.transaction
     }
 
-    /// What is asked for, when it is that money moves.
+    /// What the command asks for, if it moves money.
     pub fn movement(&self) -> Option<Asked<'_>> {
         self.subject().1.movement
     }
 
-    /// The caller's own name of the movement, when the command is one and has it.
+    /// The caller's own name for the movement, if the command is one and has a name.
     pub fn movement_id(&self) -> Option<&str> {
         self.movement()?.external_id
     }
 
-    /// All wallets that the command touches, the one that pays first as far as the command says. A hold and a
-    /// transaction stand for wallets that the caller looks up; one that is not there is what the command is rejected for.
+    /// All wallets that the command touches, the payer first as far as the command says. The caller looks up the
+    /// wallets behind a hold or a transaction; the command is rejected for one that does not exist.
     pub fn touched<Wallets: IntoIterator<Item = WalletId>>(
         &self,
         wallet_of_hold: impl Fn(HoldId) -> Option<WalletId>,

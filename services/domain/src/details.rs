@@ -1,8 +1,8 @@
-//! What people say about a wallet: owner, description and metadata. Personal, so an event only names them.
+//! A wallet's details: owner, description and metadata. They are personal, so an event only names them.
 
 use serde::{Deserialize, Serialize};
 
-/// What people say about a wallet, or a part of it. In JSON a list of names.
+/// All or some of a wallet's details. In JSON, a list of names.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Vec<Detail>", into = "Vec<Detail>")]
 pub struct Details {

@@ -1,5 +1,5 @@
-//! What an event does: to its wallet's money, to a hold, to an earlier transaction. A new event has to answer all of it here, and
-//! nothing else of the domain asks which event it is.
+//! What an event does: to its wallet's money, to a hold, to an earlier transaction. A new event must answer all of it
+//! here; nothing else in the domain asks which event it is.
 
 use uuid::Uuid;
 
@@ -8,30 +8,30 @@ use crate::{Details, EventData, EventKind, HoldId, HoldStatus, OtherLeg, Positio
 /// Amounts are minor units.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Effect {
-    /// What the event is about, never negative: what moved, was held or given back; the new overdraft limit; 0 where there is no
-    /// amount.
+    /// What the event is about, never negative: what was moved, held or given back, or the new overdraft limit; 0 if
+    /// there is no amount.
     pub amount: i64,
     /// Change of the balance: positive in, negative out.
     pub balance: i64,
-    /// Change of what holds have set aside.
+    /// Change of the held money.
     pub held: i64,
-    /// The wallet's status from this event on, when it changes it.
+    /// The wallet's status from this event on, if the event changes it.
     pub status: Option<Status>,
-    /// The wallet's overdraft limit from this event on, when it changes it.
+    /// The wallet's overdraft limit from this event on, if the event changes it.
     pub overdraft_limit: Option<i64>,
     /// The other leg of a movement between two wallets.
     pub other: Option<OtherLeg>,
-    /// Where the event itself says that it stands in the journal, when it does.
+    /// The position in the journal that the event itself states, if it does.
     pub position: Option<Position>,
-    /// The hold that the event is about, and what it is from then on.
+    /// The hold that the event is about, and its state from then on.
     pub hold: Option<HoldChange>,
     /// The transaction that a reversal takes back.
     pub reverses: Option<Uuid>,
-    /// Whether a reversal may take back what it moved. Of a movement between two wallets the leg that pays says so.
+    /// Whether a reversal may take back what it moved. For a movement between two wallets, the leg that pays says so.
     pub is_reversible: bool,
-    /// Those of the wallet's owner, description and metadata that are from this event on what stands beside it, or none.
+    /// Which of the wallet's owner, description and metadata the event sets, to what stands beside it or to none.
     pub details: Details,
-    /// Whether it asks for the personal data of the events before it to be erased.
+    /// Whether it erases the personal data of earlier events.
     pub erases: bool,
 }
 
@@ -39,11 +39,11 @@ pub struct Effect {
 pub struct HoldChange {
     pub id: HoldId,
     pub status: HoldStatus,
-    /// Whether the event places it: there was none before.
+    /// Whether the event places the hold: there was none before.
     pub is_placed: bool,
-    /// When it expires from then on, where the event says so: it never comes closer.
+    /// The new expiry, if the event states one. It never moves earlier.
     pub expires_at: Option<i64>,
-    /// What left the wallet with it.
+    /// How much of it left the wallet.
     pub captured: i64,
 }
 
@@ -179,13 +179,13 @@ impl Effect {
         }
     }
 
-    /// Whether the wallet gives money.
+    /// Whether the wallet pays.
     pub fn pays(&self) -> bool {
         self.balance < 0
     }
 
-    /// What is taken back of which transaction. A reversal between two wallets has two events; the one that pays counts, or the
-    /// only one.
+    /// The reversed transaction, and how much of it is taken back. A reversal between two wallets has two events, of
+    /// which only the paying one counts; any other reversal has one.
     pub fn takes_back(&self) -> Option<(Uuid, i64)> {
         let reverses = self.reverses?;
         (self.pays() || self.other.is_none()).then_some((reverses, self.amount))
@@ -205,7 +205,7 @@ impl HoldChange {
 }
 
 impl EventKind {
-    /// What the other wallet's event is when this one pays and the money stays in the platform.
+    /// The type of the other wallet's event, when this one pays and the money stays in the platform.
     pub fn received_as(self) -> Option<Self> {
         match self {
             Self::TransferDebited | Self::HoldCaptured => Some(Self::TransferCredited),

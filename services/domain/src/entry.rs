@@ -1,6 +1,6 @@
-//! What an event is called in a wallet's history, and which way the balance goes by it.
+//! What an event is called in a wallet's history, and its direction: which way the balance goes.
 //!
-//! The invariant: each kind of event makes one type of entry, which no other makes.
+//! The invariant: each kind of event makes one type of entry, and no other kind makes that type.
 
 use serde::Serialize;
 use utoipa::ToSchema;

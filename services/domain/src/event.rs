@@ -1,5 +1,5 @@
-//! What happened to a wallet. The type stands in the journal's envelope, the payload is JSON and is kept
-//! for ever as it was written: old versions are read through the upcaster chain in [`EventData::decode`].
+//! What happened to a wallet. The type is in the journal's envelope. The payload is JSON and kept for ever as it was
+//! written: old versions are read through the upcaster chain in [`EventData::decode`].
 
 use serde::{Deserialize, Serialize};
 
@@ -30,7 +30,7 @@ pub struct Moved {
     pub balance: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
-    /// The caller's own name of the movement, unique in the platform; the same on both legs.
+    /// The caller's own name for the movement, unique in the platform; the same on both legs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -44,13 +44,13 @@ pub struct TransferLeg {
     pub currency: Currency,
     pub balance: i64,
     pub counterparty: WalletId,
-    /// Where this leg stands in the journal.
+    /// This leg's position in the journal.
     pub position: Position,
-    /// Where the other leg stands.
+    /// The other leg's position.
     pub counterparty_position: Position,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
-    /// The caller's own name of the movement, unique in the platform; the same on both legs.
+    /// The caller's own name for the movement, unique in the platform; the same on both legs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -90,12 +90,12 @@ pub struct HoldCaptured {
     pub released: i64,
     pub currency: Currency,
     pub balance: i64,
-    /// The wallet that gets the amount; without one it goes outside.
+    /// The wallet that gets the amount; `None` is outside.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub other: Option<OtherLeg>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
-    /// The caller's own name of the movement, unique in the platform; the same on both legs.
+    /// The caller's own name for the movement, unique in the platform; the same on both legs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -115,7 +115,7 @@ pub struct HoldEnded {
     pub personal: Option<Hash>,
 }
 
-/// The payload of `hold.extended`: the hold lasts longer, and nothing moves.
+/// The payload of `hold.extended`: the hold lasts longer; no money moves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HoldExtended {
     pub hold_id: HoldId,
@@ -132,17 +132,17 @@ pub struct HoldExtended {
 /// The payload of `reversal.debited` and `reversal.credited`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReversalLeg {
-    /// The transaction that is taken back, as a whole or in part.
+    /// The transaction that is taken back, in whole or in part.
     pub reverses: Uuid,
     pub amount: i64,
     pub currency: Currency,
     pub balance: i64,
-    /// The wallet on the other side; without one it is outside.
+    /// The wallet on the other side; `None` is outside.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub other: Option<OtherLeg>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
-    /// The caller's own name of the movement, unique in the platform; the same on both legs.
+    /// The caller's own name for the movement, unique in the platform; the same on both legs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -167,7 +167,8 @@ pub struct OverdraftLimitSet {
     pub personal: Option<Hash>,
 }
 
-/// The payload of `wallet.changed`. What the details are from then on stands beside the event; one that does not is none.
+/// The payload of `wallet.changed`. The new values of `details` are beside the event; a detail without a value there is
+/// removed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DetailsChanged {
     pub details: Details,
@@ -177,7 +178,7 @@ pub struct DetailsChanged {
     pub personal: Option<Hash>,
 }
 
-/// The payload of events that say all by their type: `wallet.frozen`, `wallet.unfrozen`, `wallet.closed`,
+/// The payload of events whose type says everything: `wallet.frozen`, `wallet.unfrozen`, `wallet.closed`,
 /// `wallet.personal_data_erased`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Changed {
@@ -187,7 +188,7 @@ pub struct Changed {
     pub personal: Option<Hash>,
 }
 
-/// The one list of event types: name of the variant, payload, type in the envelope, newest payload version.
+/// The one list of event types: variant, payload, type in the envelope, newest payload version.
 macro_rules! events {
     ($($variant:ident($payload:ident), $name:literal, $version:literal;)+) => {
         /// What happened to one wallet.
@@ -196,7 +197,7 @@ macro_rules! events {
             $($variant($payload),)+
         }
 
-        /// The types of events, by the name they have in the envelope.
+        /// The types of events, by their names in the envelope.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum EventKind {
             $($variant,)+
@@ -218,7 +219,7 @@ macro_rules! events {
                 }
             }
 
-            /// The newest payload version of this type; what is written.
+            /// The newest payload version of this type: the one that is written.
             pub fn schema_version(self) -> i16 {
                 match self {
                     $(Self::$variant => $version,)+
@@ -252,7 +253,7 @@ macro_rules! events {
                 }
             }
 
-            /// Digest of the erasable data beside the event, when it has any.
+            /// Digest of the erasable data beside the event, if it has any.
             pub fn personal(&self) -> Option<Hash> {
                 match self {
                     $(Self::$variant(payload) => payload.personal,)+
@@ -312,7 +313,7 @@ impl EventData {
         self.kind().schema_version()
     }
 
-    /// What its wallet was created with, when the event is its creation.
+    /// What the event's wallet was created with, if the event is its creation.
     pub fn created(&self) -> Option<&Created> {
         if let Self::WalletCreated(created) = self {
             Some(created)
@@ -340,7 +341,7 @@ impl EventData {
         }
     }
 
-    /// The caller's own name of the movement. A wallet's name is another thing.
+    /// The caller's own name for the movement; not the name of a wallet.
     pub fn movement_id(&self) -> Option<&str> {
         match self {
             Self::WalletCredited(moved) | Self::WalletDebited(moved) => moved.external_id.as_deref(),
@@ -361,8 +362,8 @@ impl EventData {
         }
     }
 
-    /// Reads a stored payload of any version this build knows. A later version that changes a payload
-    /// gets an upcaster here, from each version to the next; what was written is never rewritten.
+    /// Reads a stored payload of any version this build knows. A later version that changes a payload adds an upcaster
+    /// here, from each version to the next; what was written is never rewritten.
     pub fn decode(event_type: &str, schema_version: i16, payload: &[u8]) -> Result<Self, DecodeError> {
         let kind = EventKind::parse(event_type).filter(|kind| schema_version <= kind.schema_version());
         let Some(kind) = kind else {
@@ -379,7 +380,7 @@ impl EventData {
     }
 }
 
-/// What may have to be forgotten, kept in a row beside the event that carries only its salted digest.
+/// What may have to be erased: kept in a row beside the event, which carries only its salted digest.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct PersonalData {
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,5 +1,5 @@
 //! A 32-byte BLAKE3 digest as a value: links of the hash chain and digests of personal data.
-//! It is only carried here; who computes it is the journal.
+//! Only carried here; the journal computes it.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,4 +1,4 @@
-//! Money set aside: the state of a hold, and what a transaction leaves to be taken back.
+//! Money set aside: the state of a hold, and what a reversal needs to know of a transaction.
 
 use uuid::Uuid;
 
@@ -43,9 +43,9 @@ pub struct Hold {
 }
 
 impl Hold {
-    /// The hold after `event` of its wallet, the next one about it. `None` when that does not follow: it is placed twice, or what
-    /// changes is not open, of another wallet, or of another amount, or would expire no later. Also for an event that is not about
-    /// a hold.
+    /// The hold after `event`, the next event about it. `None` when the event does not follow: a hold is placed twice,
+    /// or the changed hold is not open, belongs to another wallet, has another amount, or would expire no later. Also
+    /// `None` for an event that is not about a hold.
     pub fn evolve(before: Option<Self>, wallet_id: WalletId, event: &EventData) -> Option<Self> {
         let effect = event.effect();
         let change = effect.hold?;
@@ -58,7 +58,7 @@ impl Hold {
                 status: change.status,
             }),
             (Some(hold), false) => {
-                // All of it is freed when it ends, and nothing before.
+                // Ending a hold frees all of it; nothing is freed before.
                 let freed = match change.status {
                     HoldStatus::Open => 0,
                     HoldStatus::Captured | HoldStatus::Released | HoldStatus::Expired => hold.amount,
@@ -79,7 +79,7 @@ impl Hold {
         }
     }
 
-    /// Whether the hold is to be ended before anything else happens to its wallet.
+    /// Whether the hold must end before anything else happens to its wallet.
     pub fn is_due(&self, now: i64) -> bool {
         self.status == HoldStatus::Open && self.expires_at.is_some_and(|expires_at| expires_at <= now)
     }
@@ -89,9 +89,9 @@ impl Hold {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transaction {
     pub id: Uuid,
-    /// The wallets that its events are of, the one that paid first.
+    /// The wallets of its events, the payer first.
     pub wallets: Vec<WalletId>,
-    /// What it moved, when it may be taken back.
+    /// What it moved, if that can be reversed.
     pub movement: Option<Moves>,
 }
 
@@ -105,9 +105,9 @@ pub struct Moves {
 }
 
 impl Transaction {
-    /// From the events of one transaction; `None` when there are none.
+    /// From the events of one transaction; `None` without events.
     pub fn of(id: Uuid, events: &[(WalletId, EventData)]) -> Option<Self> {
-        // The one that says it all comes first: the leg that paid.
+        // The most informative first: the leg that paid.
         let (wallet, event) = events
             .iter()
             .find(|(_, event)| event.effect().pays())

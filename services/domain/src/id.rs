@@ -1,4 +1,4 @@
-//! Names of things: wallets, partitions, and positions in the journal.
+//! Identifiers: wallets, partitions, and positions in the journal.
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,7 +17,7 @@ impl fmt::Display for WalletId {
     }
 }
 
-/// Money set aside has a name of its own, under which it is captured or released.
+/// Identifies a hold, to capture or release it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct HoldId(pub Uuid);
@@ -28,7 +28,7 @@ impl fmt::Display for HoldId {
     }
 }
 
-/// One of the journal's sequences, and the Kafka partition of the same number. Never negative.
+/// The number of one of the journal's sequences, and of its Kafka partition. Never negative.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Partition(pub i32);
@@ -56,7 +56,7 @@ impl fmt::Display for Position {
 #[error("a position is PARTITION:SEQ, for example 3:1042; several are separated by commas")]
 pub struct InvalidPosition;
 
-/// Digits only: `parse` alone would take a sign.
+/// Digits only: `parse` alone would accept a sign.
 fn digits<T: FromStr>(text: &str) -> Result<T, InvalidPosition> {
     if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
         return Err(InvalidPosition);
@@ -90,7 +90,7 @@ impl<'de> Deserialize<'de> for Position {
     }
 }
 
-/// The positions that one answer reached, as in the header `Wallex-Position: 3:1042,7:88`.
+/// The positions that an answer reached, as in the header `Wallex-Position: 3:1042,7:88`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Positions(pub Vec<Position>);
 

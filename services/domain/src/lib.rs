@@ -1,7 +1,7 @@
 //! What a wallet is and what may happen to it: money, commands, events, `decide` and `evolve`.
 //!
-//! Pure: no I/O, no async, no clock, no random numbers; callers bring those in. The invariant: an event
-//! that [`decide`] returns can be applied to the state it was decided on, and leaves it valid.
+//! Pure: no I/O, no async, no clock, no random numbers; callers bring those in. The invariant: an event that [`decide`]
+//! returns can be applied to the state it was decided on, and leaves it valid.
 
 mod command;
 mod decide;

@@ -1,6 +1,6 @@
 use crate::Hash;
 
-/// A place in a partition's chain: an event, named by its seq and told from an impostor by its hash.
+/// A place in a partition's chain: an event, identified by its seq; its hash tells it from an event of another history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mark {
     /// 0 before the first event.

@@ -7,13 +7,13 @@ use std::str::FromStr;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The largest amount of one movement, in minor units. Below 2^53, so that clients whose numbers are
-/// doubles (JavaScript) read every amount exactly.
+/// The largest amount of one movement, in minor units. Below 2^53, so that clients whose numbers are doubles
+/// (JavaScript) read every amount exactly.
 pub const MAX_MINOR_UNITS: i64 = 9_000_000_000_000_000;
 
-/// How far from zero a wallet's balance, what is held of it and its overdraft limit may go, in minor units: the integers
-/// that a double holds exactly, 2^53 - 1 (RFC 8259, section 6). A client that reads JSON numbers as doubles would take
-/// one beyond for another amount.
+/// How far from zero a wallet's balance, its held money and its overdraft limit may be, in minor units: the integers
+/// that a double holds exactly, 2^53 - 1 (RFC 8259, section 6). Beyond that, a client that reads JSON numbers as
+/// doubles could mistake one amount for another.
 pub const MAX_BALANCE: i64 = (1 << 53) - 1;
 
 /// A positive amount in minor units: 1 ..= [`MAX_MINOR_UNITS`].
@@ -52,7 +52,7 @@ impl<'de> Deserialize<'de> for Amount {
     }
 }
 
-/// A currency code: 3 to 8 capital letters or digits, beginning with a letter. ISO 4217 codes have 3.
+/// A currency code: 3 to 8 capital letters or digits, starting with a letter. ISO 4217 codes have 3.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Currency {
     code: [u8; 8],
@@ -116,8 +116,8 @@ impl<'de> Deserialize<'de> for Currency {
     }
 }
 
-/// The currencies that wallets may have, each with its exponent: the number of decimal digits that its
-/// minor unit stands for (EUR 2: 1 minor unit = 0.01 EUR).
+/// The currencies that wallets may have, each with its exponent: the number of decimal digits of its minor unit (EUR 2:
+/// 1 minor unit = 0.01 EUR).
 #[derive(Debug, Clone)]
 pub struct Currencies {
     iso_4217: BTreeMap<Currency, u8>,
@@ -125,7 +125,7 @@ pub struct Currencies {
 }
 
 impl Currencies {
-    /// ISO 4217's currencies in use, without its funds, metals and test codes.
+    /// The active currencies of ISO 4217, without its funds, metals and test codes.
     pub fn iso_4217() -> Self {
         let group = |codes: &'static str, exponent: u8| {
             codes
@@ -141,7 +141,7 @@ impl Currencies {
         }
     }
 
-    /// ISO 4217's and those of a list as `POINTS:0,GOLD:3`, which may be empty.
+    /// ISO 4217's currencies and those of a list like `POINTS:0,GOLD:3`, which may be empty.
     pub fn with_own(list: &str) -> Result<Self, InvalidOwnCurrency> {
         let mut currencies = Self::iso_4217();
         if !list.trim().is_empty() {
@@ -152,7 +152,7 @@ impl Currencies {
         Ok(currencies)
     }
 
-    /// A code of ISO 4217 keeps its exponent: another would give every amount of it another meaning.
+    /// An ISO 4217 code keeps its exponent: another one would change the meaning of every amount in it.
     fn add(&mut self, entry: &str) -> Result<(), InvalidOwnCurrency> {
         let malformed = || InvalidOwnCurrency::Malformed(entry.to_owned());
         let (code, digits) = entry.split_once(':').ok_or_else(malformed)?;
@@ -174,7 +174,7 @@ impl Currencies {
                     known: *known,
                 });
             }
-            // What it is already.
+            // The exponent it has already.
             Some(_) => return Ok(()),
             None => {}
         }
@@ -191,23 +191,23 @@ impl Currencies {
             .copied()
     }
 
-    /// ISO 4217's, by their codes, each with its exponent.
+    /// ISO 4217's currencies by code, each with its exponent.
     pub fn standard(&self) -> impl Iterator<Item = (Currency, u8)> {
         self.iso_4217
             .iter()
             .map(|(currency, exponent)| (*currency, *exponent))
     }
 
-    /// Those of one's own, by their codes, each with its exponent.
+    /// The custom currencies by code, each with its exponent.
     pub fn own(&self) -> impl Iterator<Item = (Currency, u8)> {
         self.own.iter().map(|(currency, exponent)| (*currency, *exponent))
     }
 }
 
-/// Decimal digits of a currency of one's own at most. With more, the largest amount there is would be less than one.
+/// The most decimal digits a custom currency may have. With more, the largest possible amount would be less than one.
 pub const MAX_EXPONENT: u8 = 15;
 
-/// Why a list of currencies of one's own cannot be.
+/// Why a list of custom currencies is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidOwnCurrency {
     #[error("`{0}` is not CODE:DIGITS, for example POINTS:0")]

@@ -1,10 +1,10 @@
 use std::fmt;
 
-/// Which journal a process belongs to: `cluster/namespace/name`. Two platforms never have the same id. `wallex migrate` writes it into
-/// the database, every role compares it at its start.
+/// Identifies the journal that a process belongs to: `cluster/namespace/name`. Two platforms never have the same id.
+/// `wallex migrate` writes it into the database; every role compares it at startup.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PlatformId {
-    /// Uid of the cluster's `kube-system` namespace, `local` outside Kubernetes.
+    /// Uid of the cluster's `kube-system` namespace; `local` outside Kubernetes.
     pub cluster: String,
     pub namespace: String,
     pub name: String,

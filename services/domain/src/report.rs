@@ -1,20 +1,20 @@
-//! What a process of the platform reports of itself, for the operator: what ails it in `/health/ready` while it runs, and its last
-//! words when it ends. Logs are for people; no program reads them.
+//! What a process of the platform reports about itself to the operator: what is wrong, in `/health/ready`, while it
+//! runs, and its last words when it ends. Logs are for people; no program reads them.
 
 use serde::{Deserialize, Serialize};
 
-/// Why a process cannot work, by the name that the operator's conditions give it.
+/// Why a process cannot work, by the name that the operator's conditions use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ailment {
     DatabaseUnreachable,
     /// The database belongs to another platform.
     DatabaseTaken,
-    /// `wallex migrate` has not run yet, or not that of this version.
+    /// `wallex migrate` has not run yet, or not this version's.
     SchemaMissing,
-    /// The journal lacks events that were in it.
+    /// The journal lacks events that it once had.
     JournalRewound,
     KafkaUnreachable,
-    /// Of a newer version.
+    /// A code of a newer version.
     #[serde(other)]
     Unknown,
 }
@@ -30,7 +30,7 @@ impl Ailment {
     ];
 }
 
-/// What a process leaves in the file of `--termination-message` as JSON; Kubernetes shows it as its container's.
+/// What a process writes to the `--termination-message` file as JSON; Kubernetes shows it as the container's message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "result", rename_all = "snake_case")]
 pub enum LastWords {
@@ -42,18 +42,18 @@ pub enum LastWords {
     },
 }
 
-/// What a migration has reached.
+/// The state that a migration has reached.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Migrated {
     /// Versions of the schemas.
     pub journal: i64,
     pub ledger: i64,
     pub read_model: i64,
-    /// Partitions that the journal has.
+    /// Number of partitions in the journal.
     pub partitions: i32,
-    /// The microsecond, since 1970, in which the journal was made: what it is known by.
+    /// When the journal was created, in microseconds since 1970; this identifies it.
     pub journal_id: i64,
-    /// Events that it has.
+    /// Number of events in it.
     pub events: i64,
 }
 

@@ -1,4 +1,4 @@
-//! The state of a wallet that decisions are made on, and how events change it (`evolve`).
+//! The state of a wallet that decisions are based on, and how events change it (`evolve`).
 
 use serde::{Deserialize, Serialize};
 
@@ -54,8 +54,8 @@ impl Wallet {
         self.balance.saturating_sub(self.held)
     }
 
-    /// The wallet after `event`, which is its next one. The first event is a creation; anything else on
-    /// no wallet, or a second creation, is `None`.
+    /// The wallet after `event`, its next one. The first event is a creation; any other event without a wallet, or a
+    /// second creation, gives `None`.
     pub fn evolve(before: Option<Self>, id: WalletId, event: &EventData) -> Option<Self> {
         let Some(wallet) = before else {
             let created = event.created()?;

@@ -1,4 +1,4 @@
-//! What running and verifying projections asks the journal: whether it has what a projection has.
+//! What running and verifying projections needs to know of the journal: whether it has what a projection has.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,7 @@ use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 use wallex_domain::{Mark, Partition};
 
-// As a subquery in the list of columns: it can only be answered by one look at the index per row.
+// As a subquery in the column list: so the only possible plan is one index lookup per row.
 const HASHES: &str = "
 SELECT partition, (SELECT hash FROM journal.event e WHERE e.partition = tip.partition AND e.seq = tip.seq)
   FROM unnest($1::int[], $2::bigint[]) AS tip (partition, seq)";
@@ -29,7 +29,7 @@ SELECT r.wallet_id
                     WHERE e.partition = r.partition AND e.seq = r.seq AND e.wallet_id = r.wallet_id
                       AND e.type = 'wallet.personal_data_erased')";
 
-/// The hashes of the events that stand at the seqs of `tips`; `None` where there is none.
+/// The hashes of the events at the seqs of `tips`; `None` where there is no event.
 pub async fn hashes(
     db: &mut PgConnection,
     tips: impl Iterator<Item = (Partition, Mark)>,
@@ -47,7 +47,7 @@ pub async fn hashes(
         .collect())
 }
 
-/// Up to where each partition has been published.
+/// Up to which seq each partition has been published.
 pub async fn published(db: impl PgExecutor<'_>) -> Result<Vec<(Partition, i64)>, sqlx::Error> {
     let rows: Vec<(i32, i64)> = sqlx::query_as(PUBLISHED).fetch_all(db).await?;
     Ok(rows
@@ -56,7 +56,7 @@ pub async fn published(db: impl PgExecutor<'_>) -> Result<Vec<(Partition, i64)>,
         .collect())
 }
 
-/// The last seq of the partition and the hash of its event `seq`; `None` when there is no such partition.
+/// The last seq of the partition and the hash of its event `seq`; `None` if there is no such partition.
 pub async fn head(
     db: &mut PgConnection,
     partition: Partition,
@@ -77,7 +77,7 @@ pub async fn unknown_holds(db: &mut PgConnection, ids: Vec<Uuid>) -> Result<Vec<
     sqlx::query_scalar(UNKNOWN_HOLDS).bind(ids).fetch_all(db).await
 }
 
-/// The wallets among `erasures` (wallet, partition, seq) of which no event there erases the personal data.
+/// The wallets among `erasures` (wallet, partition, seq) without an erasing event at that position.
 pub async fn unknown_erasures(
     db: &mut PgConnection,
     erasures: &[(Uuid, i32, i64)],

@@ -1,8 +1,8 @@
-//! Journal events as Kafka messages: the CloudEvents 1.0 Kafka binding in binary mode, where the payload
-//! is the message's value and every field of the envelope a header. Knows no Kafka client.
+//! Journal events as Kafka messages: the CloudEvents 1.0 Kafka binding in binary mode, where the payload is the
+//! message's value and every field of the envelope a header. Independent of any Kafka client.
 //!
-//! The invariant: [`decode`] returns an event only when it is, byte for byte, one that the journal hashed.
-//! A message damaged on its way is refused, and its reader takes the journal's own event of that seq.
+//! The invariant: [`decode`] returns an event only if it is, byte for byte, one that the journal hashed. A message that
+//! was damaged on its way is refused, and its reader takes the event of that seq from the journal.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ use wallex_domain::{Partition, WalletId};
 
 use crate::{Event, Hash};
 
-/// What precedes the journal's type of an event in `ce_type`.
+/// The prefix of the journal's event type in `ce_type`.
 pub const TYPE_PREFIX: &str = "dev.wallex.";
 
 const CONTENT_TYPE: &str = "content-type";
@@ -34,7 +34,7 @@ const RECORDED_AT: &str = "ce_recordedat";
 const PREV_HASH: &str = "ce_prevhash";
 const HASH: &str = "ce_hash";
 const TRACEPARENT: &str = "ce_traceparent";
-/// The same for consumers that know traces but no CloudEvents: their instrumentation looks for W3C's own name.
+/// The same for consumers that know traces but not CloudEvents: their instrumentation expects W3C's own name.
 const PLAIN_TRACEPARENT: &str = "traceparent";
 
 /// The `ce_source` of a platform's events.
@@ -45,7 +45,7 @@ pub fn source(platform: &str) -> String {
 /// The parts of one Kafka message. Its partition is the event's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// The wallet's id: one wallet's events stay in order even for readers that repartition by key.
+    /// The wallet's id: a wallet's events stay in order even for readers that repartition by key.
     pub key: String,
     pub payload: Bytes,
     pub headers: Vec<(&'static str, Cow<'static, str>)>,
@@ -71,7 +71,7 @@ pub fn encode(event: &Event, source: &str) -> Message {
         (PREV_HASH, event.prev_hash.to_string().into()),
         (HASH, event.hash.to_string().into()),
     ];
-    // For readers that are not Wallex; `ce_recordedat` is what counts.
+    // For readers other than Wallex; `ce_recordedat` is authoritative.
     if let Ok(time) = Timestamp::from_microsecond(event.recorded_at) {
         headers.push((TIME, time.to_string().into()));
     }
@@ -105,8 +105,8 @@ pub enum Invalid {
     NotAuthentic,
 }
 
-/// Reads a message of `source` back, strictly: every header there once and well-formed, the hash recomputed.
-/// Headers that are not Wallex's are let through. `traceparent` is the one field that no hash covers.
+/// Reads a message of `source` back, strictly: every header present once and well-formed, the hash recomputed. Headers
+/// that are not Wallex's are accepted. `traceparent` is the only field not covered by a hash.
 pub fn decode<'a>(
     source: &str,
     key: Option<&[u8]>,
@@ -159,8 +159,8 @@ pub fn decode<'a>(
     }
 }
 
-/// The seq a message claims, without looking at anything else: enough to pass quickly over what was read
-/// before. Only a reader that would drop the message anyway may rely on it.
+/// The seq that a message claims, with nothing else checked: enough to skip quickly over what has been read before.
+/// Only a reader that would drop the message anyway may rely on it.
 pub fn claimed_seq<'a>(headers: impl IntoIterator<Item = (&'a str, Option<&'a [u8]>)>) -> Option<i64> {
     let (_, value) = headers.into_iter().find(|(name, _)| *name == SEQ)?;
     std::str::from_utf8(value?).ok()?.parse().ok()
@@ -308,7 +308,8 @@ mod tests {
         for name in READ.into_iter().filter(|name| *name != TRACEPARENT) {
             let mut message = encode(&event(), SOURCE_OF_TESTS);
             let value = header(&mut message, name).to_mut();
-            // Another last character of the same kind, so that only the hash can tell for most headers.
+            // Replaces the last character by another one of the same kind, so that for most headers only the hash can
+            // tell.
             let last = value.pop().unwrap();
             value.push(if last == '1' { '2' } else { '1' });
             assert!(read(&message).is_err(), "{name} changed unnoticed");

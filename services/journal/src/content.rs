@@ -1,14 +1,14 @@
-//! What a movement with a name of the caller's own is, as a digest that stands in `journal.movement` for good: written with
-//! the movement, compared with what is sent again, and checked against the events.
+//! The content of a named movement, as a digest that is kept in `journal.movement` for good: written with the movement,
+//! compared with requests that repeat it, and checked against the events.
 //!
-//! The invariant: members are only ever added, each left out where it is not given, so that the hashes of what was kept
-//! years ago stay as they are. Nothing that may be erased has a part in it.
+//! The invariant: fields are only ever added, and left out when absent, so that hashes stored years ago stay valid.
+//! Nothing that may be erased is part of it.
 
 use serde::Serialize;
 use uuid::Uuid;
 use wallex_domain::{Amount, Command, EventData, Hash, HoldId, WalletId};
 
-/// A movement, but for what may be erased of it.
+/// A movement without the parts that may be erased.
 #[derive(Serialize)]
 pub(crate) struct Content<'a> {
     r#type: &'static str,
@@ -29,14 +29,14 @@ pub(crate) struct Content<'a> {
 }
 
 impl<'a> Content<'a> {
-    /// What is asked for. `None` for what is no movement.
+    /// What the command asks for. `None` if it is not a movement.
     pub(crate) fn of(command: &'a Command) -> Option<Self> {
         let asked = command.movement()?;
         let mut wallets = command.wallets();
         let (wallet_id, from, to) = match (command.hold(), wallets.next(), wallets.next()) {
             (None, wallet_id, None) => (wallet_id, None, None),
             (None, from, to) => (None, from, to),
-            // Of a capture only the receiver is named.
+            // A capture names only the receiver.
             (Some(_), to, _) => (None, None, to),
         };
         Some(Self {
@@ -51,8 +51,9 @@ impl<'a> Content<'a> {
         })
     }
 
-    /// What may have been asked for where `event`, of wallet `id`, is the first that came of it: a capture of all that is
-    /// held and a reversal of all that is left may be sent without an amount. Empty for what is the first of no movement.
+    /// What may have been asked for if `event`, of wallet `id`, is the first of the resulting events: a capture of the
+    /// whole hold and a reversal of all that is left may be sent without an amount. Empty if the event is not the first
+    /// of a movement.
     pub(crate) fn behind(id: WalletId, event: &'a EventData) -> Vec<Self> {
         let effect = event.effect();
         let other = effect.other.map(|other| other.wallet_id);
@@ -114,7 +115,7 @@ impl<'a> Content<'a> {
     }
 
     pub(crate) fn hash(&self) -> Hash {
-        // A struct of texts and numbers always serialises.
+        // A struct of strings and numbers always serialises.
         let json = serde_json::to_vec(self).unwrap_or_default();
         Hash(*blake3::hash(&json).as_bytes())
     }
@@ -182,7 +183,7 @@ mod tests {
         Content::of(command).unwrap().hash().to_string()
     }
 
-    /// Rows that were written years ago are compared with these: no value here ever changes.
+    /// Rows written years ago are compared with these: no value here ever changes.
     #[test]
     fn the_content_of_a_movement_is_fixed() {
         for (command, json) in [

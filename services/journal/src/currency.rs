@@ -1,5 +1,5 @@
-//! The exponents of currencies of one's own, kept for good: amounts are minor units, and another exponent would give all
-//! that stand in the journal another meaning. A currency that is no longer named keeps its row, and its wallets.
+//! The exponents of custom currencies, kept for good: amounts are minor units, and another exponent would change the
+//! meaning of every amount in the journal. A currency that is no longer configured keeps its row, and its wallets.
 
 use sqlx::PgPool;
 use wallex_domain::Currencies;
@@ -15,7 +15,7 @@ pub enum CurrencyError {
     Database(#[from] sqlx::Error),
 }
 
-/// Keeps the exponents of currencies that are new, and compares those of the others.
+/// Stores the exponents of new currencies, and compares those of the others.
 pub async fn claim(db: &PgPool, currencies: &Currencies) -> Result<(), CurrencyError> {
     let (codes, exponents): (Vec<String>, Vec<i16>) = currencies
         .own()
@@ -24,7 +24,7 @@ pub async fn claim(db: &PgPool, currencies: &Currencies) -> Result<(), CurrencyE
     if codes.is_empty() {
         return Ok(());
     }
-    // Two statements: the second sees what another process has claimed while the first waited for it.
+    // Two statements: the second sees what another process claimed while the first waited for it.
     sqlx::query(
         "INSERT INTO journal.currency (code, exponent) SELECT * FROM unnest($1::text[], $2::smallint[])
          ORDER BY 1 ON CONFLICT (code) DO NOTHING",

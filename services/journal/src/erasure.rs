@@ -1,8 +1,8 @@
-//! Removing personal data after an erasure was decided: in small steps, so that a wallet with a million movements
-//! holds nobody up. Salt and data go; the event keeps the digest, which without the salt tells nothing.
+//! Removes personal data after an erasure was decided: in small steps, so that a wallet with a million movements delays
+//! nobody. Salt and data are removed; the event keeps the digest, which reveals nothing without the salt.
 //!
-//! The invariant: a step that was cut off is done again, and only what is older than the erasure is touched. No row can
-//! come back: whoever still writes older events would need the wallet's partition, and those are written.
+//! The invariant: an interrupted step is repeated, and only data older than the erasure is touched. No row can come
+//! back: writing an older event would take the wallet's partition, and all older events are written.
 
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -11,7 +11,7 @@ use wallex_domain::WalletId;
 /// Versions of a wallet that one step covers.
 const STEP: i64 = 1_000;
 
-/// Small transactions with plans that only go through indexes, as the append protocol's.
+/// Small transactions with plans that only use indexes, like the append protocol's.
 const BEGIN: &str = "BEGIN; SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; \
     SET LOCAL enable_mergejoin = off; SET LOCAL jit = off; SET LOCAL lock_timeout = '5s'; \
     SET LOCAL statement_timeout = '10s'; SET LOCAL idle_in_transaction_session_timeout = '10s'";
@@ -25,8 +25,8 @@ pub const REMOVE: &str = "DELETE FROM journal.personal WHERE event_id IN ( \
     JOIN journal.event other ON other.transaction_id = own.transaction_id \
     WHERE own.wallet_id = $1 AND own.version > $2 AND own.version <= $3)";
 
-/// Works on pending erasures, of one wallet or of all, until none is left that nobody else is working on. Returns how
-/// many rows of personal data it removed.
+/// Works on pending erasures, of one wallet or of all, until all that are left are being worked on by others. Returns
+/// how many rows of personal data it removed.
 pub async fn finish(db: &PgPool, wallet: Option<WalletId>) -> Result<u64, sqlx::Error> {
     let mut removed = 0;
     while let Some(more) = step(db, wallet).await? {
@@ -35,7 +35,7 @@ pub async fn finish(db: &PgPool, wallet: Option<WalletId>) -> Result<u64, sqlx::
     Ok(removed)
 }
 
-/// One step; `None` when there is nothing to do.
+/// One step; `None` if there is nothing to do.
 async fn step(db: &PgPool, wallet: Option<WalletId>) -> Result<Option<u64>, sqlx::Error> {
     let mut tx = wallex_postgres::begin(db, BEGIN).await?;
     let next: Option<(Uuid, Uuid, i64, i64)> = sqlx::query_as(NEXT)

@@ -1,7 +1,7 @@
-//! An event as the journal keeps it: payload, envelope and its link of the hash chain.
+//! An event as the journal keeps it: payload, envelope and its link in the hash chain.
 //!
-//! The byte layout that is hashed is a promise to auditors and other programs (docs/journal.md); it never
-//! changes for an existing layout version.
+//! The byte layout that is hashed is a promise to auditors and other programs (docs/journal.md); it never changes for
+//! an existing layout version.
 
 use bytes::Bytes;
 use uuid::Uuid;
@@ -41,18 +41,18 @@ impl Event {
         }
     }
 
-    /// Whether it is the next one after `mark`.
+    /// Whether it directly follows `mark`.
     pub fn follows(&self, mark: Mark) -> bool {
         self.seq == mark.seq + 1 && self.prev_hash == mark.hash
     }
 }
 
-/// First byte of what is hashed, so that the layout can change one day.
+/// First byte of the hashed bytes, so that the layout can change one day.
 const LAYOUT_VERSION: u8 = 1;
 
 impl Event {
-    /// BLAKE3 over the previous hash and the event's bytes. Integers are big-endian; each text and the
-    /// payload is preceded by its length in bytes as 32 bits.
+    /// BLAKE3 over the previous hash and the event's bytes. Integers are big-endian; each text and the payload is
+    /// preceded by its length in bytes as 32 bits.
     pub fn compute_hash(&self) -> Hash {
         let mut hasher = blake3::Hasher::new();
         hasher.update(&self.prev_hash.0);
@@ -64,7 +64,7 @@ impl Event {
         hasher.update(self.wallet_id.0.as_bytes());
         hasher.update(&self.version.to_be_bytes());
         for field in [self.event_type.as_bytes(), self.actor.as_bytes(), &self.payload] {
-            // Fields are bounded far below 4 GiB at the edge.
+            // The edge bounds all fields far below 4 GiB.
             hasher.update(&(field.len() as u32).to_be_bytes());
             hasher.update(field);
         }
@@ -73,7 +73,7 @@ impl Event {
         Hash(*hasher.finalize().as_bytes())
     }
 
-    /// Whether the event is what its hash says.
+    /// Whether the event matches its hash.
     pub fn is_authentic(&self) -> bool {
         self.compute_hash() == self.hash
     }
@@ -115,7 +115,7 @@ mod tests {
         event
     }
 
-    /// Another program must be able to recompute hashes for ever: this value never changes.
+    /// Other programs must be able to recompute hashes for ever: this value never changes.
     #[test]
     fn the_hashed_byte_layout_is_fixed() {
         assert_eq!(

@@ -1,17 +1,18 @@
-//! What a platform is known to have written, and whether a database has it: so that a migration does not begin a second history of
+//! What a platform is known to have written, and whether a database has it. So no migration starts a second history of
 //! the same wallets in a database that is empty, older, or another journal's.
 //!
-//! Invariant: it only reads, and before anything is written. A database is refused on what it lacks, never on what it has besides.
+//! Invariant: it only reads, before anything is written. A database is refused for what it lacks, never for what it has
+//! in addition.
 
 use sqlx::PgConnection;
 use wallex_postgres::SqlState;
 
-/// A journal as far as it is known: in a database, or to whoever remembers it.
+/// What is known of a journal: from a database, or from elsewhere.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct History {
-    /// The microsecond, since 1970, in which the journal was made; `None`: not known.
+    /// When the journal was created, in microseconds since 1970; `None` if unknown.
     pub journal: Option<i64>,
-    /// Events it has.
+    /// Number of events in it.
     pub events: i64,
 }
 
@@ -33,7 +34,7 @@ pub enum HistoryError {
     Database(#[from] sqlx::Error),
 }
 
-/// The journal in the database; `None`: there is none.
+/// The journal in the database; `None` if there is none.
 pub async fn read(db: &mut PgConnection) -> Result<Option<History>, sqlx::Error> {
     let made: Result<Option<i64>, sqlx::Error> =
         sqlx::query_scalar("SELECT (extract(epoch FROM written_at) * 1000000)::bigint FROM journal.platform")
@@ -52,7 +53,7 @@ pub async fn read(db: &mut PgConnection) -> Result<Option<History>, sqlx::Error>
     }))
 }
 
-/// Refuses a database that lacks what is expected of it.
+/// Refuses a database that lacks what is expected.
 pub async fn expect(db: &mut PgConnection, expected: History) -> Result<(), HistoryError> {
     if expected.events <= 0 {
         return Ok(());

@@ -1,5 +1,4 @@
-//! Which wallets have holds that are due, looked for outside the append protocol: what is found here is decided under the
-//! locks.
+//! Finds wallets with due holds, outside the append protocol: whatever is found here is decided under the locks.
 
 use std::collections::BTreeSet;
 
@@ -9,34 +8,35 @@ use wallex_domain::WalletId;
 
 use crate::read;
 
-/// Through the index on open holds by their time, after the one at ($2, $3).
+/// Uses the index on open holds by expiry, starting after ($2, $3).
 pub const DUE_WALLETS: &str = "SELECT expires_at, wallet_id FROM journal.hold \
     WHERE status = 'open' AND expires_at IS NOT NULL \
       AND expires_at <= (extract(epoch FROM clock_timestamp()) * 1000000)::bigint \
       AND (expires_at, wallet_id) > ($2, $3) \
     ORDER BY expires_at, wallet_id LIMIT $1";
 
-/// Holds looked at beyond the first ones, per look.
+/// Holds examined beyond the first ones, per search.
 const FURTHER: i64 = 5_000;
 
-/// Looks for due holds again and again, so that a wallet with very many of them hides nobody's for long.
+/// Searches for due holds repeatedly, without letting a wallet with very many of them hide those of others for long.
 #[derive(Debug, Default)]
 pub struct DueWallets {
-    /// Where the last look ended, when it did not see all.
+    /// Where the last search ended, if it did not see everything.
     reached: Option<(i64, Uuid)>,
 }
 
-/// What a look has found.
+/// The result of a search.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Due {
     /// Each once, in no particular order.
     pub wallets: BTreeSet<WalletId>,
-    /// There is more than was looked at.
+    /// There are more than were examined.
     pub more: bool,
 }
 
 impl DueWallets {
-    /// Wallets of the `limit` holds whose time came first, and of some thousand more, going on where the last look ended.
+    /// Wallets of the `limit` holds that came due first, and of some thousand more, continuing where the last search
+    /// ended.
     pub async fn find(&mut self, db: &PgPool, limit: i64) -> Result<Due, sqlx::Error> {
         let mut due = Due::default();
         let start = (i64::MIN, Uuid::nil());
@@ -52,7 +52,7 @@ impl DueWallets {
     }
 }
 
-/// Where it ended, when there may be more.
+/// Where the search ended, if there may be more.
 async fn look(
     db: &PgPool,
     limit: i64,

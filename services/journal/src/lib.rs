@@ -1,8 +1,8 @@
 //! The journal on PostgreSQL: one dense, hash-chained sequence of events per partition, written by group
 //! commit, with the answers of idempotent requests beside the events.
 //!
-//! Depends on `domain` only. The invariant: whoever holds a partition's row lock is the only writer of
-//! every wallet in it, and what one transaction wrote is whole or not there.
+//! Depends on `domain` only. The invariant: whoever holds a partition's row lock is the only writer of every wallet in
+//! it, and what a transaction wrote is there as a whole or not at all.
 
 pub mod append;
 pub mod check;

@@ -1,25 +1,25 @@
-//! The upkeep of stored answers: a ring of three time slots, each emptied whole once its youngest answer
-//! has passed the retention. Emptying late costs space; it never shortens what was promised.
+//! The upkeep of stored answers: a ring of three time slots, each emptied as a whole once its youngest answer is past
+//! the retention. Emptying late costs space; it never shortens the promised retention.
 
 use std::time::{Duration, Instant};
 
 use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 use wallex_postgres::SqlState;
 
-/// How many slots the ring has, as the schema creates them.
+/// The number of slots in the ring, as the schema creates them.
 pub const SLOTS: i64 = 3;
 
-/// Pages that are read in one statement: 16 MB, so that no snapshot is held for long, and nobody who waits for the slot.
-/// After each as much time passes as it took: a command's commit waits for the same disk.
+/// Pages read by one statement: 16 MB, so that no snapshot is held for long and no writer waits for the slot for long.
+/// Each read is followed by an equally long pause, because commits need the same disk.
 const PAGES: i64 = 2_048;
-/// How long commands may have to wait behind the hard lock, per try.
+/// How long commands may wait behind the hard lock, per try.
 const HARD_LOCK: Duration = Duration::from_millis(50);
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(100);
-/// Tries until the slot counts as busy: a minute of them at most.
+/// Tries before the slot counts as busy: a minute at most.
 const TRIES: usize = 400;
 
-/// How long answers are kept at least.
+/// The minimum time for which answers are kept.
 #[derive(Debug, Clone, Copy)]
 pub struct Retention(Duration);
 
@@ -41,20 +41,20 @@ impl Retention {
             .max(1)
     }
 
-    /// How long a slot takes new answers. A slot is written for one period and then rests for two before
-    /// its turn comes again. 4/7 of the retention leaves maintenance the last seventh of that rest
-    /// (7 days kept: periods of 4 days, and one whole day to empty the slot in).
+    /// How long a slot takes new answers. It is written for one period and then rests for two before its next turn. 4/7
+    /// of the retention leaves maintenance the last seventh of that rest (7 days kept: periods of 4 days, and one whole
+    /// day to empty the slot).
     fn period_micros(self) -> i64 {
         (self.micros() / 7).saturating_mul(4).max(1)
     }
 
     /// The slot that an answer of this time belongs to.
     pub fn slot(self, recorded_at: i64) -> i16 {
-        // A remainder of three fits.
+        // The remainder of a division by three fits.
         recorded_at.div_euclid(self.period_micros()).rem_euclid(SLOTS) as i16
     }
 
-    /// Whether all answers that a slot took in its turn are past the retention, going by the time alone.
+    /// Whether all answers that a slot took in its turn are past the retention, judging by time alone.
     fn is_due(self, slot: i16, now: i64) -> bool {
         let period = now.div_euclid(self.period_micros());
         let turns_ago = (period - i64::from(slot)).rem_euclid(SLOTS);
@@ -63,12 +63,12 @@ impl Retention {
     }
 }
 
-/// Empties every slot other than the one in use whose youngest answer is older than the retention. Waits at most
-/// `lock_timeout` for each to be free of writers; returns the slots that were emptied.
+/// Empties every slot, except the one in use, whose youngest answer is older than the retention. Waits at most
+/// `lock_timeout` for each slot to be free of writers; returns the emptied slots.
 ///
-/// A slot may be many gigabytes. It is read under a lock that lets everybody look answers up, and write those of other
-/// slots; whoever wants to write to this very slot is given way to at once. Since nothing was added meanwhile, the hard
-/// lock is needed only to drop the rows, which takes as long for many as for few.
+/// A slot may be many gigabytes. It is read under a lock that allows lookups and writes to other slots; this gives way
+/// at once to anyone who wants to write to the slot itself. Since nothing was added meanwhile, the hard lock is needed
+/// only to drop the rows, which takes equally long for many rows as for few.
 pub async fn empty_expired_slots(
     db: &PgPool,
     retention: Retention,
@@ -99,9 +99,9 @@ pub async fn empty_expired_slots(
     Ok(emptied)
 }
 
-/// Whether the slot, which nobody writes to, has answers, and all of them are past the retention. The rows have the last
-/// word: after missed maintenance or a changed retention a slot may hold younger ones. `false` as well when somebody waits
-/// to write to it.
+/// Whether the slot, which nobody writes to, has answers, all of them past the retention. The rows decide: after missed
+/// maintenance or a changed retention, a slot may hold younger answers. Also `false` if somebody is waiting to write to
+/// it.
 async fn has_expired(db: &mut PgConnection, slot: i16, retention: Retention) -> Result<bool, sqlx::Error> {
     let size =
         format!("SELECT pg_relation_size('journal.answer_{slot}') / current_setting('block_size')::bigint");
@@ -138,7 +138,7 @@ async fn has_expired(db: &mut PgConnection, slot: i16, retention: Retention) -> 
     Ok(any)
 }
 
-/// Who waits for the lock wants to write.
+/// Whoever waits for the lock wants to write.
 async fn is_waited_for(db: &mut PgConnection, slot: i16) -> Result<bool, sqlx::Error> {
     let waited = format!(
         "SELECT EXISTS (SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'journal.answer_{slot}'::regclass \
@@ -148,8 +148,8 @@ async fn is_waited_for(db: &mut PgConnection, slot: i16) -> Result<bool, sqlx::E
     sqlx::query_scalar(AssertSqlSafe(waited)).fetch_one(db).await
 }
 
-/// Takes the lock that shuts everybody out, in tries that are so short that those who queue up behind it hardly notice.
-/// The lock that is held meanwhile goes on keeping writers away.
+/// Takes the lock that shuts everybody out, in tries so short that those queuing behind it hardly notice. The weaker
+/// lock, held throughout, keeps writers away.
 async fn lock_hard(db: &mut PgConnection, slot: i16) -> Result<bool, sqlx::Error> {
     let lock = format!("SAVEPOINT hard; LOCK TABLE journal.answer_{slot} IN ACCESS EXCLUSIVE MODE");
     let mut tries = 0;

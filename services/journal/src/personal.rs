@@ -1,10 +1,10 @@
-//! Data that may have to be forgotten: kept in a row beside its event, which carries only the digest.
-//! The salt keeps a digest from being guessed after the row is erased.
+//! Data that may have to be erased: kept in a row beside its event, which carries only the digest. The salt keeps the
+//! digest from being guessed after the row is erased.
 
 use bytes::Bytes;
 use wallex_domain::{Hash, PersonalData};
 
-/// Personal data ready to be stored: its digest goes into the event, salt and data into the row.
+/// Personal data ready to be stored: the digest goes into the event, salt and data into the row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sealed {
     pub salt: [u8; 16],
@@ -13,7 +13,7 @@ pub struct Sealed {
 }
 
 impl Sealed {
-    /// `None` when there is nothing personal to keep.
+    /// `None` if there is nothing personal to store.
     pub fn new(data: &PersonalData, salt: [u8; 16]) -> Result<Option<Self>, serde_json::Error> {
         if data.is_empty() {
             return Ok(None);

@@ -1,5 +1,5 @@
-//! One platform, one journal: the database names the platform it belongs to, and every role refuses to
-//! work on another one's.
+//! One platform, one journal: the database names the platform it belongs to, and every role refuses to work on another
+//! platform's database.
 
 use sqlx::{PgConnection, PgExecutor};
 use wallex_domain::PlatformId;
@@ -29,7 +29,7 @@ async fn read(db: impl PgExecutor<'_>) -> Result<Option<PlatformId>, sqlx::Error
     }))
 }
 
-/// What every role does at its start.
+/// The check that every role makes at startup.
 pub async fn check(db: impl PgExecutor<'_>, ours: &PlatformId) -> Result<(), PlatformIdError> {
     match read(db).await? {
         None => Err(PlatformIdError::Unclaimed),
@@ -41,8 +41,8 @@ pub async fn check(db: impl PgExecutor<'_>, ours: &PlatformId) -> Result<(), Pla
     }
 }
 
-/// Writes the platform's id into a new database; in one that has an id, checks it, or replaces it when
-/// `adopt` says so. The time that it was first written at stays: it is what the journal is known by.
+/// Writes the platform's id into a new database. If the database has an id, checks it, or replaces it when `adopt` is
+/// set. The time at which an id was first written stays: it identifies the journal.
 pub async fn claim(db: &mut PgConnection, ours: &PlatformId, adopt: bool) -> Result<(), PlatformIdError> {
     let adopting = "ON CONFLICT (singleton) DO UPDATE SET cluster = EXCLUDED.cluster, \
                     namespace = EXCLUDED.namespace, name = EXCLUDED.name";

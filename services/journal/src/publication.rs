@@ -1,9 +1,9 @@
 //! Who publishes which partition: rows of `journal.publication`, by the database's clock.
 //!
 //! The invariant: a row has one (owner, epoch) at a time and every change of owner raises the epoch, so
-//! [`Leases::save`] and [`Leases::renew`] of an owner that lost a partition change nothing and tell it so. However
-//! early a partition is taken from an owner that still lives, the worst is that the topic holds some events
-//! twice, which every reader drops by seq.
+//! [`Leases::save`] and [`Leases::renew`] change nothing for an owner that lost a partition, and tell it so. However
+//! early a partition is taken from a live owner, the worst case is that the topic holds some events twice, and every
+//! reader drops those by seq.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use sqlx::PgPool;
 use wallex_domain::{Hash, Mark, Partition};
 
-/// A partition this instance has just taken.
+/// A partition this instance has just taken over.
 #[derive(Debug, Clone, Copy)]
 pub struct Taken {
     pub partition: Partition,
@@ -22,7 +22,7 @@ pub struct Taken {
 /// Other replicas and their share of the work.
 #[derive(Debug)]
 pub struct Replicas {
-    /// Living instances, this one included.
+    /// Live instances, including this one.
     pub alive: BTreeSet<String>,
     pub partitions: usize,
 }
@@ -44,7 +44,7 @@ const BEAT: &str = "
 INSERT INTO journal.publisher (instance, expires_at) VALUES ($1, clock_timestamp() + make_interval(secs => $2))
 ON CONFLICT (instance) DO UPDATE SET expires_at = excluded.expires_at";
 
-// An instance that died keeps its row until somebody looks an hour later.
+// A dead instance keeps its row until somebody looks an hour later.
 const FORGET_DEAD: &str =
     "DELETE FROM journal.publisher WHERE expires_at < clock_timestamp() - interval '1 hour'";
 
@@ -52,7 +52,7 @@ const ALIVE: &str = "SELECT instance FROM journal.publisher WHERE expires_at > c
 
 const COUNT_PARTITIONS: &str = "SELECT count(*) FROM journal.publication";
 
-// Free, run out, owned by a replica known to be dead, or left by an earlier life of this very instance.
+// Free, expired, owned by a replica known to be dead, or left by an earlier run of this very instance.
 const TAKE: &str = "
 WITH free AS MATERIALIZED (
      SELECT partition FROM journal.publication
@@ -92,8 +92,8 @@ impl Leases {
         }
     }
 
-    /// Says that this instance lives, and who else does. A replica without a usable topic must not call
-    /// this: it would only take its share away from those that can publish.
+    /// Announces that this instance is alive, and returns who else is. A replica without a usable topic must not call
+    /// this: it would only take a share away from those that can publish.
     pub async fn beat(&self) -> Result<Replicas, sqlx::Error> {
         sqlx::query(BEAT)
             .bind(&self.instance)
@@ -111,7 +111,7 @@ impl Leases {
         })
     }
 
-    /// Takes up to `limit` partitions that nobody holds, or that one of `dead` holds. `mine` are left alone.
+    /// Takes up to `limit` partitions that nobody holds, or that one of `dead` holds. Skips `mine`.
     pub async fn take(
         &self,
         mine: &BTreeMap<Partition, i64>,
@@ -142,7 +142,7 @@ impl Leases {
             .collect()
     }
 
-    /// Prolongs what is still `mine` (partition → epoch) and returns it; the rest is lost.
+    /// Extends the leases that are still `mine` (partition → epoch) and returns them; the rest is lost.
     pub async fn renew(&self, mine: &BTreeMap<Partition, i64>) -> Result<BTreeSet<Partition>, sqlx::Error> {
         if mine.is_empty() {
             return Ok(BTreeSet::new());
@@ -158,7 +158,8 @@ impl Leases {
         Ok(kept.into_iter().map(Partition).collect())
     }
 
-    /// Writes checkpoints (partition, epoch, mark) and returns the partitions whose row took it; the rest is lost.
+    /// Writes checkpoints (partition, epoch, mark) and returns the partitions whose rows accepted them; the rest is
+    /// lost.
     pub async fn save(&self, marks: &[(Partition, i64, Mark)]) -> Result<BTreeSet<Partition>, sqlx::Error> {
         let saved: Vec<i32> = sqlx::query_scalar(SAVE)
             .bind(&self.instance)
@@ -176,7 +177,7 @@ impl Leases {
         Ok(saved.into_iter().map(Partition).collect())
     }
 
-    /// Frees `mine` at once, for others to take.
+    /// Releases `mine` at once, so that others can take them.
     pub async fn release(&self, mine: &BTreeMap<Partition, i64>) -> Result<(), sqlx::Error> {
         let (partitions, epochs) = columns(mine);
         sqlx::query(RELEASE)
@@ -188,7 +189,7 @@ impl Leases {
         Ok(())
     }
 
-    /// This instance no longer counts among the living.
+    /// This instance no longer counts as alive.
     pub async fn leave(&self) -> Result<(), sqlx::Error> {
         sqlx::query(LEAVE)
             .bind(&self.instance)

@@ -1,6 +1,6 @@
-//! Which partition a wallet lives in. Fixed when the wallet is created, so it is remembered; absence never
-//! is. A memory that is wrong costs a second try, never a wrong write: the head row names its partition,
-//! and a batch decides only on heads of partitions it has locked.
+//! Which partition a wallet lives in. It is fixed when the wallet is created, so it is cached; absence never is. A
+//! wrong cache entry costs a second try, never a wrong write: the head row names its partition, and a batch decides
+//! only on heads of partitions it has locked.
 
 use std::sync::{PoisonError, RwLock};
 
@@ -8,8 +8,8 @@ use quick_cache::sync::Cache;
 use uuid::Uuid;
 use wallex_domain::{HoldId, Partition, WalletId};
 
-/// Wallets remembered at most (about 60 bytes each). Beyond it those that are used least are forgotten: they come back with
-/// their next batch's look-up.
+/// The most wallets cached (about 60 bytes each). Beyond that the least used are dropped; the next batch looks them up
+/// again.
 const CAPACITY: usize = 1_000_000;
 
 #[derive(Debug)]
@@ -33,7 +33,7 @@ impl Routes {
         self.known.get(&wallet)
     }
 
-    /// Only after a commit known to have succeeded, or as read from the journal.
+    /// Call only after a commit known to have succeeded, or with what was read from the journal.
     pub fn remember(&self, wallets: impl IntoIterator<Item = (WalletId, Partition)>) {
         for (wallet, partition) in wallets {
             self.known.insert(wallet, partition);
@@ -53,8 +53,8 @@ impl Routes {
         open.first().copied()
     }
 
-    /// The partition that a new wallet goes to: chosen by its idempotency key and its place among the commands
-    /// under that key, so that a repeated create goes the same way. `None` while no partition is open.
+    /// The partition for a new wallet: chosen by its idempotency key and its place among the commands under that key,
+    /// so that a repeated create is routed the same way. `None` while no partition is open.
     pub fn for_new_wallet(&self, caller: &str, key: &str, index: usize) -> Option<Partition> {
         let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
         let digest = key_digest(b"partition", caller, key, index);
@@ -64,13 +64,13 @@ impl Routes {
     }
 }
 
-/// The id of a wallet whose creator names none: the same request always means the same wallet. `index` is the
-/// command's place among those under the key.
+/// The id of a wallet created without one: the same request always gets the same id. `index` is the command's place
+/// among those under the key.
 pub fn derived_wallet_id(caller: &str, key: &str, index: usize) -> WalletId {
     WalletId(derived_id(b"wallet", caller, key, index))
 }
 
-/// The id of a hold whose creator names none.
+/// The id of a hold placed without one.
 pub fn derived_hold_id(caller: &str, key: &str, index: usize) -> HoldId {
     HoldId(derived_id(b"hold", caller, key, index))
 }
@@ -87,7 +87,7 @@ fn key_digest(purpose: &[u8], caller: &str, key: &str, index: usize) -> blake3::
         hasher.update(&(part.len() as u64).to_be_bytes());
         hasher.update(part);
     }
-    // The first is what a single command has always been.
+    // The first one keeps the digest that a single command has always had.
     if index > 0 {
         hasher.update(&(index as u64).to_be_bytes());
     }

@@ -21,14 +21,14 @@ pub enum MigrateError {
     Platform(#[from] PlatformIdError),
 }
 
-/// Creates or upgrades the schema and writes the platform's id. Safe to run at any time and more than once.
+/// Creates or upgrades the schema and writes the platform's id. Safe to run at any time and repeatedly.
 pub async fn migrate(db: &mut PgConnection, platform: &PlatformId, adopt: bool) -> Result<(), MigrateError> {
     SCHEMA.migrate(&mut *db).await?;
     platform_id::claim(&mut *db, platform, adopt).await?;
     Ok(check(db).await?)
 }
 
-/// Whether this build may work on the schema it finds. One that is not there is at version 0: the journal is the first that is made.
+/// Whether this build may work on the schema it finds. A missing schema is at version 0: the journal is created first.
 pub async fn check(db: impl PgExecutor<'_>) -> Result<(), SchemaError> {
     match SCHEMA.check(db).await {
         Err(SchemaError::Missing { .. }) => Err(SchemaError::TooOld {
@@ -40,8 +40,8 @@ pub async fn check(db: impl PgExecutor<'_>) -> Result<(), SchemaError> {
     }
 }
 
-/// Makes sure that partitions 0 .. count exist. They take no wallets until [`open_partitions`]. Never
-/// removes one; returns how many there are.
+/// Makes sure that partitions 0 .. count exist. They take no wallets until [`open_partitions`]. Never removes one;
+/// returns how many exist.
 pub async fn add_partitions(db: &mut PgConnection, count: i32) -> Result<i32, sqlx::Error> {
     sqlx::query(
         "WITH added AS (
@@ -57,7 +57,7 @@ pub async fn add_partitions(db: &mut PgConnection, count: i32) -> Result<i32, sq
         .await
 }
 
-/// Lets partitions take new wallets: called when their topic partitions and all cursors exist.
+/// Lets partitions take new wallets: call it once their topic partitions and all cursors exist.
 pub async fn open_partitions(db: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::query("UPDATE journal.partition SET open = true WHERE NOT open")
         .execute(db)

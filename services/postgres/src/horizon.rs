@@ -1,9 +1,9 @@
-//! What keeps vacuum from removing rows: hot rows become slow while it lasts.
+//! What keeps vacuum from removing dead rows. Hot rows are slow while it lasts.
 
 use sqlx::PgConnection;
 
-/// What keeps vacuum from removing rows of this database, by what holds it, as seconds and as transactions. A slot has no
-/// age in seconds. Only what this role may see: others' sessions need `pg_monitor`.
+/// What keeps vacuum from removing rows of this database, by kind of holder, in seconds and in transactions. A slot has
+/// no age in seconds. Limited to what this role may see: other roles' sessions need `pg_monitor`.
 const HOLDERS: &str = "SELECT 'session' AS kind, \
        coalesce(max(extract(epoch FROM clock_timestamp() - xact_start)), 0)::float8 AS seconds, \
        coalesce(max(greatest(age(backend_xmin), age(backend_xid))), 0)::float8 AS transactions \
@@ -17,7 +17,7 @@ const HOLDERS: &str = "SELECT 'session' AS kind, \
      UNION ALL \
      SELECT 'slot', NULL, coalesce(max(age(xmin)), 0)::float8 FROM pg_replication_slots";
 
-/// One kind of holder, and the oldest of its kind.
+/// One kind of holder, with its oldest.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct Holder {
     /// `session`, `prepared` or `slot`.
@@ -26,7 +26,7 @@ pub struct Holder {
     pub transactions: f64,
 }
 
-/// A row for each kind, whether it holds anything or not.
+/// One row per kind, whether or not anything holds rows.
 pub async fn holders(db: &mut PgConnection) -> sqlx::Result<Vec<Holder>> {
     sqlx::query_as(HOLDERS).fetch_all(db).await
 }

@@ -1,12 +1,12 @@
-//! What every user of PostgreSQL needs: transactions on pooled connections, the codes of its errors, what keeps vacuum
-//! from its work, and schemas with their migrations. Knows no table of Wallex.
+//! What every user of PostgreSQL needs: transactions on pooled connections, error codes, what blocks vacuum, and
+//! schemas with their migrations. Knows none of Wallex's tables.
 //!
-//! The invariant of transactions: a connection goes back into its pool only when it is known to be outside one. Opening one
-//! takes several statements in one message (`BEGIN; SET LOCAL …`), and any of them may fail alone: a cancelled
-//! statement, a statement time-out, a client that goes away and drops the future. The server is inside a transaction
-//! then, often an aborted one, and the driver does not know: whoever got that connection next would fail, or read
-//! through an old snapshot, until the connection's lifetime is over. So a connection whose transaction did not open or
-//! end as it was told is closed. A new one costs milliseconds.
+//! The invariant of transactions: a connection returns to its pool only when it is known to be outside one. Opening a
+//! transaction takes several statements in one message (`BEGIN; SET LOCAL …`), and any of them may fail alone: a
+//! cancelled statement, a statement timeout, a client that goes away and drops the future. The server is then inside a
+//! transaction, often an aborted one, and the driver does not know: the next user of the connection would fail, or read
+//! through an old snapshot, until the connection's lifetime ends. So a connection whose transaction did not open or end
+//! as requested is closed. A new one costs milliseconds.
 #![forbid(unsafe_code)]
 
 pub mod horizon;
@@ -21,39 +21,39 @@ use sqlx::{PgConnection, PgPool, Postgres, SqlSafeStr, raw_sql};
 
 pub use sqlstate::SqlState;
 
-/// How long a transaction that was left open may take to roll back, a statement that still runs included. After it the
-/// connection is closed, and the server finds that out by itself.
+/// How long the rollback of an abandoned transaction may take, including a statement that is still running. After that
+/// the connection is closed, and the server notices by itself.
 const ROLLBACK: Duration = Duration::from_secs(5);
 
-/// An expression of a SELECT: from then on the transaction's COMMIT waits until what it wrote is flushed, and confirmed
-/// where standbys must confirm, also where the session's default is weaker (PostgreSQL manual, chapter 20.5).
+/// An expression for a SELECT: from then on the transaction's COMMIT waits until its writes are flushed, and confirmed
+/// where standbys must confirm, even if the session's default is weaker (PostgreSQL manual, chapter 20.5).
 pub const DURABLE_COMMIT: &str = "set_config('synchronous_commit', \
     CASE WHEN current_setting('synchronous_commit') IN ('off', 'local', 'remote_write') THEN 'on' \
          ELSE current_setting('synchronous_commit') END, true)";
 
-/// Opens one snapshot for reading by indexes. The settings are the transaction's own, so that neither a role's defaults nor a
-/// pooler change them. With the three plan settings a statement that was prepared when the tables were
-/// small keeps its index as they grow; without them it may scan until the next ANALYZE.
+/// Opens one snapshot for reads through indexes. The settings are local to the transaction, so neither a role's
+/// defaults nor a pooler change them. With the three plan settings, a statement prepared while the tables were small
+/// keeps its index as they grow; without them it may scan until the next ANALYZE.
 pub const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
      SET LOCAL statement_timeout = '2s'; SET LOCAL idle_in_transaction_session_timeout = '5s'; \
      SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off; \
      SET LOCAL jit = off";
 
-/// An open transaction on a connection of a pool. Dropped before its end it is rolled back.
+/// An open transaction on a pooled connection. Rolled back if dropped before it ends.
 #[derive(Debug)]
 pub struct Transaction(Doubtful);
 
-/// Opens a transaction by `statements`, of which the first is `BEGIN` and others set what holds for the transaction
-/// alone (`SET LOCAL`). The only way to open one on a pooled connection; dev/structure/check looks for others.
+/// Opens a transaction with `statements`: first `BEGIN`, then settings for this transaction only (`SET LOCAL`). The
+/// only way to open one on a pooled connection; dev/structure/check looks for others.
 pub async fn begin(pool: &PgPool, statements: impl SqlSafeStr) -> Result<Transaction, sqlx::Error> {
     let mut opening = Doubtful(Some(pool.acquire().await?));
-    // A simple query: the driver keeps no account of such a transaction, and so never a wrong one.
+    // A simple query: the driver does not track such a transaction, so it is never wrong about its state.
     raw_sql(statements).execute(&mut *opening).await?;
     Ok(Transaction(opening))
 }
 
 impl Transaction {
-    /// After an error it is not known whether the transaction took place.
+    /// After an error, the transaction may or may not have been committed.
     pub async fn commit(mut self) -> Result<(), sqlx::Error> {
         self.0.take().end("COMMIT").await
     }
@@ -82,14 +82,14 @@ impl Drop for Transaction {
         let left = self.0.take();
         if left.0.is_some() {
             tokio::spawn(async move {
-                // Whether it failed or took too long: what is doubtful then is closed.
+                // If it failed or timed out, the connection is in doubt and gets closed.
                 let _ = tokio::time::timeout(ROLLBACK, left.end("ROLLBACK")).await;
             });
         }
     }
 }
 
-/// A connection that is, or may be, inside a transaction: closed when dropped. Empty once it was taken.
+/// A connection that is, or may be, inside a transaction; closed when dropped. Empty once taken.
 #[derive(Debug)]
 struct Doubtful(Option<PoolConnection<Postgres>>);
 
@@ -98,7 +98,7 @@ impl Doubtful {
         Self(self.0.take())
     }
 
-    /// Ends the transaction by `statement`, and gives the connection back when that is what happened.
+    /// Ends the transaction with `statement`, and returns the connection to the pool if that succeeded.
     async fn end(mut self, statement: &'static str) -> Result<(), sqlx::Error> {
         raw_sql(statement).execute(&mut *self).await?;
         drop(self.0.take());

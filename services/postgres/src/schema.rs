@@ -1,7 +1,7 @@
-//! A schema of its own for each owner of tables: its migrations, embedded in the binary, and the check that a database fits.
+//! A schema for each owner of tables: its migrations, embedded in the binary, and the check that a database fits.
 //!
-//! A schema has the list of its migrations (`_migrations`) and a table `compatibility`: each version says from which version on
-//! a build may work on it.
+//! A schema has a list of its migrations (`_migrations`) and a table `compatibility`: for each version, the oldest
+//! version whose build may work on it.
 
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{AssertSqlSafe, PgConnection, PgExecutor};
@@ -13,7 +13,7 @@ pub struct Schema {
     pub name: &'static str,
     /// In messages: `the schema ledger`.
     pub title: &'static str,
-    /// Also the bytes that they are made of: tests key their templates of databases by them.
+    /// Includes the migrations' bytes: tests key their template databases by them.
     pub migrations: Migrator,
 }
 
@@ -46,19 +46,19 @@ pub enum SchemaError {
 }
 
 impl Schema {
-    /// The version that this build was made for.
+    /// The version this build was made for.
     pub fn version(&self) -> i64 {
         let versions = self.migrations.iter().map(|migration| migration.version);
         versions.max().unwrap_or(0)
     }
 
-    /// Creates or upgrades it. Safe to run at any time, more than once, and from several places: sqlx takes an advisory lock. An older
-    /// build within the compatible range changes nothing; [`Self::check`] says whether it is within.
+    /// Creates or upgrades the schema. Safe to run at any time, repeatedly and concurrently: sqlx takes an advisory
+    /// lock. An older build within the compatible range changes nothing; [`Self::check`] says whether it is within.
     pub async fn migrate(&self, db: &mut PgConnection) -> Result<(), SchemaError> {
         let mut migrator = Migrator::with_migrations(self.migrations.iter().cloned().collect());
         migrator.create_schema(self.name);
         migrator.dangerous_set_table_name(format!("{}._migrations", self.name));
-        // A newer build has been here: its migrations are unknown to this one.
+        // A newer build has been here; this one does not know its migrations.
         migrator.set_ignore_missing(true);
         migrator.run(db).await.map_err(|source| SchemaError::Migrate {
             title: self.title,
@@ -66,7 +66,7 @@ impl Schema {
         })
     }
 
-    /// Whether this build may work on what it finds.
+    /// Whether this build may work on the schema it finds.
     pub async fn check(&self, db: impl PgExecutor<'_>) -> Result<(), SchemaError> {
         let (schema, title, known) = (self.name, self.title, self.version());
         let statement = format!(
@@ -93,7 +93,7 @@ impl Schema {
         }
     }
 
-    /// The version that it is at in a database: a newer one than this build's where a newer build has been.
+    /// The schema's version in a database; newer than this build's where a newer build has been.
     pub async fn found(&self, db: impl PgExecutor<'_>) -> Result<i64, sqlx::Error> {
         let statement = format!("SELECT max(version)::bigint FROM {}.compatibility", self.name);
         sqlx::query_scalar(AssertSqlSafe(statement)).fetch_one(db).await

@@ -1,8 +1,8 @@
-//! What the server says of an error: five characters, of which the first two are its class (PostgreSQL manual, appendix A).
+//! SQLSTATE codes: five characters, of which the first two are the class (PostgreSQL manual, appendix A).
 
 use std::fmt;
 
-/// The code of an error that the server answered.
+/// The code of an error that the server returned.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SqlState([u8; 5]);
 
@@ -21,7 +21,7 @@ impl SqlState {
     pub const UNDEFINED_COLUMN: Self = Self(*b"42703");
     pub const UNDEFINED_TABLE: Self = Self(*b"42P01");
 
-    /// None: the error is not one of the server's.
+    /// `None` if the error did not come from the server.
     pub fn of(error: &sqlx::Error) -> Option<Self> {
         let code = error.as_database_error()?.code()?;
         code.as_bytes().try_into().ok().map(Self)
@@ -32,7 +32,7 @@ impl SqlState {
         std::str::from_utf8(&self.0[..2]).unwrap_or_default()
     }
 
-    /// There is no such table or schema: nobody has migrated yet, or it was dropped.
+    /// No such table or schema: it has not been migrated yet, or it was dropped.
     pub fn is_unmigrated(self) -> bool {
         matches!(self, Self::UNDEFINED_TABLE | Self::INVALID_SCHEMA_NAME)
     }

@@ -1,4 +1,4 @@
-//! Pools of one connection: whoever comes next gets what the one before left.
+//! Pools of one connection: each user gets what the previous one left behind.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::time::Duration;
@@ -20,9 +20,9 @@ async fn pool(database: &TestDatabase) -> PgPool {
         .unwrap()
 }
 
-/// The next one to come is outside a transaction, and can open and end one.
+/// The next user is outside a transaction, and can open and end one.
 async fn assert_clean(pool: &PgPool, after: &str) {
-    // Inside a transaction the one stays as it was at its beginning; inside an aborted one it fails. Not prepared: that
+    // Inside a transaction, `now()` stays at its beginning; inside an aborted one, the query fails. Not prepared: that
     // takes several messages, each with a time of its own.
     let row = sqlx::raw_sql("SELECT now() = statement_timestamp()")
         .fetch_one(pool)
@@ -51,7 +51,7 @@ async fn a_cancel_between_any_two_statements_of_an_opening_costs_that_opening_al
     let statements: Vec<&str> = BEGIN.split("; ").collect();
     for at in 0..statements.len() {
         let mut statements = statements.clone();
-        // As the administrator's, or the time-out's, that meets the server just there.
+        // Like a cancel by the administrator or a timeout that hits the server at this point.
         statements.insert(at, "SELECT pg_cancel_backend(pg_backend_pid())");
         statements.push("SELECT pg_sleep(10)");
         let error = begin(&pool, AssertSqlSafe(statements.join("; ")))

@@ -1,7 +1,7 @@
-//! The cursors of a projection, and the rows of what it had to park, in its own schema.
+//! The cursors of a projection, and the rows for what it had to park, in its own schema.
 //!
-//! The invariant: they are written only in the transaction that writes the projection's rows. What readers learn of them goes for
-//! their own snapshot.
+//! The invariant: they are written only in the transaction that writes the projection's rows. What readers learn from
+//! them holds for their own snapshot.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -12,12 +12,12 @@ use wallex_journal::{Event, Hash};
 
 use crate::registry::Name;
 
-/// Where a partition stands.
+/// How far a partition is projected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {
     pub cursor: Mark,
-    /// Rows up to this seq had been there and were taken away: until the cursor is there again, the partition is being
-    /// filled anew.
+    /// Rows up to this seq existed and were removed: until the cursor reaches it again, the partition is being
+    /// refilled.
     pub refill_to: i64,
 }
 
@@ -27,7 +27,7 @@ impl Standing {
     }
 }
 
-/// An event that can't be applied, and why.
+/// An event that cannot be applied, and why.
 #[derive(Debug, Clone)]
 pub struct Parked {
     pub event: Event,
@@ -39,9 +39,9 @@ pub struct Parked {
 /// Label of the metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Why {
-    /// Its hash does not fit its content and its predecessor.
+    /// Its hash does not match its content and its predecessor.
     HashChainBroken,
-    /// Nobody can read its content.
+    /// Its content cannot be read.
     Unreadable,
     /// An earlier event of its wallet is parked.
     AfterParked,
@@ -59,13 +59,13 @@ impl Why {
     }
 }
 
-/// Up to which seq (inclusive) each partition is in the projection. One row per partition, 256 at most: read whole.
+/// Up to which seq (inclusive) each partition is projected. One row per partition, 256 at most: read whole.
 pub async fn levels(db: impl PgExecutor<'_>, projection: Name) -> sqlx::Result<Vec<(i32, i64)>> {
     let levels = format!("SELECT partition, seq FROM {}.cursor", projection.schema().name);
     sqlx::query_as(AssertSqlSafe(levels)).fetch_all(db).await
 }
 
-/// Whether rows that had been there are being filled in again, so that what is missing proves nothing.
+/// Whether removed rows are being filled in again, so that a missing row proves nothing.
 pub async fn is_being_filled(db: impl PgExecutor<'_>, projection: Name) -> sqlx::Result<bool> {
     let schema = projection.schema().name;
     let filling = format!("SELECT EXISTS (SELECT 1 FROM {schema}.cursor WHERE seq < refill_to)");
@@ -88,7 +88,7 @@ pub(crate) fn insert_statement(schema: &str) -> String {
     )
 }
 
-/// Sets the cursors of `$1` back to before the first event, to be filled up to `$2` again.
+/// Sets the cursors of `$1` back to before the first event, to be refilled up to `$2`.
 pub(crate) fn restart_statement(schema: &str) -> String {
     format!(
         "INSERT INTO {schema}.cursor (partition, seq, hash, refill_to)
@@ -114,7 +114,7 @@ pub struct Cursors {
 /// What [`Cursors::lock`] found.
 pub struct Locked {
     pub cursors: BTreeMap<Partition, Mark>,
-    /// Something is parked; otherwise nobody needs to look for it.
+    /// Something is parked; otherwise there is no need to look.
     pub any_parked: bool,
 }
 
@@ -155,7 +155,7 @@ impl Cursors {
         Ok(())
     }
 
-    /// Sets a partition back to before its first event, to be filled up to `refill_to` again.
+    /// Sets a partition back to before its first event, to be refilled up to `refill_to`.
     pub async fn restart(
         &self,
         db: &mut PgConnection,
@@ -170,7 +170,7 @@ impl Cursors {
         Ok(())
     }
 
-    /// Says up to where the partition has to be filled again.
+    /// Records up to which seq the partition must be refilled.
     pub async fn refill(
         &self,
         db: &mut PgConnection,
@@ -185,7 +185,7 @@ impl Cursors {
         Ok(())
     }
 
-    /// The cursors as they are now, to know them; nothing may be decided on them.
+    /// The current cursors, for information only: unlocked, so nothing may be decided on them.
     pub async fn read(
         &self,
         db: &mut PgConnection,
@@ -224,7 +224,7 @@ impl Cursors {
         Ok(())
     }
 
-    /// Which of the wallets have a parked event.
+    /// Those of the wallets that have a parked event.
     pub async fn parked_wallets(
         &self,
         db: &mut PgConnection,
@@ -254,7 +254,7 @@ fn ids(partitions: &[Partition]) -> Vec<i32> {
     partitions.iter().map(|partition| partition.0).collect()
 }
 
-/// Where the partitions stand, and whether anything is parked.
+/// How far the partitions are projected, and whether anything is parked.
 async fn fetch(
     statement: SqlStr,
     db: &mut PgConnection,

@@ -1,10 +1,10 @@
 //! The read side's tables: the schemas `ledger` and `read_model`, what events write into them, and what verifies them.
 //!
-//! Each projection handles every event type, in matches without a default: the ledger turns what moves into
-//! postings between accounts (wallets, holds, the outside), the read model writes wallets, entries and holds, and
-//! takes personal data away from both sides of a movement when a wallet is erased.
+//! Each projection handles every event type, in matches without a default: the ledger turns movements into postings
+//! between accounts (wallets, holds, the outside); the read model writes wallets, entries and holds, and removes
+//! personal data from both sides of a movement when a wallet is erased.
 //!
-//! The invariant: no other crate names a table of these schemas. Whoever runs a projection knows it by [`Projection`].
+//! The invariant: no other crate names a table of these schemas. Code that runs a projection uses [`Projection`].
 #![forbid(unsafe_code)]
 
 pub mod cursor;
@@ -23,7 +23,7 @@ pub use read_model::ReadModel;
 pub use registry::{Name, consumer_group};
 pub use reset::reset;
 
-/// Evaluates an expression with the projection of that name, which has a type of its own.
+/// Evaluates an expression with the projection of that name. Each projection is a type of its own.
 #[macro_export]
 macro_rules! with_projection {
     ($name:expr, $projection:ident => $with:expr) => {

@@ -1,7 +1,7 @@
-//! Live updates by Redis: where the read-model projector says which wallets it has just written, and how. The query role
-//! listens there.
+//! Live updates through Redis: the channel and the messages in which the read-model projector names the wallets it has
+//! just written. The roles that serve reads listen there.
 //!
-//! The invariant: a message is a list of ids of 16 bytes, and anything else, an empty one too, says "look at all".
+//! The invariant: a message is a list of 16-byte ids; anything else, including an empty message, means "look at all".
 
 use std::collections::BTreeSet;
 
@@ -9,15 +9,15 @@ use uuid::Uuid;
 
 /// A wallet's id in a message: its 16 bytes.
 const ID: usize = 16;
-/// Wallets that one message names. More say "look at all", which is shorter.
+/// The most wallets in one message. More are sent as "look at all", which is shorter.
 const MAX_WALLETS: usize = 1_000;
 
-/// `platform` is the platform's whole id, because several may share one Redis.
+/// `platform` is the platform's whole id, because several platforms may share one Redis.
 pub fn channel(platform: &str) -> String {
     format!("wallex:{platform}:wallets")
 }
 
-/// Names each wallet once; too many by naming none.
+/// Names each wallet once. If there are too many, names none.
 pub fn message(wallets: &BTreeSet<Uuid>) -> Vec<u8> {
     if wallets.len() > MAX_WALLETS {
         return Vec::new();
@@ -25,7 +25,7 @@ pub fn message(wallets: &BTreeSet<Uuid>) -> Vec<u8> {
     wallets.iter().flat_map(|id| *id.as_bytes()).collect()
 }
 
-/// The wallets that a message names; `None`: look at all.
+/// The wallets that a message names; `None` means look at all.
 pub fn wallets(message: &[u8]) -> Option<impl Iterator<Item = Uuid>> {
     let whole = !message.is_empty() && message.len().is_multiple_of(ID);
     whole.then(|| {

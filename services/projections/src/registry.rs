@@ -1,4 +1,4 @@
-//! The projections there are: a row for each, with what others know it by and its tables.
+//! The projections: a row for each, with the names it is known by and its tables.
 
 use std::fmt;
 use std::str::FromStr;
@@ -36,7 +36,7 @@ static READ_MODEL: Row = Row {
     name: "read-model",
     noun: "read model",
     schema: &READ_MODEL_SCHEMA,
-    // Not `erasure`: entries of other partitions were emptied by it, and would come back if they were filled in again
+    // Not `erasure`: it emptied entries of other partitions, whose data would come back if they were filled again
     // without it (see read_model::apply::erasure).
     emptied: &["wallet", "entry", "hold", "parked"],
 };
@@ -57,12 +57,12 @@ impl Name {
         }
     }
 
-    /// In commands, consumer groups, health and metrics.
+    /// For commands, consumer groups, health and metrics.
     pub const fn as_str(self) -> &'static str {
         self.row().name
     }
 
-    /// In sentences for people.
+    /// For sentences that people read.
     pub const fn noun(self) -> &'static str {
         self.row().noun
     }
@@ -72,12 +72,12 @@ impl Name {
         self.row().schema
     }
 
-    /// The tables that a reset empties, of all partitions. What is needed to fill them in again stays.
+    /// The tables that a reset empties, for all partitions. What is needed to fill them again stays.
     pub(crate) fn emptied(self) -> &'static [&'static str] {
         self.row().emptied
     }
 
-    /// What its projector is called in traces, and its consumer group beside the platform's name.
+    /// The projector's name in traces; with the platform's name, also its consumer group.
     pub fn projector(self) -> String {
         format!("{self}-projector")
     }

@@ -1,7 +1,7 @@
-//! Emptying a projection on purpose, to have it filled again from the journal. Safe while its projectors run.
+//! Empties a projection on purpose, so that it is filled again from the journal. Safe while its projectors run.
 //!
-//! The invariant: rows and cursors go in one transaction, under a lock that no step of a projector gets past, so nothing is
-//! applied half or twice.
+//! The invariant: rows and cursors are reset in one transaction, under a lock that no projector step passes, so nothing
+//! is applied half or twice.
 
 use std::time::Duration;
 
@@ -12,18 +12,19 @@ use wallex_postgres::SqlState;
 use crate::cursor::restart_statement;
 use crate::registry::Name;
 
-/// Steps of projectors and pages of readers are waited for so long; commits are behind the lock meanwhile.
+/// Waits this long for projector steps and page reads; commits queue behind the lock meanwhile.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '3s'; \
      SET LOCAL statement_timeout = '60s'; SET LOCAL idle_in_transaction_session_timeout = '30s'";
-/// Before it is tried again because a lock was not to be had.
+/// Pause before another try, when a lock was not available.
 const PAUSE: Duration = Duration::from_millis(500);
 const ATTEMPTS: u32 = 40;
 
-/// Empties the projection. Its running projectors notice within seconds and fill it up to `heads`, the journal's, and on.
+/// Empties the projection. Its running projectors notice within seconds and refill it up to `heads`, the journal's, and
+/// on.
 pub async fn reset(name: Name, read: &mut PgConnection, heads: &[PartitionHead]) -> Result<(), sqlx::Error> {
     for attempt in 1.. {
         match once(name, read, heads).await {
-            // Somebody reads or writes.
+            // Somebody is reading or writing.
             Err(error)
                 if attempt < ATTEMPTS
                     && matches!(
@@ -48,7 +49,7 @@ async fn once(name: Name, read: &mut PgConnection, heads: &[PartitionHead]) -> R
         .iter()
         .map(|table| format!("{schema}.{table}"))
         .collect();
-    // Readers may look at cursors, nobody may lock or write one.
+    // Readers may look at cursors; nobody may lock or write one.
     let lock = format!("LOCK TABLE {schema}.cursor IN EXCLUSIVE MODE");
     sqlx::query(AssertSqlSafe(lock)).execute(&mut *db).await?;
     let empty = format!("TRUNCATE {}", tables.join(", "));

@@ -1,4 +1,4 @@
-//! The tables of the projections: each has a schema of its own.
+//! The projections' tables; each projection has its own schema.
 
 use sqlx::{AssertSqlSafe, PgConnection};
 use wallex_postgres::schema::{Schema, SchemaError};
@@ -7,7 +7,7 @@ use crate::cursor;
 use crate::registry::Name;
 pub use crate::registry::{LEDGER_SCHEMA as LEDGER, READ_MODEL_SCHEMA as READ_MODEL};
 
-/// Of all projections.
+/// Those of all projections.
 pub fn all() -> impl Iterator<Item = &'static Schema> {
     Name::ALL.into_iter().map(Name::schema)
 }
@@ -20,7 +20,7 @@ pub async fn migrate(read: &mut PgConnection) -> Result<(), SchemaError> {
     check(read).await
 }
 
-/// Makes sure that the cursors of partitions 0 .. count exist, which a new partition needs before it takes wallets.
+/// Creates missing cursors of partitions 0 .. count. A new partition needs them before it takes wallets.
 pub async fn add_cursors(read: &mut PgConnection, count: i32) -> Result<(), sqlx::Error> {
     for schema in all() {
         let insert = cursor::insert_statement(schema.name);

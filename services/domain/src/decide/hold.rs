@@ -9,7 +9,7 @@ use crate::{
     Amount, CaptureHold, EventData, ExtendHold, Hold, HoldId, HoldStatus, PlaceHold, ReleaseHold, Wallet,
 };
 
-/// The end of a hold that is due. Comes before any command on its wallet is decided.
+/// Ends a due hold. This happens before any command on its wallet is decided.
 pub fn expire(wallet: &Wallet, hold: &Hold) -> Decided {
     Decided {
         wallet_id: wallet.id,
@@ -42,8 +42,8 @@ pub(super) fn place_hold(state: &impl State, place: &PlaceHold) -> Result<Vec<De
             limit,
         });
     }
-    // What is held could be spent, and the sum of holds is bounded as balances are: with an overdraft it may exceed the
-    // balance.
+    // Only spendable money can be held. The sum of holds has the same bound as a balance: with an overdraft it may
+    // exceed the balance.
     after_debit(wallet, place.amount)?;
     within_bounds(wallet, wallet.held.checked_add(place.amount.minor()))?;
     let event = EventData::HoldPlaced(HoldPlaced {
@@ -71,7 +71,7 @@ pub(super) fn capture_hold(state: &impl State, capture: &CaptureHold) -> Result<
             amount: wanted,
         });
     }
-    // Held money is covered: the balance cannot leave its range by it.
+    // Held money is covered, so a capture cannot take the balance out of its range.
     let balance = wallet
         .balance
         .checked_sub(amount)
@@ -140,10 +140,10 @@ pub(super) fn release_hold(state: &impl State, release: &ReleaseHold) -> Result<
     Ok(one(wallet, event))
 }
 
-/// Also on a frozen wallet: what is set aside stays so, and nothing leaves.
+/// Also works on a frozen wallet: the money stays set aside, and nothing leaves.
 pub(super) fn extend_hold(state: &impl State, extend: &ExtendHold) -> Result<Vec<Decided>, Rejection> {
     let (hold, wallet) = open_hold(state, extend.hold_id, extend.expected_version)?;
-    // Nothing is later than never. And as the hold is not due, what is later than its own time is in the future.
+    // Nothing is later than never. The hold is not due, so a time later than its own is in the future.
     if hold
         .expires_at
         .is_none_or(|expires_at| extend.expires_at <= expires_at)
@@ -161,7 +161,7 @@ pub(super) fn extend_hold(state: &impl State, extend: &ExtendHold) -> Result<Vec
     Ok(one(wallet, event))
 }
 
-/// The hold, when it is still open, and its wallet.
+/// The hold, if it is still open, and its wallet.
 fn open_hold(
     state: &impl State,
     id: HoldId,

@@ -16,23 +16,23 @@ use crate::{
     Position, Status, Transaction, Transfer, Wallet, WalletId,
 };
 
-/// What a decision may look at: loaded under the partitions' locks, and carried forward command by
-/// command through a batch.
+/// What a decision may look at: loaded under the partitions' locks, and carried forward command by command through a
+/// batch.
 pub trait State {
-    /// The batch's time in microseconds since 1970 (UTC): what the events will be recorded at.
+    /// The batch's time, at which its events will be recorded, in microseconds since 1970 (UTC).
     fn now(&self) -> i64;
     fn wallet(&self, id: WalletId) -> Option<&Wallet>;
-    /// The wallet that has this external id already.
+    /// The wallet that already has this external id.
     fn external_id_holder(&self, external_id: &str) -> Option<WalletId>;
     fn hold(&self, id: HoldId) -> Option<&Hold>;
     fn transaction(&self, id: Uuid) -> Option<&Transaction>;
     /// How much of the transaction has been taken back, in minor units.
     fn reversed(&self, transaction_id: Uuid) -> i64;
-    /// Holds of this wallet that are open.
+    /// The number of this wallet's open holds.
     fn open_holds(&self, id: WalletId) -> i64;
-    /// How many a wallet may have for one more to be placed.
+    /// A wallet with this many open holds cannot place another.
     fn max_open_holds(&self) -> i64;
-    /// Where the next events of these wallets would stand, if appended in this order.
+    /// The positions that the next events of these wallets would get, if appended in this order.
     fn next_positions(&self, first: WalletId, second: WalletId) -> (Position, Position);
 }
 
@@ -144,7 +144,7 @@ fn move_between(state: &impl State, transfer: &Transfer) -> Result<Vec<Decided>,
 fn change_wallet(state: &impl State, change: &ChangeWallet) -> Result<Vec<Decided>, Rejection> {
     let wallet = existing(state, change.wallet_id, change.expected_version)?;
     let id = wallet.id;
-    // What belongs to a person can be erased at any time, also after the wallet's end.
+    // Personal data can be erased at any time, even after the wallet is closed.
     if wallet.status == Status::Closed && change.change != Change::ErasePersonalData {
         return Err(Rejection::WalletClosed(id));
     }
@@ -214,7 +214,7 @@ fn existing(state: &impl State, id: WalletId, expected_version: Option<i64>) -> 
     }
 }
 
-/// A wallet that money may come to.
+/// A wallet that may receive money.
 fn receiver(state: &impl State, id: WalletId, expected_version: Option<i64>) -> Result<&Wallet, Rejection> {
     let wallet = existing(state, id, expected_version)?;
     match wallet.status {
@@ -252,8 +252,8 @@ fn after_credit(wallet: &Wallet, amount: Amount) -> Result<i64, Rejection> {
     within_bounds(wallet, wallet.balance.checked_add(amount.minor()))
 }
 
-/// What a balance, or what is held of it, grows to. One that is beyond the bound already, from before there was one, may
-/// still shrink: that does not come here.
+/// Checks what a balance, or the held part of it, grows to. One that is beyond the bound already, because it is older
+/// than the bound, may still shrink; that is not checked here.
 fn within_bounds(wallet: &Wallet, grown: Option<i64>) -> Result<i64, Rejection> {
     grown
         .filter(|grown| (-MAX_BALANCE..=MAX_BALANCE).contains(grown))
@@ -261,7 +261,7 @@ fn within_bounds(wallet: &Wallet, grown: Option<i64>) -> Result<i64, Rejection> 
 }
 
 fn after_debit(wallet: &Wallet, amount: Amount) -> Result<i64, Rejection> {
-    // In 128 bits, because balance − held + limit may leave the 64-bit range where each alone does not.
+    // In 128 bits, because balance − held + limit may leave the 64-bit range though each alone does not.
     let spendable = i128::from(wallet.balance) - i128::from(wallet.held) + i128::from(wallet.overdraft_limit);
     if i128::from(amount.minor()) > spendable {
         return Err(Rejection::InsufficientFunds {
@@ -270,7 +270,7 @@ fn after_debit(wallet: &Wallet, amount: Amount) -> Result<i64, Rejection> {
             amount,
         });
     }
-    // What may be spent is bounded from below by the limit, which is bounded itself.
+    // The limit, which is itself bounded, bounds what may be spent from below.
     wallet
         .balance
         .checked_sub(amount.minor())

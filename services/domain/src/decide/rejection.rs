@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use crate::{Amount, Currency, HoldId, HoldStatus, MAX_BALANCE, WalletId};
 
-/// Why a command does not happen. An answer like success is: it is stored and replayed.
+/// Why a command does not happen. A rejection is an answer like success: it is stored and replayed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     #[error("wallet {0} already exists")]
@@ -90,7 +90,7 @@ pub enum Rejection {
 }
 
 impl Rejection {
-    /// What the command is about does not exist. That may change, so such an answer is not kept.
+    /// Something that the command is about does not exist. That may change, so the answer is not stored.
     pub fn is_not_found(&self) -> bool {
         matches!(
             self,

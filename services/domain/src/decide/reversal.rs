@@ -1,4 +1,4 @@
-//! Reversals: money goes back the way it came, at most as much as went.
+//! Reversals: money goes back the way it came, never more than was moved.
 
 use super::{Decided, Rejection, State, after_credit, after_debit, payer, receiver};
 use crate::event::{OtherLeg, ReversalLeg};
@@ -19,7 +19,7 @@ pub(super) fn take_back(state: &impl State, reverse: &Reverse) -> Result<Vec<Dec
             transaction_id: id,
             left,
         })?;
-    // Back the way it came: who received pays.
+    // Back the way it came: the receiver pays.
     let payer_id = movement.to;
     let expected_of_receiver = reverse.expected_version.filter(|_| payer_id.is_none());
     let from = payer_id

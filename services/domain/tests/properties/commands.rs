@@ -1,4 +1,4 @@
-//! Commands by chance, on few wallets and holds, so that they meet.
+//! Random commands on a few wallets and holds, so that they interact.
 
 use proptest::prelude::*;
 use uuid::Uuid;

@@ -13,12 +13,12 @@ pub(crate) struct Journal {
     pub(crate) last_seq: i64,
     pub(crate) now: i64,
     pub(crate) holds: BTreeMap<HoldId, Hold>,
-    /// By the number of the command that made it.
+    /// Keyed by the number of the command that made it.
     pub(crate) transactions: BTreeMap<Uuid, Transaction>,
     pub(crate) reversed: BTreeMap<Uuid, i64>,
 }
 
-/// So few that the histories come up against it.
+/// Few enough for the histories to reach the limit.
 const MAX_OPEN_HOLDS: i64 = 3;
 
 impl State for Journal {
@@ -78,7 +78,7 @@ impl Journal {
         Ok(decided)
     }
 
-    /// What the append protocol does before each command, here on all wallets.
+    /// What the append protocol does before each command, here for all wallets.
     fn expire(&mut self) {
         let due: Vec<Hold> = self
             .holds

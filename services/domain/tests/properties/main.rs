@@ -1,5 +1,6 @@
-//! Properties of `decide` and `evolve` over random streams of commands: whatever comes, money is conserved,
-//! no wallet goes below its limit, a hold ends once, no reversal takes more than went, versions are contiguous, and a balance is the fold of the wallet's events.
+//! Properties of `decide` and `evolve` over random streams of commands: money is always conserved, no wallet goes below
+//! its limit, a hold ends once, no reversal takes back more than was moved, versions are contiguous, and a balance is
+//! the fold of the wallet's events.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod commands;

@@ -1,4 +1,4 @@
-//! Payloads as they stand in journals: every version that was ever written is read.
+//! Payloads as they are in journals: every version that was ever written can be read.
 
 use wallex_domain::*;
 
@@ -18,8 +18,8 @@ fn a_newer_event_asks_for_a_newer_version_and_a_broken_one_is_corrupt() {
     assert!(matches!(broken, DecodeError::Corrupt { .. }));
 }
 
-/// Payloads of every version ever written, as they stand in journals. Never edit a file here; add one for
-/// each new version.
+/// Payloads of every version ever written, as they are in journals. Never edit a file here; add one for each new
+/// version.
 #[test]
 fn payloads_of_every_version_stay_readable() {
     let golden = [

@@ -1,4 +1,4 @@
-//! Rules one by one.
+//! Single rules.
 
 use uuid::Uuid;
 use wallex_domain::*;
@@ -43,7 +43,7 @@ fn hold_of(n: u128, wallet_id: WalletId, amount: i64) -> Command {
     })
 }
 
-/// Whatever adds to a balance or to what is held stops at the largest integer that every JSON reader keeps.
+/// Whatever adds to a balance or to held money stops at the largest integer that every JSON reader keeps exact.
 #[test]
 fn nothing_grows_beyond_the_integers_that_doubles_hold() {
     let mut journal = Journal::default();
@@ -82,7 +82,7 @@ fn nothing_grows_beyond_the_integers_that_doubles_hold() {
     assert_eq!(journal.run(&capture(1, room + 1)), overflow(full));
     journal.run(&capture(1, room)).unwrap();
     assert_eq!(journal.wallets[&full].balance, MAX_BALANCE);
-    // A debit is taken back into a wallet that has been filled meanwhile.
+    // A debit is reversed into a wallet that has been filled meanwhile.
     journal.run(&Command::Debit(movement(full, 1))).unwrap();
     let debit = Uuid::from_u128(journal.transactions.len() as u128 - 1);
     journal.run(&Command::Credit(movement(full, 1))).unwrap();
@@ -106,18 +106,18 @@ fn nothing_grows_beyond_the_integers_that_doubles_hold() {
     };
     assert_eq!(journal.run(&limit(MAX_BALANCE + 1)), overflow(full));
     journal.run(&limit(MAX_BALANCE)).unwrap();
-    // With the overdraft twice as much could be held.
+    // With the overdraft, twice as much could be held.
     journal.run(&hold_of(2, full, MAX_MINOR_UNITS)).unwrap();
     journal.run(&hold_of(3, full, room)).unwrap();
     assert_eq!(journal.run(&hold_of(4, full, 1)), overflow(full));
-    // And the balance stops on its way down: it may be spent, it may not be shown.
+    // The balance is bounded downwards, too: the money could be spent, but the balance could not be shown.
     let broke = created(&mut journal, 3, "EUR", 0);
     let wallet = journal.wallets.get_mut(&broke).unwrap();
     (wallet.balance, wallet.overdraft_limit) = (-MAX_BALANCE, MAX_BALANCE + 1);
     assert_eq!(journal.run(&Command::Debit(movement(broke, 1))), overflow(broke));
 }
 
-/// In a journal from before the bound.
+/// In a journal that is older than the bound.
 #[test]
 fn a_balance_beyond_the_bound_may_shrink() {
     let mut journal = Journal::default();
@@ -212,7 +212,7 @@ fn a_hold_is_extended_while_it_is_open_and_only_to_a_later_time() {
     };
     assert_eq!(journal.wallets[&id], after, "nothing moves");
     assert_eq!(journal.holds[&hold_id].expires_at, Some(51));
-    // At its first time it is still open, at the second one it is over.
+    // At its first expiry it is still open; at the second one it has ended.
     journal.now = 49;
     journal.run(&extension(1, 60)).unwrap();
     journal.now = 59;

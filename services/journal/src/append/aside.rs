@@ -1,8 +1,8 @@
-//! Wallets and partitions whose transactions fail while others go through. Each is set aside for a while, so that one
-//! wallet does not cost all others their time. In memory only: another replica finds out by itself.
+//! Wallets and partitions whose transactions fail while others succeed. Each is set aside for a while, so that one
+//! wallet does not slow down all others. In memory only: each replica finds out by itself.
 //!
-//! The invariant: nothing is set aside for trouble of the server as a whole. It takes a commit of others after the first
-//! failure; until then a failing request is only kept apart.
+//! The invariant: nothing is set aside because of trouble with the server as a whole. It takes a commit of others after
+//! the first failure; until then a failing request is only tried separately.
 
 use std::time::{Duration, Instant};
 
@@ -11,15 +11,15 @@ use wallex_domain::{Partition, WalletId};
 use super::request::Reply;
 use super::route::Routed;
 
-/// What is remembered at most; beyond it the ones that come back first are forgotten.
+/// The most entries kept; beyond it, those whose pause ends first are forgotten.
 const CAPACITY: usize = 128;
-/// One try at what is set aside costs everybody its duration. A pause of 20 times that keeps the cost at a twentieth.
+/// A try at something set aside costs everybody its duration. A pause of 20 times that keeps the cost at a twentieth.
 const SHARE: u32 = 20;
 const SHORTEST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(60);
-/// What has not failed for so long after its pause is as good as any other.
+/// An entry that has not failed for this long after its pause is forgotten.
 const FORGET: Duration = Duration::from_secs(60);
-/// When so many fail in a row, each alone and nothing in between succeeds, it is the server.
+/// When this many fail in a row, each alone and with no success in between, the server is to blame.
 const SERVER: usize = 8;
 
 /// Whose requests fail.
@@ -50,13 +50,13 @@ impl Scope {
 #[derive(Debug)]
 struct Entry {
     scope: Scope,
-    /// When it failed first, of the failures that no commit of others has followed yet.
+    /// The first of the failures that no commit of others has followed yet.
     failed_at: Instant,
-    /// Refused until then; afterwards one request may try, alone.
+    /// Requests are refused until then; afterwards one request may try, alone.
     until: Instant,
     pause: Duration,
     reply: Reply,
-    /// Somebody is trying in this call of the writer.
+    /// A request is trying in this call of the writer.
     trying: bool,
 }
 
@@ -66,19 +66,19 @@ pub(super) enum Verdict {
     Go,
     /// Try it in a transaction of its own.
     Alone,
-    /// Somebody else tries first.
+    /// Another request tries first.
     Wait,
     Refuse(Reply),
 }
 
-/// What a failure in a transaction of its own tells.
+/// What a failure in a transaction of its own means.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Finding {
-    /// Others go through: it is set aside.
+    /// Others succeed: it is set aside.
     Culprit,
-    /// Nobody has gone through since: to be tried again.
+    /// Nobody has succeeded since: try again.
     Suspect,
-    /// Nobody goes through: the server is in trouble.
+    /// Nobody succeeds: the server is in trouble.
     Server,
 }
 
@@ -89,7 +89,7 @@ pub(super) struct Aside {
 }
 
 impl Aside {
-    /// A new call of the writer begins.
+    /// Starts a new call of the writer.
     pub(super) fn start_call(&mut self) {
         let now = Instant::now();
         self.entries.retain(|entry| now < entry.until + FORGET);
@@ -121,12 +121,12 @@ impl Aside {
         self.last_commit = Some(Instant::now());
     }
 
-    /// A request that was tried alone went through.
+    /// A request that was tried alone succeeded.
     pub(super) fn cleared(&mut self, routed: &Routed) {
         self.entries.retain(|entry| !entry.scope.covers(routed));
     }
 
-    /// A transaction of this scope alone failed and took that long. `since` is when its trouble began.
+    /// A transaction of this scope alone failed after `took`. `since` is when its trouble began.
     pub(super) fn failed(&mut self, scope: Scope, reply: Reply, since: Instant, took: Duration) -> Finding {
         let now = Instant::now();
         let at = self.entries.iter().position(|entry| entry.scope == scope);
@@ -203,7 +203,7 @@ mod tests {
         assert_eq!(fail(&mut aside, &[1]), Finding::Culprit);
         assert_eq!(aside.judge(&on(&[2, 1])), Verdict::Refuse(Reply::Failed));
         assert_eq!(aside.judge(&on(&[2])), Verdict::Go);
-        // What it takes for one pair of wallets says nothing about either of them.
+        // A pair of wallets that fails says nothing about either of the two.
         aside.cleared(&on(&[1]));
         fail(&mut aside, &[1, 2]);
         assert_eq!(aside.judge(&on(&[1])), Verdict::Go);

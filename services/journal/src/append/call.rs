@@ -1,8 +1,9 @@
-//! One call of the writer: its requests in groups that share a transaction, what is in doubt about them, and what is left
-//! for a later call.
+//! One call of the writer: its requests in groups that share a transaction, which of them are in doubt, and which are
+//! left for a later call.
 //!
 //! The invariant: nobody is told that nothing was stored while a COMMIT that held the request may still take place, or
-//! may have taken place. Only a look for the key under a lock that this COMMIT's transaction held ends the doubt.
+//! may have taken place. The doubt ends only when the key is looked up under a lock that this COMMIT's transaction
+//! held.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Instant;
@@ -12,19 +13,19 @@ use wallex_domain::Partition;
 use super::Stages;
 use super::request::{Reply, Request};
 
-/// Takes the reply to a request as soon as there is one: the request's index, the reply, and how long the stages of the
-/// transaction took that it was decided in.
+/// Receives the reply to a request as soon as there is one: the request's index, the reply, and the stage durations of
+/// the transaction in which it was decided.
 pub type Take<'a> = &'a mut (dyn FnMut(usize, Reply, Option<Stages>) + Send);
 
 /// Requests that share a transaction.
 #[derive(Debug, Default)]
 pub(super) struct Group {
     pub(super) indices: Vec<usize>,
-    /// One of them is suspected: short time-outs.
+    /// One of them is a suspect: use short timeouts.
     pub(super) suspect: bool,
-    /// Heads that somebody has locked are passed over instead of waited for.
+    /// Locked heads are skipped instead of waited for.
     pub(super) skip_locked: bool,
-    /// It has been judged already: to be tried now.
+    /// It has already been judged: try it now.
     pub(super) alone: bool,
     /// All of them need this partition, which somebody has locked.
     pub(super) partition: Option<Partition>,
@@ -37,7 +38,7 @@ pub(super) struct Call<'a> {
     pub(super) requests: &'a [Request],
     pub(super) deadlines: &'a [Instant],
     pub(super) take: Take<'a>,
-    /// Of requests whose COMMIT had no answer: the partitions that its transaction held.
+    /// For requests whose COMMIT got no answer: the partitions that its transaction held.
     pub(super) doubts: HashMap<usize, Vec<BTreeSet<Partition>>>,
     pub(super) later: Vec<usize>,
 }
@@ -57,7 +58,7 @@ impl Call<'_> {
         (self.take)(index, reply, stages);
     }
 
-    /// To be tried again with whatever comes next.
+    /// To be tried again in the next batch.
     pub(super) fn postpone(&mut self, index: usize) {
         if self.doubts.contains_key(&index) {
             self.answer(index, Reply::OutcomeUnknown, None);
@@ -66,7 +67,7 @@ impl Call<'_> {
         }
     }
 
-    /// Answers those of the group that do not go on beyond `now`.
+    /// Answers the group's requests whose deadline is at or before `now`.
     pub(super) fn give_up(&mut self, group: &mut Vec<usize>, now: Instant) {
         group.retain(|index| {
             let open = now < self.deadlines[*index];
@@ -77,7 +78,7 @@ impl Call<'_> {
         });
     }
 
-    /// These were looked for under the locks of these partitions.
+    /// These requests were looked up under the locks of these partitions.
     pub(super) fn looked(&mut self, indices: &[usize], locked: &BTreeSet<Partition>) {
         if self.doubts.is_empty() {
             return;

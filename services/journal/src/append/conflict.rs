@@ -1,27 +1,27 @@
-//! Why batches had to run again. For figures only: nothing is decided on it.
+//! Why batches had to run again. For metrics only: nothing is decided on it.
 
-/// What stood in the way of a batch's transaction, or of a part of the batch.
+/// What got in the way of a batch's transaction, or of a part of the batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Conflict {
     /// SQLSTATE class 40: a deadlock or a serialization failure.
     Serialization,
-    /// SQLSTATE class 23: mostly another writer that took the same id, external id or key.
+    /// SQLSTATE class 23: usually another writer took the same id, external id or key.
     Constraint,
     /// SQLSTATE class 22: the database cannot take the content.
     Content,
     /// Somebody held a partition's lock for too long.
     LockTimeout,
-    /// The server ended a statement that took too long.
+    /// The server cancelled a statement that took too long.
     StatementTimeout,
-    /// The connection, or the server, was in trouble.
+    /// The connection or the server was in trouble.
     Connection,
-    /// The database's clock was far ahead.
+    /// The database's clock was too far ahead.
     Clock,
     /// COMMIT was sent and its answer never came.
     CommitUnknown,
-    /// A wallet was not in the partition where it was looked for.
+    /// A wallet was not in the partition it was routed to.
     Misrouted,
-    /// Refused again: it went on in parts, to find the request that is to blame.
+    /// Refused again: continued in parts, to find the request to blame.
     Divided,
 }
 

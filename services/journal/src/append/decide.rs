@@ -1,7 +1,7 @@
 //! Decides the requests of a batch in arrival order, each seeing what the ones before it did. No I/O.
 //!
-//! The invariant: a wallet is decided on only when its head's partition is among the locked ones, and after its
-//! holds that are due have been ended.
+//! The invariant: a wallet is decided on only if its head's partition is among the locked ones, and only after its due
+//! holds have been ended.
 
 use wallex_domain::{Command, Partition, Rejection, WalletId, decide, expire};
 
@@ -12,14 +12,14 @@ use super::route::Routed;
 use super::staging::Staging;
 use super::state::{Key, StoredAnswer};
 
-/// Whose events are those that nobody asked for: holds that expire.
+/// The actor of events that nobody asked for: expiring holds.
 const SYSTEM: &str = "wallex";
 
-/// How one command of a request came out.
+/// The result of one command of a request.
 struct Answered {
     answer: Answer,
     rejection: Option<Rejection>,
-    /// An earlier movement's answer, given again.
+    /// An earlier movement's answer, repeated.
     replayed: bool,
 }
 
@@ -51,7 +51,7 @@ impl From<Defect> for Stop {
 }
 
 impl Staging {
-    /// Decides one request, which was routed by `routed`.
+    /// Decides one request, which was routed to `routed`.
     pub(super) fn stage(&mut self, request: &Request, routed: &Routed, render: Render) -> Staged {
         let key: Option<Key> = request.key.clone().map(|key| (request.caller.clone(), key));
         if let Some(key) = &key
@@ -140,7 +140,7 @@ impl Staging {
         })
     }
 
-    /// Decides one command and renders its answer; a movement that has been made before gets the one it had.
+    /// Decides one command and renders its answer; a movement that was made before gets its first answer.
     fn answer(
         &mut self,
         request: &Request,
@@ -174,10 +174,10 @@ impl Staging {
         })
     }
 
-    /// Decides one command and records its events, after those of the holds that are due.
+    /// Decides one command and records its events, after those of due holds.
     fn decide(&mut self, request: &Request, item: &Item, routed: &Routed) -> Result<Committed, Stop> {
         if !self.loaded.due.is_empty() {
-            // What does not exist has no holds; `decide` says so.
+            // A wallet that does not exist has no holds; `decide` reports it.
             for wallet in self.loaded.touched(&item.command).unwrap_or_default() {
                 self.end_due_holds(wallet)?;
             }
@@ -204,8 +204,8 @@ impl Staging {
         })
     }
 
-    /// Whether the request is for a later batch: one of its wallets has more due holds than a batch ends, of which this
-    /// one ends some, or more open holds than could be counted.
+    /// Whether the request must wait for a later batch: one of its wallets has more due holds than a batch ends, and
+    /// this batch ends some of them, or more open holds than could be counted.
     fn put_off(&mut self, request: &Request, routed: &Routed) -> Result<bool, Defect> {
         if self.loaded.crowded.is_empty() && self.loaded.uncounted.is_empty() {
             return Ok(false);
@@ -254,22 +254,21 @@ impl Staging {
     /// A touched wallet that lives in a partition this batch has not locked.
     fn misrouted(&self, command: &Command, routed: &Routed) -> Option<WalletId> {
         let locked = |partition: Partition| self.loaded.partitions.get(&partition);
-        // What does not exist is nowhere; `decide` says so.
+        // A wallet that does not exist has no partition; `decide` reports it.
         let touched = self.loaded.touched(command).ok()?;
         touched.into_iter().find(|id| match self.loaded.heads.get(id) {
             Some(head) => locked(head.partition).is_none(),
             None => match routed.home(*id) {
                 // About to be created.
                 Some(home) => !locked(home).is_some_and(|partition| partition.open),
-                // A hold that was placed after the request was routed leads to a wallet nobody has loaded.
+                // A hold placed after the request was routed leads to a wallet that nobody has loaded.
                 None => !command.wallets().any(|named| named == *id),
             },
         })
     }
 }
 
-/// All answers of a batch in the order of its commands: those that were decided, and between them those that were given
-/// before.
+/// All answers of a batch in command order: the decided ones, with those that were given before in between.
 fn in_place(decided: Vec<Answer>, refused: &[(usize, Answer)]) -> Vec<Answer> {
     let places = decided.len() + refused.len();
     let (mut decided, mut refused) = (decided.into_iter(), refused.iter().peekable());

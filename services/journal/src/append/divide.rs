@@ -1,4 +1,4 @@
-//! A group that was refused for its content or for somebody's lock is divided until the culprit stands alone.
+//! Divides a group that was refused, because of its content or somebody's lock, until the culprit is alone.
 
 use wallex_domain::Partition;
 
@@ -7,12 +7,12 @@ use super::call::Group;
 use super::setback::{Refusal, Why};
 use super::{Conflict, Writer};
 
-/// Of so many requests each is tried alone when a time-out has ended them together; more are divided into as many parts as
-/// their square root. A failure costs everybody a time-out and a success a few milliseconds, so the culprit is to be alone
-/// after few failures: two more in a batch of 600.
+/// Up to this many requests are tried one by one after a timeout has ended them together; more are divided into as many
+/// parts as their square root. A failure costs everybody a timeout and a success only a few milliseconds, so the
+/// culprit should be alone after few failures: two more in a batch of 600.
 const ONE_BY_ONE: usize = 25;
 
-/// What becomes of a group that was refused.
+/// What to do with a refused group.
 pub(super) enum Divided {
     Again,
     Into(Vec<Group>),
@@ -20,7 +20,7 @@ pub(super) enum Divided {
 }
 
 impl Writer {
-    /// What to do with a group of several that was refused.
+    /// Decides what to do with a refused group of several requests.
     pub(super) async fn divide(&mut self, group: &mut Group, refusal: &Refusal, refusals: usize) -> Divided {
         match refusal.why {
             Why::Partition => {
@@ -68,7 +68,7 @@ impl Writer {
         Divided::Into(indices.chunks(size).map(part).collect())
     }
 
-    /// Those that need none of the locked partitions first; then the others, by partition.
+    /// First those that need none of the locked partitions, then the others, by partition.
     fn apart(&mut self, group: &mut Group, locked: &[Partition]) -> Divided {
         self.conflicts.push(Conflict::Divided);
         let part = |indices, partition: Option<Partition>| Group {

@@ -23,13 +23,13 @@ const PAUSES: ExponentialBuilder = ExponentialBuilder::new()
     .without_max_times();
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
-/// How often a request may turn out to be misrouted before it is given up. Twice is a partition that
-/// closed and a wallet that appeared meanwhile; more is a journal that changes under our feet.
+/// How often a request may turn out to be misrouted before it is abandoned. Twice is a partition that closed and a
+/// wallet that appeared meanwhile; more is a journal that changes under our feet.
 const MAX_MISROUTES: usize = 4;
 
 impl Writer {
-    /// Appends a batch and returns a reply for each request, in order. Tries again through failures until
-    /// `deadline`; what is open then is answered `Unavailable`, or `OutcomeUnknown` when it may be in.
+    /// Appends a batch and returns a reply for each request, in order. Retries after failures until `deadline`;
+    /// requests still open then are answered `Unavailable`, or `OutcomeUnknown` if they may have been committed.
     pub async fn append(&mut self, requests: &[Request], deadline: Instant) -> Vec<Reply> {
         let mut replies: Vec<Option<Reply>> = vec![None; requests.len()];
         let mut open: Vec<usize> = (0..requests.len()).collect();
@@ -47,8 +47,8 @@ impl Writer {
             .collect()
     }
 
-    /// Appends a batch. Hands each request's reply to `take`, by its own deadline, and returns the indices of those that
-    /// cannot be decided yet: to be tried again in a later batch. Nothing was done for them.
+    /// Appends a batch. Passes each request's reply to `take`, by its own deadline, and returns the indices of those
+    /// that cannot be decided yet and must be tried again in a later batch. Nothing was done for them.
     pub async fn append_each(
         &mut self,
         requests: &[Request],
@@ -78,8 +78,8 @@ impl Writer {
         call.later
     }
 
-    /// Works on one group until every request has a reply or is postponed, or returns the groups to go on with. What is
-    /// to be tried alone goes to the end of `groups`.
+    /// Works on one group until every request has a reply or is postponed, or returns the groups to continue with.
+    /// Requests to try alone go to the end of `groups`.
     async fn append_group(
         &mut self,
         call: &mut Call<'_>,
@@ -196,7 +196,7 @@ impl Writer {
         Vec::new()
     }
 
-    /// A request that was tried in a transaction of its own was refused as often as it may be.
+    /// A request in a transaction of its own was refused as often as allowed.
     async fn refused_alone(
         &mut self,
         call: &mut Call<'_>,
@@ -218,7 +218,7 @@ impl Writer {
             (Why::Partition | Why::Lock | Why::Slow, Some(scope)) => {
                 self.blame(call, &[index], scope, since, took).await;
             }
-            // Not even its way was found.
+            // It could not even be routed.
             (Why::Partition | Why::Lock | Why::Slow, None) => self.pause(call, index).await,
             (Why::Serialization | Why::Constraint | Why::Content, scope) => {
                 tracing::error!(error = %refusal.error, "the database refused a request repeatedly");
@@ -233,7 +233,7 @@ impl Writer {
         }
     }
 
-    /// Requests of this scope, by themselves, waited in vain.
+    /// Requests of this scope, in a transaction of their own, waited in vain.
     async fn blame(
         &mut self,
         call: &mut Call<'_>,
@@ -261,7 +261,7 @@ impl Writer {
         }
     }
 
-    /// The server is in trouble as a whole: not so fast.
+    /// The server as a whole is in trouble: slow down.
     async fn pause(&mut self, call: &mut Call<'_>, index: usize) {
         tokio::time::sleep(Duration::from_millis(50)).await;
         call.postpone(index);

@@ -1,4 +1,5 @@
-//! The statements of step 0: where wallets live, and which wallets holds and transactions lead to. Outside the locks.
+//! The statements of step 0: where wallets live, and which wallets are behind holds and transactions. Outside the
+//! locks.
 
 use std::collections::HashMap;
 
@@ -14,7 +15,7 @@ pub(super) struct Found {
     pub(super) partitions: Vec<(WalletId, Partition)>,
     pub(super) holds: HashMap<HoldId, WalletId>,
     pub(super) transactions: HashMap<Uuid, Transaction>,
-    /// Transactions that this build cannot read, and whose the events are.
+    /// Transactions that this build cannot read, and the wallets of their events.
     pub(super) unreadable: HashMap<Uuid, Vec<WalletId>>,
 }
 
@@ -77,14 +78,15 @@ async fn find_transactions(
         found.partitions.push((wallet, Partition(partition)));
         match EventData::decode(&event_type, schema_version, &payload) {
             Ok(data) => events.entry(id).or_default().push((wallet, data)),
-            // It is there, so that nobody is told that it is not. Its own command fails; the others of the batch go on.
+            // It exists, so nobody must be told that it does not. Its own command fails; the rest of the batch
+            // continues.
             Err(error) => {
                 tracing::error!(%error, transaction = %id, "a transaction cannot be read");
                 found.unreadable.entry(id).or_default().push(wallet);
             }
         }
     }
-    // What one of two events says alone may be another thing than both.
+    // One of two events alone may mean something else than both.
     let transactions = events
         .into_iter()
         .filter(|(id, _)| !found.unreadable.contains_key(id));

@@ -13,19 +13,20 @@
 //! ```
 //!
 //! Why it is correct:
-//! - Lock and load are separate statements of a READ COMMITTED transaction, so what is loaded was committed
-//!   by whoever held the lock before, and cannot change until this transaction ends.
-//! - No partition is locked after step 1, and step 1 locks in ascending order: writers cannot deadlock on
-//!   partitions. What may collide beside them (wallet ids, external ids, keys used for two wallets) is
-//!   unique in the schema; the loser's batch rolls back and runs again on what the winner committed.
-//! - A stored answer that is given again is as durable as a new one: both wait for a COMMIT.
-//! - A reply that was lost is found again by its key, under the same locks. So is the outcome of a COMMIT
-//!   whose answer never came: taking the locks waits for the old transaction to end, one way or the other.
-//! - A writer that freezes between two statements loses its transaction to the server's time-out, and with
-//!   it the locks; what it sends when it wakes is refused. It had not reported success to anyone.
+//! - Lock and load are separate statements of a READ COMMITTED transaction, so what is loaded was committed by the
+//!   previous lock holder, and cannot change until this transaction ends.
+//! - No partition is locked after step 1, and step 1 locks in ascending order: writers cannot deadlock on partitions.
+//!   Whatever else may collide (wallet ids, external ids, keys used for two wallets) is unique in the schema; the
+//!   loser's batch rolls back and runs again on what the winner committed.
+//! - A stored answer that is repeated is as durable as a new one: both wait for a COMMIT.
+//! - A lost reply is found again by its key, under the same locks. So is the outcome of a COMMIT whose answer never
+//!   came: taking the locks waits for the old transaction to end, one way or the other.
+//! - A writer that freezes between two statements loses its transaction to the server's timeout, and with it the locks;
+//!   what it sends when it wakes is refused. It had not reported success to anyone.
 //!
-//! `route`, `statements`, `load`, `decide` and `write` are the steps; `state` is what a batch knows and `staging` what it has
-//! decided; `groups` runs the steps until every request has its reply, `divide` and `aside` deal with those that fail.
+//! `route`, `statements`, `load`, `decide` and `write` are the steps; `state` is what a batch knows and `staging` what
+//! it has decided; `groups` runs the steps until every request has its reply; `divide` and `aside` handle failing
+//! requests.
 
 mod aside;
 mod call;
@@ -69,21 +70,23 @@ pub use statements::Timeouts;
 use crate::maintain::Retention;
 use crate::route::Routes;
 
-/// Beyond this an attempt is given up as if the connection had broken: the server is not answering at all.
+/// After this, an attempt is abandoned as if the connection had broken: the server is not answering at all.
 const ATTEMPT_LIMIT: Duration = Duration::from_secs(20);
 
-/// How far the database's clock may be ahead of this process's, in microseconds. Beyond it nothing is written: holds would
-/// end too early, and what is recorded stays ahead until the time has come. Clocks that are kept differ by much less.
+/// How far the database's clock may be ahead of this process's, in microseconds. Beyond this nothing is written: holds
+/// would end too early, and recorded times would stay ahead until the clock catches up. Synchronised clocks differ by
+/// much less.
 const MAX_LEAD: i64 = 5 * 60 * 1_000_000;
 
 #[derive(Debug, Clone)]
 pub struct Config {
     pub timeouts: Timeouts,
-    /// Of the answers to idempotent requests.
+    /// For the answers to idempotent requests.
     pub retention: Retention,
-    /// Open holds that a wallet may have for one more to be placed. The same for all writers of a journal.
+    /// A wallet with this many open holds cannot place another. The same for all writers of a journal.
     pub max_open_holds: i64,
-    /// This process's own clock, in microseconds since 1970: only to tell whether the database's is to be believed.
+    /// This process's own clock, in microseconds since 1970: only used to judge whether the database's clock is
+    /// credible.
     pub clock: fn() -> i64,
 }
 
@@ -98,14 +101,14 @@ impl Default for Config {
         Self {
             timeouts: Timeouts::default(),
             retention: Retention::default(),
-            // Should they all be due at once, ten batches end them.
+            // If all are due at once, ten batches end them.
             max_open_holds: 10_000,
             clock: own_clock,
         }
     }
 }
 
-/// How long each part of a transaction took that was written and committed.
+/// How long each stage of a committed transaction took.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Stages {
     pub route: Duration,
@@ -128,20 +131,20 @@ pub struct Writer {
     open_holds: OpenHolds,
     /// Of the last attempt.
     trace: Trace,
-    /// Of the transactions that were committed, since whoever counts them has taken them out.
+    /// Of committed transactions, since the caller last took them out.
     pub stages: Vec<Stages>,
-    /// Why batches ran again, likewise.
+    /// Why batches ran again; likewise.
     pub conflicts: Vec<Conflict>,
 }
 
-/// How far an attempt came.
+/// How far an attempt got.
 #[derive(Debug, Default)]
 struct Trace {
-    /// The requests that are to be decided, and where they go.
+    /// The requests to decide, with their routes.
     routed: Vec<(usize, Routed)>,
-    /// To be locked, or locked.
+    /// To be locked, or already locked.
     locked: BTreeSet<Partition>,
-    /// Requests whose keys have been looked for under the locks.
+    /// Requests whose keys have been looked up under the locks.
     looked: Vec<usize>,
     /// COMMIT is about to be sent.
     committing: bool,
@@ -154,16 +157,16 @@ impl Trace {
     }
 }
 
-/// What an attempt has brought.
+/// The result of an attempt.
 struct Outcome {
     staged: Vec<(usize, Staged)>,
-    /// When something was written.
+    /// Set if something was written.
     stages: Option<Stages>,
 }
 
 impl Writer {
     pub fn new(options: PgConnectOptions, routes: Arc<Routes>, render: Render, config: Config) -> Self {
-        // A batch's statements are few and all kept prepared; they are logged nowhere.
+        // A batch's statements are few and all stay prepared; they are not logged.
         let options = options.disable_statement_logging();
         Self {
             options,
@@ -192,7 +195,7 @@ impl Writer {
         let limit = tokio::time::sleep(ATTEMPT_LIMIT);
         let outcome = tokio::select! {
             outcome = self.transact(&mut connection, requests, group, look_up) => outcome,
-            // The connection is dropped, and what it began with it, unless it was in its commit.
+            // Dropping the connection ends what it began, unless it was in its commit.
             () = limit => return Err(if self.trace.committing {
                 Setback::Unknown(sqlx::Error::PoolTimedOut)
             } else {
@@ -226,7 +229,7 @@ impl Writer {
         }
     }
 
-    /// Of the partitions of the last attempt, those that somebody has locked at this moment.
+    /// Those of the last attempt's partitions that are locked at this moment.
     async fn locked_partitions(&mut self) -> Vec<Partition> {
         let wanted = self.trace.locked.clone();
         let Ok(mut connection) = self.connect().await else {
@@ -250,7 +253,7 @@ impl Writer {
     ) -> Result<Outcome, Setback> {
         let mut watch = Stopwatch::start();
         let timeouts = match group.indices[..] {
-            // Of many commands: may take long and not be to blame.
+            // A request of many commands may take long without being to blame.
             [only] if group.suspect && requests[only].work.items().len() > 1 => Timeouts {
                 statement: self.config.timeouts.statement,
                 ..self.config.timeouts.short()
@@ -341,9 +344,9 @@ impl Writer {
         })
     }
 
-    /// An answer from the store may be of a commit that a synchronous standby has not confirmed: it is visible after a
-    /// crash of the primary all the same, and a fail-over loses it. The locks of this transaction have left their mark in
-    /// the write-ahead log, so its COMMIT waits for the standby and with it for all that came before. ROLLBACK does not.
+    /// A stored answer may belong to a commit that a synchronous standby has not confirmed: after a crash of the
+    /// primary it is visible all the same, and a failover loses it. This transaction's locks have left a record in the
+    /// write-ahead log, so its COMMIT waits for the standby, and with it for everything before. ROLLBACK does not.
     async fn end_without_writing(&mut self, db: &mut PgConnection, told: bool) -> Result<(), Setback> {
         if told {
             self.trace.committing = true;
@@ -356,7 +359,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Unless it is about something that is set aside.
+    /// Admits a request unless it is about something that is set aside.
     fn admit(&mut self, routed: Routed, alone: bool) -> Result<Routed, Staged> {
         match self.aside.judge(&routed) {
             Verdict::Go => Ok(routed),
@@ -367,7 +370,7 @@ impl Writer {
         }
     }
 
-    /// Ends the connection in good order.
+    /// Closes the connection properly.
     pub async fn close(&mut self) {
         if let Some(connection) = self.connection.take() {
             let _ = tokio::time::timeout(Duration::from_secs(1), connection.close()).await;

@@ -1,8 +1,8 @@
-//! Movements with a name of the caller's own (`external_id`), which is unique for good: sent again they get the answer
-//! that the first one got, years later and under any idempotency key; another movement under the name is refused.
+//! Movements with a name of the caller's own (`external_id`), which is unique for good: a repeat gets the first answer,
+//! years later and under any idempotency key; another movement under the name is refused.
 //!
-//! The invariant: a name is kept exactly when its movement is, in the same transaction. Two writers that keep one name at
-//! the same moment collide on the table's key; the loser runs again and finds the winner's row.
+//! The invariant: a name is stored exactly if its movement is, in the same transaction. Two writers that store one name
+//! at the same moment collide on the table's key; the loser runs again and finds the winner's row.
 
 use wallex_domain::Rejection;
 
@@ -12,7 +12,8 @@ use super::state::{Named, Personal};
 use crate::content::Content;
 
 impl Staging {
-    /// What a movement is answered whose name is taken: the first one's answer when it is the same, otherwise a refusal.
+    /// The answer to a movement whose name is taken: the first answer if it is the same movement, otherwise a
+    /// rejection.
     pub(super) fn named_before(&self, item: &Item) -> Option<Result<Answer, Rejection>> {
         let external_id = item.command.movement_id()?;
         let named = self.loaded.movements.get(external_id)?;
@@ -28,7 +29,7 @@ impl Staging {
         })
     }
 
-    /// Keeps the name of a movement that has just been recorded, with its answer.
+    /// Stores the name of a movement that has just been recorded, with its answer.
     pub(super) fn keep_name(&mut self, item: &Item, committed: &Committed, answer: &Answer) {
         let (Some(external_id), Some(content)) = (item.command.movement_id(), Content::of(&item.command))
         else {

@@ -1,25 +1,25 @@
-//! How the requests of a batch come out.
+//! The outcomes of a batch's requests.
 
 use wallex_domain::WalletId;
 
 use super::request::{Answer, Reply};
 
-/// How one request of the batch came out.
+/// The outcome of one request of the batch.
 #[derive(Debug)]
 pub(super) enum Staged {
     Reply(Reply),
-    /// Routed to a partition that is not the wallet's: to be routed anew into a later batch.
+    /// Routed to a partition that is not the wallet's: must be routed again in a later batch.
     Misrouted(WalletId),
-    /// Not to be decided in this batch, but in a later one.
+    /// Must be decided in a later batch.
     Later,
-    /// To be tried in a transaction of its own.
+    /// Must be tried in a transaction of its own.
     Alone,
     /// Somebody has locked the head of this wallet.
     Locked(WalletId),
 }
 
 impl Staged {
-    /// Whether it tells of what an earlier transaction committed.
+    /// Whether it reports what an earlier transaction committed.
     pub(super) fn is_from_the_store(&self) -> bool {
         match self {
             Self::Reply(Reply::Answered { replayed, .. }) => *replayed,
@@ -43,10 +43,10 @@ impl Staged {
 #[error("{0}")]
 pub(super) struct Defect(pub(super) String);
 
-/// What a request came to that was decided.
+/// The outcome of a request that was decided.
 pub(super) enum Decision {
-    /// To be kept under the request's key. `replayed`: an earlier movement's answer, given again.
+    /// Stored under the request's key. `replayed`: an earlier movement's answer, repeated.
     Answered { answer: Answer, replayed: bool },
-    /// Something that it is about does not exist. Not to be kept: it may exist later.
+    /// Something that it is about does not exist. Not stored: it may exist later.
     NotFound(Answer),
 }

@@ -1,6 +1,6 @@
-//! From what was decided to events: numbered, chained, and applied to the state that the next decision sees.
+//! Turns decisions into events: numbered, chained, and applied to the state that the next decision sees.
 //!
-//! The invariant: a command's events are recorded all or not at all; what can fail comes first.
+//! The invariant: a command's events are recorded all or not at all; whatever can fail comes first.
 
 use uuid::{NoContext, Timestamp, Uuid};
 use wallex_domain::{
@@ -20,16 +20,16 @@ pub(super) struct Cause<'a> {
     pub(super) personal: Option<&'a Sealed>,
 }
 
-/// The events of one command as they were recorded.
+/// The recorded events of one command.
 pub(super) struct Recorded {
     pub(super) transaction_id: Uuid,
-    /// When the first of them was: the one of the wallet that pays.
+    /// Time of the first event: that of the wallet that pays.
     pub(super) recorded_at: i64,
     pub(super) wallets: Vec<(Wallet, Position)>,
 }
 
 impl Staging {
-    /// Numbers, chains and applies the events of one command. All or nothing: what can fail comes first.
+    /// Numbers, chains and applies the events of one command. All or nothing: whatever can fail comes first.
     pub(super) fn record(
         &mut self,
         cause: &Cause<'_>,
@@ -83,8 +83,8 @@ impl Staging {
                 version: head.wallet.version,
                 event_type: data.event_type().to_owned(),
                 schema_version: data.schema_version(),
-                // Time never runs backwards within a partition. One that is ahead is so for its own events alone: the others
-                // of the batch must not inherit it.
+                // Time never runs backwards within a partition. A partition whose time is ahead affects only its own
+                // events; the rest of the batch must not inherit it.
                 recorded_at: row.last_recorded_at.max(self.loaded.clock),
                 actor: cause.actor.to_owned(),
                 traceparent: cause.traceparent.map(str::to_owned),
@@ -111,7 +111,7 @@ impl Staging {
         })
     }
 
-    /// The hold that an event is about, as it is after it.
+    /// The hold that an event is about, in its state after the event.
     fn hold_after(
         &self,
         wallet_id: WalletId,
@@ -127,7 +127,7 @@ impl Staging {
         Ok(Some(after.ok_or_else(defect)?))
     }
 
-    /// What an event means beside its wallet's head. `hold` is the one that it is about, as it is from then on.
+    /// Records what an event changes besides its wallet's head. `hold` is the hold that it is about, in its new state.
     fn note(&mut self, event: &Event, effect: &Effect, hold: Option<Hold>) {
         if let Some(hold) = hold {
             let is_open = |hold: &Hold| hold.status == HoldStatus::Open;
@@ -154,7 +154,7 @@ impl Staging {
             self.loaded.reversed.insert(transaction_id, reversed);
             self.changed_reversed.insert(transaction_id);
         }
-        // A creation says all of them, and needs no row.
+        // A creation sets all of them, and needs no row.
         if effect.details != Details::default() && event.version > 1 {
             self.details
                 .push((event.wallet_id, event.version, effect.details));

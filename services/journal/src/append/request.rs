@@ -8,14 +8,14 @@ use wallex_domain::{Command, Hash, Hold, Position, Rejection, Wallet};
 
 use crate::personal::Sealed;
 
-/// One HTTP request: an indivisible unit. It is decided whole, in one transaction.
+/// One HTTP request: an indivisible unit, decided as a whole in one transaction.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The stable principal that the idempotency key belongs to, never its credential.
     pub caller: Arc<str>,
-    /// Without one nothing is looked up and no answer is stored: for upkeep, which may be repeated at will.
+    /// Without a key, nothing is looked up and no answer is stored: for upkeep, which may be repeated at will.
     pub key: Option<Arc<str>>,
-    /// Of method, path, query, `If-Match` and canonical body: the same key with another one is refused.
+    /// Digest of method, path, query, `If-Match` and canonical body: the same key with another fingerprint is refused.
     pub fingerprint: Hash,
     pub work: Work,
     /// W3C trace context, kept with the events.
@@ -29,15 +29,15 @@ pub enum Work {
     /// Many commands under one key, decided in order, each seeing what the ones before it did.
     Batch {
         items: Vec<Item>,
-        /// Answers to commands that nothing is to be decided on, by their places among all commands of the batch (the
-        /// first is 0), in ascending order. They are part of the answer that is stored.
+        /// Answers to commands that are not decided, by their places among all commands of the batch (the first is 0),
+        /// in ascending order. They are part of the stored answer.
         refused: Vec<(usize, Answer)>,
-        /// All or none. Otherwise a rejected command leaves the others be.
+        /// All or none. Otherwise a rejected command does not affect the others.
         atomic: bool,
     },
 }
 
-/// A command with what belongs to it.
+/// A command with its personal data.
 #[derive(Debug, Clone)]
 pub struct Item {
     pub command: Command,
@@ -63,17 +63,17 @@ pub struct Answer {
     pub location: Option<String>,
 }
 
-/// What a successful command did, for the answer to say.
+/// What a successful command did, for its answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Committed {
     pub transaction_id: Uuid,
     /// Microseconds since 1970 (UTC).
     pub recorded_at: i64,
-    /// What the command was about, in minor units: also when it named no amount of its own.
+    /// The amount in minor units, even if the command did not state one.
     pub amount: i64,
-    /// The touched wallets after the command, each with the position of its event; the one that pays first.
+    /// The touched wallets after the command, each with the position of its event; the payer first.
     pub wallets: Vec<(Wallet, Position)>,
-    /// The hold that was placed, captured or released, as it is now.
+    /// The hold that was placed, captured or released, in its new state.
     pub hold: Option<Hold>,
 }
 
@@ -84,14 +84,14 @@ pub struct Render {
     pub batch: fn(BatchOutcome<'_>) -> Answer,
 }
 
-/// The answers to the commands of a batch, in order; or, when an atomic one was rejected, the index and the answer of
-/// the command that is to blame.
+/// The answers to the commands of a batch, in order; or, if an atomic one was rejected, the index and the answer of the
+/// command to blame.
 pub type BatchOutcome<'a> = Result<&'a [Answer], (usize, &'a Answer)>;
 
 /// What the caller gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
-    /// The decision's answer, committed. `replayed` when an earlier request with this key made it.
+    /// The decision's answer, committed. `replayed` if an earlier request with this key produced it.
     Answered { answer: Answer, replayed: bool },
     /// The key was used for another request. Nothing is stored.
     KeyReused,
@@ -99,8 +99,8 @@ pub enum Reply {
     NotFound(Answer),
     /// Nothing was written: the database could not be reached, or no partition takes new wallets.
     Unavailable,
-    /// The database went away around a commit. A retry with the same key tells what happened.
+    /// The database went away during a commit. A retry with the same key tells what happened.
     OutcomeUnknown,
-    /// The command failed in a way that is a defect; it is logged. Nothing was written.
+    /// The command failed because of a defect, which is logged. Nothing was written.
     Failed,
 }

@@ -1,7 +1,7 @@
-//! Step 0: which partitions a request needs. Wallets are found in memory; what is missing there, and the wallets
-//! behind holds and transactions, in the journal, outside the locks.
+//! Step 0: which partitions a request needs. Wallets are found in memory; those missing there, and the wallets behind
+//! holds and transactions, are looked up in the journal, outside the locks.
 //!
-//! The invariant: nothing decided here is believed later. A wallet's head names its partition, and a request whose
+//! The invariant: nothing decided here is relied on later. A wallet's head names its partition, and a request whose
 //! wallets turn out to live elsewhere is routed again.
 
 use std::collections::{HashMap, HashSet};
@@ -16,7 +16,7 @@ use super::outcome::Staged;
 use super::request::{Reply, Request, Work};
 use super::{Writer, statements};
 
-/// How long a list of open partitions is believed.
+/// How long a list of open partitions is trusted.
 const OPEN_PARTITIONS_AGE: Duration = Duration::from_secs(5);
 
 /// Where a request goes.
@@ -26,7 +26,7 @@ pub(super) struct Routed {
     pub(super) partitions: Vec<Partition>,
     /// To be loaded: all wallets that the request touches.
     pub(super) wallets: Vec<WalletId>,
-    /// Where the wallets go that it creates.
+    /// Where the wallets that it creates go.
     homes: Vec<(WalletId, Partition)>,
 }
 
@@ -38,15 +38,15 @@ impl Routed {
     }
 }
 
-/// All requests of a group with their routes, or with what is known about them without a transaction.
+/// All requests of a group with their routes, or with an outcome that needs no transaction.
 pub(super) struct Routing {
     pub(super) requests: Vec<(usize, Result<Routed, Staged>)>,
     pub(super) transactions: HashMap<Uuid, Transaction>,
-    /// Transactions that are there and that this build cannot read.
+    /// Transactions that exist but that this build cannot read.
     pub(super) unreadable: HashSet<Uuid>,
 }
 
-/// What earlier commands of the batch are about to bring.
+/// What earlier commands of the batch will create.
 #[derive(Default)]
 struct Soon {
     wallets: HashMap<WalletId, Partition>,
@@ -67,7 +67,7 @@ impl Writer {
                 .flat_map(|index| requests[*index].work.items())
                 .map(|item| &item.command)
         };
-        // A create is looked up only when its id turned out to be taken: most ids are new.
+        // A create is looked up only after its id turned out to be taken: most ids are new.
         let created: HashSet<WalletId> = commands()
             .filter_map(Command::creates)
             .map(|create| create.wallet_id)
@@ -114,7 +114,7 @@ impl Writer {
 
     fn route_one(&self, request: &Request, found: &Found, soon: &mut Soon) -> Result<Routed, Staged> {
         let mut routed = Routed::default();
-        // A single command needs no lock to learn that there is nothing for it to work on.
+        // A single command needs no lock to learn that its target does not exist.
         let alone = matches!(request.work, Work::One(_));
         for (index, item) in request.work.items().iter().enumerate() {
             let command = &item.command;
@@ -139,7 +139,7 @@ impl Writer {
             let wallets = match (touched, alone) {
                 (Ok(wallets), _) => wallets,
                 (Err(rejection), true) => return Err(self.not_found(command, &rejection)),
-                // What is there is loaded all the same: the rest may exist by the time the locks are there.
+                // Existing wallets are loaded all the same: the rest may exist by the time the locks are held.
                 (Err(_), false) => command.wallets().collect(),
             };
             for id in wallets {
@@ -152,7 +152,7 @@ impl Writer {
             }
         }
         if routed.partitions.is_empty() {
-            // Only the answer is to be stored.
+            // Only the answer has to be stored.
             let any = self
                 .routes
                 .first_open()

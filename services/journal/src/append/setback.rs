@@ -1,21 +1,22 @@
-//! Why a batch's transaction did not take place, and what that says: about its content, about the server, or that it may
-//! have taken place after all.
+//! Why a batch's transaction failed, and what that says: about its content, about the server, or that it may have been
+//! committed after all.
 //!
-//! The invariant: what is called refused left nothing behind. Only a COMMIT without an answer is unknown.
+//! The invariant: a refused transaction left nothing behind. Only a COMMIT without an answer is unknown.
 
 use std::time::Duration;
 use wallex_postgres::SqlState;
 
 use super::Conflict;
 
-/// What stood in the way of one attempt.
+/// What got in the way of one attempt.
 #[derive(Debug)]
 pub(super) enum Setback {
-    /// The transaction was refused for what it was about, and is rolled back. Others may be fine.
+    /// The transaction was refused because of its content or a lock, and is rolled back. Other transactions may be
+    /// fine.
     Refused(Refusal),
     /// The connection or the server is in trouble, whatever the content. Rolled back, or never begun.
     Trouble(sqlx::Error),
-    /// The database's clock is so far ahead that it is not believed.
+    /// The database's clock is too far ahead to be credible.
     Clock { lead: Duration },
     /// COMMIT was sent and its answer never came.
     Unknown(sqlx::Error),
@@ -27,24 +28,25 @@ pub(super) struct Refusal {
     pub(super) error: Box<dyn std::error::Error + Send + Sync>,
 }
 
-/// What a refusal tells about the batch.
+/// What a refusal says about the batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Why {
     /// SQLSTATE class 40: a deadlock or a serialization failure.
     Serialization,
-    /// SQLSTATE class 23: mostly another writer that took the same id, external id or key.
+    /// SQLSTATE class 23: usually another writer took the same id, external id or key.
     Constraint,
-    /// The database cannot take the content, or this build cannot read what the database has.
+    /// The database cannot store the content, or this build cannot read what the database has.
     Content,
     /// A partition's row was locked for longer than batches take.
     Partition,
-    /// Something else was locked, which nobody but the holder of the partition should lock.
+    /// Something else was locked that only the holder of the partition should lock.
     Lock,
-    /// A statement was ended by its time-out, or by somebody.
+    /// A statement was ended by its timeout, or by somebody.
     Slow,
 }
 
-/// What was written is not what was meant: somebody wrote without the lock, or something keeps rows from being written.
+/// What was written differs from what was intended: somebody wrote without the lock, or something keeps rows from being
+/// written.
 #[derive(Debug, thiserror::Error)]
 #[error("{what}: {wrote} instead of {meant}")]
 pub(super) struct Mismatch {
@@ -54,7 +56,7 @@ pub(super) struct Mismatch {
 }
 
 impl Setback {
-    /// Before COMMIT: whatever it is, nothing was written.
+    /// Before COMMIT: whatever the error, nothing was written.
     pub(super) fn of(error: sqlx::Error) -> Self {
         match Self::why(&error) {
             Some(why) => Self::Refused(Refusal {
@@ -65,7 +67,7 @@ impl Setback {
         }
     }
 
-    /// Of the statement that locks the partitions.
+    /// From the statement that locks the partitions.
     pub(super) fn of_locking(error: sqlx::Error) -> Self {
         match Self::of(error) {
             Self::Refused(Refusal {
@@ -79,8 +81,8 @@ impl Setback {
         }
     }
 
-    /// Of a COMMIT. The server says itself that it rolled back, or nobody knows: an administrator's command, for
-    /// example, ends the wait for a standby and not the commit.
+    /// From a COMMIT. Either the server says that it rolled back, or the outcome is unknown: an administrator's cancel,
+    /// for example, ends the wait for a standby but not the commit.
     pub(super) fn of_commit(error: sqlx::Error) -> Self {
         match Self::of(error) {
             Self::Refused(refusal) => match refusal.why {
@@ -94,7 +96,7 @@ impl Setback {
         }
     }
 
-    /// `None`: it says something about the server or the connection, not about the batch.
+    /// `None` if the error is about the server or the connection, not about the batch.
     fn why(error: &sqlx::Error) -> Option<Why> {
         // A row this build cannot read.
         if matches!(error, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)) {
@@ -106,15 +108,15 @@ impl Setback {
             (_, SqlState::QUERY_CANCELED) => Some(Why::Slow),
             ("40", _) => Some(Why::Serialization),
             ("23", _) => Some(Why::Constraint),
-            // No connection, no resources, shutting down, I/O errors, no rights to log in, no such database or schema; a
-            // transaction or a prepared statement that the session has not, or has from somebody else.
+            // No connection, no resources, shutting down, I/O errors, no permission to log in, no such database or
+            // schema; a transaction or prepared statement that the session lacks, or has from somebody else.
             ("08" | "53" | "57" | "58" | "28" | "3D" | "3F" | "25" | "26" | "34" | "0A" | "55", _)
             | (_, SqlState::DUPLICATE_PREPARED_STATEMENT) => None,
             _ => Some(Why::Content),
         }
     }
 
-    /// For figures.
+    /// For metrics.
     pub(super) fn conflict(&self) -> Conflict {
         match self {
             Self::Refused(refusal) => match refusal.why {

@@ -1,7 +1,7 @@
-//! A batch between load and write: what it knows, and what it has decided and not written yet.
+//! A batch between load and write: what it knows, and what it has decided but not written yet.
 //!
-//! The invariant: after [`Staging::undo`] everything that decisions look at is as it was at [`Staging::begin_undo`]; only
-//! what was changed meanwhile is remembered, each with its first value.
+//! The invariant: after [`Staging::undo`], everything that decisions look at is as it was at [`Staging::begin_undo`];
+//! only what was changed in between is remembered, each with its first value.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -18,14 +18,14 @@ pub(super) struct Staging {
     pub(super) personal: Vec<(Uuid, WalletId, Sealed)>,
     /// Erasures: event, wallet, version.
     pub(super) erasures: Vec<(Uuid, WalletId, i64)>,
-    /// Changes of what wallets' events say about them: wallet, version, which.
+    /// Changes that events make to wallets' details: wallet, version, which details.
     pub(super) details: Vec<(WalletId, i64, Details)>,
     /// Answers decided in this batch, by key.
     pub(super) new_answers: BTreeMap<Key, StoredAnswer>,
     /// Holds that the batch changed; `true` for those that it placed.
     pub(super) changed_holds: BTreeMap<HoldId, bool>,
     pub(super) changed_reversed: BTreeSet<Uuid>,
-    /// While a request of many commands is decided.
+    /// Set while a request of many commands is decided.
     pub(super) undo: Option<Undo>,
 }
 
@@ -71,8 +71,8 @@ impl Staging {
         (of(true), of(false))
     }
 
-    /// Where the wallets' owners, descriptions and metadata stand now, by id: the versions of the events that say them; 1 where
-    /// the batch has changed nothing.
+    /// The versions of the events that now set the wallets' owner, description and metadata, by wallet id; 1 where the
+    /// batch has changed nothing.
     pub(super) fn written_details(&self) -> Vec<(WalletId, [i64; 3])> {
         let mut written: BTreeMap<WalletId, [i64; 3]> = BTreeMap::new();
         for (wallet_id, version, details) in &self.details {
@@ -85,7 +85,7 @@ impl Staging {
         written.into_iter().collect()
     }
 
-    /// What is taken back now of transactions that the batch reversed, by id.
+    /// How much is now taken back of transactions that the batch reversed, by id.
     pub(super) fn written_reversed(&self) -> Vec<(Uuid, i64)> {
         let changed = self.changed_reversed.iter();
         changed
@@ -93,7 +93,7 @@ impl Staging {
             .collect()
     }
 
-    /// Before a request of many commands, of which none may stand unless all do.
+    /// Call before a request of many commands, all or none of which may stand.
     pub(super) fn begin_undo(&mut self) {
         self.undo = Some(Undo {
             partitions: self.loaded.partitions.clone(),
@@ -132,7 +132,7 @@ impl Staging {
     }
 }
 
-/// What there was before.
+/// The state before the request.
 #[derive(Debug)]
 pub(super) struct Undo {
     partitions: BTreeMap<Partition, LockedPartition>,
@@ -144,11 +144,11 @@ pub(super) struct Undo {
     pub(super) holds: HashMap<HoldId, Option<Hold>>,
     pub(super) open_holds: HashMap<WalletId, Option<i64>>,
     pub(super) reversed: HashMap<Uuid, Option<i64>>,
-    /// Those of wallets that were created meanwhile.
+    /// Those of wallets created since.
     pub(super) external_ids: Vec<String>,
-    /// Those of movements that were recorded meanwhile.
+    /// Those of movements recorded since.
     pub(super) movements: Vec<String>,
-    /// Holds that were ended meanwhile because they are due.
+    /// Due holds that were ended since.
     pub(super) due: Vec<(WalletId, Vec<HoldId>)>,
 }
 

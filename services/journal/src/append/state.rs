@@ -1,7 +1,7 @@
-//! What a batch knows: the rows of the journal that its decisions look at, kept as they are after what it has decided so far.
+//! What a batch knows: the journal's rows that its decisions look at, kept up to date with what it has decided so far.
 //!
-//! The invariant: nothing here knows where a row came from or where it goes, so that a batch can be decided on rows that
-//! were loaded just now or remembered.
+//! The invariant: nothing here knows where a row came from or where it goes, so a batch can be decided on rows that
+//! were just loaded as well as on cached ones.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use wallex_domain::{
 use super::request::Answer;
 use crate::personal::Sealed;
 
-/// A locked partition row, as it stands after what has been staged.
+/// A locked partition row, including what has been staged.
 #[derive(Debug, Clone)]
 pub(super) struct LockedPartition {
     pub head: Mark,
@@ -28,7 +28,7 @@ pub(super) struct Head {
     pub wallet: Wallet,
     pub partition: Partition,
     pub external_id: Option<String>,
-    /// Version that the journal has; 0 for a wallet created in this batch.
+    /// The version in the journal; 0 for a wallet created in this batch.
     pub loaded_version: i64,
 }
 
@@ -40,40 +40,41 @@ pub(super) struct StoredAnswer {
 
 pub(super) type Key = (Arc<str>, Arc<str>);
 
-/// What step 2 of the protocol brought, as it stands after what has been staged.
+/// What step 2 of the protocol loaded, including what has been staged since.
 #[derive(Debug, Default)]
 pub(super) struct Loaded {
     pub partitions: BTreeMap<Partition, LockedPartition>,
     pub heads: HashMap<WalletId, Head>,
-    /// Wallets that are there and that this build cannot read.
+    /// Wallets that exist but that this build cannot read.
     pub unreadable: HashSet<WalletId>,
     pub unreadable_holds: HashSet<HoldId>,
     pub unreadable_transactions: HashSet<Uuid>,
-    /// Wallets that were passed over, because somebody has locked their heads.
+    /// Wallets that were skipped because somebody has locked their heads.
     pub locked: HashSet<WalletId>,
     pub answers: HashMap<Key, StoredAnswer>,
     pub external_ids: HashMap<String, WalletId>,
-    /// Of the movements' own names in the batch those that are taken.
+    /// Those names of the batch's movements that are taken.
     pub movements: HashMap<String, Named>,
     /// Those that the batch names, and those that are due.
     pub holds: HashMap<HoldId, Hold>,
-    /// Wallets that have more due holds than are in `due`: nothing else is decided on them in this batch.
+    /// Wallets with more due holds than are in `due`: nothing else is decided on them in this batch.
     pub crowded: HashSet<WalletId>,
-    /// Open holds by wallet, where the batch places one; those of `uncounted` are for a later batch.
+    /// Open holds by wallet, for wallets on which the batch places one; placing on those in `uncounted` waits for a
+    /// later batch.
     pub open_holds: HashMap<WalletId, i64>,
     pub uncounted: HashSet<WalletId>,
     pub max_open_holds: i64,
-    /// Holds to be ended before anything else happens to their wallet, in the order of their time.
+    /// Holds to end before anything else happens to their wallet, in order of expiry.
     pub due: HashMap<WalletId, Vec<HoldId>>,
     /// Those that the batch names. Facts, so they need no lock.
     pub transactions: HashMap<Uuid, Transaction>,
     pub reversed: HashMap<Uuid, i64>,
-    /// The batch's time: the database's clock, read after the locks, in microseconds. Events of a partition that is ahead of
-    /// it are recorded later.
+    /// The batch's time: the database's clock, read after the locks, in microseconds. Events of a partition whose time
+    /// is ahead of it are recorded later.
     pub clock: i64,
 }
 
-/// A movement that has its name already.
+/// A movement whose name is already taken.
 #[derive(Debug, Clone)]
 pub(super) struct Named {
     pub transaction_id: Uuid,
@@ -82,7 +83,7 @@ pub(super) struct Named {
     pub content: Hash,
     pub personal: Personal,
     pub answer: Answer,
-    /// Kept by this batch, so still to be written.
+    /// Added by this batch, so still to be written.
     pub new: bool,
 }
 
@@ -100,14 +101,14 @@ impl Personal {
         sealed.map_or(Self::Nothing, |sealed| Self::Kept(sealed.data.clone()))
     }
 
-    /// Whether `sent` may be what there was.
+    /// Whether `sent` may equal what there was.
     pub(super) fn allows(&self, sent: &Self) -> bool {
         *self == Self::Erased || self == sent
     }
 }
 
 impl Loaded {
-    /// The wallets that a command touches, those behind its hold or its transaction included.
+    /// The wallets that a command touches, including those behind its hold or its transaction.
     pub(super) fn touched(&self, command: &Command) -> Result<Vec<WalletId>, Rejection> {
         command.touched(
             |hold| self.holds.get(&hold).map(|hold| hold.wallet_id),
@@ -118,7 +119,7 @@ impl Loaded {
         )
     }
 
-    /// Whether the hold or the transaction that the command names is there and cannot be read by this build.
+    /// Whether the hold or transaction that the command names exists but cannot be read by this build.
     pub(super) fn is_unreadable(&self, command: &Command) -> bool {
         let hold = command.named_hold();
         let transaction = command.transaction();

@@ -1,6 +1,5 @@
-//! The statements of one batch, on the connection that the writer owns. What they rely on of the session's
-//! settings, they set themselves, for their transaction alone: neither a role's defaults nor a pooler
-//! changes what a batch means.
+//! The statements of one batch, on the connection that the writer owns. They set the session settings they rely on
+//! themselves, for their transaction only: neither a role's defaults nor a pooler changes what a batch means.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -13,17 +12,17 @@ use wallex_postgres::DURABLE_COMMIT;
 use super::state::{Loaded, LockedPartition};
 use crate::read::hash_column;
 
-/// Time-outs of a batch's transaction.
+/// Timeouts of a batch's transaction.
 #[derive(Debug, Clone, Copy)]
 pub struct Timeouts {
     /// For partition locks: as long as other batches may reasonably take, and longer than `idle_in_transaction`.
     pub lock: Duration,
-    /// For all other locks. Whoever has the partitions meets nobody there, but for a moment.
+    /// For all other locks. The holder of the partitions meets nobody there for more than a moment.
     pub beside: Duration,
     /// For every statement once the partitions are locked. A batch takes milliseconds; one that a slow server does not
-    /// finish in time goes on in parts.
+    /// finish in time continues in parts.
     pub statement: Duration,
-    /// After this a writer that froze between two statements loses its transaction, and with it its locks.
+    /// After this, a writer that froze between two statements loses its transaction, and with it its locks.
     pub idle_in_transaction: Duration,
 }
 
@@ -44,7 +43,7 @@ impl Timeouts {
         4 * self.lock
     }
 
-    /// For requests that are suspected of making others wait.
+    /// For requests suspected of making others wait.
     pub(super) fn short(self) -> Self {
         Self {
             lock: self.lock.min(Duration::from_millis(500)),
@@ -55,8 +54,8 @@ impl Timeouts {
     }
 }
 
-/// Settings of a transaction, as one statement. Plans are made once per connection and only through indexes:
-/// a plan made while a table was empty would otherwise keep scanning it whole as it grows.
+/// Settings of a transaction, as one statement. Plans are made once per connection and only use indexes: otherwise a
+/// plan made while a table was empty would keep scanning it whole as it grows.
 pub(super) const PLAN_SETTINGS: &str = "set_config('plan_cache_mode', 'force_generic_plan', true), \
     set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true), \
     set_config('enable_mergejoin', 'off', true), set_config('enable_bitmapscan', 'off', true), \
@@ -69,9 +68,9 @@ pub(super) async fn open_partitions(db: &mut PgConnection) -> Result<Vec<Partiti
     Ok(open.into_iter().map(Partition).collect())
 }
 
-/// Step 1: begins the transaction, locks the partitions in ascending order, then reads the clock. One
-/// message, but separate statements: each sees what was committed before it began, so the clock and the
-/// loads that follow are never older than the locks.
+/// Step 1: begins the transaction, locks the partitions in ascending order, then reads the clock. One message, but
+/// separate statements: each sees what was committed before it began, so the clock and the loads that follow are never
+/// older than the locks.
 pub(super) async fn begin_and_lock(
     db: &mut PgConnection,
     partitions: impl Iterator<Item = Partition>,
@@ -111,7 +110,7 @@ pub(super) async fn begin_and_lock(
     Ok(loaded)
 }
 
-/// Those of the partitions that nobody has locked at this moment. Leaves a transaction to be rolled back.
+/// Those of the partitions that are not locked at this moment. The caller must roll the transaction back.
 pub(super) async fn free_partitions(
     db: &mut PgConnection,
     partitions: &BTreeSet<Partition>,

@@ -1,5 +1,5 @@
-//! Reading the journal: events in order and personal data here; heads of partitions, wallets and their trails beside. Short statements by ranges of
-//! seq only: a long snapshot would keep vacuum from the hot rows.
+//! Reads the journal: events in order and personal data here; heads of partitions, wallets and their trails in the
+//! submodules. Only short statements by ranges of seq: a long snapshot would keep vacuum from the hot rows.
 
 use std::collections::HashMap;
 
@@ -15,14 +15,14 @@ pub mod wallet;
 
 pub use positions::{PartitionHead, partitions};
 
-/// Opens a transaction for reading here. A statement that was prepared while the tables were small would keep
-/// scanning and sorting them as they grow; the settings are the transaction's own, so that neither a role's
-/// defaults nor a pooler change them.
+/// Opens a transaction for these reads. A statement prepared while the tables were small would keep scanning and
+/// sorting them as they grow. The settings are local to the transaction, so neither a role's defaults nor a pooler
+/// change them.
 pub const BEGIN: &str = "BEGIN READ ONLY; SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; \
      SET LOCAL enable_sort = off; SET LOCAL jit = off; SET LOCAL statement_timeout = '10s'; \
      SET LOCAL idle_in_transaction_session_timeout = '10s'";
 
-/// Columns of an event row, in the order [`event_from_row`] wants them by name.
+/// The columns of an event row, which [`event_from_row`] reads by name.
 const EVENTS: &str = "SELECT event_id, transaction_id, partition, seq, wallet_id, version, type, schema_version, \
      recorded_at, actor, traceparent, payload, hash FROM journal.event \
      WHERE partition = $1 AND seq >= $2 ORDER BY seq LIMIT $3";
@@ -55,15 +55,15 @@ fn event_from_row(row: &PgRow, prev_hash: Hash) -> Result<Event, sqlx::Error> {
     })
 }
 
-/// Up to `limit` events of a partition after `after_seq` (exclusive), in order, each with the hash of its
-/// predecessor as the journal has it.
+/// Up to `limit` events of a partition after `after_seq` (exclusive), in order, each with its predecessor's hash as the
+/// journal has it.
 pub async fn events(
     db: impl PgExecutor<'_>,
     partition: Partition,
     after_seq: i64,
     limit: i64,
 ) -> Result<Vec<Event>, sqlx::Error> {
-    // The event before the first one is read along for its hash.
+    // The event before the first one is read as well, for its hash.
     let rows = sqlx::query(EVENTS)
         .bind(partition.0)
         .bind(after_seq)
@@ -84,15 +84,15 @@ pub async fn events(
     Ok(events)
 }
 
-/// A row of personal data, as it stands in the journal.
+/// A row of personal data as it is in the journal.
 #[derive(Debug)]
 pub struct StoredPersonal {
-    /// Of what is stored: of what nobody has changed, the one that the event carries.
+    /// Computed from the stored data: equals the event's digest if nobody has changed the row.
     pub digest: Hash,
     pub data: Result<PersonalData, serde_json::Error>,
 }
 
-/// Rows of personal data by event, those that cannot be read too.
+/// Rows of personal data by event, including unreadable ones.
 pub async fn stored_personal(
     db: impl PgExecutor<'_>,
     event_ids: &[Uuid],
@@ -112,7 +112,7 @@ pub async fn stored_personal(
         .collect())
 }
 
-/// Personal data by event; an event without a row has none, or had its data erased.
+/// Personal data by event; an event without a row has none, or its data was erased.
 pub async fn personal(
     db: impl PgExecutor<'_>,
     event_ids: &[Uuid],

@@ -1,4 +1,4 @@
-//! How far the journal is, in events and in time.
+//! How far the journal has got, in events and in time.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use wallex_domain::{Mark, Partition};
 
 use super::hash_column;
 
-/// A partition's head: the last event it holds.
+/// A partition's head: its last event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PartitionHead {
     pub id: Partition,
@@ -39,28 +39,28 @@ pub async fn partitions(db: impl PgExecutor<'_>) -> Result<Vec<PartitionHead>, s
         .collect()
 }
 
-/// Up to which seq (inclusive) each partition is in Kafka, and in the journal. One that no publisher has a row for is not in
-/// Kafka at all.
+/// Up to which seq (inclusive) each partition is in Kafka, and in the journal. A partition without a publisher row is
+/// not in Kafka at all.
 pub const PUBLISHED: &str = "SELECT lane.id, coalesce(publication.checkpoint_seq, 0), lane.last_seq \
      FROM journal.partition lane LEFT JOIN journal.publication ON publication.partition = lane.id";
 
-/// Age in microseconds of the events named, by the clock that recorded them. Never negative: an event may carry a time that
-/// is ahead, of a server before it.
+/// Age in microseconds of the given events, by the clock that recorded them. Never negative: after a change of server,
+/// an event's time may be ahead of the clock.
 pub const AGES: &str = "SELECT event.partition, event.seq, \
        greatest((extract(epoch FROM clock_timestamp()) * 1000000)::bigint - event.recorded_at, 0) \
      FROM unnest($1::int[], $2::bigint[]) AS first (partition, seq) \
      JOIN journal.event ON event.partition = first.partition AND event.seq = first.seq";
 
-/// How far what is recorded runs ahead of the clock, in the partition where it is furthest.
+/// How far the recorded times are ahead of the clock, in the partition that is furthest ahead.
 const CLOCK_LEAD: &str = "SELECT (greatest(max(last_recorded_at) \
        - (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, 0) / 1000000.0)::float8 FROM journal.partition";
 
-/// Partition, what is published, what is recorded; see [`PUBLISHED`].
+/// Partition, published seq, recorded seq; see [`PUBLISHED`].
 pub async fn published(db: impl PgExecutor<'_>) -> Result<Vec<(i32, i64, i64)>, sqlx::Error> {
     sqlx::query_as(PUBLISHED).fetch_all(db).await
 }
 
-/// Of events, by partition and seq; see [`AGES`]. Those that the journal lacks are left out.
+/// By partition and seq; see [`AGES`]. Events that the journal lacks are left out.
 pub async fn ages(
     db: impl PgExecutor<'_>,
     events: Vec<(i32, i64)>,

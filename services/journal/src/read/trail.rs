@@ -1,18 +1,18 @@
-//! The audit trail: a wallet's events as they stand in the journal, each with what is needed to check it.
+//! The audit trail: a wallet's events as they are in the journal, each with what is needed to check it.
 //!
-//! The invariant: nothing is decoded, so an event that no build could read is shown all the same.
+//! The invariant: nothing is decoded, so even an event that no build can read is shown.
 
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
-/// A snapshot. A join by hash or merge would read more of the journal than the page.
+/// A snapshot. A hash or merge join would read more of the journal than the page.
 pub const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
      SET LOCAL statement_timeout = '2s'; SET LOCAL idle_in_transaction_session_timeout = '5s'; \
      SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off; \
      SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off";
 
-/// Events by (wallet_id, version), the hash before each by (partition, seq), personal data by event; of what an erasure
-/// that is decided is still removing, nothing is shown any more.
+/// Events by (wallet_id, version), the hash before each by (partition, seq), personal data by event. Data that a
+/// decided erasure is still removing is no longer shown.
 pub const EVENTS: &str = "SELECT event.event_id, event.transaction_id, event.wallet_id, event.partition, event.seq, \
        event.version, event.type AS kind, event.schema_version, event.recorded_at, event.actor, event.traceparent, \
        event.payload, event.hash, before.hash AS prev_hash, personal.salt, personal.data \

@@ -1,14 +1,14 @@
-//! A wallet as the next command would be decided on.
+//! A wallet in the state that the next command would be decided on.
 //!
-//! The invariant: a hold whose time is over counts as ended although its expiry is not an event yet, by the clock that
-//! commands go by: the database's.
+//! The invariant: a hold past its expiry counts as ended even if the expiry is not an event yet, by the clock that
+//! commands use: the database's.
 
 use sqlx::{AssertSqlSafe, PgConnection, PgExecutor};
 use uuid::Uuid;
 use wallex_postgres::DURABLE_COMMIT;
 
-/// Of what an erasure takes that is decided but not finished, nothing is shown any more. Due holds are compared as rows, so that the
-/// index by wallet fits and the one by time, which has those of all wallets, does not.
+/// Data that a decided but unfinished erasure will remove is no longer shown. Due holds are compared as rows, so that
+/// the index by wallet fits and the one by time, which has the holds of all wallets, does not.
 pub const WALLET: &str = "SELECT head.wallet_id, head.partition, head.version, head.external_id, head.currency, \
        head.balance, head.held, head.overdraft_limit, head.status, latest.seq, created.recorded_at AS created_at, \
        latest.recorded_at AS updated_at, \
@@ -35,7 +35,8 @@ pub const WALLET: &str = "SELECT head.wallet_id, head.partition, head.version, h
 
 pub const VERSION: &str = "SELECT version FROM journal.head WHERE wallet_id = $1";
 
-/// A wallet's head, with when it was created and last changed. Amounts are minor units, times microseconds since 1970.
+/// A wallet's head, with the times of its creation and last change. Amounts are minor units, times microseconds since
+/// 1970.
 #[derive(sqlx::FromRow)]
 pub struct CurrentWallet {
     pub wallet_id: Uuid,
@@ -50,22 +51,22 @@ pub struct CurrentWallet {
     pub seq: i64,
     pub created_at: i64,
     pub updated_at: i64,
-    /// JSON of the [`wallex_domain::PersonalData`] that stands beside the event which says the owner; so with the others.
+    /// JSON of the [`wallex_domain::PersonalData`] beside the event that sets the owner; likewise for the others.
     pub owner: Option<Vec<u8>>,
     pub description: Option<Vec<u8>>,
     pub metadata: Option<Vec<u8>>,
-    /// What is held by holds whose time is over.
+    /// The amount in holds past their expiry.
     pub due: i64,
     /// Commits wait for standbys.
     pub has_standbys: bool,
 }
 
-/// `None` when there is no such wallet.
+/// `None` if there is no such wallet.
 pub async fn wallet(db: impl PgExecutor<'_>, id: Uuid) -> Result<Option<CurrentWallet>, sqlx::Error> {
     sqlx::query_as(WALLET).bind(id).fetch_optional(db).await
 }
 
-/// The wallet's version; `None` when there is no such wallet.
+/// The wallet's version; `None` if there is no such wallet.
 pub async fn version(db: impl PgExecutor<'_>, id: Uuid) -> Result<Option<i64>, sqlx::Error> {
     sqlx::query_scalar(VERSION).bind(id).fetch_optional(db).await
 }
@@ -78,7 +79,7 @@ pub async fn balances(db: impl PgExecutor<'_>, ids: &[Uuid]) -> Result<Vec<(Uuid
         .await
 }
 
-/// Has the transaction's COMMIT wait for a synchronous standby, as a command's does: for that it needs a record in the
+/// Makes the transaction's COMMIT wait for a synchronous standby, as a command's does. That requires a record in the
 /// write-ahead log.
 pub async fn commit_durably(db: &mut PgConnection) -> Result<(), sqlx::Error> {
     let mark =

@@ -1,8 +1,8 @@
-//! Stored answers against the events they speak of: a changed one would tell a client that retries something that never
-//! happened. Rejections and fingerprints speak of no event and cannot be compared.
+//! Stored answers against the events they describe: a changed answer would tell a retrying client of something that
+//! never happened. Rejections and fingerprints describe no event and cannot be compared.
 //!
-//! An answer speaks of its caller's own events, but for movements with a name of their own: whoever sends one again is told
-//! what the first one was told.
+//! An answer describes its caller's own events, except for named movements: whoever repeats one gets the first caller's
+//! answer.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -14,7 +14,7 @@ use wallex_domain::{Partition, Position, Positions};
 use super::record::{self, Record};
 use super::report::{Kind, Report};
 
-/// Answers per statement: a batch's answer may have a thousand parts.
+/// Answers per statement: the answer to a batch may have a thousand parts.
 const CHUNK: i64 = 100;
 
 const ANSWERS: &str = "SELECT caller, key, slot, status, body, etag, position, location FROM journal.answer \
@@ -29,7 +29,7 @@ struct Answer {
     given: Given,
 }
 
-/// What a client was told, wherever it is kept.
+/// What a client was told, wherever it is stored.
 #[derive(FromRow)]
 pub(super) struct Given {
     status: i16,
@@ -39,14 +39,14 @@ pub(super) struct Given {
     location: Option<String>,
 }
 
-/// What is to be compared of it.
+/// The parts of it that are compared.
 pub(super) struct Told {
     claims: Vec<Claim>,
-    /// Those of its header; `None` where there are none that can be read.
+    /// The positions in its header; `None` if there are none or they cannot be read.
     positions: Option<Positions>,
 }
 
-/// What an answer says of one wallet after its event.
+/// What an answer says about one wallet after its event.
 struct Claim {
     position: Position,
     transaction_id: Option<Uuid>,
@@ -55,11 +55,11 @@ struct Claim {
     version: Option<i64>,
     balance: Option<i64>,
     currency: Option<String>,
-    /// Of the event that the answer's time is, the first.
+    /// Set for the event whose time the answer gives: the first.
     recorded_at: Option<i64>,
 }
 
-/// What stands around a claim in the body.
+/// What surrounds a claim in the body.
 #[derive(Clone, Copy, Default)]
 struct Around {
     transaction_id: Option<Uuid>,
@@ -108,13 +108,13 @@ pub(super) async fn check(db: &mut PgConnection, report: &mut Report) -> Result<
 }
 
 impl Told {
-    /// The events that it speaks of, in its header and in its body.
+    /// The events that it refers to, in its header and in its body.
     fn named(&self) -> impl Iterator<Item = Position> {
         let claimed = self.claims.iter().map(|claim| claim.position);
         self.in_header().iter().copied().chain(claimed)
     }
 
-    /// In their order.
+    /// In header order.
     pub(super) fn in_header(&self) -> &[Position] {
         self.positions
             .as_ref()
@@ -181,7 +181,7 @@ impl Given {
     }
 }
 
-/// Whether the last part of a location names the event's transaction, wallet or hold.
+/// Whether the last segment of a location names the event's transaction, wallet or hold.
 fn is_of(record: &Record, location: &str) -> bool {
     let hold = record.data.as_ref().and_then(|data| Some(data.effect().hold?.id));
     let names = [
@@ -213,7 +213,7 @@ impl Claim {
     }
 }
 
-/// Every object that has a position is a wallet after its event; the transaction is that of an object around it.
+/// Every object with a position is a wallet after its event; the transaction is that of an enclosing object.
 fn collect(value: &Value, around: Around, claims: &mut Vec<Claim>) {
     match value {
         Value::Array(items) => items.iter().for_each(|item| collect(item, around, claims)),
@@ -244,7 +244,7 @@ fn collect(value: &Value, around: Around, claims: &mut Vec<Claim>) {
                 },
             };
             for (name, field) in fields {
-                // The time of an answer is that of its first event.
+                // An answer's time is that of its first event.
                 let recorded_at = inner.recorded_at.filter(|_| name != "to");
                 collect(field, Around { recorded_at, ..inner }, claims);
             }
@@ -253,7 +253,7 @@ fn collect(value: &Value, around: Around, claims: &mut Vec<Claim>) {
     }
 }
 
-/// A whole number, also one that stands as text.
+/// A whole number, possibly written as text.
 fn whole(value: &Value) -> Option<i64> {
     value
         .as_i64()

@@ -1,4 +1,4 @@
-//! The rows beside a partition's events against what the events add up to, in one snapshot.
+//! The rows beside a partition's events against the fold of the events, in one snapshot.
 
 use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
@@ -132,7 +132,7 @@ async fn with_partition_row(
     Ok(())
 }
 
-/// What was published has been outside: a journal that no longer has it was cut or rewritten.
+/// Published events have left the system: a journal that no longer has them was truncated or rewritten.
 async fn with_publication(
     db: &mut PgConnection,
     row: &PartitionRow,
@@ -223,7 +223,7 @@ async fn with_details(
     Ok(())
 }
 
-/// Erasures take rows away, nothing adds one later: more than came by beside the events are not theirs.
+/// Erasures remove rows and nothing adds one later: rows beyond those seen beside the events do not belong to them.
 async fn with_personal_rows(
     db: &mut PgConnection,
     wallets: &[Folded],

@@ -1,7 +1,7 @@
-//! What the events of one partition add up to. Pure.
+//! Folds the events of one partition. Pure.
 //!
-//! The invariant: a wallet whose events do not follow from each other is named once and then left out, so that one fault
-//! does not raise a line for every later event.
+//! The invariant: a wallet whose events do not follow from each other is reported once and then left out, so that one
+//! fault does not produce a line for every later event.
 
 use std::collections::{HashMap, HashSet};
 
@@ -23,14 +23,14 @@ pub(super) struct Fold {
 
 pub(super) struct Folded {
     pub(super) wallet: Wallet,
-    /// Rows of personal data that stood beside the wallet's events.
+    /// Rows of personal data beside the wallet's events.
     pub(super) personal_rows: i64,
-    /// Versions of the events that say its owner, description and metadata.
+    /// Versions of the events that set its owner, description and metadata.
     pub(super) details: [i64; 3],
 }
 
 impl Fold {
-    /// Applies the next event. Returns its content when it follows from what came before, and the hold that it ends.
+    /// Applies the next event. If it follows from what came before, returns its content and the hold that it ends.
     pub(super) fn apply(
         &mut self,
         event: &Event,
@@ -68,7 +68,7 @@ impl Fold {
             self.broken.insert(event.wallet_id);
             return None;
         };
-        // What no decision would have allowed was not decided.
+        // What no decision would allow was not decided.
         if data.amount() < 0 || wallet.available() < -wallet.overdraft_limit {
             report.add(Kind::Wallet, || {
                 format!("{at} takes more than its wallet may spend")

@@ -1,5 +1,5 @@
-//! `journal.hold` against the events: a hold is placed once and ends once, by as much as was placed; its row says what its
-//! events say.
+//! `journal.hold` against the events: a hold is placed once and ends once, with the amount that was placed; its row
+//! matches its events.
 
 use std::collections::HashMap;
 
@@ -21,7 +21,7 @@ SELECT e.hold_id, h.hold_id IS NULL
 const COUNT: &str = "SELECT count(*) FROM journal.hold o JOIN journal.head h ON h.wallet_id = o.wallet_id \
     WHERE h.partition = $1";
 
-/// The holds of a partition's wallets. Those that ended are facts and compared at once, so only the open ones are kept.
+/// The holds of a partition's wallets. Ended holds are facts and compared at once, so only open ones are kept.
 #[derive(Default)]
 pub(super) struct Holds {
     open: HashMap<HoldId, Hold>,
@@ -31,7 +31,7 @@ pub(super) struct Holds {
 pub(super) struct EndedHold(Hold);
 
 impl Holds {
-    /// The hold that the event ends, if it ends one; `Err` when that does not follow from what came before.
+    /// The hold that the event ends, if any; `Err` if the event does not follow from what came before.
     pub(super) fn apply(&mut self, wallet_id: WalletId, data: &EventData) -> Result<Option<EndedHold>, ()> {
         let Some(change) = data.effect().hold else {
             return Ok(None);
@@ -39,7 +39,7 @@ impl Holds {
         let is_placed = change.is_placed;
         self.placed += i64::from(is_placed);
         let before = self.open.remove(&change.id);
-        // One fault, one line: what is placed twice goes on as it was placed last.
+        // One fault, one line: a hold that is placed twice continues as last placed.
         let is_second = is_placed && before.is_some();
         let hold = Hold::evolve(before.filter(|_| !is_placed), wallet_id, data).ok_or(())?;
         if hold.status != HoldStatus::Open {
@@ -49,7 +49,7 @@ impl Holds {
         if is_second { Err(()) } else { Ok(None) }
     }
 
-    /// In the snapshot that the walk has caught up with.
+    /// Runs in the snapshot that the walk has caught up with.
     pub(super) async fn compare(
         self,
         db: &mut PgConnection,
@@ -76,7 +76,7 @@ impl Holds {
     }
 }
 
-/// Ended holds never change again: their rows are compared whenever it suits.
+/// Ended holds never change again, so their rows can be compared at any time.
 pub(super) async fn compare_ended(
     db: impl PgExecutor<'_>,
     ended: &[EndedHold],

@@ -1,5 +1,6 @@
-//! A movement between two wallets is two events, written in one transaction: each names the other, and both say the same
-//! of it. Money that one leg took and the other did not give would be made or lost without a broken hash.
+//! A movement between two wallets is two events, written in one transaction: each names the other, and both say the
+//! same about it. If one leg took money that the other did not give, money would be created or lost without a broken
+//! hash.
 
 use sqlx::PgConnection;
 use wallex_domain::{EventData, OtherLeg, Position};
@@ -35,7 +36,7 @@ pub(super) async fn check(
     Ok(())
 }
 
-/// Whether `record` is what `event` says its other leg is, and says the same of `event`.
+/// Whether `record` is what `event` says its other leg is, and says the same about `event`.
 fn mirrors(event: &Event, data: &EventData, other: OtherLeg, record: &Record) -> bool {
     let Some(theirs) = &record.data else { return false };
     let own = OtherLeg {
@@ -55,7 +56,7 @@ fn mirrors(event: &Event, data: &EventData, other: OtherLeg, record: &Record) ->
         && stands_where_it_says(theirs, other.position)
 }
 
-/// A leg of a transfer carries its own position too.
+/// A transfer's leg carries its own position, too.
 fn stands_where_it_says(data: &EventData, at: Position) -> bool {
     data.effect().position.is_none_or(|position| position == at)
 }

@@ -1,18 +1,19 @@
-//! Proof that the journal is whole. It reads only, in short statements, and is safe on a live system.
+//! Proves that the journal is intact. Only reads, in short statements; safe on a live system.
 //!
 //! ```text
 //! per partition
 //!   walk     every event in order: hash chain, versions, the wallet's balance, the other leg of a movement, the personal
-//!            data beside the event, the holds that ended, the names of movements. Folds wallets, open holds and reversals on the way
+//!            data beside the event, the holds that ended, the names of movements. Folds wallets,
+//!            open holds and reversals on the way
 //!   compare  one snapshot, once the walk has caught up with it: heads, open holds, reversals, the publisher's checkpoint
-//!            and the partition's own row against what was folded
+//!            and the partition's own row against the fold
 //! then
 //!   strays   rows that no event accounts for
-//!   movements  names of movements against the events they are of
-//!   answers  stored answers against the events they speak of
+//!   movements  names of movements against their events
+//!   answers  stored answers against the events they describe
 //! ```
-//! Memory grows with the wallets, open holds and reversed transactions of one partition, never with its events. What the
-//! tables beside the events cannot prove is listed in docs/journal.md.
+//! Memory grows with the wallets, open holds and reversed transactions of one partition, never with its events. What
+//! the tables beside the events cannot prove is listed in docs/journal.md.
 
 mod answers;
 mod compare;
@@ -37,13 +38,13 @@ use crate::read;
 /// Events read per statement.
 pub const CHUNK: i64 = 2_000;
 
-/// Opens the transaction in which rows are compared with what was folded.
+/// Opens the transaction in which rows are compared with the fold.
 pub const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
-/// Checks all partitions up to the heads they have when the check comes to them.
+/// Checks all partitions up to the heads they have when the check reaches them.
 pub async fn verify(db: &PgPool) -> Result<Report, sqlx::Error> {
-    // One connection for all of it, and never given back: a check takes no more from the database than that, and leaves no
-    // transaction behind.
+    // One connection for everything, never returned to the pool: a check takes no more than that from the database, and
+    // leaves no transaction behind.
     let mut db = db.acquire().await?.detach();
     let mut report = Report::default();
     let partitions: Vec<Partition> = read::partitions(&mut db)

@@ -1,8 +1,8 @@
-//! `journal.movement` against the events: the names that movements have for good. A name that is missing or leads elsewhere
-//! would let its movement be made a second time, or answer a repeat with another one's answer.
+//! `journal.movement` against the events: the permanent names of movements. If a name were missing or led elsewhere,
+//! its movement could be made a second time, or a repeat would get another movement's answer.
 //!
-//! Both ways, and without a snapshot: a name is written with its events and neither is ever removed, so whoever has seen the
-//! one finds the other.
+//! Both ways, and without a snapshot: a name is written with its events and neither is ever removed, so whoever has
+//! seen one finds the other.
 
 use std::collections::HashMap;
 
@@ -17,7 +17,7 @@ use crate::Event;
 use crate::content::Content;
 use crate::read::hash_column;
 
-/// Names per statement: each comes with an answer and with the events of its transaction.
+/// Names per statement: each comes with an answer and with its transaction's events.
 const CHUNK: i64 = 500;
 
 const TRANSACTIONS: &str =
@@ -26,7 +26,7 @@ const TRANSACTIONS: &str =
 const ROWS: &str = "SELECT external_id, transaction_id, event_id, content, has_personal, status, body, etag, position, \
     location FROM journal.movement WHERE external_id > $1 ORDER BY external_id LIMIT $2";
 
-/// Every event that carries a name has a row, which leads to its transaction.
+/// Every event that carries a name has a row, and the row leads to its transaction.
 pub(super) async fn check_named(
     db: &mut PgConnection,
     events: &[(Event, EventData)],
@@ -80,7 +80,7 @@ impl FromRow<'_, PgRow> for Name {
     }
 }
 
-/// Every row is of a movement that has the name, and says what the movement's events say.
+/// Every row belongs to a movement with that name, and matches the movement's events.
 pub(super) async fn check_rows(db: &mut PgConnection, report: &mut Report) -> Result<(), sqlx::Error> {
     let mut after = String::new();
     loop {
@@ -112,7 +112,7 @@ pub(super) async fn check_rows(db: &mut PgConnection, report: &mut Report) -> Re
 }
 
 impl Name {
-    /// What is wrong with it, if anything, where its transaction has `events`.
+    /// What is wrong with it, if anything, given its transaction's `events`.
     fn fault(&self, events: &HashMap<Position, Record>) -> Option<String> {
         let id = self.transaction_id;
         if events.is_empty() {
@@ -121,7 +121,7 @@ impl Name {
             ));
         }
         if events.values().any(|event| event.data.is_none()) {
-            // Reported where it stands; nothing can be said of what hangs on it.
+            // Reported at the event itself; nothing can be said about what depends on it.
             return None;
         }
         let Some((first, contents)) = events.values().find_map(|event| self.first(event)) else {
@@ -150,7 +150,7 @@ impl Name {
         Some(format!("has an answer that {fault}"))
     }
 
-    /// The event with what may have been asked for, if it is the first of a movement that has this name.
+    /// The event and what may have been asked for, if it is the first event of a movement with this name.
     fn first<'a>(&self, event: &'a Record) -> Option<(&'a Record, Vec<Content<'a>>)> {
         let data = event.data.as_ref()?;
         let contents = Content::behind(event.wallet_id, data);

@@ -1,5 +1,5 @@
-//! `journal.personal` against the events: what is there is what the event's digest says; what is gone was erased; what was
-//! erased is gone.
+//! `journal.personal` against the events: existing data matches the event's digest, missing data was erased, and erased
+//! data is gone.
 
 use std::collections::{HashMap, HashSet};
 
@@ -21,7 +21,7 @@ SELECT w.id, last.version
                       WHERE e.wallet_id = w.id AND e.type = 'wallet.personal_data_erased'
                       ORDER BY e.version DESC LIMIT 1) last";
 
-// One statement, so one snapshot: how far a pending erasure is and what is there belong together.
+// One statement, so one snapshot: the progress of a pending erasure and the rows must be seen together.
 const LEFT_OVER: &str = "
 SELECT other.partition, other.seq
   FROM journal.event own
@@ -31,11 +31,11 @@ SELECT other.partition, other.seq
    AND own.version <= coalesce((SELECT done_version FROM journal.erasure WHERE event_id = $4), $3)
  LIMIT 1000";
 
-/// The last erasure of wallets that have been asked about; 0 for none.
+/// The last erasure of each wallet looked up so far; 0 for none.
 #[derive(Default)]
 pub(super) struct Erasures {
     last: HashMap<WalletId, i64>,
-    /// Up to which version each wallet's erasures have been looked after.
+    /// Up to which version each wallet's erasures have been checked.
     checked: HashMap<WalletId, i64>,
 }
 
@@ -98,7 +98,7 @@ pub(super) async fn check(
     Ok(())
 }
 
-/// Data may be missing where an erasure of either side took it.
+/// Data may be missing if an erasure of either side removed it.
 async fn check_missing(
     db: &mut PgConnection,
     missing: Vec<Missing>,
@@ -109,7 +109,7 @@ async fn check_missing(
     if missing.is_empty() {
         return Ok(());
     }
-    // An erasure may be younger than what is remembered of its wallet: asked again before it is called a fault.
+    // An erasure may be newer than the cached one of its wallet: look again before reporting a fault.
     for missing in &missing {
         erasures.forget(missing);
     }
@@ -132,7 +132,7 @@ impl Erasures {
         }
     }
 
-    /// Those that no erasure explains: first by their own wallet's, then by that of the other side.
+    /// Those that no erasure explains: checks their own wallet's first, then the other side's.
     async fn unexplained(
         &mut self,
         db: &mut PgConnection,
@@ -177,7 +177,7 @@ impl Erasures {
     }
 }
 
-/// Nothing is left of what a finished erasure took, nor of what a pending one has passed, on either side.
+/// Nothing is left of what a finished erasure removed, or of what a pending one has passed, on either side.
 async fn check_erased(
     db: &mut PgConnection,
     erasure: &Event,

@@ -1,5 +1,5 @@
-//! Events found by where they stand or by their transaction, without their link of the hash chain: what other rows and other
-//! events speak of.
+//! Events found by position or by transaction, without their link in the hash chain: those that other rows and other
+//! events refer to.
 
 use std::collections::HashMap;
 
@@ -27,7 +27,7 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// Whether it is of a movement with a name of the caller's own.
+    /// Whether it belongs to a named movement.
     pub(super) fn is_named(&self) -> bool {
         let data = self.data.as_ref();
         data.is_some_and(|data| data.movement_id().is_some())

@@ -1,13 +1,13 @@
-//! What a check found. A fault that repeats a million times is named a few times and counted: the report stays short
-//! however large the journal is.
+//! The findings of a check. A fault that repeats a million times is listed a few times and counted: the report stays
+//! short however large the journal is.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// Lines of one kind of problem that are kept; the rest is counted.
+/// The most lines kept for one kind of problem; the rest is counted.
 const LINES_PER_KIND: u64 = 20;
-/// Between two lines of the log about a check that takes long.
+/// Interval between log lines about a long check.
 const PROGRESS: Duration = Duration::from_secs(10);
 
 /// What a problem is about. One kind's lines never crowd out another's.
@@ -25,9 +25,9 @@ pub enum Kind {
     Movement,
     Publication,
     Answer,
-    /// Of a projection, by what people call it.
+    /// Of a projection, by its name for people.
     Cursor(&'static str),
-    /// Rows of a projection, as it calls them.
+    /// Rows of a projection, by the projection's name for them.
     Rows(&'static str),
     Parked,
 }
@@ -60,7 +60,7 @@ pub struct Report {
     pub partitions: usize,
     pub events: i64,
     pub wallets: usize,
-    /// What is wrong, one line each, at most 20 of a kind; empty when all is well.
+    /// The problems, one line each, at most 20 per kind; empty if there are none.
     pub problems: Vec<String>,
     counts: BTreeMap<Kind, u64>,
     progress: Option<Instant>,
@@ -75,18 +75,18 @@ impl Report {
         }
     }
 
-    /// All problems, those without a line included.
+    /// All problems, including those without a line.
     pub fn total(&self) -> u64 {
         self.counts.values().sum()
     }
 
-    /// The kinds that have more problems than lines, with the number that has none.
+    /// The kinds with more problems than lines, and how many have no line.
     pub fn unnamed(&self) -> impl Iterator<Item = (Kind, u64)> {
         let more = |(kind, count): (&Kind, &u64)| Some((*kind, count.checked_sub(LINES_PER_KIND)?));
         self.counts.iter().filter_map(more).filter(|(_, more)| *more > 0)
     }
 
-    /// Says in the log, now and then, how far a check is.
+    /// Logs now and then how far a check has got.
     pub fn progress(&mut self, at: impl fmt::Display) {
         let last = *self.progress.get_or_insert_with(Instant::now);
         if last.elapsed() >= PROGRESS {

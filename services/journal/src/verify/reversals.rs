@@ -1,5 +1,5 @@
-//! `journal.reversed` against the events: the sum that decides how much of a transaction may still be taken back. Emptied or
-//! lowered, it would let money be taken back twice.
+//! `journal.reversed` against the events: the sum that decides how much of a transaction can still be reversed. Emptied
+//! or lowered, it would let money be taken back twice.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -26,7 +26,7 @@ pub(super) struct Known {
     walked_to: BTreeMap<Partition, i64>,
 }
 
-/// In the snapshot that the walk has caught up with.
+/// Runs in the snapshot that the walk has caught up with.
 pub(super) async fn compare(
     db: &mut PgConnection,
     (partition, seq): (Partition, i64),
@@ -63,7 +63,7 @@ pub(super) async fn compare(
     Ok(())
 }
 
-/// What each transaction moved, as far as it may be taken back.
+/// What each transaction moved, as far as it can be reversed.
 async fn movable(db: &mut PgConnection, ids: &[Uuid]) -> Result<HashMap<Uuid, i64>, sqlx::Error> {
     let rows: Vec<(Uuid, Uuid, String, i16, Vec<u8>)> =
         sqlx::query_as(EVENTS).bind(ids).fetch_all(&mut *db).await?;
@@ -110,7 +110,7 @@ pub(super) async fn look_for_strays(
     }
 }
 
-/// Takes out those that were reversed after their partition was walked.
+/// Removes those that were reversed after their partition was walked.
 async fn forget_newer(
     db: &mut PgConnection,
     known: &Known,

@@ -1,5 +1,5 @@
-//! Rows that no event accounts for, and events that no partition accounts for. One statement each: what is written together
-//! is seen together.
+//! Rows that no event accounts for, and events that no partition accounts for. One statement each: rows that are
+//! written together are seen together.
 
 use std::fmt::Display;
 
@@ -9,7 +9,7 @@ use wallex_domain::Partition;
 
 use super::report::{Kind, Report};
 
-// Goes from one partition to the next through the primary key.
+// Jumps from one partition to the next through the primary key.
 const FOREIGN_PARTITIONS: &str = "
 WITH RECURSIVE used AS (
     SELECT min(partition) AS id FROM journal.event

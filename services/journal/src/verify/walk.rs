@@ -1,6 +1,6 @@
-//! One partition's events in order, to the head it has at the end, and then the comparison with the rows beside them.
+//! Reads one partition's events in order, to the head it has at the end, and then compares the rows beside them.
 //!
-//! The invariant: what is compared is of one snapshot, and the walk has caught up with it.
+//! The invariant: everything compared is from one snapshot, and the walk has caught up with it.
 
 use sqlx::{Connection as _, PgConnection};
 use wallex_domain::{EventData, Mark, Partition};
@@ -18,7 +18,7 @@ SELECT c.wallet_id, h.external_id
   JOIN journal.head h ON h.wallet_id = c.wallet_id
  WHERE h.external_id IS DISTINCT FROM c.external_id";
 
-/// How often a walk goes on to a head that has moved on meanwhile before it takes the rest inside the snapshot.
+/// How often a walk continues to a head that has moved meanwhile before it takes the rest inside the snapshot.
 const ROUNDS: usize = 10;
 
 struct Walk {
@@ -139,7 +139,7 @@ impl Walk {
     }
 }
 
-/// A wallet's external id never changes, so each row is compared when its creation comes by.
+/// A wallet's external id never changes, so each row is compared when the walk passes its creation.
 async fn check_external_ids(
     db: &mut PgConnection,
     events: &[(Event, EventData)],

@@ -135,7 +135,7 @@ async fn a_memory_of_routes_that_is_wrong_never_writes_wrongly() {
 #[tokio::test]
 async fn two_creates_of_one_id_make_one_wallet() {
     let journal = Journal::new().await;
-    // Many keys for one id: they are routed to different partitions, so no lock keeps them apart.
+    // Many keys for one id: they are routed to different partitions, so no lock serialises them.
     let race = |number: usize| {
         let mut writer = journal.writer();
         async move { run_one(&mut writer, create(&format!("k{number}"), wallet(1), 5)).await }
@@ -214,7 +214,7 @@ async fn a_partition_that_is_closed_takes_no_new_wallets() {
     let mut writer = journal.writer();
     let creates: Vec<_> = (1..=10).map(|n| create(&n.to_string(), wallet(n), 1)).collect();
     run(&mut writer, &creates).await;
-    // Closed while the writer still believes it open.
+    // Closed while the writer still believes they are open.
     journal
         .execute("UPDATE journal.partition SET open = (id = 3)")
         .await;
@@ -285,7 +285,7 @@ async fn tampering_is_found() {
     )
     .await;
     journal.assert_whole().await;
-    // As a superuser who goes out of his way.
+    // As a superuser who bypasses the triggers.
     journal
         .execute(
             "ALTER TABLE journal.event DISABLE TRIGGER ALL;

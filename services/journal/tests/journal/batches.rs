@@ -55,7 +55,7 @@ async fn an_atomic_batch_happens_whole_or_leaves_no_trace() {
     };
     let mut doomed = everything();
     doomed.push(Command::Debit(movement(a, 10_000)));
-    // The requests beside it are not concerned, and see nothing of it.
+    // The other requests in the transaction are unaffected and see nothing of it.
     let replies = run(
         &mut writer,
         &[
@@ -85,7 +85,7 @@ async fn an_atomic_batch_happens_whole_or_leaves_no_trace() {
     );
     journal.assert_whole().await;
 
-    // The rejection is an answer like another: kept under its key.
+    // The rejection is an answer like any other: stored under its key.
     let again = run_one(&mut writer, batch("fine", true, everything())).await;
     assert_eq!(status(&again), (200, true));
 }

@@ -1,4 +1,4 @@
-//! Time: one clock, the database's, also after it was ahead.
+//! Time: only the database's clock counts, even after it was ahead.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -11,7 +11,7 @@ use crate::harness::*;
 const SECOND: i64 = 1_000_000;
 const DAY: i64 = 24 * 3_600 * SECOND;
 
-/// When the last events of a wallet were recorded, relative to the database's clock; the newest first.
+/// When the last events of a wallet were recorded, relative to the database's clock; newest first.
 async fn recorded(journal: &Journal, id: WalletId) -> Vec<i64> {
     let now = journal.now().await;
     let times = sqlx::query_scalar(
@@ -21,7 +21,7 @@ async fn recorded(journal: &Journal, id: WalletId) -> Vec<i64> {
     times.into_iter().map(|time| time - now).collect()
 }
 
-/// As after a batch under a clock that was a day ahead.
+/// As after a batch recorded by a clock that was a day ahead.
 async fn a_day_ahead(journal: &Journal, id: WalletId) {
     journal
         .execute(&format!(
@@ -58,7 +58,7 @@ async fn a_partition_that_is_ahead_keeps_its_lead_to_itself() {
         .await
         .unwrap();
     assert_eq!(leads, 1);
-    // Answers are kept from now on, not from tomorrow.
+    // Answers are kept from now on, not from tomorrow on.
     let kept: i64 = sqlx::query_scalar("SELECT max(created_at) FROM journal.answer")
         .fetch_one(&journal.pool)
         .await
@@ -76,7 +76,7 @@ async fn holds_go_by_the_clock_also_where_times_are_ahead() {
     run_one(&mut writer, hold("h1", 1, ahead, 100, Some(now + DAY / 2))).await;
     run_one(&mut writer, hold("h2", 2, other, 100, Some(now + DAY / 2))).await;
     a_day_ahead(&journal, ahead).await;
-    // A batch of both partitions, and one in which the time of a hold has come and gone by the partition's times.
+    // A batch on both partitions, and one in which a hold's expiry has passed by the partition's time.
     run(
         &mut writer,
         &[transfer("t", ahead, other, 1), credit("k", other, 1)],
@@ -113,7 +113,7 @@ async fn a_database_whose_clock_is_far_ahead_is_not_written_to() {
         };
         Writer::new(journal.options(), Arc::default(), RENDER, config)
     };
-    // To a process that is behind, the database is ahead.
+    // To a process whose clock is behind, the database is ahead.
     let mut writer = with_clock(|| own() - DAY);
     let soon = Instant::now() + Duration::from_millis(300);
     let replies = writer.append(&[credit("k", wallet(1), 1)], soon).await;
@@ -127,7 +127,7 @@ async fn a_database_whose_clock_is_far_ahead_is_not_written_to() {
         writer.conflicts
     );
     assert_eq!(journal.balance(wallet(1)).await, 10);
-    // Clocks differ, and a database that is behind harms nobody.
+    // Clocks differ, and a database that is behind does no harm.
     for (key, clock) in [
         ("a", (|| own() - 200 * SECOND) as fn() -> i64),
         ("b", || own() + DAY),

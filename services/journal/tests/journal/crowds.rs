@@ -1,4 +1,4 @@
-//! Very many open holds: they end in steps that others do not notice, and there is a limit to how many a wallet has.
+//! Very many open holds: they end in steps that others do not notice, and a wallet can only have so many.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +30,7 @@ async fn ended(journal: &Journal) -> i64 {
         .unwrap()
 }
 
-/// What a batch answers, and the indices of what it puts off.
+/// A batch's replies, and the indices of the requests it postpones.
 async fn batch_of(
     writer: &mut Writer,
     requests: &[wallex_journal::append::Request],
@@ -55,7 +55,7 @@ async fn a_crowd_of_due_holds_ends_in_several_batches_and_others_go_on() {
         let (replies, later) = batch_of(
             &mut writer,
             &[
-                // Only when all holds have ended is there so much.
+                // That much is available only when all holds have ended.
                 debit("all", crowded, 10_000),
                 debit(&format!("d{step}"), other, 5),
             ],
@@ -151,7 +151,7 @@ fn limited(journal: &Journal, max_open_holds: i64) -> Writer {
     Writer::new(journal.options(), Arc::default(), RENDER, config)
 }
 
-/// Extending neither opens a hold nor ends one.
+/// An extension neither opens nor ends a hold.
 #[tokio::test]
 async fn an_extension_makes_no_room_for_another_hold() {
     let journal = Journal::new().await;
@@ -186,7 +186,7 @@ async fn a_wallet_has_so_many_open_holds_and_no_more() {
         body(&full).contains("the most that a wallet may have"),
         "{full:?}"
     );
-    // An end makes room, whoever wrote it; a batch that is taken back takes none.
+    // Any hold that ends makes room, whoever wrote it; a rolled-back batch takes none.
     run_one(&mut two, release("r", 1)).await;
     let commands = [
         place_hold(6, wallet(1), 1, None),
@@ -229,7 +229,7 @@ async fn a_wallet_above_the_limit_goes_on_and_places_none() {
     assert_eq!(status(&run_one(&mut writer, place(4)).await), REJECTED);
 }
 
-/// So many holds that only one wallet of a batch is counted.
+/// So many holds that only one wallet per batch can be counted.
 #[tokio::test]
 async fn what_cannot_be_counted_in_one_batch_is_placed_in_a_later_one() {
     let journal = Journal::new().await;

@@ -1,4 +1,4 @@
-//! What people say about a wallet: the last that was said of each part, until it is erased.
+//! A wallet's details: the latest value of each, until it is erased.
 
 use uuid::Uuid;
 use wallex_domain::{Change, Command, Details, PersonalData, WalletId};
@@ -8,7 +8,7 @@ use wallex_journal::{erasure, read};
 
 use crate::harness::*;
 
-/// Says what is given about a wallet anew; `Some(None)` takes it away.
+/// Sets the given details of a wallet; `Some(None)` removes one.
 fn say(key: &str, id: WalletId, owner: Option<Option<&str>>, text: Option<Option<&str>>) -> Request {
     let details = Details {
         owner: owner.is_some(),
@@ -29,7 +29,7 @@ fn say(key: &str, id: WalletId, owner: Option<Option<&str>>, text: Option<Option
     request
 }
 
-/// Owner and description as a strong read has them.
+/// Owner and description as in a strong read.
 async fn said(journal: &Journal, id: WalletId) -> (Option<String>, Option<String>) {
     let wallet = read::wallet::wallet(&journal.pool, id.0).await.unwrap().unwrap();
     let data = |bytes: Option<Vec<u8>>| -> PersonalData {
@@ -70,7 +70,7 @@ async fn the_last_that_was_said_of_each_part_counts() {
         assert_eq!(status(&run_one(&mut writer, request).await), (201, true), "once");
         assert_eq!(said(&journal, id).await, expected, "{key}");
     }
-    // In one transaction the last one counts, and an atomic batch that fails has said nothing.
+    // Within one transaction the last one counts, and a failed atomic batch has changed nothing.
     let doomed = [
         say("", id, Some(Some("Mallory")), None).work.items()[0]
             .command
@@ -114,7 +114,7 @@ async fn an_erasure_takes_what_was_said_before_it_and_leaves_what_is_said_after(
     assert_eq!(erasure::finish(&journal.pool, None).await.unwrap(), 2);
     assert_eq!(said(&journal, id).await, says(Some("Bob"), None));
     journal.assert_whole().await;
-    // Erased and said anew in one transaction.
+    // Erased and set again in one transaction.
     let together = [
         change("e2", id, Change::ErasePersonalData),
         say("3", id, None, Some(Some("new"))),
@@ -161,7 +161,7 @@ async fn a_row_that_points_elsewhere_is_named() {
         "UPDATE journal.details SET owner = 1",
         "UPDATE journal.details SET owner = 2, metadata = 2",
         "DELETE FROM journal.details",
-        // Of the other wallet, about which nothing was said anew.
+        // Of the other wallet, whose details have not changed.
         "INSERT INTO journal.details
          SELECT wallet_id, least(version, 2), CASE version WHEN 1 THEN 2 ELSE 1 END, 1 FROM journal.head",
     ] {

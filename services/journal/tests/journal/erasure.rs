@@ -1,4 +1,4 @@
-//! Erasure: personal data goes on both sides of a wallet's movements, the chain and the amounts stay.
+//! Erasure: personal data is removed on both sides of a wallet's movements; the chain and the amounts stay.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use wallex_journal::{erasure, read};
 
 use crate::harness::*;
 
-/// What is still known, by wallet and version.
+/// The descriptions still known, by wallet and version.
 async fn known(journal: &Journal) -> HashMap<(WalletId, i64), String> {
     let events = journal.events().await;
     let ids: Vec<_> = events.iter().map(|event| event.event_id).collect();
@@ -77,7 +77,7 @@ async fn an_erasure_of_many_movements_goes_on_where_it_was_cut_off() {
         run(&mut writer, &credits).await;
     }
     run_one(&mut writer, change("e", wallet(1), Change::ErasePersonalData)).await;
-    // Two at once share the work; one of them is cut off after its first steps.
+    // Two at once share the work; one of them is interrupted after its first steps.
     let cut_off = tokio::time::timeout(
         std::time::Duration::from_millis(5),
         erasure::finish(&journal.pool, None),

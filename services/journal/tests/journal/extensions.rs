@@ -1,4 +1,4 @@
-//! Holds that are extended: their end comes later, by the database's clock, for whoever acts on them next.
+//! Extended holds: their expiry moves later, by the database's clock, for whoever acts on them next.
 
 use wallex_domain::{Change, Command};
 use wallex_journal::hold::{Due, DueWallets};
@@ -94,7 +94,7 @@ async fn a_batch_sees_its_own_extensions_and_an_atomic_one_takes_them_back() {
             Command::Debit(movement(wallet(1), 1_000)),
         ],
     );
-    // In one transaction: had the first left a trace, the second one would not be later.
+    // In one transaction: if the first had left a trace, the second would not be later.
     let replies = run(&mut writer, &[doomed, extend("x", 1, hour + 10)]).await;
     assert_eq!(replies.iter().map(status).collect::<Vec<_>>(), [REJECTED, DONE]);
     assert_eq!(journal.expires_at(1).await, Some(hour + 10));

@@ -21,7 +21,7 @@ async fn a_commit_whose_answer_is_lost_is_neither_lost_nor_repeated() {
         let options = journal.options().host("127.0.0.1").port(port);
         let mut writer = Writer::new(options, Arc::default(), RENDER, Config::default());
         let reply = run_one(&mut writer, credit("k", wallet(1), 5)).await;
-        // After a commit that took place, the second try finds the first one's answer.
+        // If the commit took place, the second try finds the first one's answer.
         assert_eq!(status(&reply), (201, how == Break::After), "{how:?}");
         assert_eq!(journal.balance(wallet(1)).await, 105, "{how:?}");
         journal.assert_whole().await;
@@ -49,8 +49,8 @@ async fn an_outcome_that_stays_unknown_is_called_unknown_and_a_retry_tells() {
     assert_eq!(journal.balance(wallet(1)).await, 105);
 }
 
-/// What was committed without its synchronous standby is there after a crash of the primary and lost by a fail-over. So
-/// an answer from the store waits for a commit as a new one does; the proxy sees whether there is one.
+/// A commit without its synchronous standby is visible after a crash of the primary, and lost by a failover. So a
+/// stored answer waits for a commit as a new one does; the proxy sees whether there is one.
 #[tokio::test]
 async fn an_answer_from_the_store_is_told_after_a_commit() {
     let journal = Journal::new().await;
@@ -76,8 +76,8 @@ async fn an_answer_from_the_store_is_told_after_a_commit() {
     }
 }
 
-/// The commit took place, its answer was lost, and since then the stored answers cannot be read: the group goes on in
-/// parts, and none of it may be told that nothing was stored.
+/// The commit took place, its answer was lost, and the stored answers have become unreadable since: the group continues
+/// in parts, and no part may be told that nothing was stored.
 #[tokio::test]
 async fn a_doubt_is_carried_along_when_the_group_goes_on_in_parts() {
     let journal = Journal::new().await;
@@ -114,7 +114,7 @@ async fn one_bad_command_never_fails_its_neighbours() {
         .map(|n| create(&format!("c{n}"), wallet(n), 100))
         .collect();
     run(&mut writer, &creates).await;
-    // A defect of the kind that no check before the database sees.
+    // A defect that no check before the database can see.
     journal
         .execute(&format!(
             "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -179,8 +179,8 @@ async fn a_writer_survives_the_end_of_its_connection() {
     assert_eq!(writer.conflicts, [Conflict::Connection]);
 }
 
-/// A session that holds a partition's lock and never ends: batches wait for the lock as long as they may,
-/// and nothing is half done.
+/// A session that holds a partition's lock and never ends: batches wait for the lock as long as they may, and nothing
+/// is half done.
 #[tokio::test]
 async fn a_lock_that_is_held_too_long_is_given_up() {
     let journal = Journal::new().await;

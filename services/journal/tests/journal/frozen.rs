@@ -1,5 +1,5 @@
-//! A writer that is stopped (SIGSTOP) between lock and commit: others go on within seconds, and when it
-//! wakes, its command is done once.
+//! A writer that is stopped (SIGSTOP) between lock and commit: others continue within seconds, and when it wakes, its
+//! command is carried out once.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, Stdio};
@@ -23,8 +23,9 @@ fn signal(name: &str, pid: u32) {
     assert!(sent.success());
 }
 
-/// Stops its own process the first time: it runs after the locks are taken and before anything is written. A process of several
-/// threads takes a moment to stop, so it also waits for a line that it can read only when it goes on.
+/// Stops its own process the first time: it runs after the locks are taken and before anything is written. A
+/// multi-threaded process takes a moment to stop, so this also waits for a line that it can read only once it
+/// continues.
 fn freezing_render(command: &wallex_domain::Command, decision: Result<&Committed, &Rejection>) -> Answer {
     static FROZEN: AtomicBool = AtomicBool::new(false);
     if !FROZEN.swap(true, Ordering::SeqCst) {
@@ -35,7 +36,7 @@ fn freezing_render(command: &wallex_domain::Command, decision: Result<&Committed
     (RENDER.one)(command, decision)
 }
 
-/// The process that is stopped: this test binary, run again by the test below.
+/// The process that gets stopped: this test binary, started again by the test below.
 #[tokio::test]
 #[ignore = "started by a_writer_stopped_between_lock_and_commit_holds_nobody_up"]
 async fn frozen_writer() {

@@ -1,4 +1,4 @@
-//! A migrated database of the test's own, writers on it, and short ways to say commands.
+//! A migrated database for each test, writers on it, and shorthands for commands.
 
 use std::str::FromStr as _;
 use std::sync::Arc;
@@ -79,7 +79,7 @@ impl Journal {
         balance.bind(wallet.0).fetch_one(&self.pool).await.unwrap()
     }
 
-    /// Balance and what is held of it.
+    /// Balance and held money.
     pub(crate) async fn held(&self, wallet: WalletId) -> (i64, i64) {
         let row = sqlx::query_as("SELECT balance, held FROM journal.head WHERE wallet_id = $1");
         row.bind(wallet.0).fetch_one(&self.pool).await.unwrap()
@@ -136,14 +136,14 @@ impl Journal {
         events
     }
 
-    /// The whole check: chain, density, versions, heads.
+    /// The full check: chain, density, versions, heads.
     pub(crate) async fn assert_whole(&self) {
         let report = verify::verify(&self.pool).await.unwrap();
         assert_eq!(report.problems, Vec::<String>::new());
     }
 }
 
-/// A deadline that no healthy test meets.
+/// A deadline that no healthy test reaches.
 pub(crate) fn deadline() -> Instant {
     Instant::now() + Duration::from_secs(20)
 }
@@ -161,7 +161,7 @@ pub(crate) const RENDER: Render = Render {
     batch: render_batch,
 };
 
-/// The answers as they are, or whose fault it is.
+/// The statuses of the answers, or the index of the command to blame.
 fn render_batch(outcome: BatchOutcome<'_>) -> Answer {
     let (status, body) = match outcome {
         Ok(answers) => {
@@ -179,7 +179,7 @@ fn render_batch(outcome: BatchOutcome<'_>) -> Answer {
     }
 }
 
-/// The simplest answer that tells what was decided, and of which events it speaks.
+/// The simplest answer that tells what was decided, and which events it refers to.
 fn render(command: &Command, decision: Result<&Committed, &Rejection>) -> Answer {
     let committed = match decision {
         Ok(committed) => committed,
@@ -225,7 +225,7 @@ pub(crate) fn batch(key: &str, atomic: bool, commands: impl IntoIterator<Item = 
     work(key, work_of_all)
 }
 
-/// A command that has no key: nothing is stored of it but its events.
+/// A command without a key: nothing of it is stored but its events.
 pub(crate) fn upkeep(command: Command) -> Request {
     Request {
         key: None,
@@ -233,7 +233,7 @@ pub(crate) fn upkeep(command: Command) -> Request {
     }
 }
 
-/// The one command of a request, to be changed.
+/// The single command of a request, for changes.
 pub(crate) fn item_of(request: &mut Request) -> &mut Item {
     match &mut request.work {
         Work::One(item) => item,
@@ -241,7 +241,7 @@ pub(crate) fn item_of(request: &mut Request) -> &mut Item {
     }
 }
 
-/// With a description, sealed anew each time as the edge does.
+/// Adds a description, sealed anew each time as the edge does.
 pub(crate) fn described(mut request: Request, text: &str) -> Request {
     let data = PersonalData {
         description: Some(text.to_owned()),
@@ -262,7 +262,7 @@ pub(crate) fn described(mut request: Request, text: &str) -> Request {
     request
 }
 
-/// With a name of the caller's own.
+/// Adds a name of the caller's own.
 pub(crate) fn named(mut request: Request, name: &str) -> Request {
     let item = item_of(&mut request);
     let external_id = match &mut item.command {
@@ -452,7 +452,7 @@ pub(crate) fn status(reply: &Reply) -> (u16, bool) {
 pub(crate) const DONE: (u16, bool) = (201, false);
 pub(crate) const REJECTED: (u16, bool) = (422, false);
 
-/// Two wallets that live in different partitions, with 1,000 each.
+/// Two wallets in different partitions, with 1,000 each.
 pub(crate) async fn two_partitions(writer: &mut Writer, journal: &Journal) -> (WalletId, WalletId) {
     let creates: Vec<Request> = (1..=20)
         .map(|n| create(&format!("w{n}"), wallet(n), 1_000))

@@ -1,4 +1,4 @@
-//! Holds: money set aside, taken or given back once, and never after its time.
+//! Holds: money set aside, captured or released once, and never after expiry.
 
 use wallex_domain::{Change, Command};
 use wallex_journal::hold::{Due, DueWallets};
@@ -45,7 +45,7 @@ async fn a_partial_capture_takes_its_part_and_gives_the_rest_back() {
     assert_eq!(status(&captured), DONE);
     assert_eq!(journal.held(from).await, (700, 0));
     assert_eq!(journal.balance(to).await, 1_300);
-    // Once and for all.
+    // A hold ends only once.
     for again in [capture("c2", 1, None, None), release("r", 1)] {
         assert!(body(&run_one(&mut writer, again).await).contains("already captured"));
     }
@@ -89,7 +89,7 @@ async fn an_expired_hold_cannot_be_captured_though_nobody_wrote_its_expiry() {
     assert_eq!(journal.hold_status(1).await, "open", "nobody has ended it yet");
     let late = run_one(&mut writer, capture("k", 1, None, None)).await;
     assert!(body(&late).contains("already expired"), "{late:?}");
-    // The rejected command has brought the expiry along, and the money is free.
+    // The rejected command has expired the hold, and the money is available.
     assert_eq!(journal.held(wallet(1)).await, (100, 0));
     assert_eq!(
         status(&run_one(&mut writer, debit("d", wallet(1), 100)).await),

@@ -1,4 +1,4 @@
-//! The same request twice moves money once, whatever way it comes twice.
+//! Sent twice, a request moves money once, however the repeat arrives.
 
 use wallex_journal::append::Reply;
 
@@ -11,7 +11,7 @@ async fn a_replayed_key_returns_the_first_answer() {
     run_one(&mut writer, create("c", wallet(1), 100)).await;
     let first = run_one(&mut writer, debit("d", wallet(1), 30)).await;
     run_one(&mut writer, debit("other", wallet(1), 30)).await;
-    // Another writer: nothing is remembered in the process.
+    // Another writer: nothing is cached in the process.
     let again = run_one(&mut journal.writer(), debit("d", wallet(1), 30)).await;
     let (
         Reply::Answered { answer: first, .. },
@@ -107,7 +107,7 @@ async fn the_same_key_on_two_writers_at_once_moves_money_once() {
     journal.assert_whole().await;
 }
 
-/// One key used for two wallets of two partitions at once: no lock keeps them apart, the schema does.
+/// One key used for two wallets in two partitions at once: no lock keeps them apart; the schema does.
 #[tokio::test]
 async fn one_key_for_two_wallets_at_once_is_used_once() {
     let journal = Journal::new().await;

@@ -1,5 +1,5 @@
-//! The journal on a real PostgreSQL: every rule of the append protocol, what it promises under failure and
-//! under two writers, and what the schema refuses.
+//! The journal on a real PostgreSQL: every rule of the append protocol, what it promises under failures and with two
+//! writers, and what the schema refuses.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod append;

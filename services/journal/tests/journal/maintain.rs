@@ -1,4 +1,4 @@
-//! The ring of stored answers: kept as long as promised, probed everywhere, emptied whole.
+//! The ring of stored answers: kept as long as promised, looked up in every slot, emptied slot by slot.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,7 +28,7 @@ async fn now(journal: &Journal) -> i64 {
         .unwrap()
 }
 
-/// Makes the stored answers as if they had been written at that time.
+/// Backdates the stored answers to the given time.
 async fn written(journal: &Journal, at: i64, retention: Retention) {
     let slot = retention.slot(at);
     journal
@@ -38,8 +38,8 @@ async fn written(journal: &Journal, at: i64, retention: Retention) {
         .await;
 }
 
-/// A retention, and a time whose answers are to be emptied now by it. A retention of 7 units has periods of 4; a slot is
-/// emptied in the last unit before its turn comes again. Of all lengths of a unit, one in which it is that time now.
+/// A retention, and a time whose answers it makes due now. A retention of 7 units has periods of 4; a slot is emptied
+/// in the last unit before its next turn. Chooses a length of the unit for which now is that time.
 fn just_due(now: i64) -> (Retention, i64) {
     all_just_due(now).next().unwrap()
 }
@@ -98,7 +98,7 @@ async fn answers_are_kept_for_the_retention_and_then_go_whole() {
 async fn maintenance_gives_way_to_a_slot_in_use() {
     let journal = Journal::new().await;
     run_one(&mut journal.writer(), create("c", wallet(1), 1)).await;
-    // Nothing is due: the busy slot is not even asked for.
+    // Nothing is due: the busy slot is not even touched.
     let mut reader = journal.pool.begin().await.unwrap();
     sqlx::query("SELECT count(*) FROM journal.answer")
         .execute(&mut *reader)
@@ -109,10 +109,10 @@ async fn maintenance_gives_way_to_a_slot_in_use() {
     drop(reader);
 }
 
-/// How long a command took, and when it began, seen from the first.
+/// How long a command took, and when it began, relative to the first.
 type Took = (Duration, Duration);
 
-/// A writer of credits until it is told to stop; returns the longest three, the longest first.
+/// Credits until told to stop; returns the three longest, longest first.
 fn credits(
     journal: &Journal,
     name: &'static str,
@@ -125,7 +125,7 @@ fn credits(
     };
     let mut writer = Writer::new(journal.options(), Arc::default(), RENDER, config);
     tokio::spawn(async move {
-        // The connection, and the plans of its statements.
+        // Opens the connection and plans its statements.
         run_one(&mut writer, credit(name, wallet(1), 1)).await;
         let mut longest = Vec::new();
         let first = Instant::now();
@@ -144,8 +144,8 @@ fn credits(
     })
 }
 
-/// Fills a slot with so many megabytes of answers of long ago, as large as they are before they are compressed or stored
-/// elsewhere: four fill a page.
+/// Fills a slot with this many megabytes of old answers, measured before compression or out-of-line storage: four fill
+/// a page.
 async fn fill(journal: &Journal, slot: i16, megabytes: i64) {
     for megabyte in 0..megabytes {
         journal
@@ -174,7 +174,7 @@ async fn a_slot_that_is_looked_into_is_emptied_later_and_commands_go_on_meanwhil
     let writing = credits(&journal, "k", retention, stop.clone());
     let pool = journal.pool.clone();
     let emptying = tokio::spawn(async move { empty_expired_slots(&pool, retention, WAIT).await });
-    // Some tries at the hard lock, which the reader keeps from it for twice as long as a command may wait.
+    // Some tries at the hard lock, which the reader blocks for twice as long as a command may wait.
     let mut tries = 0;
     let began = Instant::now();
     eventually(Duration::from_secs(30), "tries at the hard lock", async || {
@@ -221,7 +221,7 @@ async fn a_slot_that_somebody_writes_to_is_busy_or_left_alone() {
         .unwrap()
         .into_owned();
     assert_eq!(code, "55P03");
-    // What was added by then keeps the slot.
+    // What has been added by then keeps the slot.
     sqlx::query("UPDATE journal.answer SET created_at = $1 WHERE key = 'other'")
         .bind(now(&journal).await)
         .execute(&mut *other)
@@ -233,8 +233,8 @@ async fn a_slot_that_somebody_writes_to_is_busy_or_left_alone() {
     assert_eq!(count(&journal).await, 2);
 }
 
-/// The figure: `WALLEX_TEST_SLOT_MB=10000 cargo test --workspace --test journal -- --ignored --nocapture slot`. Needs twice
-/// that on the disk of the test servers.
+/// The measurement: `WALLEX_TEST_SLOT_MB=10000 cargo test --workspace --test journal -- --ignored --nocapture slot`.
+/// Needs twice that size on the test servers' disk.
 #[tokio::test]
 #[ignore = "a measurement of some minutes"]
 async fn how_long_an_emptied_slot_makes_commands_wait() {
@@ -244,15 +244,15 @@ async fn how_long_an_emptied_slot_makes_commands_wait() {
     journal.execute("DELETE FROM journal.answer").await;
     let slot = 1;
     fill(&journal, slot, megabytes).await;
-    // As autovacuum does within the days that a slot rests: else the first reader writes every page again, to note on each
-    // row that it is committed.
+    // Autovacuum does this in the days that a slot rests. Without it, the first reader would write every page again, to
+    // mark each row as committed.
     journal.execute("VACUUM journal.answer_1").await;
     journal.execute("CHECKPOINT").await;
     let size: i64 = sqlx::query_scalar("SELECT pg_total_relation_size('journal.answer_1')")
         .fetch_one(&journal.pool)
         .await
         .unwrap();
-    // Filling takes minutes: only now is it known which retention makes it due.
+    // Filling takes minutes: only now is it clear which retention makes the slot due.
     let mut due = all_just_due(now(&journal).await);
     let (retention, _) = due.find(|(retention, at)| retention.slot(*at) == slot).unwrap();
     let mut longest = Vec::new();

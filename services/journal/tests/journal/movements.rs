@@ -1,4 +1,4 @@
-//! Movements with a name of the caller's own: made once for good, whatever key, replica or year the repeat comes by.
+//! Movements with a name of the caller's own: made once for good, whatever the key, replica or year of the repeat.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ fn command(request: &Request) -> Command {
     request.work.items()[0].command.clone()
 }
 
-/// As years later: no stored answer is left.
+/// As if years had passed: no stored answer is left.
 async fn forget_answers(journal: &Journal) {
     journal.execute("TRUNCATE journal.answer").await;
 }
@@ -51,7 +51,7 @@ async fn the_same_movement_gets_the_first_answer_under_any_key_and_for_good() {
             "{key}"
         );
     }
-    // The key of a repeat is used up like any other.
+    // A repeat uses up its key like any other request.
     let reused = run_one(&mut writer, credit("k3", wallet(1), 9)).await;
     assert_eq!(reused, Reply::KeyReused);
     assert_eq!(journal.balance(wallet(1)).await, 251);
@@ -59,7 +59,7 @@ async fn the_same_movement_gets_the_first_answer_under_any_key_and_for_good() {
     journal.assert_whole().await;
 }
 
-/// The answer as it is stored, whether given for the first time or again.
+/// The answer as stored, whether given for the first time or repeated.
 fn answer_of(reply: &Reply) -> Answer {
     match reply {
         Reply::Answered { answer, .. } => answer.clone(),
@@ -67,7 +67,7 @@ fn answer_of(reply: &Reply) -> Answer {
     }
 }
 
-/// Every kind of movement, each named by its kind, on two wallets with an open hold of 100 on the first.
+/// Every kind of movement, each named after its kind, on two wallets with an open hold of 100 on the first.
 async fn movements(journal: &Journal, a: WalletId, b: WalletId) -> Vec<(&'static str, Request)> {
     let transaction: Uuid = journal.last_transaction(b).await;
     vec![
@@ -110,7 +110,7 @@ async fn every_kind_of_movement_can_be_named_and_happens_once() {
         "each leg carries the name"
     );
 
-    // Also when nothing of the kind could be done any more.
+    // Even if none of them would be possible any more.
     run_one(&mut writer, change("f", a, Change::Freeze)).await;
     forget_answers(&journal).await;
     for ((name, request), first) in movements.iter().zip(first) {
@@ -160,7 +160,7 @@ async fn another_movement_under_the_name_is_refused() {
             body(&reply)
         );
     }
-    // A precondition is no part of what the movement is.
+    // A precondition is not part of a movement's content.
     let mut conditional = Request {
         key: Some("conditional".into()),
         ..taken
@@ -185,7 +185,7 @@ async fn a_rejection_keeps_no_name() {
     let nowhere = run_one(&mut writer, named(credit("k2", wallet(9), 1), "x")).await;
     assert!(matches!(nowhere, Reply::NotFound(_)));
     assert_eq!(names(&journal).await, [""; 0]);
-    // Another movement may have it.
+    // Another movement may take the name.
     let done = run_one(&mut writer, named(debit("k3", wallet(1), 100), "x")).await;
     assert_eq!(status(&done), DONE);
 }
@@ -222,7 +222,7 @@ async fn names_hold_within_a_batch_and_one_taken_back_keeps_none() {
     assert_eq!(journal.balance(wallet(1)).await, 100 + 7 + 7);
     assert_eq!(names(&journal).await, ["x", "y"]);
 
-    // An atomic batch of repeats is done, and does nothing.
+    // An atomic batch of repeats succeeds, and changes nothing.
     forget_answers(&journal).await;
     let events = journal.events().await.len();
     let again = [fine[0].clone(), fine[3].clone()];
@@ -239,7 +239,7 @@ async fn two_replicas_that_take_a_name_at_once_agree_on_one_movement() {
     let (a, b) = two_partitions(&mut one, &journal).await;
     let mut won = [0, 0];
     for n in 0..40 {
-        // Only the name is between them: the wallets are in partitions of their own.
+        // They share only the name: the wallets are in different partitions.
         let name = format!("x{n}");
         let (left, right) = tokio::join!(
             run_one(&mut one, named(credit(&format!("a{n}"), a, 1), &name)),
@@ -271,7 +271,7 @@ async fn two_replicas_that_take_a_name_at_once_agree_on_one_movement() {
     journal.assert_whole().await;
 }
 
-/// The collision itself, made certain: another writer has the name and has not committed when the batch writes it.
+/// The collision itself, forced: another writer has taken the name but not committed yet when the batch writes it.
 #[tokio::test]
 async fn a_batch_that_collides_on_a_name_runs_again_on_what_the_winner_committed() {
     let journal = Journal::new().await;
@@ -279,7 +279,7 @@ async fn a_batch_that_collides_on_a_name_runs_again_on_what_the_winner_committed
     let (a, b) = two_partitions(&mut writer, &journal).await;
     let won = named(credit("winner", a, 5), "x");
     assert_eq!(status(&run_one(&mut writer, won).await), DONE);
-    // Taken away and put back by hand, by a transaction that is still open when the loser comes.
+    // Removed and put back by hand, by a transaction that is still open when the loser arrives.
     journal
         .execute(
             "CREATE TABLE public.kept AS SELECT * FROM journal.movement;
@@ -330,7 +330,7 @@ async fn what_is_personal_counts_until_it_is_erased_and_leaves_nothing_to_guess_
     );
     assert_eq!(status(&run_one(&mut writer, bare("k4")).await), REJECTED);
 
-    // The other side's erasure counts as well: the row is the movement's.
+    // An erasure of the other side counts as well: the row belongs to the movement.
     run_one(&mut writer, change("e", b, Change::ErasePersonalData)).await;
     erasure::finish(&journal.pool, None).await.unwrap();
     for request in [rent("k5", "for May"), rent("k6", "for June"), bare("k7")] {
@@ -344,7 +344,7 @@ async fn what_is_personal_counts_until_it_is_erased_and_leaves_nothing_to_guess_
             .await
             .unwrap()
     };
-    // The same digest with other personal data: none of it is in there.
+    // The same digest with different personal data: it is not part of the content.
     let other = described(named(transfer("k8", a, b, 5), "other"), "somebody else");
     assert_eq!(status(&run_one(&mut writer, other).await), DONE);
     assert_eq!(content("rent").await, content("other").await);

@@ -5,13 +5,13 @@ use wallex_domain::{Change, WalletId};
 
 use crate::harness::*;
 
-/// What a batch reads, counted by PostgreSQL itself, on a table that grew after the statements were planned.
+/// What a batch reads, as counted by PostgreSQL, on tables that grew after the statements were planned.
 #[tokio::test]
 async fn batches_use_indexes_only_however_the_tables_grew() {
     let journal = Journal::new().await;
     let mut writer = journal.writer();
     run(&mut writer, &[create("c0", wallet(0), 100)]).await;
-    // The trap is set: PostgreSQL knows that its tables are tiny, and a new session plans for that.
+    // Sets the trap: PostgreSQL knows that its tables are tiny, and a new session plans accordingly.
     journal
         .execute(
             "ALTER TABLE journal.head SET (autovacuum_enabled = off);
@@ -46,7 +46,7 @@ async fn batches_use_indexes_only_however_the_tables_grew() {
         )
         .await;
     let scans = async || -> i64 {
-        // The statistics of other sessions arrive when those end or are idle; this makes ours look now.
+        // Other sessions report their statistics when they end or are idle; this makes our session read them again.
         sqlx::raw_sql("SELECT pg_stat_clear_snapshot()")
             .execute(&journal.pool)
             .await
@@ -75,7 +75,7 @@ async fn batches_use_indexes_only_however_the_tables_grew() {
             change(&format!("e{n}"), id, Change::ErasePersonalData),
         ];
         run(&mut writer, &batch).await;
-        // What is found by the name of a hold or of a transaction, and beside the batches.
+        // What is found by the id of a hold or of a transaction, and what is queried outside batches.
         let batch = [
             capture(&format!("x{n}"), n, None, None),
             reverse(&format!("r{n}"), transaction, Some(1)),

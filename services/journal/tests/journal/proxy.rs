@@ -1,4 +1,4 @@
-//! A wire between writer and server that breaks at the worst moment: around a COMMIT.
+//! A proxy between writer and server that cuts the connection at the worst moment: around a COMMIT.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -37,7 +37,7 @@ pub(crate) async fn breaking(server: (String, u16), how: Break, times: usize) ->
                             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1))
                             .is_ok();
                     if breaks {
-                        // Nothing goes back any more, then the wire is cut.
+                        // Nothing is sent back any more; then the connection is cut.
                         back.abort();
                         if how == Break::After {
                             let _ = to_server.write_all(&buffer[..n]).await;

@@ -1,6 +1,6 @@
 //! The plans of the journal's statements: strong reads, the audit trail, the lag of projections. A strong read costs a
-//! wallet's head, its first and its last event, a page of the trail its events and the links before them, the lag two rows
-//! and one event per partition, whatever the journal has.
+//! wallet's head, its first and its last event; a page of the trail costs its events and the links before them; the lag
+//! costs two rows and one event per partition, however large the journal is.
 
 use wallex_journal::read::{positions, trail, wallet};
 use wallex_journal::schema::SCHEMA;

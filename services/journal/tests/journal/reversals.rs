@@ -1,4 +1,4 @@
-//! Reversals: a transaction is taken back at most as far as it went, whoever asks.
+//! Reversals: a transaction is reversed up to its amount and no further, whoever asks.
 
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
@@ -20,7 +20,7 @@ async fn partial_reversals_add_up_to_the_transaction_and_no_further() {
     );
     let too_much = run_one(&mut writer, reverse("2", transaction, Some(71))).await;
     assert!(body(&too_much).contains("70 of transaction"), "{too_much:?}");
-    // Without an amount: what is left. Two of one batch see each other.
+    // Without an amount: whatever is left. Two in one batch see each other.
     let replies = run(
         &mut writer,
         &[reverse("3", transaction, None), reverse("4", transaction, None)],
@@ -53,7 +53,7 @@ async fn a_reversal_obeys_funds_and_status_of_the_wallet_that_pays() {
     let frozen = run_one(&mut writer, reverse("2", transaction, Some(1))).await;
     assert!(body(&frozen).contains("is frozen"));
     run_one(&mut writer, change("u", to, Change::Unfreeze)).await;
-    // The one that gets its money back may be frozen.
+    // The wallet that gets its money back may be frozen.
     run_one(&mut writer, change("g", from, Change::Freeze)).await;
     assert_eq!(
         status(&run_one(&mut writer, reverse("3", transaction, Some(100))).await),
@@ -118,7 +118,7 @@ async fn a_transaction_that_cannot_be_read_is_not_denied() {
     let done = run_one(&mut writer, reverse("1", transaction, Some(30))).await;
     run_one(&mut writer, credit("c", from, 10)).await;
     let credited = journal.last_transaction(from).await;
-    // As a newer build would have written them; of the transfer one half alone.
+    // As a newer build would have written them; only one half of the transfer.
     for (id, wallet) in [(transaction, to), (credited, from)] {
         sqlx::raw_sql(AssertSqlSafe(format!(
             "ALTER TABLE journal.event DISABLE TRIGGER ALL; UPDATE journal.event SET schema_version = 99 \
@@ -133,7 +133,7 @@ async fn a_transaction_that_cannot_be_read_is_not_denied() {
         let reply = run_one(&mut writer, reverse(key, id, None)).await;
         assert_eq!(reply, Reply::Failed);
     }
-    // What was answered before is answered again, and others of a batch go on.
+    // Earlier answers are repeated, and the rest of the batch continues.
     let requests = [
         reverse("1", transaction, Some(30)),
         reverse("4", credited, None),

@@ -130,7 +130,7 @@ async fn a_currency_keeps_the_digits_it_had_first() {
             .map_err(|error| error.to_string())
     };
     assert_eq!(claim("").await, Ok(()));
-    // Replicas that start at once, with the same and with other digits: one of two is right.
+    // Replicas that start together, with the same digits and with different ones: one of the two succeeds.
     let (one, two) = tokio::join!(claim("POINTS:0,GOLD:3"), claim("GOLD:2,POINTS:0"));
     assert!(one.is_ok() != two.is_ok(), "{one:?} {two:?}");
     let gold = if one.is_ok() { "GOLD:3" } else { "GOLD:2" };
@@ -139,7 +139,7 @@ async fn a_currency_keeps_the_digits_it_had_first() {
         refused.contains("POINTS with 1 decimal digits, and this journal has it with 0"),
         "{refused}"
     );
-    // Named no longer, and named again.
+    // Removed from the list, and listed again.
     assert_eq!(claim("MILES:0").await, Ok(()));
     assert_eq!(claim(&format!("MILES:0,{gold}")).await, Ok(()));
     assert!(claim("MILES:2").await.is_err());

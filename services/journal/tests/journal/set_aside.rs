@@ -1,4 +1,4 @@
-//! One wallet, or one partition, that cannot be written: the others go on, and hardly notice.
+//! One wallet or partition that cannot be written: the others continue, and hardly notice.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use crate::harness::*;
 
 const WALLETS: u128 = 10;
 
-/// Ten wallets, and a writer that does not wait for long.
+/// Ten wallets, and a writer with short timeouts.
 async fn impatient(journal: &Journal) -> Writer {
     let timeouts = Timeouts {
         lock: Duration::from_millis(100),
@@ -39,7 +39,7 @@ fn round(name: &str) -> Vec<Request> {
         .collect()
 }
 
-/// All wallets but the first, and the first one's reply.
+/// Asserts that all wallets but the first are done; returns the first one's reply.
 #[track_caller]
 fn others_are_done(replies: &[Reply]) -> &Reply {
     for (n, reply) in replies.iter().enumerate().skip(1) {
@@ -48,7 +48,7 @@ fn others_are_done(replies: &[Reply]) -> &Reply {
     &replies[0]
 }
 
-/// While the first wallet is in the way of its own writes: a round that finds out, and twenty that know.
+/// While the first wallet cannot be written: one round finds out, twenty know already.
 async fn others_go_on(writer: &mut Writer, told: &Reply) {
     let replies = run(writer, &round("first")).await;
     assert_eq!(others_are_done(&replies), told);
@@ -58,7 +58,7 @@ async fn others_go_on(writer: &mut Writer, told: &Reply) {
         let replies = run(writer, &round(&n.to_string())).await;
         assert_eq!(others_are_done(&replies), told);
     }
-    // A pause is a second at least; after it one request tries again, alone, and up to four times.
+    // A pause lasts at least a second; after it one request tries again, alone, up to four times.
     let tries = 1 + began.elapsed().as_secs();
     let failed = writer.conflicts.len() as u64;
     assert!(failed <= 4 * tries, "{:?} in {tries} s", writer.conflicts);
@@ -120,7 +120,7 @@ async fn a_head_that_somebody_has_locked_is_set_aside() {
     );
     let holder = locked(&journal, lock).await;
     others_go_on(&mut writer, &Reply::Unavailable).await;
-    // Whether it is locked still is found out without waiting for it, at the end of pauses of one and two seconds.
+    // At the end of pauses of one and two seconds, the writer finds out without waiting whether it is still locked.
     writer.conflicts.clear();
     let began = Instant::now();
     let mut n = 0;
@@ -130,7 +130,7 @@ async fn a_head_that_somebody_has_locked_is_set_aside() {
         assert_eq!(others_are_done(&replies), &Reply::Unavailable);
     }
     assert_eq!(writer.conflicts, []);
-    // What it takes part in waits with it; who it deals with does not.
+    // Whatever involves the locked wallet waits; the wallet it deals with does not.
     let replies = run(
         &mut writer,
         &[
@@ -255,7 +255,8 @@ async fn trouble_of_the_whole_server_sets_nobody_aside() {
     }
 }
 
-/// Statements that do not write what was meant, as when a trigger keeps a row back, concern one wallet as well.
+/// Statements that do not write what was intended, for example because a trigger suppresses a row, also affect only one
+/// wallet.
 #[tokio::test]
 async fn a_head_that_something_keeps_from_changing_is_set_aside() {
     let journal = Journal::new().await;

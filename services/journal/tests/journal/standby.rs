@@ -1,5 +1,5 @@
-//! A synchronous standby that is away, on a server of the test's own: what a crash has left on the primary alone is not
-//! told to anybody.
+//! A synchronous standby that is away, on a server of the test's own: nobody is told what a crash has left on the
+//! primary alone.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +25,7 @@ async fn an_answer_that_no_standby_has_is_told_when_one_has_it() {
     run_one(&mut writer_on(&server), create("c", wallet(1), 100)).await;
 
     server.require("away").await;
-    // It is committed on the primary, and waits; then the primary crashes.
+    // Committed on the primary, it waits; then the primary crashes.
     let patience = Duration::from_secs(2);
     let mut writer = writer_on(&server);
     let waits = tokio::time::timeout(patience, run_one(&mut writer, credit("k", wallet(1), 5))).await;

@@ -1,5 +1,5 @@
-//! What someone with the rights of the application's role, or more, may do to the journal's tables, and that the check
-//! names it. Each manipulation starts from a journal that the check calls whole.
+//! What the application's role, or a more powerful one, can do to the journal's tables, and that the check reports it.
+//! Each manipulation starts from a journal that the check calls intact.
 
 use sqlx::postgres::PgPool;
 use wallex_domain::{Change, Command, WalletId};
@@ -8,7 +8,7 @@ use wallex_journal::{erasure, read, verify};
 
 use crate::harness::*;
 
-/// A movement, a hold of each fate, reversals, personal data, an erasure, an external id: something of everything.
+/// A bit of everything: a movement, a hold of each fate, reversals, personal data, an erasure, an external id.
 async fn lived_in() -> Journal {
     let journal = Journal::new().await;
     let mut writer = journal.writer();
@@ -45,7 +45,7 @@ async fn lived_in() -> Journal {
     journal
 }
 
-/// A part of a debit and of a transfer.
+/// Partial reversals of a debit and of a transfer.
 async fn take_back(journal: &Journal, writer: &mut Writer, b: WalletId) {
     for (key, event_type) in [("v1", "wallet.debited"), ("v2", "transfer.credited")] {
         let transaction = sqlx::query_scalar(
@@ -74,7 +74,7 @@ pub(crate) async fn problems(db: &PgPool) -> Vec<String> {
     verify::verify(db).await.unwrap().problems
 }
 
-/// Statements and a part of the line that has to name what they did.
+/// Statements, and part of the line that must report them.
 const MANIPULATIONS: &[(&str, &str)] = &[
     // Partitions.
     (
@@ -99,7 +99,7 @@ const MANIPULATIONS: &[(&str, &str)] = &[
         "partition 1 is missing",
     ),
     ("DELETE FROM journal.publication WHERE partition = 2", "partition 2 has no row in journal.publication"),
-    // The chain, cut short with its row, and what was published of it.
+    // The chain, truncated together with its row, and what was published of it.
     (
         "DELETE FROM journal.event e USING journal.partition p WHERE p.id = e.partition AND e.seq = p.last_seq;
          UPDATE journal.partition p SET last_seq = e.seq, head_hash = e.hash, last_recorded_at = e.recorded_at
@@ -193,7 +193,7 @@ const MANIPULATIONS: &[(&str, &str)] = &[
             (gen_random_uuid(), gen_random_uuid(), decode(repeat('00', 16), 'hex'), '{}')",
         "is of a wallet that has no head",
     ),
-    // Erasures: what one took is back, on its own side and on the other.
+    // Erasures: erased data is back, on the wallet's own side and on the other.
     (
         "INSERT INTO journal.personal SELECT e.event_id, e.wallet_id, p.salt, '{\"description\":\"of a person\"}'
            FROM journal.event e, (SELECT salt FROM journal.personal LIMIT 1) p
@@ -236,7 +236,7 @@ async fn every_manipulation_of_the_tables_beside_the_events_is_named() {
     assert_all_named(&journal, MANIPULATIONS).await;
 }
 
-/// Each manipulation, on the journal as it is, is named by a line of the check.
+/// Asserts that each manipulation, applied to this journal, is reported.
 pub(crate) async fn assert_all_named(journal: &Journal, manipulations: &[(&str, &str)]) {
     let mut unseen = Vec::new();
     for (statements, line) in manipulations {
@@ -267,7 +267,7 @@ const TABLES: [&str; 10] = [
     "movement",
 ];
 
-/// As a superuser who goes out of his way: no trigger, no foreign key.
+/// As a superuser who bypasses triggers and foreign keys.
 async fn execute_unchecked(db: &PgPool, statements: &str) {
     let unchecked = format!(
         "SET session_replication_role = replica; {statements}; SET session_replication_role = DEFAULT"
@@ -276,7 +276,7 @@ async fn execute_unchecked(db: &PgPool, statements: &str) {
     done.unwrap_or_else(|error| panic!("{statements}: {error}"));
 }
 
-/// What the check says after the statements, which are undone again.
+/// What the check reports after the statements, which are then undone.
 async fn manipulated(journal: &Journal, statements: &str) -> Vec<String> {
     let each = |statement: fn(&str) -> String| TABLES.map(statement).join("; ");
     let save = each(|table| format!("CREATE TABLE IF NOT EXISTS saved.{table} AS TABLE journal.{table}"));
@@ -293,7 +293,7 @@ async fn manipulated(journal: &Journal, statements: &str) -> Vec<String> {
     found
 }
 
-/// Rewrites a partition from event `from` on as its owner could: hashes recomputed, rows brought in line.
+/// Rewrites a partition from event `from` on as its owner could: recomputes the hashes and adjusts the rows.
 async fn rewrite(journal: &Journal, partition: i32, change: impl Fn(&mut wallex_journal::Event) -> bool) {
     let pool = &journal.pool;
     let mut db = pool.acquire().await.unwrap();
@@ -333,7 +333,7 @@ async fn rewrite(journal: &Journal, partition: i32, change: impl Fn(&mut wallex_
         .unwrap();
 }
 
-/// The partition of the leg that paid in the first transfer.
+/// The partition of the payer's event in the first transfer.
 async fn paying_partition(journal: &Journal) -> i32 {
     sqlx::query_scalar(
         "SELECT partition FROM journal.event WHERE type = 'transfer.debited' ORDER BY recorded_at LIMIT 1",
@@ -349,7 +349,7 @@ async fn a_chain_rewritten_in_itself_is_found_by_what_was_published() {
     let partition = paying_partition(&journal).await;
     rewrite(&journal, partition, |event| {
         let text = String::from_utf8(event.payload.to_vec()).unwrap();
-        // Nothing that any row depends on.
+        // Nothing that any other row depends on.
         event.payload = text.replacen('}', ",\"reference\":\"forged\"}", 1).into();
         event.event_type == "wallet.credited"
     })

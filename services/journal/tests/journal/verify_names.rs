@@ -1,4 +1,4 @@
-//! What the check says of the names that movements have for good, whoever changed what of them.
+//! What the check reports about the permanent names of movements, whatever was changed by whom.
 
 use wallex_domain::{Change, Command};
 use wallex_journal::append::Request;
@@ -18,8 +18,8 @@ fn referring(mut request: Request, reference: &str) -> Request {
     request
 }
 
-/// Movements of every kind that have names, as they may be sent: with and without an amount, a reference, personal data, and
-/// one whose personal data is erased by now.
+/// Named movements of every kind, in all the ways they may be sent: with and without an amount, a reference, personal
+/// data, and one whose personal data has been erased.
 async fn named_movements() -> Journal {
     let journal = Journal::new().await;
     let mut writer = journal.writer();
@@ -75,7 +75,7 @@ const NO_ROW: &str = "of which journal.movement has no row";
 const NOT_ITS: &str = "which has another external id or none";
 const POSITIONS: &str = "has an answer with other positions than its events'";
 
-/// Statements and a part of the line that has to name what they did.
+/// Statements, and part of the line that must report them.
 const MANIPULATIONS: &[(&str, &str)] = &[
     // The name.
     ("DELETE FROM journal.movement WHERE external_id = 'card'", NO_ROW),
@@ -222,7 +222,7 @@ async fn names_beyond_those_of_one_statement_are_compared_as_well() {
     assert_all_named(&journal, &[(gone, "has the external id \"n777\", of which")]).await;
 }
 
-/// The one who sends a movement again is told what the first one was told, under a key of its own.
+/// Whoever repeats a movement gets the first answer, under a key of their own.
 #[tokio::test]
 async fn an_answer_to_another_caller_who_repeats_a_named_movement_is_no_fault() {
     let journal = Journal::new().await;

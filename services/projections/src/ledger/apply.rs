@@ -1,9 +1,9 @@
 //! The ledger: what each event moves between accounts, as postings, and totals per account.
 //!
 //! Accounts are `wallet:<id>`, `hold:<id>` and `external:<currency>`, so a wallet's account holds what is available.
-//! The invariant: a posting takes from one account what it gives to another, and totals move with postings,
-//! so the totals of a currency sum to zero at every moment. A movement between wallets is derived from the
-//! event of the wallet that pays; the other event moves the cursor only.
+//! The invariant: a posting takes from one account what it gives to another, and totals move with postings, so the
+//! totals of a currency sum to zero at all times. A movement between wallets is derived from the payer's event; the
+//! other event only moves the cursor.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ INSERT INTO ledger.posting
 SELECT * FROM unnest($1::int[], $2::bigint[], $3::smallint[], $4::uuid[], $5::text[], $6::text[], $7::bigint[],
                      $8::text[], $9::bigint[])";
 
-// Amounts come as text: a batch's sum may be larger than a bigint.
+// Amounts are passed as text: a batch's sum may be larger than a bigint.
 const TOTALS: &str = "
 INSERT INTO ledger.account_total AS total (account, currency, partition, debits, credits)
 SELECT account, currency, partition, debits::numeric, credits::numeric
@@ -39,7 +39,7 @@ pub(crate) struct Posting<'a> {
     pub(crate) currency: Currency,
 }
 
-/// From one account to another.
+/// A transfer from one account to another.
 pub(crate) struct Movement {
     pub(crate) source: String,
     pub(crate) destination: String,
@@ -47,7 +47,7 @@ pub(crate) struct Movement {
     pub(crate) amount: i64,
 }
 
-/// What left an account and what came to it, in minor units.
+/// What left an account and what was added to it, in minor units.
 #[derive(Default)]
 struct Turnover {
     debits: i128,
@@ -66,7 +66,7 @@ fn external(currency: Currency) -> String {
     format!("external:{}", currency.as_str())
 }
 
-/// The postings that an event makes: by line, and only those that move something.
+/// The postings of an event, by line; only those that move something.
 pub(crate) fn postings(projected: &Projected) -> impl Iterator<Item = Posting<'_>> {
     let currency = projected.data.currency();
     (1..)
@@ -81,7 +81,8 @@ pub(crate) fn postings(projected: &Projected) -> impl Iterator<Item = Posting<'_
         })
 }
 
-/// What moves with an event, line by line: follows from its effect, so that a new event is posted right or not at all.
+/// What an event moves, line by line. It follows from the event's effect, so that a new event is posted right or not at
+/// all.
 fn movements(projected: &Projected, currency: Currency) -> [Option<Movement>; 2] {
     let effect = projected.data.effect();
     let own = || wallet(projected.event.wallet_id);
@@ -101,12 +102,12 @@ fn movements(projected: &Projected, currency: Currency) -> [Option<Movement>; 2]
         Some(hold) if effect.held > 0 => [movement(own(), hold, effect.held), None],
         Some(hold) if effect.pays() => [
             movement(hold.clone(), other(), effect.amount),
-            // What was set aside and not taken.
+            // The part of the hold that was not captured.
             movement(hold, own(), effect.balance - effect.held),
         ],
         Some(hold) => [movement(hold, own(), -effect.held), None],
         None if effect.pays() => [movement(own(), other(), effect.amount), None],
-        // What comes from another wallet is that wallet's posting.
+        // Money from another wallet is that wallet's posting.
         None if effect.other.is_some() => [None, None],
         None => [movement(external(currency), own(), effect.balance), None],
     }
@@ -165,7 +166,7 @@ async fn insert_postings(db: &mut PgConnection, postings: &[Posting<'_>]) -> Res
     Ok(())
 }
 
-/// One row per account, currency and partition, whatever the number of postings, in the order of the key.
+/// One row per account, currency and partition, however many the postings, in key order.
 async fn add_totals(db: &mut PgConnection, postings: &[Posting<'_>]) -> Result<(), sqlx::Error> {
     let mut totals: BTreeMap<(&str, &str, i32), Turnover> = BTreeMap::new();
     for posting in postings {

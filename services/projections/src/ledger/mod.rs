@@ -1,8 +1,8 @@
-//! The ledger: postings between accounts, and their totals. All that names a table of the schema `ledger`.
+//! The ledger: postings between accounts, and their totals. Everything that names a table of the schema `ledger`.
 //!
 //! ```text
 //! apply   what each event moves, as postings, and totals per account
-//! read    what readers ask of both
+//! read    queries for both
 //! verify  both against the journal
 //! ```
 

@@ -1,19 +1,19 @@
-//! The reads of the ledger. The invariant: an account and a page of postings are found through one index
-//! per side and cost what they answer with; only the trial balance reads everything, with a time of its own.
+//! The reads of the ledger. The invariant: an account or a page of postings is found through one index per side and
+//! costs only what it returns; only the trial balance reads everything, with a time limit of its own.
 
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// The snapshot of a trial balance: plans are the planner's own, and it may take a while. The tables are locked before it is
-/// taken: a reset of the ledger, which truncates them, comes before the snapshot or after it, never into it (PostgreSQL
-/// manual, LOCK).
+/// The snapshot of a trial balance: the planner chooses the plans, and it may take a while. The tables are locked
+/// before the snapshot is taken, so a reset of the ledger, which truncates them, comes before or after it, never in
+/// between (PostgreSQL manual, LOCK).
 pub const BEGIN_TRIAL_BALANCE: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
      SET LOCAL statement_timeout = '30s'; SET LOCAL idle_in_transaction_session_timeout = '5s'; \
      SET LOCAL jit = off; SET LOCAL lock_timeout = '5s'; \
      LOCK TABLE ledger.cursor, ledger.account_total IN ACCESS SHARE MODE";
 
-/// Totals are kept per partition: up to 256 rows for each currency, in the order of their key. As text, because a
-/// numeric is larger than any integer.
+/// Totals are kept per partition: up to 256 rows per currency, in key order. As text, because a numeric may be larger
+/// than any integer.
 pub const TOTALS: &str = "SELECT currency, sum(debits)::text AS debits, sum(credits)::text AS credits \
      FROM ledger.account_total WHERE account = $1 GROUP BY currency ORDER BY currency";
 
@@ -21,8 +21,8 @@ pub const PARKED: &str = "SELECT EXISTS (SELECT 1 FROM ledger.parked WHERE walle
 
 const ANY_PARKED: &str = "SELECT EXISTS (SELECT 1 FROM ledger.parked)";
 
-/// Each side is read through its own index and never further than the page; no posting is on both (a CHECK). The
-/// bounds of time are part of the row comparison's index range.
+/// Each side is read through its own index and never beyond the page; no posting is on both (a CHECK). The time bounds
+/// are part of the row comparison's index range.
 pub const ACCOUNT_POSTINGS: &str = "SELECT * FROM ( \
        (SELECT partition, seq, line, transaction_id, source, destination, amount, currency, recorded_at \
           FROM ledger.posting WHERE source = $1 AND recorded_at >= $2 \
@@ -39,7 +39,7 @@ pub const ACCOUNT_POSTINGS: &str = "SELECT * FROM ( \
 pub const TRANSACTION_POSTINGS: &str = "SELECT partition, seq, line, transaction_id, source, destination, amount, \
        currency, recorded_at FROM ledger.posting WHERE transaction_id = $1";
 
-/// Every total there is, once.
+/// Every total, once.
 const SUMS: &str = "SELECT currency, split_part(account, ':', 1) AS kind, sum(debits)::text AS debits, \
        sum(credits)::text AS credits FROM ledger.account_total GROUP BY 1, 2 ORDER BY 1, 2";
 
@@ -51,7 +51,7 @@ const UNBALANCED: &str = "SELECT currency, sum(credits - debits)::text FROM ledg
 const BALANCES: &str = "SELECT substr(account, 8)::uuid, sum(credits - debits)::text FROM ledger.account_total \
      WHERE account = ANY(SELECT 'wallet:' || id FROM unnest($1::uuid[]) id) GROUP BY account";
 
-/// What left and came, of an account in one currency; decimal texts of minor units.
+/// Debits and credits of an account in one currency; minor units as decimal text.
 #[derive(sqlx::FromRow)]
 pub struct TotalRow {
     pub currency: String,
@@ -59,7 +59,7 @@ pub struct TotalRow {
     pub credits: String,
 }
 
-/// The same of all accounts of a kind.
+/// The same for all accounts of a kind.
 #[derive(sqlx::FromRow)]
 pub struct SumRow {
     pub currency: String,
@@ -68,7 +68,7 @@ pub struct SumRow {
     pub credits: String,
 }
 
-/// The key that postings are ordered by; lists go on below it (exclusive).
+/// The key that postings are ordered by; the next page starts below it (exclusive).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     pub recorded_at: i64,
@@ -86,7 +86,7 @@ impl Place {
         line: i16::MAX,
     };
 
-    /// Below every posting of a time, above all before.
+    /// Below every posting of this time, above all earlier ones.
     pub fn beginning_of(recorded_at: i64) -> Self {
         Self {
             recorded_at,
@@ -141,17 +141,18 @@ pub async fn sums(db: &mut PgConnection) -> sqlx::Result<Vec<SumRow>> {
     sqlx::query_as(SUMS).fetch_all(db).await
 }
 
-/// Currencies whose credits and debits differ, and by how much.
+/// Currencies whose credits and debits differ, with the difference.
 pub async fn unbalanced(db: &mut PgConnection) -> sqlx::Result<Vec<(String, String)>> {
     sqlx::query_as(UNBALANCED).fetch_all(db).await
 }
 
-/// What can be spent of those of the wallets that have an account; of more than one currency, the sum.
+/// The available balance of those of the wallets that have an account; with more than one currency, the sum.
 pub async fn balances(db: &mut PgConnection, wallets: &[Uuid]) -> sqlx::Result<Vec<(Uuid, String)>> {
     sqlx::query_as(BALANCES).bind(wallets).fetch_all(db).await
 }
 
-/// At most `limit` postings on either side of an account, recorded at `from` or later, below `below` (exclusive), newest first.
+/// At most `limit` postings on either side of an account, recorded at `from` or later, below `below` (exclusive),
+/// newest first.
 pub async fn account_postings(
     db: &mut PgConnection,
     account: &str,
@@ -171,7 +172,7 @@ pub async fn account_postings(
         .await
 }
 
-/// The same of a transaction.
+/// The same for a transaction.
 pub async fn transaction_postings(
     db: &mut PgConnection,
     id: Uuid,

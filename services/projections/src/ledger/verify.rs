@@ -1,5 +1,5 @@
-//! The ledger: every posting is what its event moves, and every total is the sum of its postings. A trial balance alone does
-//! not see money that was moved from one account's total to another's.
+//! The ledger: every posting is what its event moves, and every total is the sum of its postings. A trial balance alone
+//! would not show that money was moved from one account's total to another's.
 
 use sqlx::PgConnection;
 use wallex_domain::Partition;
@@ -24,14 +24,14 @@ SELECT e.seq, p.seq IS NULL
 
 const COUNT: &str = "SELECT count(*) FROM ledger.posting WHERE partition = $1 AND seq > $2 AND seq <= $3";
 
-// One statement, so one snapshot: postings come with the cursor that passes them.
+// One statement, so one snapshot: postings become visible with the cursor that passes them.
 const OUTSIDE: &str = "
 SELECT p.seq FROM ledger.posting p
  WHERE p.partition = $1
    AND (p.seq < 1 OR p.seq > coalesce((SELECT c.seq FROM ledger.cursor c WHERE c.partition = $1), 0))
  ORDER BY p.seq LIMIT 1000";
 
-// One statement here, too: totals move with the postings.
+// One statement again: totals move with the postings.
 const TOTALS: &str = "
 WITH folded AS (
     SELECT account, currency, sum(debits) AS debits, sum(credits) AS credits
@@ -110,7 +110,7 @@ pub(crate) async fn partition(
     Ok(())
 }
 
-/// The postings of the events after `from` up to `to`.
+/// The postings of the events after `from`, up to and including `to`.
 async fn with_postings(
     read: &mut PgConnection,
     partition: Partition,
@@ -167,7 +167,7 @@ async fn with_postings(
     Ok(())
 }
 
-/// Postings and totals of partitions that have no cursor.
+/// Partitions that have postings or totals but no cursor.
 pub(crate) async fn look_for_strays(read: &mut PgConnection, report: &mut Report) -> Result<(), sqlx::Error> {
     let foreign: Vec<i32> = sqlx::query_scalar(FOREIGN).fetch_all(read).await?;
     for partition in foreign {

@@ -1,5 +1,5 @@
-//! The cursor of a projection in a partition: how far it may be compared, and whether the journal still has the event it
-//! stands at. A journal that was cut or rewritten has not.
+//! The cursor of a projection in a partition: how far its rows can be compared, and whether the journal still has the
+//! event at the cursor. A journal that was truncated or rewritten does not.
 
 use std::collections::HashSet;
 
@@ -15,18 +15,18 @@ use crate::registry::Name;
 pub struct Compared {
     /// Events that the projection has applied.
     pub events: i64,
-    /// Events of the journal that it had still to apply when its turn came.
+    /// Events of the journal that it had yet to apply when it was checked.
     pub behind: i64,
 }
 
-/// The connections of a check: one to the journal, one to the read side. Never given back, so that no transaction is left
-/// behind on them.
+/// The connections of a check: one to the journal, one to the read side. Never returned to their pools, so that no
+/// transaction is left open on them.
 pub(crate) struct Sides {
     pub(crate) journal: PgConnection,
     pub(crate) read: PgConnection,
 }
 
-/// How far a projection's rows can be compared, and what it has left out.
+/// How far a projection's rows can be compared, and what it has skipped.
 pub(crate) struct Reach {
     /// Inclusive.
     pub(crate) seq: i64,
@@ -55,7 +55,7 @@ async fn cursor(
         .await
 }
 
-/// Checks the cursor against the journal. The cursor is read first: the journal may be further on, never less far.
+/// Checks the cursor against the journal. The cursor is read first, so the journal may be ahead of it, never behind.
 pub(crate) async fn reach(
     projection: Name,
     sides: &mut Sides,

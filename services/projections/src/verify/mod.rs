@@ -1,5 +1,5 @@
-//! The projections against the journal: what each has written up to its cursor is what the events up to there say. Reads
-//! only, on both sides.
+//! Checks the projections against the journal: the rows up to a projection's cursor are what the events up to there
+//! say. Reads only, on both sides.
 //!
 //! ```text
 //! per partition
@@ -8,8 +8,9 @@
 //!                up with, wallets and open holds
 //! then           rows that nothing in the journal accounts for
 //! ```
-//! A projection may be behind, and may move on meanwhile: entries and postings are facts once the cursor has passed them, and
-//! what changes is compared at the cursor of its own snapshot. Memory grows with the wallets and open holds of one partition.
+//! A projection may be behind, and may move on meanwhile: entries and postings are facts once the cursor has passed
+//! them, and rows that change are compared at the cursor of their own snapshot. Memory grows with the wallets and open
+//! holds of one partition.
 
 pub(crate) mod cursors;
 
@@ -39,8 +40,8 @@ impl Projections {
     }
 }
 
-/// Compares the projections with the journal; what differs goes into `report`. Needs a connection of each pool at a time,
-/// two when they are one pool.
+/// Compares the projections with the journal and adds differences to `report`. Needs a connection of each pool at a
+/// time, or two if they are the same pool.
 pub async fn compare(
     journal: &PgPool,
     read: &PgPool,

@@ -1,4 +1,4 @@
-//! Holds the statements to their indexes: of what a projector does step by step, and of what readers ask.
+//! Checks that statements use their indexes: those of a projector step by step, and those of readers.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod ledger;

@@ -163,8 +163,8 @@ const STATEMENTS: [Planned; 23] = [
     ),
 ];
 
-/// 2,000 wallets of 15 entries, and one hot wallet that owns as many as all others together. A time, a type, a
-/// reference and a counterparty are each a small part of it.
+/// 2,000 wallets with 15 entries each, and one hot wallet with as many as all others together. A time, a type, a
+/// reference and a counterparty each select a small part of it.
 const GROW: &str = "
     INSERT INTO read_model.wallet
     SELECT md5(w::text)::uuid, 0, w, 15, 'x' || w, 'EUR', 0, 0, 0, 'active', CASE w % 2 WHEN 0 THEN 'Ada' END, NULL,
@@ -204,7 +204,7 @@ async fn every_read_stays_on_its_index_as_the_tables_grow() {
     stay_on_their_indexes(&mut db, SNAPSHOT, &STATEMENTS, stages).await;
 }
 
-/// A page costs the rows of the page, also in a history of 30,000 entries, whatever the filter.
+/// A page costs only its own rows, even in a history of 30,000 entries, whatever the filter.
 #[tokio::test]
 async fn a_page_reads_no_more_than_the_page() {
     let database = database("read_model", &READ_MODEL.migrations).await;
@@ -228,7 +228,7 @@ async fn a_page_reads_no_more_than_the_page() {
         ("by_type", hot("1, 3000, 51, '{debit}'")),
         ("by_reference", hot("1, 30001, 'r700', 51, NULL, NULL")),
         ("by_counterparty", hot("1, 20000, md5('8')::uuid, 51, NULL")),
-        // A filter on top of it looks at so many, however rare what it lets through.
+        // A further filter examines this many entries, however few pass.
         (
             "by_counterparty",
             hot("1, 20001, md5('busy')::uuid, 100, '{erase}'"),
@@ -241,7 +241,7 @@ async fn a_page_reads_no_more_than_the_page() {
         ("by_owner", "'Ada', md5('70')::uuid, 51".to_owned()),
     ];
     for (name, values) in pages {
-        // By type: 51 rows for each of two types. By owner: a look at `parked` for each row.
+        // By type: 51 rows for each of two types. By owner: a look into `parked` for each row.
         reads_less(&mut db, SNAPSHOT, name, &values, 170).await;
     }
 }

@@ -1,5 +1,5 @@
-//! What a projector does, held to its indexes: run as they run, on a connection that met the tables while
-//! they were empty and keeps its plans, and watched through the server's own count of whole scans.
+//! Checks that what a projector does uses indexes. The steps run as in production, on a connection that saw the tables
+//! empty and keeps its plans; the server's own statistics show sequential scans.
 
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
@@ -11,7 +11,7 @@ use wallex_projections::projection::BEGIN;
 use wallex_projections::{Ledger, Projected, Projection, ReadModel, schema};
 use wallex_testing::{TestDatabase, template_name};
 
-/// 100,000 rows where there will be most.
+/// 100,000 rows in each table that grows large.
 const GROW: &str = "
     SET session_replication_role = replica;
     INSERT INTO read_model.wallet
@@ -39,8 +39,8 @@ const GROW: &str = "
 const ANALYZE: &str = "ANALYZE read_model.wallet, read_model.parked, read_model.entry, read_model.hold, \
                        read_model.erasure, ledger.account_total, journal.event, journal.personal";
 
-/// Rows that a step on a few events may look at in one table. An index read from end to end, or one of all entries
-/// of a busy wallet, is more.
+/// Rows of one table that a step on a few events may read. Reading an index from end to end, or all entries of a busy
+/// wallet, takes more.
 const FEW_ROWS: i64 = 200;
 
 async fn database() -> TestDatabase {
@@ -71,7 +71,7 @@ async fn run(db: &mut PgConnection, statements: &'static str) {
         .unwrap();
 }
 
-/// Tables that this transaction has read whole, or too much of. The cursor is a handful of rows.
+/// Tables that this transaction has read whole, or too much of. The cursor is only a handful of rows.
 async fn scanned(db: &mut PgConnection) -> Vec<String> {
     sqlx::query(
         "SELECT relname::text FROM pg_stat_xact_user_tables
@@ -87,7 +87,7 @@ async fn scanned(db: &mut PgConnection) -> Vec<String> {
     .collect()
 }
 
-/// A counterparty with a thousand entries, all of them with the wallets of the last steps.
+/// A counterparty with a thousand entries, all with the wallets of the last steps.
 const BUSY: &str = "md5('1')::uuid";
 
 /// The life of one wallet: type and payload of its events, one batch each.
@@ -190,12 +190,12 @@ async fn step(db: &mut PgConnection, n: i64) {
     tx.commit().await.unwrap();
 }
 
-/// On a connection of its own: what it sets would make another forget its plans.
+/// On a connection of its own: its settings would make another connection forget its plans.
 async fn grow(database: &TestDatabase) {
     run(&mut database.connection().await, GROW).await;
 }
 
-/// A connection that plans a statement once, in a session that would rather have other isolation.
+/// A connection that plans a statement once, in a session whose default isolation level is another one.
 async fn connection(database: &TestDatabase) -> PgConnection {
     let mut db = database.connection().await;
     run(
@@ -219,7 +219,7 @@ async fn statements_stay_on_their_indexes_as_the_tables_grow() {
     step(&mut db, 4).await;
 }
 
-/// As when a new read model is filled.
+/// As when a new read model is being filled.
 #[tokio::test]
 async fn statements_stay_on_their_indexes_before_anybody_has_analyzed_the_tables() {
     let database = database().await;

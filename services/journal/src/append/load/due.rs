@@ -1,7 +1,7 @@
-//! Due holds, so many as one batch ends: half a million of one wallet that are due in the same second must not make the
-//! others wait for one transaction that ends them all.
+//! Due holds, as many as one batch ends: if half a million holds of one wallet are due in the same second, nobody else
+//! must wait for one transaction that ends them all.
 //!
-//! The invariant: a wallet that is not called crowded has no due holds beside those that are loaded.
+//! The invariant: a wallet that is not marked crowded has no due holds besides the loaded ones.
 
 use sqlx::PgConnection;
 use wallex_domain::WalletId;
@@ -10,16 +10,16 @@ use super::rows::hold_from_row;
 use crate::append::state::Loaded;
 use crate::append::statements::column;
 
-/// Holds that one batch ends at most, but for one of each wallet. About 20 ms of a small machine.
+/// The most holds that one batch ends, apart from one per wallet. About 20 ms on a small machine.
 const MAX_DUE: usize = 1_000;
 
-/// Of each wallet so many as `$3` says, those due first.
+/// Up to `$3` of each wallet, those due first.
 const LOAD_DUE_HOLDS: &str = "SELECT h.hold_id, h.wallet_id, h.amount, h.expires_at, h.status \
     FROM unnest($1::uuid[]) AS w (id) CROSS JOIN LATERAL ( \
         SELECT hold_id, wallet_id, amount, expires_at, status FROM journal.hold \
         WHERE wallet_id = w.id AND status = 'open' AND expires_at <= $2 ORDER BY expires_at LIMIT $3) h";
 
-/// After the heads.
+/// Call after the heads are loaded.
 pub(super) async fn load(db: &mut PgConnection, loaded: &mut Loaded) -> Result<(), sqlx::Error> {
     let holding = loaded.heads.values().filter(|head| head.wallet.held > 0);
     let mut wallets: Vec<WalletId> = holding.map(|head| head.wallet.id).collect();
@@ -27,7 +27,7 @@ pub(super) async fn load(db: &mut PgConnection, loaded: &mut Loaded) -> Result<(
         return Ok(());
     }
     wallets.sort_unstable();
-    // Everybody gets the same share; then those for whom it was not enough get what the others have left.
+    // Every wallet gets the same share; then those for which it was not enough share what the others have left.
     let mut found = 0;
     for _ in 0..2 {
         let share = (MAX_DUE.saturating_sub(found) / wallets.len()).max(1);
@@ -51,7 +51,7 @@ async fn load_share(
     let rows = sqlx::query(LOAD_DUE_HOLDS)
         .bind(column(wallets, |id| id.0))
         .bind(loaded.clock)
-        // One more than may be taken tells that there are more.
+        // One more than may be taken shows whether there are more.
         .bind(i64::try_from(share + 1).unwrap_or(i64::MAX))
         .fetch_all(db)
         .await?;

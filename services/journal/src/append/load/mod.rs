@@ -24,7 +24,7 @@ const LOAD_ANSWERS: &str = "SELECT a.caller, a.key, a.fingerprint, a.status, a.b
 
 const LOAD_EXTERNAL_IDS: &str = "SELECT external_id, wallet_id FROM journal.head WHERE external_id = ANY($1)";
 
-/// Which of the heads that were passed over are there at all.
+/// Which of the skipped heads exist.
 const FIND_HEADS: &str = "SELECT wallet_id FROM journal.head WHERE wallet_id = ANY($1)";
 
 const LOAD_HOLDS: &str =
@@ -37,8 +37,8 @@ const LOAD_MOVEMENTS: &str = "SELECT m.external_id, m.transaction_id, m.event_id
     p.data, m.status, m.body, m.etag, m.position, m.location \
     FROM journal.movement m LEFT JOIN journal.personal p ON p.event_id = m.event_id WHERE m.external_id = ANY($1)";
 
-/// Step 2: what the decisions need. What few batches need is asked for by those alone. With `skip_locked` heads that
-/// somebody has locked are passed over.
+/// Step 2: what the decisions need. What only few batches need is queried only by those. With `skip_locked`, heads that
+/// somebody has locked are skipped.
 pub(super) async fn load(
     db: &mut PgConnection,
     requests: &[(&Request, &Routed)],
@@ -128,7 +128,7 @@ pub(super) async fn load(
     open_holds::load(db, memory, requests, loaded).await
 }
 
-/// A head that this build cannot read is its wallet's trouble, not that of the others in the batch.
+/// A head that this build cannot read affects only its wallet, not the rest of the batch.
 async fn load_heads(
     db: &mut PgConnection,
     wallets: &[Uuid],

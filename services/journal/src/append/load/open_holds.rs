@@ -1,8 +1,8 @@
-//! How many open holds wallets have, where a batch places one. Counted once and then remembered by the wallet's version:
-//! whatever changes a hold raises it, so a count is right as long as the version is the same.
+//! The number of open holds of wallets on which a batch places one. Counted once and then cached with the wallet's
+//! version: whatever changes a hold raises the version, so a count is right as long as the version is the same.
 //!
-//! The invariant: counting reads a bounded number of rows under the locks. What cannot be counted in this batch is placed
-//! in a later one.
+//! The invariant: counting reads a bounded number of rows under the locks. A hold whose wallet cannot be counted in
+//! this batch is placed in a later one.
 
 use quick_cache::unsync::Cache;
 use sqlx::PgConnection;
@@ -14,13 +14,13 @@ use crate::append::route::Routed;
 use crate::append::state::Loaded;
 use crate::append::statements::column;
 
-/// Wallets remembered at most.
+/// The most wallets cached.
 const CAPACITY: usize = 100_000;
-/// Most wallets have fewer, so all of a batch are counted up to here.
+/// Most wallets have fewer, so all wallets of a batch are counted up to here.
 const FEW: i64 = 100;
-/// Rows that a batch reads to count those that have more, unless a single wallet takes more.
+/// Rows that a batch reads to count wallets with more, unless a single wallet takes more.
 const ROWS: i64 = 20_000;
-/// Stands for more than may be counted; so large that a batch does not bring it below any limit.
+/// Stands for more than may be counted; so large that no batch brings it below any limit.
 const MANY: i64 = i64::MAX / 2;
 
 /// Each up to `$2`.
@@ -43,7 +43,7 @@ impl OpenHolds {
         }
     }
 
-    /// After a commit.
+    /// Call after a commit.
     pub(in crate::append) fn remember(&mut self, loaded: &Loaded) {
         for (id, count) in &loaded.open_holds {
             if let Some(head) = loaded.heads.get(id)
@@ -55,7 +55,7 @@ impl OpenHolds {
     }
 }
 
-/// After the heads.
+/// Call after the heads are loaded.
 pub(super) async fn load(
     db: &mut PgConnection,
     memory: &OpenHolds,
@@ -100,7 +100,7 @@ pub(super) async fn load(
     Ok(())
 }
 
-/// Returns those that have more than `limit`.
+/// Returns the wallets that have more than `limit`.
 async fn count(
     db: &mut PgConnection,
     wallets: Vec<WalletId>,

@@ -1,7 +1,7 @@
-//! Step 4: what a batch leaves behind. Every list is sorted by its key, so that batches which meet on a unique key outside
-//! their partitions wait instead of deadlocking.
+//! Step 4: writes the batch. Every list is sorted by its key, so that batches which meet on a unique key outside their
+//! partitions wait instead of deadlocking.
 //!
-//! The invariant: as many rows are changed as were meant, or nothing is committed.
+//! The invariant: exactly as many rows are changed as intended, or nothing is committed.
 
 mod rows;
 
@@ -24,7 +24,7 @@ use rows::{
 };
 
 /// What every batch writes, as one statement. Returns how many heads it created and changed and how many partitions it
-/// moved on. `$1` is the slot of its answers, `$2` its time.
+/// advanced. `$1` is the slot of its answers, `$2` its time.
 static WRITE: LazyLock<String> = LazyLock::new(|| {
     let last = &mut 2;
     format!(
@@ -148,7 +148,7 @@ fn insert<R: Rows>(table: &str) -> String {
     format!("INSERT INTO {table} ({columns}) SELECT {columns} FROM {rows}")
 }
 
-/// What few batches have. After the heads: a hold refers to its wallet's head.
+/// Writes that few batches have. After the heads: a hold refers to its wallet's head.
 async fn write_beside(db: &mut PgConnection, staging: &Staging) -> Result<(), Setback> {
     let (placed, changed) = staging.written_holds();
     execute::<PlacedHolds>(db, &INSERT_HOLDS, &placed).await?;
@@ -170,7 +170,7 @@ async fn write_beside(db: &mut PgConnection, staging: &Staging) -> Result<(), Se
     Ok(())
 }
 
-/// Returns how many rows were changed. Without rows nothing is sent.
+/// Returns how many rows were changed. Without rows, nothing is sent.
 async fn execute<R: Rows>(
     db: &mut PgConnection,
     sql: &'static str,

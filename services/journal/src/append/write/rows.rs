@@ -1,6 +1,6 @@
-//! Lists of rows as a statement takes them: an array, and with it a parameter, for each column.
+//! Lists of rows as statement parameters: one array per column.
 //!
-//! The invariant: a column's name, its type and its value stand in one line, so nothing depends on their order.
+//! The invariant: a column's name, type and value are in one line, so nothing depends on their order.
 
 use sqlx::error::BoxDynError;
 use sqlx::postgres::{PgArguments, Postgres};
@@ -12,15 +12,15 @@ use crate::Event;
 use crate::append::state::{Head, Key, Named, Personal, StoredAnswer};
 use crate::personal::Sealed;
 
-/// A list of rows that a statement takes.
+/// A list of rows as a statement's parameters.
 pub(super) trait Rows {
-    /// What a row is made of.
+    /// What a row is made from.
     type Of<'a>;
 
-    /// The columns' names, with commas between them.
+    /// The columns' names, separated by commas.
     fn columns() -> String;
 
-    /// The list as a table: `unnest($3::TEXT[], …) AS rows (…)`, its parameters numbered after `last`.
+    /// The list as a table: `unnest($3::TEXT[], …) AS rows (…)`, with its parameters numbered after `last`.
     fn table(last: &mut usize) -> String;
 
     /// The values of [`Self::table`]'s parameters.
@@ -36,7 +36,7 @@ where
     format!("${last}::{}", <Vec<Value> as Type<Postgres>>::type_info().name())
 }
 
-/// Declares lists by what a row is made of and its columns, each with type and value.
+/// Declares lists by what a row is made from and by its columns, each with type and value.
 macro_rules! rows {
     ($($(#[$doc:meta])* $rows:ident<$lifetime:lifetime> of $of:ty: |$row:pat_param| {
         $($column:ident: $value:ty = $get:expr),+ $(,)?

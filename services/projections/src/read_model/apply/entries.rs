@@ -1,6 +1,6 @@
 //! A row per event: what it changed, and the wallet's state after it.
 //!
-//! The invariant: personal data that an erasure has taken from the other side is not written again.
+//! The invariant: personal data that was erased from the other side is not written again.
 
 use std::collections::{HashMap, HashSet};
 
@@ -26,7 +26,7 @@ SELECT wallet_id, version, partition, seq, event_id, transaction_id, type, amoun
                counterparty, reference, description, metadata, recorded_at, held_change, held_after,
                overdraft_limit, hold_id, reverses, external_id)";
 
-/// What each event's wallet has set aside after it, counted from what it had before the batch.
+/// The held money of each event's wallet after it, starting from what it was before the batch.
 fn held_after(events: &[Projected], mut held_before: HashMap<Uuid, i64>) -> Result<Vec<i64>, ApplyError> {
     events
         .iter()
@@ -46,7 +46,7 @@ fn held_after(events: &[Projected], mut held_before: HashMap<Uuid, i64>) -> Resu
         .collect()
 }
 
-/// Writes the entries of `events`, those of `erased` (event ids) without personal data.
+/// Writes the entries of `events`, without personal data for those in `erased` (event ids).
 pub(super) async fn insert(
     db: &mut PgConnection,
     events: &[Projected],

@@ -1,22 +1,22 @@
-//! Erasure of a wallet's personal data: from its row, from its entries up to the erasure, and from the other
-//! side's entries of the same transactions.
+//! Erasure of a wallet's personal data: from its row, from its entries up to the erasure, and from the other side's
+//! entries of the same transactions.
 //!
-//! The other side is written by another partition's owner, maybe at this moment. Why nothing escapes:
+//! The other side is written by another partition's owner, possibly at the same moment. Why nothing escapes:
 //!
 //! ```text
 //! a batch that writes personal data beside a counterparty     a batch that erases
 //! 1 lock the counterparties, shared                           1 lock all erasures, then its wallets, exclusive
-//! 2 look which of them have been erased (read_model.erasure)  2 write its own entries
+//! 2 check which of them are erased (read_model.erasure)       2 write its own entries
 //! 3 write the entries, erased ones without the data           3 erase; write read_model.erasure
-//! 4 COMMIT, which gives the locks back                        4 COMMIT
+//! 4 COMMIT, which releases the locks                          4 COMMIT
 //! ```
-//! Whichever comes second waits for the other's commit and then sees its rows, because each statement sees what
-//! was committed when it began (READ COMMITTED, see applier::BEGIN). Locks are advisory ones of the transaction.
+//! Whichever comes second waits for the other's commit and then sees its rows, because each statement sees what was
+//! committed when it began (READ COMMITTED, see projection::BEGIN). The locks are transaction-level advisory locks.
 //!
-//! No deadlock: batches that erase come one after the other (they update rows of each other's wallets), and wallets are
-//! locked in one order.
+//! No deadlock: batches that erase run one after the other (they update rows of each other's wallets), and wallets are
+//! always locked in the same order.
 //!
-//! The invariant: once an erasure is committed, no entry of before it has personal data of its wallet, on neither side.
+//! The invariant: once an erasure is committed, no earlier entry has personal data of its wallet, on either side.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -27,12 +27,12 @@ use wallex_journal::Event;
 
 use crate::projection::Projected;
 
-/// Counterparties that one batch locks one by one at most. With more, it locks out all erasures by one lock: the
-/// server's table of locks is small (max_locks_per_transaction x max_connections) and everybody's.
+/// The most counterparties that a batch locks one by one. With more, it shuts out all erasures with one lock: the
+/// server's lock table is small (max_locks_per_transaction x max_connections) and shared by everyone.
 const FEW: usize = 256;
 
-/// Versions of a wallet that one statement erases: a wallet with a million entries is erased in the
-/// batch's transaction, but no statement nears its time limit.
+/// Versions of a wallet that one statement erases. A wallet with a million entries is still erased in the batch's
+/// transaction, but no statement gets near its time limit.
 const STRIDE: i64 = 5_000;
 
 const LOCK_ALL: &str = "SELECT pg_advisory_xact_lock(hashtextextended('wallex.erasures', 0))";
@@ -56,8 +56,8 @@ UPDATE read_model.entry e
  WHERE e.wallet_id = erased.wallet_id AND e.version > $3 AND e.version <= erased.version
    AND (e.description IS NOT NULL OR e.metadata IS NOT NULL)";
 
-// What is not compared by `=` cannot choose an index: the entries of one transaction are few, those of one wallet,
-// or of two that deal with each other all day, are not.
+// Columns that are not compared by `=` cannot choose an index: the entries of one transaction are few, but those of one
+// wallet, or of two that trade with each other all day, are not.
 const OTHER_ENTRIES: &str = "
 UPDATE read_model.entry other
    SET description = NULL, metadata = NULL
@@ -70,7 +70,7 @@ UPDATE read_model.entry other
    AND other.counterparty IS NOT DISTINCT FROM own.wallet_id
    AND (other.description IS NOT NULL OR other.metadata IS NOT NULL)";
 
-// Legs that were parked have no entries to find the other side by.
+// Parked legs have no entries through which to find the other side.
 const OTHERS_OF_PARKED: &str = "
 UPDATE read_model.entry other
    SET description = NULL, metadata = NULL
@@ -80,7 +80,7 @@ UPDATE read_model.entry other
    AND other.counterparty IS NOT DISTINCT FROM own.wallet_id
    AND (other.description IS NOT NULL OR other.metadata IS NOT NULL)";
 
-// Never back: a read model that is filled anew may find the row of an erasure to come.
+// Never move it back: a read model that is being refilled may find the row of a later erasure.
 const REMEMBER: &str = "
 INSERT INTO read_model.erasure AS known (wallet_id, partition, seq)
 SELECT * FROM unnest($1::uuid[], $2::int[], $3::bigint[])
@@ -90,8 +90,8 @@ ON CONFLICT (wallet_id) DO UPDATE
 /// The last erasure of each wallet in a batch.
 pub(super) type Erasures<'a> = BTreeMap<Uuid, &'a Event>;
 
-/// `parked` events are not applied, but what was erased is personal whatever else is wrong with the wallet. Such an event
-/// may be unreadable: that it erases, which is all there is to it, its type says.
+/// `parked` events are not applied, but erased data is personal whatever else is wrong with the wallet. A parked event
+/// may be unreadable; its type alone says that it erases, and there is nothing more to it.
 pub(super) fn of<'a>(events: &'a [Projected], parked: &'a [Event]) -> Erasures<'a> {
     let parked = parked
         .iter()
@@ -105,8 +105,8 @@ pub(super) fn of<'a>(events: &'a [Projected], parked: &'a [Event]) -> Erasures<'
         .collect()
 }
 
-/// Keeps the batch's entries and other replicas' erasures apart until the transaction ends, and finds the events
-/// (by id) whose personal data has been erased from the other side already.
+/// Keeps the batch's entries and other replicas' erasures apart until the transaction ends, and finds the events (by
+/// id) whose personal data has already been erased from the other side.
 pub(super) async fn exclude(
     db: &mut PgConnection,
     events: &[Projected],
@@ -117,7 +117,7 @@ pub(super) async fn exclude(
         .filter(|projected| projected.personal.is_some())
         .filter_map(|projected| Some((projected.event.event_id, projected.data.effect().other?)))
         .collect();
-    // A set is in order, as the locks have to be.
+    // A set is sorted, as the lock order requires.
     let counterparties: BTreeSet<Uuid> = exposed.iter().map(|(_, other)| other.wallet_id.0).collect();
     let counterparties: Vec<Uuid> = counterparties.into_iter().collect();
     if !erasures.is_empty() {
@@ -152,8 +152,8 @@ pub(super) async fn exclude(
         .collect())
 }
 
-/// Empties the wallets' rows. What a batch says of its wallets is written afterwards, as it stands after its own erasures:
-/// some of it may be newer.
+/// Empties the wallets' rows. The batch's own changes to these wallets are written afterwards, as they are after its
+/// own erasures: some of them may be newer.
 pub(super) async fn empty_wallets(db: &mut PgConnection, erasures: &Erasures<'_>) -> Result<(), sqlx::Error> {
     if erasures.is_empty() {
         return Ok(());
@@ -163,7 +163,7 @@ pub(super) async fn empty_wallets(db: &mut PgConnection, erasures: &Erasures<'_>
     Ok(())
 }
 
-/// Erases from the entries. All of them up to the erasures have been written, in this transaction or before.
+/// Erases from the entries. All entries up to the erasures have been written, in this transaction or earlier.
 pub(super) async fn apply(db: &mut PgConnection, erasures: &Erasures<'_>) -> Result<(), sqlx::Error> {
     if erasures.is_empty() {
         return Ok(());

@@ -25,12 +25,12 @@ UPDATE read_model.hold h
        AS new (hold_id, status, captured, updated_at, expires_at)
  WHERE h.hold_id = new.hold_id AND h.status = 'open'";
 
-/// What a hold is after the batch.
+/// A hold's state after the batch.
 #[derive(Clone, Copy)]
 struct Changed {
     status: HoldStatus,
     captured: i64,
-    /// As it was when missing.
+    /// `None` leaves it unchanged.
     expires_at: Option<i64>,
     at: i64,
 }
@@ -57,7 +57,7 @@ impl Changed {
     }
 }
 
-/// Writes what `events` do to holds. By hold id, so that rows are locked in one order.
+/// Writes what `events` do to holds. By hold id, so that rows are always locked in the same order.
 pub(super) async fn write(db: &mut PgConnection, events: &[Projected]) -> Result<(), ApplyError> {
     let mut placed: BTreeMap<Uuid, Placed<'_>> = BTreeMap::new();
     let mut changed: BTreeMap<Uuid, Changed> = BTreeMap::new();

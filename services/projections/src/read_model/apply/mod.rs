@@ -1,14 +1,14 @@
-//! The read model: a row per wallet with its last state, a row per event with the state after it, a row per hold.
+//! The read model: a row per wallet with its latest state, a row per event with the state after it, a row per hold.
 //!
 //! ```text
-//! 1 erasure  take what an erasure and the other side's entries must exclude each other by; empty the erased wallets' rows
-//! 2 wallets  new rows, and the rows that move on; what they held before
+//! 1 erasure  take the locks that keep erasures and the other side's entries apart; empty the erased wallets' rows
+//! 2 wallets  insert new rows, update existing ones; return what they held before
 //! 3 entries  a row per event
-//! 4 holds    those that are placed or change, when there are any
-//! 5 erasure  what the batch's erasures take away, after everything that came before them has been written
+//! 4 holds    those that are placed or changed, if any
+//! 5 erasure  carry out the batch's erasures, after everything that came before them has been written
 //! ```
-//! The invariant: a wallet's row moves from version n to n + k only by k events that begin at n + 1. A row
-//! that is elsewhere stops the partition instead of being overwritten.
+//! The invariant: a wallet's row moves from version n to n + k only by k events that begin at n + 1. A row at any other
+//! version stops the partition instead of being overwritten.
 
 mod entries;
 mod erasure;
@@ -60,7 +60,7 @@ SELECT EXISTS (SELECT 1 FROM read_model.wallet WHERE partition = $1 AND seq > $2
             entries::insert(db, events, held_before, &erased).await?;
             holds::write(db, events).await?;
         }
-        // What comes after a parked erasure is parked, too: nothing newer is lost.
+        // Whatever follows a parked erasure is parked, too, so nothing newer is lost.
         erasure::empty_wallets(db, &erasure::of(&[], parked)).await?;
         erasure::apply(db, &erasures).await?;
         Ok(())

@@ -1,6 +1,6 @@
 //! A row per wallet, with its state after its last event.
 //!
-//! The invariant: a row that is not at the version before its events is never touched.
+//! The invariant: a row is only updated if it is at the version before its events.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -22,7 +22,8 @@ SELECT wallet_id, partition, seq, version, balance, updated_at, held, coalesce(o
        AS new (wallet_id, partition, seq, version, balance, updated_at, held, overdraft_limit, status, external_id,
                currency, owner, description, metadata, created_at)";
 
-// The transaction forbids sequential scans and hash joins: this finds each wallet by its key (see applier::BEGIN).
+// The transaction disables sequential scans and hash joins, so this finds each wallet by its key (see
+// projection::BEGIN).
 const WALLETS: &str = "
 UPDATE read_model.wallet w
    SET partition = new.partition, seq = new.seq, version = new.version, balance = new.balance,
@@ -45,13 +46,13 @@ struct Change<'a> {
     version_before: i64,
     last: &'a Projected,
     held: i64,
-    /// The last one that an event of the batch sets; so with the status.
+    /// As set by the batch's last event that sets it; likewise the status.
     overdraft_limit: Option<i64>,
     status: Option<Status>,
     said: Said,
 }
 
-/// What the batch says of a wallet's owner, description and metadata in the end; `None` leaves them as they were.
+/// What the batch sets a wallet's owner, description and metadata to; `None` leaves them unchanged.
 #[derive(Default)]
 struct Said {
     owner: Option<Option<String>>,
@@ -81,7 +82,7 @@ impl Said {
     }
 }
 
-/// By wallet id, so that rows are locked in one order.
+/// By wallet id, so that rows are always locked in the same order.
 fn changes(events: &[Projected]) -> BTreeMap<Uuid, Change<'_>> {
     let mut changes: BTreeMap<Uuid, Change<'_>> = BTreeMap::new();
     for projected in events {
@@ -109,7 +110,7 @@ fn changes(events: &[Projected]) -> BTreeMap<Uuid, Change<'_>> {
     changes
 }
 
-/// Writes the wallets of `events`, and says how much each had set aside before them.
+/// Writes the wallets of `events`, and returns the held money of each before them.
 pub(super) async fn write(
     db: &mut PgConnection,
     events: &[Projected],
@@ -193,7 +194,7 @@ async fn insert(db: &mut PgConnection, new: &[&Change<'_>]) -> Result<(), sqlx::
     Ok(())
 }
 
-/// Moves the wallets that are where their events begin: their ids, and what they had set aside before.
+/// Moves the wallets that are where their events begin; returns their ids and their held money before.
 async fn update(db: &mut PgConnection, known: &[&Change<'_>]) -> Result<Vec<(Uuid, i64)>, sqlx::Error> {
     let last = || known.iter().map(|change| change.last);
     let said = || known.iter().map(|change| &change.said);

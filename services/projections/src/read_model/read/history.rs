@@ -1,6 +1,6 @@
-//! Histories of wallets. A period of time becomes a range of versions first, because a wallet's times grow with its
-//! versions; then one index gives the entries in order, whichever filters there are. The rows compare whole
-//! (`(type, version) < …`), so that only that index gives the order, whatever the statistics say.
+//! Histories of wallets. A time period is first turned into a range of versions, because a wallet's times grow with its
+//! versions; then one index returns the entries in order, whatever the filters. Rows are compared whole, as in
+//! `(type, version) < …`, so that only that index provides the order, whatever the statistics say.
 
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -39,12 +39,12 @@ pub struct EntryRow {
     pub description: Option<String>,
     pub metadata: Option<String>,
     pub recorded_at: i64,
-    /// Only where the statement asks: an event of one of the entry's wallets is parked.
+    /// Set only by statements that ask for it: an event of one of the entry's wallets is parked.
     #[sqlx(default)]
     pub stale: bool,
 }
 
-/// The wallet, and where a period begins and ends in its versions.
+/// The wallet, and the versions at which a period begins and ends.
 pub const SPAN: &str = "SELECT version AS last, currency, \
        EXISTS (SELECT 1 FROM read_model.parked WHERE parked.wallet_id = $1) OR \
        EXISTS (SELECT 1 FROM read_model.cursor \
@@ -78,7 +78,7 @@ pub const AFTER: &str = concat!(
     " FROM read_model.entry WHERE wallet_id = $1 AND version > $2 ORDER BY version LIMIT $3"
 );
 
-/// For each type as many as the page has: ordered and cut by the caller.
+/// As many entries of each type as fit the page; the caller orders and truncates them.
 pub const BY_TYPE: &str = concat!(
     "SELECT found.* FROM unnest($5::text[]) AS wanted (name), LATERAL (SELECT ",
     entry_columns!(),
@@ -87,11 +87,13 @@ pub const BY_TYPE: &str = concat!(
       ORDER BY type DESC, version DESC LIMIT $4) AS found"
 );
 
-/// Entries that one page looks at, at most, for those that other filters let through: a reference or a counterparty may be
-/// that of a million entries, and a type among them rare. A page then ends before it is full, and the next goes on from there.
+/// The most entries that one page examines when further filters apply: a million entries may share a reference or a
+/// counterparty, and a type among them may be rare. Such a page ends before it is full; the next one continues from
+/// there.
 const LOOKED_AT: i64 = 5_000;
 
-/// The versions of the newest entries that one index leaves, and how far down it was looked: filters are applied to those only.
+/// The versions of the newest entries that one index selects, and how far down it looked; only these entries are
+/// filtered.
 macro_rules! filtered {
     ($column:literal, $others:literal) => {
         concat!(
@@ -119,7 +121,7 @@ pub const BY_REFERENCE: &str = filtered!("reference", "($7::uuid IS NULL OR coun
 
 pub const BY_COUNTERPARTY: &str = filtered!("counterparty", "true");
 
-/// Ordered by the caller. The rows compare whole and in the key's order, so that only the key finds them.
+/// The caller orders the rows. Rows are compared whole and in key order, so that only the key finds them.
 pub const BY_VERSIONS: &str = concat!(
     "SELECT found.* FROM unnest($2::bigint[]) AS wanted (number), LATERAL (SELECT ",
     entry_columns!(),
@@ -150,8 +152,8 @@ pub struct Span {
     pub stale: bool,
 }
 
-/// The versions that were recorded from `from` (inclusive) to `to` (exclusive), in microseconds; `None` when there is
-/// no such wallet.
+/// The versions that were recorded from `from` (inclusive) to `to` (exclusive), in microseconds; `None` if there is no
+/// such wallet.
 pub async fn span(db: &mut PgConnection, wallet: Uuid, (from, to): (i64, i64)) -> sqlx::Result<Option<Span>> {
     let row: Option<SpanRow> = sqlx::query_as(SPAN)
         .bind(wallet)
@@ -171,22 +173,22 @@ pub async fn span(db: &mut PgConnection, wallet: Uuid, (from, to): (i64, i64)) -
     }))
 }
 
-/// The wallet's version; `None` when there is no such wallet.
+/// The wallet's version; `None` if there is no such wallet.
 pub async fn version(db: &mut PgConnection, wallet: Uuid) -> sqlx::Result<Option<i64>> {
     sqlx::query_scalar(VERSION).bind(wallet).fetch_optional(db).await
 }
 
-/// Which entries of a wallet's history.
+/// Selects entries of a wallet's history.
 #[derive(Debug, Clone)]
 pub struct Entries {
     pub wallet: Uuid,
-    /// By the names in the column; `None` for all.
+    /// By their names in the column; `None` for all.
     pub types: Option<Vec<&'static str>>,
     pub reference: Option<String>,
     pub counterparty: Option<Uuid>,
 }
 
-/// Entries that were found, newest first.
+/// The entries found, newest first.
 pub struct Found {
     pub rows: Vec<EntryRow>,
     /// There may be more below this version (exclusive), and only there.
@@ -194,7 +196,7 @@ pub struct Found {
 }
 
 impl Found {
-    /// What one index gave: as many as were asked for, or all.
+    /// The result of one index: as many as were asked for, or all there are.
     fn all(rows: Vec<EntryRow>, limit: i64) -> Self {
         let full = i64::try_from(rows.len()).is_ok_and(|count| count >= limit);
         Self {
@@ -205,8 +207,8 @@ impl Found {
 }
 
 impl Entries {
-    /// At most `limit` entries with versions from `low` (inclusive) to `below` (exclusive), newest first; fewer, or none, where
-    /// that takes looking at more than [`LOOKED_AT`].
+    /// At most `limit` entries with versions from `low` (inclusive) to `below` (exclusive), newest first; fewer, or
+    /// none, if that would take examining more than [`LOOKED_AT`].
     pub async fn newest(
         &self,
         db: &mut PgConnection,
@@ -267,7 +269,7 @@ impl Entries {
         }
     }
 
-    /// The entries of what was looked at and let through.
+    /// The examined entries that pass the filters.
     async fn filtered(
         &self,
         (looked_at, lowest, mut versions): (i64, Option<i64>, Vec<i64>),

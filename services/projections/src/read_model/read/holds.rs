@@ -1,4 +1,4 @@
-//! Holds: one, and those of a wallet.
+//! Holds: a single one, and those of a wallet.
 
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -38,7 +38,7 @@ pub const HOLDS: &str = concat!(
     " FROM read_model.hold WHERE wallet_id = $1 AND version < $2 ORDER BY version DESC LIMIT $3"
 );
 
-/// The rows compare whole, as in histories.
+/// Rows are compared whole, as in histories.
 pub const HOLDS_BY_STATUS: &str = concat!(
     "SELECT ",
     hold_columns!(),

@@ -1,12 +1,12 @@
-//! What the projection could not apply, and so lacks.
+//! What the projection could not apply, and therefore lacks.
 
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 pub const PARKED: &str = "SELECT EXISTS (SELECT 1 FROM read_model.parked WHERE wallet_id = $1)";
 
-/// Whether an event of the transaction is parked, or may be: rows of earlier releases do not say. Read only when a
-/// transaction is not found, of a table that is nearly always empty.
+/// Whether an event of the transaction is, or may be, parked: rows of earlier releases do not say. Only read when a
+/// transaction is not found, from a table that is nearly always empty.
 const PARKED_TRANSACTION: &str =
     "SELECT EXISTS (SELECT 1 FROM read_model.parked WHERE transaction_id = $1 OR transaction_id IS NULL)";
 
@@ -29,7 +29,7 @@ pub async fn wallet(db: &mut PgConnection, id: Uuid) -> sqlx::Result<bool> {
     sqlx::query_scalar(PARKED).bind(id).fetch_one(db).await
 }
 
-/// Whether an event of the transaction is parked, or may be.
+/// Whether an event of the transaction is, or may be, parked.
 pub async fn transaction(db: &mut PgConnection, id: Uuid) -> sqlx::Result<bool> {
     sqlx::query_scalar(PARKED_TRANSACTION)
         .bind(id)
@@ -37,7 +37,7 @@ pub async fn transaction(db: &mut PgConnection, id: Uuid) -> sqlx::Result<bool> 
         .await
 }
 
-/// Whether anything is. Of parked events only wallet and transaction are known.
+/// Whether anything is parked. Only the wallet and the transaction of a parked event are known.
 pub async fn anything(db: &mut PgConnection) -> sqlx::Result<bool> {
     sqlx::query_scalar(ANY_PARKED).fetch_one(db).await
 }

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::history::{EntryRow, entry_columns};
 
-/// Ordered by the caller: a transaction has two entries at most.
+/// The caller orders the rows: a transaction has two entries at most.
 pub const TRANSACTION: &str = concat!(
     "SELECT ",
     entry_columns!(),
@@ -14,7 +14,7 @@ pub const TRANSACTION: &str = concat!(
      FROM read_model.entry WHERE transaction_id = $1"
 );
 
-/// The movement of that name: a transaction's two entries carry it, or its only one.
+/// The movement of that name: both entries of its transaction carry it, or its only one does.
 pub const BY_MOVEMENT: &str = concat!(
     "SELECT ",
     entry_columns!(),
@@ -23,12 +23,12 @@ pub const BY_MOVEMENT: &str = concat!(
      FROM read_model.entry WHERE external_id = $1"
 );
 
-/// None when there is no such transaction, two of a movement between two wallets.
+/// Empty if there is no such transaction; two entries for a movement between two wallets.
 pub async fn by_id(db: &mut PgConnection, id: Uuid) -> sqlx::Result<Vec<EntryRow>> {
     sqlx::query_as(TRANSACTION).bind(id).fetch_all(db).await
 }
 
-/// The same of the movement with this external id.
+/// The same for the movement with this external id.
 pub async fn by_external_id(db: &mut PgConnection, external_id: &str) -> sqlx::Result<Vec<EntryRow>> {
     sqlx::query_as(BY_MOVEMENT).bind(external_id).fetch_all(db).await
 }

@@ -1,4 +1,4 @@
-//! Wallets: one by its id, lists, and the state at a time.
+//! Wallets: one by its id, lists, and the state at a given time.
 
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -26,7 +26,7 @@ pub const BY_EXTERNAL_ID: &str = concat!(
     " AS stale FROM read_model.wallet WHERE external_id = $1"
 );
 
-/// The rows compare whole, so that only the index on both columns gives this order, whatever the statistics say.
+/// Rows are compared whole, so that only the index on both columns provides this order, whatever the statistics say.
 pub const BY_OWNER: &str = concat!(
     "SELECT ",
     wallet_columns!(),
@@ -37,7 +37,7 @@ pub const BY_OWNER: &str = concat!(
      ORDER BY owner, wallet_id LIMIT $3"
 );
 
-/// The last entry at a time or before, and the overdraft limit that was in force. Times grow with versions.
+/// The last entry at or before a time, and the overdraft limit in force then. Times grow with versions.
 pub const STATE_AT: &str = "SELECT partition, seq, version, currency, balance_after AS balance, \
        held_after AS held, recorded_at, \
        coalesce((SELECT limits.overdraft_limit FROM read_model.entry limits \
@@ -47,13 +47,13 @@ pub const STATE_AT: &str = "SELECT partition, seq, version, currency, balance_af
      FROM read_model.entry WHERE wallet_id = $1 AND recorded_at <= $2 \
      ORDER BY recorded_at DESC, version DESC LIMIT 1";
 
-/// Whether a time has come for a wallet, by the clock that events are recorded by, or by its newest events: a partition
-/// keeps the times of a clock that was ahead until the right one has reached them.
+/// Whether a time has been reached for a wallet, by the clock that records events or by its newest event: after the
+/// clock was ahead, a partition keeps its times until the right clock has caught up.
 pub const HAS_COME: &str = "SELECT coalesce($2 <= (extract(epoch FROM clock_timestamp()) * 1000000)::bigint \
     OR $2 <= (SELECT recorded_at FROM read_model.entry WHERE wallet_id = $1 \
                ORDER BY recorded_at DESC, version DESC LIMIT 1), false)";
 
-/// Which of the wallets have got further. One statement for all streams.
+/// Which of the wallets have moved on. One statement for all streams.
 pub const VERSIONS: &str = "SELECT wallet_id, version FROM read_model.wallet WHERE wallet_id = ANY ($1)";
 
 #[derive(sqlx::FromRow)]
@@ -93,7 +93,7 @@ pub async fn by_id(db: &mut PgConnection, id: Uuid) -> sqlx::Result<Option<Walle
     sqlx::query_as(WALLET).bind(id).fetch_optional(db).await
 }
 
-/// One or none.
+/// One row or none.
 pub async fn by_external_id(db: &mut PgConnection, external_id: &str) -> sqlx::Result<Vec<WalletRow>> {
     sqlx::query_as(BY_EXTERNAL_ID)
         .bind(external_id)
@@ -101,7 +101,7 @@ pub async fn by_external_id(db: &mut PgConnection, external_id: &str) -> sqlx::R
         .await
 }
 
-/// At most `limit` wallets of `owner` from id `from` (inclusive) on.
+/// At most `limit` wallets of `owner`, starting at id `from` (inclusive).
 pub async fn by_owner(
     db: &mut PgConnection,
     owner: &str,
@@ -116,7 +116,7 @@ pub async fn by_owner(
         .await
 }
 
-/// The wallet's state after its last event recorded at `at` or before; `None` before its creation.
+/// The wallet's state after its last event recorded at or before `at`; `None` before its creation.
 pub async fn state_at(db: &mut PgConnection, id: Uuid, at: i64) -> sqlx::Result<Option<StateRow>> {
     sqlx::query_as(STATE_AT)
         .bind(id)
@@ -130,12 +130,12 @@ pub async fn has_come(db: &mut PgConnection, id: Uuid, at: i64) -> sqlx::Result<
     sqlx::query_scalar(HAS_COME).bind(id).bind(at).fetch_one(db).await
 }
 
-/// Versions of those of the wallets that there are.
+/// Versions of those of the wallets that exist.
 pub async fn versions(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<(Uuid, i64)>> {
     sqlx::query_as(VERSIONS).bind(ids).fetch_all(db).await
 }
 
-/// The same with their balances.
+/// The same with balances.
 pub async fn balances(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<(Uuid, i64)>> {
     sqlx::query_as("SELECT wallet_id, balance FROM read_model.wallet WHERE wallet_id = ANY($1)")
         .bind(ids)

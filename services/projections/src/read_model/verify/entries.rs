@@ -1,4 +1,4 @@
-//! Entries: each is what its event says, and has the personal data that the journal has, unless an erasure took it.
+//! Entries: each matches its event and has the journal's personal data, unless an erasure removed it.
 
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -26,8 +26,8 @@ SELECT e.partition, e.seq, r.wallet_id IS NULL
         e.counterparty, e.reference, e.recorded_at, e.held_change, e.held_after, e.overdraft_limit, e.hold_id,
         e.reverses, e.external_id)";
 
-// What an erasure has taken, from the wallet's own side or from the other, is gone; all else is as the journal has it.
-// Where the journal has lost the row ($8) and the erasure has not come by here yet, there is nothing to compare with.
+// What an erasure removed, from the wallet's own side or from the other, is gone; everything else is as in the journal.
+// If the journal has lost the row ($8) and the erasure has not arrived here yet, there is nothing to compare with.
 const PERSONAL: &str = "
 SELECT e.partition, e.seq, erased.is
   FROM unnest($1::uuid[], $2::bigint[], $3::int[], $4::bigint[], $5::uuid[], $6::int[], $7::bigint[], $8::bool[],
@@ -61,7 +61,7 @@ pub(super) async fn compare(
         let Some(stored) = stored.remove(&projected.event.event_id) else {
             continue;
         };
-        // What somebody changed says nothing of what the projection should have.
+        // Data that somebody changed does not tell what the projection should have.
         if projected.data.personal() != Some(stored.digest) {
             let at = projected.event.position();
             report.add(Kind::PersonalData, || {
@@ -195,7 +195,7 @@ async fn with_personal(
     Ok(())
 }
 
-/// Whether the journal says what personal data there is: none, or a row.
+/// Whether the journal tells which personal data there is: none, or a row.
 pub(super) fn is_known(projected: &Projected) -> bool {
     projected.data.personal().is_none() || projected.personal.is_some()
 }

@@ -1,5 +1,5 @@
-//! The read model's memory of erasures, which decides what personal data an entry may have: a row for each wallet that was
-//! erased, at its last erasure, and none that no event decided.
+//! The read model's record of erasures, which decides what personal data an entry may have: one row for each erased
+//! wallet, at its last erasure, and none without an event.
 
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -17,7 +17,7 @@ SELECT e.wallet_id
 const ROWS: &str = "SELECT wallet_id, partition, seq FROM read_model.erasure \
     WHERE $1::uuid IS NULL OR wallet_id > $1 ORDER BY wallet_id LIMIT $2";
 
-/// Erasures that have been applied are remembered.
+/// Applied erasures have a row.
 pub(super) async fn compare(
     read: &mut PgConnection,
     applied: &[Applied],
@@ -46,7 +46,7 @@ pub(super) async fn compare(
     Ok(())
 }
 
-/// An erasure that no event decided would keep the personal data of later events away.
+/// An erasure without an event would suppress the personal data of later events.
 pub(super) async fn look_for_strays(
     journal: &mut PgConnection,
     read: &mut PgConnection,

@@ -1,4 +1,4 @@
-//! The read model of one partition: the walk over the events that it has applied.
+//! Checks the read model of one partition by walking over the events that it has applied.
 
 mod entries;
 mod erasures;
@@ -18,7 +18,7 @@ use crate::projection::Projected;
 use crate::registry::Name;
 use crate::verify::cursors::{self, Compared, Reach, Sides};
 
-/// What the rows are called in a report.
+/// Names of the rows in a report.
 mod kind {
     use wallex_journal::verify::Kind;
 
@@ -28,37 +28,37 @@ mod kind {
     pub(super) const PERSONAL_DATA: Kind = Kind::Rows("the read model's personal data");
 }
 
-/// How often a walk goes on to a cursor that has moved meanwhile before it takes the rest inside the snapshot.
+/// How often a walk continues to a cursor that has moved meanwhile before it takes the rest inside the snapshot.
 const ROUNDS: usize = 10;
 
-/// A wallet as its row has to be.
+/// The expected row of a wallet.
 struct Folded {
     wallet: Wallet,
-    /// Of its last event.
+    /// Seq of its last event.
     seq: i64,
     updated_at: i64,
     created_at: i64,
-    /// By whom its owner, description and metadata are said.
+    /// The events that set its owner, description and metadata.
     said: [Option<Arc<Said>>; 3],
 }
 
-/// An event beside which something stands that its wallet's row says, too.
+/// An event with personal data beside it that the wallet's row repeats.
 struct Said {
     event_id: Uuid,
     seq: i64,
     digest: Option<Hash>,
 }
 
-/// What the events up to the cursor add up to.
+/// The fold of the events up to the cursor.
 #[derive(Default)]
 struct Fold {
     wallets: HashMap<WalletId, Folded>,
     holds: wallets::Holds,
-    /// Wallets whose events do not follow from each other: the journal's own check names them.
+    /// Wallets whose events do not follow from each other: the journal's own check reports them.
     broken: HashSet<WalletId>,
 }
 
-/// An event that was applied, and what its wallet has set aside after it.
+/// An applied event, and its wallet's held money after it.
 struct Applied {
     projected: Projected,
     held_after: i64,
@@ -87,7 +87,7 @@ pub(crate) async fn partition(
     if let Some(cursor) = cursors::seq(Name::ReadModel, &mut snapshot, partition).await? {
         let events = read::partitions(&mut *journal).await?;
         let last_seq = events.iter().find(|head| head.id == partition);
-        // A cursor ahead of the journal has been named already.
+        // A cursor ahead of the journal has already been reported.
         reach.seq = cursor.min(last_seq.map_or(0, |head| head.mark.seq));
         walk(
             journal,
@@ -103,7 +103,7 @@ pub(crate) async fn partition(
     snapshot.commit().await
 }
 
-/// Goes on from `seq` to where the projection has come.
+/// Continues from `seq` to where the projection has got to.
 async fn walk(
     journal: &mut PgConnection,
     read: &mut PgConnection,

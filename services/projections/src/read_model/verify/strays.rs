@@ -1,5 +1,5 @@
-//! Rows of the read model that nothing in the journal accounts for. A projection is behind the journal, never ahead: what it
-//! has and the journal has not was not projected.
+//! Rows of the read model that nothing in the journal accounts for. A projection may be behind the journal, never
+//! ahead: whatever it has and the journal lacks was not projected.
 
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -9,14 +9,14 @@ use wallex_journal::verify::{CHUNK, Report};
 use super::{erasures, kind};
 use crate::verify::cursors::Sides;
 
-// One statement, so one snapshot: entries come with their wallet's version.
+// One statement, so one snapshot: entries become visible with their wallet's version.
 const ENTRIES: &str = "
 SELECT e.wallet_id, e.version
   FROM read_model.entry e LEFT JOIN read_model.wallet w ON w.wallet_id = e.wallet_id
  WHERE w.wallet_id IS NULL OR e.version > w.version OR e.version < 1
  LIMIT 1000";
 
-// Pages of ids, to be looked for in the journal.
+// Pages of ids to look up in the journal.
 const WALLETS: &str = "SELECT wallet_id FROM read_model.wallet WHERE $1::uuid IS NULL OR wallet_id > $1 ORDER BY wallet_id LIMIT $2";
 const HOLDS: &str =
     "SELECT hold_id FROM read_model.hold WHERE $1::uuid IS NULL OR hold_id > $1 ORDER BY hold_id LIMIT $2";
@@ -48,7 +48,7 @@ fn not_there(noun: &str, id: Uuid) -> String {
     format!("the read model's {noun} {id} is not in the journal")
 }
 
-/// The ids that follow `after`, which moves on with them.
+/// The ids after `after`, which is advanced past them.
 async fn next_page(
     read: &mut PgConnection,
     statement: &'static str,

@@ -1,5 +1,5 @@
-//! The read model's wallets and holds: rows that move with the events. What was settled when an event was applied (a
-//! creation, the end of a hold) is compared as the walk comes by; the rest in the snapshot at its end.
+//! The read model's wallets and holds: rows that change with the events. What an event settles for good (a creation,
+//! the end of a hold) is compared during the walk; the rest in the snapshot at its end.
 
 use std::collections::HashMap;
 
@@ -27,7 +27,7 @@ SELECT e.wallet_id
   JOIN read_model.wallet w ON w.wallet_id = e.wallet_id
  WHERE w.external_id IS DISTINCT FROM e.external_id";
 
-// What an erasure has taken is gone; all else is as the journal has it, where the journal still has it.
+// Erased details are gone; all others are as in the journal, as long as the journal still has them.
 const DETAILS: &str = "
 SELECT DISTINCT e.wallet_id
   FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bool[], $5::text[])
@@ -52,7 +52,7 @@ SELECT e.hold_id, h.hold_id IS NULL
        (e.wallet_id, e.amount, e.captured, e.currency, e.status, e.expires_at, e.reference, e.version, e.created_at,
         e.updated_at)";
 
-/// A hold as its row has to be.
+/// The expected row of a hold.
 pub(super) struct Row {
     hold: Hold,
     captured: i64,
@@ -75,7 +75,7 @@ impl Holds {
             return;
         };
         let before = self.open.remove(&change.id);
-        // What does not follow is the journal's fault, which its own check tells.
+        // An event that does not follow is the journal's fault; its own check reports it.
         let Some(hold) = Hold::evolve(before.as_ref().map(|row| row.hold.clone()), event.wallet_id, data)
         else {
             return;
@@ -106,13 +106,13 @@ impl Holds {
         }
     }
 
-    /// Those that ended since this was called last. They never change again.
+    /// Holds that ended since the last call. They never change again.
     pub(super) fn take_ended(&mut self) -> Vec<Row> {
         std::mem::take(&mut self.ended)
     }
 }
 
-/// In the snapshot that the walk has caught up with.
+/// Runs in the snapshot that the walk has caught up with.
 pub(super) async fn compare(
     journal: &mut PgConnection,
     db: &mut PgConnection,
@@ -170,7 +170,7 @@ async fn compare_wallets(
     Ok(())
 }
 
-/// What a creation settles: the external id.
+/// What a creation settles for good: the external id.
 pub(super) async fn compare_created(
     db: &mut PgConnection,
     applied: &[Applied],
@@ -206,7 +206,7 @@ pub(super) async fn compare_created(
     Ok(())
 }
 
-/// A part of what people say about a wallet: its column, and its JSON in what stands beside an event.
+/// One of a wallet's details: its column, and its JSON in the data beside an event.
 type Detail = (&'static str, fn(&PersonalData) -> Option<String>);
 
 /// In the order of [`Folded::said`].
@@ -237,7 +237,7 @@ async fn compare_details(
     ids.sort_unstable();
     ids.dedup();
     let stored = read::stored_personal(journal, &ids).await?;
-    // Where the journal has lost the row, or somebody has changed it, there is nothing to compare with.
+    // If the journal has lost the row, or somebody has changed it, there is nothing to compare with.
     let values: Vec<Option<Option<String>>> = said
         .iter()
         .map(|(_, (_, value), said)| {
