@@ -1,4 +1,4 @@
-//! What a decision is answered with. Pure, because it is stored in the transaction that it speaks of.
+//! The answers to decisions. Pure, because an answer is stored in the same transaction as its decision.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -74,15 +74,15 @@ struct Written {
     to: Option<WalletState>,
 }
 
-/// What commands of some kinds are answered, for the API description: a part of [`Written`], with all of `always`, and maybe
-/// with `sometimes`.
+/// How commands of some kinds are answered, for the API description: a part of [`Written`] with all of `always` and
+/// possibly `sometimes`.
 #[derive(Debug)]
 pub(crate) struct Shape {
     pub(crate) name: &'static str,
     description: &'static str,
     always: &'static [&'static str],
     sometimes: &'static [&'static str],
-    /// Whose version the `ETag` is, where there is a choice.
+    /// Whose version the `ETag` carries, where there is a choice.
     pub(crate) etag: Option<&'static str>,
 }
 
@@ -138,7 +138,7 @@ pub(crate) fn parts() -> Vec<(String, RefOr<Schema>)> {
 }
 
 impl Shape {
-    /// `types` are those of the commands that are answered so.
+    /// `types` are the commands that are answered this way.
     pub(crate) fn schema(&self, types: impl Iterator<Item = &'static str>) -> RefOr<Schema> {
         let mut written = Written::schema();
         if let RefOr::T(Schema::Object(schema)) = &mut written {
@@ -159,7 +159,7 @@ impl Shape {
     }
 }
 
-/// Of a schema or null: the schema.
+/// Turns "a schema or null" into the schema.
 fn present(member: &mut RefOr<Schema>) {
     if let RefOr::T(Schema::OneOf(either)) = member
         && let Some(RefOr::Ref(one)) = either.items.iter().find(|item| matches!(item, RefOr::Ref(_)))
@@ -232,7 +232,7 @@ fn committed_answer(command: &Command, committed: &Committed) -> Answer {
     let positions = Positions(committed.wallets.iter().map(|(_, position)| *position).collect());
     Answer {
         status: 201,
-        // Structs of texts and numbers always serialise.
+        // Structs of strings and numbers always serialize.
         body: serde_json::to_vec(&body).unwrap_or_default().into(),
         etag: committed
             .wallets

@@ -22,9 +22,9 @@ use crate::request::Route;
 use crate::state::CommandState;
 use crate::{MAX_BATCH_BODY, MAX_BODY, problem};
 
-/// Commands of one batch at most.
+/// Maximum number of commands in one batch.
 const MAX_COMMANDS: usize = 1_000;
-/// Errors that are told of an atomic batch at most: those of its first commands that have any.
+/// Maximum number of errors reported for an atomic batch: those of its first invalid commands.
 const MAX_ERRORS: usize = 100;
 
 /// For the API description: up to 1,000 commands in order, each seeing what the ones before it did.
@@ -60,7 +60,7 @@ impl ToSchema for BatchCommand {
     }
 }
 
-/// One of several schemas. `by_type` are the values of `type` that each has.
+/// One of several schemas. `by_type` lists the values of `type` with the schema of each.
 fn told_apart_by_type(description: &str, by_type: impl Iterator<Item = (String, String)>) -> RefOr<Schema> {
     let mut discriminator = Discriminator::new("type");
     let mut names = Vec::new();
@@ -79,7 +79,7 @@ fn told_apart_by_type(description: &str, by_type: impl Iterator<Item = (String, 
     Schema::OneOf(one_of.build()).into()
 }
 
-/// A batch as it was read.
+/// A parsed batch.
 pub(crate) struct Batch {
     pub(crate) work: Work,
     /// What the request's fingerprint covers.
@@ -87,8 +87,9 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    /// Reads and validates. Of an atomic batch everything that cannot be accepted refuses the whole and is told at once;
-    /// otherwise it is the result of its command, which is not decided on. `origin` is that of a command by its place.
+    /// Reads and validates. In an atomic batch everything invalid is reported at once, and the whole batch is refused;
+    /// otherwise the refusal is the result of its command, which is not decided on. `origin` gives the origin of the
+    /// command at an index.
     pub(crate) fn parse<'a>(
         bytes: &[u8],
         currencies: &Currencies,
@@ -153,12 +154,12 @@ async fn run(State(state): State<CommandState>, head: WriteHead, body: RawBody) 
     let bytes = head.json(body, MAX_BATCH_BODY, || false)?;
     let batch = Batch::parse(&bytes, &state.currencies, |index| head.origin(index))?;
     let fingerprint = head.fingerprint(&batch.written);
-    // A full batch of the longest texts is not kept twice while it waits.
+    // While it waits, a full batch of the longest texts is not held in memory twice.
     drop((bytes, batch.written));
     state.submit(head, fingerprint, batch.work).await
 }
 
-/// What a batch may end in beyond what every write may.
+/// The problems that only a batch can end in, beyond those of every write.
 pub(crate) const REJECTIONS: Problems = Problems {
     name: "",
     codes: &[Code::BatchRejected],
@@ -168,7 +169,7 @@ pub(crate) fn route() -> Route {
     with_problems(routes!(run), &[problem::WRITE, REJECTIONS])
 }
 
-/// What is read first: the commands stay text until each is read by its type, one after the other.
+/// The first pass: commands stay text until each is read by its type, one after the other.
 struct Envelope<'a> {
     atomic: bool,
     texts: Vec<&'a str>,
@@ -177,7 +178,7 @@ struct Envelope<'a> {
 impl<'a> Envelope<'a> {
     fn read(json: &'a RawValue) -> Result<Self, Vec<Invalid>> {
         let mut texts = None;
-        // Everything but the commands is small, or refused for its name.
+        // Everything but the commands is small, or refused because of its name.
         let others = json::members(json, MAX_MEMBERS).map(|members| {
             let nodes = members.into_iter().map(|(name, text)| {
                 let node = if name == "commands" && texts.is_none() {
@@ -202,10 +203,10 @@ impl<'a> Envelope<'a> {
     }
 }
 
-/// Why a command cannot be accepted.
+/// Why a command is refused.
 enum Refusal {
     Fields(Vec<Invalid>),
-    /// Its own route has a code of its own for that.
+    /// The command's own route has a separate code for this.
     CurrencyUnknown(Currency, usize),
 }
 
@@ -234,7 +235,7 @@ impl From<Refusal> for Problem {
     }
 }
 
-/// A command, and as it was written.
+/// Reads a command; also returns its canonical form.
 fn read(
     text: &RawValue,
     origin: Origin<'_>,
@@ -247,7 +248,7 @@ fn read(
     }
     let mut fields = Fields::of(json::tree(text), &at).map_err(|invalid| Refusal::Fields(vec![invalid]))?;
     let Some(command) = fields.required("type", of_type) else {
-        // Which other fields there are, only the type says.
+        // Only the type says which other fields are allowed.
         return Err(Refusal::Fields(fields.abandon()));
     };
     fields.write("type", &command.r#type);
@@ -316,7 +317,7 @@ impl PartialSchema for BatchCommandBody {
         let done = COMMANDS
             .iter()
             .map(|command| (command.r#type.to_owned(), command.answer.name.to_owned()));
-        // Those of the batch as a whole are no command's.
+        // These are about the batch as a whole, never about one command.
         let refused = COMMANDS.iter().flat_map(|command| command.rejections);
         let refused = [Code::ValidationFailed].iter().chain(refused);
         let refused = refused.map(|code| (code.page(), PROBLEM.to_owned()));
@@ -336,7 +337,7 @@ impl<'a> From<&'a Answer> for BatchCommandResult<'a> {
             etag: answer.etag.as_deref(),
             position: answer.position.as_deref(),
             location: answer.location.as_deref(),
-            // JSON of this program's own.
+            // JSON that this program wrote itself.
             body: serde_json::from_slice(&answer.body).ok(),
         }
     }
@@ -359,7 +360,7 @@ pub(crate) fn render(outcome: BatchOutcome<'_>) -> Answer {
     };
     Answer {
         status: 200,
-        // Structs of texts, numbers and JSON always serialise.
+        // Structs of strings, numbers and JSON always serialize.
         body: serde_json::to_vec(&body).unwrap_or_default().into(),
         etag: None,
         position: last_positions(answers),
@@ -367,7 +368,7 @@ pub(crate) fn render(outcome: BatchOutcome<'_>) -> Answer {
     }
 }
 
-/// The last position in each partition: who has read up to there has read them all.
+/// The last position in each partition: a reader who has reached it has seen the whole batch.
 fn last_positions(answers: &[Answer]) -> Option<String> {
     let positions = answers
         .iter()

@@ -1,5 +1,5 @@
-//! The bounded queue in front of the journal, and the writers that empty it. Batches form by themselves:
-//! a writer takes what is waiting when it becomes free. There is no timer to tune.
+//! The bounded queue in front of the journal, and the writers that empty it. Batches form by themselves: a writer that
+//! becomes free takes whatever is waiting. There is no timer to tune.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,11 +20,11 @@ use crate::metrics::{CommandMetrics, named, outcome};
 pub struct BatcherConfig {
     /// Connections that append to the journal.
     pub writers: usize,
-    /// Commands that wait at most. Many may come in one request.
+    /// Maximum number of waiting commands. One request may bring many.
     pub queue_capacity: usize,
-    /// Commands that one batch takes at most, unless a single request has more.
+    /// Maximum number of commands in one batch, unless a single request has more.
     pub max_batch: usize,
-    /// From arrival until a request is answered 503.
+    /// Time from arrival until a request is answered with a 503.
     pub timeout: Duration,
     pub journal: Config,
 }
@@ -34,28 +34,28 @@ struct Waiting {
     caller: Caller,
 }
 
-/// Who waits for the reply to a request.
+/// The caller that waits for the reply to a request.
 struct Caller {
     reply: oneshot::Sender<Reply>,
     since: Instant,
     _place: Place,
 }
 
-/// Counts the commands that wait, so that requests of many commands fill the queue as quickly as those of one.
+/// Counts waiting commands, so that large requests fill the queue as quickly as many small ones.
 #[derive(Clone)]
 struct Admission {
     waiting: Arc<AtomicUsize>,
     capacity: usize,
 }
 
-/// Room for a request's commands, given back when it leaves the queue.
+/// Queue space for a request's commands, released when the request leaves the queue.
 struct Place {
     waiting: Arc<AtomicUsize>,
     commands: usize,
 }
 
 impl Admission {
-    /// `None` when the queue is full. An empty one takes any request.
+    /// `None` when the queue is full. An empty queue accepts any request.
     fn enter(&self, commands: usize) -> Option<Place> {
         let before = self.waiting.fetch_add(commands, Ordering::Relaxed);
         let place = Place {
@@ -72,7 +72,7 @@ impl Drop for Place {
     }
 }
 
-/// The way into the queue. Clones share it.
+/// The entrance to the queue. Clones share it.
 #[derive(Clone)]
 pub struct Enqueue {
     queue: async_channel::Sender<Waiting>,
@@ -81,13 +81,13 @@ pub struct Enqueue {
     metrics: Arc<CommandMetrics>,
 }
 
-/// The queue is full: answered at once, so that clients slow down instead of timing out.
+/// The queue is full. Answered at once, so that clients slow down instead of timing out.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct QueueFull;
 
 impl Enqueue {
-    /// Waits for the journal's reply. `OutcomeUnknown` when none came in time: the request may still be
-    /// committed, and a retry with the same key tells.
+    /// Waits for the journal's reply. `OutcomeUnknown` when none came in time: the request may still be committed, and a
+    /// retry with the same key will tell.
     pub(crate) async fn submit(&self, request: Request) -> Result<Reply, QueueFull> {
         let kind = match &request.work {
             Work::One(item) => item.command.kind(),
@@ -114,13 +114,13 @@ impl Enqueue {
     }
 }
 
-/// What is put into a queue that has no writers, for tests of what the routes ask of the journal.
+/// Receives what is put into a queue without writers, for tests of what the routes ask of the journal.
 #[cfg(test)]
 pub(crate) struct Captured(async_channel::Receiver<Waiting>);
 
 #[cfg(test)]
 impl Captured {
-    /// The request that was put in last; its caller has given up by then.
+    /// The last request put in; by then its caller has given up.
     pub(crate) fn take(&self) -> Option<Request> {
         self.0.try_recv().ok().map(|waiting| waiting.request)
     }
@@ -152,7 +152,7 @@ pub struct Batcher {
 
 impl Batcher {
     pub fn start(options: &PgConnectOptions, config: &BatcherConfig) -> Self {
-        // The admission is what bounds it.
+        // Bounded by the admission.
         let (sender, receiver) = async_channel::unbounded();
         let admission = Admission {
             waiting: Arc::default(),
@@ -188,14 +188,14 @@ impl Batcher {
         self.enqueue.clone()
     }
 
-    /// Takes no more, finishes what is waiting, and ends the writers.
+    /// Accepts nothing more, finishes what is waiting, and stops the writers.
     pub async fn finish(mut self) {
         self.enqueue.queue.close();
         while self.writers.join_next().await.is_some() {}
     }
 }
 
-/// A writer that panics is replaced: its batch is answered `OutcomeUnknown`, the queue goes on.
+/// Replaces a writer that panics: its batch is answered `OutcomeUnknown`, and the queue continues.
 async fn keep_writing(
     new_writer: impl Fn() -> Writer + Send,
     queue: async_channel::Receiver<Waiting>,
@@ -216,8 +216,8 @@ async fn keep_writing(
     }
 }
 
-/// What may go into the next batch of those that were put off: so much that they get on, and so little that many of them
-/// keep nobody else out.
+/// The share of the next batch that postponed commands may take: enough for them to make progress, and small enough that
+/// many of them do not crowd out anyone else.
 const PUT_OFF_SHARE: usize = 4;
 
 async fn write(
@@ -226,7 +226,7 @@ async fn write(
     config: BatcherConfig,
     metrics: Arc<CommandMetrics>,
 ) {
-    // Those that the last batches could not decide, in the order of their arrival.
+    // Requests that the last batches could not decide, in order of arrival.
     let mut put_off: VecDeque<Waiting> = VecDeque::new();
     loop {
         let batch = next_batch(&queue, &mut put_off, config.max_batch).await;
@@ -247,7 +247,7 @@ async fn write(
                 record_span(&requests[index], &reply, requests.len(), taken, stages);
             }
             if let Some(caller) = callers[index].take() {
-                // Whoever gave up meanwhile asks again with the same key.
+                // A caller that has given up asks again with the same key.
                 let _ = caller.reply.send(reply);
             }
         };
@@ -264,7 +264,7 @@ async fn write(
     writer.close().await;
 }
 
-/// What is put off, as far as it may come in, and what waits. Empty when the queue is closed and nothing is left.
+/// Postponed requests, as far as they fit, and then waiting ones. Empty when the queue is closed and nothing is left.
 async fn next_batch(
     queue: &async_channel::Receiver<Waiting>,
     put_off: &mut VecDeque<Waiting>,
@@ -275,7 +275,7 @@ async fn next_batch(
     let mut take = |waiting: Waiting| {
         // The caller has given up; skipping the command is safe because a retry carries the same key.
         if !waiting.caller.reply.is_closed() {
-            // A batch all of whose commands were refused has none left, and is to be answered all the same.
+            // A batch whose commands were all refused has none left, but still needs an answer.
             commands += waiting.request.work.items().len().max(1);
             batch.push(waiting);
         }
@@ -300,8 +300,8 @@ async fn next_batch(
     batch
 }
 
-/// The span of a request that has just been answered, when it is sampled. What it waited in the queue is the time
-/// between its beginning and that of the span above it.
+/// Records the span of a request that has just been answered, if it is sampled. Its time in the queue is the time between
+/// the start of the parent span and the start of this one.
 fn record_span(request: &Request, reply: &Reply, requests: usize, taken: Instant, stages: Option<Stages>) {
     let traceparent = request.traceparent.as_deref();
     let name = || "journal.append".into();

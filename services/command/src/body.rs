@@ -1,4 +1,4 @@
-//! What several requests have in their bodies.
+//! Parts that several request bodies share.
 
 use rand::random;
 use wallex_domain::{Amount, Command, Hash, PersonalData};
@@ -9,7 +9,7 @@ use wallex_runtime::http::Problem;
 use crate::fields::Fields;
 use crate::value::{Description, Metadata, Name};
 
-/// What people say about a command: personal data, erasable. Every body but that of an erasure ends with it.
+/// A caller's remarks about a command: personal data, erasable. Every body except an erasure's ends with it.
 #[derive(Debug)]
 pub(crate) struct Personal {
     pub(crate) description: Option<Description>,
@@ -21,7 +21,7 @@ impl Personal {
         description: None,
         metadata: None,
     };
-    /// For the API description, where it is all of a body.
+    /// For the API description, where this is the whole body.
     pub(crate) const ABOUT: &'static str = "Why a wallet is frozen, unfrozen or closed.";
 
     pub(crate) fn read(fields: &mut Fields<'_>) -> Option<Self> {
@@ -37,12 +37,12 @@ impl Personal {
         })
     }
 
-    /// The command, and this sealed beside it. `with` gets the digest of what is sealed.
+    /// The command with this personal data sealed beside it. `with` gets the digest of the sealed data.
     pub(crate) fn beside(self, with: impl FnOnce(Option<Hash>) -> Command) -> Result<Item, Problem> {
         self.and_owner_beside(None, with)
     }
 
-    /// The same with a wallet's owner.
+    /// The same, with a wallet's owner.
     pub(crate) fn and_owner_beside(
         self,
         owner: Option<Name>,
@@ -59,7 +59,7 @@ impl Personal {
     }
 }
 
-/// What is said about a movement.
+/// The description of a movement.
 #[derive(Debug)]
 pub(crate) struct Said {
     reference: Option<Name>,
@@ -68,7 +68,7 @@ pub(crate) struct Said {
 }
 
 impl Said {
-    /// Describes the `reference` of a movement.
+    /// Describes a movement's `reference`.
     pub(crate) const REFERENCE: &'static str = "Your own name of the movement; may repeat. Up to 255 characters. Kept for good: not for personal data.";
 
     /// `reference` describes that field.
@@ -88,7 +88,7 @@ impl Said {
         })
     }
 
-    /// The command, and what is personal sealed beside it. `with` gets reference, external id and digest.
+    /// The command with its personal data sealed beside it. `with` gets reference, external id and digest.
     pub(crate) fn beside(
         self,
         with: impl FnOnce(Option<String>, Option<String>, Option<Hash>) -> Command,
@@ -99,7 +99,7 @@ impl Said {
     }
 }
 
-/// An amount that moves, and what is said about that.
+/// An amount that moves, with the description of the movement.
 #[derive(Debug)]
 pub(crate) struct Movement {
     pub(crate) amount: Amount,
@@ -107,7 +107,7 @@ pub(crate) struct Movement {
 }
 
 impl Movement {
-    /// For the API description, where it is all of a body.
+    /// For the API description, where this is the whole body.
     pub(crate) const ABOUT: &'static str = "Money that comes into a wallet from outside, or leaves it.";
 
     pub(crate) fn read(fields: &mut Fields<'_>) -> Option<Self> {

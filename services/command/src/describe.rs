@@ -1,4 +1,4 @@
-//! What the API description says about commands: on their own routes and in batches. It follows from [`Request`].
+//! The API description of commands, on their own routes and in batches. It is derived from [`Request`].
 
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
 use utoipa::openapi::request_body::RequestBodyBuilder;
@@ -12,7 +12,7 @@ use crate::headers::Origin;
 use crate::problem;
 use crate::request::{self, Expected, Request, Route};
 
-/// The command's own route, with all of its description.
+/// The command's own route with its full description.
 pub(crate) fn route<R: Request>((mut schemas, mut paths, router): Route) -> Route {
     for operation in paths.paths.values_mut().filter_map(operation) {
         let request = named(operation, "Request");
@@ -29,18 +29,18 @@ pub(crate) fn route<R: Request>((mut schemas, mut paths, router): Route) -> Rout
     with_problems((schemas, paths, router), &[problem::WRITE, rejections])
 }
 
-/// The one operation of a command's path.
+/// The only operation of a command's path.
 pub(crate) fn operation(path: &mut PathItem) -> Option<&mut Operation> {
     path.post.as_mut().or(path.patch.as_mut())
 }
 
-/// A schema of an operation's own: of `creditWallet` the `CreditWalletRequest`.
+/// The name of an operation's own schema: `creditWallet` has `CreditWalletRequest`.
 pub(crate) fn named(operation: &Operation, what: &str) -> String {
     let id = operation.operation_id.as_deref().unwrap_or_default();
     format!("{}{what}", capitalised(id))
 }
 
-/// What depends on the kind of command, of the operation of its route.
+/// Adds what depends on the kind of command to the operation of its route.
 fn complete<R: Request>(operation: &mut Operation, request: &str) {
     let target = R::TARGET.map(|target| {
         let uuid = string().format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid)));
@@ -79,7 +79,7 @@ fn complete<R: Request>(operation: &mut Operation, request: &str) {
         .insert("201".to_owned(), done.build().into());
 }
 
-/// The schema of the command in a batch.
+/// The schema of the command inside a batch.
 pub(crate) fn in_batch<R: Request>() -> RefOr<Schema> {
     let nowhere = Origin {
         caller: "",

@@ -1,10 +1,10 @@
-//! The members of one JSON object, taken by name and checked one by one. The invariant: nothing is left over and nothing
-//! is told in part. A name that is unknown or stands twice, a field that is missing or has a wrong value: all of them are
-//! named at once, each by its JSON pointer and a sentence.
+//! The members of one JSON object, taken by name and checked one by one. The invariant: nothing is ignored, and errors are
+//! reported completely. Unknown or repeated names, missing fields and wrong values are all reported at once, each with its
+//! JSON pointer and a sentence.
 //!
-//! What is taken is also written, in the order in which it is taken: white space and the order of the members make no
-//! difference to the fingerprint of a request. And it is what is described: the API description has the schema of an object
-//! from the code that reads it.
+//! Fields are also written out again in the order in which they are taken, so white space and the order of members make no
+//! difference to a request's fingerprint. And they are described: the API description gets an object's schema from the
+//! code that reads it.
 
 use std::borrow::Cow;
 
@@ -15,16 +15,16 @@ use wallex_runtime::http::Invalid;
 
 use crate::json::Node;
 
-/// Errors of one object that are told at most: enough to mend a request, and an answer cannot outgrow its question.
+/// Maximum number of errors reported per object: enough to fix a request, and an answer cannot outgrow its request.
 pub(crate) const MAX_ERRORS: usize = 20;
-/// Members that are looked at: no object here has so many fields, so that more are refused whatever they are.
+/// Members that are read: no object here has that many fields, so an object with more is refused in any case.
 pub(crate) const MAX_MEMBERS: usize = 200;
-/// Characters of a name from outside that an answer repeats.
+/// Characters of a caller's name that an answer repeats.
 const MAX_NAME: usize = 64;
-/// From this likeness on (Jaro-Winkler) an unknown name was probably meant to be a known one.
+/// From this similarity on (Jaro-Winkler), an unknown name was probably meant to be a known one.
 const LIKE: f64 = 0.8;
 
-/// Why a value cannot be taken: at a JSON pointer below it, and what it must be.
+/// Why a value cannot be accepted: the JSON pointer below it, and what it must be.
 #[derive(Debug)]
 pub(crate) struct Wrong {
     pub(crate) below: String,
@@ -41,25 +41,25 @@ pub(crate) fn wrong<T>(detail: impl Into<Cow<'static, str>>) -> Read<T> {
     }])
 }
 
-/// What a field may hold. As JSON it is a part of what a request's fingerprint covers.
+/// What a field may hold. Its JSON is part of the request's fingerprint.
 pub(crate) trait Value: Serialize + Sized {
     fn read(node: Node<'_>) -> Read<Self>;
 
     fn describe() -> ObjectBuilder;
 }
 
-/// A field of an object: a value that must be there, one that may be left out, or one that is changed by it.
+/// A field of an object: required, optional, or a change of an existing value.
 pub(crate) trait Field: Sized {
     type Value: Value;
     const REQUIRED: bool;
 
     fn take(fields: &mut Fields<'_>, name: &'static str) -> Option<Self>;
 
-    /// What is written of it; `Some(None)` is null.
+    /// What is written for it; `Some(None)` is null.
     fn value(&self) -> Option<Option<&Self::Value>>;
 }
 
-/// A field of what changes something: left out, it leaves its value as it is; null takes the value away.
+/// A field of a change: if absent, the value stays as it is; null removes the value.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Patch<V> {
     Keep,
@@ -128,7 +128,7 @@ impl<V: Value> Field for Option<V> {
     }
 }
 
-/// A name as a part of a JSON pointer (RFC 6901).
+/// A name as one step of a JSON pointer (RFC 6901).
 pub(crate) fn step(name: &str) -> String {
     let mut short: String = name.chars().take(MAX_NAME).collect();
     if short.len() < name.len() {
@@ -137,15 +137,15 @@ pub(crate) fn step(name: &str) -> String {
     format!("/{}", short.replace('~', "~0").replace('/', "~1"))
 }
 
-/// The object, of which members are taken until [`Fields::finish`].
+/// The object whose members are taken until [`Fields::finish`].
 pub(crate) struct Fields<'a> {
     at: String,
     members: Vec<(Cow<'a, str>, Option<Node<'a>>)>,
     known: Vec<&'static str>,
     errors: Vec<Invalid>,
-    /// The object as far as it was taken.
+    /// The part of the object taken so far, written out.
     written: Vec<u8>,
-    /// When there is nothing to read, and what is taken is to be described.
+    /// Set when there is nothing to read and the fields are only to be described.
     described: Option<ObjectBuilder>,
 }
 
@@ -184,7 +184,7 @@ impl<'a> Fields<'a> {
         Ok(fields)
     }
 
-    /// The schema of an object that `read` takes all fields of, and that has no others.
+    /// The schema of an object with exactly the fields that `read` takes.
     pub(crate) fn describe(about: &str, read: impl FnOnce(&mut Self)) -> ObjectBuilder {
         let object = ObjectBuilder::new()
             .schema_type(Type::Object)
@@ -196,7 +196,7 @@ impl<'a> Fields<'a> {
         fields.described.unwrap_or_default()
     }
 
-    /// Takes a field and writes it; `about` describes it. `None` when it cannot be taken, which is noted.
+    /// Takes a field and writes it out; `about` describes it. `None`, with the error noted, if it cannot be taken.
     pub(crate) fn take<F: Field>(&mut self, name: &'static str, about: &'static str) -> Option<F> {
         if let Some(object) = self.described.take() {
             let mut property = F::Value::describe().description(Some(about)).build();
@@ -232,7 +232,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A field that must be there. `None` when it cannot be taken, which is noted.
+    /// A required field. `None`, with the error noted, if it cannot be taken.
     pub(crate) fn required<T>(
         &mut self,
         name: &'static str,
@@ -247,7 +247,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A field that may be left out, or null.
+    /// A field that may be absent or null.
     pub(crate) fn optional<T>(
         &mut self,
         name: &'static str,
@@ -259,7 +259,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// `value` and the object as it was written, unless anything about it is wrong.
+    /// `value` and the object as written out, unless anything about it is wrong.
     pub(crate) fn finish<T>(mut self, value: Option<T>) -> Result<(T, Vec<u8>), Vec<Invalid>> {
         let unknown: Vec<Cow<'a, str>> = self
             .members
@@ -280,7 +280,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// What was noted so far, when the rest cannot be judged.
+    /// The errors so far, when the rest cannot be judged.
     pub(crate) fn abandon(self) -> Vec<Invalid> {
         self.errors
     }
@@ -305,7 +305,7 @@ impl<'a> Fields<'a> {
 }
 
 fn unknown_name(name: &str, known: &[&'static str]) -> Cow<'static, str> {
-    // Nobody misspells a name at that length, and likeness costs its square.
+    // Nobody misspells a name of that length, and computing the similarity takes quadratic time.
     if name.len() > MAX_NAME {
         return "is not a known field".into();
     }

@@ -1,4 +1,4 @@
-//! What a write request says in its headers, parsed once: the idempotency key, the precondition, the trace.
+//! The headers of a write request, parsed once: the idempotency key, the precondition, the trace.
 
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
@@ -17,31 +17,31 @@ use wallex_runtime::trace::TraceContext;
 
 use crate::problem;
 
-/// As it comes, or why it does not.
+/// The body as received, or why it was not.
 pub(crate) type RawBody = Result<Bytes, BytesRejection>;
 
-/// Conditions of HTTP (RFC 9110, section 13.1) that no write can check. Whoever sends one does not want the write to be
-/// done without it.
+/// HTTP conditions (RFC 9110, section 13.1) that no write can check. A client that sends one does not want the write
+/// to happen without it.
 const FOREIGN_CONDITIONS: [HeaderName; 4] = [IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE, IF_RANGE];
 
-/// The one principal there is until callers authenticate.
+/// The only principal until callers authenticate.
 static CALLER: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from("default"));
 
-/// Everything about a write but its body.
+/// Everything about a write except its body.
 #[derive(Debug)]
 pub(crate) struct WriteHead {
     pub(crate) caller: Arc<str>,
     pub(crate) key: Arc<str>,
     /// From `If-Match: "7"`.
     pub(crate) expected_version: Option<i64>,
-    /// Of the request's span, or else what the client sent.
+    /// The request span's, or else what the client sent.
     pub(crate) traceparent: Option<String>,
     media: Media,
-    /// Of method, path, query and `If-Match`; the body is still to come.
+    /// Covers method, path, query and `If-Match`; the body is added later.
     fingerprint: blake3::Hasher,
 }
 
-/// Whose command it is, and its place among the commands of the request: what ids are derived from.
+/// Who sent the command, and its index in the request: ids are derived from both.
 #[derive(Clone, Copy)]
 pub(crate) struct Origin<'a> {
     pub(crate) caller: &'a str,
@@ -49,17 +49,17 @@ pub(crate) struct Origin<'a> {
     pub(crate) index: usize,
 }
 
-/// What the request says about its body.
+/// What the headers say about the body.
 #[derive(Debug)]
 struct Media {
     /// `Content-Type` is JSON in UTF-8.
     is_json: bool,
-    /// By a `Content-Encoding` other than identity.
+    /// There is a `Content-Encoding` other than identity.
     is_encoded: bool,
 }
 
 impl WriteHead {
-    /// The body's JSON. `limit` is the one that the route has; where a body may be absent, none is an empty object.
+    /// The body's JSON. `limit` is the route's limit. Where a body is optional, a missing one is an empty object.
     pub(crate) fn json(
         &self,
         body: RawBody,
@@ -85,7 +85,7 @@ impl WriteHead {
         Ok(body)
     }
 
-    /// Fingerprint of the whole request. `body` is its canonical form, written from what was read.
+    /// Fingerprint of the whole request. `body` is its canonical form, rewritten from what was read.
     pub(crate) fn fingerprint(&self, body: &[u8]) -> Hash {
         let mut hasher = self.fingerprint.clone();
         Hash(*hasher.update(body).finalize().as_bytes())
@@ -107,7 +107,7 @@ impl<S: Send + Sync> FromRequestParts<S> for WriteHead {
         NoParameters::from_request_parts(parts, state).await?;
         let route = parts.extensions.get::<MatchedPath>().cloned();
         let route = route.as_ref().map_or("", MatchedPath::as_str);
-        // One request has one path, however its id is spelt.
+        // One request has one path, however its id is spelled.
         let path = if route.contains("{id}") {
             let id = Id::from_request_parts(parts, state).await?;
             route.replace("{id}", &id.to_string())
@@ -127,7 +127,7 @@ impl<S: Send + Sync> FromRequestParts<S> for WriteHead {
         };
         let precondition = expected_version.map_or(String::new(), |version| format!("\"{version}\""));
         let mut fingerprint = blake3::Hasher::new();
-        // The third is the query: no write takes one.
+        // The third part is the query: no write takes one.
         for part in [parts.method.as_str(), &path, "", &precondition] {
             fingerprint.update(&(part.len() as u64).to_be_bytes());
             fingerprint.update(part.as_bytes());
@@ -157,7 +157,7 @@ fn key(parts: &Parts) -> Result<Arc<str>, Problem> {
     }
 }
 
-/// The header's value, when it stands once and is text.
+/// The header's value, if it occurs exactly once and is text.
 fn single<'a>(parts: &'a Parts, name: &str) -> Result<Option<&'a str>, ()> {
     let mut values = parts.headers.get_all(name).iter();
     match (values.next(), values.next()) {
@@ -167,7 +167,7 @@ fn single<'a>(parts: &'a Parts, name: &str) -> Result<Option<&'a str>, ()> {
     }
 }
 
-/// JSON is UTF-8 (RFC 8259, section 8.1); whoever names another charset has sent other bytes.
+/// JSON is UTF-8 (RFC 8259, section 8.1); a client that names another charset has sent other bytes.
 fn is_json(content_type: &str) -> bool {
     let mut parts = content_type.split(';').map(str::trim);
     let essence = parts.next().unwrap_or_default();
@@ -184,7 +184,7 @@ fn is_json(content_type: &str) -> bool {
         })
 }
 
-/// A list of codings; `identity` is none.
+/// The header is a list of codings; `identity` does not count.
 fn is_encoded(value: &HeaderValue) -> bool {
     value.to_str().map_or(true, |codings| {
         let mut codings = codings.split(',').map(str::trim);

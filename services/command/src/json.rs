@@ -1,33 +1,33 @@
-//! JSON as it was sent: a tree that keeps every member of an object, also a repeated one, and numbers as their text, so
-//! that nothing is rounded, dropped or merged before it is looked at. The grammar is serde_json's: [`check`] is where
+//! JSON as it was sent: a tree that keeps every member of an object, even a repeated one, and numbers as text, so that
+//! nothing is rounded, dropped or merged before it has been checked. The grammar is serde_json's: [`check`] is where
 //! text becomes JSON, and everything else here walks text that has passed it.
 
 use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-/// Levels that are read; what is deeper is only known to be there. Metadata may have 16, in a command of a batch.
+/// Levels that are read; anything deeper is only noted. Metadata may have 16, inside a command of a batch.
 const MAX_LEVELS: usize = 32;
 
-/// One JSON value and what is in it.
+/// A JSON value with its contents.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Node<'a> {
     Null,
     Bool(bool),
-    /// As it is written.
+    /// As written.
     Number(&'a str),
     Text(Cow<'a, str>),
-    /// A text with half of a surrogate pair (`\ud800`), which is no character; also what has such a name.
+    /// A string with an unpaired surrogate (`\ud800`), which is not a character; also an object with such a member name.
     Broken,
     Array(Vec<Node<'a>>),
-    /// In the order of the text.
+    /// In source order.
     Object(Vec<(Cow<'a, str>, Node<'a>)>),
     /// Something below the deepest level that is read.
     Deep,
 }
 
 impl Node<'_> {
-    /// The text, if it is one.
+    /// The string, if it is one.
     pub(crate) fn text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
@@ -41,7 +41,7 @@ impl Node<'_> {
         }
     }
 
-    /// The integer, if it is one that is written with nothing but digits and a sign: `1.0` and `1e2` are none.
+    /// The integer, if it is written with nothing but digits and a sign: `1.0` and `1e2` are not.
     pub(crate) fn whole(&self) -> Option<i64> {
         match self {
             Self::Number(text) => text.parse().ok(),
@@ -61,17 +61,17 @@ pub(crate) fn check(bytes: &[u8]) -> Result<&RawValue, serde_json::Error> {
     serde_json::from_slice(bytes)
 }
 
-/// All of it.
+/// The whole tree.
 pub(crate) fn tree(json: &RawValue) -> Node<'_> {
     Reader::of(json.get()).value(1)
 }
 
-/// The value itself, without what is in it.
+/// The value without its contents.
 pub(crate) fn shallow(text: &str) -> Node<'_> {
     Reader::of(text).value(MAX_LEVELS + 1)
 }
 
-/// The first `most` members of an object, each as its text; `None` when it is another thing.
+/// The first `most` members of an object, each as its text; `None` if it is not an object.
 pub(crate) fn members(json: &RawValue, most: usize) -> Option<Vec<(Cow<'_, str>, &str)>> {
     let mut reader = Reader::of(json.get());
     reader
@@ -79,13 +79,13 @@ pub(crate) fn members(json: &RawValue, most: usize) -> Option<Vec<(Cow<'_, str>,
         .then(|| reader.members(most, |reader, _| reader.skip()))
 }
 
-/// The first `most` items of an array, each as its text; `None` when it is another thing.
+/// The first `most` items of an array, each as its text; `None` if it is not an array.
 pub(crate) fn items(text: &str, most: usize) -> Option<Vec<&str>> {
     let mut reader = Reader::of(text);
     reader.begins(b'[').then(|| reader.items(most, Reader::skip))
 }
 
-/// Stands in text that is known to be JSON, so that each kind of value is told by its first byte.
+/// A position in text that is known to be JSON, so the first byte tells the kind of each value.
 struct Reader<'a> {
     text: &'a str,
     at: usize,
@@ -104,14 +104,14 @@ impl<'a> Reader<'a> {
         self.text.as_bytes().get(self.at).copied().unwrap_or_default()
     }
 
-    /// Goes past `byte` if it comes next.
+    /// Skips `byte` if it comes next.
     fn begins(&mut self, byte: u8) -> bool {
         let is_next = self.peek() == byte;
         self.at += usize::from(is_next);
         is_next
     }
 
-    /// Up to the end of a number or a word.
+    /// The text up to the end of a number or a word.
     fn word(&mut self) -> &'a str {
         let rest = &self.text[self.at..];
         let end = rest
@@ -121,7 +121,7 @@ impl<'a> Reader<'a> {
         &rest[..end]
     }
 
-    /// A text with its quotation marks.
+    /// A string with its quotation marks.
     fn quoted(&mut self) -> &'a str {
         let rest = &self.text.as_bytes()[self.at..];
         let mut end = 1;
@@ -160,8 +160,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// From behind the brace to behind its end, unless there are more than `most`. A name that is no text
-    /// stands as it is written; `value` is told.
+    /// Reads from behind the opening brace to behind the closing one, unless there are more than `most` members. A name that
+    /// is not valid text is kept as written, and `value` is told.
     fn members<T>(
         &mut self,
         most: usize,
@@ -180,7 +180,7 @@ impl<'a> Reader<'a> {
         members
     }
 
-    /// From behind the bracket to behind its end, unless there are more than `most`.
+    /// Reads from behind the opening bracket to behind the closing one, unless there are more than `most` items.
     fn items<T>(&mut self, most: usize, mut value: impl FnMut(&mut Self) -> T) -> Vec<T> {
         let mut items = Vec::new();
         while !matches!(self.peek(), b']' | 0) && items.len() < most {
@@ -191,7 +191,7 @@ impl<'a> Reader<'a> {
         items
     }
 
-    /// Goes past a value, however deep it is, and gives its text.
+    /// Skips a value, however deep it is, and returns its text.
     fn skip(&mut self) -> &'a str {
         self.peek();
         let from = self.at;
@@ -223,7 +223,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// `None` when an escape stands for no character.
+/// `None` when an escape does not stand for a character.
 fn unquoted(quoted: &str) -> Option<Cow<'_, str>> {
     if quoted.contains('\\') {
         serde_json::from_str(quoted).ok().map(Cow::Owned)
@@ -232,9 +232,9 @@ fn unquoted(quoted: &str) -> Option<Cow<'_, str>> {
     }
 }
 
-/// The number, where a 64-bit integer or a double holds exactly what is written. It is kept as serde_json writes it:
-/// the same number, not always the same spelling (`1E2` is `100.0`, `-0` is `0`), and what PostgreSQL makes of it and
-/// gives back is that number again.
+/// The number, if a 64-bit integer or a double holds exactly what is written. It is kept as serde_json writes it: the
+/// same number, but not always the same spelling (`1E2` is `100.0`, `-0` is `0`). PostgreSQL stores and returns the same
+/// number again.
 pub(crate) fn number(written: &str) -> Option<serde_json::Number> {
     if let Ok(whole) = written.parse::<u64>() {
         return Some(whole.into());
@@ -243,7 +243,7 @@ pub(crate) fn number(written: &str) -> Option<serde_json::Number> {
         return Some(whole.into());
     }
     let double: f64 = written.parse().ok()?;
-    // PostgreSQL knows no negative zero.
+    // PostgreSQL has no negative zero.
     let double = if double == 0.0 { 0.0 } else { double };
     let kept = serde_json::Number::from_f64(double)?;
     let text = kept.to_string();
@@ -251,8 +251,8 @@ pub(crate) fn number(written: &str) -> Option<serde_json::Number> {
     if value != Decimal::of(&text) {
         return None;
     }
-    // With an exponent here, but in full from PostgreSQL: as the integer that it is, both write the same. Its digits are
-    // those that were sent; the double's own may be others (4.023936817785637e17 is 402393681778563712 in binary).
+    // serde_json would write an exponent, PostgreSQL the full digits. As an integer, both write the same. The digits
+    // are those that were sent; the double's own may differ (4.023936817785637e17 is 402393681778563712 in binary).
     let whole = text.contains('e').then(|| value.integer()).flatten();
     Some(whole.unwrap_or(kept))
 }
@@ -281,7 +281,7 @@ impl Decimal {
                 exponent: 0,
             };
         }
-        // One that is no i64 is so far away that no double is near.
+        // An exponent that does not fit an i64 is far beyond any double.
         let exponent = exponent.parse::<i64>().unwrap_or(i64::MAX);
         let shift = i64::try_from(whole.len()).unwrap_or(i64::MAX) - i64::try_from(leading).unwrap_or(0);
         Self {
@@ -291,7 +291,7 @@ impl Decimal {
         }
     }
 
-    /// The same as a 64-bit integer, if it is one.
+    /// The same as a 64-bit integer, if possible.
     fn integer(&self) -> Option<serde_json::Number> {
         let length = usize::try_from(self.exponent)
             .ok()
@@ -353,7 +353,7 @@ mod tests {
         assert_eq!((items("{}", 9), items("[]", 9)), (None, Some(vec![])));
     }
 
-    /// What serde_json makes of the same text is the oracle.
+    /// serde_json's result for the same text is the oracle.
     #[test]
     fn a_tree_is_what_serde_json_reads() {
         fn value(node: Node<'_>) -> serde_json::Value {
@@ -473,7 +473,7 @@ mod tests {
         }
     }
 
-    /// The number in full, with neither an exponent nor zeros that say nothing.
+    /// The number in full, without an exponent or redundant zeros.
     fn in_full(text: &str) -> String {
         let (negative, text) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
         let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
@@ -499,7 +499,7 @@ mod tests {
         format!("{sign}{whole}.{fraction}")
     }
 
-    /// Whatever is kept is the number that was sent: here, and as PostgreSQL writes it (in full).
+    /// Every number that is kept equals the one that was sent: here, and as PostgreSQL writes it (in full).
     #[test]
     fn a_kept_number_has_the_value_that_was_sent() {
         let mut bits = 0x2545_f491_4f6c_dd1d_u64;
@@ -563,7 +563,7 @@ mod tests {
         assert!(kept_in_all > 10_000, "{kept_in_all}");
     }
 
-    /// `-0.0` and its kind aside, every double that serde_json writes is one that is kept as it is.
+    /// Except for `-0.0` and the like, every double that serde_json writes is kept as it is.
     #[test]
     fn every_double_is_kept() {
         let mut bits = 0x9e37_79b9_7f4a_7c15_u64;

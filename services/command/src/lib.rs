@@ -1,8 +1,8 @@
-//! HTTP writes: wallets, movements, transfers, holds, reversals, batches. A request is parsed and typed here, waits in a bounded
-//! queue, and is answered with what the journal committed.
+//! HTTP writes: wallets, movements, transfers, holds, reversals, batches. A request is parsed and typed here, waits in
+//! a bounded queue, and is answered with what the journal committed.
 //!
 //! The invariant: a 2xx leaves this crate only after the transaction that holds its events and its answer
-//! was committed.
+//! has been committed.
 
 mod answer;
 mod batch;
@@ -42,14 +42,14 @@ pub const RENDER: Render = Render {
     batch: batch::render,
 };
 
-/// Bytes of a request body at most, and of one command of a batch.
+/// Maximum size in bytes of a request body, and of one command in a batch.
 const MAX_BODY: usize = 256 * 1024;
-/// Bytes of a batch at most. 1,000 commands with the longest reference, external id and description take 6 MB in characters
-/// of four bytes each, and 18 MB when a client escapes them (`\ud83d\ude00`); the rest is for metadata. Its commands are
-/// read one by one, so that no more than one is spread out at a time.
+/// Maximum size in bytes of a batch. 1,000 commands with the longest reference, external id and description take 6 MB
+/// in four-byte characters, and 18 MB when a client escapes them (`\ud83d\ude00`); the rest is for metadata. The commands
+/// are read one by one, so that at most one is expanded in memory at a time.
 const MAX_BATCH_BODY: usize = 20 * 1024 * 1024;
 
-/// The write routes, without fallbacks: whoever mounts them answers unknown paths and methods.
+/// The write routes, without fallbacks: whoever mounts them handles unknown paths and methods.
 pub fn router(state: CommandState) -> Router {
     routes().with_state(state).into()
 }
@@ -64,7 +64,8 @@ fn routes() -> OpenApiRouter<CommandState> {
     limited(commands::routes(), MAX_BODY).merge(limited(batches, MAX_BATCH_BODY))
 }
 
-/// Routes whose bodies have `limit` bytes at most. Who announces more is answered at once, not when it has come.
+/// Routes whose bodies have at most `limit` bytes. A request that announces more is refused at once, before its body
+/// arrives.
 fn limited(routes: OpenApiRouter<CommandState>, limit: usize) -> OpenApiRouter<CommandState> {
     let announced = move |request: Request, next: Next| async move {
         if request.body().size_hint().lower() > limit as u64 {

@@ -1,6 +1,6 @@
-//! The figures of the writes. Depends on the journal's replies; nothing is decided here.
+//! Metrics of the writes. Depends on the journal's replies; decides nothing.
 //!
-//! The invariant: each command that was admitted or turned away is counted once, when it is answered, under labels of
+//! The invariant: each command, admitted or turned away, is counted once, when it is answered, under labels from
 //! closed sets.
 
 use std::sync::Arc;
@@ -38,7 +38,7 @@ impl CommandMetrics {
              and the log says which statement.",
             &["cause"],
         );
-        // There from the start, so that the first one is seen as an increase.
+        // Created up front, so that the first one shows as an increase.
         for conflict in Conflict::ALL {
             conflicts.with_label_values(&[conflict.cause()]);
         }
@@ -84,7 +84,7 @@ impl CommandMetrics {
         }
     }
 
-    /// Of transactions that were committed.
+    /// Observes committed transactions.
     pub(crate) fn observe(&self, committed: impl Iterator<Item = Stages>) {
         for (stage, took) in committed.flat_map(named) {
             self.stages
@@ -113,8 +113,7 @@ pub(crate) fn outcome(reply: &Reply) -> &'static str {
     }
 }
 
-/// The code of an answer that says no and was decided just now. It is in JSON of this program's own, so the codes are a
-/// closed set.
+/// The code of a rejection that was decided just now. This program wrote the JSON itself, so the codes are a closed set.
 fn rejection(reply: &Reply) -> Option<&str> {
     #[derive(Deserialize)]
     struct Coded<'a> {
@@ -136,7 +135,7 @@ fn rejection(reply: &Reply) -> Option<&str> {
     Some(coded.code)
 }
 
-/// In the order they are gone through.
+/// In execution order.
 pub(crate) fn named(stages: Stages) -> [(&'static str, Duration); 6] {
     let Stages {
         route,

@@ -1,5 +1,5 @@
 //! The problems that writes answer with, each under a stable code that has a page in `docs/errors/`.
-//! Rejections are decided and stored; everything else here is refused before, and stores nothing.
+//! Rejections are decided and stored; everything else here is refused earlier and stores nothing.
 
 use http::HeaderName;
 use http::header::ACCEPT_ENCODING;
@@ -8,7 +8,7 @@ use wallex_domain::{Currency, Rejection};
 use wallex_journal::append::Answer;
 use wallex_runtime::http::{Code, Extension, Invalid, Problem, Problems};
 
-/// What every write may be answered with instead of success.
+/// The problems that any write may be answered with.
 pub(crate) const WRITE: Problems = Problems {
     name: "write",
     codes: &[
@@ -29,7 +29,7 @@ pub(crate) const WRITE: Problems = Problems {
     ],
 };
 
-/// A rejection as the answer that is stored and replayed.
+/// A rejection as the problem that is stored and replayed.
 pub(crate) fn rejection(rejection: &Rejection) -> Problem {
     let detail = rejection.to_string();
     match rejection {
@@ -120,7 +120,7 @@ pub(crate) fn as_answer(problem: &Problem) -> Answer {
     }
 }
 
-/// `cause` is the problem of the command that is to blame.
+/// `cause` is the problem of the command that caused the rejection.
 pub(crate) fn batch_rejected(index: usize, cause: Value) -> Problem {
     Problem::new(
         Code::BatchRejected,
@@ -130,7 +130,7 @@ pub(crate) fn batch_rejected(index: usize, cause: Value) -> Problem {
     .with(Extension::Problem, cause)
 }
 
-/// What the command is about does not exist.
+/// The target of the command does not exist.
 fn missing(code: Code, detail: &str) -> Problem {
     Problem::new(code, format!("{detail}. The command changed nothing."))
 }
@@ -139,7 +139,7 @@ pub(crate) fn malformed_json(error: &serde_json::Error) -> Problem {
     Problem::new(Code::MalformedJson, format!("The body is not JSON: {error}."))
 }
 
-/// `pointer`: where the currency stands in the body.
+/// `pointer` says where the currency is in the body.
 pub(crate) fn currency_unknown(currency: Currency, pointer: &str) -> Problem {
     Problem::new(
         Code::CurrencyUnknown,
@@ -220,7 +220,7 @@ pub(crate) fn precondition_malformed() -> Problem {
     )
 }
 
-/// A condition that is not `If-Match`.
+/// A condition other than `If-Match`.
 pub(crate) fn precondition_foreign(condition: &HeaderName) -> Problem {
     Problem::new(
         Code::PreconditionMalformed,

@@ -1,4 +1,4 @@
-//! A kind of command as the list of all of them has it: its route, how a batch reads it, and the description of both.
+//! An entry in the list of all kinds of commands: its route, how a batch reads it, and the description of both.
 
 use utoipa::openapi::{RefOr, Schema};
 use wallex_runtime::http::Code;
@@ -14,7 +14,7 @@ pub(crate) struct Registered {
     pub(crate) r#type: &'static str,
     pub(crate) answer: &'static Shape,
     pub(crate) rejections: &'static [Code],
-    /// Reads one of a batch, all but its type.
+    /// Reads a command of a batch, except its type.
     pub(crate) read: fn(&mut Fields<'_>, Origin<'_>) -> Option<Read>,
     route: fn() -> Route,
     describe: fn(Route) -> Route,
@@ -34,12 +34,12 @@ impl Registered {
         }
     }
 
-    /// Its own route, described.
+    /// The command's own route, with its description.
     pub(crate) fn route(&self) -> Route {
         (self.describe)((self.route)())
     }
 
-    /// The name and the schema that it has in a batch.
+    /// The command's name and schema in a batch.
     pub(crate) fn schema(&self) -> (String, RefOr<Schema>) {
         let (_, mut paths, _) = (self.route)();
         let mut operations = paths.paths.values_mut().filter_map(describe::operation);

@@ -1,7 +1,7 @@
-//! What a kind of command is over HTTP: a route of its own, and one of a batch's commands. Each kind says here what it is; both
-//! ways in follow from that, and so does its description.
+//! A kind of command over HTTP: a route of its own, and a command of a batch. Each kind declares here what it is; both
+//! entry points follow from that, and so does the API description.
 //!
-//! The invariant: a command means the same whichever way it came.
+//! The invariant: a command means the same on either path.
 
 use axum::body::Bytes;
 use axum::extract::{self, FromRequest, FromRequestParts};
@@ -21,29 +21,29 @@ use crate::{MAX_BODY, json, problem};
 
 pub(crate) type Route = wallex_runtime::http::Route<CommandState>;
 
-/// A kind of command. See `commands/mod.rs` for all of them.
+/// A kind of command. See `commands/mod.rs` for the full list.
 pub(crate) trait Request: Sized + 'static {
-    /// The `type` that it has in a batch and in answers: [`Command::kind`].
+    /// Its `type` in a batch and in answers: [`Command::kind`].
     const TYPE: &'static str;
-    /// `None` when its body says it, or it makes something new.
+    /// `None` when the body names the target, or when the command creates something new.
     const TARGET: Option<Target>;
     type Body: Send;
     /// For the API description: the body, and the command in a batch.
     const ABOUT: &'static str;
     const ABOUT_IN_BATCH: &'static str = Self::ABOUT;
-    /// The version that it may expect of a wallet; `None` when there is no wallet yet.
+    /// The wallet version that it may expect; `None` when there is no wallet yet.
     const EXPECTS: Option<Expected> = Some(Expected::PAYER);
     const ANSWER: &'static Shape;
-    /// The success of its own route.
+    /// Describes the success response of its own route.
     const DONE: &'static str = "Done";
-    /// What it may end in beyond what every write may.
+    /// The rejections that it may end in, beyond those of every write.
     const REJECTIONS: &'static [Code];
 
-    /// Takes the body's fields, always in the same order: it is in the fingerprint. `None` when one cannot be taken, which is
-    /// noted.
+    /// Takes the body's fields, always in the same order, because the order is part of the fingerprint. `None`, with the
+    /// error noted, if one cannot be taken.
     fn read(fields: &mut Fields<'_>) -> Option<Self::Body>;
 
-    /// A currency that is named for the first time, and must be one of the platform's.
+    /// The currency that it introduces, which must be one of the platform's.
     fn new_currency(_: &Self::Body) -> Option<Currency> {
         None
     }
@@ -51,7 +51,7 @@ pub(crate) trait Request: Sized + 'static {
     fn item(body: Self::Body, given: Given<'_>) -> Result<Item, Problem>;
 }
 
-/// What a command says outside of its body.
+/// What a command is given besides its body.
 pub(crate) struct Given<'a> {
     pub(crate) origin: Origin<'a>,
     /// Nil for a command without a target.
@@ -60,7 +60,7 @@ pub(crate) struct Given<'a> {
 }
 
 impl Given<'_> {
-    /// Money from outside into the wallet, or out of it.
+    /// Moves money from outside into the wallet, or out of it.
     pub(crate) fn movement(
         self,
         command: fn(wallex_domain::Movement) -> Command,
@@ -91,7 +91,7 @@ impl Given<'_> {
     }
 }
 
-/// How the wallet's version that a command expects is described: as `If-Match`, and as a field in a batch.
+/// Describes the wallet version that a command may expect: as `If-Match`, and as a field in a batch.
 pub(crate) struct Expected {
     pub(crate) header: &'static str,
     pub(crate) field: &'static str,
@@ -104,7 +104,7 @@ impl Expected {
     };
 }
 
-/// What a command is about: an id in the path of its own route, and a field in a batch.
+/// The target of a command: an id in the path of its own route, and a field in a batch.
 pub(crate) struct Target {
     /// Describes the id in the path.
     pub(crate) id: &'static str,
@@ -162,7 +162,7 @@ impl<R: Request> FromRequest<CommandState> for Sent<R> {
 }
 
 impl<R: Request> Sent<R> {
-    /// Answers with what the journal made of it.
+    /// Submits the command and answers with the journal's result.
     pub(crate) async fn run(self) -> Result<Response, Problem> {
         let (state, head) = (self.state, self.head);
         if R::EXPECTS.is_none() && head.expected_version.is_some() {
@@ -182,7 +182,7 @@ impl<R: Request> Sent<R> {
     }
 }
 
-/// The body, and as it was written.
+/// The body, and its canonical form.
 pub(crate) fn parse<R: Request>(bytes: &[u8]) -> Result<(R::Body, Vec<u8>), Problem> {
     let json = json::check(bytes).map_err(|error| problem::malformed_json(&error))?;
     let mut fields = Fields::of(json::tree(json), "").map_err(|invalid| Problem::invalid(vec![invalid]))?;
@@ -190,18 +190,18 @@ pub(crate) fn parse<R: Request>(bytes: &[u8]) -> Result<(R::Body, Vec<u8>), Prob
     fields.finish(body).map_err(Problem::invalid)
 }
 
-/// Whether a body without any field is one: then the request may leave it out.
+/// Whether an object without any fields is a valid body: then the request may omit it.
 pub(crate) fn may_be_absent<R: Request>() -> bool {
     parse::<R>(b"{}").is_ok()
 }
 
-/// A command of a batch, as it was read.
+/// A parsed command of a batch.
 pub(crate) struct Read {
     pub(crate) item: Result<Item, Problem>,
     pub(crate) new_currency: Option<Currency>,
 }
 
-/// Takes the fields of a command of a batch, all but its `type`.
+/// Takes the fields of a batch's command, except its `type`.
 pub(crate) fn read<R: Request>(fields: &mut Fields<'_>, origin: Origin<'_>) -> Option<Read> {
     let target = match R::TARGET {
         Some(target) => fields.take(target.field, target.about),

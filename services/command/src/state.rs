@@ -1,4 +1,4 @@
-//! What the routes share; built once, cloned per request.
+//! State that the routes share; built once, cloned per request.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ pub struct CommandState {
 }
 
 impl CommandState {
-    /// `journal` is a pool on the journal's database, for what goes on beside the queue.
+    /// `journal` is a pool on the journal's database, for work that does not go through the queue.
     pub fn new(queue: Enqueue, currencies: Currencies, journal: PgPool) -> Self {
         Self {
             queue,

@@ -1,4 +1,4 @@
-//! From a command to the answer of its request: through the queue, to what the journal made of it.
+//! From a command to the answer to its request: through the queue, and back with the journal's reply.
 
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, ETAG, LOCATION};
@@ -40,7 +40,7 @@ impl CommandState {
             Ok(Reply::Failed) => return Err(Problem::internal()),
             Err(_) => return Err(problem::queue_full()),
         };
-        // Mostly done when the answer comes; what takes longer goes on in the background.
+        // Usually finished when the answer is sent; whatever takes longer continues in the background.
         self.upkeep.erase_soon(&erased).await;
         Ok(response)
     }

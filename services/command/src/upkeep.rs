@@ -1,8 +1,8 @@
-//! What nobody asks for but has to happen: holds that expire, and the rest of erasures.
+//! Work that nobody requests but that must happen: expiring holds, and completing erasures.
 //!
-//! The invariant: all of it may be done by any number of replicas at once, be cut off anywhere and be done again. An
-//! expiry goes through the queue as any command does; correctness never waits for it, because every command first ends
-//! what is due of its wallets.
+//! The invariant: any number of replicas may do all of it at once, be interrupted anywhere and do it again. An
+//! expiry goes through the queue like any command. Correctness never waits for it, because every command first
+//! ends the due holds of its wallets.
 
 use std::time::Duration;
 
@@ -16,11 +16,11 @@ use wallex_journal::hold::DueWallets;
 
 use crate::batcher::{Enqueue, QueueFull};
 
-/// How often to check for due holds: how long an expiry's event may come after its time.
+/// How often to check for due holds, and so how late an expiry's event may be.
 const EVERY: Duration = Duration::from_millis(500);
-/// Due holds whose wallets are looked at first, those due first.
+/// Number of due holds whose wallets are handled first, in the order in which they were due.
 const FIRST: i64 = 200;
-/// How long the answer to an erasure waits for the data to be gone. The event is committed by then.
+/// How long the answer to an erasure waits for the data to be removed. The event is already committed.
 const ERASING: Duration = Duration::from_secs(2);
 
 /// Erasures, as the route sees them. Clones share the pool.
@@ -34,7 +34,7 @@ impl Upkeep {
         Self { journal }
     }
 
-    /// Removes the personal data of these wallets' pending erasures, as far as a moment takes.
+    /// Removes the personal data of these wallets' pending erasures, as far as a moment allows.
     pub(crate) async fn erase_soon(&self, wallets: &[WalletId]) {
         let erasing = async {
             for wallet in wallets {
@@ -62,7 +62,7 @@ pub async fn run(journal: PgPool, queue: Enqueue, shutdown: CancellationToken) {
         tokio::select! {
             () = shutdown.cancelled() => return,
             _ = ticks.tick(), if !more => {}
-            // A batch ends so many of a wallet, and there are more.
+            // A batch ends only a limited number of a wallet's holds, and there are more.
             () = std::future::ready(()), if more => {}
         }
         tokio::select! {
@@ -78,7 +78,7 @@ pub async fn run(journal: PgPool, queue: Enqueue, shutdown: CancellationToken) {
     }
 }
 
-/// Whether more were due than were looked at, and some of them have been ended.
+/// Returns whether there were more due holds than were handled, and some of those were ended.
 async fn expire_due(journal: &PgPool, queue: &Enqueue, due: &mut DueWallets) -> bool {
     let found = match due.find(journal, FIRST).await {
         Ok(found) => found,
@@ -91,7 +91,7 @@ async fn expire_due(journal: &PgPool, queue: &Enqueue, due: &mut DueWallets) -> 
         .wallets
         .into_iter()
         .map(|wallet| queue.submit(expiry(wallet)));
-    // Whatever comes of it: what is still due is found again.
+    // Whatever the outcome: a hold that is still due will be found again.
     let replies = futures::future::join_all(expiries).await;
     let ended = |reply: &Result<Reply, QueueFull>| matches!(reply, Ok(Reply::Answered { .. }));
     found.more && replies.iter().any(ended)

@@ -1,5 +1,5 @@
-//! The values that fields of requests have. Each is a type that reads itself from JSON as it was sent, or refuses it with a
-//! sentence that says what it must be, and that describes itself to clients: the two stand side by side.
+//! The values of request fields. Each is a type that reads itself from the JSON as sent, or refuses it with a sentence
+//! that says what it must be, and that describes itself to clients: rule and description stand side by side.
 
 use std::borrow::Cow;
 
@@ -15,7 +15,7 @@ use wallex_runtime::http::{Id, MAX_NAME, check_text, rfc3339};
 use crate::fields::{MAX_ERRORS, Read, Value, Wrong, step, wrong};
 use crate::json::{self, Node};
 
-/// Metadata: keys at most, bytes of JSON at most, levels at most (the object itself is the first).
+/// Limits of metadata: keys, bytes of JSON, and levels (the object itself is the first).
 const MAX_METADATA_KEYS: usize = 64;
 const MAX_METADATA_BYTES: usize = 16 * 1024;
 const MAX_METADATA_DEPTH: usize = 16;
@@ -36,7 +36,7 @@ impl Value for Amount {
     }
 }
 
-/// Minor units that may be none.
+/// Minor units; 0 is allowed.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(transparent)]
 pub(crate) struct MinorUnits(pub(crate) i64);
@@ -118,15 +118,15 @@ impl Value for Currency {
     }
 }
 
-/// A text of 1 to `MAX` characters, as [`check_text`] lets it through.
+/// A text of 1 to `MAX` characters that [`check_text`] accepts.
 #[derive(Debug, Clone, Serialize)]
 #[serde(transparent)]
 pub(crate) struct Text<const MAX: usize>(String);
 
-/// What names something: a reference, an owner, an external id.
+/// The name of something: a reference, an owner, an external id.
 pub(crate) type Name = Text<MAX_NAME>;
 
-/// What people say about a command.
+/// A caller's description of a command.
 pub(crate) type Description = Text<1024>;
 
 impl<const MAX: usize> Value for Text<MAX> {
@@ -157,7 +157,7 @@ impl<const MAX: usize> From<Text<MAX>> for String {
     }
 }
 
-/// RFC 3339. Wallex counts in microseconds; what is finer is cut off.
+/// RFC 3339. Wallex counts in microseconds; finer digits are cut off.
 impl Value for Timestamp {
     fn read(node: Node<'_>) -> Read<Self> {
         let time = node.text().and_then(rfc3339);
@@ -177,7 +177,7 @@ impl Value for Timestamp {
 const BROKEN: &str =
     "must not contain half of a surrogate pair: \\ud800 to \\udfff stand for a character only in pairs";
 
-/// An object of anything, within bounds, that can be given back as it came.
+/// Any object within the limits, returned exactly as it was sent.
 pub(crate) type Metadata = serde_json::Map<String, Json>;
 
 impl Value for Metadata {
@@ -282,7 +282,7 @@ impl MetadataReader {
                 Json::Null
             }
             Node::Array(_) | Node::Object(_) | Node::Deep if level > MAX_METADATA_DEPTH => {
-                // Of the whole: a pointer of 17 steps helps nobody.
+                // Reported once for the whole: a pointer of 17 steps helps nobody.
                 if !self.errors.iter().any(|error| error.detail == DEEP) {
                     self.refuse("", DEEP);
                 }
@@ -295,12 +295,12 @@ impl MetadataReader {
                     .collect()
             }
             Node::Object(members) => Json::Object(self.object(members, at, level)),
-            // Deeper than everything that is read.
+            // Deeper than what is read.
             Node::Deep => Json::Null,
         }
     }
 }
 
-/// jsonb of the read side cannot hold it.
+/// The read side's jsonb cannot store NUL.
 const NUL: &str = "must not contain NUL characters";
 const DEEP: &str = "must have 16 levels at most";

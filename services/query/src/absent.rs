@@ -1,5 +1,5 @@
-//! Before it is denied that there is something: it may only be missing for now, because the projection could not apply an
-//! event, or is being filled again.
+//! Checks before answering that something does not exist: it may only be missing for now, because the projection could
+//! not apply an event, or is being refilled.
 
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -8,7 +8,7 @@ use wallex_projections::{Name, cursor};
 
 use crate::problem::ReadError;
 
-/// An error while what is missing may only be missing for now.
+/// Fails while missing rows may only be missing for now.
 pub(crate) async fn must_be_whole(db: &mut PgConnection, projection: Name) -> Result<(), ReadError> {
     if cursor::is_being_filled(db, projection).await? {
         Err(ReadError::BeingFilled(projection))
@@ -17,7 +17,7 @@ pub(crate) async fn must_be_whole(db: &mut PgConnection, projection: Name) -> Re
     }
 }
 
-/// Why there is no row for the wallet: unknown, not there again yet, or its very first event is parked.
+/// Why there is no row for the wallet: unknown, not refilled yet, or its very first event is parked.
 pub(crate) async fn missing_wallet(snapshot: &mut PgConnection, id: Uuid) -> ReadError {
     match parked::wallet(snapshot, id).await {
         Ok(false) => match must_be_whole(snapshot, Name::ReadModel).await {
@@ -29,7 +29,7 @@ pub(crate) async fn missing_wallet(snapshot: &mut PgConnection, id: Uuid) -> Rea
     }
 }
 
-/// An error while a transaction that was not found may be parked.
+/// Fails while a transaction that was not found may be parked.
 pub(crate) async fn transaction_must_not_be_parked(db: &mut PgConnection, id: Uuid) -> Result<(), ReadError> {
     if parked::transaction(db, id).await? {
         Err(ReadError::MayBeParked("transaction"))
@@ -38,7 +38,7 @@ pub(crate) async fn transaction_must_not_be_parked(db: &mut PgConnection, id: Uu
     }
 }
 
-/// An error while `what` was not found and may be parked: of parked events only wallet and transaction are known.
+/// Fails while a `what` that was not found may be parked: of parked events only wallet and transaction are known.
 pub(crate) async fn nothing_must_be_parked(
     db: &mut PgConnection,
     what: &'static str,
@@ -50,8 +50,8 @@ pub(crate) async fn nothing_must_be_parked(
     }
 }
 
-/// An error unless the wallet is at version `last` or later: a read model that is being rebuilt has to get there again,
-/// and until then lacks entries that an export has promised.
+/// Fails unless the wallet is at version `last` or later: a read model that is being rebuilt must get there again, and
+/// until then it lacks entries that an export has promised.
 pub(crate) async fn must_still_have(db: &mut PgConnection, wallet: Uuid, last: i64) -> Result<(), ReadError> {
     let version = history::version(db, wallet).await?;
     if version.is_some_and(|version| version >= last) {

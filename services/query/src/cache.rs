@@ -1,12 +1,12 @@
-//! Wallets in Redis, so that a plain read of a much-read wallet costs PostgreSQL nothing for a moment. Only an
+//! Wallets in Redis, so that repeated plain reads of one wallet cost PostgreSQL nothing for a moment. Only an
 //! accelerator: whatever Redis does, the answer is PostgreSQL's or no older than [`LIFE`].
 //!
 //! Three invariants:
-//! - An entry knows the cursor of its wallet's partition that it was read at. It answers only a caller who asks for
-//!   no more than that, and an entry that was read later is never replaced by it.
-//! - An entry dies [`LIFE`] after its reader began to look, by Redis' own clock, however late Redis comes to store
-//!   it: what was erased is gone by then, and clocks of replicas need not agree.
-//! - What does not carry the checksum of this wallet's entry is no entry.
+//! - An entry knows the cursor of its wallet's partition at which it was read. It answers only callers that need no more
+//!   than that, and it never replaces an entry that was read later.
+//! - An entry expires [`LIFE`] after its reader began to look, by Redis' own clock, however late Redis stores it: erased
+//!   data is gone by then, and the clocks of replicas need not agree.
+//! - Anything without the checksum of this wallet's entry is not an entry.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -20,9 +20,9 @@ use wallex_runtime::redis::Accelerator;
 
 use crate::problem::ReadError;
 
-/// How long an entry may answer, unless said otherwise.
+/// How long an entry may answer, by default.
 pub(crate) const LIFE: Duration = Duration::from_secs(2);
-/// Longer entries are not stored, longer values are none: a wallet with the largest metadata is 20 kB.
+/// Longer entries are not stored, longer values are ignored: a wallet with the largest metadata takes 20 kB.
 const MAX_BYTES: usize = 64 * 1024;
 
 static REQUESTS: LazyLock<IntCounterVec> = LazyLock::new(|| {
@@ -34,15 +34,15 @@ static REQUESTS: LazyLock<IntCounterVec> = LazyLock::new(|| {
     )
 });
 
-/// The value, and Redis' time in milliseconds: from now on [`LIFE`] counts.
+/// The value, and Redis' time in milliseconds, from which [`LIFE`] counts.
 const LOOK: &str = "
 local value = redis.pcall('GETRANGE', KEYS[1], 0, ARGV[1])
 if type(value) ~= 'string' then value = '' end
 local now = redis.call('TIME')
 return {value, now[1] * 1000 + math.floor(now[2] / 1000)}";
 
-/// Stores an entry unless its time is over or a later one stands there. Seqs have 19 digits, so that texts compare as
-/// numbers do; a number of Lua's is exact only below 2^53. What is no entry of ours (wrong form, type or life) is
+/// Stores an entry unless it has expired or a later one exists. Seqs are written with 19 digits, so that they compare as
+/// text; a Lua number is exact only below 2^53. Anything that is not an entry of ours (wrong form, type or life) is
 /// replaced.
 const STORE: &str = "
 local head, seq, deadline, life = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -65,23 +65,23 @@ pub(crate) struct Cache {
     life: Duration,
 }
 
-/// What the cache says to a read.
+/// The cache's reply to a read.
 pub(crate) enum Looked {
     Hit(Wallet),
     /// Ask PostgreSQL, and then fill the slot, if there is one.
     Missed(Option<Slot>),
 }
 
-/// A wallet's answer as it was given before.
+/// A wallet's answer from an earlier read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Wallet {
-    /// Of the wallet: its ETag.
+    /// The wallet's version: its ETag.
     pub(crate) version: i64,
     /// JSON.
     pub(crate) body: Vec<u8>,
 }
 
-/// Leave to store what is read from now on.
+/// Permission to store what is read from now on.
 pub(crate) struct Slot {
     id: Uuid,
     /// By Redis' clock, in milliseconds.
@@ -97,7 +97,7 @@ impl Cache {
         }
     }
 
-    /// `platform` is no other's that uses this Redis: two platforms may give two wallets the same id.
+    /// `platform` must be unique in this Redis: two platforms may give two wallets the same id.
     pub(crate) fn new(redis: Accelerator, platform: &str) -> Self {
         Self {
             redis,
@@ -114,7 +114,7 @@ impl Cache {
         format!("{}{id}", self.prefix)
     }
 
-    /// Look before the snapshot is opened: the life of what goes into the slot counts from here.
+    /// Call this before the snapshot is opened: the slot's life counts from here.
     pub(crate) async fn get(&self, id: Uuid, wanted: &Positions) -> Looked {
         let (outcome, looked) = self.look(id, wanted).await;
         REQUESTS.with_label_values(&[outcome]).inc();
@@ -141,7 +141,7 @@ impl Cache {
         }
     }
 
-    /// Stores `wallet`, which was read in `snapshot`. The caller does not wait for Redis, only for the cursor.
+    /// Stores `wallet`, which was read in `snapshot`. The caller waits only for the cursor, not for Redis.
     pub(crate) async fn fill(
         &self,
         slot: Slot,
@@ -162,7 +162,7 @@ impl Cache {
         Ok(())
     }
 
-    /// Whether it is stored.
+    /// Whether it was stored.
     async fn store(&self, slot: &Slot, entry: &Entry) -> bool {
         let bytes = entry.write(slot.id);
         if bytes.len() > MAX_BYTES {
@@ -185,7 +185,7 @@ fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// What stands in Redis: `w1:PARTITION:SEQ:VERSION:CHECKSUM:BODY`, numbers with a fixed count of digits.
+/// The value in Redis: `w1:PARTITION:SEQ:VERSION:CHECKSUM:BODY`, numbers with a fixed count of digits.
 #[derive(Debug, PartialEq, Eq)]
 struct Entry {
     partition: i32,
@@ -229,7 +229,7 @@ impl Entry {
         bytes
     }
 
-    /// `None` for anything that is not an entry of wallet `id`, as it was written.
+    /// `None` for anything that is not an intact entry of wallet `id`.
     fn read(id: Uuid, bytes: &[u8]) -> Option<Self> {
         let mut parts = bytes.splitn(6, |byte| *byte == b':');
         let mut text = || std::str::from_utf8(parts.next()?).ok();
@@ -335,7 +335,7 @@ mod tests {
         let slot = slot(&cache).await;
         assert!(cache.store(&slot, &entry(9, "nine")).await);
         assert!(!cache.store(&slot, &entry(8, "eight")).await);
-        // Beyond what doubles tell apart, and with more digits.
+        // Beyond what doubles can distinguish, and with more digits.
         let large = (1 << 53) + 1;
         assert!(cache.store(&slot, &entry(large, "large")).await);
         assert!(!cache.store(&slot, &entry(large - 1, "smaller")).await);
@@ -350,7 +350,7 @@ mod tests {
         );
     }
 
-    /// Redis may come to a write long after it was sent.
+    /// Redis may execute a write long after it was sent.
     #[tokio::test]
     async fn an_entry_that_comes_late_does_not_live_longer() {
         let cache = cache().await;
@@ -368,7 +368,7 @@ mod tests {
         .await;
     }
 
-    /// Whatever stands under the key is a miss, and does not keep a good entry out.
+    /// Anything else under the key is a miss, and does not keep a good entry out.
     #[tokio::test]
     async fn a_poisoned_key_is_a_miss_and_is_replaced() {
         let cache = cache().await;

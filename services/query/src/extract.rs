@@ -1,5 +1,5 @@
-//! What a read request says beside its parameters: the minimum position. The invariant: nothing is ignored. What is
-//! malformed is an answer of its own.
+//! What a read request may say besides its parameters: the minimum position. The invariant: nothing is ignored; a
+//! malformed value gets its own problem.
 
 use axum::extract::FromRequestParts;
 use http::HeaderValue;
@@ -10,8 +10,8 @@ use wallex_runtime::http::headers::MIN_POSITION;
 
 use crate::problem;
 
-/// Partitions that a platform has at most (`wallex migrate --partitions`), so positions that one read can need. A longer
-/// list is not even looked at.
+/// Maximum number of partitions of a platform (`wallex migrate --partitions`), and so of positions that one read can
+/// need. A longer list is not even parsed.
 const MAX_POSITIONS: usize = 256;
 
 /// The header `Wallex-Min-Position`: what the answer must contain. Several lines count as one list.

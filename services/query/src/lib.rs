@@ -1,8 +1,9 @@
-//! HTTP reads: wallets, their histories, holds, transactions, the ledger; and how far the projections are. Everything comes from the schemas that the
-//! projectors write, strong reads and the audit trail from the journal's; nothing here writes.
+//! HTTP reads: wallets, their histories, holds, transactions, the ledger, and the projections' lag. Everything comes
+//! from the schemas that the projectors write; strong reads and the audit trail come from the journal's. Nothing here
+//! writes.
 //!
-//! The invariant: an answer is one snapshot (an export: one per chunk), and when the caller names a position that
-//! it must contain (`Wallex-Min-Position`), the snapshot that is answered from contains it.
+//! The invariant: an answer is one snapshot (an export: one per chunk), and if the caller names a position that
+//! it must contain (`Wallex-Min-Position`), that snapshot contains it.
 
 mod absent;
 mod answer;
@@ -36,7 +37,7 @@ use crate::routes::{currencies, history, holds, period, projections, transaction
 
 pub use state::QueryState;
 
-/// The read routes, without fallbacks: whoever mounts them answers unknown paths and methods.
+/// The read routes, without fallbacks: whoever mounts them handles unknown paths and methods.
 pub fn router(state: QueryState) -> Router {
     show_metrics();
     routes().with_state(state).into()
@@ -47,7 +48,7 @@ pub fn openapi() -> OpenApi {
     routes().into_openapi()
 }
 
-/// The one list: of each read what it may be answered with beyond what every one may.
+/// The only list of reads, each with the problems it may be answered with beyond the common ones.
 fn routes() -> OpenApiRouter<QueryState> {
     let read = |route, codes| with_problems(route, &[problem::READ, own(codes)]);
     let mut routes = OpenApiRouter::default()
@@ -81,7 +82,7 @@ fn routes() -> OpenApiRouter<QueryState> {
             routes!(projections::projections),
             &[own(&[Code::Internal, Code::Unavailable])],
         ));
-    // Of a parameter, whose type is not found by itself.
+    // Used only by a parameter, so it is not collected automatically.
     let components = routes.get_openapi_mut().components.get_or_insert_default();
     let consistency = (
         wallets::Consistency::name().into(),
@@ -91,12 +92,12 @@ fn routes() -> OpenApiRouter<QueryState> {
     routes
 }
 
-/// Of one operation alone, which gives its name where it is needed.
+/// For a single operation, which supplies the name where one is needed.
 const fn own(codes: &'static [Code]) -> Problems {
     Problems { name: "", codes }
 }
 
-/// A figure that is shown only once something has happened looks like one that is missing.
+/// Shows the metrics from the start: one that appears only with its first event looks like a missing one.
 fn show_metrics() {
     LazyLock::force(&position::WAITED);
     LazyLock::force(&position::NOT_REACHED);

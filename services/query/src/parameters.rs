@@ -1,5 +1,5 @@
-//! What reads know about the values of their query parameters. The invariant is the one of
-//! [`wallex_runtime::http::Parameters`]: nothing is ignored; what is malformed is an answer of its own.
+//! The values of the reads' query parameters. The invariant is that of [`wallex_runtime::http::Parameters`]: nothing is
+//! ignored; a malformed value gets its own problem.
 
 use std::borrow::Cow;
 
@@ -11,23 +11,23 @@ use crate::cursor::Scope;
 use crate::export::{Format, Table};
 use crate::problem::ReadError;
 
-/// Items on a page when the caller does not say.
+/// Default number of items on a page.
 const DEFAULT_LIMIT: i64 = 50;
-/// Items on a page at most: about 100 kB of JSON.
+/// Maximum number of items on a page: about 100 kB of JSON.
 const MAX_LIMIT: i64 = 200;
 
-/// How much of a list: a page that goes on after a key, or all of it as a file.
+/// How much of a list: a page that continues after a key, or all of it as a file.
 pub(crate) enum Extent<const N: usize> {
     Page { limit: i64, after: Option<[u8; N]> },
     All(Table),
 }
 
-/// The parameters of one request, taken by name until [`Parameters::finish`]. What is wrong with any of them is noted, and
-/// all of it is said at once.
+/// The parameters of one request, taken by name until [`Parameters::finish`]. Errors are collected and reported all at
+/// once.
 pub(crate) struct Parameters {
     given: http::Parameters,
     errors: Vec<Invalid>,
-    /// The cursor is of another list. It may be so only because a filter is wrong, which counts more.
+    /// The cursor belongs to another list. Possibly only because a filter is wrong, and that error takes precedence.
     has_foreign_cursor: bool,
 }
 
@@ -61,7 +61,7 @@ impl Parameters {
         self.errors.push(Invalid::parameter(name, detail));
     }
 
-    /// The value of `name` as `parse` reads it; none also when that fails, which is noted. `must` completes "Parameter …
+    /// The value of `name` as read by `parse`; `None`, with the error noted, if that fails. `must` completes "Parameter …
     /// must be …".
     pub(crate) fn parsed<T>(
         &mut self,
@@ -87,7 +87,7 @@ impl Parameters {
         }
     }
 
-    /// Notes when both of two are given that exclude each other.
+    /// Notes an error if both of two mutually exclusive parameters are given.
     pub(crate) fn exclusive(&mut self, one: &str, other: &str) {
         if self.has(one) && self.has(other) {
             self.refuse(one, format!("cannot be given together with {other}"));
@@ -95,7 +95,7 @@ impl Parameters {
         }
     }
 
-    /// Notes when both of two are given, or none.
+    /// Notes an error if both of two parameters are given, or neither.
     pub(crate) fn exactly_one(&mut self, one: &str, other: &str) {
         self.exclusive(one, other);
         if !self.has(one) && !self.has(other) {
@@ -104,7 +104,7 @@ impl Parameters {
         }
     }
 
-    /// A name that the platform's users have given, as long as it may be stored.
+    /// A name chosen by the platform's users, no longer than what may be stored.
     pub(crate) fn text(&mut self, name: &str) -> Option<String> {
         let text = self.given.get(name)?.to_owned();
         match check_text(&text, MAX_NAME) {
@@ -126,24 +126,24 @@ impl Parameters {
         }
     }
 
-    /// `limit` of a list.
+    /// The `limit` of a list.
     pub(crate) fn limit(&mut self) -> i64 {
         self.number("limit", 1, MAX_LIMIT).unwrap_or(DEFAULT_LIMIT)
     }
 
-    /// The key in `cursor`, which must be one of `scope`.
+    /// The key in `cursor`, which must belong to `scope`.
     pub(crate) fn cursor<const N: usize>(&mut self, scope: &Scope) -> Option<[u8; N]> {
         let key = scope.decode(self.given.get("cursor")?);
         self.has_foreign_cursor |= key.is_none();
         key
     }
 
-    /// A cursor where there is no list that it could be of.
+    /// Notes an error for a cursor where there is no list that it could belong to.
     pub(crate) fn no_cursor(&mut self) {
         self.has_foreign_cursor |= self.has("cursor");
     }
 
-    /// How much is wanted of a list of `items` that can be exported too; a cursor must be one of `scope`.
+    /// How much is wanted of a list of `items` that can also be exported; a cursor must belong to `scope`.
     pub(crate) fn extent<const N: usize>(&mut self, parts: &Parts, scope: &Scope, items: &str) -> Extent<N> {
         match Format::of(parts) {
             Format::Json => Extent::Page {
@@ -167,14 +167,14 @@ impl Parameters {
         }
     }
 
-    /// A whole number of decimal digits from `low` to `high`.
+    /// A whole number in decimal digits, from `low` to `high`.
     pub(crate) fn number(&mut self, name: &str, low: i64, high: i64) -> Option<i64> {
         self.parsed(name, &format!("an integer from {low} to {high}"), |text| {
             digits(text).filter(|number| (low..=high).contains(number))
         })
     }
 
-    /// `from` (inclusive) and `to` (exclusive) in microseconds since 1970, each where it is given.
+    /// `from` (inclusive) and `to` (exclusive) in microseconds since 1970, each if given.
     pub(crate) fn period(&mut self) -> (Option<i64>, Option<i64>) {
         let period = (self.time("from"), self.time("to"));
         if let (Some(from), Some(to)) = period
@@ -192,7 +192,7 @@ impl Parameters {
     }
 }
 
-/// No sign, no blank: one number has one text, leading zeros aside.
+/// No sign, no blanks: apart from leading zeros, a number has one spelling.
 pub(crate) fn digits(text: &str) -> Option<i64> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     digits.then(|| text.parse().ok()).flatten()

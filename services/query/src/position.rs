@@ -1,9 +1,9 @@
-//! Snapshots that contain what the caller asks for. A request that comes too early waits, without a
-//! connection, for the projector to catch up. All waiters of one source share one reader of its cursors, which
+//! Snapshots that contain the positions a caller asks for. A request that comes too early waits, without a
+//! connection, for the projector to catch up. All waiters on one source share one reader of its cursors, which
 //! runs only while somebody waits.
 //!
-//! The invariant: what the shared reader saw is only a hint to look again; the snapshot that is answered
-//! from has itself been checked (a rebuild of the projection moves its cursors back).
+//! The invariant: the shared reader's result is only a hint to look again; the snapshot that is answered from is itself
+//! checked (a rebuild of the projection moves its cursors back).
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -20,9 +20,9 @@ use crate::problem::ReadError;
 use crate::source::Source;
 
 /// How long a read waits for `Wallex-Min-Position`. Long enough for a projector that keeps up (tens of
-/// milliseconds), short enough that a caller's own time-out does not come first.
+/// milliseconds), short enough to come before the caller's own timeout.
 const MAX_WAIT: Duration = Duration::from_secs(2);
-/// How often the cursors are looked at while somebody waits.
+/// How often the cursors are read while somebody waits.
 const POLL: Duration = Duration::from_millis(10);
 /// How long a read waits for a free connection.
 const ACQUIRE: Duration = Duration::from_secs(2);
@@ -43,21 +43,21 @@ pub(crate) static NOT_REACHED: LazyLock<IntCounter> = LazyLock::new(|| {
 
 type Cursors = Arc<HashMap<i32, i64>>;
 
-/// A pool on a source and its cursors as they were seen last. Clones share both.
+/// A pool on a source, with its last known cursors. Clones share both.
 #[derive(Clone)]
 pub(crate) struct Snapshots(Arc<Inner>);
 
 struct Inner {
     source: Source,
     pool: PgPool,
-    /// Where the partitions are known.
+    /// Where the list of partitions is.
     journal: PgPool,
     seen: watch::Sender<Cursors>,
     polling: Mutex<bool>,
 }
 
 impl Snapshots {
-    /// Of a source in the database of `pool`, about a journal in the database of `journal`.
+    /// For a source in the database of `pool`; its journal is in the database of `journal`.
     pub(crate) fn of(source: Source, pool: PgPool, journal: PgPool) -> Self {
         let (seen, _) = watch::channel(Cursors::default());
         Self(Arc::new(Inner {
@@ -87,7 +87,7 @@ impl Snapshots {
         snapshot
     }
 
-    /// The same for whoever can do without: nobody is refused by it.
+    /// The same for callers that can do without: it refuses nobody.
     pub(crate) async fn reach(
         &self,
         begin: &'static str,
@@ -102,7 +102,7 @@ impl Snapshots {
             }
             let cursors: HashMap<_, _> = self.cursors(&mut *snapshot).await?.into_iter().collect();
             if !exist && !are_known(&cursors, wanted) {
-                // One connection at a time: there may be as many such reads as connections.
+                // Hold one connection at a time: there may be as many such reads as connections.
                 snapshot.rollback().await?;
                 self.must_exist(wanted).await?;
                 exist = true;
@@ -123,8 +123,8 @@ impl Snapshots {
         }
     }
 
-    /// Opens a snapshot in a task of its own: when the wait is over, or the client goes away, a new connection is still
-    /// made to its end and goes into the pool. Otherwise no read would ever get one from a server that greets slowly.
+    /// Opens a snapshot in a separate task: if the wait ends, or the client goes away, a new connection is still completed
+    /// and goes into the pool. Otherwise no read would ever get a connection from a server that connects slowly.
     async fn open(&self, begin: &'static str) -> Result<Transaction, ReadError> {
         Self::open_of(&self.0.pool, begin).await
     }
@@ -139,15 +139,15 @@ impl Snapshots {
         Ok(opened.map_err(|_| ReadError::NoConnection)??)
     }
 
-    /// Up to which seq (inclusive) each partition is in the source.
+    /// The seq (inclusive) up to which the source contains each partition.
     pub(crate) async fn cursors(&self, db: impl PgExecutor<'_>) -> Result<Vec<(i32, i64)>, sqlx::Error> {
         self.0.source.levels(db).await
     }
 
     /// Waits until the shared reader has seen `wanted`; false at the deadline.
     async fn wait(&self, wanted: &Positions, deadline: Instant) -> bool {
-        // Subscribed before the reader is looked at: a reader that is about to stop either sees this
-        // subscriber or is replaced.
+        // Subscribe before checking the reader: a reader that is about to stop either sees this subscriber or is
+        // replaced.
         let mut seen = self.0.seen.subscribe();
         self.poll_while_somebody_waits();
         loop {
@@ -159,8 +159,8 @@ impl Snapshots {
         }
     }
 
-    /// An error about positions that there cannot be. While the journal cannot say, there can be any: the wait for them ends
-    /// by itself.
+    /// Fails for positions that cannot exist. While the journal cannot be asked, any position might exist: the wait for it
+    /// ends by itself.
     async fn must_exist(&self, wanted: &Positions) -> Result<(), ReadError> {
         let partitions = async {
             let mut journal = Self::open_of(&self.0.journal, SNAPSHOT).await?;
@@ -205,7 +205,7 @@ async fn poll(snapshots: Snapshots) {
             Ok(cursors) => {
                 inner.seen.send_replace(Arc::new(cursors.into_iter().collect()));
             }
-            // The waiters end at their deadlines, and their own reads report the trouble.
+            // The waiters end at their deadlines, and their own reads report the error.
             Err(error) => {
                 tracing::debug!(%error, source = inner.source.name(), "the cursors could not be read");
             }
@@ -213,14 +213,14 @@ async fn poll(snapshots: Snapshots) {
     }
 }
 
-/// Whether each partition that is wanted has a cursor, so that it exists. Of one without the journal alone can say: a
-/// projection that is being filled again may lack cursors.
+/// Whether each wanted partition has a cursor, so that it exists. If one has none, only the journal can tell: a projection
+/// that is being refilled may lack cursors.
 fn are_known(cursors: &HashMap<i32, i64>, wanted: &Positions) -> bool {
     let has_cursor = |position: &Position| cursors.contains_key(&position.partition.0);
     wanted.0.len() <= cursors.len() && wanted.0.iter().all(has_cursor)
 }
 
-/// Whether there can be such positions in these partitions.
+/// Whether such positions can exist in these partitions.
 fn possible(partitions: &[i32], wanted: &Positions) -> Result<(), ReadError> {
     if wanted.0.len() > partitions.len() {
         return Err(ReadError::TooManyPositions(partitions.len()));
@@ -247,7 +247,7 @@ fn reached(cursors: &HashMap<i32, i64>, wanted: &Positions) -> Positions {
     Positions(wanted.0.iter().map(at).collect())
 }
 
-/// 0 for a partition that nothing has been projected of yet.
+/// 0 for a partition of which nothing has been projected yet.
 fn cursor(cursors: &HashMap<i32, i64>, partition: Partition) -> i64 {
     cursors.get(&partition.0).copied().unwrap_or(0)
 }

@@ -1,6 +1,6 @@
 //! The problems that reads answer with, each under a stable code that has a page in `docs/errors/`.
-//! The invariant: what a caller can mend is a 4xx that names it; what passes by itself is a 503 with
-//! `Retry-After`; a 500 says nothing about the inside, the log does.
+//! The invariant: what a caller can fix is a 4xx that names it; what passes by itself is a 503 with
+//! `Retry-After`; a 500 says nothing about internals, the log does.
 
 use serde_json::json;
 use uuid::Uuid;
@@ -12,7 +12,7 @@ use wallex_runtime::http::{Code, Extension, Invalid, Problem, Problems};
 use crate::answer::Unreadable;
 use crate::source::Source;
 
-/// What a read that may wait for positions can be answered with instead of success.
+/// The problems that a read which may wait for positions can be answered with.
 pub(crate) const READ: Problems = Problems {
     name: "read",
     codes: &[
@@ -47,7 +47,7 @@ pub(crate) enum ReadError {
     PartitionUnknown(Position),
     #[error("there is no wallet {0}")]
     WalletNotFound(Uuid),
-    /// The wallet exists, but already its first event could not be projected.
+    /// The wallet exists, but its very first event could not be projected.
     #[error("wallet {0} is parked and has no row")]
     WalletParked(Uuid),
     #[error("there is no transaction {0}")]
@@ -68,13 +68,13 @@ pub(crate) enum ReadError {
     InvalidCursor,
     #[error("an answer could not be written as JSON")]
     Unwritable(#[from] serde_json::Error),
-    /// Seen in the middle of an export only: it breaks off.
+    /// Happens only in the middle of an export, which then breaks off.
     #[error("the read model of wallet {0} went back while it was read: it is being rebuilt")]
     WentBack(Uuid),
-    /// The same of the ledger.
+    /// The same for the ledger.
     #[error("the ledger went back while it was read: it is being rebuilt")]
     LedgerWentBack,
-    /// Something is missing, and rows that had been there are being filled in again.
+    /// Something is missing while earlier rows are being refilled.
     #[error("the {} is being filled again from the journal", .0.noun())]
     BeingFilled(Name),
 }
@@ -186,9 +186,9 @@ impl From<ReadError> for Problem {
     }
 }
 
-/// Whether the database's trouble is one of the moment (classes of SQLSTATE): lost or refused connections
-/// (08), a transaction that was aborted or ended by others, or a server that is a standby for now (25), time-outs and
-/// conflicts (40, 55), a pooler that mixes sessions up (26, 42P05), no room, start-up, shut-down (53, 57, 58).
+/// Whether the database error is transient (SQLSTATE classes): lost or refused connections (08), a transaction aborted
+/// or ended by others, or a server that is a standby for now (25), timeouts and conflicts (40, 55), a pooler that mixes
+/// up sessions (26, 42P05), out of resources, startup, shutdown (53, 57, 58).
 fn passes(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(_) => SqlState::of(error).is_some_and(|code| {
@@ -205,12 +205,12 @@ fn passes(error: &sqlx::Error) -> bool {
     }
 }
 
-/// Whether there is no such table, schema or column: it was dropped, or `wallex migrate` has not run. Readiness says which.
+/// Whether a table, schema or column is missing: dropped, or `wallex migrate` has not run. Readiness says which.
 fn lacks_schema(error: &sqlx::Error) -> bool {
     SqlState::of(error).is_some_and(|code| code.is_unmigrated() || code == SqlState::UNDEFINED_COLUMN)
 }
 
-/// A cursor that the list did not give.
+/// A cursor that did not come from this list.
 pub(crate) fn foreign_cursor() -> Problem {
     Problem::new(
         Code::InvalidCursor,
@@ -223,7 +223,7 @@ pub(crate) fn invalid_parameter(name: &str, detail: &str) -> Problem {
     Problem::invalid(vec![Invalid::parameter(name, detail.to_owned())])
 }
 
-/// A `Wallex-Min-Position` that is no list of positions.
+/// A `Wallex-Min-Position` that is not a list of positions.
 pub(crate) fn malformed_position() -> Problem {
     Problem::new(
         Code::PreconditionMalformed,
@@ -242,7 +242,7 @@ pub(crate) fn too_many_positions(most: usize) -> Problem {
     )
 }
 
-/// A position in a partition that there is not.
+/// A position in a partition that does not exist.
 fn unknown_partition(position: Position) -> Problem {
     Problem::new(
         Code::PreconditionMalformed,

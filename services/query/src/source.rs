@@ -4,11 +4,11 @@ use sqlx::PgExecutor;
 use wallex_journal::read;
 use wallex_projections::{Name, cursor};
 
-/// Where an answer comes from, and with it: whose cursors say how far it is.
+/// Where an answer comes from, and so whose cursors say how current it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Source {
     Projection(Name),
-    /// The truth itself: it contains every position that a write has answered.
+    /// The source of truth: it contains every position that a write has returned.
     Journal,
 }
 
@@ -21,7 +21,7 @@ impl Source {
         }
     }
 
-    /// Up to which seq (inclusive) each partition is in it.
+    /// The seq (inclusive) up to which it contains each partition.
     pub(crate) async fn levels(self, db: impl PgExecutor<'_>) -> sqlx::Result<Vec<(i32, i64)>> {
         match self {
             Self::Projection(name) => cursor::levels(db, name).await,

@@ -1,4 +1,4 @@
-//! What the read routes share; built once, cloned per request.
+//! State that the read routes share; built once, cloned per request.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,9 +18,9 @@ use crate::source::Source;
 use crate::stream::live::Live;
 use crate::vitals::Vitals;
 
-/// Exports that a process runs at the same time, unless it is told another number.
+/// Default number of exports that a process runs at once.
 const EXPORTS: usize = 32;
-/// Trial balances that are made at the same time. Each may read millions of rows, and the connections belong to everybody.
+/// Trial balances computed at once. Each may read millions of rows, and the connections are shared by all reads.
 const TRIAL_BALANCES: usize = 1;
 
 #[derive(Clone)]
@@ -38,8 +38,8 @@ pub struct QueryState {
 }
 
 impl QueryState {
-    /// Reads from `read`, a pool on the database that holds the projections' schemas; strong reads from `journal`,
-    /// a pool on the journal's database, on its primary. Both may be the same.
+    /// Reads come from `read`, a pool on the database with the projections' schemas; strong reads come from `journal`, a
+    /// pool on the primary of the journal's database. Both may be the same.
     pub fn new(read: PgPool, journal: PgPool) -> Self {
         let read_model = Snapshots::of(Source::Projection(Name::ReadModel), read.clone(), journal.clone());
         let ledger = Snapshots::of(Source::Projection(Name::Ledger), read, journal.clone());
@@ -61,7 +61,7 @@ impl QueryState {
         }
     }
 
-    /// With currencies of the platform's own.
+    /// Adds currencies of the platform's own.
     #[must_use]
     pub fn with_currencies(self, currencies: Currencies) -> Self {
         Self {
@@ -70,7 +70,7 @@ impl QueryState {
         }
     }
 
-    /// With a cache of balances and quick live updates. `platform` is the platform's whole id, because several may
+    /// Adds a cache of balances and fast live updates. `platform` is the full platform id, because several platforms may
     /// share one Redis.
     #[must_use]
     pub fn with_redis(self, redis: Accelerator, platform: &str) -> Self {
@@ -81,7 +81,7 @@ impl QueryState {
         }
     }
 
-    /// Of a platform with a publisher, whose lag is measured as well.
+    /// For a platform with a publisher, whose lag is measured as well.
     #[must_use]
     pub fn with_publisher(self) -> Self {
         Self {
@@ -90,13 +90,13 @@ impl QueryState {
         }
     }
 
-    /// Measures what only the databases know, for `/metrics`, until `shutdown`: the lag of the projections every few seconds,
-    /// the rest more seldom. Without it the lag is measured only for who asks at `/health/projections`.
+    /// Measures what only the databases know, for `/metrics`, until `shutdown`: the projections' lag every few seconds, the
+    /// rest less often. Without it the lag is measured only for requests to `/health/projections`.
     pub async fn keep_measuring(self, shutdown: CancellationToken) {
         tokio::join!(self.lag.run(shutdown.clone()), self.vitals.run(shutdown));
     }
 
-    /// With another life of cached answers than two seconds: how old a plain read may be.
+    /// Changes the life of cached answers from two seconds: the maximum age of a plain read.
     #[must_use]
     pub fn with_cache_life(self, life: Duration) -> Self {
         Self {
@@ -105,7 +105,7 @@ impl QueryState {
         }
     }
 
-    /// With another number of exports at the same time.
+    /// Changes the number of simultaneous exports.
     #[must_use]
     pub fn with_exports(self, count: usize) -> Self {
         Self {
@@ -114,7 +114,7 @@ impl QueryState {
         }
     }
 
-    /// Streams end when `shutdown` is cancelled, so that the server's drain does not wait for them.
+    /// Makes streams end when `shutdown` is cancelled, so that the server's drain does not wait for them.
     #[must_use]
     pub fn with_shutdown(self, shutdown: CancellationToken) -> Self {
         Self {

@@ -1,7 +1,7 @@
-//! A wallet as the journal has it: told as durably as a command's answer.
+//! A wallet as the journal has it, returned only once it is as durable as a command's answer.
 //!
-//! The invariant: the answer is what the next command would be decided on. So a hold whose time is over counts as ended
-//! although its expiry is not an event yet, by the clock that commands go by: the database's.
+//! The invariant: the answer is what the next command would be decided on. So a hold past its time counts as ended
+//! even if its expiry is not an event yet, by the same clock that commands use: the database's.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::answer::unreadable;
 use crate::problem::ReadError;
 use crate::routes::end;
 
-/// [`wallex_domain::PersonalData`], with its metadata left as it was written.
+/// [`wallex_domain::PersonalData`], with its metadata exactly as written.
 #[derive(Default, Deserialize)]
 struct Personal {
     owner: Option<String>,
@@ -27,20 +27,20 @@ struct Personal {
     metadata: Option<Box<RawValue>>,
 }
 
-/// Reads that wait for a standby at once, each with a connection. One that is away must not take them all.
+/// Reads that may wait for a standby at once, each with a connection. A standby that is away must not use up all connections.
 static CONFIRMING: Semaphore = Semaphore::const_new(2);
 /// How long a read waits for a standby, or for its turn.
 const CONFIRMED_WITHIN: Duration = Duration::from_secs(2);
 
-/// A wallet of the journal, and whether it may be told before a standby has it.
+/// A wallet of the journal, and whether it may be returned before a standby has it.
 pub(crate) struct Strong {
     pub(crate) wallet: Option<WalletRow>,
     has_standbys: bool,
 }
 
 impl Strong {
-    /// Ends the snapshot. Where commits wait for a synchronous standby, so does this: what a crash of the primary has left
-    /// without one is visible here, and a fail-over loses it.
+    /// Ends the snapshot. Where commits wait for a synchronous standby, this does too: after a crash of the primary, changes
+    /// that no standby has may be visible here, and a failover would lose them.
     pub(crate) async fn end(&self, mut snapshot: Transaction) -> Result<(), ReadError> {
         if !self.has_standbys {
             return end(snapshot).await;
@@ -48,8 +48,8 @@ impl Strong {
         let turn = timeout(CONFIRMED_WITHIN, CONFIRMING.acquire()).await;
         let turn = turn.ok().and_then(Result::ok).ok_or(ReadError::NoConnection)?;
         read::wallet::commit_durably(&mut snapshot).await?;
-        // In a task of its own, which has the turn until the end. The server goes on waiting for the standby when the
-        // reader is gone and its connection closed: without this, each read would leave one more session behind.
+        // In a separate task that keeps its turn until the end. The server goes on waiting for the standby after the
+        // reader has gone and its connection is closed: without this, each read would leave another session behind.
         let committing = tokio::spawn(async move {
             let committed = end(snapshot).await;
             drop(turn);
@@ -92,7 +92,7 @@ pub(crate) async fn wallet(db: &mut PgConnection, id: Uuid) -> Result<Strong, Re
         metadata: said(row.metadata)?.metadata.map(|text| text.get().to_owned()),
         created_at: row.created_at,
         updated_at: row.updated_at,
-        // The journal is not projected: it cannot miss an event.
+        // The journal is not a projection: it cannot miss an event.
         stale: false,
     };
     Ok(Strong {

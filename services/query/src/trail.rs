@@ -1,8 +1,8 @@
-//! The audit trail: a wallet's events as the journal keeps them, each with what is needed to check it by
-//! docs/journal.md without this program. Reads the schema `journal` only, never a projection.
+//! The audit trail: a wallet's events as the journal keeps them, each with everything needed to verify it by
+//! docs/journal.md without this program. Reads only the schema `journal`, never a projection.
 //!
-//! The invariant: what was hashed is given as it was hashed. Nothing is decoded, upcast or rounded on the way,
-//! and an event that no build could read is shown all the same.
+//! The invariant: what was hashed is returned as it was hashed. Nothing is decoded, upcast or rounded on the way,
+//! and an event that no build can read is still shown.
 
 use axum::Json;
 use axum::extract::{FromRequestParts, State};
@@ -108,7 +108,7 @@ impl TryFrom<RecordedEvent> for EventBody {
             (Some(salt), Some(data), digest) => PersonalBody::Present {
                 digest,
                 salt: hexadecimal(&salt),
-                // The journal writes JSON; other bytes would not fit the digest either way.
+                // The journal writes JSON; other bytes would not match the digest either way.
                 data: String::from_utf8_lossy(&data).into_owned(),
             },
             (_, _, Some(digest)) => PersonalBody::Erased { digest },
@@ -150,7 +150,7 @@ fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Where a page of the trail begins (exclusive), and how long it is.
+/// Where a page of the trail begins (exclusive), and its length.
 pub(crate) struct TrailPage {
     after_version: i64,
     limit: i64,
@@ -193,7 +193,7 @@ pub(crate) async fn events(
 ) -> Result<Response, Problem> {
     let id = id.uuid();
     let mut snapshot = state.journal.snapshot_by(trail::BEGIN, &wanted).await?;
-    // One more than the page tells whether there is a next one.
+    // One more than the page shows whether there is a next page.
     let rows = trail::events(&mut *snapshot, id, page.after_version, page.limit + 1).await;
     let mut rows = rows.map_err(ReadError::from)?;
     let exists = !rows.is_empty() || trail::exists(&mut *snapshot, id).await.map_err(ReadError::from)?;

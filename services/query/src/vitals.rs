@@ -1,8 +1,8 @@
-//! Figures that only the databases know, looked at seldom: what holds vacuum back, what is parked, whether the ledger is in
+//! Metrics that only the databases know, read rarely: what blocks vacuum, what is parked, whether the ledger is in
 //! balance. Depends on both databases and on no projector. Nothing waits for it.
 //!
-//! The invariant: a figure is young or there is none. Each look is one snapshot with a time limit, so that looking holds
-//! nothing back itself.
+//! The invariant: a figure is recent or there is none. Each look is one snapshot with a time limit, so that looking does
+//! not block vacuum itself.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -23,28 +23,28 @@ use crate::position::Snapshots;
 use crate::problem::ReadError;
 use crate::routes::end;
 
-/// Between two looks at sessions and parked rows, which are few.
+/// Pause between two looks at sessions and parked rows, of which there are few.
 const OFTEN: Duration = Duration::from_secs(15);
-/// Between two sums of the ledger, which read every total there is.
+/// Pause between two sums over the ledger, which read every total there is.
 const SELDOM: Duration = Duration::from_secs(300);
-/// A look is repeated after this many times what it took at the earliest: a hundredth of a connection is what it may cost.
+/// A look is repeated at the earliest after this many times its own duration: it may cost a hundredth of a connection.
 const SHARE: u32 = 100;
 /// The same after a failure, which may have been a short outage.
 const SHARE_OF_FAILURES: u32 = 10;
 /// A look that takes longer has failed.
 const BUDGET: Duration = Duration::from_secs(35);
 
-/// Values of the labels, and the figure.
+/// The values of the labels, and the figure.
 type Series = (Vec<String>, f64);
 
-/// Where to look. Clones share the pools.
+/// The databases to look at. Clones share the pools.
 #[derive(Clone)]
 pub(crate) struct Vitals {
     pub(crate) journal: Snapshots,
     pub(crate) read: Snapshots,
 }
 
-/// What was seen last, and until when it may be shown.
+/// The last result, and until when it may be shown.
 struct Seen<T>(Mutex<Option<(Instant, T)>>);
 
 impl<T: Clone> Seen<T> {
@@ -81,7 +81,7 @@ impl<T: Clone> Seen<T> {
 type Held = (&'static str, Holder);
 
 impl Vitals {
-    /// Shows the figures in `/metrics` and keeps looking until `shutdown`.
+    /// Exposes the figures in `/metrics` and keeps looking until `shutdown`.
     pub(crate) async fn run(self, shutdown: CancellationToken) {
         let (held, parked, unbalanced, lead) = (Seen::new(), Seen::new(), Seen::new(), Seen::new());
         show_held(&held);
@@ -152,7 +152,7 @@ impl Vitals {
             read::positions::clock_lead(db).await
         })
         .await?;
-        // No partitions, no lead.
+        // Without partitions there is no lead.
         Ok(lead.unwrap_or(0.0))
     }
 
@@ -205,7 +205,7 @@ async fn look<T>(
     Ok(seen)
 }
 
-/// Looks again and again until `shutdown`. What could not be seen is not shown; the log says so once.
+/// Repeats a look until `shutdown`. What could not be read is not shown; the log says so once.
 async fn keep<T: Clone, Looking: Future<Output = Result<T, ReadError>>>(
     what: &'static str,
     every: Duration,

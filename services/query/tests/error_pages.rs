@@ -1,4 +1,4 @@
-//! A problem's `type` is the address of its page: each code has one, which says the same of it, and the index has all.
+//! A problem's `type` is the URL of its page. Each code has a page that says the same about it, and the index lists all.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -37,7 +37,7 @@ fn a_page_says_the_status_and_the_title_of_its_code() {
     }
 }
 
-/// What a program finds besides the members of all problems, people find on the page.
+/// The members that programs find beyond the common ones are explained to people on the page.
 #[test]
 fn a_page_names_the_members_of_its_code() {
     for code in Code::ALL {

@@ -1,4 +1,4 @@
-//! Waiting between tries: exponential with jitter, cut short by shutdown; and the lines a long outage may log.
+//! Waiting between attempts: exponential with jitter, cut short by shutdown; and the log lines of a long outage.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use wallex_domain::Ailment;
 
 use crate::health::Check;
 
-/// Delays that double from `min` to `max`, each shortened by up to half at random, so that replicas which lost the
+/// Delays that double from `min` to `max`, each shortened by up to half at random, so that replicas that lost the
 /// same server don't come back in step.
 #[derive(Debug)]
 pub struct Backoff {
@@ -35,7 +35,7 @@ impl Backoff {
 
     /// How long to wait before the next try.
     pub fn next_delay(&mut self) -> Duration {
-        // Without a limit on tries there always is one.
+        // There is always a next delay, because the number of attempts is unlimited.
         let delay = self.delays.next().unwrap_or_default();
         // backon's own jitter only lengthens.
         delay.mul_f64(rand::random_range(0.5..=1.0))
@@ -46,7 +46,7 @@ impl Backoff {
         self.delays = self.series.build();
     }
 
-    /// Waits for the next delay. `false`: `stop` was cancelled meanwhile, don't try again.
+    /// Waits for the next delay. `false`: `stop` was cancelled meanwhile, don't retry.
     #[must_use = "false means that the process is shutting down"]
     pub async fn wait(&mut self, stop: &CancellationToken) -> bool {
         let delay = self.next_delay();
@@ -57,8 +57,8 @@ impl Backoff {
     }
 }
 
-/// What is said while a server can't be used: a line at warn for the first failure, for each new cause, and as a
-/// reminder every [`REMINDER`]; the tries between at debug; one line at info when it is over.
+/// Logs while a server can't be used: a line at warn for the first failure, for each new cause, and as a
+/// reminder every [`REMINDER`]; the attempts in between at debug; one line at info when it is over.
 #[derive(Debug)]
 pub struct Outage {
     what: &'static str,
@@ -68,11 +68,11 @@ pub struct Outage {
     check: Option<(Check, Ailment)>,
 }
 
-/// Often enough to be seen by someone who starts reading, rare enough not to drown the rest.
+/// Often enough to be noticed by someone who starts reading, rare enough not to drown the rest.
 const REMINDER: Duration = Duration::from_secs(10);
 
 impl Outage {
-    /// `what` is the server's product, `server` its address without credentials, `setting` where that comes from.
+    /// `what` is the server's product, `server` its address without credentials, `setting` where the address comes from.
     pub fn of(what: &'static str, server: impl Into<String>, setting: &'static str) -> Self {
         Self {
             what,
@@ -83,7 +83,7 @@ impl Outage {
         }
     }
 
-    /// While it lasts the check is unready. It is left so: what is ready again its owner knows.
+    /// During the outage the check is unready. It is left that way: only its owner knows when it is ready again.
     #[must_use]
     pub fn shown_by(self, check: &Check, ailment: Ailment) -> Self {
         Self {
@@ -92,7 +92,7 @@ impl Outage {
         }
     }
 
-    /// A try has failed; another will follow.
+    /// An attempt has failed; another will follow.
     pub fn failed(&mut self, cause: &str) {
         let (what, server, setting) = (self.what, &self.server, self.setting);
         if let Some((check, ailment)) = &self.check {
@@ -110,7 +110,7 @@ impl Outage {
         }
     }
 
-    /// A try has succeeded.
+    /// An attempt has succeeded.
     pub fn over(&mut self) {
         if self.last.take().is_some() {
             tracing::info!(

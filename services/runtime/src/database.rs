@@ -1,5 +1,5 @@
-//! Connections to PostgreSQL. A server that is away is waited for, with one clear line per try; a password never
-//! stands in a line or an error.
+//! Connections to PostgreSQL. Waits for a server that is away, with one clear log line per attempt; no line and no error
+//! ever contains a password.
 
 use std::net::IpAddr;
 use std::str::FromStr as _;
@@ -17,12 +17,12 @@ use crate::backoff::{Backoff, Outage};
 use crate::health::Check;
 use crate::metrics;
 
-/// A server that takes longer to greet is treated as away.
+/// A server that takes longer to greet counts as away.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// A caller that can't get a connection of the pool by then fails; longer waits only pile requests up.
+/// A caller that gets no pool connection within this time fails; longer waits would only pile up requests.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A connection of the pool that has been idle for longer is tested before it is handed out.
+/// A pool connection that has been idle for longer is tested before it is handed out.
 const TRUSTED: Duration = Duration::from_secs(1);
 
 #[derive(Debug, thiserror::Error)]
@@ -41,9 +41,9 @@ pub enum ConnectError {
     TransactionPooling { setting: &'static str, address: String },
 }
 
-/// A pool on the database at `url`, after a first connection has succeeded. Tries for ever, from 0.2 s to 5 s apart,
-/// until `shutdown`. `application_name` shows in `pg_stat_activity`: `wallex-<role>`. `setting` is the name that
-/// messages use, `database_url` or `read_database_url`. `check` is unready while it waits, and is left so.
+/// A pool on the database at `url`, after a first connection has succeeded. Retries forever, 0.2 s to 5 s apart,
+/// until `shutdown`. `application_name` shows in `pg_stat_activity`: `wallex-<role>`. `setting` is the name used in
+/// messages, `database_url` or `read_database_url`. `check` is unready during the wait, and is left that way.
 pub async fn connect(
     url: &Secret,
     max_connections: u32,
@@ -62,7 +62,8 @@ pub async fn connect(
     Ok(pool(options, max_connections))
 }
 
-/// A pool on a database that may be away as yet: whoever takes a connection learns of it. For what must not wait for it.
+/// A pool on a database that may still be away, for callers that must not wait for it: they notice when they take a
+/// connection.
 pub fn connect_when_asked(
     url: &Secret,
     max_connections: u32,
@@ -78,7 +79,7 @@ fn pool(options: PgConnectOptions, max_connections: u32) -> PgPool {
     PgPoolOptions::new()
         .max_connections(max_connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
-        // sqlx would test a connection at every turn: a round trip per request for what only idle ones can hide.
+        // sqlx would test a connection every time: a round trip per request, though only idle connections can be dead.
         .test_before_acquire(false)
         .before_acquire(|connection, meta| {
             Box::pin(async move {
@@ -91,10 +92,10 @@ fn pool(options: PgConnectOptions, max_connections: u32) -> PgPool {
         .connect_lazy_with(options)
 }
 
-/// Whether the server answers, outside a transaction. Whoever gives a connection back sees to that; this is for what
-/// nobody thought of, and costs no more than a ping.
+/// Whether the server answers, outside a transaction. Whoever returns a connection takes care of that; this covers
+/// oversights, and costs no more than a ping.
 async fn is_usable(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    // Fails inside a transaction that was aborted; inside another one the first is a time ago.
+    // Fails in an aborted transaction; in any other transaction, now() is earlier than the statement.
     let row = sqlx::raw_sql("SELECT now() = statement_timestamp()")
         .fetch_one(connection)
         .await?;
@@ -104,7 +105,7 @@ async fn is_usable(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
 /// The pools that `/metrics` shows, by name.
 static SHOWN: Mutex<Vec<(&str, PgPool)>> = Mutex::new(Vec::new());
 
-/// Shows in `/metrics` how much of a pool is in use, until the process ends. `name` is the label: `journal` or `read`.
+/// Exposes in `/metrics` how much of a pool is in use, until the process ends. `name` is the label: `journal` or `read`.
 pub fn show_pool(name: &'static str, pool: &PgPool) {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -144,7 +145,7 @@ fn shown(series: impl Fn(&str, &PgPool) -> Vec<(Vec<String>, f64)>) -> Vec<(Vec<
     pools.iter().flat_map(|(name, pool)| series(name, pool)).collect()
 }
 
-/// Options for a connection of one's own, outside a pool.
+/// Options for a dedicated connection, outside a pool.
 pub fn connect_options(
     url: &Secret,
     application_name: &str,
@@ -166,12 +167,12 @@ pub fn connect_options(
     }
     match PgConnectOptions::from_str(text) {
         Ok(options) => Ok(options.application_name(application_name)),
-        // The error itself may quote a part of the URL, and the password is one.
+        // The error itself may quote a part of the URL, and that may be the password.
         Err(_) => Err(invalid("a part of it cannot be read".to_owned())),
     }
 }
 
-/// Names of parameters that sqlx reads in a URL. It ignores all others and logs their values.
+/// Parameters that sqlx reads from a URL. It ignores all others and logs their values.
 const PARAMETERS: [&str; 17] = [
     "sslmode",
     "ssl-mode",
@@ -192,8 +193,8 @@ const PARAMETERS: [&str; 17] = [
     "application_name",
 ];
 
-/// Parameters of libpq that many URLs carry. They are ignored without harm: Wallex has limits of its own on the time that
-/// connecting and an unanswered connection take. What protects a connection, or chooses its server, is not ignored.
+/// libpq parameters that many URLs carry. Ignoring them is harmless: Wallex has its own time limits for connecting and
+/// for unanswered connections. Parameters that protect a connection, or choose its server, are never ignored.
 const HARMLESS: [&str; 8] = [
     "client_encoding",
     "connect_timeout",
@@ -205,8 +206,8 @@ const HARMLESS: [&str; 8] = [
     "tcp_user_timeout",
 ];
 
-/// The first parameter that would be ignored: a misspelled `sslmode` would leave a connection unprotected. `Some(None)` when
-/// its name may be a part of a password and is not to be shown.
+/// The first parameter that would be ignored: a misspelled `sslmode` would leave a connection unprotected. `Some(None)` if
+/// its name may be part of a password and must not be shown.
 fn unknown_parameter(url: &str) -> Option<Option<&str>> {
     let (before, _) = url.split_once('#').unwrap_or((url, ""));
     let (_, query) = before.split_once('?')?;
@@ -225,7 +226,7 @@ fn unknown_parameter(url: &str) -> Option<Option<&str>> {
     Some(can_be_shown.then_some(name))
 }
 
-/// Waits until the server takes a connection, and gives it back: see [`connect`] for the manner.
+/// Waits until the server accepts a connection, and closes it; retries like [`connect`].
 pub async fn wait(
     options: &PgConnectOptions,
     setting: &'static str,
@@ -242,7 +243,7 @@ pub async fn wait(
         };
         match attempt {
             Ok(Ok(connection)) => {
-                // Politeness only: the server notices a dropped connection as well.
+                // Only polite: the server also notices a dropped connection.
                 let _ = connection.close().await;
                 outage.over();
                 return Ok(());
@@ -256,12 +257,12 @@ pub async fn wait(
     }
 }
 
-/// Whether two connections that are open at the same time are the same session of the server: only a pooler by transactions
-/// or statements does that. `false` also when it cannot be told.
+/// Whether two simultaneous connections share one server session: only a pooler in transaction or statement mode does
+/// that. `false` also when it cannot be determined.
 async fn has_shared_sessions(options: &PgConnectOptions) -> bool {
-    /// The second connection of a pooler by sessions may have to wait for the first one's end.
+    /// With a pooler in session mode, the second connection may have to wait until the first one ends.
     const PATIENCE: Duration = Duration::from_secs(2);
-    /// A session that others took in between is another one.
+    /// If others took the session in between, it is a different one.
     const TRIES: usize = 3;
     let compare = async {
         let (mut one, mut two) = (options.connect().await?, options.connect().await?);
@@ -269,14 +270,14 @@ async fn has_shared_sessions(options: &PgConnectOptions) -> bool {
         for _ in 0..TRIES {
             shared = shared || session(&mut one).await? == session(&mut two).await?;
         }
-        // Politeness only, as above.
+        // Only polite, as above.
         let _ = (one.close().await, two.close().await);
         Ok::<_, sqlx::Error>(shared)
     };
     matches!(tokio::time::timeout(PATIENCE, compare).await, Ok(Ok(true)))
 }
 
-/// The server's process behind a connection. Not prepared: that is what goes wrong behind a pooler.
+/// The server process behind a connection. Not prepared: that is exactly what fails behind a pooler.
 async fn session(connection: &mut PgConnection) -> Result<i32, sqlx::Error> {
     let row = sqlx::raw_sql("SELECT pg_backend_pid()")
         .fetch_one(connection)
@@ -284,7 +285,7 @@ async fn session(connection: &mut PgConnection) -> Result<i32, sqlx::Error> {
     row.try_get(0)
 }
 
-/// One line where somebody on the way could read along, or stand in for the server.
+/// Logs one line if somebody on the network could read along or impersonate the server.
 fn warn_of_weak_tls(options: &PgConnectOptions, setting: &'static str) {
     let mode = match options.get_ssl_mode() {
         PgSslMode::VerifyFull => return,
@@ -316,7 +317,7 @@ fn is_on_this_machine(options: &PgConnectOptions) -> bool {
             .is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
-/// `host:port/database`: what may be shown of a URL.
+/// `host:port/database`: the part of a URL that may be shown.
 pub fn address(options: &PgConnectOptions) -> String {
     let database = options.get_database().unwrap_or(options.get_username());
     match options.get_socket() {
@@ -325,8 +326,8 @@ pub fn address(options: &PgConnectOptions) -> String {
     }
 }
 
-/// Whether trying again is in vain until somebody changes the URL or the server: the user is refused, or there is no such
-/// database, or no such certificate. A role waits in spite of that, because someone may be about to.
+/// Whether retrying is futile until somebody changes the URL or the server: the user is refused, or the database or the
+/// certificate does not exist. A role waits nevertheless, because somebody may be about to fix it.
 pub fn is_lasting(error: &sqlx::Error) -> bool {
     match SqlState::of(error) {
         Some(code) => code.class() == "28" || code == SqlState::INVALID_CATALOG_NAME,
@@ -334,7 +335,7 @@ pub fn is_lasting(error: &sqlx::Error) -> bool {
     }
 }
 
-/// What went wrong, in the words of whoever must mend it.
+/// What went wrong, in terms that help whoever must fix it.
 pub fn cause(error: &sqlx::Error) -> String {
     let meaning = match SqlState::of(error) {
         Some(SqlState::INVALID_PASSWORD | SqlState::INVALID_AUTHORIZATION) => "user or password refused",

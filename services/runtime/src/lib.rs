@@ -1,7 +1,7 @@
 //! What every role of Wallex needs around its own work: settings, telemetry, metrics, health, shutdown, the HTTP
 //! server, and patient connections to PostgreSQL, Kafka and Redis.
 //!
-//! Nothing here knows wallets, events or SQL of Wallex; it may be read, and tested, without them.
+//! Nothing here knows wallets, events or Wallex's SQL; it can be read and tested without them.
 #![forbid(unsafe_code)]
 
 pub mod backoff;

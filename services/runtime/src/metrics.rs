@@ -1,5 +1,5 @@
-//! The process's metrics. One registry; every name starts with `wallex_`; asking for the same metric twice gives the
-//! same one, so that roles which share a process (`wallex dev`) and tests need no care.
+//! The process's metrics. One registry; every name starts with `wallex_`. Requesting the same metric twice returns the
+//! same one, so roles that share a process (`wallex dev`) and tests need no special care.
 //!
 //! Labels are bounded: a partition, a role, a route, never an id or an error's text.
 
@@ -45,9 +45,9 @@ pub fn gauge_vec(name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
     registered(name, || IntGaugeVec::new(Opts::new(name, help), labels))
 }
 
-/// A gauge whose series are made when they are asked for: `series` gives the values of the labels, in their order, and the
-/// figure of each. For figures that must be gone rather than old, and together or not at all. Of two with one name the
-/// first stays.
+/// A gauge whose series are computed on request: `series` returns the values of the labels, in order, with the figure of
+/// each. For figures that should disappear rather than become stale, and appear together or not at all. If two have the
+/// same name, the first stays.
 pub fn gauges_when_asked(
     name: &str,
     help: &str,
@@ -67,7 +67,7 @@ pub fn gauges_when_asked(
 struct WhenAsked {
     gauges: GaugeVec,
     series: Arc<dyn Fn() -> Vec<(Vec<String>, f64)> + Send + Sync>,
-    /// Two that ask at once would mix their series.
+    /// Two simultaneous requests would mix their series.
     asked: Arc<Mutex<()>>,
 }
 
@@ -99,11 +99,11 @@ pub fn histogram_vec(name: &str, help: &str, labels: &[&str], buckets: &[f64]) -
     })
 }
 
-/// The metric of that name, made and registered when it is not there yet.
+/// The metric of that name, created and registered if necessary.
 ///
 /// # Panics
-/// When the name is not a metric's name, or has been taken by a metric of another kind or with other labels: a
-/// mistake in the program that its first test finds.
+/// If the name is not a valid metric name, or is already taken by a metric of another kind or with other labels: a
+/// programming error that its first test finds.
 fn registered<C: Collector + Clone + 'static>(name: &str, make: impl FnOnce() -> prometheus::Result<C>) -> C {
     assert!(
         name.starts_with("wallex_"),

@@ -1,8 +1,8 @@
-//! Text that must not reach a log, an error or a terminal. The one way to its content is [`Secret::expose`].
+//! Text that must not reach a log, an error or a terminal. [`Secret::expose`] is the only way to its content.
 
 use std::fmt;
 
-/// A password or a URL that holds one. `Debug` and `Display` show `[redacted]`.
+/// A password, or a URL that contains one. `Debug` and `Display` show `[redacted]`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -16,9 +16,9 @@ impl Secret {
         &self.0
     }
 
-    /// Of a URL: scheme, host, port and path, what someone needs who asks where a process connects to. All of it is
-    /// `[redacted]` unless it is beyond doubt where the credentials end: a password with an unescaped `/` or `@`
-    /// would otherwise be shown as a host. Options behind `?` may hold a password too and are left out.
+    /// For a URL: scheme, host, port and path, enough to see where a process connects to. All of it is
+    /// `[redacted]` unless it is certain where the credentials end: otherwise a password with an unescaped `/` or `@`
+    /// would be shown as a host. Options after `?` may also contain a password and are left out.
     pub fn redacted_url(&self) -> String {
         self.place().unwrap_or_else(|| self.to_string())
     }

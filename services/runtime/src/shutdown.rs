@@ -1,4 +1,4 @@
-//! The end of the process: the first SIGTERM or SIGINT asks everyone to finish, the second ends it at once.
+//! Shutdown: the first SIGTERM or SIGINT asks everyone to finish, the second ends the process at once.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;

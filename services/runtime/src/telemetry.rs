@@ -1,8 +1,8 @@
-//! Log lines: to stderr, as text or as one JSON object each, with the fields of the spans they stand in. What is
+//! Logging to stderr, as text or as one JSON object per line, with the fields of the enclosing spans. What is
 //! logged can be changed while the process runs.
 //!
-//! Lines of requests are written by a thread of their own, and dropped when whoever reads stderr is too slow: no request may wait for
-//! that. All other lines are few, and written at once, so that the last words of a process are never lost.
+//! Request lines are written by a separate thread, and dropped when the reader of stderr is too slow: no request may
+//! wait for that. All other lines are few, and written at once, so that a process's last words are never lost.
 
 use std::io::IsTerminal as _;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -16,26 +16,26 @@ use tracing_subscriber::{EnvFilter, Registry, reload};
 use crate::metrics;
 use crate::settings::{LogFormat, Settings};
 
-/// PostgreSQL's notices ("relation exists, skipping") are no news to an operator.
+/// PostgreSQL's notices ("relation exists, skipping") are of no interest to an operator.
 const QUIET: [&str; 1] = ["sqlx::postgres::notice=warn"];
 
-/// What a list of modules alone leaves for everything else.
+/// The level of everything else when the setting lists only modules.
 const DEFAULT: &str = "info";
-/// The filter itself also takes numbers, which say nothing to whoever reads them.
+/// The filter itself also accepts numbers, which mean nothing to a reader.
 const LEVELS: [&str; 6] = ["trace", "debug", "info", "warn", "error", "off"];
 
-/// Target of the line that each request leaves.
+/// Target of the log line of each request.
 pub(crate) const REQUEST: &str = "request";
-/// Lines of requests that may wait to be written.
+/// Request lines that may wait to be written.
 const WAITING: usize = 16_384;
 
-/// What writes the lines of requests; dropped, it writes what waits.
+/// Writes the request lines; when dropped, it writes those still waiting.
 static REQUESTS: Mutex<Option<WorkerGuard>> = Mutex::new(None);
 static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
 
-/// Starts logging for this process, and sends panics there too. A second call changes nothing.
+/// Starts logging for this process, and logs panics too. A second call changes nothing.
 pub fn init(settings: &Settings) {
-    // `Settings::load` has checked the filter; one set by hand and wrong must not keep the process from logging.
+    // `Settings::load` has checked the filter; a wrong one set by hand must not keep the process from logging.
     let (filter, handle) = reload::Layer::new(filter(&settings.log).unwrap_or_default());
     let (requests, guard) = NonBlockingBuilder::default()
         .lossy(true)
@@ -68,26 +68,26 @@ pub fn init(settings: &Settings) {
     }
 }
 
-/// Writes the lines that still wait. At the end of the process.
+/// Writes the lines still waiting. Call this at the end of the process.
 pub fn finish() {
     REQUESTS.lock().unwrap_or_else(PoisonError::into_inner).take();
 }
 
-/// What is logged now, as [`set`] takes it. `None` before [`init`].
+/// The current filter, in the form that [`set`] takes. `None` before [`init`].
 pub fn current() -> Option<String> {
     FILTER.get()?.with_current(ToString::to_string).ok()
 }
 
-/// Logs by `log` from now on: a level, or levels by module. The error says what is wrong with it.
+/// Changes the filter to `log`: a level, or levels by module. The error says what is wrong with it.
 pub fn set(log: &str) -> Result<(), String> {
     let filter = filter(log)?;
     let handle = FILTER.get().ok_or("this process does not log")?;
     handle.reload(filter).map_err(|error| error.to_string())
 }
 
-/// Reads a setting `log`: a level for everything, `info` unless there is one, and levels of modules beside it. What the
-/// filter itself would read otherwise is refused: it takes a misspelled level for a module, and a module without a level
-/// for the only thing to be logged.
+/// Parses the setting `log`: a level for everything, by default `info`, and levels of modules beside it. Input that the
+/// filter itself would misread is refused: it takes a misspelled level for a module, and a module without a level for
+/// the only thing to log.
 pub(crate) fn filter(log: &str) -> Result<EnvFilter, String> {
     let directives: Vec<&str> = log
         .split(',')
@@ -98,7 +98,7 @@ pub(crate) fn filter(log: &str) -> Result<EnvFilter, String> {
         return Err(format!("`{log}` names no level"));
     }
     let quiet = QUIET.join(",");
-    // With modules alone everything else stays as it is by default.
+    // With modules alone, everything else stays at the default.
     let begin = if directives.iter().all(|directive| directive.contains('=')) {
         format!("{DEFAULT},{quiet}")
     } else {
@@ -128,7 +128,7 @@ pub(crate) fn filter(log: &str) -> Result<EnvFilter, String> {
     Ok(filter)
 }
 
-/// A panic as a log line: with `log_format` json nothing else may stand on stderr.
+/// Logs panics as lines: with `log_format` json nothing else may appear on stderr.
 fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let location = panic.location().map(ToString::to_string).unwrap_or_default();
@@ -181,7 +181,7 @@ mod tests {
         let shown = |log: &str| filter(log).unwrap_or_default().max_level_hint();
         assert_eq!(shown("wallex_journal=error"), Some(LevelFilter::INFO));
         assert_eq!(shown("warn,wallex_journal=error"), Some(LevelFilter::WARN));
-        // PostgreSQL's notices have a directive of their own.
+        // PostgreSQL's notices have their own directive.
         assert_eq!(shown("off"), Some(LevelFilter::WARN));
     }
 }

@@ -1,11 +1,11 @@
-//! Signals, sent to a process of their own: this test binary, told to be the child.
+//! Signals sent to a separate process: this test binary, started as the child.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-/// Says when it is ready, says when it is asked to finish, and never does.
+/// Reports when it is ready and when it is asked to finish, but never finishes.
 #[test]
 #[ignore = "the child of the other tests"]
 fn child() {

@@ -1,4 +1,4 @@
-//! Log lines of a process, read as a log collector reads them. The process is this test binary, told to be the child.
+//! A process's log lines, read as a log collector reads them. The process is this test binary, started as the child.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -73,7 +73,7 @@ fn text_is_one_line_each_without_colours_off_a_terminal() {
     assert!(lines.iter().all(|line| !line.contains('\u{1b}')), "{lines:?}");
 }
 
-/// Lines of requests that the child of the next test writes: more than a pipe and the lines that may wait hold.
+/// Request lines that the child of the next test writes: more than fit in a pipe and the queue.
 const FLOOD: usize = 60_000;
 
 #[test]
@@ -84,7 +84,7 @@ fn flooding_child() {
         tracing::info!(target: "request", number, "request");
     }
     println!("done");
-    // Until the other side has seen that and reads on.
+    // Wait until the other side has seen that and reads on.
     std::io::stdin().read_to_string(&mut String::new()).unwrap();
     tracing::info!("the last words");
     telemetry::finish();
@@ -99,7 +99,7 @@ fn lines_of_requests_wait_for_nobody_who_reads_them() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // Nobody reads stderr by now: a process that waited for that would never come so far.
+    // Nobody reads stderr now: a process that waited for it would never get this far.
     let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines();
     assert!(stdout.by_ref().map_while(Result::ok).any(|line| line == "done"));
     drop(child.stdin.take());

@@ -1,4 +1,4 @@
-//! Money of a hold taken.
+//! Takes money from a hold.
 
 use axum::response::Response;
 use uuid::Uuid;

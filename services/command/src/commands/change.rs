@@ -1,4 +1,4 @@
-//! What people say about a wallet, said anew.
+//! Changes a wallet's owner, description and metadata.
 
 use axum::response::Response;
 use wallex_domain::{Change, ChangeWallet, Command, Details, WalletId};

@@ -1,4 +1,4 @@
-//! The end of a wallet.
+//! Closes a wallet.
 
 use axum::response::Response;
 use wallex_domain::Change;

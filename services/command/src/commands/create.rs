@@ -1,4 +1,4 @@
-//! A new wallet, empty or with an initial balance.
+//! Creates a wallet, empty or with an initial balance.
 
 use axum::response::Response;
 use uuid::Uuid;

@@ -1,4 +1,4 @@
-//! Money that comes into a wallet from outside.
+//! Adds money from outside to a wallet.
 
 use axum::response::Response;
 use wallex_domain::Command;

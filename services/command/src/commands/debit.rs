@@ -1,4 +1,4 @@
-//! Money that leaves a wallet to the outside.
+//! Takes money out of a wallet to the outside.
 
 use axum::response::Response;
 use wallex_domain::Command;

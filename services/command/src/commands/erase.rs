@@ -1,4 +1,4 @@
-//! The erasure of personal data.
+//! Erases personal data.
 
 use axum::response::Response;
 use wallex_domain::Change;

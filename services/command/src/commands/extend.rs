@@ -1,4 +1,4 @@
-//! A hold that lasts longer.
+//! Extends a hold.
 
 use axum::response::Response;
 use jiff::Timestamp;

@@ -1,4 +1,4 @@
-//! Money of a wallet set aside.
+//! Sets a wallet's money aside.
 
 use axum::response::Response;
 use jiff::Timestamp;

@@ -1,8 +1,8 @@
-//! The kinds of commands, each with its body, what it means to the journal, its route and its description. They know nothing of
-//! one another, nor of batches.
+//! The kinds of commands, each with its body, its meaning to the journal, its route and its description. They know
+//! nothing of one another, nor of batches.
 //!
-//! This is the one list of them: a new kind has its file, and its module and its row here. From the list follow the routes, the
-//! commands that a batch may hold, and the API description of both.
+//! This is the only list of them: a new kind gets a file, and a module and a row here. The routes, the commands that a
+//! batch accepts, and the API description of both follow from the list.
 
 pub(crate) mod capture;
 pub(crate) mod change;

@@ -1,4 +1,4 @@
-//! How far a wallet may be overdrawn.
+//! Sets how far a wallet may be overdrawn.
 
 use axum::response::Response;
 use wallex_domain::Change;

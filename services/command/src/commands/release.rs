@@ -1,4 +1,4 @@
-//! The end of a hold, with nothing taken.
+//! Ends a hold without taking anything.
 
 use axum::response::Response;
 use wallex_domain::{Command, HoldId, ReleaseHold};

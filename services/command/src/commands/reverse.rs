@@ -1,4 +1,4 @@
-//! A transaction taken back.
+//! Reverses a transaction.
 
 use axum::response::Response;
 use wallex_domain::{Amount, Command, Reverse};

@@ -1,4 +1,4 @@
-//! Money from one wallet to another.
+//! Moves money from one wallet to another.
 
 use axum::response::Response;
 use uuid::Uuid;

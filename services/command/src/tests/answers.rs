@@ -1,4 +1,4 @@
-//! Answers are stored with their commands and given again as they are: a client that asks a second time compares them.
+//! Answers are stored with their commands and replayed unchanged: a client that asks a second time compares them.
 
 use std::collections::BTreeSet;
 
@@ -33,7 +33,7 @@ fn wallet(id: WalletId, status: Status) -> Wallet {
     }
 }
 
-/// What the journal may have made of a command. `pair`: it moved money between two wallets.
+/// Possible results of a command in the journal. `pair`: it moved money between two wallets.
 fn committed(status: HoldStatus, has_hold: bool, expires_at: Option<i64>, pair: bool) -> Committed {
     let place = |partition, seq| Position {
         partition: Partition(partition),
@@ -58,7 +58,7 @@ fn committed(status: HoldStatus, has_hold: bool, expires_at: Option<i64>, pair: 
     }
 }
 
-/// All that a command may be answered with when it was done.
+/// Every result that a successful command may be answered with.
 fn outcomes(command: &Command) -> Vec<Committed> {
     let alone = || committed(HoldStatus::Open, false, None, false);
     let pair = || committed(HoldStatus::Open, false, None, true);
@@ -161,7 +161,7 @@ fn line(title: &str, answer: &Answer) -> String {
     )
 }
 
-/// Each answer has three lines: to what; status, `ETag`, `Wallex-Position` and `Location`; the body.
+/// Each answer has three lines: what it answers; status, `ETag`, `Wallex-Position` and `Location`; the body.
 #[tokio::test]
 async fn stored_answers_are_fixed() {
     let routes = Routes::new();
@@ -201,7 +201,7 @@ fn every_rejection_has_a_stored_answer_here() {
         .iter()
         .map(|rejection| crate::problem::rejection(rejection).code())
         .collect();
-    // Not decided: it is refused before.
+    // Never decided: refused earlier.
     let described = COMMANDS.iter().flat_map(|command| command.rejections);
     let described: BTreeSet<&str> = described
         .filter(|code| **code != Code::CurrencyUnknown)

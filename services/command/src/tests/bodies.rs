@@ -1,4 +1,4 @@
-//! What bodies are taken, and how those are refused that are not.
+//! Which bodies are accepted, and how the others are refused.
 
 use serde_json::json;
 
@@ -96,7 +96,7 @@ fn all_that_is_wrong_is_told_at_once_in_sentences_for_people() {
     }
     let missing = refused::<Transfer>("{}");
     assert_eq!(pointers(&missing), ["/from", "/to", "/amount"]);
-    // Whoever sends nonsense by the thousand is told so shortly.
+    // Thousands of errors get a short answer.
     let many: Vec<String> = (0..10_000).map(|n| format!("\"{n}\":{n}")).collect();
     let problem = refused::<Credit>(&format!("{{{}}}", many.join(",")));
     assert_eq!(pointers(&problem).len(), 20);
@@ -117,7 +117,7 @@ fn metadata_is_bounded() {
     for levels in [17, 40, 500, 50_000] {
         assert_eq!(pointers(&refused::<Credit>(&nested(levels))), ["/metadata"]);
     }
-    // Six characters that look like an escape, and are none.
+    // Six characters that look like an escape but are not.
     assert!(parse::<Credit>(br#"{"amount":1,"metadata":{"pattern":"\\u0000"}}"#).is_ok());
 }
 

@@ -1,4 +1,4 @@
-//! A key that is sent again finds its answer only if the request has the same fingerprint, whichever build computes it.
+//! A repeated key finds its answer only if the request has the same fingerprint, whichever build computes it.
 
 use http::Method;
 
@@ -6,7 +6,7 @@ use super::assert_golden;
 use super::requests::{self, Routes, Sent};
 use crate::commands::COMMANDS;
 
-/// The fingerprint as it has been defined from the start: each part behind its length, and the body at the end.
+/// The fingerprint as originally defined: each part preceded by its length, and the body at the end.
 fn defined(sent: &Sent) -> blake3::Hash {
     let precondition = sent
         .version
@@ -20,8 +20,8 @@ fn defined(sent: &Sent) -> blake3::Hash {
     hasher.finalize()
 }
 
-/// If this fails, clients that retry across an upgrade are answered `idempotency_key_reused`. Each request has four lines: what
-/// it is; path and `If-Match`; the bytes of the body that go into the fingerprint; the fingerprint.
+/// If this fails, clients that retry across an upgrade get `idempotency_key_reused`. Each request has four lines: what it
+/// is; path and `If-Match`; the bytes of the body that go into the fingerprint; the fingerprint.
 #[tokio::test]
 async fn fingerprints_of_requests_are_fixed() {
     let routes = Routes::new();

@@ -1,5 +1,5 @@
-//! Bytes that outlive a build, as files in `golden`: the fingerprint of each request, by which a retry after an upgrade finds
-//! the first answer, and the answers as they are stored.
+//! Bytes that outlive a build, as files in `golden`: the fingerprint of each request, by which a retry after an upgrade
+//! finds the first answer, and the answers as they are stored.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod answers;
@@ -8,8 +8,8 @@ mod fingerprints;
 mod rejections;
 mod requests;
 
-/// Compares with a file under `golden`. With UPDATE_GOLDEN set it writes the file instead: for what is new. What stands in
-/// the files already has been promised to clients.
+/// Compares with a file under `golden`. With UPDATE_GOLDEN set it writes the file instead; use that for additions only.
+/// What the files already contain has been promised to clients.
 fn assert_golden(name: &str, text: &str) {
     let path = format!("{}/src/tests/golden/{name}", env!("CARGO_MANIFEST_DIR"));
     if std::env::var_os("UPDATE_GOLDEN").is_some() {

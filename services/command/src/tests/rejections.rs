@@ -1,4 +1,4 @@
-//! The problems that routes are described with are those that their commands can end in: no more, no less.
+//! The problems in a route's description are exactly those that its commands can end in.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ use wallex_runtime::http::Code;
 use crate::commands::COMMANDS;
 use crate::{batch, problem};
 
-/// Wallets, holds and transactions by what is special about them. Ids are their places, from 1; 0 is nowhere.
+/// Wallets, holds and transactions, named by what is special about them. Ids are indexes from 1; 0 does not exist.
 struct World {
     wallets: Vec<Wallet>,
     holds: Vec<Hold>,
@@ -23,7 +23,7 @@ struct World {
 
 const NOW: i64 = 1_000;
 const NOWHERE: u128 = 0;
-/// Places of wallets.
+/// Indexes of wallets.
 const RICH: u128 = 1;
 const POOR: u128 = 2;
 const FROZEN: u128 = 3;
@@ -64,7 +64,7 @@ impl World {
             wallet(HOLDING, 10_000, Status::Active, "EUR"),
         ];
         wallets[OVERDRAWN as usize - 1].overdraft_limit = 500;
-        // What is held may exceed the balance where an overdraft covers it.
+        // The held amount may exceed the balance if an overdraft covers it.
         wallets[FULL as usize - 1].held = MAX_BALANCE;
         wallets[FULL as usize - 1].overdraft_limit = MAX_BALANCE;
         let holds = [RICH, FROZEN, CLOSED].map(|owner| (owner, HoldStatus::Open));
@@ -147,7 +147,7 @@ impl State for World {
     }
 }
 
-/// Commands of each kind, that between them end in everything that one can end in.
+/// Commands of each kind that together end in everything that the kind can end in.
 fn commands() -> Vec<Command> {
     let mut commands = Vec::new();
     let versions = [None, Some(7), Some(6)];
@@ -265,7 +265,7 @@ fn each_write_is_described_with_the_rejections_that_it_can_end_in() {
             codes.insert(problem::rejection(&rejection).code());
         }
     }
-    // Not decided by the domain: whether a movement was made before, which currencies there are, and batches.
+    // Not decided by the domain: repeated movements, available currencies, and batches.
     for (kind, code) in [
         ("credit", Code::ExternalIdTaken),
         ("debit", Code::ExternalIdTaken),

@@ -1,4 +1,4 @@
-//! One request per command with all that it may say, and one with as little as it must say; each also as a batch.
+//! For each command one request with every field and one with only the required fields; each also as a batch.
 
 use axum::body::Body;
 use http::{Method, Request};
@@ -20,7 +20,7 @@ const WALLET: &str = "0198c0de-7f3a-7c10-8000-1a2b3c4d5e6f";
 const HOLD: &str = "0198c0e1-2b64-7d2e-9a41-5c6d7e8f9a0b";
 const TRANSACTION: &str = "0198c0e0-4c1d-7b55-8f3e-2a3b4c5d6e7f";
 
-/// What a command's own route has in its path.
+/// The target in the path of a command's own route.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Target {
     None,
@@ -39,7 +39,7 @@ impl Target {
         }
     }
 
-    /// The field of a batch's command.
+    /// Its field in a batch's command.
     fn field(self) -> &'static str {
         match self {
             Self::None => "",
@@ -50,8 +50,8 @@ impl Target {
     }
 }
 
-/// A command: its type, its route, and its fields, the required ones and the optional ones. Neither are in the order in which
-/// they are written out again.
+/// A command: its type, its route, and its required and optional fields. Neither list is in the order in which the fields
+/// are written out again.
 struct Kind {
     name: &'static str,
     method: Method,
@@ -59,7 +59,7 @@ struct Kind {
     target: Target,
     required: &'static [&'static str],
     optional: &'static [&'static str],
-    /// The body as it is written out again for the fingerprint.
+    /// The body as written out again for the fingerprint.
     canonical: fn(&[u8]) -> String,
 }
 
@@ -229,19 +229,19 @@ const KINDS: &[Kind] = &[
     },
 ];
 
-/// Commands in the batch of many: a later kind must not change what is fixed for the ones that were there.
+/// Commands in the large batch: a later kind must not change what is fixed for the existing ones.
 const MANY: usize = 13;
 
-/// A request as a client sends it, and what the fingerprint is made of.
+/// A request as a client sends it, and what its fingerprint is made from.
 pub(super) struct Sent {
-    /// What it is, for people.
+    /// A title for people.
     pub(super) title: String,
     pub(super) method: Method,
-    /// As it is sent; its ids may be in capitals.
+    /// As sent; its ids may be in upper case.
     pub(super) path: String,
-    /// As the fingerprint has it.
+    /// As it goes into the fingerprint.
     pub(super) canonical_path: String,
-    /// Of `If-Match`.
+    /// The version in `If-Match`.
     pub(super) version: Option<i64>,
     pub(super) body: String,
     pub(super) canonical: String,
@@ -252,7 +252,7 @@ pub(super) fn kinds() -> Vec<&'static str> {
     KINDS.iter().map(|kind| kind.name).collect()
 }
 
-/// Every command by its own route, then every command in a batch, then a batch with a command that is refused.
+/// Every command on its own route, then every command in a batch, then a batch with a refused command.
 pub(super) fn all() -> Vec<Sent> {
     let singles = KINDS
         .iter()
@@ -293,7 +293,7 @@ fn fields(kind: &Kind, full: bool) -> Vec<String> {
         .collect()
 }
 
-/// A wallet that is created has no version before.
+/// A wallet that is being created has no earlier version.
 fn version(kind: &Kind, full: bool) -> Option<i64> {
     (full && kind.name != "create").then_some(7)
 }
@@ -357,7 +357,7 @@ pub(super) struct Routes {
 impl Routes {
     pub(super) fn new() -> Self {
         let (queue, captured) = Enqueue::captured();
-        // Nothing is asked of it: an erasure that is not answered removes nothing.
+        // Never queried: an erasure without an answer removes nothing.
         let journal = sqlx::PgPool::connect_lazy("postgres://localhost/nowhere").unwrap();
         Self {
             router: router(CommandState::new(queue, Currencies::iso_4217(), journal)),

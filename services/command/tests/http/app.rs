@@ -1,4 +1,4 @@
-//! A migrated database, the write routes on it, and short ways to use them.
+//! A migrated database, the write routes on it, and shortcuts to use them.
 
 use std::str::FromStr as _;
 use std::sync::LazyLock;
@@ -159,7 +159,7 @@ pub(crate) async fn post(router: &Router, path: &str, key: &str, body: Value) ->
     send(router, json_request(path, key, &body)).await
 }
 
-/// Whatever is answered, it is what the route is described to answer.
+/// Sends a request; whatever the answer, it must match the route's description.
 pub(crate) async fn send(router: &Router, request: Request<Body>) -> Reply {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let (head, body) = router.clone().oneshot(request).await.unwrap().into_parts();

@@ -43,10 +43,10 @@ async fn every_kind_of_command_goes_into_a_batch() {
     );
     assert_eq!(app.balance(&id(1).to_string()).await, 0);
     assert_eq!(app.balance(&id(2).to_string()).await, 80);
-    // Each command is a transaction of its own, to be looked up and reversed.
+    // Each command is its own transaction, which can be looked up and reversed.
     let transaction = results[4]["body"]["transaction_id"].as_str().unwrap();
     assert_eq!(results[4]["location"], format!("/v1/transactions/{transaction}"));
-    // The header says the last position of each partition.
+    // The header has the last position of each partition.
     let positions = done.header("wallex-position").unwrap();
     let partitions: Vec<&str> = positions
         .split(',')
@@ -167,7 +167,7 @@ async fn every_offending_field_of_every_command_is_named() {
     assert_eq!(app.balance(&id).await, 10);
 }
 
-/// A credit with everything that a movement may have, at its longest.
+/// A credit with every field of a movement at its maximum length.
 fn full_row(id: &str, n: usize) -> Value {
     json!({
         "type": "credit", "wallet_id": id, "amount": 1, "reference": "😀".repeat(255),
@@ -176,7 +176,7 @@ fn full_row(id: &str, n: usize) -> Value {
     })
 }
 
-/// As clients write JSON that keep to ASCII.
+/// As written by clients that restrict JSON to ASCII.
 fn escaped(json: &Value) -> String {
     let mut ascii = String::new();
     for c in json.to_string().chars() {
@@ -315,7 +315,7 @@ async fn a_row_that_cannot_be_accepted_is_that_rows_result() {
         (Some("true"), &done.body)
     );
     assert_eq!(app.balance(&id).await, 17);
-    // The same rows of a batch that is all or nothing refuse it, and all that is wrong is told at once.
+    // The same rows in an atomic batch refuse it, and all errors are reported at once.
     let refused = app
         .post("/v1/batches", "c", json!({"atomic": true, "commands": commands}))
         .await;

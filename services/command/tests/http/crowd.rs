@@ -1,4 +1,4 @@
-//! Half a million holds of one wallet that are due in the same second, and what another wallet's writes notice of it.
+//! Half a million holds of one wallet that are due in the same second, and how that affects another wallet's writes.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::*;
 
-/// The longest stall of another wallet's write while so many holds of one wallet end, and how long that takes.
+/// The longest stall of another wallet's write while that many holds of one wallet end, and the total time.
 async fn crowd(holds: i64) -> (Duration, Duration) {
     let app = App::new().await;
     let crowded = app.wallet("crowded", holds).await;
@@ -60,11 +60,11 @@ async fn crowd(holds: i64) -> (Duration, Duration) {
 #[tokio::test]
 async fn five_thousand_holds_that_are_due_at_once_end_beside_other_writes() {
     let (longest, took) = crowd(5_000).await;
-    // One transaction of all of them took longer than this on any machine; a busy one is slow all the same.
+    // One transaction for all of them took longer than this on every machine, but a busy machine is slow anyway.
     assert!(longest < Duration::from_secs(3), "{longest:?} of {took:?}");
 }
 
-/// The figure: `WALLEX_TEST_HOLDS=500000 cargo test --workspace --test http -- --ignored --nocapture crowd`.
+/// Produces the figure: `WALLEX_TEST_HOLDS=500000 cargo test --workspace --test http -- --ignored --nocapture crowd`.
 #[tokio::test]
 #[ignore = "a measurement of some minutes"]
 async fn how_long_a_crowd_makes_others_wait() {

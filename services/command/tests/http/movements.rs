@@ -6,7 +6,7 @@ use crate::app::*;
 
 const SAME: [&str; 3] = ["etag", "wallex-position", "location"];
 
-/// The answers are one, but for the header that says so.
+/// The answers are identical except for the header that marks the replay.
 #[track_caller]
 fn assert_given_again(again: &Reply, first: &Reply) {
     assert_eq!((again.status, &again.body), (first.status, &first.body));
@@ -87,7 +87,7 @@ async fn a_movement_with_an_external_id_happens_once_whatever_the_key() {
     }
     assert_eq!(app.balance(&from).await, 1_000 - 50 + 10 - 10 - 10 - 30 + 20);
 
-    // The precondition was for the first time.
+    // The precondition applied to the first attempt.
     let (path, body) = &movements[0];
     let mut body = body.clone();
     body["external_id"] = json!("psp 0");
@@ -165,7 +165,7 @@ async fn an_external_id_is_a_text_of_255_characters_and_belongs_to_movements() {
     }
     let longest = json!({"amount": 1, "external_id": "é".repeat(255)});
     assert_eq!(app.post(&credits, "longest", longest).await.status, 201);
-    // A hold has an id for this, and its release moves nothing.
+    // A hold already has an id for this, and its release moves nothing.
     app.post(
         &format!("/v1/wallets/{wallet}/holds"),
         "h",
@@ -173,7 +173,7 @@ async fn an_external_id_is_a_text_of_255_characters_and_belongs_to_movements() {
     )
     .await
     .assert_problem(422, "validation_failed");
-    // A wallet's name and a movement's do not meet.
+    // The names of wallets and of movements are separate.
     let named = json!({"currency": "EUR", "external_id": "both"});
     assert_eq!(app.post("/v1/wallets", "w", named).await.status, 201);
     let named = json!({"amount": 1, "external_id": "both"});

@@ -1,5 +1,5 @@
-//! Stored answers across the edges of their time slots: under full load, with maintenance running, a key that is
-//! used again within the retention always finds its answer.
+//! Stored answers across the boundaries of their time slots: under full load, with maintenance running, a key that is
+//! reused within the retention always finds its answer.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -11,10 +11,10 @@ use wallex_journal::maintain::{Retention, empty_expired_slots};
 
 use crate::app::*;
 
-/// Periods of 4/7 of it: the slot in use changes every 0.4 s or so.
+/// A slot lasts 4/7 of it, so the slot in use changes about every 0.4 s.
 const RETENTION: Duration = Duration::from_millis(750);
 const RUN: Duration = Duration::from_secs(6);
-/// A slot can be emptied within a tenth of a second before its turn; a busy machine may miss many.
+/// A slot can be emptied in the last tenth of a second before its turn; a busy machine may miss many.
 const LIMIT: Duration = Duration::from_secs(60);
 
 #[tokio::test]
@@ -53,7 +53,7 @@ async fn slots_rotate_under_full_load_and_every_retry_finds_its_answer() {
                     for _ in 0..2 {
                         let again = post(&two, &path, &key, json!({"amount": 1})).await;
                         let now = jiff::Timestamp::now().as_microsecond();
-                        // Beyond the retention nothing is promised; a busy machine may be that slow.
+                        // Beyond the retention nothing is promised, and a busy machine may be that slow.
                         if now - began > i64::try_from(RETENTION.as_micros()).unwrap() {
                             break;
                         }

@@ -1,4 +1,4 @@
-//! What happens without being asked for: holds expire, erased data goes.
+//! What happens without a request: holds expire, erased data is removed.
 
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -79,7 +79,7 @@ async fn when_an_erasure_is_answered_the_data_is_gone() {
         .await
         .unwrap();
     assert_eq!(left, 0);
-    // Nothing that is kept to be replayed holds it either.
+    // No stored answer contains it either.
     let dump: Vec<String> = sqlx::query_scalar("SELECT convert_from(body, 'UTF8') FROM journal.answer")
         .fetch_all(&app.pool)
         .await

@@ -1,4 +1,4 @@
-//! Creating, crediting, debiting, transferring: what clients send, what they get, and that money moves once.
+//! Creating, crediting, debiting, transferring: what clients send, what they get, and that money moves only once.
 
 use axum::body::Body;
 use http::{Request, StatusCode};
@@ -81,7 +81,7 @@ async fn a_replay_gives_the_first_answer_byte_for_byte() {
         .await;
     assert_eq!(first.header("idempotency-replayed"), None);
     app.post(&path, "other", json!({"amount": 10})).await;
-    // Another order of fields and white space is the same request.
+    // Different white space and order of fields: still the same request.
     let again = Request::post(&path)
         .header("content-type", "application/json; charset=utf-8")
         .header("idempotency-key", "k")
@@ -214,7 +214,7 @@ async fn what_is_malformed_is_refused_before_it_is_queued() {
         .post(&format!("/v1/wallets/{nobody}/credits"), "k", body.clone())
         .await;
     missing.assert_problem(404, "wallet_not_found");
-    // Of all these only the decided rejection is stored: the key is free.
+    // Of all these only the decided rejection is stored: this key is free.
     assert_eq!(app.post(&path, "k", body).await.status, StatusCode::CREATED);
     assert_eq!(app.balance(&id).await, 11);
 }
@@ -223,7 +223,7 @@ async fn what_is_malformed_is_refused_before_it_is_queued() {
 async fn a_full_queue_is_said_at_once() {
     let app = App::new().await;
     let id = app.wallet("a", 10).await;
-    // Nobody gets past the partitions until the test lets go.
+    // Block the partitions until the test lets go.
     let mut holder = app.pool.begin().await.unwrap();
     sqlx::query("SELECT 1 FROM journal.partition FOR UPDATE")
         .execute(&mut *holder)
@@ -244,7 +244,7 @@ async fn a_full_queue_is_said_at_once() {
             tokio::spawn(async move { post(&router, &path, &n.to_string(), json!({"amount": 1})).await })
         })
         .collect();
-    // One in the writer's hands and one in the queue wait; whoever is answered now was refused.
+    // One request is with the writer and one is queued; whoever gets an answer now was refused.
     wallex_testing::eventually(wallex_testing::DEADLINE, "a refusal", async || {
         waiting
             .iter()
@@ -282,7 +282,7 @@ async fn a_currency_of_ones_own_makes_wallets_and_keeps_them_when_it_is_taken_ou
     );
     let id = |reply: &Reply| reply.body["wallet"]["id"].as_str().unwrap().to_owned();
 
-    // A replica that does not know it, or no longer: no new wallet, and the key stays free for one that does.
+    // A replica that does not know the currency, or no longer: no new wallet, and the key stays free for one that does.
     let refused = app.post("/v1/wallets", "c", wallet.clone()).await;
     refused.assert_problem(422, "currency_unknown");
     let detail = refused.body["detail"].as_str().unwrap();
@@ -341,12 +341,12 @@ async fn what_people_say_about_a_wallet_is_changed_by_a_patch() {
         (again.header("idempotency-replayed"), &again.body),
         (Some("true"), &changed.body)
     );
-    // Left out and null are two things, also to the fingerprint.
+    // Absent and null differ, also in the fingerprint.
     app.patch(&path, "k2", json!({"owner": "Bob"})).await;
     app.patch(&path, "k2", json!({"owner": "Bob", "description": null}))
         .await
         .assert_problem(422, "idempotency_key_reused");
-    // No name of a person, nor anything else that was said, is in the event or in the answer.
+    // Neither the event nor the answer contains a person's name or other personal data.
     let kept: Vec<String> = sqlx::query_scalar(
         "SELECT convert_from(payload, 'UTF8') FROM journal.event UNION ALL
          SELECT convert_from(body, 'UTF8') FROM journal.answer",

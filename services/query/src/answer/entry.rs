@@ -1,5 +1,5 @@
-//! Entries of a wallet's history as they are answered and exported. The invariant: amounts are never negative,
-//! `direction` says which way the balance went; what does not apply to an entry is left out.
+//! Entries of a wallet's history in answers and exports. The invariant: amounts are never negative, `direction` says
+//! which way the balance went, and what does not apply to an entry is left out.
 
 use serde::Serialize;
 use utoipa::ToSchema;

@@ -1,5 +1,5 @@
-//! Holds as they are answered. The invariant: the status is the one that the journal has recorded; a hold whose time is
-//! over is `open` until its end is an event, although it cannot be captured any more.
+//! Holds in answers. The invariant: the status is the one that the journal has recorded; a hold past its time is `open`
+//! until its end is an event, although it can no longer be captured.
 
 use serde::Serialize;
 use utoipa::ToSchema;

@@ -1,4 +1,4 @@
-//! The bodies of the answers, made from rows. Money stays in integer minor units; times become RFC 3339
+//! The bodies of the answers, built from rows. Money stays in integer minor units; times become RFC 3339
 //! in UTC with microseconds. The invariant: a row that this build cannot express is an error, never a guess.
 
 mod entry;
@@ -17,7 +17,7 @@ pub(crate) use hold::{HoldBody, HoldPageBody};
 pub(crate) use transaction::{TransactionBody, TransactionPageBody};
 pub(crate) use wallet::{WalletAtBody, WalletBody, WalletPageBody};
 
-/// A row that has no meaning in this build; the text says which column and value.
+/// A row that has no meaning in this build; the text names the column and the value.
 #[derive(Debug, thiserror::Error)]
 #[error("the database holds {column} = {value}, which this version cannot express")]
 pub(crate) struct Unreadable {
@@ -38,8 +38,8 @@ pub(crate) fn rfc3339(column: &'static str, microseconds: i64) -> Result<String,
     Ok(format!("{at:.6}"))
 }
 
-/// A name of the read model, like an entry's type. One that this build does not know, because a newer one has written it,
-/// is handed on as it is stored: it must not stand in the way of the money beside it, or of other rows.
+/// A name from the read model, such as an entry's type. A name that a newer build has written and this one does not know is
+/// passed on as stored: it must not block the money beside it, or other rows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub(crate) enum Name<T> {
@@ -63,13 +63,12 @@ impl<T> Name<T> {
     }
 }
 
-/// Metadata as it is answered. The invariant: whatever the column holds, it never stands in the way of the money beside
-/// it.
+/// Metadata in an answer. The invariant: whatever the column holds, it never blocks the money beside it.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub(crate) enum Metadata {
     Object(Map<String, Value>),
-    /// JSON that this build cannot take for an object of its numbers and texts, handed on as it is stored.
+    /// JSON that this build cannot read as an object of its own numbers and strings, passed on as stored.
     AsStored(Box<RawValue>),
 }
 

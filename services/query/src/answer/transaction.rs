@@ -1,4 +1,4 @@
-//! Transactions as they are answered: what one command did, to one wallet or two. The invariant: `complete` says
+//! Transactions in answers: what one command did, to one wallet or two. The invariant: `complete` says
 //! whether every wallet that an entry names has its entry here too.
 
 use serde::Serialize;
@@ -32,7 +32,7 @@ pub(crate) enum TransactionType {
 }
 
 impl TransactionType {
-    /// By the entry that comes first.
+    /// Determined by the first entry.
     fn of(entry: EntryType) -> Self {
         match entry {
             EntryType::Create => Self::Create,
@@ -107,7 +107,7 @@ pub(crate) struct TransactionPageBody {
 }
 
 impl TransactionBody {
-    /// The transaction that `rows` are the entries of; `None` when there are none.
+    /// The transaction whose entries are `rows`; `None` when there are none.
     pub(crate) fn of(id: Uuid, rows: Vec<EntryRow>) -> Result<Option<Self>, Unreadable> {
         let stale = rows.iter().any(|row| row.stale);
         let mut entries = rows

@@ -1,4 +1,4 @@
-//! Wallets as they are answered: now, at a time, and by the page. The invariant: `available` is always
+//! Wallets in answers: now, at a time, and by page. The invariant: `available` is always
 //! `balance` minus `held` of the same row.
 
 use serde::Serialize;

@@ -1,5 +1,5 @@
-//! In which form an answer is wanted, by the header `Accept` (RFC 9110, section 12.5.1). The invariant: whoever does not
-//! ask for a table, or asks for what there is not, gets JSON.
+//! Chooses the form of an answer by the `Accept` header (RFC 9110, section 12.5.1). The invariant: a client that does not
+//! ask for a table, or asks for an unknown form, gets JSON.
 
 use http::header::ACCEPT;
 use http::request::Parts;
@@ -40,7 +40,7 @@ impl Format {
     }
 }
 
-/// The one with the highest quality; of equals the one that is said more exactly, then earlier.
+/// The form with the highest quality; among equals the more specific one, then the earlier one.
 fn wanted(accept: &str) -> Format {
     let mut best = (0, 0, Format::Json);
     for range in accept.split(',') {
@@ -65,7 +65,7 @@ fn wanted(accept: &str) -> Format {
     best.2
 }
 
-/// In thousandths: `0.5` is 500, `1` is 1000. What is none counts as 0.
+/// In thousandths: `0.5` is 500, `1` is 1000. An invalid value counts as 0.
 fn quality(text: &str) -> u16 {
     let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
     let digits = decimals.len() <= 3 && decimals.bytes().all(|byte| byte.is_ascii_digit());

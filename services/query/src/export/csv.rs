@@ -1,5 +1,5 @@
-//! CSV by RFC 4180: a line of names, then a line per row, each ended by CR LF. The invariant: no cell that somebody
-//! outside has written becomes a formula in a spreadsheet.
+//! CSV by RFC 4180: a header line, then a line per row, each ended by CR LF. The invariant: no cell with outside text
+//! becomes a formula in a spreadsheet.
 
 use std::borrow::Cow;
 
@@ -8,20 +8,20 @@ use serde::Serialize;
 use super::{Encode, Record};
 use crate::problem::ReadError;
 
-/// What spreadsheets take for the beginning of a formula, with the wide and small forms that some of them read as the same
-/// (OWASP, CSV Injection).
+/// Characters that spreadsheets take for the start of a formula, with the wide and small forms that some of them treat
+/// alike (OWASP, CSV Injection).
 const FORMULA: [char; 12] = [
     '=', '+', '-', '@', '\u{FF1D}', '\u{FF0B}', '\u{FF0D}', '\u{FF20}', '\u{FE66}', '\u{FE62}', '\u{FE63}',
     '\u{FE6B}',
 ];
-/// Where a spreadsheet begins a new cell within a text: quotation marks keep commas together for all of them, but one that
-/// separates by semicolons or tabs takes the marks for text.
+/// Where a spreadsheet may start a new cell within a text. Quotation marks protect commas everywhere, but a spreadsheet
+/// that separates by semicolons or tabs treats the marks as text.
 const NEW_CELL: [char; 4] = [';', '\t', '\r', '\n'];
 
 pub(crate) enum Cell<'a> {
     /// Written by the platform itself: numbers, names, times, ids.
     Plain(Cow<'a, str>),
-    /// Written by somebody else. One that looks like a formula gets an apostrophe before it.
+    /// Written by somebody else. If it looks like a formula, it is prefixed with an apostrophe.
     Text(&'a str),
     Empty,
 }
@@ -79,7 +79,7 @@ fn line<'a>(cells: impl IntoIterator<Item = Cell<'a>>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Whether a cell that begins so may be taken for a formula: after what spreadsheets or whoever cleans a file may drop.
+/// Whether a cell that begins like this may be taken for a formula, after what spreadsheets or a cleanup may drop.
 fn is_formula(text: &str) -> bool {
     let dropped = |c: char| {
         c.is_whitespace() || c.is_control() || matches!(c, '"' | '\'' | '\u{FEFF}' | '\u{200B}'..='\u{200F}')
@@ -87,7 +87,7 @@ fn is_formula(text: &str) -> bool {
     text.trim_start_matches(dropped).starts_with(FORMULA)
 }
 
-/// With an apostrophe before whatever may be taken for a formula: at the beginning, or where a new cell may begin.
+/// With an apostrophe before anything that may be taken for a formula: at the start, or where a new cell may begin.
 fn disarmed(text: &str) -> Cow<'_, str> {
     let starts_badly = is_formula(text) || text.starts_with(['\t', '\r', '\n']);
     if !starts_badly && !text.contains(NEW_CELL) {
@@ -107,7 +107,7 @@ fn disarmed(text: &str) -> Cow<'_, str> {
     Cow::Owned(safe)
 }
 
-/// JSON in which no formula follows a semicolon. JSON has semicolons in strings only, and tabs and line's ends nowhere.
+/// JSON in which no formula follows a semicolon. JSON has semicolons only in strings, and raw tabs and line breaks nowhere.
 fn escaped(json: &str) -> String {
     let mut safe = String::with_capacity(json.len());
     let mut armed = false;
@@ -122,7 +122,7 @@ fn escaped(json: &str) -> String {
     safe
 }
 
-/// Between quotation marks where the text has a comma, a quotation mark, another separator or a line's end.
+/// In quotation marks if the text has a comma, a quotation mark, another separator or a line break.
 fn quoted(text: &str, out: &mut Vec<u8>) {
     if !text.contains([',', '"', ';', '\t', '\r', '\n']) {
         out.extend_from_slice(text.as_bytes());
@@ -187,7 +187,7 @@ mod tests {
         }
         assert_eq!(written(vec![Cell::text(Some("\n=1+1"))]), "\"'\n'=1+1\"\r\n");
         assert_eq!(written(vec![Cell::text(Some("\"=1"))]), "\"'\"\"=1\"\r\n");
-        // Where the separator is another, these are two cells.
+        // With another separator, these are two cells.
         assert_eq!(written(vec![Cell::text(Some("rent;=1+1"))]), "\"rent;'=1+1\"\r\n");
         assert_eq!(written(vec![Cell::text(Some("a\r\n @b"))]), "\"a\r\n' @b\"\r\n");
         assert_eq!(written(vec![Cell::text(Some("a;b, -c"))]), "\"a;b, -c\"\r\n");

@@ -1,4 +1,4 @@
-//! NDJSON: one JSON object a line.
+//! NDJSON: one JSON object per line.
 
 use serde::Serialize;
 

@@ -1,9 +1,9 @@
-//! Lists without an end: all rows of a filter as one stream, NDJSON or CSV. Used by histories, statements and the
+//! Unpaged lists: all rows of a filter as one stream, NDJSON or CSV. Used by histories, statements and the
 //! ledger's postings; knows none of them.
 //!
-//! Three invariants: an export holds one chunk of rows and no connection while its client reads; a process runs a bounded
-//! number of them, so that clients who do not read cannot fill its memory; and one that cannot be finished breaks its
-//! connection off, so that nobody takes a part for the whole.
+//! Three invariants. An export holds one chunk of rows and no connection while its client reads. A process runs a
+//! bounded number of exports, so that clients that do not read cannot fill its memory. And an export that cannot be
+//! finished breaks its connection, so that nobody mistakes a part for the whole.
 
 mod accept;
 mod csv;
@@ -25,21 +25,21 @@ pub(crate) use accept::{Format, Table};
 pub(crate) use csv::{Cell, Csv};
 pub(crate) use json::Ndjson;
 
-/// Rows that a chunk has at most. With the largest metadata that is 3.2 MB, if all rows before were small.
+/// Maximum number of rows in a chunk. With the largest metadata that is 3.2 MB, if all earlier rows were small.
 const MOST_ROWS: i64 = 200;
 const FEWEST_ROWS: i64 = 8;
-/// Rows of the first chunk, when nobody knows how large they are.
+/// Rows in the first chunk, while their size is unknown.
 const FIRST_ROWS: i64 = 32;
-/// Bytes that a chunk should have: it waits in memory until the client has taken it.
+/// Target size of a chunk in bytes: it stays in memory until the client has taken it.
 const CHUNK: usize = 128 * 1024;
 
-/// The last row of a whole chunk: there may be more after it. `None` when there are not.
+/// The last row of a full chunk, after which there may be more; `None` if the chunk is not full.
 pub(crate) fn last_of_full<T>(rows: &[T], limit: i64) -> Option<&T> {
     let full = i64::try_from(rows.len()).is_ok_and(|count| count >= limit);
     rows.last().filter(|_| full)
 }
 
-/// How many rows the next chunk should have, by how large those of the last one were.
+/// The number of rows in the next chunk, by the size of the rows in the last one.
 fn next_limit(limit: i64, bytes: usize) -> i64 {
     let fitting = i64::try_from(CHUNK / bytes.max(1).div_ceil(usize::try_from(limit).unwrap_or(1)))
         .unwrap_or(MOST_ROWS);
@@ -61,7 +61,7 @@ impl Exports {
     }
 }
 
-/// Exports of this process that read at the same time; the other connections are for everybody else.
+/// Exports of this process that may read at the same time; the other connections are for all other reads.
 static READING: Semaphore = Semaphore::const_new(2);
 
 pub(crate) static BROKEN: LazyLock<IntCounter> = LazyLock::new(|| {
@@ -71,7 +71,7 @@ pub(crate) static BROKEN: LazyLock<IntCounter> = LazyLock::new(|| {
     )
 });
 
-/// Where an export's rows come from.
+/// The source of an export's rows.
 pub(crate) trait Rows: Send + 'static {
     type Row: Send;
 
@@ -81,7 +81,7 @@ pub(crate) trait Rows: Send + 'static {
 
 /// How rows become bytes.
 pub(crate) trait Encode<Row>: Send + 'static {
-    /// What stands before the first row.
+    /// What precedes the first row.
     fn begin(&mut self, _out: &mut Vec<u8>) -> Result<(), ReadError> {
         Ok(())
     }
@@ -93,11 +93,11 @@ pub(crate) trait Encode<Row>: Send + 'static {
 pub(crate) trait Record: serde::Serialize {
     fn columns() -> Vec<&'static str>;
 
-    /// As many as there are columns.
+    /// One per column.
     fn cells(&self) -> Vec<Cell<'_>>;
 }
 
-/// Answers with all rows as a file. What fails before the first chunk is there is a problem of its own. `stale`: rows
+/// Answers with all rows as a file. A failure before the first chunk is answered with a problem. `stale`: rows
 /// may be missing, because an event could not be projected.
 pub(crate) async fn table<R>(
     exports: &Exports,
@@ -132,7 +132,7 @@ where
     Ok(response)
 }
 
-/// A body that reads one chunk after the other, when the client has taken the one before.
+/// A body that reads each chunk once the client has taken the previous one.
 pub(crate) async fn body<R: Rows>(
     exports: &Exports,
     rows: R,
@@ -167,9 +167,9 @@ pub(crate) async fn body<R: Rows>(
 struct Export<R, E> {
     rows: R,
     encode: E,
-    /// Rows of the next chunk.
+    /// Rows in the next chunk.
     limit: i64,
-    /// One of [`Exports`], until the last chunk is made or the client is gone.
+    /// One of [`Exports`], held until the last chunk is made or the client is gone.
     _turn: OwnedSemaphorePermit,
 }
 

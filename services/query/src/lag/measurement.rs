@@ -1,10 +1,10 @@
-//! One measurement: the journal says what it has, the read side what is applied, the journal again how old the first
-//! event between is. Short transactions one after the other, none held while the other database is asked.
+//! One measurement: read what the journal has, then what the read side has applied, then from the journal again how old
+//! the first event in between is. Short transactions one after the other; none is held while the other database is asked.
 //!
-//! What counts is the journal, not what of it is in Kafka: reads are as old whether it is a projector that stands still, the
-//! publisher or Kafka.
+//! The journal counts, not how much of it is in Kafka: reads are equally old whether a projector, the publisher or Kafka
+//! has stalled.
 //!
-//! The invariant: what the journal has is read before what is applied, so that what arrives in between counts as no lag.
+//! The invariant: the journal's state is read before what is applied, so events that arrive in between do not count as lag.
 
 use std::collections::HashMap;
 
@@ -21,15 +21,15 @@ use crate::position::Snapshots;
 use crate::problem::ReadError;
 use crate::routes::end;
 
-/// Joins by the primary keys, whatever was planned when the tables were empty.
+/// Joins by the primary keys, whatever was planned while the tables were empty.
 use wallex_journal::read::trail::BEGIN;
 
 /// What counts as published.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Published {
-    /// All that is in the journal.
+    /// Everything in the journal.
     Journal,
-    /// What a publisher has brought to Kafka, by its checkpoints.
+    /// What a publisher has copied to Kafka, by its checkpoints.
     Publisher,
 }
 
@@ -41,7 +41,7 @@ pub(crate) struct Sources {
     pub(crate) published: Published,
 }
 
-/// Why the lag is not known.
+/// Why the lag is unknown.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LagError {
     #[error(transparent)]
@@ -53,7 +53,7 @@ pub(crate) enum LagError {
 }
 
 impl LagError {
-    /// For the log.
+    /// The cause, for the log.
     pub(crate) fn cause(&self) -> String {
         match self {
             Self::Read(ReadError::Database(error)) => error.to_string(),
@@ -121,7 +121,7 @@ pub(crate) struct PartitionLag {
 }
 
 impl Measurement {
-    /// Values of the labels projection and partition, and the figure of each.
+    /// The values of the labels projection and partition, with the figure of each.
     pub(crate) fn series(&self, figure: fn(&PartitionLag) -> f64) -> Vec<(Vec<String>, f64)> {
         let of = |projection: &ProjectionLag, partition: &PartitionLag| {
             let labels = vec![projection.name.to_owned(), partition.partition.to_string()];
@@ -133,7 +133,7 @@ impl Measurement {
             .collect()
     }
 
-    /// Age in seconds of the oldest event that is not in Kafka, by partition.
+    /// Age in seconds of the oldest event not yet in Kafka, by partition.
     pub(crate) fn unpublished(&self) -> Vec<(Vec<String>, f64)> {
         let partitions = self.publisher.iter().flat_map(|publisher| &publisher.partitions);
         partitions
@@ -158,7 +158,7 @@ impl Measurement {
 impl Sources {
     pub(crate) async fn measure(&self) -> Result<Measurement, LagError> {
         let (published, recorded) = self.published().await?;
-        // By the names that the projectors' own metrics and consumer groups carry.
+        // Under the names that the projectors' own metrics and consumer groups use.
         let applied = self.applied().await?.into_iter();
         let mut projections: Vec<ProjectionLag> = applied
             .map(|(name, applied)| behind(name.as_str(), &recorded, &published, &applied))
@@ -183,7 +183,7 @@ impl Sources {
         })
     }
 
-    /// What is published and what is in the journal; by partition, ascending.
+    /// What is published and what is in the journal, by partition, ascending.
     async fn published(&self) -> Result<(Vec<(i32, i64)>, Vec<(i32, i64)>), ReadError> {
         let mut snapshot = self.journal.snapshot_by(BEGIN, &Positions::default()).await?;
         let mut partitions: Vec<(i32, i64, i64)> = match self.published {
@@ -201,7 +201,7 @@ impl Sources {
             .unzip())
     }
 
-    /// What each projection has, by partition; of one snapshot.
+    /// What each projection has applied, by partition; from one snapshot.
     async fn applied(&self) -> Result<Vec<(Name, Vec<(i32, i64)>)>, ReadError> {
         let mut snapshot = self.read.snapshot_by(BEGIN, &Positions::default()).await?;
         let mut applied = Vec::new();
@@ -212,7 +212,7 @@ impl Sources {
         Ok(applied)
     }
 
-    /// How long, in microseconds, the first events that are not applied, or not published, have been waiting.
+    /// How long, in microseconds, the first events that are not applied or not published have been waiting.
     async fn ages(
         &self,
         behind: impl Iterator<Item = &ProjectionLag>,
@@ -250,7 +250,7 @@ impl PartitionLag {
     }
 }
 
-/// The lag in events. A partition without a cursor has had nothing applied.
+/// The lag in events. In a partition without a cursor, nothing has been applied.
 fn behind(
     name: &'static str,
     recorded: &[(i32, i64)],

@@ -1,8 +1,8 @@
-//! How far the projections are behind the journal. Measured by roles that own no partition of a projection, so that a
-//! projector that dies does not take the figure with it. Depends on both databases, on no projector and no publisher.
+//! How far the projections are behind the journal. Measured by roles that own no partition of a projection, so that the
+//! metric survives a dead projector. Depends on both databases, on no projector and no publisher.
 //!
-//! The invariant: a figure is of all partitions and young, or there is none. An autoscaler that acts on an old one takes
-//! away what is needed, or adds what is not.
+//! The invariant: a figure covers all partitions and is recent, or there is none. An autoscaler acting on an old one
+//! removes what is needed, or adds what is not.
 
 mod measurement;
 
@@ -18,19 +18,19 @@ use crate::position::Snapshots;
 pub(crate) use measurement::Measurement;
 use measurement::{LagError, PartitionLag, Published, Sources};
 
-/// The longest pause between two measurements, and how old one may be that is answered with. The pause is shortened by up
-/// to half at random, so that replicas don't measure in step.
+/// The longest pause between two measurements, and the maximum age of a measurement in an answer. The pause is shortened
+/// by up to half at random, so that replicas don't measure in step.
 const PAUSE: Duration = Duration::from_secs(5);
-/// A measurement that takes longer has failed. It asks each database for a few rows, at most twice.
+/// A measurement that takes longer has failed. It needs a few rows from each database, with at most two queries.
 const BUDGET: Duration = Duration::from_secs(4);
-/// Older figures are not shown to Prometheus: measuring stands still.
+/// Older figures are hidden from Prometheus: measuring has stalled.
 const STALE: Duration = Duration::from_secs(30);
-/// After a failure, for so long everyone is told that the lag is not known, without asking the databases again.
+/// After a failure, everyone is told for this long that the lag is unknown, without asking the databases again.
 const FAILED: Duration = Duration::from_secs(1);
 
 const LABELS: &[&str] = &["projection", "partition"];
 
-/// The last measurement, and how to make the next. Clones share it.
+/// The last measurement, and how to make the next one. Clones share it.
 #[derive(Clone)]
 pub(crate) struct Lag(Arc<Inner>);
 
@@ -55,7 +55,7 @@ enum Last {
 }
 
 impl Last {
-    /// What whoever asks `now` is answered with; `None`: there is need to measure.
+    /// The answer for a caller who asks `now`; `None`: a new measurement is needed.
     fn answer(&self, now: Instant) -> Option<Option<Arc<Measurement>>> {
         match self {
             Self::Known { at, measured } if now.duration_since(*at) <= PAUSE => {
@@ -66,7 +66,7 @@ impl Last {
         }
     }
 
-    /// The series that Prometheus is shown `now`.
+    /// The series that Prometheus sees `now`.
     fn series(
         &self,
         now: Instant,
@@ -80,7 +80,7 @@ impl Last {
 }
 
 impl Lag {
-    /// Of projections that tail the journal: what is in it is published, so nothing waits for a publisher.
+    /// For projections that tail the journal: whatever is in it is published, so nothing waits for a publisher.
     pub(crate) fn new(journal: Snapshots, read: Snapshots) -> Self {
         Self::of(Sources {
             journal,
@@ -89,7 +89,7 @@ impl Lag {
         })
     }
 
-    /// Of projections that read what a publisher brings to Kafka: how far that is, is shown as well.
+    /// For projections that read what a publisher copies to Kafka: the publisher's lag is shown as well.
     pub(crate) fn with_publisher(&self) -> Self {
         Self::of(Sources {
             published: Published::Publisher,
@@ -105,7 +105,7 @@ impl Lag {
         }))
     }
 
-    /// Shows the lag in `/metrics` and keeps measuring until `shutdown`.
+    /// Exposes the lag in `/metrics` and keeps measuring until `shutdown`.
     pub(crate) async fn run(self, shutdown: CancellationToken) {
         self.show();
         let mut pause = Backoff::new(PAUSE, PAUSE);
@@ -154,9 +154,9 @@ impl Lag {
         );
     }
 
-    /// The lag as of a few seconds ago, unless it is not known.
+    /// The lag as of a few seconds ago, unless it is unknown.
     pub(crate) async fn current(&self) -> Option<Arc<Measurement>> {
-        // Whoever comes while somebody measures is answered with that.
+        // Callers that arrive during a measurement get its result.
         let _alone = self.0.measuring.lock().await;
         match self.last().answer(Instant::now()) {
             Some(answer) => answer,

@@ -1,4 +1,4 @@
-//! The name of a ledger account. The invariant: one account has one name, the one that the ledger writes.
+//! The name of a ledger account. The invariant: an account has exactly one name, the one that the ledger writes.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! The bodies of the ledger's answers, made from rows. The invariant: no total is ever rounded or cut.
+//! The bodies of the ledger's answers, built from rows. The invariant: no total is ever rounded or cut.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -8,7 +8,7 @@ use wallex_projections::ledger::read::{PostingRow, SumRow, TotalRow};
 
 use crate::answer::{Unreadable, position, rfc3339, unreadable};
 
-/// Sums of more postings than there can be fit: 2^63 of the largest amount are below 10^35.
+/// i128 holds any possible sum: 2^63 postings of the largest amount are below 10^35.
 fn total(column: &'static str, text: &str) -> Result<i128, Unreadable> {
     text.parse().map_err(|_| unreadable(column, &text))
 }

@@ -1,4 +1,4 @@
-//! Which postings a list or a file has.
+//! Which postings a list or an export contains.
 
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -16,7 +16,7 @@ pub(crate) enum Of {
     Transaction(Uuid),
 }
 
-/// Which postings: of whom, and in which time (microseconds; `from` inclusive, `to` exclusive).
+/// Which postings: whose, and in which period (microseconds; `from` inclusive, `to` exclusive).
 #[derive(Debug, Clone)]
 pub(crate) struct Filter {
     pub(crate) of: Of,
@@ -25,7 +25,7 @@ pub(crate) struct Filter {
 }
 
 impl Filter {
-    /// `None` when it is of nothing.
+    /// `None` when neither an account nor a transaction is given.
     pub(super) fn read(parameters: &mut Parameters) -> Option<Self> {
         parameters.exactly_one("account", "transaction_id");
         let account = parameters.parsed("account", ACCOUNT, Account::parse);
@@ -47,12 +47,12 @@ impl Filter {
             .with(self.to.map(i64::to_be_bytes))
     }
 
-    /// Above every posting that is let through.
+    /// Above every posting that passes the filter.
     pub(super) fn top(&self) -> Place {
         self.to.map_or(Place::END, Place::beginning_of)
     }
 
-    /// At most `limit` postings below `below` (exclusive) that are let through, newest first.
+    /// At most `limit` postings below `below` (exclusive) that pass the filter, newest first.
     pub(super) async fn postings(
         &self,
         db: &mut PgConnection,

@@ -1,8 +1,8 @@
 //! The ledger's reads: accounts, postings, the trial balance. Everything comes from the schema `ledger`,
 //! which the ledger projector writes.
 //!
-//! The invariant: totals are exact whatever their size. They are decimal strings, because a platform's turnover
-//! outgrows the integers that JSON readers keep exactly; a single posting is an integer as everywhere.
+//! The invariant: totals are exact, however large. They are decimal strings, because a platform's turnover
+//! outgrows the integers that JSON readers keep exactly; a single posting is an integer as elsewhere.
 
 mod account;
 mod answer;
@@ -31,7 +31,7 @@ use crate::state::QueryState;
 use account::Account;
 use answer::{AccountBody, TrialBalanceBody};
 
-/// What the path or a parameter names as an account.
+/// How the path or a parameter names an account.
 const ACCOUNT: &str = "wallet:UUID, hold:UUID or external:CURRENCY, for example external:EUR";
 
 impl<S: Send + Sync> FromRequestParts<S> for Account {
@@ -76,7 +76,7 @@ pub(crate) async fn account(
     end(snapshot).await?;
     if totals.is_empty() {
         return Err(match account {
-            // Not denied: what would have been posted could not be.
+            // Don't deny it: what would have been posted could not be.
             Account::Wallet(id) if stale => ReadError::WalletParked(id),
             Account::Wallet(_) | Account::Hold(_) | Account::External(_) => ReadError::AccountNotFound(name),
         }
@@ -86,7 +86,7 @@ pub(crate) async fn account(
     Ok(([NO_STORE], Json(body)).into_response())
 }
 
-/// Whether an event of the account's wallet could not be posted, or postings that had been there are being posted again.
+/// Whether an event of the account's wallet could not be posted, or earlier postings are being posted again.
 async fn stale(db: &mut PgConnection, account: &Account) -> Result<bool, ReadError> {
     let parked = match account {
         Account::Wallet(id) => read::parked(db, *id).await?,
@@ -123,7 +123,7 @@ pub(crate) async fn trial_balance(
             "Another trial balance is being made by this replica; ask again.",
         ));
     };
-    // In a task of its own: the database goes on summing when the client has gone, so the next one has to wait for it.
+    // In a separate task: the database goes on summing after the client has gone, so the next request must wait for it.
     let summing = tokio::spawn(async move {
         let _alone = alone;
         sum(&state, &wanted).await
@@ -137,7 +137,7 @@ async fn sum(state: &QueryState, wanted: &Positions) -> Result<TrialBalanceBody,
     let (ledger, begin) = (&state.ledger, read::BEGIN_TRIAL_BALANCE);
     let recorded = recorded(&state.journal).await?;
     let mut snapshot = match ledger.reach(begin, &recorded).await {
-        // What it has is summed, as far as the caller is content with that.
+        // Sum what is there, if the caller's positions allow it.
         Err(ReadError::PositionNotReached { .. }) => ledger.snapshot_by(begin, wanted).await?,
         Ok(level) if wanted.0.is_empty() => level,
         // The caller may know of later events than those.

@@ -1,12 +1,12 @@
-//! Where a page of postings ends. The invariant: a place is the full key of the order (time, partition, seq, line), so
-//! a page neither repeats nor skips a posting that was there before.
+//! Where a page of postings ends. The invariant: a place is the full sort key (time, partition, seq, line), so a page
+//! neither repeats nor skips a posting that already existed.
 
 use wallex_projections::ledger::read::Place;
 
 /// Bytes of a place in a cursor.
 pub(crate) const KEY: usize = 8 + 4 + 8 + 2;
 
-/// What a cursor holds of a place.
+/// A place as a cursor holds it.
 pub(crate) fn key(place: Place) -> [u8; KEY] {
     let mut key = [0; KEY];
     key[..8].copy_from_slice(&place.recorded_at.to_be_bytes());
@@ -29,7 +29,7 @@ pub(crate) fn of_key(key: [u8; KEY]) -> Place {
     }
 }
 
-/// The first `N` bytes, and the rest. Fields of a key always suffice; what would not is zero.
+/// The first `N` bytes, and the rest. A key is always long enough; missing bytes would be zero.
 fn take<const N: usize>(bytes: &[u8]) -> ([u8; N], &[u8]) {
     match bytes.split_first_chunk::<N>() {
         Some((first, rest)) => (*first, rest),

@@ -1,7 +1,7 @@
-//! Postings of an account or of a transaction: by the page, or all of them as a file.
+//! Postings of an account or of a transaction: page by page, or all of them as a file.
 //!
-//! The invariant: an export is the ledger as of the cursors it began at. Partitions are posted one beside the other, so
-//! a posting may come late to a time that a reader has passed already; such a one is in no part of the export.
+//! The invariant: an export is the ledger as of the cursors at its start. Partitions are posted independently, so a
+//! posting may arrive late, at a time that a reader has already passed; no part of the export contains such a posting.
 
 use std::collections::HashMap;
 
@@ -27,7 +27,7 @@ use crate::problem::ReadError;
 use crate::routes::{NO_STORE, bodies, cut, end};
 use crate::state::QueryState;
 
-/// What is wanted of the postings.
+/// What a request asks of the postings.
 pub(crate) struct Wanted {
     filter: Filter,
     extent: Extent<KEY>,
@@ -96,7 +96,7 @@ async fn page(
     let top = filter.top();
     let below = after.map_or(top, |key| place::of_key(key).min(top));
     let mut snapshot = state.ledger.snapshot(position).await?;
-    // One more than the page tells whether there is a next one.
+    // One more than the page shows whether there is a next page.
     let mut rows = filter.postings(&mut snapshot, below, limit + 1).await?;
     let stale = stale_of(&mut snapshot, &filter).await?;
     end(snapshot).await?;
@@ -135,12 +135,12 @@ async fn export(
     export::table(&state.exports, table, "postings", stale, rows).await
 }
 
-/// All postings of a filter up to the cursors that the export began at.
+/// All postings of a filter, up to the cursors at the start of the export.
 struct NewestFirst {
     ledger: Snapshots,
     filter: Filter,
     began: HashMap<i32, i64>,
-    /// What is left lies below; `None` at the end.
+    /// What remains is below this; `None` at the end.
     below: Option<Place>,
 }
 
@@ -155,7 +155,7 @@ impl Rows for NewestFirst {
             end(snapshot).await?;
             self.below = export::last_of_full(&rows, limit).map(PostingRow::place);
             rows.retain(|row| self.began.get(&row.partition).is_some_and(|seq| row.seq <= *seq));
-            // A chunk of late ones alone is not the end.
+            // A chunk with only late postings is not the end.
             if !rows.is_empty() {
                 return bodies(rows);
             }
@@ -165,7 +165,7 @@ impl Rows for NewestFirst {
 }
 
 impl NewestFirst {
-    /// An error when the ledger went back: one that is being rebuilt lacks what the export has promised.
+    /// Fails if the ledger moved back: while it is being rebuilt, it lacks what the export has promised.
     fn still_has(&self, cursors: &[(i32, i64)]) -> Result<(), ReadError> {
         let now: HashMap<i32, i64> = cursors.iter().copied().collect();
         let reached = |(partition, seq): (&i32, &i64)| now.get(partition).is_some_and(|now| now >= seq);

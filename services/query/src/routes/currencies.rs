@@ -1,4 +1,4 @@
-//! The currencies that new wallets may have. They come from the settings: nothing is read.
+//! The currencies that new wallets may have. They come from the settings: no database is read.
 
 use axum::Json;
 use axum::extract::State;

@@ -1,4 +1,4 @@
-//! A wallet's history: by the page, or all of it as a file.
+//! A wallet's history: page by page, or all of it as a file.
 
 use axum::Json;
 use axum::extract::{FromRequestParts, State};
@@ -21,10 +21,10 @@ use crate::position::Snapshots;
 use crate::problem::ReadError;
 use crate::state::QueryState;
 
-/// What a request says about the entries it wants.
+/// What a request asks of the entries.
 pub(crate) struct Filter {
     wallet: Uuid,
-    /// In the order of their names, each once; `None` for all.
+    /// Sorted by name, each once; `None` for all.
     types: Option<Vec<&'static str>>,
     /// Microseconds, inclusive.
     from: Option<i64>,
@@ -39,7 +39,7 @@ impl Filter {
         let (from, to) = parameters.period();
         Self {
             wallet,
-            // All of them are no filter, and cheaper so.
+            // All types together are no filter, and it is cheaper that way.
             types: parameters
                 .parsed("type", &types_must(), types)
                 .filter(|types| types.len() < EntryType::ALL.len()),
@@ -72,7 +72,7 @@ impl Filter {
     }
 }
 
-/// A comma list of entry types; `None` when one is unknown.
+/// A comma-separated list of entry types; `None` when one is unknown.
 fn types(text: &str) -> Option<Vec<&'static str>> {
     let mut names: Vec<&'static str> = text
         .split(',')
@@ -88,7 +88,7 @@ fn types_must() -> String {
     format!("one or more of {}, separated by commas", names.join(", "))
 }
 
-/// What is wanted of the entries.
+/// What a request asks of the entries.
 pub(crate) struct Wanted {
     filter: Filter,
     extent: Extent<8>,
@@ -176,7 +176,7 @@ async fn page(
         return Err(missing_wallet(&mut snapshot, entries.wallet).await);
     };
     let below = after.map_or(span.below, |key| i64::from_be_bytes(key).min(span.below));
-    // One more than the page tells whether there is a next one; a page that ended before it was full says so.
+    // One more than the page shows whether there is a next page; a page that ended before it was full says so.
     let found = entries.newest(&mut snapshot, span.low, below, limit + 1).await?;
     end(snapshot).await?;
     let mut rows = found.rows;
@@ -219,11 +219,11 @@ async fn export(
     .await
 }
 
-/// All entries of a span, from its end downwards. What comes meanwhile has higher versions, so it never gets in.
+/// All entries of a span, from its end downwards. Newer entries have higher versions, so they never get in.
 struct NewestFirst {
     read: Snapshots,
     entries: Entries,
-    /// What is left: `below` goes down to `low`.
+    /// What remains: `below` goes down to `low`.
     span: Span,
 }
 
@@ -238,7 +238,7 @@ impl Rows for NewestFirst {
             let found = self.entries.newest(&mut snapshot, low, below, limit).await?;
             end(snapshot).await?;
             self.span.below = found.below.unwrap_or(low);
-            // None among those that were looked at is not the end.
+            // No match among the entries examined is not the end.
             if !found.rows.is_empty() {
                 return bodies(found.rows);
             }

@@ -1,4 +1,4 @@
-//! Holds: one, and those of a wallet.
+//! Holds: a single one, and those of a wallet.
 
 use axum::Json;
 use axum::extract::{FromRequestParts, State};
@@ -19,7 +19,7 @@ use crate::parameters::Parameters;
 use crate::problem::ReadError;
 use crate::state::QueryState;
 
-/// Which holds of a wallet.
+/// Which of a wallet's holds.
 pub(crate) struct Filter {
     wallet: Uuid,
     status: Option<HoldStatus>,
@@ -37,7 +37,7 @@ impl Filter {
     }
 }
 
-/// A page of them.
+/// A page of holds.
 pub(crate) struct Wanted {
     filter: Filter,
     limit: i64,
@@ -90,7 +90,7 @@ pub(crate) async fn holds(
 ) -> Result<Response, Problem> {
     let id = filter.wallet;
     let mut snapshot = state.read.snapshot(&position).await?;
-    // One more than the page tells whether there is a next one.
+    // One more than the page shows whether there is a next page.
     let mut rows = read::holds::of_wallet(&mut snapshot, id, below, filter.status(), limit + 1)
         .await
         .map_err(ReadError::from)?;

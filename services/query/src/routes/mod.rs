@@ -1,5 +1,5 @@
 //! The read routes: parse, read from one snapshot, answer. Lists and exports of the ledger, the audit trail and live
-//! updates have modules of their own.
+//! updates have their own modules.
 
 pub(crate) mod currencies;
 pub(crate) mod history;
@@ -18,13 +18,13 @@ use crate::problem::ReadError;
 /// Balances change at any moment: no cache on the way may keep one.
 pub(crate) const NO_STORE: (http::HeaderName, &str) = (CACHE_CONTROL, "no-store");
 
-/// Gives the connection back clean, before the answer is written out.
+/// Returns the connection to the pool, clean, before the answer is written out.
 pub(crate) async fn end(snapshot: Transaction) -> Result<(), ReadError> {
     Ok(snapshot.commit().await?)
 }
 
-/// Cuts what was read one row longer than the page to the page. The page's last row when there are more after it, which
-/// is known so without counting.
+/// Cuts rows that were read one beyond the page down to the page. Returns the page's last row if there are more after it;
+/// this way no counting is needed.
 pub(crate) fn cut<T>(rows: &mut Vec<T>, limit: i64) -> Option<&T> {
     let length = usize::try_from(limit).unwrap_or(usize::MAX);
     let more = rows.len() > length;
@@ -32,7 +32,7 @@ pub(crate) fn cut<T>(rows: &mut Vec<T>, limit: i64) -> Option<&T> {
     rows.last().filter(|_| more)
 }
 
-/// The rows as they are answered, unless one of them cannot be.
+/// The rows as answer bodies; fails if one of them cannot be expressed.
 pub(crate) fn bodies<R, B>(rows: Vec<R>) -> Result<Vec<B>, ReadError>
 where
     B: TryFrom<R, Error = Unreadable>,

@@ -1,4 +1,4 @@
-//! How far the projections are, for those who look after the platform.
+//! The projections' lag, for operators of the platform.
 
 use axum::Json;
 use axum::extract::State;

@@ -1,4 +1,4 @@
-//! One transaction, with its entries: by its id, or by the external id of its movement.
+//! One transaction with its entries, by its id or by its movement's external id.
 
 use axum::Json;
 use axum::extract::{FromRequestParts, State};
@@ -51,7 +51,7 @@ pub(crate) async fn transaction(
     Ok(([NO_STORE], Json(body)).into_response())
 }
 
-/// Which transaction is looked for.
+/// Which transaction to look for.
 pub(crate) struct Named(String);
 
 impl<S: Send + Sync> FromRequestParts<S> for Named {
@@ -89,7 +89,7 @@ pub(crate) async fn transactions(
         .await
         .map_err(ReadError::from)?;
     if rows.is_empty() {
-        // An empty list is as much a denial as a 404.
+        // An empty list denies as much as a 404 does.
         must_be_whole(&mut snapshot, Name::ReadModel).await?;
         nothing_must_be_parked(&mut snapshot, "transaction").await?;
     }

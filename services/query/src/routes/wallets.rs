@@ -22,13 +22,13 @@ use crate::problem::{self, ReadError};
 use crate::state::QueryState;
 use crate::strong;
 
-/// Which state of a wallet is asked for.
+/// Which state of a wallet is requested.
 pub(crate) enum View {
     /// The read model's, or the cache's.
     Plain,
     /// The journal's.
     Strong,
-    /// The one after the last event recorded at this time or before, in microseconds.
+    /// The state after the last event recorded at or before this time, in microseconds.
     At(i64),
 }
 
@@ -108,7 +108,7 @@ pub(crate) enum WalletAnswer {
     WalletAt(WalletAtBody),
 }
 
-/// The wallet as the read model has it, or had it up to two seconds ago where the positions wanted allow that.
+/// The wallet as the read model has it, or had it up to two seconds ago if the wanted positions allow that.
 async fn plain(state: &QueryState, id: Uuid, wanted: &Positions) -> Result<cache::Wallet, ReadError> {
     let slot = match state.cache.get(id, wanted).await {
         Looked::Hit(wallet) => return Ok(wallet),
@@ -177,9 +177,9 @@ async fn at_time(state: &QueryState, id: Uuid, at: i64, wanted: &Positions) -> R
     Ok(([NO_STORE], Json(body)).into_response())
 }
 
-/// Which wallets are listed.
+/// Which wallets to list.
 pub(crate) enum Listed {
-    /// From this id on (inclusive); `None` past the last one that there can be.
+    /// From this id on (inclusive); `None` past the last possible one.
     Owner {
         owner: String,
         from: Option<Uuid>,
@@ -210,7 +210,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Listed {
         });
         let external_id = parameters.text("external_id").map(Self::ExternalId);
         if external_id.is_some() {
-            // One at most: there is no page after it that a cursor could name.
+            // At most one: there is no next page that a cursor could name.
             parameters.no_cursor();
         }
         parameters.finish(owner.or(external_id))
@@ -264,7 +264,7 @@ pub(crate) async fn wallets(
             (rows, next_cursor)
         }
     };
-    // The end of a list is as much a denial as a 404.
+    // The end of a list denies as much as a 404 does.
     if next_cursor.is_none() {
         must_be_whole(&mut snapshot, Name::ReadModel).await?;
     }

@@ -1,8 +1,8 @@
-//! Who follows which wallet in this process, and what wakes them: messages of the read-model projector by Redis,
-//! and one look at the read model for all of them together, often without Redis and seldom with it.
+//! Who follows which wallet in this process, and what wakes them: messages from the read-model projector through Redis,
+//! and one shared poll of the read model, frequent without Redis and rare with it.
 //!
-//! The invariant: a wake-up may come too often, never not at all. Messages are only the quick way: whatever is
-//! lost on it, the next look finds.
+//! The invariant: a wake-up may come too often, but is never missed. Messages are only a shortcut: whatever gets lost,
+//! the next poll finds.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
@@ -21,13 +21,13 @@ use wallex_runtime::redis::{Accelerator, Heard};
 use crate::position::Snapshots;
 use crate::problem::ReadError;
 
-/// Streams that this process takes. Each is an open connection and a few kilobytes.
+/// Maximum number of streams in this process. Each is an open connection and a few kilobytes.
 const MAX_STREAMS: usize = 1_000;
-/// Streams that read at the same time: a wallet that a thousand follow must not take every connection.
+/// Streams that may read at once: a wallet with a thousand followers must not take every connection.
 const READERS: usize = 2;
-/// Between two looks at the followed wallets while no messages arrive.
+/// Pause between two polls of the followed wallets while no messages arrive.
 const POLL: Duration = Duration::from_millis(500);
-/// The same while messages arrive: what the projector could not send is found by then.
+/// The same while messages arrive: finds what the projector could not send.
 const SAFETY_POLL: Duration = Duration::from_secs(5);
 
 pub(crate) static OPEN: LazyLock<IntGauge> = LazyLock::new(|| {
@@ -53,9 +53,9 @@ struct Inner {
 
 #[derive(Default)]
 struct Followed {
-    /// The version that a look has seen last; any change of the value is a wake-up.
+    /// The version seen by the last poll; any change of the value is a wake-up.
     wallets: HashMap<Uuid, watch::Sender<i64>>,
-    /// A task listens and polls; it ends when nobody follows any more.
+    /// A task listens and polls; it ends when there are no followers left.
     listening: bool,
 }
 
@@ -76,19 +76,19 @@ impl Live {
         }))
     }
 
-    /// Before any stream: woken by messages of this platform too.
+    /// Call this before any stream starts: messages of this platform wake streams too.
     pub(crate) fn with_redis(&self, redis: Accelerator, platform: &str) -> Self {
         let (read, shutdown) = (self.0.read.clone(), self.0.shutdown.clone());
         Self::with(read, redis, live::channel(platform), shutdown)
     }
 
-    /// Before any stream: they end when `shutdown` is cancelled.
+    /// Call this before any stream starts: streams end when `shutdown` is cancelled.
     pub(crate) fn with_shutdown(&self, shutdown: CancellationToken) -> Self {
         let (read, redis) = (self.0.read.clone(), self.0.redis.clone());
         Self::with(read, redis, self.0.channel.clone(), shutdown)
     }
 
-    /// Takes a seat, `None` when all are taken.
+    /// Takes a seat; `None` when all are taken.
     pub(crate) fn join(&self, id: Uuid) -> Option<Seat> {
         let permit = Arc::clone(&self.0.free).try_acquire_owned().ok()?;
         let mut followed = self.0.followed();
@@ -129,7 +129,7 @@ impl Inner {
         }
     }
 
-    /// Wakes those whose wallet has got further than was seen.
+    /// Wakes the followers of wallets that have advanced since the last poll.
     async fn look(&self) -> Result<(), ReadError> {
         let ids: Vec<Uuid> = self.followed().wallets.keys().copied().collect();
         if ids.is_empty() {
@@ -148,7 +148,7 @@ impl Inner {
     }
 }
 
-/// Wakes streams until there are none.
+/// Wakes streams until there are none left.
 async fn listen(live: Arc<Inner>) {
     let mut subscription = live.redis.subscribe(&live.channel);
     let mut pause = POLL;
@@ -157,7 +157,7 @@ async fn listen(live: Arc<Inner>) {
         tokio::select! {
             () = live.shutdown.cancelled() => return,
             heard = subscription.next() => match heard {
-                // Whatever was published before is found by looking.
+                // The poll finds whatever was published earlier.
                 Heard::Connected => (pause, next_look) = (SAFETY_POLL, Instant::now()),
                 Heard::Lost => (pause, next_look) = (POLL, Instant::now()),
                 Heard::Message(message) => live.wake(&message),
@@ -177,7 +177,7 @@ async fn listen(live: Arc<Inner>) {
     }
 }
 
-/// A stream's place: what wakes it, and its share of what the process can carry. Free again when dropped.
+/// A stream's seat: what wakes it, and its share of what the process can carry. Released when dropped.
 pub(crate) struct Seat {
     live: Live,
     id: Uuid,
@@ -190,9 +190,9 @@ impl Seat {
         self.live.0.shutdown.clone()
     }
 
-    /// Waits for a wake-up since the last call. Reading begins after it, so what comes meanwhile wakes again.
+    /// Waits for a wake-up since the last call. Reading starts afterwards, so changes during a read wake it again.
     pub(crate) async fn news(&mut self) {
-        // The sender stays as long as the seat.
+        // The sender lives as long as the seat.
         let _ = self.news.changed().await;
     }
 

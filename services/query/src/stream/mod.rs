@@ -1,7 +1,7 @@
 //! Live updates: a wallet's history as server-sent events, for as long as the client stays.
 //!
-//! The invariant: what a stream sends is read from the read model by version, one page after the other, so it has
-//! neither gaps nor repeats whatever wakes it. Wake-ups ([`live`]) only say when to look.
+//! The invariant: a stream reads what it sends from the read model by version, page by page, so it has neither gaps nor
+//! repetitions, whatever wakes it. Wake-ups ([`live`]) only say when to look.
 
 pub(crate) mod live;
 
@@ -32,24 +32,24 @@ use crate::routes::{NO_STORE, end};
 use crate::state::QueryState;
 use live::Seat;
 
-/// A comment is sent when nothing else was for so long: proxies cut silent connections, most after 60 s.
+/// A comment is sent after this long a silence: proxies cut silent connections, most after 60 s.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Entries read at once. A stream holds them until its client has taken them: 160 KiB with the largest metadata.
 const PAGE: i64 = 10;
-/// Before a stream looks again after the database did not answer.
+/// Pause before a stream looks again after the database did not answer.
 const RETRY: Duration = Duration::from_secs(1);
 
 const LAST_EVENT_ID: &str = "last-event-id";
 const HEADERS: [(HeaderName, &str); 2] = [
     NO_STORE,
-    // nginx would wait for its buffer to fill.
+    // Otherwise nginx would wait for its buffer to fill.
     (HeaderName::from_static("x-accel-buffering"), "no"),
 ];
 
-/// The version after which a stream begins; `None`: with what comes from now on.
+/// The version after which a stream begins; `None`: with whatever comes next.
 pub(crate) struct Resume(Option<After>);
 
-/// A version, and what named it.
+/// A version, and where the request named it.
 struct After {
     version: i64,
     parameter: &'static str,
@@ -66,7 +66,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Resume {
                 version,
                 parameter: "after_version",
             });
-        // A browser that reconnects asks at the same address again, and says by the header where it stands.
+        // A browser that reconnects uses the same URL again, and gives its position in the header.
         let mut lines = parts.headers.get_all(LAST_EVENT_ID).iter();
         let after = match (lines.next(), lines.next()) {
             (None, _) => parameter,
@@ -109,7 +109,7 @@ pub(crate) async fn stream(
     MinPosition(wanted): MinPosition,
 ) -> Result<Response, Problem> {
     let id = id.uuid();
-    // Seated before the version is read: what comes in between wakes the stream.
+    // Join before the version is read: whatever comes in between wakes the stream.
     let Some(seat) = state.live.join(id) else {
         return Err(Problem::unavailable(
             "This replica accepts no more streams; connect again.",
@@ -136,8 +136,8 @@ pub(crate) async fn stream(
     Ok((HEADERS, answer).into_response())
 }
 
-/// An error unless the wallet has got to the version, by the journal: the read model may be behind, or being filled anew, and comes
-/// there again. Of a version that nothing was ever at the client would wait in vain until the wallet has passed it.
+/// Fails unless the wallet has reached the version according to the journal: the read model may be behind, or be refilled,
+/// and will get there. With a version that never existed, the client would wait in vain until the wallet has passed it.
 async fn exists(state: &QueryState, id: Uuid, after: &After) -> Result<(), Problem> {
     let mut snapshot = state.journal.snapshot(&Positions::default()).await?;
     let recorded = journal::wallet::version(&mut *snapshot, id)
@@ -152,7 +152,7 @@ async fn exists(state: &QueryState, id: Uuid, after: &After) -> Result<(), Probl
     Err(problem::invalid_parameter(after.parameter, &detail))
 }
 
-/// One stream: where it stands, and what it has read and not yet sent.
+/// One stream: its position, and what it has read but not sent yet.
 struct Follower {
     read: Snapshots,
     seat: Seat,
@@ -160,11 +160,11 @@ struct Follower {
     /// The version of the last entry read.
     after: i64,
     ready: VecDeque<Event>,
-    /// There may be more than was read.
+    /// There may be more to read.
     more: bool,
 }
 
-/// What one look at the read model brought.
+/// The result of one look at the read model.
 enum Page {
     Rows(Vec<EntryRow>),
     /// The database did not answer.
@@ -172,8 +172,8 @@ enum Page {
 }
 
 impl Follower {
-    /// The next event; the stream ends at shutdown, or when an entry cannot be expressed. One that is opened during
-    /// the shutdown ends at once: browsers connect again after an end, not after a refusal.
+    /// The next event. The stream ends at shutdown, or when an entry cannot be expressed. A stream opened during the
+    /// shutdown ends at once: browsers reconnect after an end, not after a refusal.
     async fn next(mut self) -> Option<(Result<Event, Infallible>, Self)> {
         let shutdown = self.seat.shutdown();
         loop {
@@ -190,7 +190,7 @@ impl Follower {
         }
     }
 
-    /// Waits for news unless there is more, and reads a page.
+    /// Waits for news unless there is more to read, and then reads a page.
     async fn fill(&mut self) -> Result<(), ReadError> {
         if !self.more {
             self.seat.news().await;
@@ -238,7 +238,7 @@ fn event(row: EntryRow) -> Result<Event, ReadError> {
     let event = Event::default()
         .id(version.to_string())
         .data(serde_json::to_string(&body)?);
-    // A name of one line is all that the field can hold; what is stored may be anything.
+    // The field can hold only a single line; the stored name may be anything.
     Ok(if kind.contains(['\n', '\r']) {
         event
     } else {

@@ -1,4 +1,4 @@
-//! The routes on a database of their own, with all schemas and nothing in them.
+//! The routes on a separate database, with all schemas and no rows.
 
 use std::sync::LazyLock;
 
@@ -70,7 +70,7 @@ impl Reply {
     }
 }
 
-/// All schemas, the journal's as well.
+/// All schemas, including the journal's.
 fn migrations() -> [(&'static str, &'static Migrator); 3] {
     [
         ("read_model", &READ_MODEL.migrations),
@@ -114,7 +114,7 @@ impl Api {
         }
     }
 
-    /// On a server of the test's own.
+    /// On a separate server.
     pub(crate) async fn on(server: &PostgresServer) -> Self {
         migrate(&mut server.connect().await).await.unwrap();
         let pool = PgPoolOptions::new().max_connections(5);
@@ -127,12 +127,12 @@ impl Api {
         }
     }
 
-    /// What the routes share as long as nothing is set up.
+    /// The routes' state before anything is set up.
     pub(crate) fn state(&self) -> QueryState {
         QueryState::new(self.pool.clone(), self.pool.clone())
     }
 
-    /// From now on the routes are those of `state`.
+    /// From now on the routes use `state`.
     pub(crate) fn serve(&mut self, state: QueryState) {
         self.router = router(state);
     }
@@ -145,7 +145,7 @@ impl Api {
         let (head, body) = self.open(path, headers).await;
         let body = body.collect().await.unwrap().to_bytes();
         let json = serde_json::from_slice(&body).unwrap_or(Value::Null);
-        // Whatever is answered, it is what the route is described to answer.
+        // Whatever the answer, it must match the route's description.
         assert_described(&DESCRIPTION, "GET", path, head.status.as_u16(), &json);
         Reply {
             status: head.status,
@@ -155,7 +155,7 @@ impl Api {
         }
     }
 
-    /// A reply whose body is not read yet.
+    /// A reply whose body has not been read yet.
     pub(crate) async fn open(&self, path: &str, headers: &[(&str, &str)]) -> (http::response::Parts, Body) {
         let mut request = Request::get(path);
         for (name, value) in headers {
@@ -174,7 +174,7 @@ impl Api {
         is_problem(&reply, status, code, &format!("{path} {headers:?}"));
     }
 
-    /// All pages of a list, one after the other, by a member of their items.
+    /// All pages of a list in order, reduced to one member of their items.
     pub(crate) async fn pages(&self, path: &str, member: &str) -> Vec<Value> {
         let (mut all, mut next) = (Vec::new(), path.to_owned());
         for _ in 0..1_000 {
@@ -188,7 +188,7 @@ impl Api {
         panic!("{path} has no last page");
     }
 
-    /// Makes sure that the journal has partitions 0 .. count.
+    /// Makes sure that the journal has partitions 0..count.
     pub(crate) async fn partitions(&self, count: i32) {
         let mut db = self.pool.acquire().await.unwrap();
         wallex_journal::schema::add_partitions(&mut db, count)
@@ -214,7 +214,7 @@ pub(crate) fn is_problem(reply: &Reply, status: u16, code: &str, what: &str) {
     assert_eq!(reply.header("content-type"), "application/problem+json", "{what}");
 }
 
-/// The time `micros` after noon, as the API writes it.
+/// The time `micros` after noon, in the API's format.
 pub(crate) fn time(micros: i64) -> String {
     format!("2026-01-31T12:00:00.{micros:06}Z")
 }

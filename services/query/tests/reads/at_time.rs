@@ -1,4 +1,4 @@
-//! A wallet's money at a time.
+//! A wallet's money at a given time.
 
 use http::StatusCode;
 use serde_json::json;
@@ -12,7 +12,7 @@ async fn the_state_at_a_time_is_that_of_the_last_entry_until_then() {
     let entries = [
         (1, 10, "create", 100, 100, 0, 0),
         (2, 20, "hold", 0, 100, 30, 0),
-        // Of two at the same time the later one counts.
+        // Of two events at the same time, the later one counts.
         (3, 20, "overdraft_limit", 0, 100, 0, 500),
         (4, 30, "credit", 7, 107, 0, 0),
         (5, 40, "overdraft_limit", 0, 107, 0, 0),
@@ -69,7 +69,7 @@ async fn before_its_creation_there_is_no_wallet() {
 async fn nobody_knows_the_future() {
     let api = Api::start().await;
     api.history(A, 2).await;
-    // The clock of the database, not of this process.
+    // The database's clock, not that of this process.
     let ahead: String = sqlx::query_scalar(
         "SELECT to_char((clock_timestamp() + interval '1 minute') AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')",
     )
@@ -90,7 +90,7 @@ async fn nobody_knows_the_future() {
     );
 }
 
-/// As after a clock that was ahead: the newest events stand at a later time than now.
+/// As after a clock that was ahead: the newest events have times in the future.
 #[tokio::test]
 async fn what_is_recorded_ahead_is_found_at_its_own_time_and_not_before() {
     let api = Api::start().await;
@@ -115,7 +115,7 @@ async fn what_is_recorded_ahead_is_found_at_its_own_time_and_not_before() {
     }
     let beyond = format!("/v1/wallets/{A}?at={}", text(ahead + 1_000_000));
     api.refuses(&beyond, 422, "validation_failed").await;
-    // Another wallet's events say nothing about this one's.
+    // Another wallet's events say nothing about this one.
     api.happens(Entry::new(B, 1, "create", 1, 1)).await;
     let other = format!("/v1/wallets/{B}?at={}", text(ahead));
     api.refuses(&other, 422, "validation_failed").await;

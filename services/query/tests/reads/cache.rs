@@ -1,4 +1,4 @@
-//! The cache of balances, on a real PostgreSQL and Redis. Redis may be anything; the answer may not.
+//! The cache of balances, on a real PostgreSQL and Redis. Redis may misbehave; the answer may not.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::api::{A, Api, B, Reply};
 use crate::door::{Door, accelerator};
 
 const DEADLINE: Duration = wallex_testing::DEADLINE;
-/// What production has.
+/// The production value.
 const LIFE: Duration = Duration::from_secs(2);
 
 struct Cached {
@@ -23,7 +23,7 @@ struct Cached {
 }
 
 impl Cached {
-    /// With Redis connected, and wallet A at 3:100 with 100. What is in the cache stays there for the whole test.
+    /// Connects Redis, with wallet A at 3:100 and a balance of 100. Cache entries live for the whole test.
     async fn set_up() -> Self {
         Self::with_life(Duration::from_secs(60)).await
     }
@@ -74,7 +74,7 @@ impl Cached {
         reply.body["balance"].as_i64().unwrap()
     }
 
-    /// Reads until Redis has the answer.
+    /// Reads until Redis has stored the answer.
     async fn filled(&self) {
         eventually(DEADLINE, "the entry", async || {
             self.read().await;
@@ -89,7 +89,7 @@ async fn projected(api: &Api, id: Uuid, seq: i64, version: i64, balance: i64) {
     api.stands(id, seq, version, balance).await;
 }
 
-/// What an answer is when it came from PostgreSQL: the row is changed behind the cache's back, so that the two differ.
+/// Changes the row behind the cache's back, so that an answer from PostgreSQL can be told from a cached one.
 async fn change(api: &Api, balance: i64) {
     api.execute(&format!("UPDATE read_model.wallet SET balance = {balance}"))
         .await;
@@ -149,7 +149,7 @@ async fn a_cached_answer_is_never_older_than_the_position_asked_for() {
     projected(&cached.api, A, 101, 8, 500).await;
     assert_eq!(cached.balance_at("3:100").await, 100, "the entry will do");
     assert_eq!(cached.balance_at("3:101").await, 500, "the entry is older");
-    // That read has filled the cache anew: no read goes back behind it.
+    // That read has refilled the cache: no later read goes back behind it.
     eventually(DEADLINE, "the newer entry", async || {
         (cached.balance().await == 500).then_some(())
     })
@@ -164,7 +164,7 @@ async fn a_cached_answer_is_never_older_than_the_position_asked_for() {
 #[tokio::test]
 async fn an_answer_of_the_cache_is_as_of_the_cursor_not_of_the_wallet() {
     let cached = Cached::set_up().await;
-    // Others of the partition have got further; the wallet itself is still as it was at 3:100.
+    // Other wallets in the partition have advanced; this wallet is still as it was at 3:100.
     cached.api.cursor(Name::ReadModel, 3, 900).await;
     cached.filled().await;
     change(&cached.api, 1).await;
@@ -218,7 +218,7 @@ async fn a_flushed_redis_is_asked_of_postgresql() {
     let cached = Cached::set_up().await;
     cached.filled().await;
     change(&cached.api, 1).await;
-    // Of a flush, this key sees its own removal.
+    // To this key, a flush is just its own removal.
     assert!(cached.redis.delete(&cached.key()).await);
     assert_eq!(cached.balance().await, 1);
 }

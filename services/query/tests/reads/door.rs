@@ -1,5 +1,5 @@
-//! A port in front of the tests' Redis that can be shut, opened and held: a Redis that is stopped, comes back, or
-//! freezes, without touching the one that others use.
+//! A port in front of the tests' Redis that can be shut, opened and held. It simulates a Redis that stops, returns or
+//! freezes, without touching the one that other tests use.
 
 use std::net::SocketAddr;
 
@@ -36,7 +36,7 @@ impl Door {
         door
     }
 
-    /// The tests' Redis, by way of this door.
+    /// The tests' Redis, through this door.
     pub(crate) fn url(&self) -> String {
         wallex_testing::redis().replace(&server().to_string(), &self.address.to_string())
     }
@@ -59,12 +59,12 @@ impl Door {
         self.open.cancel();
     }
 
-    /// Connections stand, but nothing passes.
+    /// Connections stay open, but nothing passes.
     pub(crate) fn hold(&self) {
         self.held.send_replace(true);
     }
 
-    /// What was held back passes now.
+    /// Whatever was held back passes now.
     pub(crate) fn release(&self) {
         self.held.send_replace(false);
     }

@@ -1,4 +1,4 @@
-//! Entries of histories, told as the events that make them: written to the journal, and projected.
+//! Entries of histories, described by the events that make them: written to the journal, and projected.
 
 use std::collections::{HashMap, HashSet};
 
@@ -16,13 +16,13 @@ use wallex_projections::Name;
 
 use crate::api::{Api, B, NOON};
 
-/// What an entry shows, said in its words. What a type has no place for is not told.
+/// An entry, in the terms of its answer. Fields that a type does not have are ignored.
 #[derive(Clone)]
 pub(crate) struct Entry {
     pub(crate) wallet: Uuid,
     pub(crate) version: i64,
     pub(crate) partition: i32,
-    /// The partition's next one.
+    /// Defaults to the partition's next one.
     pub(crate) seq: Option<i64>,
     pub(crate) transaction: Uuid,
     pub(crate) kind: &'static str,
@@ -88,7 +88,7 @@ impl Entry {
         Sealed::new(&data, [7; 16]).unwrap()
     }
 
-    /// The event as the journal gets it.
+    /// The event as written to the journal.
     pub(crate) fn event(&self) -> New {
         let personal = self.sealed();
         let data = self.data(personal.as_ref().map(Sealed::digest));
@@ -109,7 +109,7 @@ impl Entry {
         let reference = self.reference.map(str::to_owned);
         let external_id = self.external_id.clone();
         let hold_id = HoldId(self.hold);
-        // Where the other leg stands is of no interest to a read.
+        // Reads do not care where the other leg is.
         let position = |seq| Position {
             partition: Partition(self.partition),
             seq,
@@ -225,7 +225,7 @@ impl Entry {
     }
 }
 
-/// What a wallet's history begins with.
+/// The first entry of a wallet's history.
 fn creation(wallet: Uuid, partition: i32) -> Entry {
     Entry {
         partition,
@@ -233,7 +233,7 @@ fn creation(wallet: Uuid, partition: i32) -> Entry {
     }
 }
 
-/// The version `v` of a wallet with one creation and `v - 1` credits of 10.
+/// Version `v` of a wallet with one creation and `v - 1` credits of 10.
 fn tenth(wallet: Uuid, v: i64) -> Entry {
     match v {
         1 => creation(wallet, 3),
@@ -242,19 +242,19 @@ fn tenth(wallet: Uuid, v: i64) -> Entry {
 }
 
 impl Api {
-    /// Tells the journal, and brings both projections to it. A wallet that is not there is created first.
+    /// Writes the journal, and brings both projections up to it. A wallet that does not exist is created first.
     pub(crate) async fn happens(&self, entry: Entry) -> Event {
         self.all_happen([entry]).await.remove(0)
     }
 
-    /// As [`Self::happens`], all at once.
+    /// Like [`Self::happens`], for several at once.
     pub(crate) async fn all_happen(&self, entries: impl IntoIterator<Item = Entry>) -> Vec<Event> {
         let events = self.record(entries).await;
         self.project().await;
         events
     }
 
-    /// Tells the journal alone: the projections are behind.
+    /// Writes only the journal: the projections are behind.
     pub(crate) async fn record(&self, entries: impl IntoIterator<Item = Entry>) -> Vec<Event> {
         let mut books = self.books.lock().await;
         let (mut new, mut versions, mut made_up) = (Vec::new(), HashMap::new(), HashSet::new());
@@ -277,7 +277,7 @@ impl Api {
         events
     }
 
-    /// Brings both projections to the journal's end.
+    /// Brings both projections to the end of the journal.
     pub(crate) async fn project(&self) {
         let mut books = self.books.lock().await;
         books.project(Name::Ledger).await;
@@ -294,12 +294,12 @@ impl Api {
         self.all_happen((from..=to).map(|v| tenth(id, v))).await;
     }
 
-    /// A history, changed by `shape`.
+    /// A history altered by `shape`.
     pub(crate) async fn shaped_history(&self, id: Uuid, version: i64, shape: impl Fn(Entry) -> Entry) {
         self.all_happen((1..=version).map(|v| shape(tenth(id, v)))).await;
     }
 
-    /// Brings a wallet of partition 3 to a version and a balance there, by what ends at `seq`.
+    /// Brings a wallet of partition 3 to a version and a balance, with its last event at `seq`.
     pub(crate) async fn stands(&self, id: Uuid, seq: i64, version: i64, balance: i64) {
         let before = self.books.lock().await.journal.version(id);
         let entries = (before + 1..=version).map(|v| match v {
@@ -316,17 +316,17 @@ impl Api {
         self.all_happen(entries).await;
     }
 
-    /// How far a projection is in a partition, by events of others.
+    /// Advances a projection in a partition, by events of other wallets.
     pub(crate) async fn cursor(&self, name: Name, partition: i32, seq: i64) {
         self.books.lock().await.stand(name, partition, seq).await;
     }
 
-    /// The version that a wallet's next entry has. A wallet that is not there is created first.
+    /// The version of a wallet's next entry. A wallet that does not exist is created first.
     pub(crate) async fn next(&self, wallet: Uuid) -> i64 {
         self.books.lock().await.journal.version(wallet).max(1) + 1
     }
 
-    /// The next event of a wallet of a partition. Balances don't matter here.
+    /// The next event of a wallet in a partition. Balances don't matter here.
     pub(crate) async fn moves(
         &self,
         wallet: Uuid,
@@ -344,7 +344,7 @@ impl Api {
         .await;
     }
 
-    /// Parks an event of a wallet in the read model, by which its rows are behind.
+    /// Parks an event of a wallet in the read model, so that its rows are behind.
     pub(crate) async fn park(&self, wallet: Uuid) {
         self.park_in(Name::ReadModel, wallet).await;
     }

@@ -1,4 +1,4 @@
-//! Exports: all of a history as NDJSON or CSV.
+//! Exports: a whole history as NDJSON or CSV.
 
 use http::StatusCode;
 use http_body_util::BodyExt as _;
@@ -117,7 +117,7 @@ async fn a_csv_reads_back() {
         ("direction", "out"),
         ("amount", "40"),
         ("currency", "EUR"),
-        // A number is a number, also below zero.
+        // A number stays a number, even below zero.
         ("balance_after", "-40"),
         ("held_change", "0"),
         ("overdraft_limit", ""),
@@ -183,7 +183,7 @@ async fn an_export_that_fails_midway_breaks_off() {
     }
 }
 
-/// What a client of HTTP/1.1 gets: all that the server sends until it closes the connection.
+/// What an HTTP/1.1 client receives: everything the server sends until it closes the connection.
 async fn raw(api: &Api, path: &str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -225,7 +225,7 @@ async fn an_export_breaks_off_when_the_read_model_goes_back() {
         let (head, mut body) = api.open(&path, &NDJSON).await;
         assert_eq!(head.status, StatusCode::OK);
         body.frame().await.unwrap().unwrap();
-        // As a rebuild does: everything is written again from the first event on.
+        // Like a rebuild, which writes everything again from the first event on.
         api.execute("UPDATE read_model.wallet SET version = 5; CREATE TABLE kept AS TABLE read_model.entry")
             .await;
         api.execute("DELETE FROM read_model.entry WHERE version > 5")
@@ -259,9 +259,9 @@ async fn a_replica_runs_a_bounded_number_of_exports() {
         is_problem(&refused, 503, "unavailable", "one more");
         assert_eq!(refused.header("retry-after"), "1");
     }
-    // Pages are no exports.
+    // Pages do not count as exports.
     assert_eq!(api.get(&paths[0]).await.status, StatusCode::OK);
-    // One that is given up, and one that has come to its end.
+    // One is abandoned, and one runs to its end.
     drop(held.pop());
     assert_eq!(api.get_with(&paths[1], &CSV).await.status, StatusCode::OK);
     let whole = held.pop().unwrap().collect().await.unwrap().to_bytes();
@@ -328,7 +328,7 @@ async fn an_export_of_a_parked_wallet_says_stale() {
 async fn a_slow_client_holds_no_connection() {
     let api = Api::start().await;
     api.history(A, LONG).await;
-    // More exports than the pool has connections, each stopped in its middle.
+    // More exports than the pool has connections, each stopped midway.
     let mut bodies = Vec::new();
     for _ in 0..8 {
         let (_, mut body) = api.open(&format!("/v1/wallets/{A}/transactions"), &NDJSON).await;

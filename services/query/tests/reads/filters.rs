@@ -1,4 +1,4 @@
-//! The filters of a history, alone and together, against the same taken from all entries.
+//! The filters of a history, alone and combined, compared with the same selection from all entries.
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -9,7 +9,7 @@ use crate::entries::Entry;
 const TYPES: [&str; 5] = ["freeze", "credit", "debit", "transfer_in", "hold"];
 const REFERENCES: [&str; 3] = ["invoice-1", "invoice-2", "= \"odd\", one"];
 
-/// 60 entries in which types, references, counterparties and times mix; the other wallet has the same ones.
+/// 60 entries in which types, references, counterparties and times mix; the other wallet has the same.
 async fn mixed(api: &Api) {
     for wallet in [A, B] {
         api.happens(Entry::new(wallet, 1, "create", 0, 0)).await;
@@ -28,7 +28,7 @@ async fn mixed(api: &Api) {
     }
 }
 
-/// Whether `filter` (name, value) lets `entry` through, said once more and simply.
+/// Whether `filter` (name, value) lets `entry` through, restated in the simplest way.
 fn passes(entry: &Value, (name, value): &(&str, String)) -> bool {
     match *name {
         "type" => value.split(',').any(|kind| entry["type"] == kind),
@@ -135,7 +135,7 @@ async fn a_period_takes_its_beginning_and_leaves_its_end() {
         let path = format!("/v1/wallets/{A}/transactions?from={}&to={}", time(from), time(to));
         assert_eq!(api.get(&path).await.versions(), versions, "{from} to {to}");
     }
-    // An offset is a time as good as any.
+    // A time with an offset is as good as any.
     let path = format!("/v1/wallets/{A}/transactions?from=2026-01-31T13:00:00.000030%2B01:00");
     assert_eq!(api.get(&path).await.versions(), [4]);
 }
@@ -207,7 +207,7 @@ async fn what_nobody_has_is_an_empty_page() {
     }
 }
 
-/// The index leaves all of the history, and what is wanted is rare: no page looks at all of it, and none is lost.
+/// The index yields the whole history, but matches are rare: no page examines all of it, and no match is lost.
 #[tokio::test]
 async fn a_rare_type_of_a_busy_reference_is_found_page_by_page() {
     let api = Api::start().await;

@@ -1,4 +1,4 @@
-//! A wallet's history by the page.
+//! A wallet's history, page by page.
 
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -56,9 +56,9 @@ async fn an_entry_shows_what_happened_and_nothing_that_does_not_apply() {
 async fn every_type_of_entry_has_its_amount_and_direction() {
     let api = Api::start().await;
     let reversed = Uuid::from_u128(0x7);
-    // One is captured, the other released.
+    // One is captured, the other is released.
     let hold = |version: i64| Uuid::from_u128(if version < 8 { 0x401D } else { 0x401E });
-    // Type, change of the balance, change of what is held, new limit; and what is shown.
+    // Type, change of the balance, change of the held amount, new limit; and the expected entry.
     let cases = [
         ("create", 100_i64, 0_i64, None::<i64>, 100_u64, "in"),
         ("credit", 10, 0, None, 10, "in"),
@@ -145,7 +145,7 @@ async fn histories_of_unknown_or_parked_wallets_are_told_apart() {
     ] {
         api.refuses(&format!("/v1/wallets/{NOWHERE}/{list}"), 404, "wallet_not_found")
             .await;
-        // It exists, but already its first event could not be projected.
+        // It exists, but its very first event could not be projected.
         api.refuses(&format!("/v1/wallets/{A}/{list}"), 503, "unavailable")
             .await;
     }

@@ -1,4 +1,4 @@
-//! Holds, one and by the page.
+//! Holds: a single one, and page by page.
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::api::{A, Api, B, NOON, NOWHERE, time};
 use crate::entries::Entry;
 
-/// Hold `id` of 100, which is the wallet's next version.
+/// Hold `id` of 100, placed by the wallet's next event.
 fn placed(id: u128, wallet: Uuid, version: i64) -> Entry {
     Entry {
         hold: Uuid::from_u128(id),
@@ -17,7 +17,7 @@ fn placed(id: u128, wallet: Uuid, version: i64) -> Entry {
     }
 }
 
-/// What becomes of it.
+/// How the hold ends.
 fn ended(id: u128, wallet: Uuid, version: i64, kind: &'static str, captured: i64) -> Entry {
     Entry {
         hold: Uuid::from_u128(id),

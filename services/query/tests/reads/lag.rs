@@ -1,4 +1,4 @@
-//! `/health/projections`: how far the projections are, of a journal, by the cursors of the projections.
+//! `/health/projections`: how far the projections have followed a journal, by their cursors.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::entries::Entry;
 const DEADLINE: Duration = wallex_testing::DEADLINE;
 
 impl Api {
-    /// Two partitions, the first with `events` that were recorded `seconds` ago, all brought to Kafka up to `published`.
+    /// Two partitions, the first with `events` recorded `seconds` ago, published to Kafka up to `published`.
     async fn journal_of(&self, events: i64, seconds: i64, published: i64) {
         let now: i64 = sqlx::query_scalar("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
             .fetch_one(&self.pool)
@@ -40,7 +40,7 @@ impl Api {
         }
     }
 
-    /// Asks routes that have measured nothing yet.
+    /// Asks routes that have not measured anything yet.
     async fn lag_of(&mut self, state: QueryState) -> Reply {
         self.serve(state);
         self.get("/health/projections").await
@@ -51,7 +51,7 @@ impl Api {
     }
 }
 
-/// Name, events and whole seconds of each projection.
+/// Name, events and whole seconds of lag for each projection.
 fn totals(reply: &Reply) -> Vec<(String, i64, i64)> {
     let projections = reply.body["projections"].as_array();
     let projections = projections.unwrap_or_else(|| panic!("{} {}", reply.status, reply.text));
@@ -82,7 +82,7 @@ async fn the_lag_is_what_the_journal_has_and_is_not_applied_and_as_old_as_the_fi
     let reply = api.lag().await;
     assert_eq!(reply.status, StatusCode::OK, "{}", reply.text);
     assert_eq!(reply.header("cache-control"), "no-store");
-    // In Kafka or not: whoever reads misses it.
+    // In Kafka or not, readers miss it.
     assert_eq!(totals(&reply), total((3, 3_600), (1, 3_600)));
     let ledger = &reply.body["projections"][0];
     assert_eq!(
@@ -98,7 +98,7 @@ async fn the_lag_is_what_the_journal_has_and_is_not_applied_and_as_old_as_the_fi
             {"partition": 1, "recorded": 0, "published": 0, "applied": 0, "lag_events": 0, "lag_seconds": 0.0},
         ])
     );
-    // A checkpoint is saved after the events have gone out: a projection may be ahead of it.
+    // A checkpoint is saved after the events are sent: a projection may be ahead of it.
     api.cursors(10, 10).await;
     assert_eq!(totals(&api.lag().await), total((0, 0), (0, 0)));
 }
@@ -144,7 +144,7 @@ async fn a_partition_that_nobody_publishes_yet_or_no_projection_has_met_counts_f
 async fn the_journal_and_the_read_side_may_be_two_databases() {
     let (journal, mut read) = (Api::start().await, Api::start().await);
     journal.journal_of(8, 120, 8).await;
-    // What the journal's database has of these schemas is not asked.
+    // These schemas also exist in the journal's database, but there they are not read.
     journal.cursors(8, 8).await;
     read.cursors(5, 6).await;
     let pools = (read.pool.clone(), journal.pool.clone());
@@ -166,7 +166,7 @@ async fn what_is_known_of_some_partitions_only_is_not_told() {
     api.journal_of(5, 60, 5).await;
     api.cursors(2, 2).await;
     assert_eq!(api.lag().await.status, StatusCode::OK);
-    // The event that would say how old the lag of partition 1 is.
+    // Remove the event that would tell the age of partition 1's lag.
     api.execute("UPDATE journal.partition SET last_seq = 1 WHERE id = 1")
         .await;
     is_problem(&api.lag().await, 503, "unavailable", "missing");
@@ -202,7 +202,7 @@ async fn whoever_asks_again_is_answered_with_the_same_measurement() {
     let first = api.get("/health/projections").await;
     api.cursors(5, 5).await;
     assert_eq!(api.get("/health/projections").await.body, first.body);
-    // For five seconds at most.
+    // For at most five seconds.
     eventually(DEADLINE, "another measurement", async || {
         let reply = api.get("/health/projections").await;
         (totals(&reply) == total((0, 0), (0, 0))).then_some(())

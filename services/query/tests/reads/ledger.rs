@@ -1,4 +1,4 @@
-//! The ledger's reads on a real PostgreSQL, of events that the real projection has applied.
+//! The ledger's reads on a real PostgreSQL, over events that the real projection has applied.
 
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
@@ -32,7 +32,7 @@ async fn an_account_sums_its_partitions_by_currency() {
         api.moves(wallet, partition, currency, "debit", -amount).await;
     }
     api.moves(A, 0, "EUR", "credit", 70).await;
-    // As no release would write it: a wallet has one currency.
+    // No release would write this: a wallet has one currency.
     api.moves(A, 0, "USD", "credit", 2).await;
     api.moves(A, 0, "USD", "debit", -1).await;
     assert_eq!(
@@ -52,7 +52,7 @@ async fn an_account_sums_its_partitions_by_currency() {
 #[tokio::test]
 async fn totals_beyond_every_integer_are_exact() {
     let api = Api::start().await;
-    // One more than i64 has, and than doubles can tell.
+    // One more than i64 holds, and beyond what doubles can distinguish.
     api.moves(A, 0, "EUR", "credit", i64::MAX).await;
     api.moves(A, 0, "EUR", "debit", -3).await;
     api.moves(A, 0, "EUR", "credit", i64::MAX).await;
@@ -97,7 +97,7 @@ async fn reads_of_a_parked_wallets_account_say_stale() {
     assert_eq!(read(&api, "/v1/ledger/trial-balance").await["stale"], json!(true));
 }
 
-/// The full key of each, in the order that a list gives.
+/// The full sort key of each posting, in list order.
 fn places(body: &Value) -> Vec<String> {
     let items = body["items"].as_array().unwrap().iter();
     items
@@ -105,7 +105,7 @@ fn places(body: &Value) -> Vec<String> {
         .collect()
 }
 
-/// A posts and receives; times repeat, across partitions, seqs and lines.
+/// A sends and receives; times repeat across partitions, seqs and lines.
 async fn busy() -> (Api, Vec<String>) {
     let api = Api::start().await;
     // Each wallet is created by the first event of its partition.
@@ -137,7 +137,7 @@ async fn busy() -> (Api, Vec<String>) {
                     "capture" => -20,
                     _ => 0,
                 },
-                // As no release would write it, A captures to itself: by two lines of one event.
+                // No release would write this: A captures to itself, in two lines of one event.
                 counterparty: Some(if kind == "transfer_out" && wallet == A {
                     B
                 } else {
@@ -148,7 +148,7 @@ async fn busy() -> (Api, Vec<String>) {
             .await;
         }
     }
-    // Of others.
+    // Postings of other accounts.
     api.moves(D, 5, "EUR", "credit", 10).await;
     let expected = [
         "7:10/1", "0:41/1", "3:4/1", "7:9/1", "7:2/1", "3:3/2", "3:3/1", "0:40/1", "3:2/1",
@@ -253,10 +253,10 @@ async fn a_transactions_postings_are_read_by_its_id() {
     assert_eq!(read(&api, &nothing).await["items"], json!([]));
 }
 
-/// 1,200 postings of A in three partitions, many at the same time, and the cursors behind the last of them.
+/// 1,200 postings of A in three partitions, many at the same time, and the cursors at the last of them.
 async fn long() -> Api {
     let api = Api::start().await;
-    // A is in partition 0, the two others pay into it.
+    // A is in partition 0; the two others pay into it.
     let wallets = [A, B, C];
     let created = (0..).zip(wallets).map(|(partition, wallet)| Entry {
         partition,
@@ -347,7 +347,7 @@ async fn all_postings_are_exported_in_the_order_of_the_list() {
 #[tokio::test]
 async fn an_export_is_the_ledger_as_of_its_beginning() {
     let api = long().await;
-    // Posted by a projector behind the cursors that the export begins at: as if it came while the export runs.
+    // Posted beyond the cursors at which the export starts: as if they arrived while it runs.
     for partition in 0..3 {
         api.cursor(Name::Ledger, partition, 600).await;
     }
@@ -408,7 +408,7 @@ async fn exactly_one_of_account_and_transaction_and_nothing_unknown_is_taken() {
 async fn the_ledgers_reads_wait_for_the_ledgers_cursor() {
     let api = Api::start().await;
     api.moves(A, 0, "EUR", "credit", 100).await;
-    // The read model is there already; it does not count here.
+    // The read model is already there; it does not count here.
     api.cursor(Name::ReadModel, 3, 50).await;
     api.cursor(Name::Ledger, 3, 49).await;
     let headers = [("Wallex-Min-Position", "3:50")];

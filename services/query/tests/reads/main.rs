@@ -1,4 +1,4 @@
-//! The read routes on a real PostgreSQL and Redis, with rows that the real projections make of events in a journal.
+//! The read routes on a real PostgreSQL and Redis, with rows that the real projections build from a journal's events.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

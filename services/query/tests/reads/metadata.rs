@@ -1,9 +1,9 @@
-//! Metadata in answers: whatever a row has, it is answered.
+//! Metadata in answers: whatever a row contains is answered.
 
 use crate::api::{A, Api, B};
 use crate::entries::Entry;
 
-/// Whatever a row's metadata is, the money beside it can be read, and so can every list that it is in.
+/// Whatever a row's metadata is, the money beside it can be read, and so can every list that includes it.
 #[tokio::test]
 async fn metadata_never_stands_in_the_way() {
     let api = Api::start().await;
@@ -46,7 +46,7 @@ async fn metadata_never_stands_in_the_way() {
     }
 }
 
-/// What a newer build may have written, before an upgrade was taken back.
+/// What a newer build may have written before an upgrade was rolled back.
 #[tokio::test]
 async fn a_name_that_this_build_does_not_know_is_passed_on() {
     let api = Api::start().await;
@@ -62,7 +62,7 @@ async fn a_name_that_this_build_does_not_know_is_passed_on() {
     let list = format!("/v1/wallets/{A}/transactions");
     let page = api.get(&list).await;
     assert_eq!(page.items("type"), ["credit", "gift", "create"]);
-    // The money beside it is what it always was, and says which way it went.
+    // The money beside it is unchanged, and so is its direction.
     assert_eq!(page.items("direction"), ["in", "in", "in"]);
     assert_eq!(page.items("balance_after"), [20, 10, 0]);
     let transaction = page.items("transaction_id")[1].as_str().unwrap().to_owned();

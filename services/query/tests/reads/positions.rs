@@ -20,7 +20,7 @@ async fn a_read_waits_for_the_position_it_needs() {
     api.cursor(Name::ReadModel, 7, 88).await;
     let path = format!("/v1/wallets/{A}");
     let readers = async {
-        // More readers than the pool has connections: nobody may hold one while it waits.
+        // More readers than the pool has connections: none may hold one while it waits.
         let readers = (0..20).map(|_| get_from(&api, &path, "3:1042,7:88"));
         futures::future::join_all(readers).await
     };
@@ -51,7 +51,7 @@ async fn a_position_that_does_not_come_is_a_503_after_two_seconds() {
         (&late.body["wanted"], &late.body["reached"]),
         (&json!("3:6"), &json!("3:5"))
     );
-    // And what is there already is answered at once.
+    // And what is already there is answered at once.
     assert_eq!(get_from(&api, &path, "3:5").await.status, StatusCode::OK);
 }
 
@@ -72,15 +72,15 @@ async fn a_position_that_cannot_be_is_refused_at_once() {
         let shown = &position[..position.len().min(20)];
         is_problem(&reply, 400, "precondition_malformed", shown);
         assert!(reply.text.len() < 1_000, "{shown}");
-        // It was not waited for.
+        // The read did not wait.
         assert!(begin.elapsed() < Duration::from_millis(1_900), "{shown}");
     }
-    // As many lines as one likes are one list.
+    // Any number of header lines is one list.
     let lines = vec![("Wallex-Min-Position", "3:5"); 300];
     let reply = api.get_with(&path, &lines).await;
     is_problem(&reply, 400, "precondition_malformed", "lines");
     assert_eq!(get_from(&api, &path, "3:5,7:0").await.status, StatusCode::OK);
-    // Several of one partition: the highest counts.
+    // Several positions in one partition: the highest counts.
     assert_eq!(get_from(&api, &path, "3:4,3:5").await.status, StatusCode::OK);
 }
 

@@ -1,4 +1,4 @@
-//! Reads of a projection that lacks rows: filled anew, behind the journal, or gone.
+//! Reads from a projection that lacks rows: being refilled, behind the journal, or gone.
 
 use serde_json::json;
 use wallex_projections::Name;
@@ -30,7 +30,7 @@ async fn what_is_missing_while_a_projection_is_filled_anew_is_not_denied() {
     for path in &paths {
         is_problem(&api.get(path).await, 503, "unavailable", SILENT);
     }
-    // What is there is as it was once.
+    // Existing rows are answered, marked as stale.
     let there = api.get(&format!("/v1/wallets/{A}")).await;
     assert_eq!((there.status.as_u16(), &there.body["stale"]), (200, &json!(true)));
     let history = api.get(&format!("/v1/wallets/{A}/transactions")).await;
@@ -73,7 +73,7 @@ async fn the_trial_balance_is_balanced_only_when_it_has_what_the_journal_has() {
         );
         assert_eq!(reply.body["currencies"][0]["balanced"], json!(true));
     }
-    // What the caller knows of is still waited for.
+    // Positions that the caller knows of are still waited for.
     let later = api
         .get_with("/v1/ledger/trial-balance", &[("Wallex-Min-Position", "0:8")])
         .await;
@@ -107,7 +107,7 @@ async fn a_partition_without_a_cursor_is_one_that_is_being_filled() {
         let wrong = api.get_with(&path, &[("Wallex-Min-Position", "8:1")]).await;
         is_problem(&wrong, 400, "precondition_malformed", &path);
     }
-    // A journal that cannot be asked denies nothing.
+    // While the journal cannot be asked, nothing is denied.
     api.execute("ALTER TABLE journal.partition RENAME TO away").await;
     let path = format!("/v1/wallets/{A}");
     let late = api.get_with(&path, &[("Wallex-Min-Position", "8:1")]).await;

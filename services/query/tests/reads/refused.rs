@@ -1,4 +1,4 @@
-//! What a read refuses, and that every route is described.
+//! What a read refuses, and a check that every route is described.
 
 use uuid::Uuid;
 

@@ -1,5 +1,5 @@
-//! Strong reads while a synchronous standby is away, on a server of the test's own: nothing is told that a fail-over may
-//! lose, and readers who wait in vain do not use up the server's sessions.
+//! Strong reads while a synchronous standby is away, on a separate server: no answer contains what a failover may lose,
+//! and readers who wait in vain do not use up the server's sessions.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ async fn a_strong_read_is_told_when_the_standby_has_it() {
     }
     let waiting = waiting(&server).await;
     assert!((1..=2).contains(&waiting), "{waiting} sessions wait");
-    // Reads that need no standby have connections left.
+    // Connections are left for reads that need no standby.
     let plain = api.get(&format!("/v1/wallets/{A}")).await;
     assert_eq!(plain.status, StatusCode::OK);
     let nowhere = format!("/v1/wallets/{NOWHERE}?consistency=strong");

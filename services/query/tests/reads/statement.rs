@@ -1,4 +1,4 @@
-//! Statements of a period.
+//! Statements for a period.
 
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Live updates on a real PostgreSQL and Redis: what is sent, what wakes a stream, how it ends.
+//! Live updates on a real PostgreSQL and Redis: what is sent, what wakes a stream, and how it ends.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::door::{Door, accelerator};
 use crate::entries::Entry;
 
 const DEADLINE: Duration = wallex_testing::DEADLINE;
-/// Without a message the next look comes after half a second.
+/// Without a message, the next look comes after half a second.
 const LOOK: Duration = Duration::from_millis(1_500);
 
 /// One event as the client sees it.
@@ -128,7 +128,7 @@ async fn a_stream_resumes_without_gap_or_repeat() {
     let api = Api::start().await;
     api.history(A, 120).await;
     let (mut seen, mut last, mut to) = (Vec::new(), 0, 120);
-    // Cut off again and again, also in the middle of a page and while new entries come.
+    // Disconnected again and again, even in the middle of a page and while new entries arrive.
     for count in [1, 70, 3, 49, 10] {
         let mut stream = Stream::open(&api, &path(A), Some(&last.to_string())).await;
         let (ids, ()) = tokio::join!(stream.ids(count), api.credits(A, to + 1, to + 20));
@@ -137,7 +137,7 @@ async fn a_stream_resumes_without_gap_or_repeat() {
         seen.extend(ids);
     }
     assert_eq!(seen, (1..=133).collect::<Vec<i64>>());
-    // A browser asks at the address of its first connection again: what it has seen counts.
+    // A browser reconnects to its original URL: what it has already seen counts.
     let first = format!("{}?after_version=0", path(A));
     let mut stream = Stream::open(&api, &first, Some("200")).await;
     assert_eq!(stream.ids(20).await, (201..=220).collect::<Vec<i64>>());
@@ -179,7 +179,7 @@ async fn a_process_takes_a_bounded_number_of_streams() {
     streams.push(Stream::open(&api, &path(A), None).await);
     api.refuses(&path(A), 503, "unavailable").await;
 
-    // And all of them hear, though few read at a time.
+    // And all of them hear about it, though only a few read at a time.
     api.credits(A, 2, 2).await;
     for stream in &mut streams {
         assert_eq!(stream.ids(1).await, [2]);
@@ -211,7 +211,7 @@ impl Wired {
         self.redis.publish(&self.channel(), message).await
     }
 
-    /// Until the stream's process listens, and its first look is over.
+    /// Waits until the stream's process listens and its first look is over.
     async fn listening(&self, stream: &mut Stream) {
         let mut count = redis::Cmd::new();
         count.arg("PUBSUB").arg("NUMSUB").arg(self.channel());
@@ -231,7 +231,7 @@ async fn a_message_wakes_a_stream_sooner_than_a_look_would() {
     wired.listening(&mut stream).await;
     let mut message = B.as_bytes().to_vec();
     message.extend(A.as_bytes());
-    // Of several wallets, of all, and one that makes no sense.
+    // For several wallets, for all, and one that makes no sense.
     for (version, message) in [(4, message), (5, Vec::new()), (6, b"garbage".to_vec())] {
         wired.api.credits(A, version, version).await;
         let begin = Instant::now();
@@ -353,12 +353,12 @@ async fn a_stream_ends_at_shutdown_and_the_drain_does_not_wait_for_it() {
         .unwrap();
     // The end of a chunked body: ended, not cut.
     assert!(rest.ends_with("0\r\n\r\n"), "{rest:?}");
-    // Whoever comes during the end is not refused for good.
+    // A client that connects during the shutdown is not refused for good.
     let mut late = Stream::open(&api, &path(A), Some("0")).await;
     assert_eq!(late.next().await, None);
 }
 
-/// A client that was at another platform, or invents ids, would wait for ever.
+/// A client that used another platform before, or invents ids, would wait forever.
 #[tokio::test]
 async fn a_version_that_the_wallet_has_not_had_is_told_at_once() {
     let api = Api::start().await;
@@ -374,7 +374,7 @@ async fn a_version_that_the_wallet_has_not_had_is_told_at_once() {
     let ahead = refused(&format!("{}?after_version=1099", path(A)), &[]).await;
     crate::api::is_problem(&ahead, 422, "validation_failed", "a parameter");
     assert!(ahead.text.contains("after_version"), "{}", ahead.text);
-    // The read model is behind, and comes there.
+    // The read model is behind, and will get there.
     let mut stream = Stream::open(&api, &path(A), Some("11")).await;
     api.credits(A, 12, 12).await;
     assert_eq!(stream.next().await.unwrap().id, 12);

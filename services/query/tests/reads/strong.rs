@@ -19,7 +19,7 @@ fn created() -> Entry {
     }
 }
 
-/// A hold that is placed.
+/// A hold being placed.
 fn held(version: i64, amount: i64, expires_at: Option<i64>) -> Entry {
     Entry {
         held_change: amount,
@@ -28,7 +28,7 @@ fn held(version: i64, amount: i64, expires_at: Option<i64>) -> Entry {
     }
 }
 
-/// Wallet A at version 4: 30 of its 100 are held, and it is frozen. The read model has its creation.
+/// Wallet A at version 4: 30 of its 100 are held, and it is frozen. The read model has only its creation.
 pub(crate) async fn journal(api: &Api) {
     api.happens(created()).await;
     let limited = Entry {
@@ -88,7 +88,7 @@ async fn a_hold_whose_time_is_over_is_not_held_any_more() {
         held(2, 20, Some(NOON)),
         held(3, 7, None),
         held(4, 3, Some(i64::MAX)),
-        // What has ended is not in `held` already.
+        // An expired hold no longer counts in `held`.
         over,
         released,
     ])
@@ -98,7 +98,7 @@ async fn a_hold_whose_time_is_over_is_not_held_any_more() {
         (&reply.body["held"], &reply.body["available"]),
         (&json!(10), &json!(90))
     );
-    // Holds go by the database's clock, also where a partition has recorded a later time.
+    // Holds follow the database's clock, even if a partition has recorded a later time.
     let ahead = 4_000_000_000_000_000_i64;
     api.execute(&format!(
         "UPDATE journal.partition SET last_recorded_at = {ahead};
@@ -144,7 +144,7 @@ async fn the_journal_knows_best_who_is_there() {
     api.record([Entry::new(B, 1, "create", 0, 0)]).await;
     let path = format!("/v1/wallets/{B}?consistency=strong");
     assert_eq!(api.get(&path).await.status, StatusCode::OK);
-    // Not in the journal any more.
+    // No longer in the journal.
     api.history(NOWHERE, 1).await;
     api.execute(&format!(
         "SET session_replication_role = replica; DELETE FROM journal.head WHERE wallet_id = '{NOWHERE}'; RESET ALL"

@@ -1,4 +1,4 @@
-//! The audit trail on a real journal. Each event is checked from the answer's JSON alone, by docs/journal.md.
+//! The audit trail on a real journal. Each event is verified from the answer's JSON alone, by docs/journal.md.
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -60,7 +60,7 @@ async fn events(api: &Api, query: &str) -> Value {
     reply.body
 }
 
-/// `hash` as another program computes it, from nothing but the JSON and docs/journal.md.
+/// `hash` as another program would compute it, from the JSON and docs/journal.md only.
 fn recomputed(event: &Value) -> String {
     let text = |field: &str| event[field].as_str().unwrap().to_owned();
     let number = |field: &str| event[field].as_i64().unwrap();
@@ -95,7 +95,7 @@ fn unhexed(text: &str) -> Vec<u8> {
 #[tokio::test]
 async fn the_hash_of_an_event_follows_from_its_json() {
     let mut journal = Journal::set_up().await;
-    // Spaces, escapes and order of members are part of what was hashed.
+    // Spaces, escapes and the order of members are part of what was hashed.
     journal
         .append(A, 1, "{\"b\" : 1,\n \"a\":\"\\u00e9 \u{e9} \\/\"}".as_bytes())
         .await;
@@ -110,7 +110,7 @@ async fn the_hash_of_an_event_follows_from_its_json() {
     }
     assert_eq!(items[0]["prev_hash"], json!("0".repeat(64)));
     assert_eq!(items[0]["data"], json!({"a": "\u{e9} \u{e9} /", "b": 1}));
-    // The one before it in the partition is B's.
+    // The previous event in the partition is B's.
     assert_eq!(items[1]["prev_hash"], json!(last.prev_hash.to_string()));
     assert_eq!(
         items[1],
@@ -183,7 +183,7 @@ async fn a_trail_is_read_page_by_page_oldest_first() {
     }
     assert_eq!(versions, [1, 2, 3, 4, 5]);
     assert_eq!(events(&journal.api, "?after_version=5").await["items"], json!([]));
-    // A full last page has no next.
+    // A full last page has no next page.
     assert_eq!(
         events(&journal.api, "?limit=5").await["next_after_version"],
         Value::Null
@@ -232,7 +232,7 @@ async fn what_is_not_there_or_malformed_is_refused() {
         .api
         .refuses_with(&path, &position("x"), 400, "precondition_malformed")
         .await;
-    // The journal has what a write has answered, and nothing else.
+    // The journal has exactly what a write has returned.
     assert_eq!(journal.api.get_with(&path, &position("3:1")).await.status, 200);
     journal
         .api

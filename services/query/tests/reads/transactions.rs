@@ -139,10 +139,10 @@ async fn what_may_be_parked_is_not_denied() {
         is_problem(&reply, 503, "unavailable", path);
         assert_eq!(reply.body["stale"], json!(true), "{path}");
     }
-    // Another transaction is none of those that are parked.
+    // A different transaction is not among the parked ones.
     let other = format!("/v1/transactions/{}", Uuid::now_v7());
     is_problem(&api.get(&other).await, 404, "transaction_not_found", "other");
-    // Rows of earlier releases do not say which transaction they are of.
+    // Rows from earlier releases do not say which transaction they belong to.
     api.execute("UPDATE read_model.parked SET transaction_id = NULL")
         .await;
     is_problem(&api.get(&other).await, 503, "unavailable", "old row");

@@ -1,4 +1,4 @@
-//! The sums of all accounts.
+//! The trial balance: the sums of all accounts.
 
 use serde_json::json;
 

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::api::{A, Api, B, NOWHERE, is_problem};
 use crate::entries::Entry;
 
-/// Wallets of an owner.
+/// The wallets of an owner.
 async fn owned(api: &Api, owner: &str, ids: impl IntoIterator<Item = u128>) {
     let wallets = ids.into_iter().map(|id| Entry {
         owner: Some(owner.to_owned()),
@@ -71,7 +71,7 @@ async fn a_wallet_that_is_not_there_is_not_found() {
     let api = Api::start().await;
     api.refuses(&format!("/v1/wallets/{NOWHERE}"), 404, "wallet_not_found")
         .await;
-    // Nor denied when already its first event could not be projected.
+    // Nor is it denied when its very first event could not be projected.
     api.park(A).await;
     api.refuses(&format!("/v1/wallets/{A}"), 503, "unavailable").await;
 }

@@ -1,4 +1,4 @@
-//! The checks that readiness is made of. Their owners keep them up to date; they know nothing of each other.
+//! The checks that make up readiness. Their owners keep them up to date; they know nothing of each other.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,16 +18,16 @@ pub struct Check {
 
 pub(crate) type State = Result<(), Unready>;
 
-/// Why a check is unready, for whoever looks at `/health/ready`.
+/// Why a check is unready, as shown in `/health/ready`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Unready {
     pub(crate) reason: String,
-    /// For the operator, when its conditions have a name for it.
+    /// For the operator, if one of its conditions names it.
     pub(crate) ailment: Option<Ailment>,
 }
 
 impl Checks {
-    /// Adds a check, unready "starting" until its owner says otherwise.
+    /// Adds a check, unready with "starting" until its owner updates it.
     pub(super) fn add(&self, name: &'static str) -> Check {
         let starting = || Unready {
             reason: "starting".to_owned(),
@@ -50,12 +50,12 @@ impl Check {
         self.set(Ok(()));
     }
 
-    /// `reason` is shown to whoever asks `/health/ready`: no secrets.
+    /// `reason` is shown to anyone who reads `/health/ready`: no secrets.
     pub fn set_unready(&self, reason: impl Into<String>) {
         self.set_ailing(None, reason);
     }
 
-    /// [`Self::set_unready`] by something that the operator's conditions may have a name for.
+    /// [`Self::set_unready`] for a cause that one of the operator's conditions may name.
     pub fn set_ailing(&self, ailment: impl Into<Option<Ailment>>, reason: impl Into<String>) {
         let (ailment, reason) = (ailment.into(), reason.into());
         self.set(Err(Unready { reason, ailment }));
@@ -65,7 +65,7 @@ impl Check {
         self.checks.lock().get(self.name).is_some_and(Result::is_ok)
     }
 
-    /// Logs a change between ready and not, never a repetition: callers report as often as they like.
+    /// Logs changes between ready and unready, never repetitions: callers may report as often as they like.
     fn set(&self, state: State) {
         let previous = self.checks.lock().insert(self.name, state.clone());
         let was_ready = previous.is_some_and(|state| state.is_ok());

@@ -1,4 +1,4 @@
-//! Liveness and readiness. A process is live while it can answer at all: no remote part is asked, or an outage of
+//! Liveness and readiness. A process is live while it can answer at all: no remote server is asked, or an outage of
 //! PostgreSQL would restart every pod. It is ready when each of its checks is.
 
 mod check;
@@ -22,13 +22,13 @@ impl Health {
         Self::default()
     }
 
-    /// Adds a check, unready "starting" until its owner says otherwise. A name stands for one check.
+    /// Adds a check, unready with "starting" until its owner updates it. A name stands for one check.
     pub fn check(&self, name: &'static str) -> Check {
         self.checks.add(name)
     }
 
-    /// What `/health/kafka` shows from now on. It is a look, not a check: readiness does not follow it. The first one
-    /// stays.
+    /// Sets what `/health/kafka` shows from now on. It is for information, not a check: readiness does not depend on it. The
+    /// first one stays.
     pub fn show_kafka(&self, overview: Overview) {
         let _ = self.kafka.set(overview);
     }

@@ -1,7 +1,7 @@
-//! Bodies on their way, in and out: what they hold of the process's memory, and how long they may take.
+//! Bodies in transit, in and out: the memory they hold, and the time they may take.
 //!
-//! The invariant: what has no room in the [`Memory`] is answered 503, to be sent again; nothing waits for room, because
-//! those who hold it may be the ones who never end.
+//! The invariant: a body without room in the [`Memory`] is answered with 503, to be retried; nothing waits for room,
+//! because those who hold it may never finish.
 
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -19,31 +19,31 @@ use super::connections::Asking;
 use super::memory::Memory;
 use super::{Code, Problem};
 
-/// Answers are handed over in pieces of this size, so that what a client has not taken stays counted. A piece is about
-/// what a connection buffers anyway.
+/// Answers are handed over in pieces of this size, so that what a client has not taken stays counted. A piece is about as
+/// large as a connection's buffer anyway.
 const PIECE: usize = 16 * 1024;
 
 /// Why a request is not answered by its handler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Refusal {
-    /// Its body did not come in time.
+    /// Its body did not arrive in time.
     Late,
     /// There is no room for its body.
     NoRoom,
 }
 
-/// A request and its answer, for those who handle it on the way. Clones are the same exchange.
+/// A request and its answer, as shared by the layers that handle it. Clones are the same exchange.
 #[derive(Clone)]
 pub(super) struct Exchange(Arc<State>);
 
 struct State {
     memory: Arc<Memory>,
-    /// Room of the request's body; held until the answer is there, because what was made of the body is.
+    /// Room for the request's body; held until the answer is ready, because what was made from the body is.
     received: Mutex<Option<OwnedSemaphorePermit>>,
     refusal: OnceLock<Refusal>,
 }
 
-/// Room of an answer, on its way from where it was measured to where it is sent.
+/// Room for an answer, from where it is measured to where it is sent.
 #[derive(Clone)]
 struct Room(#[expect(dead_code, reason = "held, not read")] Arc<OwnedSemaphorePermit>);
 
@@ -56,7 +56,7 @@ impl Exchange {
         }))
     }
 
-    /// Whether the rest of the request's body is still under way.
+    /// Whether the request's body was refused, so that the rest of it may still be on its way.
     pub(super) fn was_refused(&self) -> bool {
         self.0.refusal.get().is_some()
     }
@@ -74,14 +74,14 @@ impl Exchange {
     }
 
     fn refuse(&self, refusal: Refusal) -> bool {
-        // The first one stands.
+        // The first one counts.
         let _ = self.0.refusal.set(refusal);
         false
     }
 
-    /// The answer as it is sent: the handler's, unless the handler was told of a body that broke off, or there is no
-    /// room for what was read. A write is done by now, so its answer is sent in any case; it is not larger than what
-    /// was sent for it.
+    /// The answer that is sent: the handler's, unless the handler was told that the body broke off, or there is no room
+    /// for the result of a read. A write is already done, so its answer is sent in any case; it is no larger than the
+    /// request that was sent for it.
     pub(super) fn settle(&self, method: &Method, mut response: Response) -> Response {
         let problem = match self.0.refusal.get() {
             None => None,
@@ -96,7 +96,7 @@ impl Exchange {
         if let Some(problem) = problem {
             return problem.into_response();
         }
-        // Small ones are bounded by the number of connections.
+        // The number of connections bounds the small ones.
         if let Some(size) = response.body().size_hint().exact()
             && size > PIECE as u64
         {
@@ -120,17 +120,17 @@ impl Exchange {
     }
 }
 
-/// A request's body. What goes wrong is noted in the exchange, whatever the handler makes of the error.
+/// A request's body. Errors are noted in the exchange, whatever the handler does with them.
 pub(super) struct Received {
     body: Incoming,
     exchange: Exchange,
     begun: Instant,
     patience: Duration,
-    /// Only for those that do not come at once.
+    /// Only for bodies that do not arrive at once.
     late: Option<Pin<Box<Sleep>>>,
 }
 
-/// The body's end is not its own.
+/// The body was cut off.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BodyError {
     #[error("the body did not arrive in time")]
@@ -196,10 +196,10 @@ impl HttpBody for Received {
 /// An answer's body, in pieces. The request is in flight until this is dropped.
 pub(super) struct Sent {
     body: Body,
-    /// What is left of the last frame.
+    /// The rest of the last frame.
     left: Bytes,
     asking: Asking,
-    /// A piece is handed over, and not known to be taken.
+    /// A piece has been handed over, and is not known to be taken.
     offered: bool,
     _room: Option<Room>,
 }
@@ -218,8 +218,8 @@ impl Sent {
         http::Response::from_parts(head, sent)
     }
 
-    /// The next piece of what is left. A copy, unless it is all: a slice would keep the whole frame in memory until it
-    /// is taken, and nobody would count it.
+    /// The next piece of the rest. A copy, unless it is the whole rest: a slice would keep the full frame in memory,
+    /// uncounted, until it is taken.
     fn piece(&mut self) -> Bytes {
         let piece = if self.left.len() > PIECE {
             Bytes::copy_from_slice(&self.left.split_to(PIECE))
@@ -246,7 +246,7 @@ impl HttpBody for Sent {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        // Asked for the next one, so the one before is on its way.
+        // The next piece was requested, so the previous one is on its way.
         self.taken();
         if self.left.is_empty() {
             match ready!(pin!(&mut self.body).poll_frame(context)) {

@@ -1,5 +1,5 @@
-//! One keep-alive HTTP/1.1 connection to a server, as light as it can be: a load generator shares its processors with what
-//! it measures. The invariant: after any error the connection is thrown away, so that an answer never belongs to an earlier
+//! One keep-alive HTTP/1.1 connection to a server, as light as possible: a load generator shares its processors with what
+//! it measures. The invariant: after any error the connection is discarded, so that an answer never belongs to an earlier
 //! request.
 
 use std::sync::Arc;
@@ -14,17 +14,17 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// Where a server is: host, port and a path in front of its own.
+/// A server's address: host, port and a path prefix.
 #[derive(Debug)]
 pub struct Target {
     host: String,
     port: u16,
     authority: HeaderValue,
-    /// Without a slash at its end.
+    /// Without a trailing slash.
     prefix: String,
 }
 
-/// Why an address is none.
+/// Why an address is invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidTarget {
     #[error("it is not a URL")]
@@ -56,7 +56,7 @@ impl Target {
     }
 }
 
-/// A final or passing answer, whole.
+/// A complete answer, final or interim.
 #[derive(Debug)]
 pub struct Answer {
     pub status: StatusCode,
@@ -87,7 +87,7 @@ impl Connection {
         Self { target, sender: None }
     }
 
-    /// Sends one request and reads its answer, connecting when there is no open connection.
+    /// Sends one request and reads its answer; connects if no connection is open.
     pub async fn send(
         &mut self,
         method: Method,
@@ -107,7 +107,7 @@ impl Connection {
             request = request.header(*name, *value);
         }
         let request = request.body(Full::new(body))?;
-        // Taken out, and put back only after a whole answer.
+        // Take it out, and put it back only after a complete answer.
         let sender = self.sender.take();
         let exchange = exchange(&self.target, sender, request);
         let (sender, answer) = timeout(limit, exchange)
@@ -127,7 +127,7 @@ async fn exchange(
         Some(sender) => sender,
         None => connect(target).await?,
     };
-    // Servers close idle connections and when they drain: that is no failed try.
+    // Servers close connections that are idle, and when they drain: that is not a failed attempt.
     if sender.ready().await.is_err() {
         sender = connect(target).await?;
     }

@@ -1,11 +1,11 @@
-//! Every code that a problem can have. The one list: problems are made from it, the API description types them by it,
+//! Every code that a problem can have. The only list: problems are built from it, the API description types them by it,
 //! and each code has a page in `docs/errors/`.
 
 use http::StatusCode;
 
 use super::Extension;
 
-/// Where the page of each code stands; the code follows.
+/// Base URL of the codes' pages; the code follows.
 const PAGES: &str = "https://wallex.dev/errors/";
 
 macro_rules! codes {
@@ -70,7 +70,7 @@ macro_rules! codes {
 }
 
 impl Code {
-    /// The address of the code's page: a problem's `type`.
+    /// The URL of the code's page: a problem's `type`.
     pub fn page(self) -> String {
         format!("{PAGES}{}", self.as_str())
     }

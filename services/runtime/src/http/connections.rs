@@ -1,10 +1,10 @@
-//! Who is connected: how many, who waits for what and since when, and who has to go.
+//! Who is connected: how many connections, which of them wait, for what and since when, and which must go.
 //!
-//! The invariant: a newcomer is let in as long as somebody else only waits. The one that has waited longest gives way, those
-//! that have never asked anything first; so connections that are held open and not used keep nobody out, probes least of
-//! all. When every connection is in use, a reserve is left, on which only probes are answered; its connections give way even
-//! in use. A connection that had to give way begins no request any more, so its socket is free again after a bounded time,
-//! and nobody who holds one waits for a client.
+//! The invariant: a newcomer is admitted as long as some other connection is only waiting. The one that has waited longest
+//! gives way, starting with those that have never sent a request. So connections that are held open and unused keep nobody
+//! out, least of all probes. When every connection is in use, a reserve remains, on which only probes are answered; its
+//! connections give way even while in use. A displaced connection starts no more requests, so its socket is free again
+//! after a bounded time, and no holder of a socket waits for a client.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -22,9 +22,9 @@ use crate::metrics;
 
 /// Connections beyond the limit, for probes.
 const RESERVE: usize = 16;
-/// Sockets beyond those, of connections that were told to go and are not closed yet.
+/// Sockets beyond those, for connections that were told to go and are not closed yet.
 const CLOSING: usize = 16;
-/// Between two looks at a connection's clock; a deadline is met this much late at most.
+/// Pause between two checks of a connection's clock; a deadline may be met this much late.
 const TICK: Duration = Duration::from_secs(2);
 
 static OPEN: LazyLock<IntGauge> = LazyLock::new(|| {
@@ -47,15 +47,15 @@ static CLOSED: LazyLock<IntCounterVec> = LazyLock::new(|| {
 /// Why the server closes a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reason {
-    /// No request for a long time.
+    /// No request for too long.
     Idle,
-    /// A head was not complete in time.
+    /// A head was not completed in time.
     HeadLate,
     /// An answer was not taken in time.
     AnswerNotTaken,
-    /// Another one was let in instead.
+    /// Another connection was admitted instead.
     Displaced,
-    /// It came while all were in use, and asked for something else than a probe.
+    /// It came while all were in use, and asked for something other than a probe.
     Refused,
 }
 
@@ -79,7 +79,7 @@ impl Reason {
 pub(super) struct Connections {
     limits: Limits,
     pub(super) memory: Arc<Memory>,
-    /// One for each socket that may be open, those of connections that were displaced and are being closed included.
+    /// One per socket that may be open, including those of displaced connections that are being closed.
     sockets: Arc<Semaphore>,
     open: Mutex<Open>,
 }
@@ -87,14 +87,14 @@ pub(super) struct Connections {
 #[derive(Default)]
 struct Open {
     seats: HashMap<u64, Arc<Connection>>,
-    /// How many of them are of the reserve.
+    /// How many of them belong to the reserve.
     reserved: usize,
     next: u64,
 }
 
 impl Connections {
     pub(super) fn new(limits: Limits) -> Arc<Self> {
-        // Shown from the start: a figure that appears later looks like one that is missing.
+        // Shown from the start: a metric that appears later looks like a missing one.
         OPEN.get();
         for reason in [
             Reason::Idle,
@@ -113,14 +113,14 @@ impl Connections {
         })
     }
 
-    /// Waits until one more socket may be open: connections that had to go take a moment to close theirs. `None` never
-    /// comes, because the semaphore is never closed.
+    /// Waits until one more socket may be open: displaced connections take a moment to close theirs. Never returns `None`,
+    /// because the semaphore is never closed.
     pub(super) async fn socket(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.sockets).acquire_owned().await.ok()
     }
 
-    /// A place for a newcomer. There always is one: probes are over in no time, so whoever holds a place of the reserve for
-    /// longer gives way, in use or not.
+    /// A place for a newcomer. There always is one: probes finish at once, so whoever holds a place of the reserve for longer
+    /// gives way, in use or not.
     pub(super) fn admit(self: &Arc<Self>, socket: Option<OwnedSemaphorePermit>) -> Seat {
         let mut open = self.open();
         let is_crowded = open.seats.len() - open.reserved >= self.limits.connections;
@@ -149,7 +149,7 @@ impl Connections {
         }
     }
 
-    /// Closes the connection that has waited longest: the process has no file left for another one.
+    /// Closes the connection that has waited longest: the process has no file descriptor left for another one.
     pub(super) fn make_room(&self) {
         self.open().displace();
     }
@@ -160,13 +160,13 @@ impl Connections {
 }
 
 impl Open {
-    /// Takes out who has waited longest, and says whether that one was of the reserve; `None` when nobody waits.
+    /// Removes the longest waiter, and says whether it belonged to the reserve; `None` when nobody is waiting.
     fn displace(&mut self) -> Option<bool> {
         loop {
             let waiting = self.seats.iter().filter(|(_, seat)| !seat.is_busy());
             let (number, seat) =
                 waiting.min_by_key(|(_, seat)| (seat.has_asked.load(Relaxed), seat.since.load(Relaxed)))?;
-            // It may have begun a request since it was looked at.
+            // It may have started a request since it was examined.
             if seat.leave_if_idle() {
                 let number = *number;
                 return self.remove(number).map(|displaced| displaced.reserved);
@@ -174,10 +174,10 @@ impl Open {
         }
     }
 
-    /// Takes out who has been in the reserve longest.
+    /// Removes the connection that has been in the reserve longest.
     fn displace_reserved(&mut self) {
         let reserved = self.seats.iter().filter(|(_, seat)| seat.reserved);
-        // Numbers are given in order.
+        // Numbers are assigned in order.
         if let Some(number) = reserved.map(|(number, _)| *number).min()
             && let Some(displaced) = self.remove(number)
         {
@@ -192,7 +192,7 @@ impl Open {
     }
 }
 
-/// A connection's place; free again when dropped.
+/// A connection's place; released when dropped.
 pub(super) struct Seat {
     connections: Arc<Connections>,
     number: u64,
@@ -224,8 +224,8 @@ impl Seat {
             if let Some(late) = self.connection.late(&patience) {
                 return late;
             }
-            // A ready answer that nobody takes, measured over one window after the other: a client that reads a byte
-            // now and then is no better than one that does not read.
+            // A ready answer that nobody takes, measured over successive windows: a client that reads a byte now and
+            // then is no better than one that does not read.
             let sent = self.connection.sent.load(Relaxed);
             if self.connection.offering.load(Relaxed) == 0 {
                 window = (Instant::now(), sent);
@@ -242,16 +242,16 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         OPEN.dec();
-        // One that was displaced is not there any more.
+        // A displaced connection has been removed already.
         self.connections.open().remove(self.number);
     }
 }
 
-/// The bit of [`Connection::asking`] that says that the connection was displaced. In one word with the requests, so that no
-/// request begins on a connection that is displaced at the same moment.
+/// The bit of [`Connection::asking`] that marks the connection as displaced. It shares a word with the request count, so
+/// that no request starts on a connection that is being displaced at the same moment.
 const GONE: usize = 1 << (usize::BITS - 1);
 
-/// What a connection is doing. Times are milliseconds of [`now`].
+/// What a connection is doing. Times are in milliseconds, as [`now`] returns them.
 pub(super) struct Connection {
     pub(super) reserved: bool,
     displaced: CancellationToken,
@@ -259,13 +259,13 @@ pub(super) struct Connection {
     asking: AtomicUsize,
     has_asked: AtomicBool,
     is_http2: AtomicBool,
-    /// Since when nothing is asked.
+    /// Since when no request is in flight.
     since: AtomicU64,
     /// When the first byte of the next head came; 0: not yet.
     head_since: AtomicU64,
-    /// Answers of which a part is handed over and not taken yet.
+    /// Answers of which a part has been handed over and not taken yet.
     offering: AtomicUsize,
-    /// Bytes of answers that were handed over.
+    /// Bytes of answers handed over so far.
     sent: AtomicUsize,
 }
 
@@ -288,12 +288,12 @@ impl Connection {
         self.asking.load(Relaxed) & !GONE > 0
     }
 
-    /// Displaced: its place is another's by now.
+    /// Displaced: its place belongs to another connection.
     pub(super) fn is_gone(&self) -> bool {
         self.asking.load(Relaxed) & GONE > 0
     }
 
-    /// Whether it answers probes alone.
+    /// Whether it answers only probes.
     pub(super) fn is_spare(&self) -> bool {
         self.reserved || self.is_gone()
     }
@@ -315,9 +315,9 @@ impl Connection {
         self.is_http2.load(Relaxed)
     }
 
-    /// Bytes came from the client.
+    /// Bytes arrived from the client.
     pub(super) fn heard(&self) {
-        // Frames of HTTP/2 are no sign of a request: a ping is one too.
+        // HTTP/2 frames do not indicate a request: a ping is a frame, too.
         if !self.is_busy() && !self.is_http2() && self.head_since.load(Relaxed) == 0 {
             self.head_since.store(now(), Relaxed);
         }
@@ -329,7 +329,7 @@ impl Connection {
         self.offering.fetch_add(1, Relaxed);
     }
 
-    /// What was handed over has been taken, or is given up.
+    /// What was handed over has been taken or given up.
     pub(super) fn taken(&self) {
         self.offering.fetch_sub(1, Relaxed);
     }
@@ -344,7 +344,7 @@ impl Connection {
                 return (waited(self.since.load(Relaxed)) >= patience.idle).then_some(Reason::Idle);
             }
             0 => self.since.load(Relaxed),
-            // The first head's time began with the connection.
+            // The first head's time started with the connection.
             first => first.min(if self.has_asked.load(Relaxed) {
                 first
             } else {

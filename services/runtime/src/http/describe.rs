@@ -1,7 +1,7 @@
-//! Problems in API descriptions: a schema per [`Code`] with the members that it has, and for each status of an operation the
-//! codes that it may have there. Typed by `code`, so that a generated client knows what it can read.
+//! Problems in API descriptions: a schema per [`Code`] with its members, and for each status of an operation the
+//! codes that it may have. Typed by `code`, so that a generated client knows what it can read.
 //!
-//! The invariant: what is described follows from [`Code`] alone; nothing about a problem is written down twice.
+//! The invariant: the description follows from [`Code`] alone; nothing about a problem is written down twice.
 
 use std::collections::BTreeMap;
 
@@ -23,11 +23,11 @@ const CODE: &str = "ProblemCode";
 const INVALID: &str = "ValidationError";
 
 const MEDIA_TYPE: &str = "application/problem+json";
-/// The largest integer that every JSON reader keeps exactly: 2^53 - 1.
+/// The largest integer that every JSON reader represents exactly: 2^53 - 1.
 const EXACT: i64 = 9_007_199_254_740_991;
 
-/// Codes that belong together, and what the schemas are called that hold no others: those of `write` with the status 400 are
-/// `WriteBadRequestProblem`. What mixes several, or has no name, is called by the operation.
+/// Codes that belong together, and the name for schemas that contain only these: those of `write` with the status 400 are
+/// `WriteBadRequestProblem`. A schema that mixes several groups, or one without a name, is named after the operation.
 #[derive(Debug, Clone, Copy)]
 pub struct Problems {
     pub name: &'static str,
@@ -37,7 +37,7 @@ pub struct Problems {
 /// A route with its description.
 pub type Route<S = ()> = UtoipaMethodRouter<S>;
 
-/// Adds to a route's description what it may be answered with instead of success: what each of `groups` says.
+/// Adds to a route's description the problems it may be answered with: those of each of `groups`.
 pub fn with_problems<S>((mut schemas, mut paths, router): Route<S>, groups: &[Problems]) -> Route<S> {
     for path in paths.paths.values_mut() {
         for operation in [&mut path.get, &mut path.post, &mut path.patch]
@@ -50,7 +50,7 @@ pub fn with_problems<S>((mut schemas, mut paths, router): Route<S>, groups: &[Pr
     (schemas, paths, router)
 }
 
-/// Returns the schemas that the operation refers to from then on, beyond those of [`add_problems`].
+/// Returns the schemas that the operation now refers to, beyond those of [`add_problems`].
 fn describe_problems(operation: &mut Operation, groups: &[Problems]) -> Vec<(String, RefOr<Schema>)> {
     let mut by_status: BTreeMap<u16, Vec<(Code, &'static str)>> = BTreeMap::new();
     for group in groups {
@@ -94,7 +94,7 @@ pub fn add_problems(description: &mut OpenApi) {
     components.examples.extend(examples);
 }
 
-/// A schema for each code, and what those are made of.
+/// A schema for each code, and the schemas it is composed of.
 fn problem_schemas() -> impl Iterator<Item = (String, RefOr<Schema>)> {
     let of_codes = Code::ALL.iter().map(|code| (problem_name(*code), of_code(*code)));
     of_codes.chain([
@@ -108,7 +108,7 @@ fn problem_name(code: Code) -> String {
     format!("{}Problem", code.type_name())
 }
 
-/// The name of an operation as the beginning of a schema's: `creditWallet` as `CreditWallet`.
+/// The name of an operation as a schema prefix: `creditWallet` as `CreditWallet`.
 pub fn capitalised(name: &str) -> String {
     let mut letters = name.chars();
     let first = letters.next().map(|first| first.to_ascii_uppercase());
@@ -122,7 +122,7 @@ fn status_name(status: u16) -> &'static str {
         StatusCode::CONFLICT => "Conflict",
         StatusCode::UNPROCESSABLE_ENTITY => "Unprocessable",
         StatusCode::SERVICE_UNAVAILABLE => "Unavailable",
-        // No two codes share another status.
+        // No other status is shared by two codes.
         _ => "Other",
     }
 }
@@ -215,7 +215,7 @@ fn of_any_code() -> RefOr<Schema> {
     Schema::Object(schema.build()).into()
 }
 
-/// The members that every problem has but `code`.
+/// The members that every problem has, except `code`.
 fn frame() -> ObjectBuilder {
     let status = ObjectBuilder::new()
         .schema_type(Type::Integer)
@@ -297,7 +297,7 @@ fn example_of(code: Code) -> Example {
         .build()
 }
 
-/// A problem as it may be answered.
+/// An example of a problem.
 fn example(code: Code) -> Value {
     let mut problem = Map::new();
     problem.insert("type".to_owned(), code.page().into());
@@ -394,7 +394,7 @@ impl Extension {
     }
 }
 
-/// Positions as `Wallex-Min-Position` has them; none at all is an empty text.
+/// Positions in the form of `Wallex-Min-Position`; an empty text means none.
 const POSITIONS: &str = "^([0-9]{1,9}:[0-9]{1,19}(,[0-9]{1,9}:[0-9]{1,19})*)?$";
 
 #[cfg(test)]
@@ -405,7 +405,7 @@ mod tests {
 
     use super::*;
 
-    /// A member that is written and not described is one that no typed client can read.
+    /// A member that is written but not described would be unreadable to every typed client.
     #[test]
     fn every_code_is_described_with_its_members() {
         let schemas: BTreeMap<String, Value> = problem_schemas()
@@ -438,7 +438,7 @@ mod tests {
         assert_eq!(names.len(), Code::ALL.len());
     }
 
-    /// Where several codes share a status, their union needs a name for it.
+    /// Where several codes share a status, their union needs a name for that status.
     #[test]
     fn every_shared_status_has_a_name() {
         for code in Code::ALL {

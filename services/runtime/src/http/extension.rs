@@ -1,4 +1,4 @@
-//! Members that a problem may have beyond those of every problem (RFC 9457, section 3.2): the one list.
+//! Members that a problem may have beyond those of every problem (RFC 9457, section 3.2): the only list.
 
 /// Members that RFC 9457 defines (section 3.1), and the one that Wallex adds to every problem.
 pub(super) const RESERVED: [&str; 6] = ["type", "title", "status", "detail", "instance", "code"];

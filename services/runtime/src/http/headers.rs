@@ -1,17 +1,16 @@
-//! Names of the headers that are Wallex's own, or that no library names. As people write them: HTTP does not tell capitals
-//! from small letters.
+//! Names of Wallex's own headers, and of those that no library names. Written for people: HTTP ignores case.
 
-/// Of a write: one per intent, the same for every retry.
+/// On a write: one per intent, the same for every retry.
 pub const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 
-/// Of a write's answer: `true` when it is an earlier answer given again.
+/// On a write's answer: `true` if it is the replay of an earlier answer.
 pub const IDEMPOTENCY_REPLAYED: &str = "Idempotency-Replayed";
 
-/// Of a write's answer: where its events stand in the journal, as `PARTITION:SEQ`, of several separated by commas.
+/// On a write's answer: where its events are in the journal, as `PARTITION:SEQ`, several separated by commas.
 pub const POSITION: &str = "Wallex-Position";
 
-/// Of a read: what its answer must contain, in the form of [`POSITION`].
+/// On a read: what its answer must contain, in the form of [`POSITION`].
 pub const MIN_POSITION: &str = "Wallex-Min-Position";
 
-/// Of a file's answer: `true` when rows may be missing. Other answers say so in their body.
+/// On an exported file: `true` if rows may be missing. Other answers say so in their body.
 pub const STALE: &str = "Wallex-Stale";

@@ -19,7 +19,7 @@ use crate::health::{Health, State as Check};
 use crate::kafka::{Report, Status};
 use crate::metrics;
 
-/// An answer is about this moment: none may be kept on the way.
+/// An answer describes this moment: no cache may keep it.
 const NO_STORE: (http::HeaderName, &str) = (CACHE_CONTROL, "no-store");
 
 pub(super) fn routes(health: Health) -> Router {
@@ -44,7 +44,7 @@ fn described() -> OpenApiRouter<Health> {
         .routes(routes!(exposition))
 }
 
-/// Whether a path is for those who look after the process, not for clients.
+/// Whether a path is for operators of the process, not for clients.
 pub(super) fn is_operational(path: &str) -> bool {
     path.starts_with("/health/") || path == "/metrics"
 }

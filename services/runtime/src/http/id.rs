@@ -1,5 +1,5 @@
-//! Ids as callers write them. The invariant: one thing has one name. In a path, a query, a body and a batch alike an id
-//! is a UUID in its hyphenated form of 36 characters; capitals are the same letters, and are written small from here on.
+//! Ids as callers write them. The invariant: one thing has one name. In paths, queries, bodies and batches alike, an id
+//! is a UUID in its hyphenated form of 36 characters; upper case is accepted and becomes lower case here.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,11 +10,11 @@ use uuid::Uuid;
 
 use super::{Invalid, Problem};
 
-/// An id that a request gives: neither the nil nor the max UUID of RFC 9562, which stand for no thing at all.
+/// An id in a request: neither the nil nor the max UUID of RFC 9562, which never identify anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Id(Uuid);
 
-/// Completes "… must be …" as well as a sentence of its own.
+/// Completes "… must be …", and also works as a sentence of its own.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
     "must be a UUID of 36 characters, for example 0198c0de-7f3a-7c10-8000-1a2b3c4d5e6f, and neither the nil nor the max one"
@@ -31,7 +31,7 @@ impl FromStr for Id {
     type Err = InvalidId;
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        // `try_parse` takes the forms without hyphens, in braces and with a prefix too; each has another length.
+        // `try_parse` also accepts forms without hyphens, in braces or with a prefix; those have other lengths.
         let id = (text.len() == 36).then(|| Uuid::try_parse(text).ok()).flatten();
         id.filter(|id| !id.is_nil() && !id.is_max())
             .map(Self)

@@ -1,27 +1,27 @@
-//! What clients may take of a process: connections, memory, time.
+//! What clients may take from a process: connections, memory, time.
 //!
-//! The invariant: the process keeps enough for itself. Files it needs for PostgreSQL, Kafka and Redis are not given to
-//! clients, and a client that is slow on purpose is given up after a bounded time.
+//! The invariant: the process keeps enough for itself. File descriptors that it needs for PostgreSQL, Kafka and Redis
+//! are not given to clients, and a deliberately slow client is dropped after a bounded time.
 
 use std::time::Duration;
 
 use crate::settings::Settings;
 
-/// Files that the process needs for itself: the pools, the writers, Kafka's brokers, Redis, the runtime. A command role
-/// has about 40 open.
+/// File descriptors that the process needs for itself: the pools, the writers, Kafka's brokers, Redis, the runtime. A
+/// command role has about 40 open.
 const OWN_FILES: usize = 128;
-/// Even with fewer files than the process needs, someone has to be let in.
+/// Even with fewer file descriptors than the process needs, some clients must be admitted.
 const FEWEST: usize = 16;
 
-/// Bytes that a client takes of a ready answer in [`Patience::answer`], or it is given up: 2 kB/s.
+/// Bytes of a ready answer that a client must take within [`Patience::answer`], or be dropped: 2 kB/s.
 pub(super) const LEAST: usize = 64 * 1024;
 
-/// Bounds of a server.
+/// Limits of a server.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Connections that are open at the same time; some more are taken for probes.
+    /// Connections open at the same time; a few more are accepted for probes.
     pub connections: usize,
-    /// Bytes of bodies that are being received, and as many of answers that are being sent.
+    /// Bytes of bodies being received, and as many of answers being sent.
     pub memory: usize,
     pub patience: Patience,
 }
@@ -29,14 +29,14 @@ pub struct Limits {
 /// How long a client may take.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
-    /// Until a request's head is complete: from the connection's beginning, later from the head's first byte.
+    /// Until a request's head is complete: from the start of the connection, later from the head's first byte.
     pub head: Duration,
-    /// Until its body is complete, from the head.
+    /// Until the request's body is complete, counted from the head.
     pub body: Duration,
-    /// Without a request. Longer than the 60 s to 90 s that clients and load balancers keep idle connections, so that it
-    /// is they who close.
+    /// Without a request. Longer than the 60 s to 90 s that clients and load balancers keep idle connections, so that they
+    /// are the ones to close.
     pub idle: Duration,
-    /// To take [`LEAST`] bytes of an answer that is ready.
+    /// To take [`LEAST`] bytes of a ready answer.
     pub answer: Duration,
 }
 
@@ -52,7 +52,7 @@ impl Default for Patience {
 }
 
 impl Default for Limits {
-    /// As the settings have it.
+    /// The defaults of the settings.
     fn default() -> Self {
         Self {
             connections: 4096,
@@ -72,7 +72,7 @@ impl Limits {
     }
 }
 
-/// As many as were asked for, as far as the limit of open files allows.
+/// As many as requested, as far as the limit of open files allows.
 fn affordable(asked: usize, open_files: Option<usize>) -> usize {
     let Some(files) = open_files else { return asked };
     let left = files.saturating_sub(OWN_FILES).max(FEWEST);
@@ -88,7 +88,7 @@ fn affordable(asked: usize, open_files: Option<usize>) -> usize {
     asked.min(left)
 }
 
-/// The soft limit, where Linux tells it (proc(5)).
+/// The soft limit, where Linux reports it (proc(5)).
 fn open_files() -> Option<usize> {
     let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
     let line = limits

@@ -1,5 +1,5 @@
-//! `/log-level`: what the process logs, shown and changed while it runs. Only for whoever is on the same machine or in
-//! the same pod; there is nothing here for everybody else. No part of the described interface.
+//! `/log-level`: shows and changes what the process logs, while it runs. Only for callers on the same machine or in
+//! the same pod; for all others the path does not exist. Not part of the described API.
 
 use axum::Router;
 use axum::extract::FromRequestParts;
@@ -11,14 +11,14 @@ use http::request::Parts;
 use super::Problem;
 use crate::telemetry;
 
-/// Marks requests that came over the loopback interface. As an argument of a handler: one that nobody handed on.
+/// Marks requests over the loopback interface. As a handler's argument: one that no proxy forwarded.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Local;
 
 impl<S: Sync> FromRequestParts<S> for Local {
     type Rejection = Problem;
 
-    /// A proxy beside this process comes over the loopback interface with everybody's requests, and says so.
+    /// A proxy beside this process forwards everybody's requests over loopback, and says so in a header.
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let is_handed_on = parts.headers.keys().any(|name| {
             let name = name.as_str();
@@ -45,7 +45,7 @@ async fn change(local: Local, log: String) -> Response {
     if let Err(reason) = telemetry::filter(log) {
         return wrong(&reason);
     }
-    // Before it happens: the new level may be one at which this line is not written.
+    // Log this first: the new level may suppress the line.
     tracing::warn!(from = telemetry::current(), to = log, "the log level is changed");
     match telemetry::set(log) {
         Ok(()) => show(local).await,

@@ -1,4 +1,4 @@
-//! The room that a server has for bodies, in bytes.
+//! The memory that a server has for bodies, in bytes.
 //!
 //! The invariant: all bodies being received together hold no more than a fixed number of bytes, and so do all answers
 //! that are ready and not yet taken.
@@ -21,18 +21,18 @@ impl Memory {
         })
     }
 
-    /// Room for so much of a request's body, if it is there.
+    /// Room for this many bytes of a request's body, if available.
     pub(super) fn receive(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
         take(&self.receiving, bytes)
     }
 
-    /// Room for an answer, if it is there.
+    /// Room for an answer, if available.
     pub(super) fn send(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
         take(&self.sending, bytes)
     }
 }
 
-/// `bytes` of room, if it is there.
+/// `bytes` of room, if available.
 fn take(room: &Arc<Semaphore>, bytes: usize) -> Option<OwnedSemaphorePermit> {
     let permits = u32::try_from(bytes).ok()?;
     Arc::clone(room).try_acquire_many_owned(permits).ok()

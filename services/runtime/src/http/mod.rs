@@ -1,4 +1,4 @@
-//! The HTTP side of every role: server, health routes, metrics of requests, and the one shape of errors.
+//! The HTTP side of every role: server, health routes, request metrics, and the common form of errors.
 
 mod bodies;
 pub mod client;

@@ -1,4 +1,4 @@
-//! What is known about every request: count, duration, how many are in flight; a log line; its span, when it is
+//! Records every request: count, duration, how many are in flight; a log line; its span, if it is
 //! sampled. Labels are the route's pattern, the method and the status, all bounded; handles are resolved once per route.
 
 use std::convert::Infallible;
@@ -19,7 +19,7 @@ use super::health;
 use crate::metrics;
 use crate::trace::{self, TraceContext};
 
-/// A request that takes longer has its line at warn.
+/// A slower request is logged at warn.
 const SLOW: Duration = Duration::from_secs(1);
 
 static REQUESTS: LazyLock<IntCounterVec> = LazyLock::new(|| {
@@ -71,7 +71,7 @@ pub(super) struct Observed<S> {
     handles: Arc<OnceLock<Handles>>,
 }
 
-/// Metrics of one route and method. The status most often seen is kept, others are looked up.
+/// Metrics of one route and method. The most frequent status is cached, others are looked up.
 #[derive(Debug)]
 struct Handles {
     route: Option<MatchedPath>,
@@ -91,7 +91,7 @@ impl Handles {
         }
     }
 
-    /// A handler of several methods (GET serves HEAD too) or a fallback comes with more than one pair.
+    /// A handler for several methods (GET also serves HEAD) or a fallback sees more than one pair.
     fn serve(&self, route: Option<&MatchedPath>, method: &Method) -> bool {
         self.method == *method && pattern(self.route.as_ref()) == pattern(route)
     }
@@ -140,12 +140,12 @@ where
         } else {
             trace::request(asked.as_ref(), || span_name(&method, route.as_ref()))
         };
-        // What the handler puts down for those who come after it.
+        // The context that the handler passes on to whoever comes after it.
         let context = span.as_ref().map(trace::Span::context).or(asked);
         let scope = match context {
             Some(context) => {
                 request.extensions_mut().insert(context);
-                // At the level that only `off` turns off: whatever is logged in the request has its trace.
+                // At the level that only `off` disables: everything logged during the request carries its trace id.
                 tracing::error_span!("request", trace_id = %context.trace_id())
             }
             None => tracing::Span::none(),
@@ -184,8 +184,8 @@ where
     }
 }
 
-/// The request's line: some 4 µs, a tenth of what a write costs this process. Its target is a name of its own, so that
-/// whoever works at the limit turns it off (`WALLEX_LOG=info,request=warn`) and keeps those that somebody should look at.
+/// The request's log line: about 4 µs, a tenth of what a write costs this process. It has its own target, so that a
+/// process at its limit can turn it off (`WALLEX_LOG=info,request=warn`) and keep the lines that need attention.
 fn log(route: Option<&MatchedPath>, method: &Method, status: StatusCode, elapsed: Duration) {
     macro_rules! line {
         ($level:ident) => {
@@ -196,7 +196,7 @@ fn log(route: Option<&MatchedPath>, method: &Method, status: StatusCode, elapsed
         };
     }
     if is_operational(route) {
-        // Probes come every few seconds for ever, and an unready replica says why by itself.
+        // Probes come every few seconds forever, and an unready replica logs the reason itself.
         line!(DEBUG);
     } else if status.is_server_error() || elapsed > SLOW {
         line!(WARN);
@@ -205,12 +205,12 @@ fn log(route: Option<&MatchedPath>, method: &Method, status: StatusCode, elapsed
     }
 }
 
-/// Whether the route is for those who look after the process, not for clients.
+/// Whether the route is for operators of the process, not for clients.
 fn is_operational(route: Option<&MatchedPath>) -> bool {
     route.is_some_and(|route| health::is_operational(route.as_str()))
 }
 
-/// Counts down also when the client goes away and the future is dropped.
+/// Also counts down when the client goes away and the future is dropped.
 struct InFlight;
 
 impl InFlight {
@@ -230,8 +230,8 @@ fn pattern(route: Option<&MatchedPath>) -> &str {
     route.map_or("unmatched", MatchedPath::as_str)
 }
 
-/// What a span is called: without what clients invent, neither a path nor a method (OpenTelemetry, semantic conventions
-/// for HTTP spans, "Name").
+/// The name of a span: without anything that clients invent, neither a path nor a method (OpenTelemetry, semantic
+/// conventions for HTTP spans, "Name").
 fn span_name(method: &Method, route: Option<&MatchedPath>) -> String {
     let method = known(method).unwrap_or("HTTP");
     match route {
@@ -240,12 +240,12 @@ fn span_name(method: &Method, route: Option<&MatchedPath>) -> String {
     }
 }
 
-/// Any client may invent a method; a label may not.
+/// Clients can invent methods; a label must be bounded.
 fn bounded(method: &Method) -> &'static str {
     known(method).unwrap_or("OTHER")
 }
 
-/// The methods of RFC 9110 and PATCH, which OpenTelemetry knows as well.
+/// The methods of RFC 9110 and PATCH, which OpenTelemetry also knows.
 fn known(method: &Method) -> Option<&'static str> {
     let known = [
         "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE",

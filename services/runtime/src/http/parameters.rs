@@ -1,20 +1,20 @@
-//! Query parameters by name, strictly. The invariant: nothing is ignored. A parameter that is unknown, repeated or cannot
-//! be read is refused, so that a misspelt or an invented one never leaves a request to do something else.
+//! Query parameters by name, strictly. The invariant: nothing is ignored. A parameter that is unknown, repeated or
+//! unreadable is refused, so that a misspelled or invented one never makes a request do something else.
 
 use axum::extract::{FromRequestParts, Query};
 use http::request::Parts;
 
 use super::{Invalid, Problem};
 
-/// Errors that are told at most: enough to mend a request, and a query of thousands of names costs no more than a few.
+/// Maximum number of reported errors: enough to fix a request, and a query with thousands of names costs little more.
 const MAX_ERRORS: usize = 20;
 
-/// The parameters of one request, each at most once and each one that the route knows.
+/// The parameters of one request, each known to the route and given at most once.
 #[derive(Debug)]
 pub struct Parameters(Vec<(String, String)>);
 
 impl Parameters {
-    /// Everything that is wrong with the names is said at once.
+    /// All errors in the names are reported at once.
     pub async fn of<S: Send + Sync>(parts: &mut Parts, state: &S, known: &[&str]) -> Result<Self, Problem> {
         let (parameters, errors) = Self::with_errors(parts, state, known).await?;
         if errors.is_empty() {
@@ -24,8 +24,8 @@ impl Parameters {
         }
     }
 
-    /// The same for who looks at the values too, to say what is wrong with either at once: the parameters, and what is wrong
-    /// with their names.
+    /// The same for callers that also check values, to report both kinds of errors at once: the parameters, and the errors in
+    /// their names.
     pub async fn with_errors<S: Send + Sync>(
         parts: &mut Parts,
         state: &S,
@@ -34,7 +34,7 @@ impl Parameters {
         let Ok(Query(pairs)) = Query::<Vec<(String, String)>>::from_request_parts(parts, state).await else {
             return Err(unreadable("cannot be read"));
         };
-        // Bytes that are no UTF-8 are decoded to the replacement character: what was meant is lost.
+        // Bytes that are not UTF-8 decode to the replacement character: what was meant is lost.
         let query = parts.uri.query().unwrap_or_default().to_ascii_uppercase();
         if pairs
             .iter()

@@ -11,8 +11,8 @@ use serde_json::{Map, Value, json};
 
 use super::{Code, Extension};
 
-/// An error reply. `code` is what clients match on and never changes its meaning; `title` says the same to people;
-/// `detail` is about this one occurrence and must hold neither secrets nor internals.
+/// An error reply. Clients branch on `code`, which never changes its meaning; `title` says the same to people;
+/// `detail` is about this one occurrence and must contain neither secrets nor internals.
 #[derive(Debug, Clone, Serialize)]
 pub struct Problem {
     r#type: String,
@@ -46,18 +46,18 @@ impl Problem {
         Self::new(Code::NotFound, detail)
     }
 
-    /// The server's own fault. Its cause belongs into the log, not into the reply.
+    /// The server's own fault. The cause belongs in the log, not in the reply.
     pub fn internal() -> Self {
         let detail = "The server failed to handle the request. Try again, and send a write with the same Idempotency-Key.";
         Self::new(Code::Internal, detail)
     }
 
-    /// A part that the request needs is away; try again in a second.
+    /// Something that the request needs is unavailable; retry in a second.
     pub fn unavailable(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Code::Unavailable, detail).retry_after(1)
     }
 
-    /// Everything in the request that cannot be accepted, at once.
+    /// Everything in the request that cannot be accepted, reported at once.
     pub fn invalid(errors: Vec<Invalid>) -> Self {
         let detail = match &errors[..] {
             [one] => one.to_string(),
@@ -102,9 +102,9 @@ impl Problem {
         self.code
     }
 
-    /// The body as it is sent, for answers that are stored and sent again.
+    /// The body as sent, for answers that are stored and replayed.
     pub fn to_body(&self) -> Vec<u8> {
-        // Strings, numbers and a map with string keys always serialise.
+        // Strings, numbers and a map with string keys always serialize.
         serde_json::to_vec(self).unwrap_or_default()
     }
 }
@@ -123,7 +123,7 @@ impl IntoResponse for Problem {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invalid {
     place: Place,
-    /// Completes the sentence that its place begins: "must be …".
+    /// Completes a sentence whose subject is the place: "must be …".
     detail: Cow<'static, str>,
 }
 

@@ -1,9 +1,9 @@
-//! Texts as callers write them. The invariant: what a body may name, a query can ask for; both go by the rule below.
+//! Texts as callers write them. The invariant: a name that a body accepts can be queried; both follow the rule below.
 
-/// Characters of a name at most: a reference, an owner, an external id.
+/// Maximum length of a name in characters: a reference, an owner, an external id.
 pub const MAX_NAME: usize = 255;
 
-/// Completes "… must …" as well as a sentence of its own.
+/// Completes "… must …", and also works as a sentence of its own.
 #[derive(Debug, Clone, Copy, thiserror::Error, PartialEq, Eq)]
 pub enum InvalidText {
     #[error("must have 1 to {max} characters")]
@@ -12,8 +12,8 @@ pub enum InvalidText {
     Control,
 }
 
-/// Refuses a text that is empty, longer than `max` characters, or has characters that no name has. PostgreSQL cannot
-/// store NUL at all.
+/// Refuses a text that is empty, longer than `max` characters, or contains characters not allowed in names. PostgreSQL
+/// cannot store NUL at all.
 pub fn check_text(text: &str, max: usize) -> Result<(), InvalidText> {
     if text.is_empty() || text.chars().count() > max {
         return Err(InvalidText::Length { max });

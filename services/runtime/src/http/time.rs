@@ -1,11 +1,10 @@
-//! Times as callers write them. The invariant: one grammar, that of RFC 3339, in a query, a body and a batch alike. What
-//! other readers of times would take differently, or not at all, is refused.
+//! Times as callers write them. The invariant: one grammar, that of RFC 3339, in queries, bodies and batches alike.
+//! Anything that other parsers would read differently, or not at all, is refused.
 
 use jiff::Timestamp;
 
-/// The time that `text` gives as in RFC 3339, section 5.6: a date, `T`, a time with seconds, and `Z` or the offset from UTC
-/// in hours and minutes. `None` when it is anything else, or before the year 1 in UTC. What is finer than a nanosecond is
-/// cut off.
+/// The time in `text` by RFC 3339, section 5.6: a date, `T`, a time with seconds, and `Z` or the offset from UTC in hours
+/// and minutes. `None` for anything else, or before the year 1 in UTC. Digits finer than a nanosecond are cut off.
 pub fn rfc3339(text: &str) -> Option<Timestamp> {
     const DATE_AND_TIME: &[u8] = b"0000-00-00T00:00:00";
     const OFFSET: &[u8] = b"+00:00";
@@ -31,7 +30,7 @@ pub fn rfc3339(text: &str) -> Option<Timestamp> {
 /// 0001-01-01T00:00:00Z
 const YEAR_ONE: Timestamp = Timestamp::constant(-62_135_596_800, 0);
 
-/// A digit for each 0 of `form`, either sign for a +, and otherwise the same characters.
+/// A digit for each 0 of `form`, either sign for a +, and the same character for all others.
 fn has_form(text: &str, form: &[u8]) -> bool {
     text.len() == form.len()
         && text.bytes().zip(form).all(|(byte, form)| match form {

@@ -1,4 +1,4 @@
-//! A client's socket that tells its connection when bytes come, before anybody knows what they mean.
+//! A client socket that tells its connection when bytes arrive, before they are parsed.
 
 use std::io;
 use std::pin::{Pin, pin};

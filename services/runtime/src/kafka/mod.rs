@@ -1,4 +1,4 @@
-//! Kafka's clients: their configuration, their log lines, and waiting for a broker that is away.
+//! Kafka clients: their configuration, their log lines, and waiting for a broker that is away.
 
 mod overview;
 mod report;
@@ -22,7 +22,7 @@ use crate::settings::{Settings, SettingsError};
 pub use overview::Overview;
 pub use report::{Group, GroupPartition, Report, Status, Topic, TopicPartition};
 
-/// A broker that takes longer for its metadata is treated as away.
+/// A broker that takes longer to return metadata counts as away.
 /// The process can't end sooner than a call that has begun.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -34,7 +34,7 @@ pub enum WaitError {
     ShutDown,
 }
 
-/// A client's configuration that reaches the brokers; roles add their own.
+/// The configuration that any client needs to reach the brokers; roles add their own.
 pub fn client_config(settings: &Settings) -> Result<ClientConfig, SettingsError> {
     let mut config = ClientConfig::new();
     security::secure(settings, &mut config)?;
@@ -42,13 +42,13 @@ pub fn client_config(settings: &Settings) -> Result<ClientConfig, SettingsError>
         .set("bootstrap.servers", settings.kafka_bootstrap_servers()?)
         .set("client.id", &settings.instance)
         .set("socket.keepalive.enable", "true")
-        // A broker that restarts is found again within this time; the default is 10 s.
+        // A restarted broker is found again within this time; the default is 10 s.
         .set("reconnect.backoff.max.ms", "2000")
         .set_log_level(RDKafkaLogLevel::Info);
     Ok(config)
 }
 
-/// Idempotent producer: `acks=all`, no time-out of its own (a message is delivered or the producer purged).
+/// Idempotent producer: `acks=all`, no timeout of its own (a message stays until delivered or the producer is purged).
 pub fn producer_config(settings: &Settings) -> Result<ClientConfig, SettingsError> {
     let mut config = client_config(settings)?;
     config
@@ -60,7 +60,7 @@ pub fn producer_config(settings: &Settings) -> Result<ClientConfig, SettingsErro
     Ok(config)
 }
 
-/// Consumer in `group` that reads from the beginning and commits offsets only when told.
+/// Consumer in `group` that reads from the beginning and commits offsets only when told to.
 pub fn consumer_config(settings: &Settings, group: &str) -> Result<ClientConfig, SettingsError> {
     let mut config = client_config(settings)?;
     config
@@ -70,13 +70,13 @@ pub fn consumer_config(settings: &Settings, group: &str) -> Result<ClientConfig,
         .set("enable.auto.commit", "false")
         // A killed consumer's partitions move on after this time; the default is 45 s.
         .set("session.timeout.ms", "10000")
-        // By this a member hears that partitions are shared out anew; until then those that move stand still. The
+        // Members learn of a rebalance with their next heartbeat; until then, partitions that move stand still. The
         // default, 3 s, is longer than reads wait for their position.
         .set("heartbeat.interval.ms", "1000");
     Ok(config)
 }
 
-/// Waits until a broker answers a metadata request; tries for ever in the manner of [`crate::database::connect`]; `check` likewise.
+/// Waits until a broker answers a metadata request; retries forever like [`crate::database::connect`], also with `check`.
 pub async fn wait(settings: &Settings, check: &Check, shutdown: &CancellationToken) -> Result<(), WaitError> {
     let servers = settings.kafka_bootstrap_servers()?.to_owned();
     let client: BaseConsumer<Quiet> =
@@ -90,7 +90,7 @@ pub async fn wait(settings: &Settings, check: &Check, shutdown: &CancellationTok
     let outage = Outage::of("Kafka", servers, "kafka_bootstrap_servers");
     let mut outage = outage.shown_by(check, Ailment::KafkaUnreachable);
     loop {
-        // librdkafka's call blocks its thread; the thread ends by its own time-out when nobody waits for it any more.
+        // librdkafka's call blocks its thread; if nobody waits any more, the thread ends with the call's own timeout.
         let asked = Arc::clone(&client);
         let attempt = tokio::task::spawn_blocking(move || {
             asked
@@ -126,7 +126,7 @@ fn cause(error: &KafkaError) -> String {
     }
 }
 
-/// Context for clients that need no callbacks of their own: librdkafka's lines go to [`log`] and [`client_error`].
+/// Context for clients without callbacks of their own: librdkafka's lines go to [`log`] and [`client_error`].
 /// Contexts with callbacks call these two from theirs.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Quiet;
@@ -148,9 +148,9 @@ impl ProducerContext for Quiet {
     fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
 }
 
-/// A log line of librdkafka. It repeats "connection refused" at error for as long as a broker is away, and whoever
-/// uses the client reports that in its own words; so nothing of it is above debug but what librdkafka itself
-/// calls critical.
+/// Logs a line of librdkafka. It repeats "connection refused" at error for as long as a broker is away, and the
+/// client's user reports that in its own words; so only lines that librdkafka itself calls critical are logged above
+/// debug.
 pub fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     match level {
         RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
@@ -164,7 +164,7 @@ pub fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     }
 }
 
-/// A global error of a client. Transport errors mend themselves; a fatal one (idempotence lost, fenced) does not.
+/// A global error of a client. Transport errors recover on their own; a fatal one (idempotence lost, fenced) does not.
 pub fn client_error(error: &KafkaError, reason: &str) {
     if error.rdkafka_error_code() == Some(rdkafka::types::RDKafkaErrorCode::Fatal) {
         tracing::error!(target: "librdkafka", %error, reason, "Kafka client failed");

@@ -1,8 +1,8 @@
-//! What Kafka looks like from this process: brokers, the platform's topics, and how far its consumer groups are. For
+//! Kafka as seen from this process: brokers, the platform's topics, and how far its consumer groups are. For
 //! people and dashboards; nothing depends on it, least of all liveness.
 //!
-//! The invariant: an answer comes within [`BUDGET`] whatever Kafka does, and however many ask, Kafka is asked at most
-//! once per [`FRESH`].
+//! The invariant: an answer comes within [`BUDGET`] whatever Kafka does, and however many callers ask, Kafka is asked at
+//! most once per [`FRESH`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,23 +20,23 @@ use super::report::{Group, GroupPartition, Report, Status, Topic, TopicPartition
 use super::{Quiet, cause, client_config};
 use crate::settings::Settings;
 
-/// An answer that takes longer is of no use to whoever probes.
+/// A slower answer is useless to a probe.
 const BUDGET: Duration = Duration::from_secs(2);
-/// Of the budget, what Kafka's calls get; the rest is for putting the answer together.
+/// The part of the budget for calls to Kafka; the rest is for assembling the answer.
 const ASKING: Duration = Duration::from_millis(1800);
-/// For so long the last answer serves everyone.
+/// How long the last answer serves everyone.
 const FRESH: Duration = Duration::from_secs(1);
 
 type Client = Arc<BaseConsumer<Quiet>>;
 
-/// Looks at Kafka when asked. Clones share the last answer and the clients, which are made when first needed.
+/// Queries Kafka on request. Clones share the last answer and the clients, which are created on first use.
 #[derive(Clone)]
 pub struct Overview {
     asked: Option<Asked>,
     state: Arc<Mutex<State>>,
 }
 
-/// What is asked for.
+/// What to ask for.
 #[derive(Clone)]
 struct Asked {
     settings: Arc<Settings>,
@@ -50,8 +50,8 @@ struct State {
     last: Option<(Instant, Arc<Report>)>,
 }
 
-/// librdkafka asks for a group's offsets only as a member-to-be of that group, so each has a client. None of them
-/// subscribes, so none ever takes a partition from the real members.
+/// librdkafka can ask for a group's offsets only with that group's id configured, so each group has its own client. None
+/// of them subscribes, so none ever takes a partition from the real members.
 #[derive(Clone)]
 struct Clients {
     cluster: Client,
@@ -59,7 +59,7 @@ struct Clients {
 }
 
 impl Overview {
-    /// Of the topics in `settings`, and of the lag of `groups` on the events topic. Connects to nothing yet.
+    /// For the topics in `settings`, and the lag of `groups` on the events topic. Connects to nothing yet.
     pub fn new(settings: &Settings, groups: Vec<String>) -> Self {
         let asked = settings.kafka_bootstrap_servers.is_some().then(|| Asked {
             settings: Arc::new(settings.clone()),
@@ -75,7 +75,7 @@ impl Overview {
         }
     }
 
-    /// Of a process without Kafka.
+    /// For a process without Kafka.
     pub fn none() -> Self {
         Self {
             asked: None,
@@ -83,7 +83,7 @@ impl Overview {
         }
     }
 
-    /// The state of things at most [`FRESH`] ago.
+    /// The state, at most [`FRESH`] old.
     pub async fn report(&self) -> Arc<Report> {
         let Some(asked) = self.asked.clone() else {
             let reason = "kafka_bootstrap_servers is not set: this process does not use Kafka";
@@ -95,8 +95,8 @@ impl Overview {
         {
             return Arc::clone(last);
         }
-        // In a task: when the one who asked goes away, the next one still waits for this answer, instead of asking
-        // anew beside it.
+        // In a task: if this caller goes away, the next one still waits for this answer instead of starting a
+        // second query.
         let looking = tokio::spawn(async move {
             let looked = tokio::time::timeout(BUDGET, asked.look(&mut state.clients)).await;
             let report = looked
@@ -176,7 +176,7 @@ impl Asked {
     }
 }
 
-/// librdkafka's calls block their thread, for as long as their time-out says.
+/// librdkafka's calls block their thread until their timeout.
 async fn ask<T: Send + 'static>(
     question: impl FnOnce() -> KafkaResult<T> + Send + 'static,
 ) -> Result<T, String> {
@@ -188,7 +188,7 @@ async fn ask<T: Send + 'static>(
 }
 
 fn left(until: Instant) -> Duration {
-    // 0 would be "look and don't wait", or in some calls "for ever".
+    // 0 would mean "don't wait", or in some calls "forever".
     until
         .saturating_duration_since(Instant::now())
         .max(Duration::from_millis(1))
@@ -200,7 +200,7 @@ fn cluster_of(
     topics: &[String],
     until: Instant,
 ) -> KafkaResult<(Report, Vec<String>)> {
-    // Takes what has piled up for the callbacks.
+    // Drains what has piled up for the callbacks.
     let _ = client.poll(Duration::ZERO);
     let mut report = Report {
         status: Status::Ready,
@@ -261,9 +261,9 @@ fn partitions_of(name: &str, metadata: &Metadata) -> Result<Vec<TopicPartition>,
     Err(format!("topic {name} {error}"))
 }
 
-/// First and end offset of every partition that has a leader, with one question each to every broker.
+/// First and end offset of every partition that has a leader, with one request each to every broker.
 fn add_offsets(client: &BaseConsumer<Quiet>, topics: &mut [Topic], until: Instant) -> KafkaResult<()> {
-    // The special timestamps of Kafka's ListOffsets are the numbers of these two offsets.
+    // The special timestamps of Kafka's ListOffsets equal the values of these two offsets.
     let at = |offset: Offset| -> KafkaResult<BTreeMap<(String, i32), i64>> {
         let mut list = TopicPartitionList::new();
         for topic in topics.iter() {
@@ -287,7 +287,7 @@ fn add_offsets(client: &BaseConsumer<Quiet>, topics: &mut [Topic], until: Instan
     Ok(())
 }
 
-/// The offsets of a list that are known.
+/// The known offsets in a list.
 fn offsets(list: &TopicPartitionList) -> BTreeMap<(String, i32), i64> {
     let known = list.elements().into_iter().filter_map(|element| {
         let Offset::Offset(offset) = element.offset() else {
@@ -340,7 +340,7 @@ fn group_of(
     (group, wrong)
 }
 
-/// While a group's coordinator is being found, and that takes too long, "no broker" would be wrong.
+/// While a group's coordinator is still being found, and that takes too long, "no broker" would be wrong.
 fn reason(error: &KafkaError) -> String {
     match error.rdkafka_error_code() {
         Some(RDKafkaErrorCode::OperationTimedOut) => "its coordinator did not answer in time".to_owned(),

@@ -1,4 +1,4 @@
-//! What an [`super::Overview`] says. Everything that is not known is null, never 0: a lag of 0 means that there is none.
+//! The content of a [`super::Overview`]. Anything unknown is null, never 0: a lag of 0 means that there is none.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -95,7 +95,7 @@ impl Report {
     }
 }
 
-/// What is kept and not consumed. A group without an offset begins at the first message.
+/// The messages that are kept and not consumed. A group without an offset begins at the first message.
 pub(super) fn lag(partition: &TopicPartition, committed: Option<i64>) -> Option<i64> {
     let (first, end) = (partition.first_offset?, partition.end_offset?);
     Some((end - committed.unwrap_or(first).max(first)).max(0))
@@ -117,9 +117,9 @@ mod tests {
             (0, 10, Some(7), 3),
             (0, 10, Some(10), 0),
             (4, 10, None, 6),
-            // Retention has taken what the group had not read.
+            // Retention removed what the group had not read.
             (4, 10, Some(2), 6),
-            // The topic was made anew.
+            // The topic was recreated.
             (0, 3, Some(10), 0),
         ] {
             let kept = partition(Some(first), Some(end));

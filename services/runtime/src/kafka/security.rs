@@ -1,15 +1,15 @@
-//! How the brokers are reached: in the clear or by TLS, with a name or without.
+//! How to connect to the brokers: plain text or TLS, with or without a user name.
 //!
-//! Depends on the settings alone. Invariant: every client gets the same; no secret is in an error.
+//! Depends on the settings alone. The invariant: every client gets the same configuration; no error contains a secret.
 
 use rdkafka::ClientConfig;
 
 use crate::settings::{KafkaProtocol, Settings, SettingsError};
 
-/// Adds what the settings say to a client's configuration.
+/// Applies the security settings to a client's configuration.
 pub(super) fn secure(settings: &Settings, config: &mut ClientConfig) -> Result<(), SettingsError> {
     let (tls, sasl) = match settings.kafka_security_protocol {
-        // librdkafka's own default: nothing to say.
+        // librdkafka's own default.
         KafkaProtocol::Plaintext => return Ok(()),
         KafkaProtocol::Ssl => (true, false),
         KafkaProtocol::SaslPlaintext => (false, true),
@@ -17,7 +17,7 @@ pub(super) fn secure(settings: &Settings, config: &mut ClientConfig) -> Result<(
     };
     config.set("security.protocol", settings.kafka_security_protocol.as_str());
     if tls {
-        // Without it the system's certificates are trusted.
+        // Without it, the system's certificates are trusted.
         if let Some(authorities) = &settings.kafka_ca {
             config.set("ssl.ca.pem", authorities.pem());
         }
@@ -40,7 +40,7 @@ pub(super) fn secure(settings: &Settings, config: &mut ClientConfig) -> Result<(
             .as_ref()
             .ok_or_else(|| SettingsError::missing("kafka_sasl_password"))?;
         config.set("sasl.mechanism", settings.kafka_sasl_mechanism.as_str());
-        // Files, and so Secrets, end with a line break; no password does.
+        // Files, and therefore Secrets, end with a line break; no password does.
         config.set("sasl.username", user.trim());
         config.set("sasl.password", password.expose().trim());
     }

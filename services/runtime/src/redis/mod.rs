@@ -1,7 +1,7 @@
-//! Redis as an accelerator: quick when it is there, and not missed when it is not.
+//! Redis as an accelerator: fast when it is there, and not missed when it is not.
 //!
-//! The invariant: no call waits longer than [`BUDGET`], none fails; trouble is `None`. What stands in Redis is never
-//! the truth, and what it passes on may be lost.
+//! The invariant: no call waits longer than [`BUDGET`], none fails; trouble is `None`. Data in Redis is never the source
+//! of truth, and messages through it may be lost.
 
 mod subscription;
 
@@ -20,14 +20,14 @@ use crate::backoff::Backoff;
 use crate::settings::{Certificates, Settings};
 pub use subscription::{Heard, Subscription};
 
-/// The most that a caller waits. PostgreSQL answers the same question sooner than a slower Redis would.
+/// The longest that a caller waits. PostgreSQL answers the same question sooner than a slower Redis would.
 const BUDGET: Duration = Duration::from_millis(100);
-/// How often a healthy connection is tried.
+/// How often a healthy connection is tested.
 const PING: Duration = Duration::from_secs(1);
-/// How long the background task, for which nobody waits, lets Redis take to connect or to answer a ping.
+/// How long the background task, which nobody waits for, gives Redis to connect or to answer a ping.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What keeps a client from being made. The library's own error may quote the URL, and the password is in it.
+/// Why a client could not be created. The library's own error may quote the URL, which contains the password.
 #[derive(Debug, thiserror::Error)]
 enum ClientError {
     #[error(
@@ -38,12 +38,12 @@ enum ClientError {
     Authorities,
 }
 
-/// TLS by `rediss://`: the server's certificate and name are checked against `authorities`, or the system's.
+/// With `rediss://`, the server's certificate and name are verified against `authorities`, or else the system's.
 fn client(url: &Secret, authorities: Option<&str>) -> Result<Client, ClientError> {
     let client = Client::open(url.expose()).map_err(|_| ClientError::Url)?;
     let is_tls = matches!(client.get_connection_info().addr(), ConnectionAddr::TcpTls { .. });
     match authorities {
-        // The library takes a text without any certificate for "trust nobody", and then nothing can connect.
+        // The library takes text without a certificate as "trust nobody", and then nothing can connect.
         Some(pem) if is_tls && !pem.contains("-----BEGIN CERTIFICATE-----") => Err(ClientError::Authorities),
         Some(pem) if is_tls => {
             let certificates = TlsCertificates {
@@ -56,7 +56,7 @@ fn client(url: &Secret, authorities: Option<&str>) -> Result<Client, ClientError
     }
 }
 
-/// Redis, or the lack of it. Clones share one connection.
+/// Redis, or its absence. Clones share one connection.
 #[derive(Debug, Clone)]
 pub struct Accelerator {
     shared: Option<Arc<Shared>>,
@@ -68,7 +68,7 @@ struct Shared {
     lost: Notify,
 }
 
-/// Without the client, which knows the password.
+/// Leaves out the client, which contains the password.
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shared")
@@ -77,7 +77,7 @@ impl fmt::Debug for Shared {
     }
 }
 
-/// The number tells a connection from its successor: a late failure of the one must not cost the other.
+/// The number distinguishes a connection from its successor: a late failure of one must not close the other.
 #[derive(Debug, Clone)]
 struct Numbered {
     number: u64,
@@ -85,8 +85,8 @@ struct Numbered {
 }
 
 impl Accelerator {
-    /// Starts connecting in the background and returns at once. Without `redis_url`, or with one that can't be read
-    /// (which is logged), it is an accelerator that never has anything. Call it inside the runtime.
+    /// Starts connecting in the background and returns at once. Without `redis_url`, or if it is invalid (which is
+    /// logged), it is an accelerator that never has anything. Call it inside the runtime.
     pub fn connect(settings: &Settings) -> Self {
         let Some(url) = &settings.redis_url else {
             return Self::none();
@@ -112,7 +112,7 @@ impl Accelerator {
         Self { shared: None }
     }
 
-    /// Whether Redis answered lately.
+    /// Whether Redis has answered recently.
     pub fn alive(&self) -> bool {
         self.shared
             .as_ref()
@@ -125,7 +125,7 @@ impl Accelerator {
             .flatten()
     }
 
-    /// Sets `key` for `ttl`. `false`: it is not known to be set.
+    /// Sets `key` for `ttl`. `false`: it may not have been set.
     pub async fn set_px(&self, key: &str, value: &[u8], ttl: Duration) -> bool {
         let ttl = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX).max(1);
         self.query::<()>(Cmd::new().arg("SET").arg(key).arg(value).arg("PX").arg(ttl))
@@ -137,8 +137,8 @@ impl Accelerator {
         self.query::<u64>(Cmd::new().arg("DEL").arg(key)).await.is_some()
     }
 
-    /// Runs a Lua script, which Redis does as one step. The text is sent along, so that a flush of Redis' scripts is
-    /// no trouble.
+    /// Runs a Lua script, which Redis executes atomically. The script's text is sent along, so that a flush of Redis'
+    /// scripts does no harm.
     pub async fn eval<T: FromRedisValue>(
         &self,
         script: &str,
@@ -153,15 +153,15 @@ impl Accelerator {
         self.query(&command).await
     }
 
-    /// Sends `message` to whoever is subscribed to `channel` at this moment. `false`: it is not known to be sent.
+    /// Sends `message` to the current subscribers of `channel`. `false`: it may not have been sent.
     pub async fn publish(&self, channel: &str, message: &[u8]) -> bool {
         self.query::<u64>(Cmd::new().arg("PUBLISH").arg(channel).arg(message))
             .await
             .is_some()
     }
 
-    /// Listens to `channel` on a connection of its own, which is made again whenever it is lost, until the
-    /// subscription is dropped. Call it inside the runtime.
+    /// Listens to `channel` on a separate connection, which is restored whenever it is lost, until the subscription is
+    /// dropped. Call it inside the runtime.
     pub fn subscribe(&self, channel: &str) -> Subscription {
         match &self.shared {
             None => Subscription::silent(),
@@ -182,7 +182,7 @@ impl Accelerator {
                 tracing::debug!(code = error.code(), "Redis refused a command");
                 None
             }
-            // Others need not wait as well to find the same out: gone until the background task has it back.
+            // Other callers need not wait to find out the same: mark it gone until the background task has it back.
             Ok(Err(_)) | Err(_) => {
                 shared.lose(number);
                 None
@@ -200,7 +200,7 @@ impl Shared {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes connection `number` out of use, unless that has been done.
+    /// Takes connection `number` out of use, unless that has already happened.
     fn lose(&self, number: u64) {
         let mut slot = self.slot();
         if slot.as_ref().is_some_and(|current| current.number == number) {
@@ -210,7 +210,7 @@ impl Shared {
     }
 }
 
-/// The connection is fine, the command was not.
+/// The connection is fine, but the command was not.
 fn is_refusal(error: &redis::RedisError) -> bool {
     !error.is_unrecoverable_error() && !error.is_io_error() && !error.is_timeout()
 }
@@ -281,7 +281,7 @@ async fn ping(connection: &mut MultiplexedConnection) -> RedisResult<()> {
 async fn watch(mut watched: Numbered, shared: &Weak<Shared>) {
     loop {
         let Some(strong) = shared.upgrade() else { return };
-        // Whether woken or not: the slot says what is so, a notification may be an old one.
+        // Woken or not, check the slot: the notification may be an old one.
         let _ = tokio::time::timeout(PING, strong.lost.notified()).await;
         if strong.connection().is_none() {
             return;

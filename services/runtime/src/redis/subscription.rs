@@ -1,6 +1,6 @@
-//! Listening to a channel of Redis. Depends on the parent's patience only.
+//! Subscribes to a Redis channel. Depends only on the parent's patience.
 //!
-//! The invariant: whoever listens knows when messages may have been missed: everything before a
+//! The invariant: a listener knows when it may have missed messages: everything before a
 //! [`Heard::Connected`], and everything between a [`Heard::Lost`] and the next one.
 
 use futures::StreamExt as _;
@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 use super::{PATIENCE, PING};
 use crate::backoff::Backoff;
 
-/// Messages that wait for a slow listener before the connection itself has to wait.
+/// Messages that may wait for a slow listener before the connection itself has to wait.
 const WAITING: usize = 64;
 
 /// What a subscription tells its listener.
@@ -46,7 +46,7 @@ impl Subscription {
         Self(receiver)
     }
 
-    /// What happens next; waits for ever when there is no Redis. Nothing is lost when the future is dropped.
+    /// The next thing that happens; waits forever when there is no Redis. Nothing is lost when the future is dropped.
     pub async fn next(&mut self) -> Heard {
         match self.0.recv().await {
             Some(heard) => heard,
@@ -55,7 +55,7 @@ impl Subscription {
     }
 }
 
-/// Listens until the listener is gone. The connection beside it ([`super::keep_connected`]) logs Redis' absence.
+/// Listens until the listener is gone. The connection beside it ([`super::keep_connected`]) logs outages of Redis.
 async fn listen(client: &Client, channel: &str, heard: &mpsc::Sender<Heard>) {
     let mut backoff = Backoff::for_server();
     loop {
@@ -79,7 +79,7 @@ async fn subscribe(client: &Client, channel: &str) -> RedisResult<PubSub> {
     Ok(connection)
 }
 
-/// Returns when the connection is lost. A silent one is tried, because one that is cut without a word looks the same.
+/// Returns when the connection is lost. A silent connection is tested, because one that was cut silently looks the same.
 async fn pass_on(connection: PubSub, heard: &mpsc::Sender<Heard>) {
     let (mut sink, mut messages) = connection.split();
     loop {

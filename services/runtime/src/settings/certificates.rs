@@ -1,11 +1,11 @@
-//! Certificates of authorities: as PEM, or in a file. Bundles of all public authorities are larger than Linux lets one variable of
-//! a process be (128 KiB).
+//! CA certificates, as PEM text or in a file. Bundles of all public authorities exceed what Linux allows for one
+//! environment variable (128 KiB).
 //!
-//! The invariant: a file is read once, with the settings; a process that runs keeps what it has.
+//! The invariant: a file is read once, with the settings; a running process keeps what it has.
 
 use super::text::{Value, quoted};
 
-/// Certificates in PEM form, and the file that they come from.
+/// Certificates in PEM form, and the file they came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Certificates {
     pem: String,
@@ -49,7 +49,7 @@ mod tests {
         assert!(given.shown().unwrap().contains("BEGIN CERTIFICATE"));
 
         let path = std::env::temp_dir().join(format!("wallex-certificates-{}", std::process::id()));
-        // More than a variable may have.
+        // More than an environment variable may hold.
         let bundle = pem.repeat(4_000);
         assert!(bundle.len() > 128 * 1024);
         std::fs::write(&path, &bundle).unwrap();

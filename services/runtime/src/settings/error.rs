@@ -1,5 +1,5 @@
-//! Errors of settings: each is one line that names the setting, its variable and the way out. No value of a secret
-//! ever stands in one.
+//! Errors of settings: each is one line that names the setting, its variable and the remedy. None ever contains the
+//! value of a secret.
 
 use std::path::PathBuf;
 
@@ -51,7 +51,7 @@ impl SettingsError {
         }
     }
 
-    /// A setting with a value that its user can't take; `reason` must not hold a secret.
+    /// A setting with a value that its user cannot accept; `reason` must not contain a secret.
     pub fn invalid(name: &str, reason: impl Into<String>, origin: impl Into<String>) -> Self {
         let setting = find(name);
         Self::Invalid {
@@ -64,7 +64,7 @@ impl SettingsError {
     }
 }
 
-/// The setting of that name; a name that is none stands for itself, so that an error message never fails.
+/// The setting of that name; an unknown name stands for itself, so that building an error message never fails.
 fn find(name: &str) -> Setting {
     const UNKNOWN: Setting = Setting {
         name: "unknown",

@@ -1,4 +1,4 @@
-//! What is in force, as `wallex config` shows it: every setting with its value and where that came from. No secret
+//! The settings in force, as `wallex config` shows them: each with its value and where that came from. No secret
 //! gets this far: values come from [`Settings::shown`].
 
 use std::fmt;
@@ -27,7 +27,7 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// From what errors call the source.
+    /// From the name that errors use for the source.
     pub(super) fn named(name: &str) -> Self {
         let is = |known: &dyn Fn(&Setting) -> bool| REFERENCE.iter().any(known);
         if name == Self::Default.to_string() {
@@ -42,7 +42,7 @@ impl Origin {
     }
 }
 
-/// As errors call the source.
+/// The name that errors use for the source.
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -66,8 +66,8 @@ impl InForce {
     }
 }
 
-/// A line of TOML with its origin as a comment; a setting without a value is a comment as a whole. Put together they
-/// are a settings file again, but for the secrets.
+/// A line of TOML with its origin as a comment; a setting without a value is commented out. Together the lines are a
+/// settings file again, except for the secrets.
 impl fmt::Display for InForce {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, value, origin } = self;

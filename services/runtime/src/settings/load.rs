@@ -1,5 +1,5 @@
-//! Brings the sources together: defaults, file, environment, flags; the later wins. Knows for every value where it
-//! came from, so that an error can say it.
+//! Merges the sources: defaults, file, environment, flags; the later wins. Knows where each value came from, so that
+//! an error can say so.
 
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,7 @@ impl Settings {
         Self::load_from(flags, |_| None)
     }
 
-    /// [`Settings::load`], and every value with where it came from, fit to be shown.
+    /// [`Settings::load`], plus every value with its origin, safe to show.
     pub fn load_in_force(flags: &Flags) -> Result<(Self, Vec<InForce>), SettingsError> {
         Self::in_force_from(flags, |variable| std::env::var(variable).ok())
     }
@@ -37,7 +37,7 @@ impl Settings {
         flags: &Flags,
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<(Self, Vec<InForce>), SettingsError> {
-        // Kubernetes sets variables of optional values to nothing: that is unset, not an empty value.
+        // Kubernetes passes an optional value as an empty variable: that means unset, not an empty value.
         let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
         let mut sources = Figment::from(Source::new(
             Origin::Default.to_string(),
@@ -70,7 +70,7 @@ impl Settings {
         Ok((settings, in_force))
     }
 
-    /// What a type alone can't say.
+    /// Checks that types alone cannot express.
     fn check(&self, sources: &Figment) -> Result<(), SettingsError> {
         let invalid = |name: &str, reason: String| {
             Err(SettingsError::invalid(
@@ -135,7 +135,7 @@ fn is_plain_http(url: &str) -> bool {
     })
 }
 
-/// Kafka's rule for names of topics.
+/// Kafka's rule for topic names.
 fn is_topic_name(topic: &str) -> bool {
     (1..=249).contains(&topic.len())
         && topic != "."
@@ -145,7 +145,7 @@ fn is_topic_name(topic: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
 }
 
-/// Values of one origin.
+/// Values from one origin.
 struct Source {
     origin: String,
     values: Dict,
@@ -180,7 +180,7 @@ fn file(path: &Path) -> Result<Source, SettingsError> {
         reason,
     };
     let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
-    // The whole error would quote the line it stumbled over, and that line may hold a password.
+    // The full error would quote the offending line, and that line may hold a password.
     let values: Dict = Toml::from_str(&text).map_err(|error| {
         let before = error
             .span()
@@ -207,7 +207,7 @@ fn file(path: &Path) -> Result<Source, SettingsError> {
     })
 }
 
-/// The setting whose name is most like `key`.
+/// The setting whose name is most similar to `key`.
 fn nearest(key: &str) -> &'static str {
     let likeness = |name: &str| strsim::jaro_winkler(&key.to_lowercase(), name);
     REFERENCE
@@ -217,7 +217,7 @@ fn nearest(key: &str) -> &'static str {
         .unwrap_or_default()
 }
 
-/// Names the setting, the reason and the origin of figment's error.
+/// Gives the setting, the reason and the origin of figment's error.
 fn explain(error: &figment::Error) -> SettingsError {
     let origin = error
         .metadata
@@ -229,8 +229,8 @@ fn explain(error: &figment::Error) -> SettingsError {
     }
 }
 
-/// Host name and process id: unlike those of any other process that shares the platform, in all but odd cases
-/// (containers of one host name); pods are given theirs by the operator.
+/// Host name and process id. Unique among the platform's processes in all but odd cases (containers with the same host
+/// name); the operator gives pods their names.
 fn own_name() -> String {
     let host = std::env::var("HOSTNAME")
         .ok()

@@ -1,8 +1,8 @@
-//! All settings of all roles, in one list. In force is, in this order: flag, `WALLEX_` variable, file, default.
+//! All settings of all roles, in one list. Precedence: flag, `WALLEX_` variable, file, default.
 //!
 //! The list below is the only place that names a setting: [`Settings`], [`Flags`] and [`REFERENCE`] are generated
-//! from it. A role asks for what it can't do without by a method that returns an error when it is missing
-//! ([`Settings::database_url`]), so that no role demands what only another needs.
+//! from it. A role reads what it can't do without through a method that fails when it is missing
+//! ([`Settings::database_url`]), so that no role requires what only another one needs.
 
 mod certificates;
 mod error;
@@ -28,7 +28,7 @@ pub use in_force::{InForce, Origin};
 pub use reference::reference;
 pub use text::{KafkaProtocol, LogFormat, SaslMechanism};
 
-/// One setting, as documentation and error messages tell it.
+/// One setting, as documentation and error messages present it.
 #[derive(Debug, Clone, Copy)]
 pub struct Setting {
     /// Key in the file; the flag is the same with dashes.
@@ -36,9 +36,9 @@ pub struct Setting {
     pub variable: &'static str,
     /// Empty: none.
     pub default: &'static str,
-    /// A value to copy, where the default does not show one.
+    /// An example value, where the default does not show one.
     pub example: &'static str,
-    /// What its values are, in words.
+    /// The kind of values it takes, in words.
     pub values: &'static str,
     pub help: &'static str,
 }

@@ -1,4 +1,4 @@
-//! The reference of all settings, as `docs/configuration.md` holds it.
+//! The reference of all settings, as published in `docs/configuration.md`.
 
 use super::{REFERENCE, Setting};
 
@@ -24,7 +24,7 @@ starts a PostgreSQL of its own without it, and listens on 127.0.0.1:3000 unless 
 |---|---|---|
 ";
 
-/// Markdown: how settings are given, a table of all, and a section for each.
+/// Markdown: how to give settings, a table of all of them, and a section for each.
 pub fn reference() -> String {
     let mut text = HEAD.to_owned();
     for setting in REFERENCE {

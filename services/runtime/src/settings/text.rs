@@ -1,4 +1,4 @@
-//! From text to the type of a setting, and back for whoever looks. Every source brings text (a TOML file also
+//! Converts text to a setting's type, and back for display. Every source provides text (a TOML file also
 //! numbers and booleans), so one rule reads them all: `WALLEX_PLATFORM=007` stays `007`.
 
 use std::fmt;
@@ -10,14 +10,14 @@ use wallex_domain::Currencies;
 
 use crate::Secret;
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
     Text,
     Json,
 }
 
-/// How brokers are reached, by librdkafka's names.
+/// How to reach the brokers, by librdkafka's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KafkaProtocol {
     Plaintext,
@@ -37,7 +37,7 @@ impl KafkaProtocol {
     }
 }
 
-/// How a name and a password are told, by Kafka's names.
+/// How to send user name and password, by Kafka's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SaslMechanism {
     Plain,
@@ -60,10 +60,10 @@ pub(super) trait Value: Sized {
     /// What the documentation calls such values.
     const WORDS: &'static str;
 
-    /// The error is the reason alone and holds no secret.
+    /// The error is only the reason and contains no secret.
     fn from_text(text: &str) -> Result<Self, String>;
 
-    /// As TOML writes it; what a secret keeps to itself is its type's affair, so that no setting can forget it.
+    /// As TOML writes it; hiding a secret is up to its type, so that no setting can forget it.
     fn shown(&self) -> Option<String>;
 }
 
@@ -91,7 +91,7 @@ impl Value for Secret {
     }
 }
 
-/// Empty means unset: Kubernetes hands optional values over that way.
+/// Empty means unset: that is how Kubernetes passes optional values.
 impl<T: Value> Value for Option<T> {
     const WORDS: &'static str = T::WORDS;
 
@@ -184,7 +184,7 @@ impl Value for Duration {
     }
 }
 
-/// ISO 4217's are always there and never shown.
+/// The ISO 4217 currencies are always included and never shown.
 impl Value for Currencies {
     const WORDS: &'static str = "`CODE:DIGITS`, separated by commas";
 
@@ -213,12 +213,12 @@ impl Value for f64 {
     }
 
     fn shown(&self) -> Option<String> {
-        // With a point also when it is 0 or 1: TOML tells whole numbers from others.
+        // With a decimal point even for 0 or 1: TOML distinguishes integers from floats.
         Some(format!("{self:?}"))
     }
 }
 
-/// Numbers of settings count something; none makes sense as 0.
+/// Numeric settings count something; 0 never makes sense.
 macro_rules! positive {
     ($($type:ty),+) => {$(
         impl Value for $type {
@@ -239,7 +239,7 @@ macro_rules! positive {
 }
 positive!(u32, u64, usize);
 
-/// A basic string of TOML (its specification: quote, backslash and control characters are escaped).
+/// A TOML basic string (by its specification, quote, backslash and control characters are escaped).
 pub(super) fn quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
     for character in text.chars() {
@@ -253,7 +253,7 @@ pub(super) fn quoted(text: &str) -> String {
     quoted
 }
 
-/// Reads a setting's value, whatever scalar its source holds.
+/// Reads a setting's value, whatever scalar type its source holds.
 pub(super) fn parsed<'de, D: Deserializer<'de>, T: Value>(deserializer: D) -> Result<T, D::Error> {
     struct Scalar;
     impl Visitor<'_> for Scalar {

@@ -1,4 +1,4 @@
-//! Which span something belongs to, as W3C's `traceparent` writes it. A value of the type is always a valid one.
+//! Identifies a span, in the form of W3C's `traceparent`. A value of the type is always valid.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ pub struct TraceContext {
 }
 
 impl TraceContext {
-    /// `None` for whatever is not well-formed: the recommendation has it ignored then.
+    /// `None` for anything malformed: the recommendation says to ignore it.
     pub fn parse(text: &str) -> Option<Self> {
         let is_hex = |part: &str, len| {
             part.len() == len && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
@@ -36,7 +36,7 @@ impl TraceContext {
         (context.trace != TraceId::INVALID && context.span != SpanId::INVALID).then_some(context)
     }
 
-    /// Of a request: its header, when it stands there once.
+    /// From a request's header, if it occurs exactly once.
     pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
         let mut values = headers.get_all("traceparent").iter();
         match (values.next(), values.next()) {
@@ -45,7 +45,7 @@ impl TraceContext {
         }
     }
 
-    /// Whether whoever made the context records its trace.
+    /// Whether the context's creator records its trace.
     pub fn is_sampled(&self) -> bool {
         self.flags.is_sampled()
     }

@@ -1,5 +1,5 @@
-//! The way of ended spans to the collector: a bounded queue, a thread that takes batches out of it, OTLP over HTTP.
-//! A span that finds the queue full is gone; the SDK says so once, and how many they were at the end.
+//! Sends ended spans to the collector: a bounded queue, a thread that takes batches from it, OTLP over HTTP.
+//! A span that finds the queue full is dropped; the SDK logs that once, and the number of dropped spans at the end.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -17,11 +17,11 @@ use crate::backoff::Outage;
 use crate::metrics::{self, IntCounterVec};
 use crate::settings::Settings;
 
-/// For one batch. Only the queue feels a collector that takes longer.
+/// Time limit for one batch. A slower collector affects only the queue.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// Spans wait so long for others to go with them.
+/// How long spans wait for others to be sent with them.
 const DELAY: Duration = Duration::from_secs(1);
-/// Spans that wait at most: about 2 MB.
+/// Maximum number of waiting spans: about 2 MB.
 const QUEUE: usize = 4096;
 
 pub(super) fn provider(settings: &Settings, endpoint: &str, role: &str) -> Result<SdkTracerProvider, String> {
@@ -60,14 +60,14 @@ pub(super) fn provider(settings: &Settings, endpoint: &str, role: &str) -> Resul
         ])
         .build();
     Ok(SdkTracerProvider::builder()
-        // What reaches it was sampled already.
+        // Sampling has been decided already.
         .with_sampler(Sampler::AlwaysOn)
         .with_span_processor(processor)
         .with_resource(resource)
         .build())
 }
 
-/// The OTLP exporter, on the runtime: the SDK calls it from a thread that has none.
+/// The OTLP exporter, bound to the runtime: the SDK calls it from a thread without one.
 #[derive(Debug)]
 struct Exporter {
     otlp: Arc<opentelemetry_otlp::SpanExporter>,
@@ -77,7 +77,7 @@ struct Exporter {
 }
 
 impl SpanExporter for Exporter {
-    /// Never an error: the SDK would write a line for each, the [`Outage`] does so now and then.
+    /// Never returns an error: the SDK would log each one, while the [`Outage`] logs only now and then.
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         let count = batch.len() as u64;
         let otlp = Arc::clone(&self.otlp);

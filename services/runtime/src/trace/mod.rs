@@ -1,10 +1,10 @@
 //! Spans: what a sampled request and its events went through, sent to a collector by OTLP.
 //!
-//! A request is sampled when its caller's `traceparent` says so, and by `trace_sample_ratio` when there is none. The
-//! context of its span goes into the journal and into Kafka with each event, so that publisher and projectors hang
-//! their spans below it. Whether one is recorded is decided by the sampled flag alone.
+//! A request is sampled if its caller's `traceparent` says so, or by `trace_sample_ratio` if there is none. The
+//! context of its span goes into the journal and into Kafka with each event, so that publisher and projectors can
+//! attach their spans to it. The sampled flag alone decides whether a span is recorded.
 //!
-//! The invariant: nothing here waits or fails. Without `otlp_endpoint`, and for whatever is not sampled, a function
+//! The invariant: nothing here waits or fails. Without `otlp_endpoint`, and for anything not sampled, a function
 //! returns `None` before it has computed anything.
 
 mod context;
@@ -24,7 +24,7 @@ use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 use crate::settings::Settings;
 pub use context::TraceContext;
 
-/// How long a process that ends waits for its last spans to be taken.
+/// How long a process that is ending waits for its last spans to be sent.
 const FLUSH: Duration = Duration::from_secs(2);
 
 struct Tracing {
@@ -35,7 +35,7 @@ struct Tracing {
 
 static TRACING: OnceLock<Tracing> = OnceLock::new();
 
-/// Starts tracing for this process as service `wallex-ROLE`, when `otlp_endpoint` is set. To be called on the runtime;
+/// Starts tracing for this process as service `wallex-ROLE`, if `otlp_endpoint` is set. Call it on the runtime;
 /// a second call changes nothing.
 pub fn init(settings: &Settings, role: &str) {
     let Some(endpoint) = &settings.otlp_endpoint else {
@@ -59,7 +59,7 @@ pub fn init(settings: &Settings, role: &str) {
     }
 }
 
-/// Sends what is waiting, for two seconds at most. Spans that end later are lost.
+/// Sends the waiting spans, for at most two seconds. Spans that end later are lost.
 pub async fn finish() {
     let Some(tracing) = TRACING.get() else {
         return;
@@ -76,7 +76,7 @@ pub fn is_on() -> bool {
     TRACING.get().is_some()
 }
 
-/// The span of a request that came with `asked`, if it is sampled.
+/// The span of a request that came with the context `asked`, if it is sampled.
 pub(crate) fn request(asked: Option<&TraceContext>, name: impl FnOnce() -> String) -> Option<Span> {
     let tracing = TRACING.get()?;
     match asked {
@@ -88,7 +88,7 @@ pub(crate) fn request(asked: Option<&TraceContext>, name: impl FnOnce() -> Strin
     }
 }
 
-/// A span below the one that `traceparent` names, if that one is sampled.
+/// A child of the span that `traceparent` names, if that one is sampled.
 pub fn below(
     traceparent: Option<&str>,
     name: impl FnOnce() -> Cow<'static, str>,
@@ -142,14 +142,14 @@ impl Span {
         self
     }
 
-    /// Something that ended at `at` and took `took`.
+    /// A stage that ended at `at` and took `took`.
     pub fn stage(&mut self, name: &'static str, at: Instant, took: Duration) {
         let took = i64::try_from(took.as_micros()).unwrap_or(i64::MAX);
         let duration = vec![KeyValue::new("duration_us", took)];
         self.0.add_event_with_timestamp(name, time_of(at), duration);
     }
 
-    /// What the span is about did not work.
+    /// Marks the span's operation as failed.
     pub fn fail(&mut self, reason: impl Into<Cow<'static, str>>) {
         self.0.set_status(Status::error(reason));
     }

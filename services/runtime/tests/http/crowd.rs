@@ -1,4 +1,4 @@
-//! Clients that hold connections, memory and the server's time, and those who come meanwhile.
+//! Clients that hold on to connections, memory and the server's time, and clients that arrive meanwhile.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,10 +18,10 @@ use wallex_testing::eventually;
 use crate::ROOMY;
 
 const DEADLINE: Duration = Duration::from_secs(20);
-/// What a probe of Kubernetes waits by default.
+/// The default timeout of a Kubernetes probe.
 const PROBE: Duration = Duration::from_secs(1);
 const KIB: usize = 1024;
-/// More than the kernel takes in for a client that does not read.
+/// More than the kernel buffers for a client that does not read.
 const BIG: usize = 16 * KIB * KIB;
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
@@ -85,7 +85,7 @@ impl Server {
         stream
     }
 
-    /// All of what is answered to these bytes; empty when the server closes without a word.
+    /// The complete answer to these bytes; empty when the server just closes.
     async fn answer(&self, bytes: &[u8]) -> String {
         everything(self.hold(bytes).await).await
     }
@@ -96,7 +96,7 @@ impl Server {
         answer.split(' ').nth(1)?.parse().ok()
     }
 
-    /// The probe answers, in a probe's time.
+    /// Asserts that the probe answers, within a probe's timeout.
     async fn is_alive(&self, while_: &str) {
         let started = Instant::now();
         assert_eq!(self.status("/health/live").await, Some(200), "{while_}");
@@ -108,18 +108,18 @@ async fn big() -> Vec<u8> {
     vec![b'x'; BIG]
 }
 
-/// Until the server closes.
+/// Reads until the server closes.
 async fn everything(mut stream: TcpStream) -> String {
     let mut answer = Vec::new();
     let reading = stream.read_to_end(&mut answer);
-    // A reset is an end, too.
+    // A reset also counts as the end.
     let _ = tokio::time::timeout(DEADLINE, reading)
         .await
         .expect("the server closes the connection");
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-/// Sends `bytes` one by one, a pause after each, and returns how long the server bore it, and its answer.
+/// Sends `bytes` one by one with pauses, and returns how long the server put up with it, and its answer.
 async fn drip(server: &Server, first: &[u8], bytes: &[u8]) -> (Duration, String) {
     let started = Instant::now();
     let (mut reader, mut writer) = server.hold(first).await.into_split();
@@ -173,7 +173,7 @@ async fn who_sends_no_head_in_time_is_cut_off() {
             started.elapsed()
         );
     }
-    // A byte now and then is no head either.
+    // A byte now and then does not make a head either.
     let (borne, answer) = drip(&server, b"GET /quick HTTP/1.1\r\n", b"x: y\r\n").await;
     assert!(borne < Duration::from_millis(1_900), "{borne:?}: {answer}");
     server.is_alive("after them").await;
@@ -201,7 +201,7 @@ async fn who_sends_no_body_in_time_is_answered_and_cut_off() {
     let (borne, answer) = drip(&server, head, b"xxxxxxxx").await;
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
     assert!(borne < Duration::from_millis(1_900), "{borne:?}");
-    // Of a handler that does not read it, the body does not matter.
+    // If the handler does not read the body, it does not matter.
     let unread = b"GET /quick HTTP/1.1\r\nhost: test\r\ncontent-length: 100000\r\n\r\n";
     assert!(server.answer(unread).await.starts_with("HTTP/1.1 200 "));
     let whole = b"POST /body HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-length: 5\r\n\r\nhello";
@@ -288,7 +288,7 @@ async fn connections_that_only_wait_keep_nobody_out() {
     assert_eq!(server.status("/quick").await, Some(200));
     let mut left = held;
     eventually(DEADLINE, "those that waited longest are closed", async || {
-        // The answer of those that asked comes first.
+        // Connections with a request get their answer first.
         left.retain(|stream| {
             loop {
                 match stream.try_read(&mut [0; 4096]) {
@@ -321,7 +321,7 @@ async fn probes_are_answered_while_every_connection_is_in_use() {
     let turned_away = server.answer(b"GET /quick HTTP/1.1\r\nhost: test\r\n\r\n").await;
     assert!(turned_away.starts_with("HTTP/1.1 503 "), "{turned_away}");
     assert!(turned_away.contains("retry-after: 1"), "{turned_away}");
-    // The reserve is no place to wait in either.
+    // The reserve is no place to wait either.
     let mut waiting = Vec::new();
     for _ in 0..50 {
         waiting.push(server.hold(b"").await);
@@ -337,7 +337,7 @@ async fn probes_are_answered_while_every_connection_is_in_use() {
     assert_eq!(server.status("/quick").await, Some(200));
 }
 
-/// What came in a burst has had its place taken before its head is read.
+/// Connections that arrive in a burst lose their place before their head is read.
 #[tokio::test]
 async fn probes_are_answered_whatever_a_burst_of_requests_waits_for() {
     let unfinished = b"POST /body HTTP/1.1\r\nhost: test\r\ncontent-length: 180000\r\n\r\n";
@@ -348,7 +348,7 @@ async fn probes_are_answered_whatever_a_burst_of_requests_waits_for() {
             ..ROOMY
         })
         .await;
-        // Connected without a pause, so that the server takes many at a time.
+        // Connect without a pause, so that the server accepts many at a time.
         let held: Vec<std::net::TcpStream> = (0..200)
             .map(|_| {
                 use std::io::Write as _;
@@ -402,7 +402,7 @@ async fn bodies_hold_no_more_than_there_is_room_for() {
         let _ = stream.write_all(&[b'x'; 90_000]).await;
         unfinished.push(stream);
     }
-    // Two have room for what they sent; each of the others is answered as soon as it has none.
+    // There is room for what two of them sent; each of the others is answered as soon as it has none.
     let mut refused = 0;
     eventually(DEADLINE, "all but two answers", async || {
         for stream in &unfinished {
@@ -450,7 +450,7 @@ async fn answers_that_nobody_takes_hold_no_more_than_there_is_room_for() {
         (server.status("/big").await == Some(503)).then_some(())
     })
     .await;
-    // Small answers need none of it, and what a write has done is told.
+    // Small answers need no room, and the result of a write is always sent.
     assert_eq!(server.status("/quick").await, Some(200));
     let written = server
         .answer(b"POST /big HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
@@ -470,7 +470,7 @@ async fn answers_that_nobody_takes_hold_no_more_than_there_is_room_for() {
         let taken = everything(stream).await;
         assert!(taken.len() < BIG, "all of it was sent in spite of that");
     }
-    // Who reads gets all of it.
+    // A client that reads gets the whole answer.
     let answer = server.answer(request).await;
     assert!(answer.len() > BIG, "{}", answer.len());
 }

@@ -1,4 +1,4 @@
-//! A server on a real socket, from its start to its end.
+//! A server on a real socket, from start to shutdown.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use wallex_runtime::http::{Ending, ServeError, bind, serve, serve_on, serve_star
 use wallex_testing::eventually;
 
 const DEADLINE: Duration = wallex_testing::DEADLINE;
-/// No grace, and time enough for every request.
+/// No grace, and enough time for every request.
 const AT_ONCE: Ending = Ending {
     grace: Duration::ZERO,
     limit: DEADLINE,
@@ -32,7 +32,7 @@ const PATIENT: Ending = Ending {
     limit: Duration::from_secs(300),
 };
 
-/// A server on a port of its own, with a handler that answers when it is told to.
+/// A server on a separate port, with a handler that answers when told to.
 struct Server {
     address: SocketAddr,
     entered: Arc<Notify>,
@@ -75,7 +75,7 @@ impl Server {
         }
     }
 
-    /// A request over a connection of its own.
+    /// A request on a separate connection.
     fn get(&self, path: &str) -> JoinHandle<hyper::Result<(StatusCode, String)>> {
         let (address, path) = (self.address, path.to_owned());
         tokio::spawn(async move {
@@ -103,7 +103,7 @@ async fn read(response: Response<hyper::body::Incoming>) -> hyper::Result<(Statu
 #[tokio::test]
 async fn a_drain_answers_the_request_in_flight_and_takes_no_other() {
     let server = Server::start(AT_ONCE).await;
-    // A connection that is idle must not keep the process.
+    // An idle connection must not keep the process alive.
     let idle = TcpStream::connect(server.address).await.unwrap();
     let reply = server.get("/slow");
     server.entered.notified().await;
@@ -143,7 +143,7 @@ async fn a_drain_ends_when_its_time_is_over() {
     assert!(started.elapsed() >= Duration::from_millis(100));
 }
 
-/// A connection of HTTP/1.1 that is kept alive, after its first request.
+/// A kept-alive HTTP/1.1 connection, after its first request.
 async fn kept_alive(server: &Server) -> (http1::SendRequest<Body>, JoinHandle<hyper::Result<()>>) {
     let stream = TcpStream::connect(server.address).await.unwrap();
     let (mut client, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
@@ -211,7 +211,7 @@ async fn a_request_that_meets_the_end_is_answered() {
     server.shutdown.cancel();
     // The worst moment: the listener is closed, and nobody has been told on these connections.
     while TcpStream::connect(server.address).await.is_ok() {}
-    // The scenario, not a condition: the requests are on their way for so long.
+    // Part of the scenario, not a wait for a condition: the requests are on their way for this long.
     tokio::time::sleep(Duration::from_millis(20)).await;
     let (last, late) = tokio::join!(client.send_request(request("/quick")), async {
         let request = b"GET /quick HTTP/1.1\r\nhost: wallex\r\n\r\n";
@@ -280,7 +280,7 @@ async fn a_taken_address_is_an_error_that_names_the_setting() {
 
 #[tokio::test]
 async fn a_role_that_is_still_starting_is_alive_and_says_so() {
-    // A port of our own: taken, and given back right before the server takes it.
+    // A port of our own: bound, and released right before the server binds it.
     let address = bind(SocketAddr::from(([127, 0, 0, 1], 0)))
         .await
         .unwrap()

@@ -1,4 +1,4 @@
-//! The HTTP server as a client and a load balancer meet it.
+//! The HTTP server as clients and load balancers see it.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod crowd;
@@ -21,7 +21,7 @@ use wallex_runtime::http::{Code, Extension, Limits, Patience, Problem, bind, rou
 use wallex_runtime::kafka::Overview;
 use wallex_runtime::{Flags, Settings};
 
-/// More than a test needs of anything.
+/// More of everything than a test needs.
 const ROOMY: Limits = Limits {
     connections: 100,
     memory: 64 * 1024 * 1024,
@@ -194,7 +194,7 @@ async fn kafka_is_shown_and_nothing_depends_on_it() {
 
 #[tokio::test]
 async fn the_log_level_is_nothing_to_those_from_elsewhere() {
-    // Without a socket there is no loopback interface that a request could have come over.
+    // Without a socket there is no loopback interface that a request could have come through.
     let app = app(Router::new());
     for method in ["GET", "PUT"] {
         let (status, _, body) = ask(&app, method, "/log-level").await;

@@ -18,7 +18,7 @@ fn server() -> SocketAddr {
         .unwrap()
 }
 
-/// The tests' URL, with another part in place of the last `from`.
+/// The tests' URL with the last occurrence of `from` replaced.
 fn url(from: &str, to: &str) -> Secret {
     let url = wallex_testing::postgres();
     let (before, after) = url.rsplit_once(from).unwrap();
@@ -39,7 +39,7 @@ fn password() -> String {
         .to_owned()
 }
 
-/// Runs `connect` beside the check until a line with these words is there, then shuts down.
+/// Runs `connect` beside the check until a line contains these words, then shuts down.
 async fn complaint(url: &Secret, words: &[&str]) -> Lines {
     let lines = Lines::collect(Level::DEBUG);
     let (check, stop) = (check(), CancellationToken::new());

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::sync::CancellationToken;
 
-/// An address that nobody listens on until [`Door::open`].
+/// An address that refuses connections until [`Door::open`].
 pub(crate) struct Door {
     pub(crate) address: SocketAddr,
     /// Bound but not listening: connections are refused, and nobody else gets the port.
@@ -40,7 +40,7 @@ impl Door {
         }));
     }
 
-    /// Takes connections and never says a word on them.
+    /// Accepts connections and never sends anything on them.
     pub(crate) fn open_silent(&mut self) {
         self.open = CancellationToken::new();
         let listener = self.listen();

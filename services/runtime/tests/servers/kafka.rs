@@ -66,7 +66,7 @@ async fn the_configurations_carry_a_message_from_producer_to_consumer() {
     let mut everything = TopicPartitionList::new();
     everything.add_partition(&topic, 2);
     consumer.assign(&everything).unwrap();
-    // A Kafka that has just been started refuses once or twice ("not coordinator") while it makes its own topics.
+    // A freshly started Kafka refuses once or twice ("not coordinator") while it creates its internal topics.
     let message = eventually(DEADLINE, "the message", async || consumer.recv().await.ok()).await;
     assert_eq!((message.partition(), message.payload()), (2, Some(&b"event"[..])));
 }
@@ -85,7 +85,7 @@ async fn without_servers_the_setting_is_named() {
     );
 }
 
-/// Settings with topics of their own, on the real Kafka.
+/// Settings with separate topics, on the real Kafka.
 fn with_topics() -> Settings {
     let name = unique_name("overview");
     Settings {
@@ -156,7 +156,7 @@ async fn the_overview_shows_topics_and_the_lag_of_each_group() {
         lag: Some(2),
     };
     assert_eq!(report.groups[0].partitions[1], expected);
-    // Its last answer serves whoever asks right after.
+    // Its last answer serves whoever asks right afterwards.
     assert_eq!(overview.clone().report().await, report);
 }
 
@@ -166,7 +166,7 @@ async fn a_missing_topic_is_named_and_not_made_by_looking() {
     create_topic(&settings.kafka_events_topic, 1).await;
     let missing = format!("topic {} does not exist", settings.kafka_dead_letters_topic);
     for _ in 0..2 {
-        // A new one each time: it has no last answer.
+        // A new one each time, so that it has no last answer.
         let report = Overview::new(&settings, Vec::new()).report().await;
         assert_eq!(report.status, Status::Unready);
         assert_eq!(report.reason.as_deref(), Some(missing.as_str()));
@@ -184,7 +184,7 @@ async fn an_overview_of_a_kafka_that_is_away_comes_in_time() {
     ] {
         let overview = Overview::new(&settings(servers.to_string()), vec![unique_name("group")]);
         let asked = Instant::now();
-        // Many ask at once; they get one answer.
+        // Many ask at once and get the same answer.
         let (one, two) = tokio::join!(overview.report(), overview.report());
         assert!(
             asked.elapsed() < Duration::from_secs(15),
@@ -212,7 +212,7 @@ async fn a_process_without_kafka_says_so() {
     }
 }
 
-/// Through TLS, with a name and a password: what a producer sends, a consumer reads.
+/// Over TLS, with user name and password: a consumer reads what a producer sends.
 #[tokio::test]
 async fn the_configurations_carry_a_message_through_tls_with_a_name_and_a_password() {
     let Ok(servers) = std::env::var("WALLEX_TEST_KAFKA_SECURE") else {

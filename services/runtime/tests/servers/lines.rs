@@ -1,4 +1,4 @@
-//! Log lines of one test.
+//! The log lines of one test.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -34,7 +34,7 @@ impl Lines {
             .collect()
     }
 
-    /// Lines that hold all of `words`.
+    /// Lines that contain all of `words`.
     pub(crate) fn with(&self, words: &[&str]) -> Vec<String> {
         self.all()
             .into_iter()

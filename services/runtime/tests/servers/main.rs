@@ -1,4 +1,4 @@
-//! Servers that are away, late, silent or wrong, and what is said about them.
+//! Servers that are away, late, silent or wrong, and what is reported about them.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod database;
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use wallex_runtime::health::{Check, Health};
 
-/// A check that nobody asks.
+/// A check that nobody reads.
 fn check() -> Check {
     Health::new().check("server")
 }

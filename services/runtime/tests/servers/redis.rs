@@ -10,7 +10,7 @@ use crate::DEADLINE;
 use crate::door::Door;
 use crate::lines::Lines;
 
-/// What a caller of the accelerator loses at most.
+/// The most time that a caller of the accelerator loses.
 const BOUND: Duration = Duration::from_millis(150);
 
 fn accelerator(url: String) -> Accelerator {
@@ -137,7 +137,7 @@ async fn redis_may_come_go_and_return() {
     })
     .await;
 
-    // Frozen after it had worked: one caller pays the budget, the next ones nothing.
+    // Frozen after it has worked: one caller pays the budget, the next ones nothing.
     door.close();
     eventually(DEADLINE, "the loss to be noticed", async || {
         (!accelerator.alive()).then_some(())
@@ -152,7 +152,7 @@ async fn a_redis_that_freezes_costs_its_callers_one_budget_together() {
     let accelerator =
         accelerator(wallex_testing::redis().replace(&server().to_string(), &door.address.to_string()));
     eventually(DEADLINE, "Redis", async || accelerator.alive().then_some(())).await;
-    // The connection stands, the server doesn't answer on it: a command that blocks there is a freeze seen from here.
+    // The connection stays open but the server does not answer: a blocking command looks like a freeze from here.
     let started = Instant::now();
     let mut blocking = redis::cmd("BLPOP");
     blocking.arg(unique_name("never")).arg(5);
@@ -192,7 +192,7 @@ async fn a_script_runs_as_one_step_and_a_wrong_one_is_no_trouble() {
     assert!(accelerator.delete(&key).await);
 }
 
-/// Publishes until somebody hears it.
+/// Publishes until a subscriber hears it.
 async fn next_message(accelerator: &Accelerator, channel: &str, subscription: &mut Subscription) -> Heard {
     eventually(DEADLINE, "a message", async || {
         accelerator.publish(channel, b"news").await;

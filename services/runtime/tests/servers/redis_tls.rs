@@ -1,4 +1,4 @@
-//! A Redis that speaks TLS only, with certificates of an authority of its own.
+//! A Redis that accepts only TLS, with certificates from its own authority.
 
 use std::fs;
 use std::net::TcpListener;
@@ -134,7 +134,7 @@ async fn a_server_that_cannot_be_trusted_is_not_used() {
     let server = Server::start();
     let (ca, other) = (server.certificate("ca"), server.certificate("other"));
     for (url, authorities, words) in [
-        // Whom the system trusts is not known here; this one it does not.
+        // Which authorities the system trusts is unknown here, but this is not one of them.
         (server.url("rediss", "127.0.0.1"), None, "certificate"),
         (server.url("rediss", "127.0.0.1"), Some(other), "certificate"),
         (server.url("rediss", "localhost"), Some(ca), "certificate"),

@@ -1,4 +1,4 @@
-//! What a body is: one JSON object in UTF-8, with numbers and text that are stored as they came.
+//! Request bodies: one JSON object in UTF-8, whose numbers and text are stored as sent.
 
 use axum::body::Body;
 use http::Request;
@@ -72,7 +72,7 @@ async fn metadata_is_kept_as_it_came_or_refused() {
         .unwrap();
     let stored: Value = serde_json::from_slice(&stored).unwrap();
     assert_eq!(stored["metadata"], serde_json::from_str::<Value>(kept).unwrap());
-    // Numbers that are nearly the same are not the same request.
+    // Nearly equal numbers do not make the same request.
     let other = kept.replace("8255", "8256");
     let reply = post_text(
         &app,
@@ -181,7 +181,7 @@ async fn what_needs_no_field_needs_no_body() {
         let key = at.to_string();
         let reply = send(&app.router, bare(path, &key)).await;
         assert_eq!(reply.status, 201, "{path} {}", reply.body);
-        // The same as saying nothing in an object.
+        // An empty object says the same as no body.
         let again = app.post(path, &key, json!({})).await;
         assert_eq!(
             (again.header("idempotency-replayed"), &again.body),

@@ -1,4 +1,4 @@
-//! Strict input: what is not exactly right is refused by a problem that names it, and stores nothing.
+//! Strict input: anything not exactly right is refused with a problem that names it, and stores nothing.
 
 mod bodies;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::app::*;
 
-/// Every write route about a wallet, a hold or a transaction of this id, with the least that it accepts.
+/// Every write route for a wallet, a hold or a transaction with this id, with the smallest valid body.
 fn routes(id: &str) -> Vec<(String, &'static str)> {
     let wallet = |route: &str| format!("/v1/wallets/{id}/{route}");
     vec![
@@ -51,7 +51,7 @@ async fn post_text(app: &App, path: &str, key: &str, body: &str) -> Reply {
     send(&app.router, request(path, key, body)).await
 }
 
-/// Events and stored answers: none of what is refused leaves any.
+/// Events and stored answers: a refused request leaves neither.
 async fn recorded(app: &App) -> (i64, i64) {
     sqlx::query_as("SELECT (SELECT count(*) FROM journal.event), (SELECT count(*) FROM journal.answer)")
         .fetch_one(&app.pool)
@@ -59,7 +59,7 @@ async fn recorded(app: &App) -> (i64, i64) {
         .unwrap()
 }
 
-/// Of a body that must be refused: the pointer of the field.
+/// For a body that must be refused: the pointer of the field.
 async fn refused(app: &App, path: &str, body: &str, pointer: &str) {
     let reply = post_text(app, path, "k", body).await;
     reply.assert_problem(422, "validation_failed");
@@ -170,7 +170,7 @@ async fn no_write_takes_query_parameters() {
         }
     }
     assert_eq!(recorded(&app).await, before);
-    // Nothing is asked by nothing.
+    // An empty query asks for nothing.
     let credit = format!("/v1/wallets/{id}/credits");
     let first = post_text(&app, &format!("{credit}?"), "k", r#"{"amount":1}"#).await;
     let again = post_text(&app, &credit, "k", r#"{"amount":1}"#).await;

@@ -1,4 +1,4 @@
-//! The lines of a statement, and its three forms: one JSON document, NDJSON, CSV.
+//! The lines of a statement in its three forms: one JSON document, NDJSON, CSV.
 
 use serde::Serialize;
 use utoipa::ToSchema;

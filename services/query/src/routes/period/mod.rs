@@ -1,7 +1,7 @@
-//! A wallet's statement of a period: opening balance, entries oldest first, totals, closing balance.
+//! A wallet's statement for a period: opening balance, entries oldest first, totals, closing balance.
 //!
 //! The invariant: opening balance + total in - total out = closing balance, and each entry's balance follows from the
-//! one before. A history that is not so breaks the statement off.
+//! one before. If the history does not add up, the statement breaks off.
 
 mod line;
 
@@ -106,7 +106,7 @@ struct OldestFirst {
     read: Snapshots,
     wallet: Uuid,
     to: String,
-    /// Until it has been given.
+    /// Until it has been sent.
     opening: Option<Opening>,
     /// The next entry's version.
     next: i64,
@@ -131,7 +131,7 @@ impl OldestFirst {
         let Some(span) = history::span(&mut snapshot, id, (period.from, period.to)).await? else {
             return Err(missing_wallet(&mut snapshot, id).await);
         };
-        // Versions begin with 1: before there was nothing.
+        // Versions start at 1: before that there was nothing.
         let balance = match history::oldest(&mut snapshot, id, span.low - 1, span.low, 1)
             .await?
             .first()

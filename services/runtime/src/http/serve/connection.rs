@@ -1,6 +1,7 @@
-//! One client's connection: its protocol and its buffers, the requests on it one by one, and its end.
+//! One client's connection: its protocol and buffers, its requests one by one, and its end.
 //!
-//! The invariant: whatever ends the connection, a request that was begun is answered first, unless its answer is not taken.
+//! The invariant: whatever ends the connection, a request that has begun is answered first, unless the client does not
+//! take the answer.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -24,27 +25,27 @@ use super::super::connections::{Asking, Reason, Seat};
 use super::super::watched::Watched;
 use super::super::{Code, Problem, health, log_level};
 
-/// HTTP/2 connections are pinged when silent, so that those of vanished clients end.
+/// Silent HTTP/2 connections are pinged, so that those of vanished clients end.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
-/// What was sent before the listener closed is here by then: a longer way is no local network's.
+/// Whatever was sent before the listener closed has arrived by then: no local network is slower.
 pub(super) const LAST_LOOK: Duration = Duration::from_millis(100);
-/// What a connection buffers of heads and answers at most. The library's own bound is 400 kB, which a few thousand clients
-/// could fill with nothing.
+/// Maximum that a connection buffers of heads and answers. The library's own limit is 400 kB, which a few thousand clients
+/// could fill with garbage.
 const BUFFER: usize = 32 * 1024;
-/// Requests that a client of HTTP/2 may have in flight on one connection.
+/// Requests that an HTTP/2 client may have in flight on one connection.
 const STREAMS: u32 = 100;
-/// What a client of HTTP/2 may send ahead: per request, and on a connection altogether.
+/// What an HTTP/2 client may send ahead: per request, and on a connection in total.
 const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 256 * 1024;
 
-/// What connections are told about the end.
+/// What connections are told about the shutdown.
 #[derive(Default)]
 pub(super) struct Farewell {
-    /// The same as `leaving`, without the token's lock: every answer asks for it.
+    /// The same as `leaving`, without the token's lock: every answer checks it.
     begun: AtomicBool,
     /// Clients are asked to leave.
     leaving: CancellationToken,
-    /// Connections on which nothing is asked are closed.
+    /// Connections without a request in flight are closed.
     pub(super) closed: CancellationToken,
 }
 
@@ -55,14 +56,14 @@ impl Farewell {
     }
 }
 
-/// Serves one client until its connection ends, or has to.
+/// Serves one client until its connection ends or must end.
 pub(super) async fn connection(stream: TcpStream, seat: Seat, app: Router, farewell: Arc<Farewell>) {
-    // Answers are small and complete: waiting to fill a packet only adds latency.
+    // Answers are small and complete: waiting to fill a packet would only add latency.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY");
     }
     let mut server = auto::Builder::new(TokioExecutor::new());
-    // Heads have their deadline from the seat, which knows the bytes before the protocol is known, too.
+    // The seat has the deadline for heads: it sees bytes even before the protocol is known.
     server.http1().header_read_timeout(None).max_buf_size(BUFFER);
     server
         .http2()
@@ -86,7 +87,7 @@ pub(super) async fn connection(stream: TcpStream, seat: Seat, app: Router, farew
             let (farewell, refused) = (Arc::clone(&farewell), exchange.clone());
             let is_spare = client.is_spare();
             let strange = (!http2).then(|| strange_coding(request.headers())).flatten();
-            // Only those who look after the process are answered on the last connections.
+            // On the reserved connections only operational requests are answered.
             let is_strange = strange.is_some();
             let refusal = if is_spare && !health::is_operational(request.uri().path()) {
                 Reason::Refused.count();
@@ -127,8 +128,8 @@ pub(super) async fn connection(stream: TcpStream, seat: Seat, app: Router, farew
     let mut connection = pin!(server.serve_connection_with_upgrades(TokioIo::new(stream), service));
     let leaving = async {
         farewell.leaving.cancelled().await;
-        // GOAWAY loses nothing (RFC 9113, 6.8). An idle HTTP/1 connection can only be closed, and that would lose a
-        // request that is on its way: those stay until it is rather sure that there is none.
+        // GOAWAY loses nothing (RFC 9113, 6.8). An idle HTTP/1 connection can only be closed, which would lose a
+        // request on its way: such connections stay until there is most likely none.
         if !seat.connection.is_http2() {
             farewell.closed.cancelled().await;
         }
@@ -138,7 +139,7 @@ pub(super) async fn connection(stream: TcpStream, seat: Seat, app: Router, farew
     let mut overdue = pin!(seat.overdue());
     let ended = loop {
         tokio::select! {
-            // What has arrived is read before the end is looked at.
+            // Read what has arrived before checking for the end.
             biased;
             ended = connection.as_mut() => break ended,
             () = leaving.as_mut(), if !is_leaving => {
@@ -149,18 +150,18 @@ pub(super) async fn connection(stream: TcpStream, seat: Seat, app: Router, farew
                 reason.count();
                 tracing::debug!(?reason, "a connection is closed");
                 connection.as_mut().graceful_shutdown();
-                // One that was displaced holds up others. Polled once, it has said its farewell.
+                // A displaced connection holds up others. One poll has sent its farewell.
                 let first = if seat.connection.is_gone() { Duration::ZERO } else { LAST_LOOK };
                 if tokio::time::timeout(first, connection.as_mut()).await.is_ok() || !seat.connection.is_busy() {
                     return;
                 }
                 match reason {
-                    // A request that came at the last moment is answered, as long as the client takes its answer.
+                    // Answer a request that came at the last moment, as long as the client takes the answer.
                     Reason::Idle | Reason::HeadLate => tokio::select! {
                         _ = connection.as_mut() => {}
                         _ = seat.overdue() => {}
                     },
-                    // What is left to be sent is a probe's answer, or a refusal: no handler is broken off.
+                    // Only a probe's answer or a refusal is left to be sent: no handler is interrupted.
                     Reason::Displaced | Reason::AnswerNotTaken | Reason::Refused => {
                         let _ = tokio::time::timeout(LAST_LOOK, connection.as_mut()).await;
                     }
@@ -174,8 +175,8 @@ pub(super) async fn connection(stream: TcpStream, seat: Seat, app: Router, farew
     }
 }
 
-/// hyper takes a body whose last coding is chunked for one that has no other. Read as it stands, it would be something
-/// else than what the client sent (RFC 9112, 6.1).
+/// hyper ignores other codings in front of a final chunked coding. Read that way, the body would not be what the client
+/// sent (RFC 9112, 6.1).
 fn strange_coding(headers: &HeaderMap) -> Option<Problem> {
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter().flat_map(|value| {
         let codings = value.as_bytes().split(|byte| *byte == b',');

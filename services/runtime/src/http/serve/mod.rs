@@ -1,12 +1,12 @@
-//! The server: HTTP/1.1 and HTTP/2 on one port, a farewell to clients and a drain at the end.
+//! The server: HTTP/1.1 and HTTP/2 on one port, with a farewell to clients and a drain at the end.
 //!
-//! Its invariant: a request that was begun is answered, unless the drain's time is over. The end goes in
+//! Its invariant: a request that has begun is answered, unless the drain's time is over. Shutdown proceeds in
 //! this order, so that clients leave before they are cut off:
 //!
-//! 1. readiness is 503; answers over HTTP/1 say `Connection: close`, connections of HTTP/2 get GOAWAY. New connections
-//!    are still taken, for [`Ending::grace`]: whoever balances load learns of the end only now.
-//! 2. The listener is closed, and what waited at it is taken in.
-//! 3. After [`LAST_LOOK`], connections on which nothing is asked are closed, and the requests in flight are awaited.
+//! 1. Readiness is 503; answers over HTTP/1 say `Connection: close`, HTTP/2 connections get GOAWAY. New connections
+//!    are still accepted, for [`Ending::grace`]: load balancers are only now learning of the shutdown.
+//! 2. The listener is closed, after the connections waiting in its queue have been accepted.
+//! 3. After [`LAST_LOOK`], connections without a request are closed, and the requests in flight are awaited.
 
 mod connection;
 mod router;
@@ -33,12 +33,12 @@ use connection::{Farewell, LAST_LOOK, connection};
 use router::assemble;
 pub use router::router;
 
-/// Waited when a connection can't be accepted (too many open files): trying again at once would only burn the CPU.
+/// Pause after a connection could not be accepted (too many open files): retrying at once would only burn CPU.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// What the kernel buffers of answers, per connection. By itself it takes up to 4 MiB from an answer that nobody reads, and
-/// a pod's memory limit counts that.
+/// Answer bytes that the kernel buffers per connection. By default it takes up to 4 MiB of an answer that nobody reads,
+/// and that counts against a pod's memory limit.
 const SEND_BUFFER: u32 = 256 * 1024;
-/// Connections that wait in the kernel to be taken.
+/// Connections that may wait in the kernel to be accepted.
 const BACKLOG: u32 = 1024;
 
 #[derive(Debug, thiserror::Error)]
@@ -51,17 +51,17 @@ pub enum ServeError {
     },
 }
 
-/// How long the end may take.
+/// How long the shutdown may take.
 #[derive(Debug, Clone, Copy)]
 pub struct Ending {
-    /// For so long new connections are taken although readiness says no.
+    /// How long new connections are accepted although readiness says no.
     pub grace: Duration,
-    /// From the beginning of the end until requests are left unanswered; `grace` is part of it.
+    /// From the start of the shutdown until requests are left unanswered; includes `grace`.
     pub limit: Duration,
 }
 
 impl Ending {
-    /// Of a server that clients are led to.
+    /// For a server that clients are routed to.
     pub fn of(settings: &Settings) -> Self {
         Self {
             grace: settings.shutdown_grace_seconds,
@@ -69,7 +69,7 @@ impl Ending {
         }
     }
 
-    /// Of a server that only answers about itself: nobody has to be led away from it.
+    /// For a server that only reports on itself: nobody needs to be routed away from it.
     pub fn without_grace(settings: &Settings) -> Self {
         Self {
             grace: Duration::ZERO,
@@ -91,8 +91,8 @@ pub async fn serve(
     Ok(())
 }
 
-/// [`serve`] for a role that has to wait before it can serve: until `starting` yields the app, health and metrics
-/// answer and everything else is told to come back, so that waiting for a database never looks like a dead process.
+/// [`serve`] for a role that must wait before it can serve: until `starting` yields the app, only health and metrics
+/// answer and all other requests are told to retry, so that waiting for a database never looks like a dead process.
 pub async fn serve_starting<E: From<ServeError>>(
     listen: SocketAddr,
     starting: impl Future<Output = Result<Router, E>>,
@@ -103,19 +103,19 @@ pub async fn serve_starting<E: From<ServeError>>(
 ) -> Result<(), E> {
     let listener = bind(listen).await?;
     let connections = Connections::new(limits);
-    // Ready before any check is registered would be ready too early.
+    // Without this check, the role would be ready before any other check is registered.
     let check = health.check("start");
     let farewell = Arc::new(Farewell::default());
     let app = answer_during(starting, &listener, &health, &connections, &farewell).await?;
     check.set_ready();
-    // Whoever is connected still talks to the waiting app: let them connect anew.
+    // Connected clients still talk to the waiting app: make them reconnect.
     farewell.leave();
     farewell.closed.cancel();
     serve_with(listener, app, health, shutdown, ending, connections).await;
     Ok(())
 }
 
-/// Runs `chore`, which serves nothing, and shows its health meanwhile. Where the address can't be had the chore runs all the same.
+/// Runs `chore`, which serves nothing, and shows its health meanwhile. If the address is not available, it runs anyway.
 pub async fn serve_during<T>(
     listen: SocketAddr,
     chore: impl Future<Output = T>,
@@ -134,7 +134,7 @@ pub async fn serve_during<T>(
     }
 }
 
-/// Answers for health and metrics, and tells everything else to come back, until `work` is done.
+/// Answers for health and metrics, and tells all other requests to retry, until `work` is done.
 async fn answer_during<T>(
     work: impl Future<Output = T>,
     listener: &TcpListener,
@@ -156,7 +156,7 @@ async fn answer_during<T>(
     }
 }
 
-/// Takes the address. Separate from [`serve_on`] for callers that need to know the port behind `:0`.
+/// Binds the address. Separate from [`serve_on`] for callers that need to know the port behind `:0`.
 pub async fn bind(listen: SocketAddr) -> Result<TcpListener, ServeError> {
     let listening = || {
         let socket = if listen.is_ipv4() {
@@ -216,7 +216,7 @@ async fn serve_with(
     close(listener, &seats, &take);
     connections.close();
     let ended = tokio::time::timeout_at(limit, async {
-        // Without anyone connected there is nothing to look out for.
+        // Without connected clients there is nothing to wait for.
         tokio::select! {
             () = tokio::time::sleep(LAST_LOOK) => {}
             () = connections.wait() => {}
@@ -234,8 +234,8 @@ async fn serve_with(
     }
 }
 
-/// Takes connections for ever. Waits for a socket only as long as connections that had to give way take to close theirs,
-/// about [`LAST_LOOK`] at most.
+/// Accepts connections forever. Waits for a socket only as long as displaced connections take to close theirs, at most
+/// about [`LAST_LOOK`].
 async fn accept(listener: &TcpListener, seats: &Arc<Connections>, take: &impl Fn(TcpStream, Seat)) {
     loop {
         let socket = seats.socket().await;
@@ -244,12 +244,12 @@ async fn accept(listener: &TcpListener, seats: &Arc<Connections>, take: &impl Fn
                 let seat = seats.admit(socket);
                 let is_crowded = seat.is_crowded;
                 take(stream, seat);
-                // A probe that has been sent already is read before so many others have come that it gives way.
+                // A probe already sent is read before enough others have come to displace it.
                 if is_crowded {
                     tokio::task::yield_now().await;
                 }
             }
-            // The client gave up while it waited in the queue.
+            // The client gave up while waiting in the queue.
             Err(error) if is_the_clients(&error) => {}
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
@@ -260,13 +260,13 @@ async fn accept(listener: &TcpListener, seats: &Arc<Connections>, take: &impl Fn
     }
 }
 
-/// From now on new connections are refused, and a load balancer goes to another replica with them. To those that wait
-/// in the kernel's queue the client's side is open already, and closing would reset them: they are taken first.
+/// From now on new connections are refused, and a load balancer tries another replica. Connections in the kernel's queue
+/// are already open on the client's side, and closing would reset them: they are accepted first.
 fn close(listener: TcpListener, seats: &Arc<Connections>, take: &impl Fn(TcpStream, Seat)) {
     let Ok(listener) = listener.into_std() else {
         return;
     };
-    // Not blocking, as tokio had it: an empty queue is an error, and the end.
+    // Non-blocking, as tokio set it: an empty queue is an error, and the end.
     while let Ok((stream, _)) = listener.accept() {
         if stream.set_nonblocking(true).is_ok()
             && let Ok(stream) = TcpStream::from_std(stream)

@@ -11,31 +11,31 @@ use super::super::observe::Observe;
 use super::super::{Code, Problem, health, log_level};
 use crate::health::Health;
 
-/// `app` with all that every role serves: health, `/metrics`, problems for unknown paths and methods and for panics,
-/// metrics of requests. Tests call it directly, without a socket.
+/// `app` with everything that all roles serve: health, `/metrics`, problems for unknown paths and methods and for
+/// panics, request metrics. Tests call it directly, without a socket.
 pub fn router(app: Router, health: Health) -> Router {
     let nothing_here = async |uri: Uri| Problem::not_found(format!("Nothing is served at {}.", uri.path()));
     assemble(app.fallback(nothing_here), health)
 }
 
-/// [`router`] for an app that has its fallback already.
+/// [`router`] for an app that already has its fallback.
 pub(super) fn assemble(app: Router, health: Health) -> Router {
     app.merge(health::routes(health))
         .merge(log_level::routes())
         .method_not_allowed_fallback(method_not_allowed)
         .layer(CatchPanicLayer::custom(panicked))
         .layer(Observe)
-        // Turns handlers into services now; without it axum does so, layers included, for every request anew.
+        // Turns handlers into services now; otherwise axum does so, layers included, for every request.
         .with_state(())
 }
 
-/// axum adds the header `Allow` by itself.
+/// axum adds the `Allow` header itself.
 async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
     let detail = format!("{method} is not served at {}; see the header Allow.", uri.path());
     Problem::new(Code::MethodNotAllowed, detail)
 }
 
-/// The panic itself is a log line by now ([`crate::telemetry`]).
+/// The panic itself has already been logged ([`crate::telemetry`]).
 fn panicked(_panic: Box<dyn Any + Send + 'static>) -> Response {
     Problem::internal().into_response()
 }
