@@ -1,4 +1,4 @@
-//! What the load generator can be told.
+//! The arguments of the load generator.
 
 use std::path::PathBuf;
 
@@ -87,13 +87,13 @@ pub struct Args {
 }
 
 impl Args {
-    /// The shares in force.
+    /// The effective shares.
     pub(crate) fn shares(&self) -> Mix {
         self.only.map_or(self.mix, Mix::only)
     }
 }
 
-/// It stands in JSON that is put together by hand, so it may not need escaping.
+/// It goes into hand-built JSON, so it must not need escaping.
 fn currency(text: &str) -> Result<String, String> {
     let fits =
         (3..=16).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());

@@ -1,5 +1,5 @@
-//! How far the projections are behind the journal, read from their cursors in the database. The invariant:
-//! the cursors are read before the journal, so a lag is never shown smaller than it was.
+//! How far the projections are behind the journal, read from their cursors in the database. The invariant: the cursors
+//! are read before the journal, so the lag is never understated.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -19,15 +19,15 @@ use crate::progress::Progress;
 
 /// How often the lag is sampled during the run.
 const SAMPLE: Duration = Duration::from_millis(100);
-/// How often it is looked at after the run.
+/// How often the lag is checked after the run.
 const DRAIN_POLL: Duration = Duration::from_millis(20);
-/// Samples kept to tell the lag in time: ten minutes.
+/// Samples kept to express the lag as a time: ten minutes.
 const MAX_SAMPLES: usize = 6_000;
 
 /// Seq (inclusive) by partition.
 type Levels = HashMap<i32, i64>;
 
-/// The platform's databases; both may be one.
+/// The platform's databases; both may be the same.
 #[derive(Clone)]
 pub(crate) struct Databases {
     pub(crate) journal: PgPool,
@@ -57,7 +57,7 @@ impl Databases {
         Ok(Lags::of(&projected, &journal))
     }
 
-    /// How far each projection is.
+    /// The cursors of each projection.
     async fn projected(&self) -> Result<Vec<(Name, Levels)>, sqlx::Error> {
         let mut projected = Vec::new();
         for name in Name::ALL {
@@ -67,8 +67,8 @@ impl Databases {
         Ok(projected)
     }
 
-    /// Waits until the projections have all that the journal holds now. The time it took, or how far
-    /// behind they still are at the deadline. What others write meanwhile is not waited for.
+    /// Waits until the projections have everything that the journal holds now. Returns the time it took, or the
+    /// remaining lag at the deadline. Does not wait for events written meanwhile.
     pub(crate) async fn drain(
         &self,
         limit: Duration,
@@ -88,7 +88,7 @@ impl Databases {
         }
     }
 
-    /// Samples until `done`, telling `progress`.
+    /// Samples until `done`, reporting to `progress`.
     pub(crate) async fn watch(self, progress: Arc<Progress>, done: CancellationToken) -> MaxLag {
         let mut ticks = interval(SAMPLE);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -129,7 +129,7 @@ async fn recorded(journal: &PgPool) -> Result<Levels, sqlx::Error> {
     Ok(partitions.map(|head| (head.id.0, head.mark.seq)).collect())
 }
 
-/// Events of `journal` that `cursors` do not have.
+/// Events in `journal` beyond `cursors`.
 fn behind(cursors: &Levels, journal: &Levels) -> i64 {
     journal
         .iter()
@@ -137,7 +137,7 @@ fn behind(cursors: &Levels, journal: &Levels) -> i64 {
         .sum()
 }
 
-/// Events that each projection is behind, and how many the journal holds.
+/// Each projection's lag in events, and the number of events in the journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Lags {
     projections: Vec<(Name, i64)>,
@@ -174,26 +174,26 @@ impl fmt::Display for Lags {
     }
 }
 
-/// The worst of a run.
+/// The worst lag of a run.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct MaxLag {
     pub(crate) events: i64,
-    /// Age of the oldest event that was not projected, to the sampling interval.
+    /// Age of the oldest unprojected event, with the precision of the sampling interval.
     pub(crate) time: Duration,
-    /// Samples that the database did not answer.
+    /// Samples without an answer from the database.
     pub(crate) missed_samples: u64,
 }
 
-/// When the journal held how many events.
+/// How many events the journal held, and when.
 #[derive(Default)]
 struct History(VecDeque<(Instant, i64)>);
 
 impl History {
-    /// How long ago the oldest event that is not projected was first seen.
+    /// How long ago the oldest unprojected event was first seen.
     fn age(&mut self, now: Instant, lags: &Lags) -> Duration {
         self.0.push_back((now, lags.journal));
         let projected = lags.journal - lags.largest();
-        // Never the newest, even when all is projected: the deque keeps one.
+        // Never the newest, even if everything is projected: the deque keeps one.
         while self.0.len() > 1 && self.0.front().is_some_and(|(_, journal)| *journal <= projected) {
             self.0.pop_front();
         }

@@ -1,9 +1,8 @@
-//! The load generator: loads a running platform over HTTP and then checks the money. It keeps the expected
-//! balance of every wallet itself and predicts every answer, so that "ok" means what was predicted and not
-//! merely a 2xx.
+//! The load generator: loads a running platform over HTTP and then checks the money. It tracks the expected balance of
+//! every wallet and predicts every answer, so "ok" means the predicted answer, not merely a 2xx.
 //!
-//! The invariant: exit code 0 says that every operation was answered as predicted and that journal, ledger
-//! and read model (or, without a database, the API) agree with the generator to the minor unit.
+//! The invariant: exit code 0 means that every operation was answered as predicted and that journal, ledger and read
+//! model (or, without a database, the API) agree with the generator to the minor unit.
 
 #![forbid(unsafe_code)]
 
@@ -40,9 +39,9 @@ use report::{Report, Request, milliseconds};
 use tally::Tally;
 use verification::Differences;
 
-/// The shell's convention for a program that SIGINT ended.
+/// The shell's convention for a program ended by SIGINT.
 const INTERRUPTED: u8 = 130;
-/// How long the API may take to say that it is ready.
+/// How long the API may take to become ready.
 const READY: Duration = Duration::from_secs(5);
 
 /// Runs the load, then the check. The exit code: 0 all predicted and verified, 1 not, 130 interrupted.
@@ -58,7 +57,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     ready(&target, &args.api).await?;
     let databases = open(&args).await?;
 
-    // Short enough to be typed again, and exact in every reader of JSON.
+    // Short enough to retype, and exact in every JSON reader.
     let seed = args.seed.unwrap_or_else(|| rand::random::<u32>().into());
     let shape = Shape {
         wallets: args.wallets,
@@ -115,12 +114,12 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     show_failures(&tally);
     report.interrupted = stop.is_cancelled();
     if !report.interrupted {
-        // A wallet that no operation touched has only its creation to wait for.
+        // For a wallet that no operation touched, only its creation is waited for.
         tally.add_positions(&created);
         let drain = Duration::from_secs(args.drain_timeout);
         let checked = verify(&load, databases.as_ref(), &tally, drain, &stop, &mut report).await;
         report.interrupted = stop.is_cancelled();
-        // The figures of the run are worth showing even when the check broke off.
+        // The figures of the run are worth showing even if the check was aborted.
         if let Err(error) = checked {
             say(&format!("the check broke off: {error:#}"));
         }
@@ -128,7 +127,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     finish(&args, &report)
 }
 
-/// SIGUSR1: begin no more operations.
+/// SIGUSR1: start no more operations.
 fn enough_on_signal() -> anyhow::Result<CancellationToken> {
     let enough = CancellationToken::new();
     let mut signal = signal(SignalKind::user_defined1())?;
@@ -141,7 +140,7 @@ fn enough_on_signal() -> anyhow::Result<CancellationToken> {
     Ok(enough)
 }
 
-/// Says clearly when there is no API to load.
+/// Fails with a clear message if there is no API to load.
 async fn ready(target: &Arc<Target>, api: &str) -> anyhow::Result<()> {
     let mut connection = Connection::new(Arc::clone(target));
     match connection
@@ -164,7 +163,7 @@ async fn ready(target: &Arc<Target>, api: &str) -> anyhow::Result<()> {
 }
 
 async fn open(args: &Args) -> anyhow::Result<Option<Databases>> {
-    // An empty variable is one that is not set.
+    // An empty variable counts as not set.
     let given = |url: &Option<String>| url.clone().filter(|url| !url.is_empty());
     match given(&args.database_url) {
         Some(url) => Ok(Some(
@@ -177,7 +176,7 @@ async fn open(args: &Args) -> anyhow::Result<Option<Databases>> {
     }
 }
 
-/// One phase with its progress, and with a sampler of the lag when there is a database.
+/// One phase with its progress, and with a lag sampler if there is a database.
 async fn phase(
     load: &Arc<Load>,
     phase: Phase,
@@ -206,7 +205,7 @@ async fn phase(
     (tally, (duration, lag))
 }
 
-/// Waits for the projections, compares, and enters the outcome into `report`.
+/// Waits for the projections, compares, and records the outcome in `report`.
 async fn verify(
     load: &Load,
     databases: Option<&Databases>,

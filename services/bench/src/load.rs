@@ -1,6 +1,6 @@
-//! Runs the plan: workers with one connection each take the next step, send it, and send it again under
-//! the same key until there is a final answer. The invariant: the expected balance of a wallet changes only
-//! by operations whose predicted answer was read.
+//! Runs the plan: workers with one connection each take the next step, send it, and resend it under the same key until
+//! there is a final answer. The invariant: a wallet's expected balance changes only by operations whose predicted
+//! answer was received.
 
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -19,15 +19,15 @@ use crate::tally::Tally;
 use wallex_runtime::http::client::{Answer, Connection, Target};
 use wallex_runtime::http::headers::{IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED, POSITION};
 
-/// One try waits this long for its answer; a server that is gone without closing is noticed by it.
+/// Timeout of one try; it also detects a server that disappeared without closing the connection.
 const ATTEMPT: Duration = Duration::from_secs(10);
-/// Between tries: doubled each time, with jitter, so that the workers do not come back in step.
+/// Pause between tries: doubled each time, with jitter, so that the workers do not retry in lockstep.
 const FIRST_BACKOFF: Duration = Duration::from_millis(20);
 const MAX_BACKOFF: Duration = Duration::from_secs(1);
-/// How long a request in flight may still be answered once the run is interrupted.
+/// How long to wait for requests in flight once the run is interrupted.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// What the generator knows of the wallets, by their number in the plan.
+/// What the generator knows about the wallets, by their number in the plan.
 pub(crate) struct Wallets {
     /// Set when the wallet has been created.
     ids: Vec<OnceLock<Uuid>>,
@@ -47,7 +47,7 @@ impl Wallets {
         self.ids[wallet as usize].get().copied().unwrap_or_default()
     }
 
-    /// Ids with the balances expected now, in minor units.
+    /// Ids with their currently expected balances, in minor units.
     pub(crate) fn expected(&self) -> Vec<(Uuid, i64)> {
         let balances = self
             .expected
@@ -69,22 +69,22 @@ pub(crate) struct Load {
     pub(crate) plan: Plan,
     pub(crate) wallets: Wallets,
     currency: String,
-    /// In front of every key, fresh per run: the same seed twice must not be answered with replays.
+    /// Prefix of every key, fresh per run: a repeated seed must not be answered with replays.
     run: Uuid,
     timeout: Duration,
     stop: CancellationToken,
-    /// Set when no more operations are to be begun.
+    /// Cancelled when no more operations should start.
     enough: CancellationToken,
-    /// Between the beginnings of two operations, over all workers.
+    /// Between the starts of two operations, across all workers.
     interval: Duration,
-    /// Set when a wallet cannot be created: the others would not be used.
+    /// Cancelled when a wallet cannot be created: the others would not be used.
     hopeless: CancellationToken,
 }
 
 enum Outcome {
     Predicted(Uuid),
     Surprise(Surprise),
-    /// Interrupted: whether it happened is unknown.
+    /// Interrupted: the outcome is unknown.
     Abandoned,
 }
 
@@ -119,7 +119,7 @@ impl Load {
         }
     }
 
-    /// Runs all steps of a phase with `workers` connections, or as many as come before the interruption.
+    /// Runs all steps of a phase with `workers` connections, or as many as possible before an interruption.
     pub(crate) async fn run(
         self: &Arc<Self>,
         phase: Phase,
@@ -175,7 +175,7 @@ impl Load {
         tally
     }
 
-    /// Waits for the turn of that operation. False: there are to be no more.
+    /// Waits until the operation is due. False: no more operations should start.
     async fn is_due(&self, begin: Instant, step: usize) -> bool {
         let due = begin + self.interval * u32::try_from(step).unwrap_or(u32::MAX);
         let over = async {
@@ -196,7 +196,7 @@ impl Load {
         let key = format!("bench-{}-w{wallet}", self.run.simple());
         match self.submit(connection, &key, call, &prediction, tally).await {
             Outcome::Predicted(id) => {
-                // Only the worker that took this step sets it.
+                // Only the worker that took this step sets the id.
                 let _ = self.wallets.ids[wallet].set(id);
             }
             Outcome::Surprise(surprise) => {
@@ -282,7 +282,7 @@ impl Load {
     }
 }
 
-/// Whether asking again under the same key may get another answer.
+/// Whether a retry under the same key may get another answer.
 fn passes(status: StatusCode) -> bool {
     status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use wallex_bench::Args;
 
-/// As in the services: the generator shares its processors with what it measures.
+/// As in the services: the generator shares the processors with what it measures.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

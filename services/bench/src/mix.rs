@@ -1,4 +1,4 @@
-//! The kinds of operations, and how much of each a run has.
+//! The kinds of operations, and their shares of a run.
 
 use std::fmt;
 use std::str::FromStr;

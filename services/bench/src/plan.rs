@@ -1,18 +1,18 @@
-//! What the run will do, fixed before it starts. Pure: the same seed and sizes give the same plan, in
-//! every release and on every machine.
+//! The run's operations, fixed before it starts. Pure: the same seed and sizes give the same plan, in every release and
+//! on every machine.
 //!
-//! The invariant that makes every answer predictable: a wallet starts with all the money that the plan
-//! ever takes from it, plus [`FLOOR`]. So no order of the operations can overdraw it, each one must succeed,
-//! and the final balances do not depend on how the workers interleave.
+//! The invariant that makes every answer predictable: a wallet starts with all the money that the plan ever takes from
+//! it, plus [`FLOOR`]. So no order of operations can overdraw it, each one must succeed, and the final balances do not
+//! depend on how the workers interleave.
 
 use crate::mix::{Kind, Mix};
 
-/// What stays in every wallet even if all that takes money came first, in minor units.
+/// Minimum left in every wallet even if all withdrawals came first, in minor units.
 pub(crate) const FLOOR: i64 = 1_000;
 /// Largest amount of one operation, in minor units.
 const MAX_AMOUNT: u64 = 1_000;
 
-/// One operation. Wallets are numbers from 0; amounts minor units.
+/// One operation. Wallets are numbered from 0; amounts are in minor units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Operation {
     Credit { wallet: u32, amount: u32 },
@@ -38,7 +38,7 @@ impl Operation {
         }
     }
 
-    /// What it changes: wallet and signed amount in minor units.
+    /// Its changes: wallet and signed amount in minor units.
     pub(crate) fn changes(self) -> [Option<(u32, i64)>; 2] {
         match self {
             Self::Credit { wallet, amount } => [Some((wallet, i64::from(amount))), None],
@@ -52,12 +52,12 @@ impl Operation {
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Plan {
-    /// What each wallet is created with, in minor units.
+    /// Each wallet's initial balance, in minor units.
     pub(crate) initial: Vec<i64>,
     pub(crate) operations: Vec<Operation>,
 }
 
-/// How large the plan is and what it is made of. `wallets` is at least 2 when there are transfers.
+/// The plan's size and composition. `wallets` is at least 2 if there are transfers.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Shape {
     pub(crate) wallets: u32,
@@ -98,7 +98,7 @@ fn operation(
     } else if kind < u64::from(mix.credits + mix.debits) {
         Operation::Debit { wallet, amount }
     } else {
-        // Any wallet but the first one, each equally likely.
+        // Any wallet except the first one, each equally likely.
         let other = (wallet + 1 + random.small(u64::from(wallets) - 1)) % wallets;
         let (from, to) = if random.below(2) == 0 {
             (wallet, other)
@@ -109,8 +109,8 @@ fn operation(
     }
 }
 
-/// Steele, Lea and Flood's SplitMix64. Written out because a library's generator may change between its
-/// versions, and then a seed would no longer repeat a run.
+/// Steele, Lea and Flood's SplitMix64. Implemented here because a library's generator may change between versions, and
+/// a seed would then no longer repeat a run.
 struct SplitMix(u64);
 
 impl SplitMix {
@@ -122,7 +122,7 @@ impl SplitMix {
         z ^ (z >> 31)
     }
 
-    /// 0 ≤ result < `limit`. Uneven by less than one in 2³² for the limits used here.
+    /// 0 ≤ result < `limit`. Biased by less than one in 2³² for the limits used here.
     fn below(&mut self, limit: u64) -> u64 {
         ((u128::from(self.next()) * u128::from(limit)) >> 64) as u64
     }

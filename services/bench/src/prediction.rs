@@ -1,5 +1,5 @@
-//! The request of each step and the answer it must get. The invariant: an answer counts as ok only when
-//! it is the 201 that the plan predicts, for the wallet, amount and type that were asked for.
+//! The request of each step and the answer it must get. The invariant: an answer counts as ok only if it is the 201
+//! that the plan predicts, for the requested wallet, amount and type.
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -9,19 +9,19 @@ use uuid::Uuid;
 use crate::plan::Operation;
 use wallex_runtime::http::client::Answer;
 
-/// A POST to be sent.
+/// A POST to send.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Call {
     pub(crate) path: String,
     pub(crate) body: Bytes,
 }
 
-/// What is predicted of a final answer.
+/// The prediction for a final answer.
 #[derive(Debug)]
 pub(crate) struct Prediction {
     kind: &'static str,
     amount: i64,
-    /// The wallets of the answer: `wallet`, or `from` and `to`. `None` for one that is only being created.
+    /// The wallets in the answer: `wallet`, or `from` and `to`. `None` for one that is just being created.
     wallet: Option<Uuid>,
     to: Option<Uuid>,
 }
@@ -29,7 +29,7 @@ pub(crate) struct Prediction {
 /// An answer that was not predicted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Surprise {
-    /// The problem's code, or a word for what else was wrong.
+    /// The problem's code, or a word for any other discrepancy.
     pub(crate) code: String,
     pub(crate) detail: String,
 }
@@ -116,7 +116,7 @@ fn movement(kind: &'static str, route: &str, wallet: Uuid, amount: u32) -> (Call
 }
 
 impl Prediction {
-    /// The id of the (source) wallet when the answer is the predicted one.
+    /// The id of the (source) wallet if the answer is the predicted one.
     pub(crate) fn compare(&self, answer: &Answer) -> Result<Uuid, Surprise> {
         if answer.status != StatusCode::CREATED {
             return Err(surprise(answer));
@@ -138,7 +138,7 @@ impl Prediction {
         {
             return Err(unlike("it is about another wallet"));
         }
-        // No wallet of the plan can go below zero.
+        // No wallet in the plan can go below zero.
         if source.balance < 0 || body.to.is_some_and(|to| to.balance < 0) {
             return Err(unlike("a balance is negative"));
         }
@@ -153,7 +153,7 @@ fn unlike(detail: &str) -> Surprise {
     }
 }
 
-/// What a problem says, or the status when it is none.
+/// The problem's text, or the status if the answer is not a problem.
 pub(crate) fn surprise(answer: &Answer) -> Surprise {
     match serde_json::from_slice::<ProblemBody>(&answer.body) {
         Ok(problem) => Surprise {

@@ -1,5 +1,5 @@
-//! How far a phase is: a bar on a terminal, otherwise a line every few seconds. Always on stderr, so that
-//! stdout holds the result alone.
+//! The progress of a phase: a bar on a terminal, otherwise a line every few seconds. Always on stderr, so that stdout
+//! holds only the result.
 
 use std::future::Future;
 use std::io::{IsTerminal, Write};
@@ -11,12 +11,12 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::time::{Instant, interval};
 
 const REDRAW: Duration = Duration::from_millis(200);
-/// Between lines when there is no terminal.
+/// Interval between lines without a terminal.
 const LINE: Duration = Duration::from_secs(5);
 
 /// Writes a line to stderr.
 pub(crate) fn say(line: &str) {
-    // When stderr is closed there is nobody to tell.
+    // If stderr is closed, there is no one to tell.
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
@@ -24,7 +24,7 @@ pub(crate) struct Progress {
     label: &'static str,
     total: u64,
     done: AtomicU64,
-    /// Events that the projections are behind; negative when nobody measures it.
+    /// The projections' lag in events; negative if it is not measured.
     lag: AtomicI64,
 }
 

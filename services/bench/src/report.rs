@@ -28,7 +28,7 @@ pub(crate) struct Report {
     pub(crate) seed: u64,
     pub(crate) mix: String,
     pub(crate) hot: bool,
-    /// Operations that got the answer that was predicted.
+    /// Operations that got the predicted answer.
     pub(crate) ok: u64,
     pub(crate) failed: u64,
     pub(crate) retries: u64,
@@ -44,9 +44,9 @@ pub(crate) struct Report {
     /// None without a database.
     pub(crate) max_lag_events: Option<i64>,
     pub(crate) max_lag_ms: Option<u64>,
-    /// None when the projections did not become level, or were not waited for.
+    /// None if the projections did not catch up, or were not waited for.
     pub(crate) drained_ms: Option<u64>,
-    /// `database`, `api`, or `none` when the run was interrupted.
+    /// `database`, `api`, or `none` if the run was interrupted.
     pub(crate) verified_by: &'static str,
     pub(crate) verified: bool,
     pub(crate) differences: usize,
@@ -55,7 +55,7 @@ pub(crate) struct Report {
     pub(crate) interrupted: bool,
 }
 
-/// What a run was asked to do.
+/// The parameters of a run.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
     pub(crate) wallets: u32,
@@ -122,9 +122,9 @@ impl Report {
         }
     }
 
-    /// Whether the run went as it must.
+    /// Whether the run succeeded.
     pub(crate) fn is_success(&self) -> bool {
-        // A worker that died is among the failures alone.
+        // A dead worker appears only among the failures.
         let all_ok = self.failures.is_empty() && self.ok == u64::from(self.operations);
         self.verified && self.failed == 0 && all_ok && !self.interrupted
     }
@@ -202,7 +202,7 @@ pub(crate) fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// To three digits after the point.
+/// To three decimal places.
 fn rounded(figure: f64) -> f64 {
     (figure * 1_000.0).round() / 1_000.0
 }

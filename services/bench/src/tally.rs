@@ -1,6 +1,5 @@
-//! What happened, counted. Each worker keeps its own tally and they are added up at the end, so that
-//! counting costs no shared lines. The invariant: every operation that was begun is in exactly one of
-//! `ok`, `failed` and `abandoned`.
+//! Counts the results. Each worker keeps its own tally, and all are added up at the end, so counting shares no cache
+//! lines. The invariant: every operation that was started is in exactly one of `ok`, `failed` and `abandoned`.
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
@@ -11,7 +10,7 @@ use hdrhistogram::Histogram;
 use crate::mix::Kind;
 use crate::prediction::Surprise;
 
-/// Latencies in microseconds, to three digits, up to the longest time-out.
+/// Latencies in microseconds, to three significant digits, up to the longest timeout.
 #[derive(Debug, Clone)]
 pub(crate) struct Latency(Histogram<u64>);
 
@@ -30,23 +29,23 @@ impl Latency {
             .saturating_record(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
     }
 
-    /// In milliseconds; 0 when nothing was recorded.
+    /// In milliseconds; 0 if nothing was recorded.
     pub(crate) fn percentile(&self, percentile: f64) -> f64 {
         self.0.value_at_percentile(percentile) as f64 / 1_000.0
     }
 }
 
-/// Figures of one kind of operation.
+/// Figures for one kind of operation.
 #[derive(Debug, Clone)]
 pub(crate) struct KindTally {
     pub(crate) ok: u64,
     pub(crate) failed: u64,
-    /// Minor units that the ok ones moved.
+    /// Minor units moved by the ok ones.
     pub(crate) amount: i64,
     pub(crate) latency: Latency,
 }
 
-/// Failures of one code, and what the first one said.
+/// Failures with one code, and the text of the first one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
     pub(crate) count: u64,
@@ -59,11 +58,11 @@ pub(crate) struct Tally {
     pub(crate) retries: u64,
     pub(crate) replayed: u64,
     pub(crate) http_5xx: u64,
-    /// Given up because the run was interrupted.
+    /// Abandoned because the run was interrupted.
     pub(crate) abandoned: u64,
     /// By problem code.
     pub(crate) failures: BTreeMap<String, Failure>,
-    /// Highest seq of each partition that an answer named.
+    /// Highest seq per partition in any answer.
     pub(crate) positions: HashMap<i32, i64>,
 }
 
@@ -94,12 +93,12 @@ impl Tally {
         self.kinds.iter().map(|kind| kind.ok).sum()
     }
 
-    /// Failures of operations; those of wallet creations stand in `failures` alone.
+    /// Failures of operations; those of wallet creations are only in `failures`.
     pub(crate) fn failed(&self) -> u64 {
         self.kinds.iter().map(|kind| kind.failed).sum()
     }
 
-    /// Operations that got an answer, whichever.
+    /// Operations that got any answer.
     pub(crate) fn operations(&self) -> u32 {
         u32::try_from(self.ok() + self.failed()).unwrap_or(u32::MAX)
     }
@@ -107,7 +106,7 @@ impl Tally {
     pub(crate) fn latency(&self) -> Latency {
         let mut all = Latency::new();
         for kind in &self.kinds {
-            // Histograms of the same bounds always add up.
+            // Histograms with the same bounds can always be added.
             let _ = all.0.add(&kind.latency.0);
         }
         all
@@ -138,7 +137,7 @@ impl Tally {
         *highest = seq.max(*highest);
     }
 
-    /// Takes over how far another phase's answers said the journal is.
+    /// Takes over the journal positions from another phase's answers.
     pub(crate) fn add_positions(&mut self, other: &Self) {
         for (partition, seq) in &other.positions {
             self.record_position(*partition, *seq);

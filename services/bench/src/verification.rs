@@ -1,6 +1,6 @@
-//! The check after the run: is all the money where the generator's answers say it is? The invariant:
-//! nothing is compared before the projections have all that the journal held at the end of the run, and
-//! every difference is counted even when only some are shown.
+//! The check after the run: is all the money where the generator's answers say it is? The invariant: nothing is
+//! compared until the projections have everything that the journal held at the end of the run, and every difference is
+//! counted even if only some are shown.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,14 +27,14 @@ use wallex_runtime::http::headers::MIN_POSITION;
 const SHOWN: usize = 20;
 /// Wallets per statement.
 const CHUNK: usize = 1_000;
-/// Wallets read over HTTP as well, when the database is checked anyway.
+/// Wallets also read over HTTP when the database is checked.
 const SAMPLE: usize = 20;
 /// Connections that read wallets over HTTP.
 const READERS: usize = 8;
-/// One read, with the two seconds that it may wait for its position.
+/// Timeout of one read, including the two seconds that it may wait for its position.
 const READ: Duration = Duration::from_secs(10);
 
-/// What does not agree.
+/// The differences found.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Differences {
     pub(crate) shown: Vec<String>,
@@ -108,13 +108,13 @@ pub(crate) async fn by_database(
     Ok(differences)
 }
 
-/// Balances as text: sums of the ledger are larger than any integer, and comparing needs no more.
+/// Balances as text: the ledger's sums exceed any integer type, and comparing needs no more.
 fn texts(balances: Vec<(Uuid, impl ToString)>) -> HashMap<Uuid, String> {
     let balances = balances.into_iter();
     balances.map(|(id, balance)| (id, balance.to_string())).collect()
 }
 
-/// Some wallets, spread over all, to be read over HTTP beside the check in the database.
+/// An evenly spread sample of wallets to read over HTTP in addition to the database check.
 pub(crate) fn sample(wallets: &[(Uuid, i64)]) -> Vec<(Uuid, i64)> {
     wallets
         .iter()
@@ -123,8 +123,8 @@ pub(crate) fn sample(wallets: &[(Uuid, i64)]) -> Vec<(Uuid, i64)> {
         .collect()
 }
 
-/// Reads wallets over HTTP, as of the positions that the answers of the run named, and compares their
-/// balances. Gives up on a wallet that does not come within `limit`.
+/// Reads wallets over HTTP, as of the positions in the run's answers, and compares their balances. Gives up on a wallet
+/// that takes longer than `limit`.
 pub(crate) async fn by_api(
     target: &Arc<Target>,
     wallets: &[(Uuid, i64)],

@@ -1,4 +1,4 @@
-//! The program is built for this test, and so for those of `wallex` that put load on a platform.
+//! Building this test also builds the program, which the load tests of `wallex` need.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! A journal and the projections of it, each brought up to date when the test says so.
+//! A journal and its projections, each brought up to date when the test says so.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ const BATCH: usize = 1_000;
 
 pub struct Books {
     pub journal: Journal,
-    /// Of the journal's events, how many each projection has.
+    /// How many of the journal's events each projection has.
     applied: BTreeMap<&'static str, usize>,
 }
 
@@ -29,7 +29,7 @@ impl Books {
         }
     }
 
-    /// Writes events, and brings both projections to them.
+    /// Writes events and projects them in both projections.
     pub async fn happen(&mut self, events: Vec<New>) -> Vec<Event> {
         let events = self.journal.write(events).await;
         self.project(Name::Ledger).await;
@@ -37,7 +37,7 @@ impl Books {
         events
     }
 
-    /// Brings a projection to the journal's end.
+    /// Brings a projection up to the end of the journal.
     pub async fn project(&mut self, name: Name) {
         with_projection!(name, projection => self.apply(&projection).await);
     }
@@ -68,7 +68,7 @@ impl Books {
         *applied = self.journal.events.len();
     }
 
-    /// Moves nothing but a projection's cursor, as events of others do.
+    /// Moves only a projection's cursor, as other wallets' events would.
     pub async fn stand(&self, name: Name, partition: i32, seq: i64) {
         let cursors = Cursors::of(name.schema().name);
         let partition = Partition(partition);
@@ -84,7 +84,7 @@ impl Books {
             .unwrap();
     }
 
-    /// Parks an event that is not in the journal, the next one of its wallet.
+    /// Parks an event that is not in the journal: its wallet's next one.
     pub async fn park(&self, name: Name, event: New) -> Event {
         let event = self.journal.next(event);
         let parked = Parked {

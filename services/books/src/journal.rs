@@ -1,4 +1,4 @@
-//! A journal with events of the test's own making.
+//! A journal with events made up by the test.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use wallex_testing::TestDatabase;
 
 use crate::rows;
 
-/// A database with an empty journal of so many partitions, migrated by `more` as well.
+/// A database with an empty journal with that many partitions, with the migrations of `more` applied too.
 pub async fn database(
     partitions: i32,
     more: &str,
@@ -44,7 +44,7 @@ pub async fn database(
     database
 }
 
-/// The id of wallet `n` of a partition.
+/// The id of wallet `n` in a partition.
 pub fn wallet(partition: i32, n: u64) -> Uuid {
     Uuid::from_u64_pair(
         0x1000_0000_0000_4000 + u64::try_from(partition).unwrap(),
@@ -52,7 +52,7 @@ pub fn wallet(partition: i32, n: u64) -> Uuid {
     )
 }
 
-/// An event to be written. Its version follows from the wallet's earlier events.
+/// An event to write. Its version follows from the wallet's earlier events.
 #[derive(Debug, Clone)]
 pub struct New {
     pub partition: i32,
@@ -60,11 +60,11 @@ pub struct New {
     pub event_type: String,
     pub schema_version: i16,
     pub payload: Vec<u8>,
-    /// Kept beside it; the payload has the digest.
+    /// Stored beside the event; the payload has its digest.
     pub personal: Option<Sealed>,
-    /// By default the next one. A gap is as good as events of others.
+    /// The next one by default. A gap stands for events of other wallets.
     pub seq: Option<i64>,
-    /// Microseconds since 1970 (UTC). By default one more than before.
+    /// Microseconds since 1970 (UTC). By default, one more than the previous event's.
     pub recorded_at: Option<i64>,
     pub event_id: Uuid,
     pub transaction_id: Uuid,
@@ -79,7 +79,7 @@ impl New {
         }
     }
 
-    /// Any event, also one that no release of Wallex would write.
+    /// Any event, even one that no release of Wallex would write.
     pub fn raw(partition: i32, wallet: Uuid, event_type: &str, payload: impl Into<Vec<u8>>) -> Self {
         Self {
             partition,
@@ -97,7 +97,7 @@ impl New {
     }
 }
 
-/// A wallet as its events leave it, whether they add up or not.
+/// A wallet's state after its events, whether they add up or not.
 #[derive(Debug, Clone)]
 pub(crate) struct Head {
     pub(crate) partition: i32,
@@ -140,7 +140,7 @@ impl Head {
     }
 }
 
-/// Writes events; each wallet of partition p is told by a small number, or by its id.
+/// Writes events. Each wallet in a partition is identified by a small number, or by its id.
 pub struct Journal {
     pub db: PgPool,
     partitions: BTreeMap<i32, Mark>,
@@ -148,7 +148,7 @@ pub struct Journal {
     holds: BTreeMap<HoldId, Hold>,
     personal: BTreeMap<Uuid, PersonalData>,
     clock: i64,
-    /// All that was written, in order.
+    /// Everything that was written, in order.
     pub events: Vec<Event>,
 }
 
@@ -187,12 +187,12 @@ impl Journal {
         self.wallets.get(&wallet).map_or(0, |head| head.version)
     }
 
-    /// What was kept beside an event.
+    /// The personal data stored beside an event.
     pub fn personal(&self, event: &Event) -> Option<PersonalData> {
         self.personal.get(&event.event_id).cloned()
     }
 
-    /// Where the next event of a partition will stand, or the one so many after it.
+    /// The position of a partition's next event, or of the one `ahead` events later.
     pub fn next_position(&self, partition: i32, ahead: i64) -> Position {
         Position {
             partition: Partition(partition),
@@ -204,7 +204,7 @@ impl Journal {
         self.create_with(partition, n, balance, json!({})).await
     }
 
-    /// `more` goes into the payload beside the usual.
+    /// `more` is added to the usual payload.
     pub async fn create_with(&mut self, partition: i32, n: u64, balance: i64, more: Value) -> Event {
         let mut payload = json!({"currency": "EUR", "initial_balance": balance, "balance": balance});
         if let (Some(payload), Value::Object(more)) = (payload.as_object_mut(), more) {
@@ -271,7 +271,7 @@ impl Journal {
             .await
     }
 
-    /// The event as it would be written.
+    /// The event that would be written.
     pub(crate) fn next(&self, new: New) -> Event {
         let mark = self.mark(new.partition);
         let mut event = Event {
@@ -298,7 +298,7 @@ impl Journal {
         self.write(vec![new]).await.remove(0)
     }
 
-    /// Writes events in one transaction, with the rows that follow from them.
+    /// Writes events in one transaction, with the rows derived from them.
     pub async fn write(&mut self, events: Vec<New>) -> Vec<Event> {
         let mut written = Vec::with_capacity(events.len());
         let mut personal = Vec::new();
@@ -320,7 +320,7 @@ impl Journal {
         written
     }
 
-    /// What is known after an event.
+    /// Updates the known state after an event.
     fn take(&mut self, event: &Event) {
         let (partition, wallet) = (event.partition.0, event.wallet_id.0);
         self.partitions.insert(partition, event.mark());
@@ -356,7 +356,7 @@ impl Journal {
         tx.commit().await.unwrap();
     }
 
-    /// Brings back what [`Journal::rewind`] took, in order.
+    /// Restores what [`Journal::rewind`] removed, in order.
     pub async fn restore(&mut self, events: &[Event]) {
         self.insert(events, &[]).await;
         for event in events {
@@ -365,7 +365,7 @@ impl Journal {
         }
     }
 
-    /// Forgets the last `n` events of a partition, as a fail-over to an asynchronous standby would.
+    /// Drops the last `n` events of a partition, as a failover to an asynchronous standby would.
     pub async fn rewind(&mut self, partition: i32, n: i64) {
         let seq = self.last_seq(partition) - n;
         let kept = self

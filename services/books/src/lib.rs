@@ -1,8 +1,8 @@
-//! For tests that want rows: a journal whose events the test makes up, and the real projections of them.
+//! For tests that need rows: a journal with made-up events, and their real projections.
 //!
-//! Commands leave ids, times and places to the journal. Here a test chooses them, and may write events that no release of
-//! Wallex would write. What follows from an event (its link of the chain, the wallet's head, its holds, the rows of the projections)
-//! is made as the services make it, so nobody writes such a row by hand.
+//! Commands leave ids, times and positions to the journal. Here a test chooses them, and may write events that no release of
+//! Wallex would write. Everything derived from an event (its chain link, the wallet's head, its holds, the projections' rows) is
+//! built as in the services, so no test writes such rows by hand.
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 

@@ -1,4 +1,4 @@
-//! The journal's rows of made-up events.
+//! The journal's rows for made-up events.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use wallex_journal::personal::Sealed;
 
 use crate::journal::Head;
 
-/// Their partitions, with the last of the events.
+/// Updates the events' partitions with the last event of each.
 pub(crate) async fn partitions(db: &mut PgConnection, events: &[Event]) {
     let last: BTreeMap<i32, &Event> = events.iter().map(|event| (event.partition.0, event)).collect();
     sqlx::query(
@@ -34,7 +34,7 @@ pub(crate) async fn partitions(db: &mut PgConnection, events: &[Event]) {
     .unwrap();
 }
 
-/// A test may take more from a wallet than it has; its overdraft limit is then what the table asks for.
+/// A test may take more from a wallet than it has; its overdraft limit is then set to satisfy the table.
 pub(crate) async fn heads(db: &mut PgConnection, heads: &BTreeMap<Uuid, &Head>) {
     sqlx::query(
         "INSERT INTO journal.head
@@ -133,7 +133,7 @@ pub(crate) async fn erasures(db: &mut PgConnection, events: &[Event]) {
     }
 }
 
-/// Takes the events after `mark` away, which the journal's roles may not do.
+/// Removes the events after `mark`, which the journal's roles may not do.
 pub(crate) async fn forget_after(db: &PgPool, partition: i32, mark: Mark) {
     let mut tx = db.begin().await.unwrap();
     for statement in [

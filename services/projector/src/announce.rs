@@ -1,8 +1,8 @@
-//! Tells the query role, by Redis, which wallets have just been written, so that live updates need not wait for the
-//! next look. Depends on the platform's accelerator only.
+//! Tells the query role through Redis which wallets have just been written, so that live updates need not wait for
+//! the next poll. Depends only on the platform's accelerator.
 //!
-//! The invariant: the projection never waits for it and never fails by it. An announcement may be lost; whoever
-//! listens looks for itself now and then.
+//! The invariant: the projection never waits for an announcement and never fails because of one. An announcement may
+//! be lost; listeners also poll now and then.
 
 use std::collections::BTreeSet;
 
@@ -11,10 +11,10 @@ use uuid::Uuid;
 use wallex_projections::live;
 use wallex_runtime::redis::Accelerator;
 
-/// Batches that wait for a slow Redis; more are dropped.
+/// Batches that may wait for a slow Redis; more are dropped.
 const WAITING: usize = 64;
 
-/// Clones announce through one task.
+/// Clones share one task.
 #[derive(Debug, Clone)]
 pub(crate) struct Announcer(Option<mpsc::Sender<BTreeSet<Uuid>>>);
 
@@ -24,23 +24,23 @@ impl Announcer {
         Self(None)
     }
 
-    /// Announces until dropped. `platform` is the platform's whole id, because several may share one Redis.
+    /// Announces until dropped. `platform` is the full platform id, because several platforms may share one Redis.
     pub(crate) fn start(redis: Accelerator, platform: &str) -> Self {
         let (sender, batches) = mpsc::channel(WAITING);
         tokio::spawn(publish(redis, live::channel(platform), batches));
         Self(Some(sender))
     }
 
-    /// After the commit that wrote them.
+    /// To be called after the commit that wrote the wallets.
     pub(crate) fn wrote(&self, wallets: impl Iterator<Item = Uuid>) {
         if let Some(batches) = &self.0 {
-            // Full: Redis is slower than the projection, and there is nothing to be done about it here.
+            // Full: Redis is slower than the projection, and nothing can be done about it here.
             let _ = batches.try_send(wallets.collect());
         }
     }
 }
 
-/// One message at a time; what came meanwhile goes with the next one.
+/// Sends one message at a time; batches that arrive meanwhile go into the next one.
 async fn publish(redis: Accelerator, channel: String, mut batches: mpsc::Receiver<BTreeSet<Uuid>>) {
     while let Some(mut wallets) = batches.recv().await {
         while let Ok(more) = batches.try_recv() {

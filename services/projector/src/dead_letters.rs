@@ -1,5 +1,5 @@
-//! Copies of parked events on the dead-letters topic, for people and other programs. The rows in `parked` are
-//! the truth; a copy that can't be delivered is only logged.
+//! Copies of parked events on the dead-letters topic, for people and other programs. The rows in `parked` are the
+//! source of truth; a copy that cannot be delivered is only logged.
 
 use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
@@ -50,7 +50,7 @@ struct Letters {
     source: String,
     projection: &'static str,
     counted: metrics::Letters,
-    /// Made when the first letter is written, which should never be.
+    /// Created with the first letter, which should never happen.
     producer: Option<ThreadedProducer<Reports>>,
 }
 

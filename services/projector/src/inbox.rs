@@ -1,27 +1,27 @@
-//! What a source brought and has not been applied yet, partition by partition. Pure.
+//! What a source delivered and has not been applied yet, by partition. Pure.
 //!
-//! The invariant: only authentic events are in it, each seq once; whether they are this journal's is for
-//! the applier to find out.
+//! The invariant: it holds only authentic events, each seq once; whether they belong to this journal is for the
+//! applier to find out.
 
 use std::collections::BTreeMap;
 
 use wallex_domain::{Mark, Partition};
 use wallex_journal::Event;
 
-/// Everything the journal has.
+/// Everything that the journal has.
 pub(crate) const TO_THE_END: i64 = i64::MAX;
 
 #[derive(Debug, Default)]
 pub(crate) struct Arrived {
     events: BTreeMap<i64, Event>,
-    /// The journal is to be read up to this seq (inclusive), or to its end if that comes first.
+    /// Read the journal up to this seq (inclusive), or to its end if that comes first.
     fill_to: Option<i64>,
-    /// The highest Kafka offset among what arrived.
+    /// The highest Kafka offset among the arrivals.
     pub(crate) offset: Option<i64>,
 }
 
 impl Arrived {
-    /// An event read from a message. The first copy stays.
+    /// Adds an event read from a message. The first copy stays.
     pub(crate) fn push(&mut self, event: Event) {
         self.events.entry(event.seq).or_insert(event);
     }
@@ -52,7 +52,7 @@ impl Arrived {
         self.events.is_empty() && self.fill_to.is_none()
     }
 
-    /// The seqs of the longest run that continues `cursor` without a gap, `limit` at most.
+    /// The length of the longest run that continues `cursor` without a gap, at most `limit`.
     pub(crate) fn run(&self, cursor: Mark, limit: usize) -> usize {
         let mut at = cursor;
         self.events
@@ -71,7 +71,7 @@ impl Arrived {
         self.events.values().take(n)
     }
 
-    /// The first `n` events are not the journal's: to be replaced by what it has.
+    /// The first `n` events are not the journal's; replace them with what it has.
     pub(crate) fn refuse(&mut self, n: usize) {
         let Some(last) = self.events.keys().take(n).last().copied() else {
             return;
@@ -80,8 +80,8 @@ impl Arrived {
         self.fill_to(last);
     }
 
-    /// Up to where the journal has to be read before what arrived can go on: to before the first event if
-    /// there is a hole, including it if it does not continue the chain.
+    /// How far the journal must be read before the arrivals can continue: to just before the first event if there is a
+    /// hole, and including it if it does not continue the chain.
     pub(crate) fn missing_to(&self, cursor: Mark) -> Option<i64> {
         let hole = self
             .events
@@ -91,7 +91,7 @@ impl Arrived {
     }
 }
 
-/// What arrived, by partition.
+/// The arrivals by partition.
 #[derive(Debug, Default)]
 pub(crate) struct Batch(pub(crate) BTreeMap<Partition, Arrived>);
 
@@ -124,7 +124,7 @@ mod tests {
 
     use super::*;
 
-    /// Events 1 ..= n of one chain.
+    /// Events 1..=n of one chain.
     fn chain(n: i64) -> Vec<Event> {
         let mut prev_hash = Hash::GENESIS;
         (1..=n)

@@ -1,15 +1,15 @@
-//! Projections: tables that are derived from the journal's events, exactly once.
+//! Projections: tables derived from the journal's events, exactly once.
 //!
-//! Why exactly once: a projection keeps a cursor (seq and hash) per partition in the database of its rows. One
-//! transaction locks the cursor, drops the events it has, applies those that follow without a gap and
+//! Why exactly once: a projection keeps a cursor (seq and hash) per partition in the same database as its rows. One
+//! transaction locks the cursor, drops the events it has passed, applies those that follow without a gap and
 //! continue the hash chain, and moves the cursor. Whatever happens to the process, to Kafka's offsets or to the
-//! assignment of partitions, rows and cursor agree; two replicas that believe they own the same partition
-//! wait for each other at the cursor, and the second finds its events dropped.
+//! assignment of partitions, rows and cursor agree. Two replicas that believe they own the same partition
+//! queue at the cursor, and the second finds its events already applied.
 //!
-//! What comes by Kafka is believed because the journal has it: the last event of each run is compared with
-//! the journal's before it is applied, and through the hash chain all before it. Everything else (holes, damage,
-//! another journal's leftovers in the topic) is replaced by what the journal has. The source only says
-//! where to look; that is why the projections run the same without Kafka.
+//! Events from Kafka are trusted because the journal has them: the last event of each run is compared with
+//! the journal's before it is applied, and the hash chain covers all before it. Everything else (holes, damage,
+//! another journal's leftovers in the topic) is replaced by the journal's events. The source only says
+//! where to look, so the projections work the same way without Kafka.
 #![forbid(unsafe_code)]
 
 mod announce;
@@ -35,14 +35,14 @@ use crate::dead_letters::DeadLetters;
 use crate::runner::Runner;
 use crate::source::{JournalSource, KafkaSource, Source};
 
-/// Where a projection hears of new events.
+/// Where a projection hears about new events.
 #[derive(Debug, Clone)]
 pub enum Feed {
     /// The events topic, as a member of the projection's consumer group.
     Kafka,
-    /// The journal itself, looked at every `poll_interval`. All partitions belong to this process.
+    /// The journal itself, polled every `poll_interval`. This process owns all partitions.
     Journal,
-    /// The same, looked at whenever this changes, too: whoever writes to the journal is in this process.
+    /// The same, also polled whenever this changes: the journal's writer is in this process.
     WokenJournal(watch::Receiver<()>),
 }
 
@@ -55,8 +55,7 @@ pub enum ProjectorError {
 }
 
 /// Runs one projection until `shutdown`. `journal` and `read` may be the same pool; each transaction needs a
-/// connection of `read` and one of `journal`. Troubles of PostgreSQL and Kafka are waited out; the error
-/// is one of settings.
+/// connection from each. Failures of PostgreSQL and Kafka are waited out; an error is always one of settings.
 pub async fn run(
     name: Name,
     from: Feed,
@@ -112,7 +111,7 @@ async fn run_projection<P: Projection>(
         settings.projector_batch,
         check,
     );
-    // Only wallets are followed live.
+    // Only wallets have live updates.
     let announcer = if P::PROJECTION == Name::ReadModel {
         Announcer::start(
             Accelerator::connect(settings),

@@ -1,5 +1,5 @@
-//! The projector's figures. Those of a partition exist only while this replica owns it. How far a projection is behind is
-//! none of them: a dead projector would take that with it, so the roles that serve reads measure it.
+//! The projector's metrics. A partition's series exist only while this replica owns it. The projection's lag is not
+//! among them: it would vanish with a dead projector, so the roles that serve reads measure it.
 
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 use wallex_domain::Partition;
@@ -53,7 +53,7 @@ impl Metrics {
              HashChainBroken: the journal was damaged or changed by hand. Any: run `wallex verify`.",
             &["projection", "reason"],
         );
-        // There from the start, so that the first one is seen as an increase.
+        // Created up front, so that the first one shows as an increase.
         for why in Why::ALL {
             parked.with_label_values(&[projection, why.label()]);
         }
@@ -123,9 +123,9 @@ impl Metrics {
         }
     }
 
-    /// Another replica has the partition now.
+    /// Another replica owns the partition now.
     pub(crate) fn forget(&self, partition: Partition) {
-        // Fails when there is none, which is what is wanted.
+        // Fails when there is no such series, which is what we want.
         let _ = self
             .position
             .remove_label_values(&[self.projection, &partition.to_string()]);

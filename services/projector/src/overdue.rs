@@ -1,14 +1,14 @@
-//! How long a projection waits for the topic to bring what was published, before it takes that from the journal.
+//! How long a projection waits for the topic to deliver published events before it reads them from the journal.
 
 use std::time::Duration;
 
-/// A cursor that stands still for so long behind what was published is not waiting for messages any more.
+/// A cursor that stays behind the published events for this long is no longer just waiting for messages.
 pub(crate) const OVERDUE: Duration = Duration::from_secs(5);
-/// The same when the topic still has messages of the partition: with a backlog it may have to wait for the others'. After
-/// this time the topic cannot be read there, whatever it says.
+/// The same when the topic still has messages for the partition: with a backlog, other partitions may come first.
+/// After this time the topic cannot be read there, whatever it reports.
 const OVERDUE_WITH_MORE: Duration = Duration::from_secs(60);
 
-/// Whether a partition that has stood so long behind what was published is to be taken from the journal.
+/// Whether a partition whose cursor `stood` behind the published events for this long must be read from the journal.
 pub(crate) fn is_missing(stood: Duration, topic_has_more: bool) -> bool {
     stood
         >= if topic_has_more {

@@ -1,8 +1,8 @@
-//! The projector's loop: what a source brought is applied in steps; what can't be applied stops its
-//! partition, not the others.
+//! The projector's loop. It applies in steps what a source delivered; what cannot be applied stops its partition, not
+//! the others.
 //!
-//! A cursor that goes back, or goes away, is noticed by looking, on idle partitions too: the partition's rows are made to
-//! agree with it, and the journal fills it again without waiting for Kafka. Until then the projection is not ready.
+//! It checks for cursors that moved back or disappeared, on idle partitions too. The partition's rows are then made to
+//! agree with the cursor, and the journal refills them without waiting for Kafka. Until then the projection is unready.
 //!
 //! The invariant: an offset is handed back to the source only after the cursor has passed what it stands for.
 
@@ -28,11 +28,11 @@ use crate::overdue::{OVERDUE, is_missing};
 use crate::source::Source;
 use crate::stall::{Stall, TRY_AGAIN};
 
-/// Between two looks at the cursors in the database.
+/// Pause between two checks of the cursors in the database.
 const LOOK: Duration = Duration::from_secs(1);
-/// Events that one turn fills into a partition again; between turns, new events of the other partitions are applied.
+/// Events that one turn refills in a partition; between turns, new events of the other partitions are applied.
 const REFILL: i64 = 5_000;
-/// Between two looks at how far the topic is.
+/// Pause between two checks of how far the topic is.
 const SURVEY: Duration = Duration::from_secs(2);
 
 struct Stalled {
@@ -47,14 +47,14 @@ pub(crate) struct Runner<P> {
     journal: PgPool,
     limit: usize,
     check: Check,
-    /// The cursors of the assigned partitions, as of the last transaction.
+    /// The cursors of the assigned partitions after the last transaction.
     cursors: BTreeMap<Partition, Mark>,
-    /// Partitions that are being filled anew, and up to which seq.
+    /// Partitions being refilled, and up to which seq.
     refilling: BTreeMap<Partition, i64>,
     stalled: BTreeMap<Partition, Stalled>,
     last_look: Instant,
     last_survey: Instant,
-    /// Partitions that are behind the topic, where their cursor stands, and since when.
+    /// Partitions that are behind the topic, with the position of their cursor and since when.
     behind: BTreeMap<Partition, (i64, Instant)>,
     source_outage: Outage,
     database_outage: Outage,
@@ -88,7 +88,7 @@ impl<P: Projection> Runner<P> {
         }
     }
 
-    /// Lets `announcer` tell which wallets were written.
+    /// Makes `announcer` announce the wallets that were written.
     pub(crate) fn announcing(mut self, announcer: Announcer) -> Self {
         self.applier.announce_by(announcer);
         self
@@ -130,8 +130,8 @@ impl<P: Projection> Runner<P> {
         tracing::info!(projection = P::NAME, "projector stopped");
     }
 
-    /// Gets to know the cursors of new partitions and forgets those of lost ones. Now and then all are looked at: one that
-    /// is gone, or behind what this process knows, was taken away.
+    /// Learns the cursors of new partitions and forgets those of lost ones. Now and then it checks all of them: a cursor
+    /// that is gone, or behind what this process knows, was deleted or moved back.
     async fn follow_assignment(&mut self) -> Result<(), sqlx::Error> {
         let assigned = self.source.assigned();
         let lost: Vec<Partition> = self
@@ -185,7 +185,7 @@ impl<P: Projection> Runner<P> {
         self.refilling.remove(&partition);
     }
 
-    /// Makes rows and cursor of a partition agree again. Whether its rows had to be taken away.
+    /// Makes rows and cursor of a partition agree again. Returns whether its rows had to be deleted.
     async fn recover(&mut self, partition: Partition) -> Result<bool, sqlx::Error> {
         self.check
             .set_unready(format!("partition {partition} is about to be filled again"));
@@ -201,8 +201,8 @@ impl<P: Projection> Runner<P> {
         Ok(recovered.emptied)
     }
 
-    /// The journal's own events for partitions that are being filled anew. Kafka will not bring them again; the journal
-    /// as the source does by itself.
+    /// Asks for the journal's own events for partitions that are being refilled. Kafka will not deliver them again; the
+    /// journal as the source does so on its own.
     fn refill(&self, batch: &mut Batch) {
         if !self.source.may_miss_events() {
             return;
@@ -215,8 +215,8 @@ impl<P: Projection> Runner<P> {
         }
     }
 
-    /// Finds partitions for which the topic will not bring what it has: offsets that were committed before the cursor
-    /// was lost, records that retention took.
+    /// Finds partitions for which the topic will not deliver its events: offsets committed before the cursor was lost, or
+    /// records that retention removed.
     async fn survey(&mut self, batch: &mut Batch) {
         if !self.source.may_miss_events() || self.last_survey.elapsed() < SURVEY {
             return;
@@ -262,15 +262,15 @@ impl<P: Projection> Runner<P> {
         }
     }
 
-    /// Where a group has no place of its own in the topic, or is reading again what the cursor has passed, it takes one: at the
-    /// topic's end, once everything up to there is applied. Otherwise whoever measures by committed offsets would take
-    /// all of an idle topic for lag.
+    /// Where the group has no offset in the topic, or is reading again what the cursor has passed, it moves to the topic's
+    /// end, once everything up to there is applied. Otherwise anyone who measures lag by committed offsets would count the
+    /// whole of an idle topic.
     async fn take_place(&mut self) {
         let ends = self.source.ends_to_skip_to().await;
         if ends.is_empty() {
             return;
         }
-        // Read after the ends: what is before them comes from no later event.
+        // Read after the ends: no later event comes before them.
         let heads = match read::partitions(&self.journal).await {
             Ok(heads) => heads,
             Err(error) => return tracing::debug!(%error, "the journal could not be surveyed"),
@@ -287,7 +287,7 @@ impl<P: Projection> Runner<P> {
         self.source.skip_to(passed).await;
     }
 
-    /// Drops what arrived for stalled partitions; those whose time has come get another chance, from the journal.
+    /// Drops what arrived for stalled partitions; those that are due get another chance, from the journal.
     async fn try_stalled_again(&mut self, batch: &mut Batch) {
         let now = Instant::now();
         for (partition, stalled) in &mut self.stalled {
@@ -297,8 +297,8 @@ impl<P: Projection> Runner<P> {
             }
             stalled.again = now + TRY_AGAIN;
             let due = match (&stalled.stall, self.cursors.get(partition)) {
-                // Kafka has more than the journal. Once the journal goes on from where the projection stands, by what Kafka
-                // had or by events of its own, it is the journal that counts. An error is as good as a no.
+                // Kafka has more than the journal. Once the journal continues from the cursor, with the events that
+                // Kafka had or with others, the journal counts. An error counts as a no.
                 (Stall::JournalRewound { ahead: true, .. }, Some(cursor)) => self
                     .applier
                     .journal_continues(*partition, *cursor)
@@ -318,7 +318,7 @@ impl<P: Projection> Runner<P> {
         }
     }
 
-    /// Applies the batch, step by step, for as long as it takes.
+    /// Applies the batch step by step, however long it takes.
     async fn apply(&mut self, batch: &mut Batch, shutdown: &CancellationToken) {
         let mut backoff = Backoff::for_server();
         while !batch.is_done() && !shutdown.is_cancelled() {
@@ -329,7 +329,7 @@ impl<P: Projection> Runner<P> {
                     self.record(step, batch);
                 }
                 Err(StepError::Refused(what)) => self.isolate(what, batch, shutdown).await,
-                // The next look at the assignment creates them.
+                // The next check of the assignment creates them.
                 Err(StepError::Gone(partitions)) => {
                     for partition in partitions {
                         batch.0.remove(&partition);
@@ -349,11 +349,11 @@ impl<P: Projection> Runner<P> {
         }
     }
 
-    /// One partition's events were refused: each goes on its own, and the one to blame stops.
+    /// One partition's events were refused: each partition is applied alone, and the culprit stops.
     async fn isolate(&mut self, what: String, batch: &mut Batch, shutdown: &CancellationToken) {
         let open = batch.open();
         if let [partition] = open[..] {
-            // Rows from after the cursor are in the way when it was moved back; whatever else it is, people have to see.
+            // After the cursor was moved back, rows from later events are in the way; anything else needs a human.
             match self.recover(partition).await {
                 Ok(true) => drop(batch.0.remove(&partition)),
                 Ok(false) | Err(_) => self.stall(partition, Stall::Refused { partition, what }, batch),

@@ -1,31 +1,31 @@
-//! Why a partition stands still while the others go on.
+//! Why a partition is stalled while the others continue.
 
 use std::time::Duration;
 
 use wallex_domain::{Ailment, Partition};
 
-/// A partition that stands still is tried again after this time: what it waits for may have happened.
+/// A stalled partition is retried after this time: what it waits for may have happened.
 pub(crate) const TRY_AGAIN: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Stall {
-    /// The journal lacks an event that the projection or Kafka has: it lost its end.
+    /// The journal lacks an event that the projection or Kafka has: it lost its tail.
     JournalRewound {
         partition: Partition,
         what: String,
-        /// It is Kafka that has more, not the projection: nothing stands in the way of what the journal writes next.
+        /// Kafka has more, not the projection: nothing blocks what the journal writes next.
         ahead: bool,
     },
-    /// The journal's events do not follow each other: one between them is gone.
+    /// The journal's events do not form a chain: one between them is gone.
     HashChainBroken { partition: Partition, what: String },
-    /// An event of a type or version that this build does not know.
+    /// An event with a type or version that this build does not know.
     NeedsNewerVersion { partition: Partition, what: String },
-    /// The database refuses the rows, or they do not fit together.
+    /// The database refuses the rows, or they contradict each other.
     Refused { partition: Partition, what: String },
 }
 
 impl Stall {
-    /// Label of the metric.
+    /// The metric's label.
     pub(crate) fn reason(&self) -> &'static str {
         match self {
             Self::JournalRewound { .. } => "JournalRewound",
@@ -35,7 +35,7 @@ impl Stall {
         }
     }
 
-    /// What it is to the operator.
+    /// How the operator names it.
     pub(crate) fn ailment(&self) -> Option<Ailment> {
         match self {
             Self::JournalRewound { .. } => Some(Ailment::JournalRewound),

@@ -1,4 +1,4 @@
-//! The projections on a real PostgreSQL, told by the journal itself.
+//! The projections on a real PostgreSQL, fed by the journal itself.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -12,7 +12,7 @@ use wallex_journal::personal::Sealed;
 use wallex_projections::Name;
 use wallex_projector::Feed;
 
-/// Takes events of the journal out of the protection that keeps them as they are.
+/// Bypasses the protection that keeps the journal's events unchanged.
 async fn tamper(setup: &Setup, statement: &'static str) {
     let mut tx = setup.db.begin().await.unwrap();
     for statement in [
@@ -156,7 +156,7 @@ async fn two_projectors_on_the_same_partitions_apply_each_event_once() {
     }
     setup.all_applied("ledger").await;
     setup.all_applied("read_model").await;
-    // Nobody was refused by a unique key: the lock on the cursor kept them apart.
+    // No unique key refused anyone: the lock on the cursor kept them apart.
     assert!(running.iter().all(|one| one.health.is_ready()));
     for one in running {
         one.stop().await;
@@ -173,7 +173,7 @@ async fn a_projector_killed_at_any_moment_loses_and_repeats_nothing() {
         setup.write(20).await;
         let ledger = setup.start(Name::Ledger, Feed::Journal);
         let read_model = setup.start(Name::ReadModel, Feed::Journal);
-        // As far as it gets while some more is written.
+        // As far as it gets while more is written.
         for _ in 0..round {
             setup.journal.credit(0, 1, 1).await;
         }
@@ -213,7 +213,7 @@ async fn an_event_of_a_newer_release_is_waited_for() {
 async fn what_the_journal_has_unusably_is_parked_with_the_rest_of_its_wallet() {
     let mut setup = setup(1).await;
     setup.write(1).await;
-    // Hashed as it is, but no payload of its type.
+    // Hashed correctly, but its payload is not valid for its type.
     let unusable = setup
         .journal
         .event(0, 1, "wallet.credited", json!({"amount": "much"}))

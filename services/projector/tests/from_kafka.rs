@@ -40,7 +40,7 @@ async fn repetitions_disorder_and_holes_change_nothing() {
                 setup.send(event).await;
                 setup.send(event).await;
             }
-            // Late, after the next.
+            // Late: after the next one.
             5 => setup.send(&events[(i + 1).min(events.len() - 1)]).await,
             6 => setup.send(&events[i - 1]).await,
             _ => setup.send(event).await,
@@ -62,7 +62,7 @@ async fn repetitions_disorder_and_holes_change_nothing() {
     setup.all_applied_smoothly("read_model", &read_model).await;
     setup.assert_ledger().await;
     setup.assert_read_model().await;
-    // Counted after the commit that makes the rows visible.
+    // Counted only after the commit that makes the rows visible.
     eventually(DEADLINE, "filled events to be counted", async || {
         (counted("wallex_projection_filled_events_total") > filled).then_some(())
     })
@@ -89,7 +89,7 @@ async fn a_damaged_message_is_replaced_by_the_journals_event() {
             _ => setup.send(event).await,
         }
     }
-    // The last one is damaged, and nothing follows that would show the hole.
+    // The last event is damaged, and no later one would reveal the hole.
     let last = setup.journal.credit(0, 1, 1).await;
     setup.send_changed(&last, |message| message.key.push('x')).await;
     setup.all_applied_smoothly("read_model", &read_model).await;
@@ -98,7 +98,7 @@ async fn a_damaged_message_is_replaced_by_the_journals_event() {
     read_model.stop().await;
 }
 
-/// The leftovers of a platform of the same name, whose journal is gone.
+/// The leftovers of a platform with the same name whose journal is gone.
 #[tokio::test(flavor = "multi_thread")]
 async fn events_of_another_journal_are_never_applied() {
     let mut other = setup(2).await;
@@ -110,13 +110,13 @@ async fn events_of_another_journal_are_never_applied() {
     for event in &other.journal.events {
         setup.send(event).await;
     }
-    // It has them all, and the journal does not.
+    // It has all of them, and the journal does not.
     read_model.unready().await;
     let foreign =
         "SELECT count(*) FROM read_model.entry WHERE event_id NOT IN (SELECT event_id FROM journal.event)";
     assert_eq!(setup.number(foreign).await, 0);
     read_model.stop().await;
-    // The way out.
+    // The remedy.
     wallex_testing::create_topic(&format!("{}_new", setup.topic), 2).await;
     setup.topic += "_new";
     for event in &setup.journal.events {
@@ -157,7 +157,7 @@ async fn events_that_the_journal_lacks_stop_the_partition_until_it_is_restored()
 async fn what_was_published_but_does_not_come_is_taken_from_the_journal() {
     let mut setup = setup_with_topic(1).await;
     setup.write(5).await;
-    // Retention took it, or the offsets of the group are ahead of a database that was restored.
+    // Retention removed it, or the group's offsets are ahead of a restored database.
     sqlx::query("UPDATE journal.publication SET checkpoint_seq = $1")
         .bind(setup.journal.last_seq(0))
         .execute(&setup.db)
@@ -203,7 +203,7 @@ async fn parked_events_are_copied_to_the_dead_letters() {
     read_model.stop().await;
 }
 
-/// The whole way, while projectors come, go and die.
+/// The whole pipeline, while projectors start, stop and crash.
 #[tokio::test(flavor = "multi_thread")]
 async fn rebalances_and_crashes_on_the_way_lose_and_repeat_nothing() {
     let mut setup = setup_with_topic(4).await;

@@ -1,4 +1,4 @@
-//! What happens when rows or cursors of a projection are taken away, on partitions where nothing else happens.
+//! What happens when rows or cursors of a projection are deleted on otherwise idle partitions.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -11,7 +11,7 @@ use wallex_projections::{Name, reset, schema};
 use wallex_projector::Feed;
 use wallex_testing::eventually;
 
-/// Each leaves the projection with rows or cursors that don't say what the journal says.
+/// Each leaves the projection with rows or cursors that contradict the journal.
 const LEDGER: &[&str] = &[
     "TRUNCATE ledger.cursor, ledger.posting, ledger.account_total, ledger.parked",
     "TRUNCATE ledger.posting, ledger.account_total",
@@ -134,7 +134,7 @@ async fn a_dropped_schema_is_filled_again_once_it_was_migrated() {
 #[tokio::test(flavor = "multi_thread")]
 async fn until_it_is_filled_again_a_projection_is_not_ready() {
     let (setup, running) = idle(Feed::Kafka).await;
-    // The journal does not give its events for a while.
+    // The journal withholds its events for a while.
     let mut held = setup.db.begin().await.unwrap();
     sqlx::query("LOCK TABLE journal.event")
         .execute(&mut *held)
@@ -172,7 +172,7 @@ async fn a_reset_between_the_steps_of_running_projectors_loses_and_repeats_nothi
     }
 }
 
-/// A leftover of another history, or of somebody who writes to the topic.
+/// A leftover from another history, or from somebody else who writes to the topic.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_record_ahead_of_the_journal_holds_nothing_up_once_the_journal_goes_on() {
     let mut setup = setup_with_topic(1).await;
@@ -200,7 +200,7 @@ async fn a_record_ahead_of_the_journal_holds_nothing_up_once_the_journal_goes_on
     read_model.stop().await;
 }
 
-/// What autoscalers by offsets take for the lag of a group.
+/// The offset by which autoscalers compute a group's lag.
 async fn committed(setup: &Setup, partition: i32) -> Option<i64> {
     use rdkafka::consumer::{BaseConsumer, Consumer as _};
     use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -225,11 +225,11 @@ async fn committed(setup: &Setup, partition: i32) -> Option<i64> {
     tokio::task::spawn_blocking(asked).await.unwrap()
 }
 
-/// As after offsets expired, or a topic whose records are gone.
+/// As after offsets expired, or for a topic whose records are gone.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_group_without_offsets_takes_its_place_at_the_end_of_what_is_applied() {
     let mut setup = setup_with_topic(2).await;
-    // Applied by the journal alone: the group has never had an offset. Nothing is in the second partition.
+    // Applied from the journal alone: the group has never had an offset. The second partition is empty.
     setup.journal.create(0, 1, 5).await;
     for _ in 0..20 {
         setup.journal.credit(0, 1, 1).await;
@@ -246,7 +246,7 @@ async fn a_group_without_offsets_takes_its_place_at_the_end_of_what_is_applied()
         (places == (Some(21), Some(0))).then_some(())
     })
     .await;
-    // And nothing is missed from there on.
+    // And nothing after that is missed.
     let more = setup.journal.credit(0, 1, 1).await;
     setup.send(&more).await;
     let other = setup.journal.create(1, 1, 5).await;

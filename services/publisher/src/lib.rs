@@ -1,15 +1,15 @@
 //! Copies the journal to Kafka: partition by partition, in order, at least once.
 //!
 //! Why readers can rely on it:
-//! - An event is sent only after the one before it, with an idempotent producer, to the Kafka partition of
-//!   the journal partition's number. After a failure everything after the last acknowledged event is sent
-//!   again, so a reader meets each seq first in order, and repetitions it knows by their seq.
-//! - The checkpoint (seq and hash) covers acknowledged events only and is written by whoever owns the
-//!   partition at that moment: `UPDATE … WHERE epoch = mine AND owner = me`. An owner that was frozen and is replaced
-//!   changes nothing when it wakes; what it still sends are repetitions.
+//! - Each event is sent after its predecessor, by an idempotent producer, to the Kafka partition with the
+//!   journal partition's number. After a failure, everything after the last acknowledged event is sent again.
+//!   So a reader meets each seq first in order, and recognizes repetitions by their seq.
+//! - The checkpoint (seq and hash) covers acknowledged events only, and only the partition's current owner
+//!   writes it: `UPDATE … WHERE epoch = mine AND owner = me`. An owner that froze and was replaced changes
+//!   nothing when it wakes; whatever it still sends are repetitions.
 //! - Before a partition is published, the checkpoint and the topic's last event are looked up in the journal.
-//!   If it has another event there, or none, the journal lost its tail (restore, fail-over to an
-//!   asynchronous standby): the partition stops, loudly, instead of giving old numbers to new events.
+//!   If the journal has a different event there, or none, it has lost its tail (restore, failover to an
+//!   asynchronous standby): the partition stops loudly instead of giving old numbers to new events.
 #![forbid(unsafe_code)]
 
 mod engine;
@@ -28,23 +28,23 @@ use wallex_runtime::redis::Accelerator;
 use wallex_runtime::settings::{Settings, SettingsError};
 use wallex_runtime::{CancellationToken, kafka};
 
-/// The check that says whether events can be brought to Kafka.
+/// The check that says whether events can be delivered to Kafka.
 pub const TOPIC_CHECK: &str = "events topic";
 
-/// What a publisher has to know.
+/// A publisher's configuration.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Name of the platform: the source of its events, the prefix of its Redis keys.
+    /// Name of the platform: the source of its events and the prefix of its Redis keys.
     pub platform: String,
-    /// Unique among living replicas.
+    /// Unique among live replicas.
     pub instance: String,
     pub topic: String,
     pub producer: ClientConfig,
-    /// For reading the topic's end; joins no group.
+    /// Reads the end of the topic; joins no group.
     pub consumer: ClientConfig,
-    /// Between two looks at the journal while nothing is new.
+    /// Pause between two reads of the journal while nothing is new.
     pub poll_interval: Duration,
-    /// How long a partition stays with a replica that gives no sign of life.
+    /// How long a partition stays with a replica that shows no sign of life.
     pub lease: Duration,
 }
 
@@ -64,8 +64,8 @@ impl Config {
     }
 }
 
-/// Publishes until `shutdown`; then hands over what it holds. Troubles of PostgreSQL and Kafka are waited
-/// out, so it does not fail.
+/// Publishes until `shutdown`, then hands over its partitions. It waits out failures of PostgreSQL and Kafka, so it
+/// never fails.
 pub async fn run(
     config: Config,
     journal: PgPool,

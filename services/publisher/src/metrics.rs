@@ -1,4 +1,4 @@
-//! The publisher's figures. Those of a partition exist only while this replica publishes it.
+//! The publisher's metrics. A partition's series exist only while this replica publishes it.
 
 use prometheus::{IntCounter, IntGauge, IntGaugeVec};
 use wallex_domain::Partition;
@@ -62,11 +62,11 @@ impl Metrics {
             .set(rewound.into());
     }
 
-    /// Somebody else publishes it now: its figures are theirs.
+    /// Another replica publishes the partition now and reports its metrics.
     pub(crate) fn forget(&self, partition: Partition) {
         let label = partition.to_string();
         for gauge in [&self.position, &self.lag, &self.rewound] {
-            // Fails when there is none, which is what is wanted.
+            // Fails when there is no such series, which is what we want.
             let _ = gauge.remove_label_values(&[&label]);
         }
     }

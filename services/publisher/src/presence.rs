@@ -1,7 +1,7 @@
-//! Quick detection of dead replicas through Redis. Only an accelerator: without it the leases' time-outs decide.
+//! Detects dead replicas quickly through Redis. Only an accelerator: without it the leases' timeouts decide.
 //!
-//! The invariant: a replica is called dead only if its key was seen before and has been gone for a while
-//! in which Redis answered every time. A wrong verdict is harmless (see [`wallex_journal::publication`]), only wasteful.
+//! The invariant: a replica is declared dead only if its key was seen before and has then been gone for a while
+//! in which Redis answered every time. A wrong verdict is harmless, only wasteful (see [`wallex_journal::publication`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -9,23 +9,23 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use wallex_runtime::redis::Accelerator;
 
-/// How often the own key is renewed, and how long it lives without.
+/// How often this replica renews its key, and how long the key lives without renewal.
 const BEAT: Duration = Duration::from_millis(500);
 const EXPIRY: Duration = Duration::from_millis(1_500);
-/// How long a key has to be gone. Longer than a beat: after a flush every living replica is back by then.
+/// How long a key must be gone. Longer than a beat, so that after a flush every live replica is back in time.
 const SURE: Duration = Duration::from_secs(1);
 
 pub(crate) struct Presence {
     redis: Accelerator,
     platform: String,
     instance: String,
-    /// Replicas whose key has been seen, and since when it has been gone.
+    /// Replicas whose key has been seen, and since when it has been missing.
     seen: BTreeMap<String, Option<Instant>>,
     _beating: DropGuard,
 }
 
 impl Presence {
-    /// Announces this instance until dropped.
+    /// Announces this instance until the result is dropped.
     pub(crate) fn announce(redis: Accelerator, platform: &str, instance: &str) -> Self {
         let stop = CancellationToken::new();
         tokio::spawn(beat(redis.clone(), key(platform, instance), stop.clone()));
@@ -38,7 +38,7 @@ impl Presence {
         }
     }
 
-    /// Those of `replicas` that are dead though their lease says otherwise.
+    /// The `replicas` that are dead although their leases are still valid.
     pub(crate) async fn dead(&mut self, replicas: &BTreeSet<String>) -> Vec<String> {
         self.seen.retain(|instance, _| replicas.contains(instance));
         let mut dead = Vec::new();
@@ -46,7 +46,7 @@ impl Presence {
             let mut exists = redis::Cmd::new();
             exists.arg("EXISTS").arg(key(&self.platform, replica));
             match self.redis.query::<bool>(&exists).await {
-                // Redis may have lost its keys meanwhile: everyone has to be seen again first.
+                // Redis may have lost its keys meanwhile: every replica must be seen again first.
                 None => {
                     self.seen.clear();
                     return Vec::new();
@@ -79,6 +79,6 @@ async fn beat(redis: Accelerator, key: String, stop: CancellationToken) {
             () = tokio::time::sleep(BEAT) => {}
         }
     }
-    // A farewell: others need not wait for the expiry.
+    // Say goodbye: the others need not wait for the key to expire.
     redis.delete(&key).await;
 }

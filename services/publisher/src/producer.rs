@@ -1,6 +1,6 @@
-//! The idempotent producer, whose delivery reports come back as messages of a channel.
+//! The idempotent producer. Its delivery reports arrive as messages on a channel.
 //!
-//! The invariant: one [`Producer`] is one life. After any failed delivery it is dropped with all that it
+//! The invariant: one [`Producer`] is one life. After any failed delivery it is dropped with everything it
 //! still held, and a new one starts again from the checkpoint.
 
 use rdkafka::config::RDKafkaLogLevel;
@@ -14,10 +14,10 @@ use wallex_journal::Event;
 use wallex_journal::cloud_event;
 use wallex_runtime::kafka;
 
-/// The fate of one message.
+/// What became of one message.
 #[derive(Debug)]
 pub(crate) struct Delivery {
-    /// Which life of the producer it belongs to.
+    /// The life of the producer that sent it.
     pub(crate) life: u64,
     pub(crate) partition: Partition,
     pub(crate) seq: i64,
@@ -49,7 +49,7 @@ impl ProducerContext for Reports {
             Ok(message) => (message, Ok(message.offset())),
             Err((error, message)) => (message, Err(error.clone())),
         };
-        // Fails only when the publisher is gone, and then nobody wants to know.
+        // Fails only when the publisher is gone, and then nobody is interested.
         let _ = self.deliveries.send(Delivery {
             life: self.life,
             partition: Partition(message.partition()),
@@ -69,7 +69,7 @@ pub(crate) struct Producer {
 /// Why a message was not taken.
 #[derive(Debug)]
 pub(crate) enum Refused {
-    /// The queue is full: later.
+    /// The queue is full: try later.
     Full,
     Failed(KafkaError),
 }
@@ -90,7 +90,7 @@ impl Producer {
         })
     }
 
-    /// Hands one event to the producer's queue; what becomes of it comes as a [`Delivery`].
+    /// Puts one event into the producer's queue; the outcome arrives as a [`Delivery`].
     pub(crate) fn send(&self, event: &Event) -> Result<(), Refused> {
         let message = cloud_event::encode(event, &self.source);
         let mut headers = OwnedHeaders::new_with_capacity(message.headers.len());

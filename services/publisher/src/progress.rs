@@ -1,7 +1,7 @@
 //! How far one partition has been published: sent, acknowledged, saved. Pure.
 //!
-//! The invariant: `acked` moves only over a contiguous prefix of what was sent, so everything up to it is
-//! in the topic. It is the only thing that is ever saved as the checkpoint.
+//! The invariant: `acked` only advances over a contiguous prefix of what was sent, so everything up to it is
+//! in the topic. Nothing else is ever saved as the checkpoint.
 
 use std::collections::VecDeque;
 
@@ -12,9 +12,9 @@ use wallex_domain::Mark;
 pub(crate) enum Acked {
     /// The acknowledged prefix grew.
     Advanced,
-    /// Not of the event that is due: of an earlier copy, sent before the partition was lost and taken again.
+    /// Not for the event that is due, but for an earlier copy, sent before the partition was lost and taken again.
     Stale,
-    /// The record is the first of a topic partition that had records before: it was recreated underneath.
+    /// The record is the first in a topic partition that had records before: the partition was recreated.
     Recreated,
 }
 
@@ -28,7 +28,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Begins at the checkpoint read from the database.
+    /// Starts at the checkpoint read from the database.
     pub(crate) fn at(checkpoint: Mark) -> Self {
         Self {
             sent: checkpoint,
@@ -53,7 +53,7 @@ impl Progress {
         self.in_flight.len()
     }
 
-    /// What has to be written as the checkpoint, if that changed.
+    /// The checkpoint to write, if it has changed.
     pub(crate) fn unsaved(&self) -> Option<Mark> {
         (self.saved != Some(self.acked)).then_some(self.acked)
     }
@@ -69,8 +69,8 @@ impl Progress {
         self.saved = Some(mark);
     }
 
-    /// Starts sending after `mark`, when the topic's last offset is `last_offset` (-1: none). Forgets what
-    /// was in flight: its producer is gone.
+    /// Starts sending after `mark`; the topic's last offset is `last_offset` (-1: none). Forgets what was in
+    /// flight, because its producer is gone.
     pub(crate) fn resume(&mut self, mark: Mark, last_offset: i64) {
         self.sent = mark;
         self.acked = mark;
@@ -83,7 +83,7 @@ impl Progress {
         self.in_flight.push_back(mark);
     }
 
-    /// The broker has event `seq` at `offset` (negative: it did not say, as for a retry it had already).
+    /// The broker has event `seq` at `offset` (negative: not reported, as for a retry of a record it already had).
     pub(crate) fn record_acked(&mut self, seq: i64, offset: i64) -> Acked {
         let Some(due) = self.in_flight.front().copied().filter(|due| due.seq == seq) else {
             return Acked::Stale;

@@ -1,7 +1,7 @@
-//! What the events topic holds last, read before a partition is published. Blocking, bounded in time.
+//! Finds the last event in the topic before a partition is published. Blocking, bounded in time.
 //!
-//! The invariant: nothing is published before the topic is known to have a partition for every one of
-//! the journal's, so that a wallet's events can never land elsewhere.
+//! The invariant: nothing is published before the topic is known to have a partition for each one of the
+//! journal, so that a wallet's events can never land in another partition.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -15,18 +15,18 @@ use wallex_domain::{Mark, Partition};
 use wallex_journal::cloud_event;
 use wallex_runtime::kafka::Quiet;
 
-/// How many records are looked at, from the end, for one that is an event. More than one only when
+/// How many records to search, from the end, for one that is an event. More than one is needed only when
 /// something else wrote to the topic.
 const LOOK_BACK: i64 = 20;
 
 /// The end of one topic partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tail {
-    /// Nothing was ever written: the topic is new or was recreated.
+    /// Nothing was ever written: the topic is new or recreated.
     Empty,
-    /// Nothing that can be read as an event: retention took it, or it is somebody else's.
+    /// No readable event: retention removed it, or the records are foreign.
     Unknown { last_offset: i64 },
-    /// The last event there, and the offset of the last record.
+    /// The last event, and the offset of the last record.
     Event { mark: Mark, last_offset: i64 },
 }
 
@@ -48,10 +48,10 @@ pub(crate) enum TopicError {
     Kafka(#[from] KafkaError),
 }
 
-/// Where to look.
+/// Where to find the topic.
 #[derive(Clone)]
 pub(crate) struct Topic {
-    /// Of a consumer that never joins its group.
+    /// For a consumer that never joins its group.
     pub(crate) consumer: ClientConfig,
     pub(crate) name: String,
     /// `ce_source` of this platform's events.
@@ -99,7 +99,7 @@ impl Topic {
         while !ends.is_empty() {
             match consumer.poll(self.left(deadline)?.min(Duration::from_millis(100))) {
                 None => {}
-                // The end may be a record that no consumer gets to see.
+                // The last record may be one that consumers never see.
                 Some(Err(KafkaError::PartitionEOF(partition))) => {
                     ends.remove(&Partition(partition));
                 }

@@ -64,7 +64,7 @@ async fn an_owner_that_was_replaced_writes_no_checkpoint() {
     setup.write(5).await;
     let publisher = setup.start("one");
     setup.all_published().await;
-    // Somebody takes partition 0 while the owner believes that it is still its own.
+    // Another owner takes partition 0 while this one still believes it owns it.
     sqlx::query(
         "UPDATE journal.publication SET owner = 'two', epoch = epoch + 1,
                 expires_at = clock_timestamp() + interval '1 hour' WHERE partition = 0",
@@ -76,7 +76,7 @@ async fn an_owner_that_was_replaced_writes_no_checkpoint() {
     setup.write(5).await;
     setup.published(1, setup.journal.last_seq(1)).await;
     assert_eq!(setup.checkpoint(0).await, before);
-    // It has noticed, and sends nothing more of partition 0.
+    // It has noticed, and sends nothing more from partition 0.
     let sent = setup.topic_events().await[&0].len();
     setup.write(5).await;
     setup.published(1, setup.journal.last_seq(1)).await;
@@ -109,7 +109,7 @@ async fn the_same_instance_takes_its_partitions_again_under_a_new_epoch() {
 async fn redis_makes_the_take_over_from_a_dead_publisher_quick() {
     let mut setup = setup(2).await;
     setup.write(5).await;
-    // Of a lease's time nobody could wait for in a test.
+    // A lease this long cannot run out during the test.
     let one = setup.start_with("one", 600_000, true);
     setup.all_published().await;
     let two = setup.start_with("two", 600_000, true);
@@ -162,7 +162,7 @@ async fn a_topic_recreated_while_it_is_published_is_filled_from_the_first_event(
     .await;
     setup.all_published().await;
     publisher.stop().await;
-    // The first message found the topic empty; what came before it follows.
+    // The first message found the topic empty; the earlier events follow it.
     let mut seqs: Vec<i64> = setup.topic_events().await[&0]
         .iter()
         .map(|event| event.seq)
@@ -192,7 +192,7 @@ async fn a_journal_that_lost_its_end_stops_the_partition_and_only_that() {
     assert_eq!(setup.topic_events().await[&0].len(), 11);
     publisher.stop().await;
 
-    // Not even a publisher that starts afresh goes on.
+    // A freshly started publisher does not continue either.
     let publisher = setup.start("two");
     setup.write(2).await;
     setup.published(1, setup.journal.last_seq(1)).await;
@@ -259,7 +259,7 @@ async fn after_a_refused_message_publishing_starts_again_from_the_checkpoint() {
     limit_messages(&setup.topic, "100").await;
     let restarts = wallex_runtime::metrics::counter("wallex_publisher_restarts_total", "As it is there.");
     let before = restarts.get();
-    // The broker takes a moment to know the limit.
+    // The broker needs a moment to apply the limit.
     eventually(DEADLINE, "a restart", async || {
         setup.write(5).await;
         (restarts.get() > before).then_some(())

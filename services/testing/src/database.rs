@@ -1,5 +1,5 @@
-//! A PostgreSQL database per test: cloned in some milliseconds from a template that is migrated once, whichever of
-//! the test binaries that run side by side comes first.
+//! A PostgreSQL database per test: cloned in a few milliseconds from a template, which is migrated once by whichever
+//! parallel test binary comes first.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::str::FromStr as _;
@@ -9,14 +9,14 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool};
 
 use crate::{DEADLINE, eventually, unique_name};
 
-/// A database that is dropped when this value is, whoever may still be connected.
+/// A database that is dropped with this value, even if connections are still open.
 #[derive(Debug)]
 pub struct TestDatabase {
     name: String,
     url: String,
 }
 
-/// Name of the template for these migrations: another byte in them gives another name.
+/// Name of the template for these migrations: any changed byte gives another name.
 pub fn template_name<'a>(prefix: &str, migrations: impl IntoIterator<Item = &'a [u8]>) -> String {
     let mut hasher = DefaultHasher::new();
     for migration in migrations {
@@ -26,13 +26,13 @@ pub fn template_name<'a>(prefix: &str, migrations: impl IntoIterator<Item = &'a 
 }
 
 impl TestDatabase {
-    /// A fresh copy of the template of that name (see [`template_name`]). `migrate` gets the URL of an empty database
-    /// and makes the template of it, unless that is there already.
+    /// A fresh copy of the template with that name (see [`template_name`]). If it does not exist, `migrate` gets the
+    /// URL of an empty database and turns it into the template.
     pub async fn create(template: &str, migrate: impl AsyncFnOnce(&str) -> anyhow::Result<()>) -> Self {
         let mut server = connect(&crate::postgres()).await;
         ensure_template(&mut server, template, migrate).await;
         let name = unique_name("test");
-        // Whoever migrated may still be seen as connected for a moment, and a template in use can't be copied.
+        // The migrating connection may still be visible for a moment, and a template in use can't be copied.
         let copy = format!(r#"CREATE DATABASE "{name}" TEMPLATE "{template}""#);
         eventually(DEADLINE, "a copy of the template", async || {
             match sqlx::query(AssertSqlSafe(copy.as_str()))
@@ -51,7 +51,7 @@ impl TestDatabase {
         }
     }
 
-    /// A database without anything in it, for tests of migrations themselves.
+    /// An empty database, for tests of the migrations themselves.
     pub async fn empty() -> Self {
         let name = unique_name("test");
         let mut server = connect(&crate::postgres()).await;
@@ -92,8 +92,8 @@ impl TestDatabase {
 impl Drop for TestDatabase {
     fn drop(&mut self) {
         let drop_it = format!(r#"DROP DATABASE IF EXISTS "{}" WITH (FORCE)"#, self.name);
-        // The test's runtime can't be blocked on from here, so the statement gets one of its own. Best effort: the
-        // server itself goes away after the tests.
+        // The test's runtime can't be blocked from here, so the statement gets its own. Best effort: the server itself
+        // goes away after the tests.
         let _ = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -111,8 +111,8 @@ impl Drop for TestDatabase {
     }
 }
 
-/// Makes the template unless it is there. It gets its name when it is complete, so that a migration that fails or is
-/// killed leaves nothing that looks like one.
+/// Creates the template if it does not exist. It gets its name only when complete, so a failed or killed migration
+/// leaves nothing that looks like one.
 async fn ensure_template(
     server: &mut PgConnection,
     template: &str,
@@ -202,7 +202,7 @@ fn is_in_use(error: &sqlx::Error) -> bool {
         == Some("55006")
 }
 
-/// The tests' URL with another database in it.
+/// The tests' URL with another database.
 fn url_of(database: &str) -> String {
     use sqlx::ConnectOptions as _;
     let options = PgConnectOptions::from_str(&crate::postgres()).expect("WALLEX_TEST_DATABASE_URL is a URL");

@@ -1,9 +1,9 @@
-//! Answers held to an OpenAPI description: whether a route may answer with that status, and a problem with that code.
+//! Checks answers against an OpenAPI description: whether a route may return that status, and a problem that code.
 
 use serde_json::Value;
 
-/// Panics unless the description has the answer: its status, of a problem its code, and exactly the members that such an answer
-/// has. Paths and methods that are not described are left alone.
+/// Panics unless the description contains the answer: its status, the code of a problem, and exactly the answer's members.
+/// Undescribed paths and methods are ignored.
 #[track_caller]
 pub fn assert_described(description: &Value, method: &str, path: &str, status: u16, body: &Value) {
     let path = path.split('?').next().unwrap_or_default();
@@ -23,7 +23,7 @@ pub fn assert_described(description: &Value, method: &str, path: &str, status: u
     let at = format!("{method} {template} {status}");
     match body["code"].as_str().filter(|_| status >= 400) {
         Some(code) => {
-            // An example of each code that there may be refers to it by the name of its schema.
+            // Each possible code has an example, referred to by the name of its schema.
             let example = &response["content"]["application/problem+json"]["examples"][code];
             assert!(example.is_object(), "{at} is not described to be {code}: {body}");
             assert_members(description, example, &at, body);
@@ -37,7 +37,7 @@ pub fn assert_described(description: &Value, method: &str, path: &str, status: u
     }
 }
 
-/// All members that the object requires, and none that it is not described with. Unions and what is no object are left alone.
+/// All required members, and no undescribed ones. Unions and non-objects are ignored.
 #[track_caller]
 fn assert_members(description: &Value, reference: &Value, at: &str, body: &Value) {
     let name = reference["$ref"].as_str().and_then(|at| at.rsplit('/').next());

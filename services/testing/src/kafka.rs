@@ -8,7 +8,7 @@ use rdkafka::client::DefaultClientContext;
 
 use crate::waiting::eventually;
 
-/// Creates a topic on [`crate::kafka`] and waits until every partition has a leader, so that its first use succeeds.
+/// Creates a topic on [`crate::kafka`] and waits until every partition has a leader, so that the first use succeeds.
 pub async fn create_topic(name: &str, partitions: i32) {
     let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
         .set("bootstrap.servers", crate::kafka())

@@ -1,7 +1,7 @@
-//! For tests of every crate: the real servers they run on, a database of their own, and waiting without sleeping.
+//! For the tests of all crates: the real servers they run on, a database per test, and waiting without sleeping.
 //!
-//! Nothing here depends on Wallex itself: what a database holds is its caller's business. Every function panics when
-//! it can't do its work, with a line that says what to do, because it runs in tests only.
+//! Nothing here depends on Wallex itself: what a database contains is the caller's business. Every function panics if
+//! it can't do its work, with a line that says what to do, because it runs only in tests.
 #![forbid(unsafe_code)]
 #![allow(
     clippy::unwrap_used,
@@ -29,24 +29,24 @@ pub fn kafka() -> String {
     server("WALLEX_TEST_KAFKA")
 }
 
-/// URL of the Redis that tests use. Others use it too: take keys with a [`unique_name`].
+/// URL of the Redis that tests share: use keys with a [`unique_name`].
 pub fn redis() -> String {
     server("WALLEX_TEST_REDIS")
 }
 
-/// The OpenTelemetry Collector's program.
+/// The OpenTelemetry Collector's executable.
 pub fn collector() -> String {
     server("WALLEX_TEST_COLLECTOR")
 }
 
-/// URL of the PostgreSQL that tests use, as its superuser. For a database of one's own: [`TestDatabase`].
+/// URL of the PostgreSQL that tests use, as its superuser. For a separate database, use [`TestDatabase`].
 pub fn postgres() -> String {
     server("WALLEX_TEST_DATABASE_URL")
 }
 
-/// `prefix` and twelve random digits: for topics, consumer groups, databases, keys that no other test shares.
+/// `prefix` and twelve random digits: for topics, consumer groups, databases and keys that no other test shares.
 pub fn unique_name(prefix: &str) -> String {
-    // The last digits of a version 7 UUID are random, the first are the time.
+    // The last digits of a version 7 UUID are random; the first are the time.
     let digits = Uuid::now_v7().simple().to_string();
     format!("{prefix}_{}", &digits[digits.len() - 12..])
 }

@@ -1,15 +1,15 @@
-//! Holds the statements to their plans, whatever the size of the tables: one index each, nothing sorted, nothing scanned
-//! whole, no more pages than the answer needs. Knows no schema.
+//! Checks that statements keep their plans, whatever the size of the tables: one index each, no sort, no full scan, no
+//! more pages than the answer needs. Knows no schema.
 //!
-//! The invariant: a statement is looked at as the server runs it, within the settings of its own snapshot, and prepared
-//! on a connection that met the tables while they were empty.
+//! The invariant: a statement is examined as the server runs it, with the settings of its own snapshot, and prepared on
+//! a connection that first saw the tables empty.
 
 use sqlx::migrate::Migrator;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use crate::{TestDatabase, template_name};
 
-/// Name, statement, types and values of its parameters, and the indexes it may use.
+/// Name, statement, parameter types and values, and the indexes it may use.
 pub type Planned = (
     &'static str,
     &'static str,
@@ -18,7 +18,7 @@ pub type Planned = (
     &'static [&'static str],
 );
 
-/// A database with nothing but the schema in it.
+/// A database with only the schema in it.
 pub async fn database(schema: &str, migrations: &Migrator) -> TestDatabase {
     let bytes = migrations.iter().map(|one| one.sql.as_str().as_bytes());
     let template = template_name(&format!("plans_{schema}"), bytes);
@@ -50,7 +50,7 @@ pub async fn prepare(db: &mut PgConnection, statements: &[Planned]) {
     }
 }
 
-/// SQL has no empty parentheses here.
+/// SQL does not allow empty parentheses here.
 fn parenthesised(list: &str) -> String {
     if list.is_empty() {
         String::new()
@@ -59,10 +59,11 @@ fn parenthesised(list: &str) -> String {
     }
 }
 
-/// Prepares the statements and holds them to their indexes at each stage: what it is called, and what leads to it.
+/// Prepares the statements and checks that they use their indexes at each stage, given by its name and the SQL that
+/// leads to it.
 ///
-/// `auto` makes a generic plan once it looks no dearer; `force_generic_plan` makes it at once, and keeps
-/// it: the worst that can happen to a statement that was prepared on an empty table.
+/// `auto` makes a generic plan once it looks no more expensive; `force_generic_plan` makes one at once and keeps it:
+/// the worst case for a statement prepared on an empty table.
 pub async fn stay_on_their_indexes(
     db: &mut PgConnection,
     begin: &str,
@@ -89,7 +90,7 @@ pub async fn reads_less(db: &mut PgConnection, begin: &str, name: &str, values: 
     assert!(buffers(&plan) < pages, "{name} ({values}):\n{plan}");
 }
 
-/// What `explain` says within the settings of the snapshot that `begin` opens.
+/// The output of `explain` with the settings of the snapshot that `begin` opens.
 async fn explain(db: &mut PgConnection, begin: &str, explain: &str) -> String {
     run(db, begin).await;
     let lines: Vec<String> = sqlx::query_scalar(AssertSqlSafe(explain.to_owned()))
@@ -114,7 +115,7 @@ fn buffers(plan: &str) -> u64 {
         .sum()
 }
 
-/// A merge of ordered scans names its key and sorts nothing.
+/// A merge of ordered scans names its key but sorts nothing.
 fn sorts(line: &str) -> bool {
     let node = line.trim().trim_start_matches("->").trim();
     node.starts_with("Sort") && !node.starts_with("Sort Key") || node.starts_with("Incremental Sort")

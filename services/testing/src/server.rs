@@ -1,4 +1,4 @@
-//! A PostgreSQL of the test's own, for what would disturb others: crashes, and settings of the whole server.
+//! A PostgreSQL server for a single test, for anything that would disturb others: crashes and server-wide settings.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -10,13 +10,13 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, PgConnection};
 use crate::unique_name;
 use crate::waiting::eventually;
 
-/// A PostgreSQL that is stopped and removed with its data at the end. Reached by a socket in its folder alone.
+/// A PostgreSQL that is stopped and removed with its data at the end. Reachable only through a socket in its folder.
 pub struct PostgresServer {
     folder: PathBuf,
     programs: PathBuf,
 }
 
-/// PostgreSQL refuses root.
+/// PostgreSQL refuses to run as root.
 const AS_POSTGRES: [&str; 6] = [
     "--reuid",
     "postgres",
@@ -27,7 +27,7 @@ const AS_POSTGRES: [&str; 6] = [
 ];
 
 impl PostgresServer {
-    /// A new one that runs.
+    /// Creates and starts one.
     pub fn start() -> Self {
         let mut versions: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
             .expect("PostgreSQL is installed as Debian does")
@@ -58,7 +58,7 @@ impl PostgresServer {
         );
     }
 
-    /// Ends without writing anything any more.
+    /// Stops without writing anything more.
     pub fn crash(&self) {
         self.run("pg_ctl", &["-w", "-m", "immediate", "stop"]);
     }
@@ -97,7 +97,7 @@ impl PostgresServer {
             .expect("the server takes connections")
     }
 
-    /// Commits wait for this standby from now on; for none when it has no name.
+    /// From now on, commits wait for this standby; for none if the name is empty.
     pub async fn require(&self, standby: &str) {
         let mut db = self.connect().await;
         let alter = format!("ALTER SYSTEM SET synchronous_standby_names = '{standby}'");

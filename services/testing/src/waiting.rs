@@ -2,16 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-/// How long to wait for what is about to happen. Reached only when it never does, so it is generous: a busy machine runs
-/// everything at a small part of its speed.
+/// How long to wait for something to happen. Reached only if it never does, so it is generous: a busy machine runs
+/// everything at a fraction of its speed.
 pub const DEADLINE: Duration = Duration::from_secs(120);
-/// Between two looks: short beside what is waited for, long beside what looking costs.
+/// Pause between two probes: short compared to the wait, long compared to the cost of a probe.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Asks `probe` again and again until it gives something, and returns that.
+/// Repeats `probe` until it returns something, and returns that.
 ///
 /// # Panics
-/// When `deadline` has passed, naming `what` was waited for. A probe that hangs counts as not there.
+/// When `deadline` has passed, naming `what` was waited for. A hanging probe counts as no result.
 pub async fn eventually<T>(deadline: Duration, what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
     let end = Instant::now() + deadline;
     loop {

@@ -1,4 +1,4 @@
-//! The HTTP API as one: the routes of the command and query crates, and their description.
+//! The whole HTTP API: the routes of the command and query crates, and their description.
 
 use axum::Router;
 
@@ -6,7 +6,7 @@ use crate::openapi;
 
 /// Both halves: what the command role and `dev` serve.
 pub(crate) fn full(command: wallex_command::CommandState, query: wallex_query::QueryState) -> Router {
-    // A path that both halves serve, by different methods, is merged by axum.
+    // axum merges a path that both halves serve with different methods.
     wallex_command::router(command)
         .merge(wallex_query::router(query))
         .merge(openapi::route(openapi::full()))

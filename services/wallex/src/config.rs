@@ -1,5 +1,5 @@
-//! `wallex config`: the settings in force, and the reference of all. It may fail only by a setting that is not valid,
-//! and never shows a secret: what it prints was made fit to be shown by the platform crate.
+//! `wallex config`: the settings in force, and a reference of all settings. It fails only on an invalid setting, and
+//! never shows a secret: the platform crate has already masked what it prints.
 
 use std::io::Write as _;
 use std::process::ExitCode;

@@ -1,5 +1,5 @@
-//! How every role comes to its database: it waits for the server, then for the schema, refuses another
-//! platform's journal, and keeps an eye on connection and schemas for readiness.
+//! How every role gets its database: it waits for the server, then for the schema, refuses another platform's journal,
+//! and monitors connection and schemas for readiness.
 
 use std::time::{Duration, Instant};
 
@@ -14,17 +14,17 @@ use wallex_runtime::{CancellationToken, Secret, Settings, database};
 
 use crate::last_words::Ailing;
 
-/// Between two looks at a schema that is not there yet.
+/// Interval between two checks for a missing schema.
 const SCHEMA_RETRY: Duration = Duration::from_secs(1);
-/// Between two looks at the connection.
+/// Interval between two checks of the connection.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
-/// One attempt of a tool to connect.
+/// Timeout of a tool's single connection attempt.
 const TOOL_ATTEMPT: Duration = Duration::from_secs(5);
-/// Between two lines about a schema that is gone.
+/// Interval between two log lines about a missing schema.
 const SAY_AGAIN: Duration = Duration::from_secs(10);
 
-/// A pool on the journal, once it is this platform's and fits this build.
+/// A pool on the journal, once it belongs to this platform and fits this build.
 pub(crate) async fn connect(
     settings: &Settings,
     role: &str,
@@ -66,8 +66,8 @@ pub(crate) async fn connect_both(
     Ok((journal, read))
 }
 
-/// Both sides for the role that writes: it neither waits for the read side nor is unready without it. Reads fail then, as
-/// those of the query do, and money moves on.
+/// Both sides for the role that writes: it does not wait for the read side, nor become unready without it. Reads then
+/// fail, as on the query, but money still moves.
 pub(crate) async fn connect_to_write(
     settings: &Settings,
     role: &str,
@@ -93,11 +93,11 @@ pub(crate) async fn connect_to_write(
     Ok((journal, read))
 }
 
-/// How long a tool waits for a database that does not answer, or whose schema is not there. A role waits for ever: it has
-/// nothing better to do, and someone else to start it again. Whoever calls a tool looks at it.
+/// How long a tool waits for a database that does not answer or has no schema. A role waits forever: it has nothing
+/// better to do, and is restarted if needed. A tool's user is watching.
 pub(crate) const TOOL_PATIENCE: Duration = Duration::from_secs(30);
 
-/// A pool on the journal for a tool: the error after [`TOOL_PATIENCE`] says what it waited for.
+/// A pool on the journal for a tool; the error after [`TOOL_PATIENCE`] says what it waited for.
 pub(crate) async fn connect_tool(
     settings: &Settings,
     tool: &str,
@@ -171,7 +171,7 @@ async fn fits_by(by: Instant, fits: impl AsyncFn() -> Result<(), Misfit>) -> any
     }
 }
 
-/// The read side's database: the journal's own pool unless it is another one.
+/// The read side's database: the journal's own pool, unless it is a separate database.
 async fn connect_read_side(
     settings: &Settings,
     role: &str,
@@ -201,9 +201,9 @@ async fn connect_read_side(
 
 /// Why a database does not fit this role.
 enum Misfit {
-    /// `wallex migrate` is about to run, or has to, or the server is in trouble: waiting helps.
+    /// `wallex migrate` is about to run or must run, or the server is in trouble: waiting helps.
     NotYet(Ailing),
-    /// Waiting does not mend it.
+    /// Waiting does not help.
     Never(anyhow::Error),
 }
 
@@ -251,7 +251,7 @@ impl From<SchemaError> for Misfit {
     }
 }
 
-/// Waits until the database fits, and says once per reason what it waits for.
+/// Waits until the database fits, and logs what it waits for once per reason.
 async fn wait_for(
     fits: impl AsyncFn() -> Result<(), Misfit>,
     check: &Check,
@@ -285,13 +285,13 @@ async fn wait_for(
     }
 }
 
-/// What is looked at for as long as the role runs.
+/// What is monitored while the role runs.
 enum Watched {
-    /// The journal's database, and its schema.
+    /// The journal's database and its schema.
     Journal(PgPool),
-    /// The schemas of the projections; the connection is looked at by another one.
+    /// The schemas of the projections; another watch monitors the connection.
     ReadSide(PgPool),
-    /// A database's connection alone.
+    /// Only a database's connection.
     Connection(PgPool),
 }
 
@@ -308,8 +308,9 @@ impl Watched {
     }
 }
 
-/// Readiness follows the database: a role that cannot reach it, or whose schema is gone, should get no requests. A schema that became
-/// newer than this build is no reason: what runs goes on until it is replaced. Without a check it is told in the log alone.
+/// Readiness follows the database: a role that cannot reach it, or whose schema is gone, should get no requests. A schema newer
+/// than this build does not matter: running processes continue until they are replaced. Without a check, problems are only
+/// logged.
 async fn watch(watched: Watched, setting: &'static str, check: Option<Check>, shutdown: CancellationToken) {
     let mut said: Option<Instant> = None;
     let set_unready = |ailment, why: String| {
@@ -328,14 +329,14 @@ async fn watch(watched: Watched, setting: &'static str, check: Option<Check>, sh
                 }
             }
             Ok(Err(Misfit::NotYet(why))) if why.ailment == Some(Ailment::SchemaMissing) => {
-                // Again and again, so that whoever looks at the last lines sees it.
+                // Repeated, so that it is visible in the last log lines.
                 if said.is_none_or(|said| said.elapsed() >= SAY_AGAIN) {
                     tracing::warn!("waiting: {why}");
                     said = Some(Instant::now());
                 }
                 set_unready(why.ailment, why.message);
             }
-            // Nothing is known of the schemas then.
+            // The state of the schemas is then unknown.
             Ok(Err(Misfit::NotYet(_))) | Err(_) if matches!(watched, Watched::ReadSide(_)) => {}
             Ok(Err(Misfit::NotYet(why))) => set_unready(why.ailment, format!("{setting}: {why}")),
             Err(_) => {

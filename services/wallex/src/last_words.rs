@@ -1,5 +1,5 @@
-//! What the process leaves in the file of `--termination-message`: Kubernetes shows it as the container's termination message, and the
-//! operator reads it there. A file that can't be written is a warning: the process has done what it was started for, or failed at it.
+//! What the process writes to the file of `--termination-message`: Kubernetes shows it as the container's termination message,
+//! where the operator reads it. Failing to write it is only a warning: the process has already succeeded or failed.
 
 use std::path::{Path, PathBuf};
 
@@ -10,10 +10,10 @@ use wallex_journal::schema::MigrateError;
 use wallex_runtime::database::ConnectError;
 use wallex_runtime::kafka::WaitError;
 
-/// Bytes that Kubernetes keeps of a termination message.
+/// Maximum bytes of a termination message that Kubernetes keeps.
 const LIMIT: usize = 4096;
 
-/// An error that the operator's conditions may have a name for.
+/// An error for which the operator's conditions may have a name.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub(crate) struct Ailing {
@@ -27,14 +27,14 @@ pub(crate) struct TerminationMessage(Option<PathBuf>);
 
 impl TerminationMessage {
     pub(crate) fn to(path: Option<&Path>) -> Self {
-        // Kubernetes sets variables of optional values to nothing.
+        // Kubernetes sets variables with optional values to the empty string.
         Self(
             path.filter(|path| !path.as_os_str().is_empty())
                 .map(Path::to_owned),
         )
     }
 
-    /// Leaves what ended the process; `told` is the text that people get.
+    /// Records what ended the process; `told` is the text shown to people.
     pub(crate) fn failed(&self, error: &anyhow::Error, told: String) {
         self.leave(LastWords::Failed {
             code: ailment(error),
@@ -50,13 +50,13 @@ impl TerminationMessage {
     }
 }
 
-/// The words as JSON that fits. Long ones lose their end.
+/// The message as JSON that fits the limit. Long ones are cut at the end.
 fn text(mut words: LastWords) -> String {
     loop {
         let text = serde_json::to_string(&words).unwrap_or_default();
         let excess = text.len().saturating_sub(LIMIT);
         match &mut words {
-            // In JSON a byte takes six at most, so that this never cuts too much.
+            // A byte takes at most six bytes in JSON, so this never cuts too much.
             LastWords::Failed { message, .. } if excess > 0 && !message.is_empty() => {
                 let left = message.len().saturating_sub(excess.div_ceil(6));
                 message.truncate(message.floor_char_boundary(left));

@@ -1,5 +1,5 @@
-//! `wallex log-level`: asks a role on this machine, or in this pod, over the loopback interface. The image has no shell
-//! and no client of HTTP, so the binary is its own.
+//! `wallex log-level`: asks a role on this machine, or in this pod, over the loopback interface. The image has neither
+//! a shell nor an HTTP client, so the binary brings its own.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -12,7 +12,7 @@ use http::{Method, StatusCode};
 use wallex_runtime::http::client::{Connection, Target};
 use wallex_runtime::{Flags, Settings};
 
-/// A role that works answers at once.
+/// A working role answers at once.
 const LIMIT: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Clone, clap::Args)]

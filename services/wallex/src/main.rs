@@ -1,5 +1,5 @@
-//! `wallex`: every role of the platform and the user's tools, in one binary. This crate only joins the
-//! others: it reads the settings, connects, and starts what the subcommand names.
+//! `wallex`: all roles of the platform and the user's tools in one binary. This crate only combines the others: it
+//! reads the settings, connects, and starts what the subcommand names.
 #![forbid(unsafe_code)]
 
 mod api;
@@ -25,7 +25,7 @@ use wallex_runtime::{CancellationToken, Flags, Settings, shutdown, telemetry, tr
 
 use crate::last_words::TerminationMessage;
 
-/// Allocation is a tenth of a command's CPU time with the system's allocator, a twentieth with this one.
+/// Allocation takes a tenth of the command role's CPU time with the system's allocator, a twentieth with this one.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -121,7 +121,7 @@ enum Verb {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    // As root, `dev` becomes an unprivileged user, before there are threads.
+    // As root, `dev` switches to an unprivileged user before any threads start.
     if let Verb::Dev(args) = &cli.command
         && let Some(code) = dev::unprivileged(args)
     {
@@ -139,7 +139,7 @@ fn main() -> ExitCode {
     runtime.block_on(async {
         match run(cli, &last).await {
             Ok(code) => code,
-            // As in `wallex config | head`: whoever read it has seen enough.
+            // As in `wallex config | head`: the reader has seen enough.
             Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
             Err(error) => {
                 let told = told(&error);
@@ -151,7 +151,8 @@ fn main() -> ExitCode {
     })
 }
 
-/// Whether containers are started for it. The rest people start in containers that run already, whose last words are their own.
+/// Whether containers are started for this subcommand. People run the others in existing containers, which have their own
+/// termination message.
 fn is_a_containers(command: &Verb) -> bool {
     match command {
         Verb::Command
@@ -174,7 +175,7 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<std::io::Error>().is_some_and(of_output)
 }
 
-/// The error and its causes, each said once: some repeat their cause's words in their own.
+/// The error and its causes, each shown once: some errors repeat their cause.
 fn told(error: &anyhow::Error) -> String {
     let mut text = error.to_string();
     for cause in error.chain().skip(1).map(ToString::to_string) {
@@ -186,7 +187,7 @@ fn told(error: &anyhow::Error) -> String {
 }
 
 async fn run(cli: Cli, last: &TerminationMessage) -> anyhow::Result<ExitCode> {
-    // These need nothing of a role's settings, or must work when they are wrong.
+    // These need no role settings, or must work even if they are wrong.
     match &cli.command {
         Verb::Config(args) => return config::run(&cli.flags, args),
         Verb::Openapi => return openapi::print(),
@@ -212,7 +213,8 @@ async fn run(cli: Cli, last: &TerminationMessage) -> anyhow::Result<ExitCode> {
     trace::finish().await;
     telemetry::finish();
     match done {
-        // Asked to stop while waiting for something: no failure of a role. A chore is not done, and a Job must not count as complete.
+        // Stopped while waiting for something: not a failure for a role. But a chore is not done, and its Job must not
+        // count as complete.
         Err(error) if role.is_some() && shutdown.is_cancelled() => {
             tracing::info!(%error, "stopped");
             last.failed(&error, told(&error));
@@ -222,7 +224,7 @@ async fn run(cli: Cli, last: &TerminationMessage) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// What a role is called in traces; chores have none.
+/// A role's name in traces; chores have none.
 fn traced(command: &Verb) -> Option<String> {
     match command {
         Verb::Command => Some("command".to_owned()),
@@ -262,7 +264,7 @@ async fn run_role(
         Verb::Verify(args) => return verify::run(settings, &args, shutdown).await,
         Verb::Projection(args) => return projection::run(&settings, &args, shutdown).await,
         Verb::Dev(args) => dev::run(settings, in_force, args, shutdown.clone()).await?,
-        // Done before the settings were read.
+        // Already handled before the settings were read.
         Verb::Config(_) | Verb::LogLevel(_) | Verb::Openapi => {}
     }
     Ok(ExitCode::SUCCESS)

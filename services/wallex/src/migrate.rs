@@ -1,4 +1,4 @@
-//! The database's chores: `wallex migrate` and `maintain`.
+//! Database chores: `wallex migrate` and `maintain`.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use wallex_runtime::{CancellationToken, Settings, database};
 
 use crate::journal;
 
-/// How long maintenance waits for batches that use a slot. Commands wait behind it as long at most.
+/// How long maintenance waits for batches that use a slot. Commands wait behind it for at most as long.
 const SLOT_LOCK_TIMEOUT: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Clone, clap::Args)]
@@ -33,7 +33,7 @@ pub(crate) struct Args {
     pub(crate) expect_journal: Option<i64>,
 }
 
-/// [`migrate`], which tells by `/health/ready` what it waits for.
+/// [`migrate`], but reports on `/health/ready` what it waits for.
 pub(crate) async fn in_sight(
     settings: &Settings,
     args: &Args,
@@ -88,7 +88,7 @@ pub(crate) async fn migrate(
     let mut read = read.acquire().await?;
     wallex_projections::schema::migrate(&mut read).await?;
     wallex_projections::schema::add_cursors(&mut read, partitions).await?;
-    // Only now: wallets may come to partitions that every projection has a cursor for.
+    // Only now: every projection has a cursor for these partitions, so wallets may be placed in them.
     schema::open_partitions(&mut db).await?;
     let written = history::read(&mut db).await?.unwrap_or_default();
     let migrated = Migrated {
@@ -115,7 +115,7 @@ pub(crate) async fn migrate(
 pub(crate) async fn maintain(settings: &Settings, shutdown: &CancellationToken) -> anyhow::Result<()> {
     let pool = journal::connect_tool(settings, "maintain", shutdown).await?;
     let retention = Retention::new(settings.idempotency_retention());
-    // Busy slots are tried again; the next run comes in an hour anyway.
+    // Busy slots are retried; the next run is in an hour anyway.
     for attempt in 1.. {
         match empty_expired_slots(&pool, retention, SLOT_LOCK_TIMEOUT).await {
             Ok(emptied) => {

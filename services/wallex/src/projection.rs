@@ -1,4 +1,4 @@
-//! `wallex projection`: what people do to a projection as a whole.
+//! `wallex projection`: manual operations on a whole projection.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! The long-running roles: each connects, starts its work, and serves HTTP until it is told to stop.
+//! The long-running roles: each connects, starts its work, and serves HTTP until told to stop.
 
 use axum::Router;
 use clap::ValueEnum;
@@ -20,7 +20,7 @@ use wallex_runtime::{CancellationToken, Settings, http, kafka};
 
 use crate::{api, journal};
 
-/// Reads the name of a projection.
+/// Parses the name of a projection.
 pub(crate) fn projection() -> impl TypedValueParser<Value = Name> {
     PossibleValuesParser::new(Name::ALL.map(Name::as_str)).try_map(|name| name.parse::<Name>())
 }
@@ -45,7 +45,8 @@ fn batcher_config(settings: &Settings) -> BatcherConfig {
     }
 }
 
-/// A role's health. Wherever Kafka is set it is shown, with how far the projections are; connected to when asked for.
+/// A role's health. If Kafka is configured, it is included, with the projections' progress; the connection is made on
+/// request.
 fn health(settings: &Settings) -> Health {
     let health = Health::new();
     let groups = Name::ALL.map(|name| wallex_projections::consumer_group(name, &settings.platform));
@@ -53,7 +54,7 @@ fn health(settings: &Settings) -> Health {
     health
 }
 
-/// Where the platform's projectors take events from: a publisher brings them to Kafka where one is set.
+/// Where the platform's projectors get their events: from Kafka, through the publisher, if it is configured.
 fn fed_by(settings: &Settings) -> SourceName {
     match settings.kafka_bootstrap_servers {
         Some(_) => SourceName::Kafka,
@@ -61,8 +62,8 @@ fn fed_by(settings: &Settings) -> SourceName {
     }
 }
 
-/// What the read routes work with, of projections that take events from `source`, and the measuring of their lag, which
-/// ends with the process. Streams end with it too, not with their clients.
+/// State for the read routes, for projections that take events from `source`; also measures their lag until the process
+/// ends. Streams end with the process, too, without waiting for their clients.
 pub(crate) fn reads(
     settings: &Settings,
     source: SourceName,
@@ -84,7 +85,7 @@ pub(crate) fn reads(
     state
 }
 
-/// What the write routes work with, and the upkeep beside them, which ends with the process.
+/// State for the write routes, and their background work, which ends with the process.
 pub(crate) async fn writes(
     settings: &Settings,
     journal: PgPool,
@@ -116,7 +117,7 @@ pub(crate) async fn command(settings: Settings, shutdown: CancellationToken) -> 
         Limits::of(&settings),
     )
     .await?;
-    // All requests are answered; what clients gave up on is finished too.
+    // All requests are answered; this also finishes what clients gave up on.
     if let Some(batcher) = batcher {
         batcher.finish().await;
     }
@@ -158,7 +159,7 @@ pub(crate) async fn publisher(settings: Settings, shutdown: CancellationToken) -
         let (health, shutdown) = (health.clone(), shutdown.clone());
         publishing = Some(tokio::spawn(async move {
             wallex_publisher::run(config, journal, redis, &health, shutdown.clone()).await;
-            // Should it ever end by itself, the process ends with it and is started again.
+            // If it ever ends on its own, the process ends too and is restarted.
             shutdown.cancel();
         }));
         anyhow::Ok(Router::new())
@@ -212,7 +213,7 @@ pub(crate) async fn projector(
     Ok(())
 }
 
-/// Starts a projection beside the HTTP server. A projection that ends by itself ends the process.
+/// Starts a projection alongside the HTTP server. If it ends on its own, the process ends too.
 pub(crate) fn spawn_projection(
     name: Name,
     feed: Feed,

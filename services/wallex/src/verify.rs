@@ -1,4 +1,4 @@
-//! `wallex verify`: the journal, and the projections made of it, compared with the events. It reads only.
+//! `wallex verify`: compares the journal and its projections with the events. Read-only.
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -10,7 +10,7 @@ use wallex_runtime::{CancellationToken, Settings};
 
 use crate::journal;
 
-/// A connection to each side, which may be one database.
+/// One connection to each side; both may be the same database.
 const CONNECTIONS: u32 = 2;
 
 #[derive(Debug, Clone, clap::Args)]
@@ -20,7 +20,7 @@ pub(crate) struct Args {
     journal_only: bool,
 }
 
-/// Prints what is wrong, a line each, and fails when anything is.
+/// Prints one line per problem, and fails if there is any.
 pub(crate) async fn run(
     mut settings: Settings,
     args: &Args,
@@ -39,7 +39,7 @@ pub(crate) async fn run(
     };
     let (report, compared) = tokio::select! {
         biased;
-        // Nobody may take half a check for a whole one.
+        // Half a check must not be mistaken for a complete one.
         () = shutdown.cancelled() => {
             tracing::error!("stopped before the check was complete");
             return Ok(ExitCode::FAILURE);
@@ -51,7 +51,7 @@ pub(crate) async fn run(
         "the journal has no partitions: run `wallex migrate`"
     );
     match print(&report, compared) {
-        // Whoever read the lines had enough of them. The verdict stands.
+        // The reader stopped reading. The verdict stands.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
         printed => printed?,
     }

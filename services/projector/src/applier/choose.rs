@@ -1,4 +1,4 @@
-//! What a step applies: the verified runs of what arrived, and what only the journal has.
+//! Chooses what a step applies: the verified runs of what arrived, and what only the journal has.
 //!
 //! The invariant: what is chosen continues the cursor by seq and hash, and the journal has it.
 
@@ -13,20 +13,20 @@ use super::{Applier, Step};
 use crate::inbox::Batch;
 use crate::stall::Stall;
 
-/// What is to be applied in one step.
+/// What one step applies.
 #[derive(Default)]
 pub(super) struct Chosen {
-    /// By partition, and in it by seq.
+    /// Ordered by partition, then by seq.
     pub(super) events: Vec<Event>,
-    /// How many of them the journal gave.
+    /// How many of them came from the journal.
     pub(super) filled: usize,
-    /// Partitions in which nothing more is to be asked of the journal.
+    /// Partitions in which the journal has nothing more to ask for.
     pub(super) ended: Vec<Partition>,
 }
 
 impl<P: Projection> Applier<P> {
-    /// Compares the last event of each run with the journal's of that seq. Through the hash chain that
-    /// confirms the whole run. A run the journal does not have is taken out.
+    /// Compares the last event of each run with the journal's event of that seq. Through the hash chain that confirms the
+    /// whole run. A run that the journal does not have is removed.
     pub(super) async fn verify(
         &self,
         journal: &mut PgConnection,
@@ -125,7 +125,7 @@ impl<P: Projection> Applier<P> {
     }
 }
 
-/// Up to `limit` events that the journal has after `cursor`, `missing_to` at most, and whether that was all.
+/// At most `limit` events that the journal has after `cursor`, up to `missing_to`, and whether those were all.
 async fn fill(
     journal: &mut PgConnection,
     partition: Partition,
@@ -144,7 +144,7 @@ async fn fill(
     let limit = i64::try_from(limit)
         .unwrap_or(i64::MAX)
         .min(missing_to - cursor.seq);
-    // The cursor's own event is read along: the journal must still have it.
+    // The cursor's own event is read as well: the journal must still have it.
     let (after, along) = if cursor.seq > 0 {
         (cursor.seq - 1, 1)
     } else {

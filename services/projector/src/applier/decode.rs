@@ -1,7 +1,7 @@
-//! Reading chosen events. Pure.
+//! Decodes the chosen events. Pure.
 //!
-//! The invariant: an event that this build does not know is never passed over, and one that nobody can
-//! read never stops the wallets it has nothing to do with.
+//! The invariant: an event that this build does not know is never skipped, and one that nobody can read never
+//! stops wallets it has nothing to do with.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -17,12 +17,12 @@ use crate::stall::Stall;
 #[derive(Default)]
 pub(super) struct Decoded {
     pub(super) projected: Vec<Projected>,
-    /// Where cursors move to.
+    /// Where the cursors move.
     pub(super) moved: BTreeMap<Partition, Mark>,
 }
 
-/// Decodes the chosen events. One that this build does not know ends its partition's part, one that is
-/// unusable is parked, and with it what follows of its wallet.
+/// Decodes the chosen events. One that this build does not know ends its partition's part. An unusable one is parked,
+/// together with the later events of its wallet.
 pub(super) fn decode_all(
     events: Vec<Event>,
     mut parked_wallets: HashSet<WalletId>,
@@ -68,7 +68,7 @@ enum Unusable {
     Corrupt(Why, String),
 }
 
-/// Reads an event that is the journal's own.
+/// Decodes an event that comes from the journal.
 fn decode(event: &Event) -> Result<EventData, Unusable> {
     if !event.is_authentic() {
         let reason = "its hash does not fit its content".to_owned();

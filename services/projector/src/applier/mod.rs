@@ -9,7 +9,7 @@
 //! 5 apply   the projection's rows, the parked rows, the cursors; COMMIT
 //! ```
 //! The invariant: what is applied continues the cursor by seq and hash and is in the journal. A step that
-//! fails has changed nothing, neither in the database nor in the batch that matters.
+//! fails has changed nothing that matters, neither in the database nor in the batch.
 
 mod choose;
 mod decode;
@@ -36,10 +36,10 @@ use crate::stall::Stall;
 pub(crate) enum StepError {
     #[error(transparent)]
     Database(sqlx::Error),
-    /// The database refuses what was to be written (SQLSTATE class 22, 23), or it does not fit together.
+    /// The database refuses the rows (SQLSTATE class 22 or 23), or they contradict each other.
     #[error("{0}")]
     Refused(String),
-    /// Somebody took cursors away.
+    /// Somebody deleted cursors.
     #[error("the cursors of partitions {0:?} are gone")]
     Gone(BTreeSet<Partition>),
 }
@@ -67,11 +67,11 @@ impl From<ApplyError> for StepError {
 /// What one step did.
 #[derive(Default)]
 pub(crate) struct Step {
-    /// The cursors of the batch's partitions after it.
+    /// The cursors of the batch's partitions after the step.
     pub(crate) cursors: BTreeMap<Partition, Mark>,
     pub(crate) stalled: BTreeMap<Partition, Stall>,
     pub(crate) parked: Vec<Parked>,
-    /// Events that the journal gave and no message.
+    /// Events that came from the journal, not from a message.
     pub(crate) filled: usize,
 }
 
@@ -98,7 +98,7 @@ impl<P: Projection> Applier<P> {
         }
     }
 
-    /// Lets `announcer` tell which wallets each step has written.
+    /// Makes `announcer` announce the wallets that each step has written.
     pub(crate) fn announce_by(&mut self, announcer: Announcer) {
         self.announcer = announcer;
     }
@@ -107,7 +107,7 @@ impl<P: Projection> Applier<P> {
         &self.metrics
     }
 
-    /// Where `partitions` stand; one without a cursor is not among them.
+    /// The cursors of `partitions`; a partition without a cursor is left out.
     pub(crate) async fn standings(
         &self,
         partitions: &[Partition],
@@ -116,7 +116,7 @@ impl<P: Projection> Applier<P> {
         self.cursors.read(&mut db, partitions).await
     }
 
-    /// One transaction over the open partitions of `batch`, and what is done taken out of it.
+    /// One transaction over the open partitions of `batch`; what is done is removed from the batch.
     pub(crate) async fn step(&mut self, batch: &mut Batch) -> Result<Step, StepError> {
         let started = Instant::now();
         let open = batch.open();
@@ -207,7 +207,7 @@ impl<P: Projection> Applier<P> {
     }
 }
 
-/// A span for each sampled event of a step that was committed.
+/// Records a span for each sampled event of a committed step.
 fn record_spans(projection: &str, projected: &[Projected], started: Instant) {
     for Projected { event, .. } in projected {
         let name = || format!("{projection} apply").into();

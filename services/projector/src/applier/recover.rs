@@ -1,7 +1,7 @@
-//! What to do with a partition whose cursor is not where it was left: gone, moved back, or restored from a backup.
+//! Recovers a partition whose cursor is not where it was left: gone, moved back, or restored from a backup.
 //!
-//! The invariant: rows and cursor agree when the transaction ends. Rows that come from events after the cursor would be
-//! applied a second time, so they are taken away with all others of the partition, and the journal fills it anew.
+//! The invariant: rows and cursor agree when the transaction ends. Rows from events after the cursor would be
+//! applied twice, so all rows of the partition are deleted, and it is refilled from the journal.
 
 use sqlx::SqlSafeStr as _;
 use wallex_domain::Partition;
@@ -11,21 +11,21 @@ use wallex_projections::cursor::Standing;
 
 use super::Applier;
 
-/// As the applier's, but for two things: this reads tables whole, which an index could not help, and takes its time: a
-/// partition of millions of rows is emptied in one transaction, so that nobody ever sees half of it.
+/// Like the applier's, with two differences: it scans whole tables, where an index would not help, and it has no short
+/// time limit: a partition with millions of rows is emptied in one transaction, so that nobody ever sees half of it.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit = off; SET LOCAL jit = off; \
      SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = 0; \
      SET LOCAL idle_in_transaction_session_timeout = '30s'";
 
-/// What was done with a partition.
+/// What was done to a partition.
 pub(crate) struct Recovered {
     pub(crate) standing: Standing,
-    /// Its rows did not fit its cursor and were taken away.
+    /// Its rows did not match its cursor and were deleted.
     pub(crate) emptied: bool,
 }
 
 impl<P: Projection> Applier<P> {
-    /// Makes rows and cursor of a partition agree, and says up to where the journal has to fill it again.
+    /// Makes rows and cursor of a partition agree, and says up to where the journal must refill it.
     pub(crate) async fn recover(&self, partition: Partition) -> Result<Recovered, sqlx::Error> {
         let heads = read::partitions(&self.journal).await?;
         let refill_to = heads
@@ -48,7 +48,7 @@ impl<P: Projection> Applier<P> {
                     .execute(&mut *db)
                     .await?;
             }
-            // The rows took the cursor with them.
+            // The cursor was deleted with the rows.
             self.cursors.restart(&mut db, partition, refill_to).await?;
         } else {
             self.cursors.refill(&mut db, partition, refill_to).await?;

@@ -1,4 +1,4 @@
-//! How a projector's consumer fetches: new events at once, what it is behind by in large pieces, within bounded memory.
+//! How a projector's consumer fetches: new events at once, a backlog in large pieces, all within bounded memory.
 
 use rdkafka::ClientConfig;
 use wallex_runtime::kafka;
@@ -7,14 +7,14 @@ use wallex_runtime::settings::{Settings, SettingsError};
 pub(super) fn config(settings: &Settings, group: &str) -> Result<ClientConfig, SettingsError> {
     let mut config = kafka::consumer_config(settings, group)?;
     config
-        // Partitions that are added are found within this time; the default is 5 minutes.
+        // New partitions are found within this time; the default is 5 minutes.
         .set("topic.metadata.refresh.interval.ms", "30000")
         .set("fetch.wait.max.ms", "100")
         .set("queued.max.messages.kbytes", "16384")
-        // When so much is queued, fetching goes on after this time; the default is a second, in which a projector that
-        // is far behind would run dry.
+        // When the queue is full, fetching resumes after this time. The default is a second, in which a projector
+        // that is far behind would run dry.
         .set("fetch.queue.backoff.ms", "20")
-        // The same after a fetch that failed, of a partition whose leader moves; the default is half a second.
+        // The same after a failed fetch from a partition whose leader moves; the default is half a second.
         .set("fetch.error.backoff.ms", "100");
     Ok(config)
 }
@@ -35,7 +35,7 @@ mod tests {
 
     const MESSAGES: i64 = 30;
 
-    /// As when a projector is far behind: what is fetched at once fills the queue, here with one message.
+    /// Simulates a projector that is far behind: one fetch fills the queue, here with one message.
     #[tokio::test]
     async fn a_full_queue_does_not_make_a_consumer_run_dry() {
         let topic = unique_name("fetching");
@@ -61,7 +61,7 @@ mod tests {
             .create()
             .unwrap();
         consumer.subscribe(&[&topic]).unwrap();
-        // The time of joining the group is not that of fetching.
+        // Don't count the time it takes to join the group.
         consumer.recv().await.unwrap();
         let began = Instant::now();
         let mut offset = 0;

@@ -1,4 +1,4 @@
-//! The journal as the source: without Kafka, for `wallex dev`. All partitions belong to this process.
+//! The journal as the source, without Kafka, for `wallex dev`. This process owns all partitions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -12,10 +12,10 @@ use wallex_journal::read;
 use super::{IDLE, News};
 use crate::inbox::Batch;
 
-/// Events found at one look from which on many clients write at once. Then the next look waits for more of them: each
-/// costs a transaction per projection, which on a small machine is taken from the commands.
+/// This many events found by one poll mean that many clients are writing at once. The next poll then waits to collect
+/// more: each costs a transaction per projection, which on a small machine slows down commands.
 const CROWD: i64 = 10;
-/// How long it waits then.
+/// How long that poll waits.
 const GATHERING: Duration = Duration::from_millis(20);
 
 pub(crate) struct JournalSource {
@@ -23,7 +23,7 @@ pub(crate) struct JournalSource {
     poll_interval: Duration,
     woken: Option<watch::Receiver<()>>,
     partitions: BTreeSet<Partition>,
-    /// No look before.
+    /// The next poll happens no earlier than this.
     next_look: Instant,
 }
 
@@ -38,7 +38,7 @@ impl JournalSource {
         }
     }
 
-    /// Looks at the journal whenever `woken` changes, too.
+    /// Also polls the journal whenever `woken` changes.
     pub(crate) fn woken_by(mut self, woken: watch::Receiver<()>) -> Self {
         self.woken = Some(woken);
         self
@@ -48,7 +48,7 @@ impl JournalSource {
         let poll = tokio::time::sleep(self.poll_interval);
         match &mut self.woken {
             None => poll.await,
-            // Whoever wakes is gone at the end: then the interval alone counts.
+            // At the end the sender is gone: then only the interval counts.
             Some(woken) => tokio::select! {
                 () = poll => {}
                 Ok(()) = woken.changed() => {}
@@ -60,7 +60,7 @@ impl JournalSource {
         self.partitions.clone()
     }
 
-    /// Names the partitions in which the journal is ahead; the applier reads what is there.
+    /// Names the partitions in which the journal is ahead; the applier reads the events.
     pub(crate) async fn next(&mut self, cursors: &BTreeMap<Partition, Mark>) -> News {
         let mut news = News {
             batch: Batch::default(),
@@ -70,7 +70,7 @@ impl JournalSource {
         tokio::time::sleep_until(self.next_look).await;
         let end = Instant::now() + IDLE;
         loop {
-            // What was written until now is seen now; what comes later wakes.
+            // This poll sees everything written so far; later writes wake it.
             if let Some(woken) = &mut self.woken {
                 woken.borrow_and_update();
             }

@@ -1,5 +1,5 @@
-//! Where a projection hears of new events. A source only says where to look, and it may say it twice, late or
-//! out of order: what is applied is decided by the cursor.
+//! Where a projection hears about new events. A source only says where to look, possibly twice, late or out of order:
+//! the cursor decides what is applied.
 
 mod fetching;
 mod journal;
@@ -14,7 +14,7 @@ use wallex_domain::{Ailment, Mark, Partition};
 
 use crate::inbox::Batch;
 
-/// A source with nothing new comes back after this time, so that its caller can look after other things.
+/// A source with nothing new returns after this time, so that its caller can do other work.
 const IDLE: Duration = Duration::from_secs(1);
 
 pub(crate) enum Source {
@@ -22,18 +22,18 @@ pub(crate) enum Source {
     Kafka(Box<KafkaSource>),
 }
 
-/// What a source knows beside events.
+/// What a source reports besides events.
 pub(crate) struct News {
     pub(crate) batch: Batch,
-    /// Messages that are no events of this platform.
+    /// Messages that are not events of this platform.
     pub(crate) refused: u64,
-    /// What keeps the source from hearing anything.
+    /// What keeps the source from receiving anything.
     pub(crate) trouble: Option<String>,
 }
 
 impl Source {
-    /// What has arrived: waits for the first event for a second at most, or hardly at all in a `hurry`. `limit` events
-    /// at most.
+    /// What has arrived. Waits at most a second for the first event, or hardly at all in a `hurry`. Returns at most
+    /// `limit` events.
     pub(crate) async fn next(
         &mut self,
         cursors: &BTreeMap<Partition, Mark>,
@@ -54,7 +54,7 @@ impl Source {
         }
     }
 
-    /// What it is to the operator when nothing can be heard.
+    /// How the operator names it when nothing can be received.
     pub(crate) fn ailment(&self) -> Ailment {
         match self {
             Self::Journal(_) => Ailment::DatabaseUnreachable,
@@ -62,12 +62,12 @@ impl Source {
         }
     }
 
-    /// Whether events may be in the journal that this source will not bring by itself.
+    /// Whether the journal may have events that this source will not deliver on its own.
     pub(crate) fn may_miss_events(&self) -> bool {
         matches!(self, Self::Kafka(_))
     }
 
-    /// Those of the partitions of which events are still on their way from this source.
+    /// The partitions for which events are still on their way from this source.
     pub(crate) async fn with_more(&self, partitions: Vec<Partition>) -> BTreeSet<Partition> {
         match self {
             Self::Journal(_) => BTreeSet::new(),
@@ -75,7 +75,7 @@ impl Source {
         }
     }
 
-    /// The ends of partitions of which this source has no place that it would begin at, or reads again what was applied.
+    /// The ends of partitions in which this source has no saved offset to start at, or is reading again what was applied.
     pub(crate) async fn ends_to_skip_to(&mut self) -> BTreeMap<Partition, i64> {
         match self {
             Self::Journal(_) => BTreeMap::new(),
@@ -83,7 +83,7 @@ impl Source {
         }
     }
 
-    /// Everything before these Kafka offsets has been applied: none of it is to be brought again.
+    /// Everything before these Kafka offsets has been applied and need not be delivered again.
     pub(crate) async fn skip_to(&mut self, ends: BTreeMap<Partition, i64>) {
         match self {
             Self::Journal(_) => {}

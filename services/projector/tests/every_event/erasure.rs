@@ -1,4 +1,4 @@
-//! Erasure of personal data from what has been written before it, on both sides.
+//! Erasure of personal data from everything written before it, on both sides.
 
 use serde_json::json;
 use wallex_books::wallet;
@@ -10,7 +10,7 @@ const A: At = (0, 1);
 const B: At = (1, 1);
 const C: At = (0, 2);
 
-/// Type and description of a wallet's entries; the metadata is there when the description is.
+/// Type and description of a wallet's entries; metadata is present exactly when the description is.
 async fn described(story: &Story, (partition, n): At) -> Vec<(String, Option<String>)> {
     let rows: Vec<(String, Option<String>, bool)> = sqlx::query_as(
         "SELECT type, description, metadata IS NOT NULL FROM read_model.entry WHERE wallet_id = $1 ORDER BY version",
@@ -31,7 +31,7 @@ fn says(text: &str) -> Option<serde_json::Value> {
     Some(json!({"owner": text, "description": text, "metadata": {"note": text}}))
 }
 
-/// A deals with B and C in all ways, is erased, and goes on; B and C have affairs of their own.
+/// A deals with B and C in every way, is erased, and continues; B and C have business of their own.
 async fn tell(story: &mut Story) {
     story.personal = says("before");
     for at in [A, B, C] {
@@ -136,8 +136,8 @@ async fn a_read_model_filled_anew_after_an_erasure_has_the_same_rows() {
     tell(&mut story).await;
     for _ in 0..2 {
         let before = everything(&story).await;
-        // The journal still has the data at first, later only a part of it. Whether somebody forgets the erasures
-        // with the rows makes no difference.
+        // At first the journal still has the data, later only a part of it. It makes no difference whether the erasures
+        // are deleted along with the rows.
         for gone in [
             "SELECT 1",
             "DELETE FROM journal.personal p USING journal.event e
@@ -186,7 +186,7 @@ async fn a_wallet_with_more_entries_than_one_statement_takes_is_erased_whole() {
     assert_eq!(left, [(1, 1)]);
 }
 
-/// A's history breaks off at an event that nobody can read, and A goes on dealing with B until it is erased.
+/// A's history breaks off at an event that nobody can read, and A keeps dealing with B until it is erased.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_erasure_reaches_a_wallet_whose_events_are_parked() {
     for pace in [Pace::AtOnce, Pace::StepByStep] {

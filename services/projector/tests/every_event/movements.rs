@@ -174,7 +174,7 @@ async fn an_extended_hold_expires_later_and_moves_nothing() {
         story.create(A, 100).await;
         story.place(A, 1, 30).await;
         story.place(A, 2, 10).await;
-        // From here on they are known already.
+        // From here on they already exist.
         story.apply().await;
         story.extend(A, 1, 6).await;
         let last = story.extend(A, 1, 7).await;
@@ -264,7 +264,7 @@ async fn every_entry_says_what_was_held_after_it() {
         let mut story = story(1, pace).await;
         story.create(A, 100).await;
         story.place(A, 1, 10).await;
-        // From here on the wallet is known already.
+        // From here on the wallet already exists.
         story.apply().await;
         story.credit(A, 5).await;
         story.place(A, 2, 20).await;

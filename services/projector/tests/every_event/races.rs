@@ -1,4 +1,4 @@
-//! Erasure of one side while another replica writes the other: two transactions, in both orders.
+//! Erasure of one side while another replica writes the other: two transactions, in either order.
 
 use serde_json::json;
 use uuid::Uuid;
@@ -14,7 +14,7 @@ use crate::story::{At, Pace, Story, story};
 const A: At = (0, 1);
 const B: At = (1, 1);
 
-/// One replica has applied and not committed yet when the other begins: it waits.
+/// One replica has applied but not committed when the other begins, so the other waits.
 async fn race(story: &Story, first: &[Projected], second: &[Projected]) {
     let tx = replica(story, first).await;
     let waits = async {
@@ -35,7 +35,7 @@ async fn race(story: &Story, first: &[Projected], second: &[Projected]) {
     second.commit().await.unwrap();
 }
 
-/// A has paid B, which A's side knows and B's does not yet; then A is erased.
+/// A has paid B: A's side has it, B's does not yet. Then A is erased.
 struct Dealing {
     story: Story,
     credited: Vec<Projected>,
@@ -57,7 +57,7 @@ async fn dealing() -> Dealing {
     }
 }
 
-/// Both legs of the transfer are there, and the data on neither.
+/// Both legs of the transfer exist, and neither has the data.
 async fn assert_erased(story: &Story) {
     let legs: Vec<(String, Option<String>, bool)> = story
         .rows(
@@ -97,7 +97,7 @@ async fn the_other_side_waits_for_an_erasure_that_is_being_applied() {
     assert_erased(&story).await;
 }
 
-/// The other side's batch, with so many other counterparties that they are not locked one by one.
+/// The other side's batch, with so many other counterparties that they are not locked individually.
 fn with_many_counterparties(mut credited: Vec<Projected>) -> Vec<Projected> {
     for n in 1..=300 {
         let mut other = credited[0].clone();
@@ -166,7 +166,7 @@ async fn the_other_side_may_come_long_after_an_erasure() {
     let [debited, later] = story.transfer(A, B, 1).await;
     let a = [erased, projected(&story, &[&debited]).await].concat();
     replica(&story, &a).await.commit().await.unwrap();
-    // What A told after it had been erased stays, also beside what it had told before.
+    // What A said after its erasure stays, even next to what it had said before.
     let b = [credited, projected(&story, &[&later]).await].concat();
     replica(&story, &b).await.commit().await.unwrap();
     let described: Vec<(Uuid, i64, Option<String>)> = story

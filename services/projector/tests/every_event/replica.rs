@@ -1,4 +1,4 @@
-//! The read model by hand: what one replica does in one transaction.
+//! Drives the read model by hand: what one replica does in one transaction.
 
 #![allow(unreachable_pub, reason = "tests")]
 
@@ -22,7 +22,7 @@ pub async fn projected(story: &Story, events: &[&Event]) -> Vec<Projected> {
         .collect()
 }
 
-/// A transaction of a replica, applied but not committed.
+/// A replica's transaction, applied but not committed.
 pub async fn replica(story: &Story, events: &[Projected]) -> Transaction<'static, Postgres> {
     let mut tx = story.setup.db.begin().await.unwrap();
     ReadModel.apply(&mut tx, events, &[]).await.unwrap();

@@ -1,4 +1,4 @@
-//! Tells the journal events of every type, and what the projections made of them.
+//! Writes events of every type to the journal, and reads what the projections made of them.
 
 #![allow(unreachable_pub, reason = "tests")]
 
@@ -18,19 +18,19 @@ use crate::harness::{Setup, setup};
 /// Wallet `n` of a partition.
 pub type At = (i32, u64);
 
-/// When the projections apply what is told.
+/// When the projections apply the events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pace {
     /// All in one transaction.
     AtOnce,
-    /// Each transaction of the journal on its own.
+    /// Each journal transaction separately.
     StepByStep,
 }
 
 pub struct Story {
     pub setup: Setup,
     pace: Pace,
-    /// Goes beside every event from now on.
+    /// Attached to every event from now on.
     pub personal: Option<Value>,
     /// The name of every movement from now on.
     pub external_id: Option<String>,
@@ -50,7 +50,7 @@ pub async fn story(partitions: i32, pace: Pace) -> Story {
 }
 
 impl Story {
-    /// Applies what has been told so far.
+    /// Applies the events written so far.
     pub async fn apply(&self) {
         let running = [Name::Ledger, Name::ReadModel].map(|name| self.setup.start(name, Feed::Journal));
         self.setup.all_applied("ledger").await;
@@ -60,7 +60,7 @@ impl Story {
         }
     }
 
-    /// To be called at the end: everything is applied and fits together.
+    /// Call this at the end: everything is applied and consistent.
     pub async fn ends(&self) {
         self.apply().await;
         self.setup.assert_ledger().await;
@@ -108,7 +108,7 @@ impl Story {
         event
     }
 
-    /// Where the next events of both wallets will stand.
+    /// Where the next events of both wallets will be.
     fn positions(&self, first: At, second: At) -> (Position, Position) {
         let next = |at: At, ahead| self.setup.journal.next_position(at.0, ahead);
         (next(first, 0), next(second, i64::from(first.0 == second.0)))
@@ -213,12 +213,12 @@ impl Story {
         events
     }
 
-    /// An event that says all by its type.
+    /// An event whose type says everything.
     pub async fn change(&mut self, at: At, event_type: &str) -> Event {
         self.alone(at, event_type, 0, json!({})).await
     }
 
-    /// `said` stands beside the event.
+    /// `said` is attached to the event.
     pub async fn say(&mut self, at: At, details: &[&str], said: Value) -> Event {
         let before = self.personal.replace(said);
         let event = self
@@ -247,7 +247,7 @@ impl Story {
         sqlx::query_as(statement).fetch_all(&self.setup.db).await.unwrap()
     }
 
-    /// From, to, and how much, by position and line.
+    /// The postings as from, to and amount, with position and line.
     pub async fn postings(&self) -> Vec<(String, String, i64, i16)> {
         self.rows(
             "SELECT source, destination, amount, line FROM ledger.posting ORDER BY recorded_at, partition, seq, line",
@@ -255,7 +255,7 @@ impl Story {
         .await
     }
 
-    /// Type, changes of balance and held, both after it: the entries of a wallet.
+    /// A wallet's entries: type, changes of balance and held, and both afterwards.
     pub async fn entries(&self, (partition, n): At) -> Vec<(String, i64, i64, i64, i64)> {
         sqlx::query_as(
             "SELECT type, amount, balance_after, held_change, held_after FROM read_model.entry
@@ -268,7 +268,7 @@ impl Story {
     }
 }
 
-/// The ledger's name of a wallet.
+/// The wallet's name in the ledger.
 pub fn account((partition, n): At) -> String {
     format!("wallet:{}", wallet(partition, n))
 }

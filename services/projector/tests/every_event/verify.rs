@@ -1,4 +1,4 @@
-//! What is changed in the projections by hand, and that the comparison with the journal names it.
+//! Manual changes to the projections, and that the comparison with the journal reports each of them.
 
 use serde_json::json;
 use sqlx::AssertSqlSafe;
@@ -10,7 +10,7 @@ const A: (i32, u64) = (0, 1);
 const B: (i32, u64) = (1, 2);
 const C: (i32, u64) = (0, 3);
 
-/// Something of everything, applied.
+/// A bit of everything, applied.
 async fn told() -> Story {
     let mut story = story(2, Pace::AtOnce).await;
     story.personal = Some(json!({"owner": "Ada", "description": "keep", "metadata": {"n": 1.5}}));
@@ -48,7 +48,7 @@ async fn compared(story: &Story) -> (Vec<String>, verify::Projections) {
     (report.problems, projections)
 }
 
-/// Statements and a part of the line that has to name what they did.
+/// Statements, each with a part of the line that must report what it did.
 const MANIPULATIONS: &[(&str, &str)] = &[
     // The ledger.
     (
@@ -116,7 +116,7 @@ const MANIPULATIONS: &[(&str, &str)] = &[
     ("UPDATE read_model.entry SET counterparty = gen_random_uuid() WHERE type = 'transfer_in'", "is not what the event"),
     ("UPDATE read_model.entry SET reference = 'forged' WHERE type = 'debit'", "is not what the event says"),
     ("UPDATE read_model.entry SET external_id = 'forged' WHERE type = 'debit'", "is not what the event says"),
-    // Of the journal: it ends nothing, and what else is wrong is named.
+    // In the journal: it stops nothing, and everything else that is wrong is reported.
     (
         "UPDATE journal.personal SET data = 'x'; UPDATE read_model.entry SET amount = amount + 1 WHERE type = 'debit'",
         "is not what the event says",
@@ -170,7 +170,7 @@ const TABLES: [&str; 10] = [
     "read_model.parked",
 ];
 
-/// Without the triggers that notice rows which are taken away: what they make good needs nobody to find it.
+/// Executes without the triggers that notice deleted rows: what they repair needs no one to find it.
 async fn execute(story: &Story, statements: &str) {
     let statements =
         format!("SET session_replication_role = replica; {statements}; RESET session_replication_role");

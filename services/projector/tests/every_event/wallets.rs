@@ -1,4 +1,4 @@
-//! What a wallet is: its status, its overdraft limit, and what people say about it.
+//! The properties of a wallet: status, overdraft limit, and its owner, description and metadata.
 
 use serde_json::json;
 use wallex_projections::verify::{self, Report};

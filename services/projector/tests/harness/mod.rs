@@ -1,4 +1,4 @@
-//! A journal, a topic, and projectors of both projections.
+//! A journal, a topic, and projectors for both projections.
 
 #![allow(
     clippy::unwrap_used,
@@ -32,7 +32,7 @@ pub struct Setup {
     _database: TestDatabase,
     pub db: PgPool,
     pub journal: Journal,
-    /// Of this test alone, and with it the consumer groups.
+    /// Used by this test alone, and so are its consumer groups.
     pub platform: String,
     pub topic: String,
     pub partitions: i32,
@@ -59,7 +59,7 @@ pub async fn setup(partitions: i32) -> Setup {
     )
     .await;
     let db = database.pool().await;
-    // As `wallex migrate` does.
+    // Like `wallex migrate`.
     schema::add_cursors(&mut db.acquire().await.unwrap(), partitions)
         .await
         .unwrap();
@@ -98,7 +98,7 @@ impl Running {
         tokio::time::timeout(DEADLINE, self.task).await.unwrap().unwrap();
     }
 
-    /// Ends it as a crash would, wherever it is.
+    /// Ends it like a crash, at any point.
     pub async fn kill(self) {
         self.task.abort();
         let _ = self.task.await;
@@ -111,7 +111,7 @@ impl Running {
         .await;
     }
 
-    /// Only after [`Running::ready`] does it mean anything: everything starts unready.
+    /// Means something only after [`Running::ready`]: everything starts unready.
     pub async fn unready(&self) {
         eventually(
             DEADLINE,
@@ -135,7 +135,7 @@ impl Setup {
     }
 
     pub fn start(&self, name: Name, from: Feed) -> Running {
-        // Pools of its own, as of a process: what is killed may leave a connection in any state.
+        // Its own pools, like a separate process: a killed task may leave a connection in any state.
         let pool = || {
             PgPoolOptions::new()
                 .max_connections(2)
@@ -143,7 +143,7 @@ impl Setup {
         };
         let (settings, journal, read) = (self.settings(), pool(), pool());
         let (health, shutdown) = (Health::new(), CancellationToken::new());
-        // Nothing to check is ready; it is not to be mistaken for that.
+        // With no check at all, health counts as ready; don't mistake that for the projector's own.
         health.check(match name {
             Name::Ledger => "ledger",
             Name::ReadModel => "read-model",
@@ -163,7 +163,7 @@ impl Setup {
         }
     }
 
-    /// Writes an event as a message, changed by `damage`.
+    /// Sends an event as a message, altered by `damage`.
     pub async fn send_changed(&self, event: &Event, damage: impl FnOnce(&mut cloud_event::Message)) {
         let mut message = cloud_event::encode(event, &cloud_event::source(&self.platform));
         damage(&mut message);
@@ -214,7 +214,7 @@ impl Setup {
         }
     }
 
-    /// As [`Setup::all_applied`], by projectors that were ready before and never stopped a partition on the way.
+    /// Like [`Setup::all_applied`], by projectors that were ready before and stopped no partition on the way.
     pub async fn all_applied_smoothly(&self, schema: &str, by: &Running) {
         eventually(DEADLINE, &format!("{schema} at the end"), async || {
             assert!(by.health.is_ready(), "a partition was stopped");
@@ -234,7 +234,7 @@ impl Setup {
             .unwrap()
     }
 
-    /// The wallets as their events make them.
+    /// The wallets that the events produce.
     pub fn wallets(&self) -> BTreeMap<Uuid, Wallet> {
         let mut wallets = BTreeMap::new();
         for event in &self.journal.events {
@@ -245,7 +245,7 @@ impl Setup {
         wallets
     }
 
-    /// One entry per event, each wallet where its events say, nothing twice.
+    /// Checks for one entry per event, every wallet as its events say, and no duplicates.
     pub async fn assert_read_model(&self) {
         let entries: i64 = self.number("SELECT count(*) FROM read_model.entry").await;
         assert_eq!(entries, self.journal.events.len() as i64);
@@ -274,7 +274,7 @@ impl Setup {
         assert_eq!(rows, expected);
     }
 
-    /// Totals sum to zero and agree with postings; a wallet's account has what is available.
+    /// Checks that totals sum to zero and agree with postings, and that a wallet's account holds what is available.
     pub async fn assert_ledger(&self) {
         let unbalanced = self
             .number(
@@ -304,7 +304,7 @@ impl Setup {
         }
     }
 
-    /// What the ledger's account has.
+    /// What the ledger's account holds.
     pub async fn account(&self, account: &str) -> i64 {
         sqlx::query_scalar(
             "SELECT coalesce(sum(credits - debits), 0)::bigint FROM ledger.account_total WHERE account = $1",
@@ -319,7 +319,7 @@ impl Setup {
         sqlx::query_scalar(statement).fetch_one(&self.db).await.unwrap()
     }
 
-    /// Wallets and movements in all partitions, transfers between them included.
+    /// Creates wallets and movements in all partitions, including transfers between them.
     pub async fn write(&mut self, rounds: u64) {
         for partition in 0..self.partitions {
             for n in 1..=2 {

@@ -1,6 +1,7 @@
-//! Taking, keeping and giving up partitions, and saving how far they are.
+//! Takes, keeps and gives up partitions, and saves their progress.
 //!
-//! The invariant: a partition that the database says is another's is dropped before anything else is sent.
+//! The invariant: a partition that belongs to another replica, as the database has it, is dropped before anything
+//! else is sent.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use super::{Engine, LEAVE, SAVE_EVENTS, SAVE_INTERVAL, SLOW, STUCK, Stage, TICK,
 use crate::progress::Progress;
 
 impl Engine {
-    /// Renews, takes and gives up partitions; looks after what stands still.
+    /// Renews, takes and gives up partitions; watches for stalls.
     pub(super) async fn tick(&mut self) {
         let now = Instant::now();
         self.next_tick = now + TICK.min(self.config.lease / 3);
@@ -22,7 +23,7 @@ impl Engine {
         }
         self.watch_acknowledgements(now);
         for track in self.tracks.values_mut() {
-            // What is still in flight would answer for what is sent after the new look.
+            // Wait for what is in flight: its acknowledgements would be taken for those of what is sent next.
             if matches!(&track.stage, Stage::Rewound { again, .. } if *again <= now)
                 && track.progress.in_flight() == 0
             {
@@ -30,13 +31,13 @@ impl Engine {
             }
         }
         if !self.usable && now.saturating_duration_since(self.unusable_since) > self.config.lease {
-            // Others may reach Kafka where this replica does not.
+            // Other replicas may reach Kafka where this one does not.
             self.leave_all(now);
         }
         self.start_look().await;
     }
 
-    /// A broker that does not answer is first reported, then given up with what it was sent.
+    /// A broker that does not answer is first reported; then the producer is given up, with all it was sending.
     fn watch_acknowledgements(&mut self, now: Instant) {
         let waiting = |track: &Track| match track.progress.in_flight() {
             0 => Duration::ZERO,
@@ -107,7 +108,7 @@ impl Engine {
             .collect()
     }
 
-    /// Another replica has it: nothing more is sent, and what is in flight does not matter.
+    /// Another replica owns the partition: nothing more is sent, and what is in flight no longer matters.
     pub(super) fn lose(&mut self, partition: Partition) {
         if let Some(track) = self.tracks.remove(&partition) {
             tracing::warn!(%partition, epoch = track.epoch, "lost a partition to another publisher");
@@ -124,7 +125,7 @@ impl Engine {
         }
     }
 
-    /// Gives back the partitions whose hand-over is finished.
+    /// Releases the partitions whose handover is finished.
     pub(super) async fn release_finished(&mut self, now: Instant) {
         let finished = self.mine(|track| {
             matches!(track.stage, Stage::Leaving { until } if until <= now || track.progress.in_flight() == 0)
@@ -141,7 +142,7 @@ impl Engine {
                 }
                 self.metrics.owned.set(self.tracks.len() as i64);
             }
-            // Tried again; at the latest the lease runs out.
+            // Will be retried; at the latest the lease runs out.
             Err(error) => self.report_journal(Some(&error)),
         }
     }
@@ -185,7 +186,7 @@ impl Engine {
         }
     }
 
-    /// Lets what is in flight arrive, saves, and frees everything for the other replicas.
+    /// Waits for what is in flight, saves, and releases everything to the other replicas.
     pub(super) async fn stop(&mut self) {
         let until = Instant::now() + LEAVE;
         self.leave_all(Instant::now());

@@ -1,7 +1,7 @@
-//! The publisher's one task: owns all state, and does one thing at a time between waits.
+//! The publisher's only task. It owns all state and does one thing at a time between waits.
 //!
-//! A partition goes through [`Stage`]s. The invariant: nothing here blocks for long. Reading the topic's end
-//! happens on a thread of its own, so that leases are renewed meanwhile.
+//! A partition goes through [`Stage`]s. The invariant: nothing here blocks for long. The end of the topic is read
+//! on a separate thread, so that leases are renewed meanwhile.
 
 mod handover;
 mod publish;
@@ -28,32 +28,32 @@ use crate::topic::{Tail, Topic, TopicError};
 use crate::{Config, TOPIC_CHECK};
 use wallex_journal::publication::Leases;
 
-/// Events read of one partition at a time.
+/// Events read from one partition at a time.
 const PAGE: usize = 500;
-/// Events of one partition that may wait for their acknowledgement. Ten pages keep the connection busy;
-/// more would only be repeated after a failure.
+/// Unacknowledged events that one partition may have. Ten pages keep the connection busy; more would only be
+/// sent again after a failure.
 const MAX_IN_FLIGHT: usize = 5_000;
-/// The checkpoint is saved when either is reached.
+/// The checkpoint is saved when either limit is reached.
 const SAVE_INTERVAL: Duration = Duration::from_millis(100);
 const SAVE_EVENTS: i64 = 1_000;
-/// Between looks at the leases; a third of the lease if that is shorter.
+/// Pause between two checks of the leases; a third of the lease if that is shorter.
 const TICK: Duration = Duration::from_secs(1);
-/// Without an acknowledgement for so long the publisher is not ready any more.
+/// Without an acknowledgement for this long, the publisher is no longer ready.
 const SLOW: Duration = Duration::from_secs(5);
-/// Without an acknowledgement for so long the producer is given up.
+/// Without an acknowledgement for this long, the producer is given up.
 const STUCK: Duration = Duration::from_secs(30);
-/// How long a partition that is handed over may take for what is in flight.
+/// How long a partition that is being handed over may wait for what is in flight.
 const LEAVE: Duration = Duration::from_secs(5);
-/// Before a rewound partition is looked at again: the journal may have been restored meanwhile.
+/// Pause before a rewound partition is checked again: the journal may have been restored meanwhile.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 const TOPIC_PATIENCE: Duration = Duration::from_secs(10);
 
-/// Where a partition of this replica stands.
+/// The state of a partition of this replica.
 enum Stage {
-    /// Taken, but what the topic holds last is not known yet.
+    /// Taken, but the topic's last event is not known yet.
     Looking,
     Publishing,
-    /// The journal lacks what was published: stopped.
+    /// The journal lacks events that were published: stopped.
     Rewound {
         reason: String,
         again: Instant,
@@ -68,7 +68,7 @@ struct Track {
     epoch: i64,
     stage: Stage,
     progress: Progress,
-    /// Last time something was acknowledged, or nothing was waited for.
+    /// When something was last acknowledged, or nothing was in flight.
     moved: Instant,
 }
 
@@ -82,7 +82,7 @@ pub(crate) struct Engine {
     topic: Topic,
     tracks: BTreeMap<Partition, Track>,
     producer: Option<Producer>,
-    /// Spans of sampled events that are on their way to Kafka.
+    /// Spans of sampled events on their way to Kafka.
     traced: BTreeMap<(Partition, i64), trace::Span>,
     lives: u64,
     deliveries: mpsc::UnboundedReceiver<Delivery>,
@@ -91,7 +91,7 @@ pub(crate) struct Engine {
     look: mpsc::UnboundedSender<Looked>,
     looking: bool,
     look_backoff: Backoff,
-    /// The topic was usable at the last look. A replica without a topic takes no partitions.
+    /// The topic was usable at the last check. A replica without a topic takes no partitions.
     usable: bool,
     unusable_since: Instant,
     next_tick: Instant,

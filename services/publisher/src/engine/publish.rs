@@ -1,7 +1,6 @@
-//! Reading the journal, sending, and what comes of it.
+//! Reads the journal, sends events, and handles the outcome.
 //!
-//! The invariant: an event is given to the producer only if it continues the hash chain of the one sent
-//! before it.
+//! The invariant: an event is given to the producer only if it continues the hash chain of the last one sent.
 
 use tokio::time::Instant;
 use wallex_domain::{Ailment, Mark, Partition};
@@ -14,7 +13,7 @@ use crate::producer::{Delivery, Refused};
 use crate::progress::Acked;
 
 impl Engine {
-    /// Looks for new events in all partitions by one query, and reads and sends what there is.
+    /// Checks all partitions for new events with one query, then reads and sends them.
     pub(super) async fn poll(&mut self) {
         let now = Instant::now();
         self.next_poll = now + self.config.poll_interval;
@@ -31,7 +30,7 @@ impl Engine {
         }
     }
 
-    /// One page of every partition that has something new. `true`: there is more.
+    /// Sends one page from every partition that has something new. `true`: there is more.
     async fn publish_new(&mut self) -> Result<bool, sqlx::Error> {
         let heads = read::partitions(&self.journal).await?;
         let due: Vec<(Partition, Mark)> = heads
@@ -52,7 +51,7 @@ impl Engine {
         Ok(more)
     }
 
-    /// After which event the partition has to be read, if it has to be.
+    /// The event after which the partition must be read, if it must be read at all.
     fn due(&mut self, head: &PartitionHead) -> Option<Mark> {
         let partition = head.id;
         let track = self.tracks.get(&partition)?;
@@ -71,7 +70,7 @@ impl Engine {
         (head.mark.seq > sent.seq && has_room).then_some(sent)
     }
 
-    /// Sends what follows `sent`. Ends early when the producer's queue is full, or when the producer fails.
+    /// Sends what follows `sent`. Stops early when the producer's queue is full or the producer fails.
     fn send(&mut self, partition: Partition, sent: Mark, events: Vec<Event>) {
         let mut last = sent;
         for event in events {
@@ -148,14 +147,14 @@ impl Engine {
             Acked::Advanced => track.moved = Instant::now(),
             Acked::Stale => {}
             Acked::Recreated => {
-                // Saved before anything else is sent, so that the refill goes on even if this process dies.
+                // Saved before anything else is sent, so that the refill continues even if this process dies.
                 track.progress.resume(Mark::BEGINNING, -1);
                 self.restart(&format!("partition {partition} of the topic was recreated"));
             }
         }
     }
 
-    /// Gives up the producer with all that it holds, and starts again from what was acknowledged.
+    /// Gives up the producer with everything it holds, and starts again from what was acknowledged.
     pub(super) fn restart(&mut self, cause: &str) {
         tracing::warn!(cause, "publishing restarts from the checkpoint");
         self.metrics.restarts.inc();
@@ -164,7 +163,7 @@ impl Engine {
         }
         self.traced.clear();
         if let Some(producer) = self.producer.take() {
-            // Joins its thread.
+            // Dropping it joins its thread.
             tokio::task::spawn_blocking(move || drop(producer));
         }
         let now = Instant::now();
@@ -180,7 +179,7 @@ impl Engine {
         self.next_tick = self.next_tick.min(self.next_look);
     }
 
-    /// Brings readiness up to date. The log has a line for each partition that stops, from where it does.
+    /// Updates readiness. Each partition that stops is logged at the point where it stops.
     pub(super) fn report_journal(&mut self, error: Option<&sqlx::Error>) {
         if let Some(error) = error {
             return self.report_outage(&error.to_string());

@@ -1,6 +1,6 @@
-//! What happens before a partition is published: the topic's end is read and compared with the journal.
+//! Before a partition is published: reads the end of the topic and compares it with the journal.
 //!
-//! The invariant: publishing starts after an event that the journal still has, and not after one that the
+//! The invariant: publishing starts after an event that the journal still has, and never after one that the
 //! topic lacks.
 
 use tokio::time::Instant;
@@ -12,7 +12,7 @@ use crate::producer::Producer;
 use crate::topic::Tail;
 
 impl Engine {
-    /// Reads the topic's end for the partitions that wait for it, on a thread of its own.
+    /// Reads the end of the topic for the partitions that wait for it, on a separate thread.
     pub(super) async fn start_look(&mut self) {
         let now = Instant::now();
         let wanted: Vec<Partition> = self
@@ -63,7 +63,7 @@ impl Engine {
         }
         for (partition, tail) in tails {
             if let Err(error) = self.start(partition, tail).await {
-                // Stays `Looking`: the next tick looks again.
+                // Stays `Looking`: the next tick retries.
                 self.report_journal(Some(&error));
             }
         }
@@ -85,8 +85,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Starts to publish a partition whose topic ends with `tail`, once the journal confirms both the
-    /// checkpoint and that tail.
+    /// Starts publishing a partition whose topic ends with `tail`, once the journal confirms both the checkpoint
+    /// and that tail.
     pub(super) async fn start(&mut self, partition: Partition, tail: Tail) -> Result<(), sqlx::Error> {
         let checkpoint = match self.tracks.get(&partition) {
             Some(track) if matches!(track.stage, Stage::Looking) => track.progress.acked(),

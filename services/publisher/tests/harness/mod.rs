@@ -1,4 +1,4 @@
-//! A journal, a topic and publishers between them.
+//! A journal and a topic, with publishers between them.
 
 #![allow(clippy::unwrap_used, unreachable_pub, reason = "tests")]
 
@@ -63,7 +63,7 @@ impl Running {
         tokio::time::timeout(DEADLINE, self.task).await.unwrap().unwrap();
     }
 
-    /// Ends it as a crash would: nothing is handed over.
+    /// Ends it like a crash: nothing is handed over.
     pub fn kill(self) {
         self.task.abort();
     }
@@ -95,11 +95,11 @@ impl Setup {
             Accelerator::none()
         };
         let health = Health::new();
-        // Nothing to check is ready; it is not to be mistaken for that.
+        // With no check at all, health counts as ready; don't mistake that for the publisher's own.
         health.check("publication");
         let shutdown = CancellationToken::new();
         let run = {
-            // A pool of its own, as of a process: what is killed may leave a connection in any state.
+            // Its own pool, like a separate process: a killed task may leave a connection in any state.
             let pool = PgPoolOptions::new().max_connections(3);
             let db = pool.connect_lazy_with((*self.db.connect_options()).clone());
             let config = Config::new(&settings).unwrap();
@@ -133,7 +133,7 @@ impl Setup {
             .unwrap()
     }
 
-    /// Owners and their number of partitions.
+    /// The owners, with the number of partitions of each.
     pub async fn owners(&self) -> BTreeMap<String, i64> {
         let rows: Vec<(String, i64)> = sqlx::query_as(
             "SELECT owner, count(*) FROM journal.publication WHERE owner IS NOT NULL GROUP BY owner",
@@ -165,7 +165,7 @@ impl Setup {
             .unwrap()
     }
 
-    /// Checks that readers who drop what they have see every event of the journal once, in order.
+    /// Checks that readers who drop repetitions see every event of the journal once, in order.
     pub async fn assert_complete(&self) {
         let topic = self.topic_events().await;
         for partition in 0..self.partitions {

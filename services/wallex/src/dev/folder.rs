@@ -1,7 +1,7 @@
-//! The folder of the private PostgreSQL: whose it has to be, and that one process uses it at a time.
+//! The folder of the private PostgreSQL: checks its owner, and that only one process uses it at a time.
 //!
-//! Everybody may make folders in /var/tmp, and what lies in this one is executed. So it has to be a real folder that
-//! belongs to whoever runs it and that nobody else may write to.
+//! Anyone may create folders in /var/tmp, and files in this one are executed. So it must be a real folder that belongs
+//! to the user who runs it, and no one else may write to it.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -11,7 +11,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, bail};
 
-/// For the owner alone.
+/// For the owner only.
 const FOLDER: u32 = 0o700;
 const FILE: u32 = 0o600;
 
@@ -26,12 +26,12 @@ pub(super) fn own_user() -> Option<u32> {
     if let Ok(own) = fs::metadata("/proc/self") {
         return Some(own.uid());
     }
-    // Where there is no /proc, as on macOS.
+    // Without /proc, as on macOS.
     let told = Command::new("id").arg("-u").output().ok()?;
     String::from_utf8(told.stdout).ok()?.trim().parse().ok()
 }
 
-/// Makes the folder, or checks the one that is there: it has to belong to one of `owners`. Returns its whole path.
+/// Creates the folder, or checks the existing one: it must belong to one of `owners`. Returns its full path.
 pub(super) fn prepare(data: &Path, owners: &[u32]) -> anyhow::Result<PathBuf> {
     let shown = data.display();
     if let Some(parent) = data.parent() {
@@ -46,7 +46,7 @@ pub(super) fn prepare(data: &Path, owners: &[u32]) -> anyhow::Result<PathBuf> {
                 .with_context(|| format!("creating {shown}; choose another folder with --data"));
         }
     }
-    // Of the folder itself: a link could be turned to another one at any moment.
+    // The folder itself: a symbolic link could be redirected at any moment.
     let found = fs::symlink_metadata(data).with_context(|| format!("looking at {shown}"))?;
     if !found.is_dir() {
         bail!("{shown} is not a folder but a link or a file: choose another with --data");
@@ -66,14 +66,14 @@ pub(super) fn prepare(data: &Path, owners: &[u32]) -> anyhow::Result<PathBuf> {
         );
     }
     if mode & 0o077 != 0 {
-        // PostgreSQL's password lies in it.
+        // It contains PostgreSQL's password.
         fs::set_permissions(data, Permissions::from_mode(FOLDER))
             .with_context(|| format!("making {shown} private"))?;
     }
     fs::canonicalize(data).with_context(|| format!("looking at {shown}"))
 }
 
-/// Held for as long as the folder is used. The kernel takes it back when the process ends, however it does.
+/// Held while the folder is in use. The kernel releases it when the process ends, for whatever reason.
 pub(super) struct Lock {
     _file: File,
 }
@@ -110,7 +110,7 @@ pub(super) fn lock(data: &Path) -> anyhow::Result<Lock> {
     Ok(Lock { _file: file })
 }
 
-/// The text of a file that nobody else may read; made of `text` when it is not there.
+/// The contents of a file that no one else may read; created from `text` if it does not exist.
 pub(super) fn secret(path: &Path, text: impl FnOnce() -> String) -> anyhow::Result<String> {
     let shown = path.display();
     match fs::read_to_string(path) {

@@ -1,7 +1,7 @@
-//! `wallex dev`: every role in one process, projections tailing the journal. A private PostgreSQL keeps its
-//! data between runs, unless DATABASE_URL names another.
+//! `wallex dev`: all roles in one process, with projections tailing the journal. A private PostgreSQL keeps its data
+//! between runs, unless DATABASE_URL names another.
 //!
-//! It listens on the loopback interface unless `listen` is set: nobody has thought about who may reach a newcomer's machine.
+//! It listens on the loopback interface unless `listen` is set: a newcomer has not yet considered who can reach the machine.
 
 mod folder;
 mod postgresql;
@@ -27,10 +27,10 @@ use wallex_runtime::{CancellationToken, Secret, Settings, http};
 
 use crate::{api, journal, migrate, roles};
 
-/// Debian's `nobody`: whom root becomes, because PostgreSQL refuses to run as root.
+/// Debian's `nobody`, the user that root switches to because PostgreSQL refuses to run as root.
 const NOBODY: u32 = 65534;
 
-/// Where the API is unless somebody says otherwise.
+/// The API's default port.
 const PORT: u16 = 3000;
 
 #[derive(Debug, Clone, clap::Args)]
@@ -48,7 +48,7 @@ impl Args {
         self.data.clone().unwrap_or_else(folder::default)
     }
 
-    /// Where to listen: what `listen` says if it was set, with the port of `--port`.
+    /// Where to listen: the setting `listen`, if set, with the port from `--port`.
     fn listen(&self, settings: &Settings, in_force: &[InForce]) -> SocketAddr {
         let is_set = |setting: &InForce| setting.name == "listen" && setting.origin != Origin::Default;
         let mut listen = if in_force.iter().any(is_set) {
@@ -69,10 +69,10 @@ fn external_database() -> Option<String> {
         .find_map(|name| std::env::var(name).ok())
 }
 
-/// For root: becomes an unprivileged user by running the same program again in place of this process, so
-/// that signals meet one process only. Returns when there is nothing to do, or when it failed.
+/// For root: becomes an unprivileged user by re-executing the program in place, so that signals reach only one process.
+/// Returns if there is nothing to do, or if it failed.
 ///
-/// The folder is the unprivileged user's own: root puts nothing into it and runs nothing of it.
+/// The folder belongs to the unprivileged user: root neither writes into it nor executes anything from it.
 pub(crate) fn unprivileged(args: &Args) -> Option<ExitCode> {
     if folder::own_user() != Some(0) || external_database().is_some() {
         return None;
@@ -81,7 +81,7 @@ pub(crate) fn unprivileged(args: &Args) -> Option<ExitCode> {
         let data = folder::prepare(&args.data(), &[0, NOBODY])?;
         lchown(&data, Some(NOBODY), Some(NOBODY))
             .with_context(|| format!("giving {} to an unprivileged user", data.display()))?;
-        // Not by its path, which may lie where only root can read.
+        // Not by its path, which only root may be able to read.
         let failed = std::process::Command::new("/proc/self/exe")
             .args(std::env::args_os().skip(1))
             .arg("--data")
@@ -113,7 +113,8 @@ pub(crate) async fn run(
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     settings.listen = args.listen(&settings, in_force);
-    // Told before a database is fetched and started for nothing. The port behind 0 stays the same from here on.
+    // Fails before a database is downloaded and started in vain. If the port is 0, the assigned one is fixed from here
+    // on.
     let told = |error| told(error, args.port);
     settings.listen = http::bind(settings.listen)
         .await
@@ -124,7 +125,7 @@ pub(crate) async fn run(
                 .map_err(|source| ServeError::Bind { listen, source })
         })
         .map_err(told)?;
-    // Its own, so that an end by the database's failure is not taken for one that was asked for.
+    // A separate token, so that a shutdown due to a database failure is not mistaken for a requested one.
     let ending = shutdown.child_token();
     let mut private = None;
     match external_database() {
@@ -143,8 +144,8 @@ pub(crate) async fn run(
     served
 }
 
-/// A port that is taken is the first thing that may go wrong, and here another is a flag away. `port` is that of `--port`:
-/// who gave it looks for the fault there.
+/// A port in use is the first thing that can go wrong, and here a flag fixes it. `port` is the value of `--port`, so that
+/// the message can point to it.
 fn told(error: ServeError, port: Option<u16>) -> anyhow::Error {
     let ServeError::Bind { listen, source } = &error;
     match source.kind() {
@@ -163,7 +164,7 @@ async fn serve(settings: Settings, port: Option<u16>, shutdown: CancellationToke
     let health = Health::new();
     let mut batcher = None;
     let mut projecting = Vec::new();
-    // Whoever writes here reads a moment later: the projections need not find out by looking.
+    // A client that writes here reads a moment later, so the projections must not wait for their next poll.
     let (committed, woken) = watch::channel(());
     let starting = async {
         migrate::migrate(
@@ -215,7 +216,7 @@ async fn serve(settings: Settings, port: Option<u16>, shutdown: CancellationToke
     Ok(())
 }
 
-/// Wakes the projections when a request that may have written has been decided, before its answer is sent.
+/// Wakes the projections once a request that may have written is decided, before its answer is sent.
 async fn wake(committed: watch::Sender<()>, request: Request, next: Next) -> axum::response::Response {
     let writes = !request.method().is_safe();
     let answer = next.run(request).await;

@@ -1,4 +1,4 @@
-//! The private PostgreSQL: fetched once, kept with its data, started again when it dies, stopped at the end.
+//! The private PostgreSQL: downloaded once, kept with its data, restarted when it dies, stopped at the end.
 
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -13,23 +13,23 @@ use wallex_runtime::CancellationToken;
 
 use super::folder::{self, Lock};
 
-/// Between two looks at the server.
+/// Interval between two checks of the server.
 const WATCH: Duration = Duration::from_millis(500);
-/// How long it is tried to start a server again. What a killed one leaves behind takes a moment to go.
+/// How long to try to restart a server. The remains of a killed one take a moment to disappear.
 const RESTART: Duration = Duration::from_secs(30);
 
-/// A server that is watched.
+/// A supervised server.
 pub(super) struct Private {
     watching: JoinHandle<(PostgreSQL, anyhow::Result<()>)>,
     _lock: Lock,
 }
 
-/// Starts the server of this folder, and watches it until `ending`. When it dies and does not come back, it cancels
-/// `ending`. Returns the database's URL.
+/// Starts the server in this folder and supervises it until `ending`. If it dies and can't be restarted, `ending` is
+/// cancelled. Returns the database's URL.
 pub(super) async fn start(data: &Path, ending: CancellationToken) -> anyhow::Result<(Private, String)> {
     let own: Vec<u32> = folder::own_user().into_iter().collect();
     let data = folder::prepare(data, &own)?;
-    // Before anything is touched: what runs there may be somebody's.
+    // Before touching anything: a server running there may belong to another process.
     let lock = folder::lock(&data)?;
     let server = start_server(&data).await?;
     let url = server.settings().url("wallex");
@@ -44,7 +44,7 @@ pub(super) async fn start(data: &Path, ending: CancellationToken) -> anyhow::Res
 }
 
 impl Private {
-    /// Waits for the watch to end, and stops the server.
+    /// Waits for the supervision to end, and stops the server.
     pub(super) async fn stop(self) -> anyhow::Result<()> {
         let (server, watched) = self.watching.await?;
         watched?;
@@ -59,15 +59,15 @@ async fn start_server(data: &Path) -> anyhow::Result<PostgreSQL> {
         installation_dir: data.join("postgresql"),
         data_dir: data.join("data"),
         password: folder::secret(&secret, || format!("{:032x}", rand::random::<u128>()))?,
-        // The crate would write another one, for everybody to read.
+        // The crate would write another one, readable by everyone.
         password_file: secret,
         temporary: false,
         timeout: Some(Duration::from_secs(60)),
-        // The crate turns fsync off; money stays written.
+        // The crate turns fsync off; committed money must stay durable.
         configuration: [("fsync".to_owned(), "on".to_owned())].into(),
         ..Default::default()
     };
-    // Of earlier versions.
+    // Left by earlier versions.
     let _ = std::fs::remove_file(data.join("password"));
     let mut server = PostgreSQL::new(settings);
     if server.status() == Status::NotInstalled {
@@ -78,7 +78,8 @@ async fn start_server(data: &Path) -> anyhow::Result<PostgreSQL> {
         .await
         .context("preparing the private PostgreSQL; set DATABASE_URL to use your own")?;
     if server.status() == Status::Started {
-        // Left behind by a run that was killed: nobody else has the folder. Its port is unknown here, so it starts anew.
+        // Left by a killed run, because no one else has the folder locked. Its port is unknown here, so it is
+        // restarted.
         let _ = server.stop().await;
     }
     server
@@ -113,7 +114,7 @@ async fn watch(mut server: PostgreSQL, ending: CancellationToken) -> (PostgreSQL
     }
 }
 
-/// Whether anybody listens at its port. A server that is merely busy does.
+/// Whether anything listens on its port. A server that is merely busy still does.
 async fn is_there(server: &PostgreSQL) -> bool {
     let port = (Ipv4Addr::LOCALHOST, server.settings().port);
     match TcpStream::connect(port).await {

@@ -1,5 +1,5 @@
-//! An example of every request body and every successful answer, by operation: `examples.json` beside this file has them.
-//! Ada pays, Bob receives; the figures follow from one another.
+//! Examples of every request body and every successful answer, by operation, from `examples.json` next to this file. Ada
+//! pays, Bob receives; the figures are consistent with each other.
 
 use serde_json::{Map, Value};
 use utoipa::openapi::{OpenApi, RefOr, Schema};
@@ -9,7 +9,7 @@ use super::shape::name_of;
 const EXAMPLES: &str = include_str!("examples.json");
 
 pub(super) fn add(description: &mut OpenApi) {
-    // Its form, and that nothing is missing in it, is tested.
+    // A test checks its form and completeness.
     let examples: Map<String, Value> = serde_json::from_str(EXAMPLES).unwrap_or_default();
     let mut requests = Vec::new();
     for operation in description
@@ -40,7 +40,7 @@ pub(super) fn add(description: &mut OpenApi) {
             }
         }
     }
-    // With the schema, not with the media type: generators show it where the type is shown.
+    // On the schema, not the media type, so that generators show it with the type.
     let schemas = &mut description.components.get_or_insert_default().schemas;
     for (name, example) in requests {
         if let Some(RefOr::T(Schema::Object(schema))) = schemas.get_mut(&name) {

@@ -1,5 +1,5 @@
-//! The OpenAPI description of the whole interface: the parts that the crates bring, and what they have in common. Routes
-//! and their descriptions stand side by side in those crates; nothing is described here but the description itself.
+//! The OpenAPI description of the whole interface: the crates' parts and what they have in common. Routes and their
+//! descriptions are next to each other in those crates; only the description itself is described here.
 
 mod examples;
 mod shape;
@@ -30,7 +30,7 @@ Every write carries an `Idempotency-Key`; the same key with the same request get
 happened in between. A write's answer says in `Wallex-Position` where it stands; a read with that value in \
 `Wallex-Min-Position` contains it. Errors are problems of RFC 9457 with a stable `code`, and each code has a page.";
 
-/// What operations are grouped by, in the order of the description.
+/// The groups of operations, in the order of the description.
 const TAGS: &[(&str, &str)] = &[
     (
         "wallets",
@@ -65,7 +65,8 @@ pub(crate) fn print() -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What the description may be answered with instead of itself: like every route it is not there before the start.
+/// The problems that may be returned instead of the description: like every route, it is unavailable before startup
+/// completes.
 const OWN: Problems = Problems {
     name: "",
     codes: &[Code::Internal, Code::Unavailable],

@@ -1,7 +1,7 @@
-//! The shapes of schemas, as generators of clients read them best: an object is one object, what is told apart by a member
-//! says so, and null stands only where null is sent.
+//! Shapes schemas for client generators: an object is a single object, unions name their discriminator, and null appears
+//! only where null is sent.
 //!
-//! The invariant: what fits before fits after, and the other way round; only what is never sent may be lost.
+//! The invariant: the same values are valid before and after; only values that are never sent may become invalid.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ use utoipa::openapi::{OpenApi, Ref, RefOr, Schema};
 
 type Schemas = BTreeMap<String, RefOr<Schema>>;
 
-/// Objects of any content, by the member that holds them: the schema's name, and what it says.
+/// Free-form objects, by the member that holds them: the schema's name and its description.
 const FREE_FORM: &[(&str, &str, &str)] = &[
     (
         "metadata",
@@ -48,18 +48,18 @@ pub(super) fn straighten(description: &mut OpenApi) {
     }
 }
 
-/// Drops the schemas and examples that nothing refers to any more.
+/// Drops unreferenced schemas and examples.
 pub(super) fn prune(description: &mut OpenApi) {
     let paths = serde_json::to_value(&description.paths).unwrap_or_default();
     let used = reachable(description, &paths);
     if let Some(components) = &mut description.components {
         components.schemas.retain(|name, _| used.contains(name));
-        // Those of problems, which have the names of their schemas.
+        // Examples of problems are named like their schemas.
         components.examples.retain(|name, _| used.contains(name));
     }
 }
 
-/// The schema and all that it consists of, itself first.
+/// Visits the schema and everything it consists of, itself first.
 pub(super) fn each(schema: &mut RefOr<Schema>, visit: &mut impl FnMut(&mut RefOr<Schema>)) {
     visit(schema);
     let RefOr::T(schema) = schema else { return };
@@ -83,12 +83,12 @@ pub(super) fn each(schema: &mut RefOr<Schema>, visit: &mut impl FnMut(&mut RefOr
         Schema::OneOf(one) => one.items.iter_mut().for_each(|item| each(item, visit)),
         Schema::AllOf(all) => all.items.iter_mut().for_each(|item| each(item, visit)),
         Schema::AnyOf(any) => any.items.iter_mut().for_each(|item| each(item, visit)),
-        // The enum may grow; what it has today is above.
+        // The enum may grow; the arms above cover today's variants.
         _ => {}
     }
 }
 
-/// Makes one object of those that are described as the sum of several.
+/// Merges objects that are described as the sum of several into one.
 fn flatten(schemas: &mut Schemas) {
     let before = schemas.clone();
     for schema in schemas.values_mut() {
@@ -120,7 +120,8 @@ fn sum(all: &AllOf, schemas: &Schemas) -> Object {
     sum
 }
 
-/// Gives names to the schemas of a union whose members have one value of one member each, and says which member it is.
+/// Names the schemas of a union in which each has one value of a common member, and declares that member as the
+/// discriminator.
 fn tell_apart(schemas: &mut Schemas) {
     let mut named = Schemas::new();
     for (name, schema) in schemas.iter_mut() {
@@ -141,7 +142,7 @@ fn tell_apart(schemas: &mut Schemas) {
     schemas.extend(named);
 }
 
-/// The member by which the objects of a union differ.
+/// The member that distinguishes the objects of a union.
 fn tag(union: &OneOf) -> Option<String> {
     let RefOr::T(Schema::Object(first)) = union.items.first()? else {
         return None;
@@ -202,7 +203,7 @@ fn name_free_forms(schema: &mut RefOr<Schema>) {
     }
 }
 
-/// In an answer what may be missing is never null.
+/// In an answer, a member that may be missing is never null.
 fn drop_nulls(schema: &mut RefOr<Schema>) {
     let RefOr::T(Schema::Object(object)) = schema else {
         return;
@@ -246,7 +247,7 @@ pub(super) fn not_null(schema: &mut RefOr<Schema>) {
     }
 }
 
-/// The one type beside null.
+/// The only type besides null.
 fn only_type(types: &SchemaType) -> Option<SchemaType> {
     let SchemaType::Array(types) = types else {
         return None;
@@ -273,7 +274,7 @@ fn request_bodies(description: &OpenApi) -> Value {
     bodies.collect()
 }
 
-/// Names of the schemas that `from` refers to, directly or by others.
+/// Names of the schemas that `from` refers to, directly or indirectly.
 fn reachable(description: &OpenApi, from: &Value) -> BTreeSet<String> {
     let schemas = description
         .components

@@ -1,4 +1,4 @@
-//! What values look like, by the names that they have everywhere: members of bodies, parameters, headers.
+//! The formats of values, by their names, which are the same everywhere: members of bodies, parameters, headers.
 
 use serde_json::{Value, json};
 use utoipa::Number;
@@ -11,7 +11,7 @@ use wallex_runtime::http::headers;
 
 use super::shape;
 
-/// Members that are texts, by their patterns.
+/// String members with their patterns.
 const TEXTS: &[(&str, &str)] = &[
     ("account", ACCOUNT),
     ("balance", "^-?[0-9]+$"),
@@ -34,7 +34,7 @@ const TEXTS: &[(&str, &str)] = &[
     ("source", ACCOUNT),
 ];
 
-/// Members that are integers, by the least that they can be.
+/// Integer members with their minimum.
 const LEAST: &[(&str, isize)] = &[
     ("applied", 0),
     ("brokers", 0),
@@ -58,7 +58,7 @@ const LEAST: &[(&str, isize)] = &[
     ("version", 1),
 ];
 
-/// Headers of answers: what they say where a route does not say it, their pattern, and an example.
+/// Response headers: a description for routes that give none, their pattern, and an example.
 const HEADERS: &[(&str, &str, &str, &str)] = &[
     (
         "ETag",
@@ -105,10 +105,10 @@ const HEADERS: &[(&str, &str, &str, &str)] = &[
     ("Retry-After", "Seconds", "", "1"),
 ];
 
-/// Headers that say `true` or nothing.
+/// Headers that are `true` or absent.
 const FLAGS: &[&str] = &[headers::IDEMPOTENCY_REPLAYED, headers::STALE];
 
-/// What parameters look like: their pattern, and an example for those that have none of their own.
+/// Parameters: their pattern, and an example for those that have none.
 const PARAMETERS: &[(&str, &str, &str)] = &[
     (headers::IDEMPOTENCY_KEY, "^[!-~]{1,255}$", "order-4711"),
     ("If-Match", r#"^"[0-9]{1,18}"$"#, "\"7\""),
@@ -126,27 +126,27 @@ const PARAMETERS: &[(&str, &str, &str)] = &[
     ("counterparty", "", "0198c0df-1a2b-7c3d-9e4f-5a6b7c8d9e0f"),
 ];
 
-/// Parameters that are integers: an example, and the default where there is one.
+/// Integer parameters: an example, and the default if there is one.
 const NUMBERS: &[(&str, i64, Option<i64>)] = &[
     ("limit", 50, Some(50)),
     ("after_version", 7, None),
     ("Last-Event-ID", 7, None),
 ];
 
-/// Ids in paths, by what the path is about.
+/// Ids in paths, by the path's resource.
 const IDS: &[(&str, &str)] = &[
     ("/v1/wallets/", "0198c0de-7f3a-7c10-8000-1a2b3c4d5e6f"),
     ("/v1/holds/", "0198c0e1-2b64-7d2e-9a41-5c6d7e8f9a0b"),
     ("/v1/transactions/", "0198c0e0-4c1d-7b55-8f3e-2a3b4c5d6e7f"),
 ];
 
-/// Parameters that are times as in RFC 3339.
+/// Parameters that are RFC 3339 times.
 const TIMES: &[&str] = &["from", "to", "at"];
 
 const ACCOUNT: &str =
     "^((wallet|hold):[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|external:[A-Z][A-Z0-9]{2,7})$";
 
-/// No control characters but line feed and tab.
+/// No control characters except line feed and tab.
 const PLAIN_TEXT: &str = r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]*$";
 
 pub(super) fn complete(description: &mut OpenApi) {
@@ -198,8 +198,8 @@ fn is(object: &Object, wanted: &Type) -> bool {
     }
 }
 
-/// Every integer in an answer or a body is one that JSON readers keep exactly, also those that count in doubles: that is
-/// less than the int64 of its format says.
+/// Bounds integers to what every JSON reader keeps exactly, including those that use doubles: less than the int64 of the
+/// format suggests.
 fn bound(object: &mut Object) {
     if !is(object, &Type::Integer) {
         return;
@@ -246,7 +246,7 @@ fn complete_header(name: &str, header: &mut Header) {
     }
 }
 
-/// A parameter may be left out, but no text stands for null; and its form is the same wherever it stands.
+/// A parameter may be omitted, but no text means null; its format is the same everywhere.
 fn complete_parameter(path: &str, parameter: &mut Parameter) {
     let Some(schema) = &mut parameter.schema else {
         return;
@@ -256,7 +256,7 @@ fn complete_parameter(path: &str, parameter: &mut Parameter) {
     let own = PARAMETERS.iter().find(|(known, ..)| *known == name);
     let example: Option<Value> = match schema {
         RefOr::T(Schema::Array(list)) => {
-            // One parameter, and commas between the values.
+            // One parameter with comma-separated values.
             parameter.style = Some(ParameterStyle::Form);
             parameter.explode = Some(false);
             list.min_items = Some(1);
@@ -285,7 +285,7 @@ fn complete_parameter(path: &str, parameter: &mut Parameter) {
         }
         RefOr::T(_) | RefOr::Ref(_) => None,
     };
-    // Whether there is one already only its description tells.
+    // Only the serialized parameter shows whether there already is one.
     let described = serde_json::to_value(&*parameter).unwrap_or_default();
     if example.is_some() && described.get("example").is_none() {
         *parameter = ParameterBuilder::from(parameter.clone()).example(example).build();

@@ -21,7 +21,7 @@ pub(crate) struct Reply {
     pub(crate) body: Value,
 }
 
-/// A write, to be sent as often as one likes.
+/// A write that can be sent any number of times.
 #[derive(Debug, Clone)]
 pub(crate) struct Write {
     pub(crate) method: Method,
@@ -52,7 +52,7 @@ impl Api {
             .await
     }
 
-    /// A read that contains what was written up to `position`.
+    /// A read that includes everything written up to `position`.
     pub(crate) async fn read(&self, replica: usize, path: &str, position: &str) -> Result<Reply, String> {
         let mut request = Request::get(self.uri(replica, path));
         if !position.is_empty() {

@@ -1,5 +1,5 @@
-//! Statements are cancelled in the middle, as an administrator, a statement time-out on a busy machine, or a fail-over
-//! does it: many a second, on every session of every role. It costs the requests that it meets, and nothing after it.
+//! Statements are cancelled midway, as by an administrator, a statement timeout on a busy machine, or a failover: many
+//! per second, on every session of every role. It costs the requests it hits, and nothing afterwards.
 
 use std::time::Duration;
 
@@ -12,16 +12,16 @@ use crate::api::{Api, Write};
 use crate::platform::Platform;
 use crate::process::{DEADLINE, Process};
 
-/// How long it goes on. Every kind of session is met hundreds of times.
+/// How long it goes on. Every kind of session is hit hundreds of times.
 const TORMENT: Duration = Duration::from_secs(6);
 const READERS: usize = 6;
 
-/// All sessions of the roles, but for this one.
+/// All sessions of the roles except this one.
 const CANCEL: &str = "SELECT count(*) FILTER (WHERE pg_cancel_backend(pid)) FROM pg_stat_activity \
     WHERE datname = current_database() AND pid <> pg_backend_pid() \
       AND application_name LIKE 'wallex-%' AND state <> 'idle'";
 
-/// Sessions that somebody left inside a transaction, and not just now.
+/// Sessions left inside a transaction for more than a moment.
 const LEFT: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
     AND state LIKE 'idle in transaction%' AND state_change < clock_timestamp() - interval '1 second'";
 
@@ -79,7 +79,7 @@ async fn cancelled_statements_leave_nothing_behind() {
         "{cancelled} cancelled, {refused} of {asked} refused"
     );
 
-    // From here on everything works, at the first try: every connection of every pool is asked.
+    // From here on, everything works on the first try, on every connection of every pool.
     for at in 0..60 {
         for replica in 0..2 {
             for path in [
@@ -121,7 +121,7 @@ async fn cancelled_statements_leave_nothing_behind() {
     platform.verify();
 }
 
-/// Reads and writes until `end`; how many, and how many of them were refused for the moment. Nothing is refused for good.
+/// Reads and writes until `end`. Returns how many, and how many were temporarily refused. Nothing is refused permanently.
 async fn use_it(api: Api, wallet: String, client: usize, end: Instant) -> (usize, usize) {
     let (mut asked, mut refused) = (0, 0);
     while Instant::now() < end {

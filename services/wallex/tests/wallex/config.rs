@@ -1,4 +1,4 @@
-//! `wallex config`, as someone meets it who asks what a process runs with.
+//! `wallex config`, as used to see a process's settings.
 
 use std::process::Stdio;
 
@@ -50,7 +50,7 @@ fn a_wrong_setting_is_named_and_the_reference_is_there_all_the_same() {
     assert!(text(&reference).contains("## max_batch"));
 }
 
-/// As in `wallex config | head`: nobody wants to hear of it.
+/// As in `wallex config | head`: not worth an error.
 #[test]
 fn whoever_stops_reading_is_told_nothing_more() {
     for arguments in [&["config"][..], &["config", "--reference"], &["openapi"]] {

@@ -1,4 +1,4 @@
-//! Processes are killed again and again under load: nothing is lost, nothing is done twice, the chain stays whole.
+//! Processes are killed repeatedly under load: nothing is lost, nothing is done twice, the chain stays intact.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -44,7 +44,7 @@ async fn kill_9_of_any_role_under_load_leaves_every_balance_right() {
         .spawn()
         .unwrap();
 
-    // Killing begins when operations run, not while wallets are made.
+    // Killing starts once operations run, not while wallets are created.
     let pool = platform.database.pool().await;
     eventually(DEADLINE, "load", async || {
         let events: i64 = sqlx::query_scalar("SELECT count(*) FROM journal.event")
@@ -57,7 +57,7 @@ async fn kill_9_of_any_role_under_load_leaves_every_balance_right() {
     let mut kills = 0;
     let started = Instant::now();
     while bench.try_wait().unwrap().is_none() && kills < KILLS {
-        // The command role first and most often: it is the one that money depends on.
+        // The command role first and most often: money depends on it.
         let victim = [0, 1, 0, 3, 0, 5, 0, 2, 0, 4][kills % 10];
         processes[victim].kill();
         processes[victim] = platform.restart(roles[victim], processes[victim].port);
@@ -65,7 +65,7 @@ async fn kill_9_of_any_role_under_load_leaves_every_balance_right() {
             processes[0].ready().await;
         }
         kills += 1;
-        // Some load between two kills; the wait is the scenario, not a condition.
+        // Some load between two kills; the wait is part of the scenario, not a condition.
         tokio::time::sleep(Duration::from_millis(150)).await;
     }
     let bench = bench.wait_with_output().unwrap();

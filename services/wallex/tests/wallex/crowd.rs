@@ -1,5 +1,5 @@
-//! Clients that hold connections and do not read, on the real binary: probes answer, memory stays bounded. The large runs
-//! print figures and are for whoever asks: `cargo test --test wallex crowd -- --ignored --nocapture`, with `ulimit -n 8192`.
+//! Clients that hold connections and do not read, against the real binary: probes answer, memory stays bounded. The large
+//! runs print figures and run on request: `cargo test --test wallex crowd -- --ignored --nocapture`, with `ulimit -n 8192`.
 
 use std::time::Duration;
 
@@ -13,13 +13,13 @@ use crate::api::{Api, Write};
 use crate::platform::Platform;
 use crate::process::{DEADLINE, Process};
 
-/// What a probe of Kubernetes waits by default.
+/// The default timeout of a Kubernetes probe.
 const PROBE: Duration = Duration::from_secs(1);
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
-/// The default limit of a pod's memory, in MiB.
+/// The default memory limit of a pod, in MiB.
 const POD: u64 = 1024;
 
-/// A connection on which this was sent, and no more.
+/// A connection on which only these bytes were sent.
 async fn hold(role: &Process, bytes: &[u8]) -> Option<TcpStream> {
     let mut stream = TcpStream::connect(("127.0.0.1", role.port)).await.ok()?;
     stream.write_all(bytes).await.ok()?;
@@ -33,7 +33,7 @@ async fn probe(role: &Process) -> Duration {
     started.elapsed()
 }
 
-/// Holds `count` connections of every kind at once. The slowest probe meanwhile.
+/// Holds `count` connections of every kind at once. Returns the slowest probe meanwhile.
 async fn besiege(role: &Process, count: usize) -> Duration {
     let body = b"POST /v1/wallets HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 5000\r\n\r\n{";
     let kinds: [&[u8]; 5] = [b"", b"GET /v1/wallets HTTP/1.1\r\nho", body, PREFACE, b"G"];
@@ -92,7 +92,7 @@ async fn a_body_that_is_announced_as_too_large_is_not_waited_for() {
         );
         let mut stream = hold(&role, head.as_bytes()).await.unwrap();
         let mut answer = String::new();
-        // A body has 30 s to come.
+        // A body has 30 s to arrive.
         let answered = tokio::time::timeout(Duration::from_secs(10), stream.read_to_string(&mut answer));
         answered.await.unwrap().unwrap();
         assert!(answer.starts_with("HTTP/1.1 413 "), "{path} {bytes}: {answer}");
@@ -157,7 +157,7 @@ async fn a_thousand_unread_exports_and_unfinished_bodies() {
     }
 }
 
-/// A wallet with 1,000 entries that have 16 KB of metadata each; the path of its history.
+/// Creates a wallet with 1,000 entries with 16 KB of metadata each. Returns the path of its history.
 async fn long_history(role: &Process) -> String {
     let api = Api::new([role.port, role.port]);
     let send = async |path: String, key: String, body| {
@@ -186,7 +186,7 @@ async fn long_history(role: &Process) -> String {
         (api.read(0, &path, &position).await.ok()?.status == 200).then_some(())
     })
     .await;
-    // Warm: what the process holds anyway.
+    // Warm-up: memory that the process holds anyway.
     let mut stream = hold(
         role,
         format!("GET {path}/transactions?limit=200 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")

@@ -1,4 +1,4 @@
-//! `wallex dev` on a database of one's own: the whole API in one process.
+//! `wallex dev` with its own database: the whole API in one process.
 
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
@@ -48,7 +48,7 @@ async fn one_process_serves_writes_and_reads_and_every_balance_agrees() {
     assert!(dev.ended().await.success(), "{}", dev.log());
 }
 
-/// As its user, without any server at hand: it brings its own, keeps the data, and leaves nothing running.
+/// As a user without any server would run it: it brings its own, keeps the data, and leaves nothing running.
 #[tokio::test]
 async fn a_private_postgresql_keeps_its_data_between_runs() {
     let folder = std::env::temp_dir().join(wallex_testing::unique_name("wallex-dev"));
@@ -148,7 +148,7 @@ async fn a_port_that_the_system_chooses_is_told() {
     .await;
 }
 
-/// The projections do not find out by looking: they would not look again for half a minute.
+/// The projections do not find it by polling: their next poll would be half a minute later.
 #[tokio::test]
 async fn a_write_wakes_the_projections() {
     let database = TestDatabase::empty().await;

@@ -1,4 +1,4 @@
-//! The form of the pages that people read: what would show as an empty or a runaway code block.
+//! The formatting of the documentation: code blocks that would render empty or run away.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,10 +13,10 @@ fn pages(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The lines at which a code block is empty, or is never closed.
+/// The lines where a code block is empty or never closed.
 fn odd_code_blocks(text: &str) -> Vec<usize> {
     let mut odd = Vec::new();
-    // Where the open block began, and whether it has content.
+    // Where the open block started, and whether it has content.
     let mut open: Option<(usize, bool)> = None;
     for (number, line) in (1..).zip(text.lines()) {
         let is_fence = line.trim_start().starts_with("```");

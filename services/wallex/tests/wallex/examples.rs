@@ -1,8 +1,8 @@
-//! The examples of docs/api.md, as a reader would run them: every `sh` block, in order, in one bash, against
-//! `wallex dev`. A `json` block after one is compared with what the block printed.
+//! The examples in docs/api.md, as a reader would run them: every `sh` block, in order, in one bash, against `wallex
+//! dev`. A `json` block after one is compared with its output.
 //!
-//! The invariant: the page shows nothing that this platform does not answer. Ids, times, positions and `…` stand for
-//! any of their kind; everything else is equal, down to the set of keys.
+//! The invariant: the page shows only real answers of this platform. Ids, times, positions and `…` match any value of
+//! their kind; everything else is equal, down to the set of keys.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,10 +14,10 @@ use wallex_testing::TestDatabase;
 
 use crate::process::{Process, free_port};
 
-/// Printed between blocks: ASCII's record separator, which no answer has.
+/// Printed between blocks: ASCII's record separator, which no answer contains.
 const BETWEEN: char = '\u{1e}';
 
-/// A block of shell, and the answer that the page shows for it.
+/// A shell block, and the answer that the page shows for it.
 struct Example {
     line: usize,
     sh: String,
@@ -68,12 +68,12 @@ fn run(examples: &[Example], api: &str) -> Output {
     bash.unwrap()
 }
 
-/// The values of a text that holds one after the other.
+/// The values in a text of concatenated JSON values.
 fn values(text: &str) -> Result<Vec<Value>, serde_json::Error> {
     serde_json::Deserializer::from_str(text).into_iter().collect()
 }
 
-/// Notes in `wrong` where `given` is not what was `shown`.
+/// Records in `wrong` where `given` differs from `shown`.
 fn compare(shown: &Value, given: &Value, at: &str, wrong: &mut Vec<String>) {
     match (shown, given) {
         (Value::String(any), _) if any == "…" => {}
@@ -100,7 +100,7 @@ fn compare(shown: &Value, given: &Value, at: &str, wrong: &mut Vec<String>) {
     }
 }
 
-/// Equal, of one kind that differs from run to run, or equal but for what `…` stands for.
+/// Equal, or of a kind that differs from run to run, or equal except where `…` stands.
 fn alike(shown: &str, given: &str) -> bool {
     let kinds = [is_uuid, is_time, is_position];
     shown == given || kinds.iter().any(|is| is(shown) && is(given)) || fits(shown, given)
@@ -124,7 +124,7 @@ fn fits(pattern: &str, text: &str) -> bool {
     rest.is_empty()
 }
 
-/// `form` with 0 for a digit and x for a hexadecimal one.
+/// In `form`, 0 stands for a digit and x for a hexadecimal digit.
 fn has_form(form: &str, text: &str) -> bool {
     form.len() == text.len()
         && form.bytes().zip(text.bytes()).all(|(form, byte)| match form {

@@ -1,4 +1,4 @@
-//! What roles say about Kafka, whether they work with it or not.
+//! What roles report about Kafka, whether they use it or not.
 
 use wallex_testing::eventually;
 
@@ -16,7 +16,7 @@ async fn every_role_shows_kafka_and_how_far_the_projections_are() {
     ];
     for arguments in roles {
         let role = platform.start(arguments);
-        // The first look may end before the groups' coordinators are found.
+        // The first check may end before the groups' coordinators are found.
         let shown = eventually(DEADLINE, "Kafka to be seen", async || {
             let (status, answer) = role.read("/health/kafka").await?;
             (status == 200).then_some(answer)

@@ -1,5 +1,5 @@
-//! The lag of projections, as autoscalers and alerts get it: from roles that own no partition of them, whatever becomes of
-//! the projectors and the read side.
+//! The lag of projections, as autoscalers and alerts get it: from roles that own none of their partitions, whatever
+//! happens to the projectors and the read side.
 
 use std::time::Duration;
 
@@ -11,7 +11,8 @@ use crate::platform::{PARTITIONS, Platform};
 use crate::process::{DEADLINE, Process};
 
 pub(crate) const WALLETS: usize = 20;
-/// From a failure to the end of the series: a pause and a measurement that fails. Less than what any figure's age ends.
+/// From a failure to the end of the series: one pause and one failing measurement. Shorter than the maximum age of a
+/// figure.
 const SOON: Duration = Duration::from_secs(20);
 
 /// The figures of one projection in the metrics of a role, by partition.
@@ -24,7 +25,7 @@ async fn series(role: &Process, metric: &str, projection: &str) -> Option<Vec<f6
     Some(metrics.lines().filter(named).map(value).collect())
 }
 
-/// Waits until a role shows `events` of the projection, over all partitions.
+/// Waits until a role shows `events` for the projection, over all partitions.
 pub(crate) async fn shows(role: &Process, projection: &str, events: usize) {
     let what = format!("{events} events of lag of {projection}");
     eventually(DEADLINE, &what, async || {
@@ -63,7 +64,7 @@ async fn the_lag_is_seen_without_the_projector_and_is_gone_without_the_read_side
     }
     create_wallets(&roles[0]).await;
     for role in &roles {
-        // The ledger has no projector at all.
+        // The ledger has no projector.
         shows(role, "ledger", WALLETS).await;
         shows(role, "read-model", 0).await;
         eventually(DEADLINE, "two seconds of lag", async || {
@@ -74,7 +75,7 @@ async fn the_lag_is_seen_without_the_projector_and_is_gone_without_the_read_side
         let read_model = series(role, "wallex_projection_lag_seconds", "read-model").await;
         assert_eq!(read_model, Some(vec![0.0; PARTITIONS as usize]));
     }
-    // Who owns partitions says nothing about all of them.
+    // An owner of some partitions reports nothing about all of them.
     assert_eq!(others[1].get("/health/projections").await, Some(404));
     let own = series(&others[1], "wallex_projection_lag_events", "read-model").await;
     assert_eq!(own, Some(vec![]));

@@ -1,4 +1,4 @@
-//! What a container leaves in its termination message: how the operator hears of a migration's end, and of a role's.
+//! A container's termination message: how the operator learns how a migration or a role ended.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use crate::process::{DEADLINE, Process, free_port, wallex};
 
 const VARIABLE: &str = "WALLEX_TERMINATION_MESSAGE";
 
-/// A termination message that nobody has written yet.
+/// A termination message that is not written yet.
 struct Words(PathBuf);
 
 impl Words {

@@ -1,4 +1,4 @@
-//! `wallex log-level`, as someone uses it on a role that runs.
+//! `wallex log-level`, used on a running role.
 
 use uuid::Uuid;
 
@@ -20,7 +20,7 @@ async fn a_running_role_logs_what_it_is_told() {
     let platform = Platform::new().await;
     let role = platform.start(&["query"]);
     role.ready().await;
-    // A route of its own at each level: its lines tell when they were written.
+    // A separate route at each level: its lines show when they were written.
     let ask = async |at: &str| {
         assert_eq!(role.get(&format!("{at}/{}", Uuid::now_v7())).await, Some(404));
         assert_eq!(role.get("/health/live").await, Some(200));
@@ -49,8 +49,8 @@ async fn a_running_role_logs_what_it_is_told() {
     ask("/v1/transactions").await;
     role.says("the log level is changed").await;
 
-    // Lines of requests are written later than the answer, by a thread that keeps their order: when the last one is there,
-    // so is every earlier one.
+    // Request lines are written after the answer, by a thread that keeps their order: once the last one is there, so
+    // are all earlier ones.
     role.says("/health/live").await;
     let log = role.log();
     let lines = |of: &str| log.matches(of).count();

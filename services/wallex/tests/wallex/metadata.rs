@@ -1,4 +1,4 @@
-//! Metadata on its whole way: from the body through the journal, Kafka and the read model into every answer.
+//! Metadata end to end: from the body through the journal, Kafka and the read model into every answer.
 
 use serde_json::{Value, json};
 

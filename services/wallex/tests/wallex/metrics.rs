@@ -1,4 +1,4 @@
-//! What `/metrics` of each role shows: all of it explained in docs/metrics.md, and figures of money that move when they must.
+//! `/metrics` of each role: docs/metrics.md explains every metric, and the money figures change when they must.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,7 +28,7 @@ fn documented() -> BTreeMap<String, Shape> {
     .collect()
 }
 
-/// What a role shows. Labels are those of a metric's first series; values with quotes or commas do not occur.
+/// The metrics of a role. Labels are those of a metric's first series; values with quotes or commas do not occur.
 async fn shown(role: &Process) -> BTreeMap<String, Shape> {
     let (_, text) = role.read("/metrics").await.unwrap();
     let mut shown = BTreeMap::new();
@@ -49,7 +49,7 @@ async fn shown(role: &Process) -> BTreeMap<String, Shape> {
     shown
 }
 
-/// The figure of the first series that begins so.
+/// The value of the first series with this prefix.
 async fn figure(role: &Process, series: &str) -> Option<f64> {
     let (_, text) = role.read("/metrics").await?;
     let line = text.lines().find(|line| line.starts_with(series))?;
@@ -110,7 +110,7 @@ async fn every_metric_that_a_role_shows_is_explained() {
         becomes(command, series, 1.0).await;
     }
     let documented = documented();
-    // What is measured from time to time comes a moment later; of the projectors, once there was an event.
+    // Periodic measurements appear a moment later; those of the projectors, after the first event.
     for (role, wanted) in [
         (0, "wallex_ledger_unbalanced_currencies"),
         (1, "wallex_publisher_lag_seconds"),
@@ -154,7 +154,7 @@ async fn what_is_wrong_in_the_databases_is_seen_and_what_cannot_be_read_is_gone(
         0.0,
     )
     .await;
-    // In two partitions, which is nothing bad.
+    // In two partitions, which is fine.
     execute(
         &platform,
         "INSERT INTO ledger.account_total VALUES
@@ -186,7 +186,7 @@ async fn what_is_wrong_in_the_databases_is_seen_and_what_cannot_be_read_is_gone(
         (figure(&query, session).await? < 5.0).then_some(())
     })
     .await;
-    // Looking fails from now on.
+    // The measurement fails from now on.
     execute(&platform, "ALTER TABLE read_model.parked RENAME TO hidden").await;
     eventually(DEADLINE, "no figure", async || {
         let gone = figure(&query, "wallex_projection_parked_wallets").await.is_none();
@@ -210,7 +210,7 @@ async fn a_hash_chain_that_is_broken_has_figures_of_its_own() {
             201
         );
     }
-    // Nobody publishes yet.
+    // Nothing is published yet.
     let ages = async || {
         let (_, text) = command.read("/metrics").await?;
         let ages = text

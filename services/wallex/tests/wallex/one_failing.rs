@@ -1,5 +1,5 @@
-//! One wallet among fifty that cannot be written, and what the others keep of their rate, on the real binary:
-//! `cargo test --workspace --test wallex -- --ignored --nocapture one_failing`. `WALLEX_TEST_WINDOW_S` and
+//! One wallet among fifty that cannot be written, and how much throughput the others keep, on the real binary: `cargo
+//! test --workspace --test wallex -- --ignored --nocapture one_failing`. `WALLEX_TEST_WINDOW_S` and
 //! `WALLEX_TEST_ROUNDS` make it longer.
 
 use std::sync::Arc;
@@ -17,10 +17,10 @@ use crate::platform::Platform;
 use crate::process::{DEADLINE, Process};
 
 const WALLETS: usize = 50;
-/// What the others must keep.
+/// The share of their rate that the others must keep.
 const BAR: f64 = 0.9;
 
-/// A worker for each wallet that credits it without a pause, and repeats at once what is refused.
+/// One worker per wallet that credits it without pause and immediately retries refusals.
 struct Load {
     wallets: Vec<Uuid>,
     done: Arc<Vec<AtomicU64>>,
@@ -57,7 +57,7 @@ impl Load {
         load
     }
 
-    /// What the wallets but the first get done per second, for so long.
+    /// Operations per second on all wallets except the first, measured over `window`.
     async fn rate_of_the_others(&self, window: Duration) -> f64 {
         let count = || -> u64 {
             self.done[1..]
@@ -113,16 +113,16 @@ async fn work(
 /// What is wrong with the first wallet.
 #[derive(Debug, Clone, Copy)]
 enum Trouble {
-    /// Its head row is one that this build cannot read.
+    /// This build cannot read its head row.
     Unreadable,
     /// Another session has locked its head row.
     Locked,
-    /// Whatever writes an event of it takes a minute: its batch runs into the time-out of a statement.
+    /// Writing one of its events takes a minute: its batch hits the statement timeout.
     Slow,
 }
 
 impl Trouble {
-    /// The rate of the others while it lasts, and at the beginning of it.
+    /// The rate of the others while the trouble lasts, including its beginning.
     async fn rate(self, load: &Load, pool: &PgPool, window: Duration) -> f64 {
         let id = load.wallets[0];
         let (begin, end) = match self {

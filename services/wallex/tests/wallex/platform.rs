@@ -1,4 +1,4 @@
-//! A whole platform of processes on a database and topics of its own.
+//! A whole platform of processes with its own database and topics.
 
 use std::process::{Command, Output, Stdio};
 
@@ -18,12 +18,12 @@ impl Platform {
         Self::with_redis(wallex_testing::redis()).await
     }
 
-    /// With a Redis of the test's own, which it may do anything to.
+    /// With the test's own Redis, to which it may do anything.
     pub(crate) async fn with_redis(redis: String) -> Self {
         Self::with(redis, Vec::new()).await
     }
 
-    /// With a read side of its own.
+    /// With a separate read side.
     pub(crate) async fn with_read_side(database: &TestDatabase) -> Self {
         let setting = ("WALLEX_READ_DATABASE_URL", database.url().to_owned());
         Self::with(wallex_testing::redis(), vec![setting]).await
@@ -43,7 +43,7 @@ impl Platform {
             ("WALLEX_KAFKA_EVENTS_TOPIC", topic),
             ("WALLEX_KAFKA_DEAD_LETTERS_TOPIC", dead_letters),
             ("WALLEX_REDIS_URL", redis),
-            // Take-overs are part of the tests; production's patience is not.
+            // Takeovers are part of the tests; production's long lease is not.
             ("WALLEX_PUBLISHER_LEASE_MS", "2000".to_owned()),
         ];
         settings.extend(more);
@@ -60,7 +60,7 @@ impl Platform {
         platform
     }
 
-    /// With another setting for all that is started from now on.
+    /// Changes a setting for everything started from now on.
     pub(crate) fn set(&mut self, variable: &'static str, value: impl Into<String>) {
         self.settings.push((variable, value.into()));
     }
@@ -69,7 +69,7 @@ impl Platform {
         self.restart(arguments, free_port())
     }
 
-    /// Starts a role that may open so many files.
+    /// Starts a role with this limit of open files.
     pub(crate) fn start_with_files(&self, arguments: &[&str], files: usize) -> Process {
         let settings: Vec<(&str, &str)> = self
             .settings
@@ -94,7 +94,7 @@ impl Platform {
         Process::start(arguments, port, &settings)
     }
 
-    /// The binary with the platform's settings, for subcommands that end by themselves.
+    /// The binary with the platform's settings, for subcommands that terminate.
     pub(crate) fn tool(&self, arguments: &[&str]) -> Command {
         self.with_settings(wallex(), arguments)
     }
@@ -112,7 +112,7 @@ impl Platform {
         command
     }
 
-    /// Asserts that the journal is whole.
+    /// Asserts that the journal is intact.
     pub(crate) fn verify(&self) {
         let verified = self.tool(&["verify"]).output().unwrap();
         assert!(verified.status.success(), "{}", text(&verified));

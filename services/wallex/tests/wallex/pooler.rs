@@ -1,4 +1,5 @@
-//! The database behind PgBouncer: by sessions all works; by transactions every subcommand says so and ends.
+//! The database behind PgBouncer: with session pooling everything works; with transaction pooling every subcommand
+//! reports it and exits.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -22,7 +23,7 @@ struct Pooler {
 }
 
 impl Pooler {
-    /// Before the tests' PostgreSQL, and answering.
+    /// Starts it in front of the tests' PostgreSQL and waits until it answers.
     async fn start(mode: &str) -> Self {
         let url = wallex_testing::postgres();
         let server = PgConnectOptions::from_str(&url).unwrap();
@@ -41,7 +42,7 @@ impl Pooler {
         );
         let file = folder.join("pgbouncer.ini");
         fs::write(&file, configuration).unwrap();
-        // It refuses to run as root, and the account that it becomes has to read this.
+        // It refuses to run as root, and the account it switches to must be able to read this.
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
         let mut command = Command::new("pgbouncer");
         let is_root = Command::new("id").arg("-u").output().unwrap().stdout == b"0\n";

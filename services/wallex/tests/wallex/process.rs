@@ -1,4 +1,4 @@
-//! Processes of the binary: started with settings, watched by their log, asked over HTTP, killed at the end.
+//! Processes of the binary: started with settings, observed through their log, queried over HTTP, killed at the end.
 
 use std::fs::File;
 use std::net::TcpListener;
@@ -19,9 +19,9 @@ pub(crate) struct Process {
     pub(crate) port: u16,
 }
 
-/// A port that was free a moment ago, and stays free of others until it is used again: below 32768, where the kernel's
-/// range for outgoing connections begins (one of those would take it while its process is restarted), and handed out
-/// once to the tests of this run.
+/// A port that was free a moment ago and stays unused by others across a restart: below 32768, where the kernel's range
+/// for outgoing connections begins (one of those could take it while its process restarts), and handed out only once in
+/// this test run.
 pub(crate) fn free_port() -> u16 {
     static NEXT: LazyLock<AtomicU16> = LazyLock::new(|| AtomicU16::new(rand::random_range(20_000..30_000)));
     loop {
@@ -37,7 +37,7 @@ pub(crate) fn wallex() -> Command {
     program(Path::new(env!("CARGO_BIN_EXE_wallex")))
 }
 
-/// The load generator. Its own test has it built, in every run of the workspace's tests.
+/// The load generator. Its own test ensures that every run of the workspace's tests builds it.
 pub(crate) fn bench() -> Command {
     let bench = Path::new(env!("CARGO_BIN_EXE_wallex")).with_file_name("wallex-bench");
     assert!(
@@ -50,7 +50,7 @@ pub(crate) fn bench() -> Command {
 
 fn program(path: &Path) -> Command {
     let mut command = Command::new(path);
-    // Only what a test sets counts.
+    // Only settings made by the test count.
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
         if name.starts_with("WALLEX_") || name == "DATABASE_URL" {
@@ -67,7 +67,7 @@ pub(crate) fn wallex_with_files(files: usize) -> Command {
     shell
         .args(["-c", &format!("ulimit -n {files}; exec \"$0\" \"$@\"")])
         .arg(wallex.get_program());
-    // What is removed from the one is from the other.
+    // Variables removed from one are removed from the other.
     for (name, _) in wallex.get_envs() {
         shell.env_remove(name);
     }
@@ -113,12 +113,12 @@ impl Process {
         seen.await;
     }
 
-    /// Status of a GET; `None` while nobody answers.
+    /// Status of a GET; `None` while there is no answer.
     pub(crate) async fn get(&self, path: &str) -> Option<u16> {
         self.read(path).await.map(|(status, _)| status)
     }
 
-    /// Status and all of the answer to a GET; `None` while nobody answers.
+    /// Status and whole response of a GET; `None` while there is no answer.
     pub(crate) async fn read(&self, path: &str) -> Option<(u16, String)> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await.ok()?;
         let request = format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
@@ -146,13 +146,13 @@ impl Process {
         assert!(sent.success());
     }
 
-    /// SIGKILL, as the kernel or a node's end would.
+    /// SIGKILL, as from the kernel or when a node fails.
     pub(crate) fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
-    /// Resident memory, in MiB: now, and at most so far (proc(5)).
+    /// Resident memory in MiB: now, and the peak so far (proc(5)).
     pub(crate) fn memory(&self) -> (u64, u64) {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let of = |name: &str| {

@@ -1,4 +1,5 @@
-//! Projections that are emptied under running roles: on purpose by `wallex projection reset`, or by dropping their schema.
+//! Projections that are emptied under running roles: deliberately by `wallex projection reset`, or by dropping their
+//! schema.
 
 use sqlx::{Connection as _, PgConnection};
 use wallex_testing::eventually;
@@ -73,7 +74,7 @@ async fn a_projection_is_emptied_when_told_so_twice_and_fills_itself() {
             .unwrap();
         assert!(reset.status.success(), "{}", text(&reset));
     }
-    // Nothing is written any more: only the roles themselves can notice.
+    // Nothing more is written: the roles must notice on their own.
     eventually(DEADLINE, "all wallets", async || {
         (number(&mut db, IN_READ_MODEL).await == WALLETS as i64).then_some(())
     })
@@ -112,7 +113,7 @@ async fn a_dropped_schema_is_named_by_readiness_until_it_is_migrated_and_filled(
         .unwrap();
     assert!(migrated.status.success(), "{}", text(&migrated));
     running.ready().await;
-    // The lag may still be the one that was measured before the schema was dropped.
+    // The lag may still be the one measured before the schema was dropped.
     eventually(DEADLINE, "the wallets in the read model", async || {
         (number(&mut db, IN_READ_MODEL).await == WALLETS as i64).then_some(())
     })

@@ -1,8 +1,8 @@
-//! A rolling restart under load, as Kubernetes does it: two replicas, one after the other gets SIGTERM, and whoever
-//! sends requests goes by readiness.
+//! A rolling restart under load, as in Kubernetes: two replicas get SIGTERM one after the other, and requests are
+//! routed by readiness.
 //!
-//! What a client may do without ever repeating a request: when a connection is refused, nothing was asked, so it asks
-//! the other replica. Everything else that is not an answer is a request lost.
+//! A client never repeats a request: if a connection is refused, nothing was sent, so it tries the other replica.
+//! Anything else that is not an answer is a lost request.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -21,14 +21,14 @@ use wallex_testing::eventually;
 use crate::platform::Platform;
 use crate::process::{DEADLINE, Process};
 
-/// Clients at once; each has a wallet that it credits, one minor unit at a time.
+/// Concurrent clients; each credits its own wallet, one minor unit at a time.
 const CLIENTS: usize = 12;
 /// Answers between two steps of the restart.
 const LOAD: u64 = 300;
-/// Time between two requests over a kept connection. It is far shorter than the grace, so the server has its chance to
-/// say goodbye: a connection in use that is closed without a word counts as a request lost.
+/// Time between two requests on a kept connection. Far shorter than the grace period, so the server has a chance to
+/// announce the close: a connection in use that is closed without notice counts as a lost request.
 const THINKING: Duration = Duration::from_millis(10);
-/// Time between two looks at readiness, shorter than half the grace (`shutdown_grace_seconds`).
+/// Time between two readiness checks, shorter than half the grace period (`shutdown_grace_seconds`).
 const PROBE: Duration = Duration::from_millis(100);
 
 type Sender = SendRequest<Full<Bytes>>;
@@ -42,9 +42,9 @@ struct Backend {
 struct Load {
     backends: Vec<Backend>,
     answered: AtomicU64,
-    /// Retried: nothing was asked yet.
+    /// Retried, because nothing was sent yet.
     refused: AtomicU64,
-    /// Connections that the server has ended, after an answer that said so.
+    /// Connections that the server closed after an answer that announced it.
     farewells: AtomicU64,
     lost: Mutex<Vec<String>>,
     over: AtomicBool,
@@ -59,7 +59,7 @@ impl Load {
         self.over.load(Ordering::Relaxed)
     }
 
-    /// Follows a backend's readiness, with a connection for each look.
+    /// Tracks a backend's readiness, with one connection per check.
     async fn probe(self: Arc<Self>, index: usize) {
         let backend = &self.backends[index];
         while !self.is_over() {
@@ -70,12 +70,12 @@ impl Load {
                 Err(_) => false,
             };
             backend.ready.store(ready, Ordering::Relaxed);
-            // The scenario, not a condition: a load balancer looks now and then.
+            // Part of the scenario, not a condition: a load balancer checks periodically.
             tokio::time::sleep(PROBE).await;
         }
     }
 
-    /// Connects to a backend that is ready, another one when that is refused.
+    /// Connects to a ready backend, or to another one if that refuses.
     async fn connect(&self, turn: &mut usize) -> Sender {
         loop {
             *turn += 1;
@@ -94,8 +94,8 @@ impl Load {
         }
     }
 
-    /// Credits the wallet until the load is over; how often it was answered with success. A client that keeps its
-    /// connections sends one request after the other over them, the others connect for each.
+    /// Credits the wallet until the load ends. Returns the number of successful answers. A client that keeps
+    /// connections sends its requests over them; the others connect for each request.
     async fn client(self: Arc<Self>, wallet: Uuid, mut turn: usize, keeps: bool) -> i64 {
         let mut credited = 0;
         let path = format!("/v1/wallets/{wallet}/credits");
@@ -141,7 +141,7 @@ async fn connect(port: u16) -> std::io::Result<Sender> {
     Ok(sender)
 }
 
-/// One request: status, whether the server ends the connection with it, and body.
+/// One request. Returns the status, whether the server closes the connection, and the body.
 async fn ask(
     sender: &mut Sender,
     method: &str,

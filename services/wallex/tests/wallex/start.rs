@@ -1,4 +1,4 @@
-//! How roles start when something is missing: one clear line, patience where patience helps, never a panic.
+//! How roles start when something is missing: one clear line, waiting where that helps, never a panic.
 
 use serde_json::json;
 use wallex_testing::{TestDatabase, eventually};
@@ -192,7 +192,7 @@ async fn writes_begin_without_the_read_sides_database() {
     writes(&command).await;
 }
 
-/// Is unready by this code.
+/// Waits until the role is unready with this code.
 async fn names(role: &Process, code: &str) {
     eventually(DEADLINE, code, async || {
         let (status, answer) = role.read("/health/ready").await?;
@@ -201,7 +201,7 @@ async fn names(role: &Process, code: &str) {
     .await;
 }
 
-/// Is ready, and takes a write.
+/// Asserts that the role is ready and accepts a write.
 async fn writes(command: &Process) {
     assert_eq!(command.get("/health/ready").await, Some(200));
     let write = Write {

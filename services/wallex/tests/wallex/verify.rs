@@ -1,4 +1,4 @@
-//! `wallex verify`, as someone runs it on a platform: what it says and how it ends.
+//! `wallex verify` on a platform: its output and exit code.
 
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -91,7 +91,7 @@ async fn the_projections_are_compared_unless_they_are_left_out() {
     let journal = books.check(&["--journal-only"]);
     assert!(journal.status.success(), "{}", text(&journal));
 
-    // Whoever reads the lines may stop, the verdict stands.
+    // The reader may stop reading; the verdict stands.
     let mut unread = books
         .command(&[])
         .stdout(Stdio::piped())
@@ -104,7 +104,7 @@ async fn the_projections_are_compared_unless_they_are_left_out() {
     assert!(!text(&unread).contains("pipe"), "{}", text(&unread));
 }
 
-/// A pattern in the body of a stored answer, and what takes its place.
+/// A pattern in the body of a stored answer, and its replacement.
 const ANSWERS: &[(&str, &str)] = &[
     ("\"balance\":\\d+", "\"balance\":123456789"),
     ("\"version\":\\d+", "\"version\":99"),
@@ -150,7 +150,7 @@ async fn a_stored_answer_that_says_something_else_than_its_event_is_named() {
     assert!(books.check(&[]).status.success());
 }
 
-/// What no waiting mends is said at once.
+/// A problem that waiting does not fix is reported at once.
 #[tokio::test]
 async fn a_refused_user_or_a_missing_database_is_named_at_once() {
     let url = wallex_testing::postgres();
@@ -189,7 +189,7 @@ async fn a_refused_user_or_a_missing_database_is_named_at_once() {
     }
 }
 
-/// A tool that waits for ever looks like one that works.
+/// A tool that waits forever looks like one that works.
 #[tokio::test]
 async fn a_database_that_is_not_there_or_not_migrated_is_named_after_a_while() {
     let empty = TestDatabase::empty().await;

@@ -1,4 +1,4 @@
-//! Which partitions the consumer group has given this process.
+//! The partitions that the consumer group has assigned to this process.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,7 +11,7 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 use wallex_domain::Partition;
 use wallex_runtime::kafka;
 
-/// The group's assignments, as rebalances change them.
+/// The group's assignments, updated by rebalances.
 #[derive(Default)]
 pub(super) struct Assignment {
     partitions: Mutex<BTreeSet<Partition>>,

@@ -1,4 +1,4 @@
-//! What a message is taken for: an event of this journal, one that the cursor has passed, or neither.
+//! Classifies a message: an event of this journal, one that the cursor has passed, or neither.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use wallex_journal::{Event, cloud_event};
 use crate::inbox::TO_THE_END;
 use crate::source::News;
 
-/// One message, taken out of the client's memory.
+/// One message, copied out of the client's memory.
 pub(super) struct Received {
     pub(super) partition: Partition,
     offset: i64,
@@ -18,12 +18,12 @@ pub(super) struct Received {
 
 pub(super) enum Content {
     Event(Box<Event>),
-    /// Passed by the cursor already, to judge by what it claims.
+    /// Already passed by the cursor, judging by what it claims.
     Old,
     Invalid(String),
 }
 
-/// Takes a message out of the client's memory. `cursors` say what is applied; `source` whose events are wanted.
+/// Copies a message out of the client's memory. `cursors` say what is applied; `source` is whose events are wanted.
 pub(super) fn receive(
     message: &BorrowedMessage<'_>,
     source: &str,
@@ -55,7 +55,7 @@ pub(super) fn receive(
     }
 }
 
-/// Adds a message to what has come.
+/// Adds a message to the news.
 pub(super) fn take(news: &mut News, received: Received) {
     let arrived = news.batch.partition(received.partition);
     arrived.offset = arrived.offset.max(Some(received.offset));
@@ -68,7 +68,7 @@ pub(super) fn take(news: &mut News, received: Received) {
                 "a message is not an event of this journal: reading the journal instead"
             );
             news.refused += 1;
-            // Which seq it stands for is not known.
+            // It is not known which seq it stands for.
             arrived.fill_to(TO_THE_END);
         }
     }

@@ -1,8 +1,8 @@
-//! The events topic as the source, as a member of the projection's consumer group.
+//! The events topic as the source, read as a member of the projection's consumer group.
 //!
-//! Offsets are committed after what they stand for is in the database, for display and lag only: a group
-//! that lost its offsets takes a place at the end when it has applied everything, and otherwise reads again and drops;
-//! one whose offsets are ahead of the cursor has the hole filled from the journal.
+//! Offsets are committed after the events they stand for are in the database, and only for display and lag. A group
+//! that lost its offsets moves to the end once it has applied everything; otherwise it reads again and drops what it
+//! knows. A group whose offsets are ahead of the cursor has the hole filled from the journal.
 
 mod group;
 mod message;
@@ -27,21 +27,21 @@ use super::{IDLE, News, fetching};
 use crate::ProjectorError;
 use crate::inbox::Batch;
 
-/// A batch is closed when nothing more has come for `GAP`, and after `WHOLE` in any case.
+/// A batch is closed when nothing more arrives for `GAP`, and after `WHOLE` in any case.
 const GAP: Duration = Duration::from_millis(5);
 const WHOLE: Duration = Duration::from_millis(50);
-/// Between two commits of offsets.
+/// Pause between two commits of offsets.
 const COMMIT: Duration = Duration::from_millis(500);
-/// Between two signs of life while a batch takes long. The group waits five minutes
-/// (`max.poll.interval.ms`), but a rebalance waits for every member.
+/// Pause between two signs of life while a batch takes long. The group waits five minutes (`max.poll.interval.ms`),
+/// but a rebalance waits for every member.
 const STAY: Duration = Duration::from_secs(1);
 
-/// So many messages in a row that the cursor has passed are not the few that come twice in a rebalance: the topic was filled
-/// anew, or the group lost its offsets.
+/// This many messages in a row that the cursor has already passed are not the few repeated by a rebalance: the topic was
+/// refilled, or the group lost its offsets.
 const REPEATED: usize = 100;
 
-/// A trouble is believed for so long after it was last heard of, unless a message comes. librdkafka speaks of
-/// brokers when it tries them, and of a missing topic whenever it asks for the topic.
+/// How long an error counts after it was last reported, unless a message arrives. librdkafka reports brokers when it
+/// tries them, and a missing topic whenever it asks for the topic.
 const TROUBLE: Duration = Duration::from_secs(35);
 
 pub(crate) struct KafkaSource {
@@ -49,14 +49,14 @@ pub(crate) struct KafkaSource {
     assignment: Arc<Assignment>,
     topic: String,
     source: String,
-    /// Messages that came while a batch took long.
+    /// Messages that arrived while a batch took long.
     early: VecDeque<Received>,
     paused: bool,
     last_poll: Instant,
     uncommitted: BTreeMap<Partition, i64>,
-    /// Assigned partitions in which the group has a place, as far as this process knows.
+    /// Assigned partitions in which the group has an offset, as far as this process knows.
     placed: BTreeSet<Partition>,
-    /// Partitions that are read again although the cursor has passed what comes.
+    /// Partitions that are read again although the cursor has passed what arrives.
     repeated: BTreeSet<Partition>,
     last_commit: Instant,
     trouble: Option<(Instant, String)>,
@@ -112,13 +112,13 @@ impl KafkaSource {
             count += 1;
         }
         let started = Instant::now();
-        // When the batch is closed if nothing more comes, and, from the first message on, in any case.
+        // When the batch closes if nothing more arrives, and, from the first message on, in any case.
         let mut until = started + if count == 0 && !hurry { IDLE } else { GAP };
         let mut end = (count > 0).then_some(started + WHOLE);
         while count < limit && Instant::now() < until {
             match timeout_at(until, self.consumer.recv()).await {
                 Err(_) => break,
-                // librdkafka goes on trying by itself.
+                // librdkafka retries on its own.
                 Ok(Err(error)) => note(&mut self.trouble, &error),
                 Ok(Ok(message)) => {
                     let received = receive(&message, &self.source, cursors);
@@ -144,7 +144,7 @@ impl KafkaSource {
         news
     }
 
-    /// Keeps the membership while no messages are wanted.
+    /// Keeps the group membership while no messages are wanted.
     pub(crate) async fn stay(&mut self) {
         if self.last_poll.elapsed() < STAY {
             return;
@@ -155,7 +155,7 @@ impl KafkaSource {
         {
             self.paused = self.consumer.pause(&all).is_ok();
         }
-        // Serves rebalances. A message that was on its way is kept.
+        // Serves rebalances. A message that was already on its way is kept.
         let soon = Instant::now() + Duration::from_millis(1);
         if let Ok(Ok(message)) = timeout_at(soon, self.consumer.recv()).await {
             self.early
@@ -163,8 +163,8 @@ impl KafkaSource {
         }
     }
 
-    /// Those of the partitions of which the topic has records that are still to come. Brokers that don't say are asked no
-    /// further: waiting for each partition in turn would keep all of them from being read.
+    /// The partitions for which the topic has records still to come. After the first broker that does not answer, the rest
+    /// are not asked: waiting for each in turn would keep all partitions from being read.
     pub(crate) async fn with_more(&self, partitions: Vec<Partition>) -> BTreeSet<Partition> {
         let (consumer, topic) = (Arc::clone(&self.consumer), self.topic.clone());
         let asked = move || {
@@ -184,8 +184,8 @@ impl KafkaSource {
         tokio::task::spawn_blocking(asked).await.unwrap_or_default()
     }
 
-    /// The ends of assigned partitions in which the group has no committed offset, or reads again what was applied. Each is
-    /// looked at until it has a place.
+    /// The ends of assigned partitions in which the group has no committed offset, or is reading again what was applied.
+    /// Each is checked until the group has an offset there.
     pub(crate) async fn ends_to_skip_to(&mut self) -> BTreeMap<Partition, i64> {
         let assigned = self.assigned();
         self.placed.retain(|partition| assigned.contains(partition));
@@ -213,13 +213,13 @@ impl KafkaSource {
         }
     }
 
-    /// Goes on after `ends` (exclusive), and takes its place there.
+    /// Continues at `ends` (exclusive) and commits these offsets.
     pub(crate) async fn skip_to(&mut self, ends: BTreeMap<Partition, i64>) {
         let (consumer, topic) = (Arc::clone(&self.consumer), self.topic.clone());
         let seeking = move || {
             ends.into_iter()
                 .filter(|(partition, end)| {
-                    // Fails while the partition is not read yet, and is tried again.
+                    // Fails while the partition is not being read yet; it is retried.
                     consumer
                         .seek(&topic, partition.0, Offset::Offset(*end), ASKING)
                         .inspect_err(|error| tracing::debug!(%error, %partition, "no place taken yet"))
@@ -262,7 +262,7 @@ impl KafkaSource {
         let mut list = TopicPartitionList::new();
         for (partition, offset) in std::mem::take(&mut self.uncommitted) {
             if assigned.contains(&partition) {
-                // Fails for an offset that can't be one; there is none such.
+                // Fails only for an impossible offset, and there is none here.
                 let _ = list.add_partition_offset(&self.topic, partition.0, Offset::Offset(offset + 1));
             }
         }
@@ -273,7 +273,7 @@ impl KafkaSource {
         }
     }
 
-    /// Leaves the group, so that the others take over at once.
+    /// Leaves the group, so that the other members take over at once.
     pub(crate) async fn leave(mut self) {
         // Closing waits for the brokers.
         let _ = tokio::task::spawn_blocking(move || {
@@ -284,7 +284,7 @@ impl KafkaSource {
     }
 }
 
-/// Remembers an error that somebody has to know of; one broker's connection comes and goes.
+/// Remembers an error that people must know about; a single broker's connection comes and goes.
 fn note(trouble: &mut Option<(Instant, String)>, error: &KafkaError) {
     if error.rdkafka_error_code() == Some(RDKafkaErrorCode::BrokerTransportFailure) {
         tracing::debug!(%error, "Kafka consumer");

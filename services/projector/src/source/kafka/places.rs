@@ -1,4 +1,4 @@
-//! Where partitions end and where the group stands in them, as the brokers say. Blocks: the client has no other way to ask.
+//! Asks the brokers where partitions end and where the group stands in them. Blocks: the client offers no other way.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -10,10 +10,10 @@ use wallex_domain::Partition;
 
 use super::group::Context;
 
-/// How long the brokers may take to say where a partition ends.
+/// How long the brokers may take to report the end of a partition.
 pub(super) const ASKING: Duration = Duration::from_secs(1);
 
-/// Whether the topic has records of `partition` that the group has not read.
+/// Whether the topic has records in `partition` that the group has not read.
 pub(super) fn has_more(
     consumer: &StreamConsumer<Context>,
     topic: &str,
@@ -39,7 +39,7 @@ pub(super) fn has_more(
     Ok(next.max(first) < end)
 }
 
-/// Which of `partitions` the group has an offset in, and the ends of the others and of `also`.
+/// The `partitions` in which the group has an offset, and the ends of the others and of `also`.
 pub(super) fn ends_to_skip_to(
     consumer: &StreamConsumer<Context>,
     topic: &str,

@@ -1,5 +1,5 @@
-//! The books: what every wallet, hold and transaction must be, by rules written down here once more and simply. They
-//! share no code with what is tested.
+//! The books: the expected state of every wallet, hold and transaction, by a simple second implementation of the rules.
+//! They share no code with what is tested.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ pub(super) struct Wallet {
     pub(super) limit: i64,
     pub(super) status: &'static str,
     pub(super) owner: Option<String>,
-    /// Type, change of the balance, balance after, held after.
+    /// Type, balance change, balance after, held after.
     pub(super) entries: Vec<(&'static str, i64, i64, i64)>,
 }
 
@@ -22,12 +22,12 @@ pub(super) struct Hold {
     pub(super) id: Uuid,
     pub(super) wallet: usize,
     pub(super) amount: i64,
-    /// A year; without one it stays.
+    /// A year; none: it does not expire.
     pub(super) expires: Option<u16>,
     pub(super) status: &'static str,
 }
 
-/// Money that went from one wallet to another; `None` is outside.
+/// Money moved from one wallet to another; `None` is outside.
 #[derive(Debug, Clone)]
 pub(super) struct Movement {
     pub(super) id: Uuid,
@@ -38,7 +38,7 @@ pub(super) struct Movement {
     pub(super) reversible: bool,
 }
 
-/// A command on the books. Wallets are numbers, as holds and transactions are.
+/// A command on the books. Wallets, holds and transactions are numbers.
 #[derive(Debug, Clone)]
 pub(super) enum Command {
     Create {
@@ -89,7 +89,7 @@ pub(super) enum Command {
         wallet: usize,
         limit: i64,
     },
-    /// A number stands for an owner.
+    /// The owner is a number.
     Change {
         wallet: usize,
         owner: Option<u8>,
@@ -104,12 +104,12 @@ pub(super) type Outcome = Result<(), &'static str>;
 
 #[derive(Debug, Clone)]
 pub(super) struct Books {
-    /// Makes the ids of this stream its own.
+    /// Makes the ids of this stream unique.
     stream: u64,
     pub(super) wallets: BTreeMap<usize, Wallet>,
     pub(super) holds: Vec<Hold>,
     pub(super) movements: Vec<Movement>,
-    /// The last position of each partition that an answer has told.
+    /// The last position per partition in any answer.
     pub(super) positions: BTreeMap<String, i64>,
 }
 
@@ -132,7 +132,7 @@ impl Books {
         format!("{:016x}-{name}", self.stream)
     }
 
-    /// Everything that was written so far, as `Wallex-Min-Position` wants it.
+    /// Everything written so far, in the format of `Wallex-Min-Position`.
     pub(super) fn reached(&self) -> String {
         let positions: Vec<String> = self
             .positions
@@ -150,8 +150,8 @@ impl Books {
         }
     }
 
-    /// What becomes of a command on its own: it is turned away at once when something that it names does not exist,
-    /// whatever else is wrong with it.
+    /// Runs a single command: it is refused at once if it names something that does not exist, whatever else is wrong
+    /// with it.
     pub(super) fn run_alone(&mut self, command: &Command, if_match: Option<i64>) -> Outcome {
         let named = match *command {
             Command::Create { .. } => [None, None],
@@ -175,7 +175,7 @@ impl Books {
         self.run(command, if_match)
     }
 
-    /// What becomes of a command. `if_match` is the version that the wallet must have which pays.
+    /// Runs a command. `if_match` is the version that the paying wallet must have.
     pub(super) fn run(&mut self, command: &Command, if_match: Option<i64>) -> Outcome {
         match *command {
             Command::Create {

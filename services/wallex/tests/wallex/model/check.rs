@@ -1,4 +1,4 @@
-//! At the end of a stream: every way to read a wallet, a hold, a transaction and the ledger says what the books say.
+//! At the end of a stream: every way to read a wallet, a hold, a transaction and the ledger agrees with the books.
 
 use serde_json::{Value, json};
 
@@ -58,7 +58,7 @@ pub(super) async fn everything(api: &Api, books: &Books) -> Result<(), String> {
     Ok(())
 }
 
-/// Over all streams: no currency has come out of nothing.
+/// Over all streams: no money was created from nothing, in any currency.
 pub(super) async fn trial_balance(api: &Api) -> Result<(), String> {
     let read = api.read(0, "/v1/ledger/trial-balance", "").await?;
     let currencies = read.body["currencies"].as_array().cloned().unwrap_or_default();
@@ -127,7 +127,7 @@ fn same_history(wallet: &Wallet, reply: &Reply) -> Result<(), String> {
     Ok(())
 }
 
-/// An account that nothing ever went through is unknown.
+/// An account without any entries is unknown.
 fn same_account(account: &str, currency: &str, balance: i64, reply: &Reply) -> Result<(), String> {
     if reply.status == 404 && balance == 0 {
         return Ok(());

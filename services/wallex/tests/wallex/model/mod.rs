@@ -1,6 +1,6 @@
 //! Random commands, retries and reads over HTTP against a running stack of two command replicas, a publisher and both
-//! projectors, and against books that are kept in memory by the simplest rules. Whatever differs is shrunk to the
-//! fewest operations that show it.
+//! projectors, compared with books kept in memory by the simplest rules. Any difference is shrunk to the fewest
+//! operations that show it.
 
 mod books;
 mod check;
@@ -13,7 +13,7 @@ use crate::api::Api;
 use crate::platform::Platform;
 use books::Books;
 
-/// Streams of operations. Each has wallets of its own; the stack and its data stay.
+/// Streams of operations. Each has its own wallets; the stack and its data stay.
 const CASES: u32 = 30;
 const OPERATIONS: usize = 40;
 
@@ -38,7 +38,7 @@ fn whatever_is_asked_the_stack_and_the_books_agree() {
 
     let mut runner = TestRunner::new(Config {
         cases: CASES,
-        // Each step of shrinking runs a stream; what is found is small soon.
+        // Each shrinking step runs a stream; results get small quickly.
         max_shrink_iters: 200,
         failure_persistence: None,
         ..Config::default()
@@ -57,7 +57,7 @@ fn whatever_is_asked_the_stack_and_the_books_agree() {
     platform.verify();
 }
 
-/// One stream: every answer is what the books say, and at the end every read is.
+/// One stream: every answer agrees with the books, and at the end so does every read.
 async fn run(api: &Api, operations: &[operation::Operation]) -> Result<(), String> {
     let mut books = Books::new();
     for (index, operation) in operations.iter().enumerate() {

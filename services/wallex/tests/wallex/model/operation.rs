@@ -1,4 +1,4 @@
-//! What a client may do: one command or a batch of them, conditional or not, to either replica or to both at once, and
+//! What a client may do: send one command or a batch, conditional or not, to either replica or to both at once, and
 //! again later.
 
 use std::fmt;
@@ -13,18 +13,18 @@ use crate::api::{Api, Reply, Write};
 
 /// Wallets of a stream.
 const WALLETS: usize = 4;
-/// Numbers of holds and movements that commands name; the first ones exist soon, the last ones seldom.
+/// Range of hold and movement numbers in commands; the first ones soon exist, the last ones rarely.
 const NAMES: usize = 6;
 
 #[derive(Debug, Clone)]
 pub(super) struct Operation {
     command: Asked,
-    /// Sent with the version that the first wallet has, or with one that it has not.
+    /// Sent with the first wallet's version, or with a wrong one.
     condition: Option<bool>,
     replica: usize,
     /// Sent to both replicas at the same time.
     at_once: bool,
-    /// Sent again when it was answered.
+    /// Sent again after the answer.
     again: bool,
 }
 
@@ -34,7 +34,7 @@ enum Asked {
     Batch { atomic: bool, commands: Vec<Command> },
 }
 
-/// Short in messages.
+/// Prints concisely in messages.
 #[derive(Clone)]
 pub(super) struct Stream(pub(super) Vec<Operation>);
 
@@ -77,7 +77,7 @@ fn command() -> impl Strategy<Value = Command> {
     let wallet = || 0..WALLETS;
     let amount = || 1..400i64;
     let name = || 0..NAMES;
-    // None of them comes to pass.
+    // None of these years is ever reached.
     let year = || 2_900..2_910u16;
     let currency = prop_oneof![8 => Just("EUR"), 1 => Just("JPY")];
     let status = prop_oneof![3 => Just("frozen"), 4 => Just("active"), 1 => Just("closed")];
@@ -116,7 +116,7 @@ impl Operation {
         Ok(())
     }
 
-    /// However often it is sent, there is one answer.
+    /// However often it is sent, the answer is the same.
     async fn send(&self, api: &Api, write: &Write) -> Result<Reply, String> {
         let first = if self.at_once {
             let (one, two) = tokio::join!(api.write(0, write), api.write(1, write));
@@ -170,12 +170,12 @@ impl Operation {
     }
 }
 
-/// Whether the answer was decided, and so kept under its key.
+/// Whether the answer was decided, and so stored under its key.
 fn kept(reply: &Reply) -> bool {
     reply.status != 404 && reply.body["problem"]["status"] != 404
 }
 
-/// The wallet whose version a condition is about.
+/// The wallet whose version a condition refers to.
 fn first_wallet(books: &Books, command: &Command) -> Option<usize> {
     match command {
         Command::Create { wallet, .. }
@@ -321,7 +321,7 @@ fn batch(books: &mut Books, index: usize, atomic: bool, commands: &[Command]) ->
         if let Command::Hold { id, .. } = &mut command {
             *id = Uuid::new_v4();
         }
-        // A movement of this very batch has no name yet.
+        // A movement in the same batch has no id yet.
         if let Command::Reverse { movement, .. } = &mut command
             && *movement >= before.movements.len()
         {

@@ -1,8 +1,8 @@
-//! Whether a value fits a schema: as much of JSON Schema as the description uses, patterns and formats aside.
+//! Whether a value fits a schema: the part of JSON Schema that the description uses, without patterns and formats.
 
 use serde_json::Value;
 
-/// The schema that a reference stands for.
+/// The schema behind a reference.
 pub(super) fn resolved<'a>(description: &'a Value, schema: &'a Value) -> &'a Value {
     match schema["$ref"].as_str() {
         Some(at) => {
@@ -13,7 +13,7 @@ pub(super) fn resolved<'a>(description: &'a Value, schema: &'a Value) -> &'a Val
     }
 }
 
-/// Where and why the value does not fit; `Ok` when it does.
+/// Where and why the value does not fit; `Ok` if it does.
 pub(super) fn fits(description: &Value, schema: &Value, value: &Value, at: &str) -> Result<(), String> {
     let schema = resolved(description, schema);
     if let Some(several) = schema["oneOf"].as_array() {

@@ -1,4 +1,4 @@
-//! The description of the HTTP interface: what is committed is what the code says, and nothing is left out.
+//! The description of the HTTP interface: the committed version matches the code, and nothing is missing.
 
 mod fits;
 
@@ -28,7 +28,7 @@ fn the_description_that_is_committed_is_the_one_generated() {
     );
 }
 
-/// A missing word is found here, by name, before a reader or a generated client misses it.
+/// Finds missing parts by name before a reader or a generated client does.
 #[test]
 fn every_operation_is_described_in_full() {
     let description: Value = serde_json::from_str(&description()).unwrap();
@@ -92,7 +92,7 @@ fn gaps(path: &str, method: &str, operation: &Value, tags: &BTreeSet<&str>, lack
             lacks("has no request body");
         }
     }
-    // Currencies come from the settings and contain no write.
+    // Currencies come from the settings, so no write is ever missing.
     let reads_rows = path != "/v1/currencies";
     if api && reads_rows && method == "get" && !has("header", "Wallex-Min-Position") {
         lacks("has no header Wallex-Min-Position");
@@ -104,7 +104,7 @@ fn gaps(path: &str, method: &str, operation: &Value, tags: &BTreeSet<&str>, lack
     if !responses.keys().any(|status| status.starts_with('2')) {
         lacks("has no response of success");
     }
-    // What any route of the interface may answer: the database is away, or the server is at fault.
+    // Any route may answer these: the database is unreachable, or the server fails.
     for status in if api { &["500", "503"][..] } else { &[] } {
         if !responses.contains_key(*status) {
             lacks(&format!("has no response {status}"));
@@ -126,7 +126,7 @@ fn gaps(path: &str, method: &str, operation: &Value, tags: &BTreeSet<&str>, lack
     }
 }
 
-/// Whoever reads numbers as doubles reads every integer right.
+/// Readers that use doubles get every integer right.
 #[test]
 fn no_integer_goes_beyond_what_json_readers_keep() {
     fn look(at: &str, schema: &Value, found: &mut usize, wrong: &mut Vec<String>) {
@@ -202,7 +202,7 @@ fn each<'a>(at: &str, schema: &'a Value, visit: &mut impl FnMut(&str, &'a Value)
     }
 }
 
-/// Schemas by their places: of components, and of parameters.
+/// Schemas by their places: those of components and of parameters.
 fn schemas(description: &Value) -> Vec<(String, &Value)> {
     let mut found = Vec::new();
     let components = description["components"]["schemas"].as_object().unwrap();
@@ -244,10 +244,10 @@ fn a_request_is_called_by_its_operation_and_nothing_from_inside() {
     }
 }
 
-/// What is one of a few words says so, and what is a time.
+/// Closed sets of words are declared as enums, and times as times.
 #[test]
 fn closed_sets_are_enums_and_times_are_times() {
-    // Types of events that the journal keeps, also those of a newer version.
+    // Event types in the journal, which may come from a newer version.
     let open = ["JournalEvent/type"];
     let words = [
         "type",
@@ -282,7 +282,7 @@ fn closed_sets_are_enums_and_times_are_times() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// What generators of clients stumble over, or can only guess.
+/// Things that client generators trip over or can only guess.
 #[test]
 fn every_schema_says_what_it_is() {
     let description = parsed();
@@ -299,7 +299,7 @@ fn every_schema_says_what_it_is() {
         }
         let either = schema["oneOf"].as_array().map(Vec::as_slice).unwrap_or_default();
         let or_null = either.len() == 2 && either[1]["type"] == "null";
-        // Told apart by what they require: with `at`, and without.
+        // Distinguished by their required members: with `at`, and without.
         if !either.is_empty() && !or_null && schema["discriminator"].is_null() && at != "WalletOrWalletAt" {
             wrong.push(format!("{at} is one of several, and does not say which"));
         }
@@ -322,7 +322,7 @@ fn every_schema_says_what_it_is() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Codes of the problems of an answer, by its schema.
+/// Problem codes of an answer, by its schema.
 fn codes<'a>(description: &'a Value, schema: &'a Value) -> BTreeSet<&'a str> {
     let schema = resolved(description, schema);
     let several = schema["oneOf"]
@@ -377,7 +377,7 @@ fn every_problem_is_typed_by_its_code() {
             }
         }
     }
-    // Of no operation: the method is none.
+    // Belongs to no operation: the method has none.
     seen.insert(Code::MethodNotAllowed.as_str());
     assert_eq!(seen, listed, "codes that no operation has");
 }

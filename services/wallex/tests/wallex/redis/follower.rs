@@ -1,4 +1,4 @@
-//! A client that follows a wallet by one stream, which must never break off.
+//! A client that follows a wallet through one stream, which must never break.
 
 use std::sync::{Arc, Mutex};
 
@@ -15,12 +15,12 @@ use wallex_testing::eventually;
 use crate::process::DEADLINE;
 
 pub(super) struct Follower {
-    /// As they came.
+    /// In order of arrival.
     versions: Arc<Mutex<Vec<i64>>>,
 }
 
 impl Follower {
-    /// Follows `wallet` from its first event on; it can be read at `position`.
+    /// Follows `wallet` from its first event; it can be read at `position`.
     pub(super) async fn open(port: u16, wallet: Uuid, position: &str) -> Self {
         let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
         let (mut sender, connection) = handshake(TokioIo::new(stream)).await.unwrap();
@@ -37,7 +37,7 @@ impl Follower {
         Self { versions }
     }
 
-    /// Waits for `last` and asserts that it came after all others, each once and in order.
+    /// Waits for `last` and asserts that all versions up to it arrived, once each and in order.
     pub(super) async fn has_every_version_to(&self, last: i64) {
         eventually(DEADLINE, "the last event of the stream", async || {
             (self.versions.lock().unwrap().last() >= Some(&last)).then_some(())

@@ -1,6 +1,6 @@
-//! Redis is flushed, paused, killed, poisoned and cut off while the platform is under load: no command fails, no
-//! read is older than the position it asks for, no live stream loses an event. What Redis is good for must be in use
-//! all the time, so each torment waits until the cache answers again after the one before.
+//! Redis is flushed, paused, killed, poisoned and cut off while the platform is under load: no command fails, no read
+//! is older than the position it asks for, no live stream loses an event. Redis must actually be in use all the time,
+//! so each torment waits until the cache answers again after the previous one.
 
 mod follower;
 mod reader;
@@ -23,20 +23,20 @@ use follower::Follower;
 use reader::{Asking, Reader, Record};
 use server::Redis;
 
-/// How often each torment comes.
+/// How often each torment is applied.
 const ROUNDS: usize = 2;
-/// Clients that write and read at once, half of them in each way of [`Asking`].
+/// Concurrent clients that write and read, half of them in each mode of [`Asking`].
 const READERS: usize = 6;
-/// Answers of the cache on each replica between two torments.
+/// Cache hits on each replica between two torments.
 const HITS: u64 = 12;
-/// Writes with their reads that must get through while Redis is away.
+/// Writes with their reads that must succeed while Redis is away.
 const LOAD: u64 = 12;
-/// Reads that may be answered 503 `position_not_reached`. The projector needs no Redis, so there should be none; a
-/// busy machine may hold it up for longer than reads wait, once. Were it the doing of a torment, both rounds had it.
+/// Reads that may be answered 503 `position_not_reached`. The projector needs no Redis, so there should be none, but a
+/// busy machine may once delay it for longer than reads wait. If a torment were the cause, both rounds would show it.
 const NOT_REACHED: u64 = READERS as u64;
-/// Longer than anybody waits for an answer of Redis, shorter than a connection is given up by its owner.
+/// Longer than any wait for an answer from Redis, shorter than the time after which a connection is given up.
 const PAUSE: Duration = Duration::from_millis(1500);
-/// Partitions of each of two replicas.
+/// Partitions per replica when two share them.
 const HALF: usize = PARTITIONS as usize / 2;
 
 #[derive(Debug, Clone, Copy)]
@@ -59,7 +59,7 @@ const TORMENTS: [Torment; 5] = [
 /// What the readers and the test share.
 #[derive(Default)]
 struct Load {
-    /// Writes, each with the reads that belong to it.
+    /// Writes, each with its reads.
     done: AtomicU64,
     over: AtomicBool,
 }
@@ -67,7 +67,7 @@ struct Load {
 /// Everything that goes on while Redis is tormented.
 struct Scene {
     platform: Platform,
-    /// Of the API.
+    /// API replicas.
     replicas: [Process; 2],
     load: Arc<Load>,
     readers: Vec<JoinHandle<Record>>,
@@ -85,7 +85,7 @@ impl Scene {
             }
             Torment::Pause => {
                 redis.signal("-STOP");
-                // The scenario, not a condition: it is paused for that long.
+                // Part of the scenario, not a condition: Redis is paused for this long.
                 tokio::join!(tokio::time::sleep(PAUSE), self.goes_on(torment));
                 redis.signal("-CONT");
             }
@@ -95,7 +95,7 @@ impl Scene {
                 redis.restart().await;
             }
             Torment::Poison => {
-                // One key for each kind of poison.
+                // One key per kind of poison.
                 eventually(DEADLINE, "entries of the cache to poison", async || {
                     (redis.poison().await >= server::POISONS).then_some(())
                 })
@@ -108,7 +108,7 @@ impl Scene {
         self.bench.go_on(&self.platform, self.replicas[0].port);
     }
 
-    /// Waits until clients have got on, whatever Redis does.
+    /// Waits until clients have made progress, whatever Redis does.
     async fn goes_on(&self, torment: Torment) {
         let until = self.load.done.load(Ordering::Relaxed) + LOAD;
         eventually(DEADLINE, &format!("{torment:?}: load"), async || {
@@ -130,14 +130,14 @@ impl Scene {
         }
     }
 
-    /// A reader ends early only by a failed assertion.
+    /// A reader ends early only if an assertion failed.
     fn nobody_has_failed(&self) {
         let all = !self.readers.iter().any(JoinHandle::is_finished);
         assert!(all, "a reader has failed, see above");
     }
 }
 
-/// The load generator again and again, so that there is load however fast the machine is.
+/// The load generator, restarted as needed, so that there is always load, however fast the machine is.
 struct Bench {
     child: Option<Child>,
     report: PathBuf,
@@ -163,7 +163,7 @@ impl Bench {
             .unwrap()
     }
 
-    /// Begins again when it has ended.
+    /// Restarts it if it has ended.
     fn go_on(&mut self, platform: &Platform, port: u16) {
         if self.child.as_mut().unwrap().try_wait().unwrap().is_some() {
             self.end();
@@ -171,7 +171,7 @@ impl Bench {
         }
     }
 
-    /// Waits for the end and asserts that all went as it must.
+    /// Waits for the end and asserts success.
     fn end(&mut self) {
         let ended = self.child.take().unwrap().wait_with_output().unwrap();
         let said = text(&ended);
@@ -200,7 +200,7 @@ async fn hits(replica: &Process) -> Option<u64> {
     Some(value.map_or(0, |value| value.parse().unwrap()))
 }
 
-/// Partitions that a projector has.
+/// Partitions that a projector owns.
 async fn owned(projector: &Process) -> Option<usize> {
     let (_, metrics) = projector.read("/metrics").await?;
     let line = "wallex_projection_position{";
@@ -223,7 +223,7 @@ async fn whatever_happens_to_redis_no_command_fails_and_no_read_is_older_than_it
     for process in replicas.iter().chain(&others) {
         process.ready().await;
     }
-    // While projectors share the partitions out, reads wait for longer than they may; that is not Redis' doing.
+    // While projectors rebalance partitions, reads would wait too long; Redis is not the cause.
     eventually(
         DEADLINE,
         "a half of the partitions for each projector",
@@ -273,7 +273,7 @@ async fn whatever_happens_to_redis_no_command_fails_and_no_read_is_older_than_it
             .unwrap();
         assert_eq!(balance, record.credited, "of wallet {}", record.wallet);
         if record.wallet == followed {
-            // Its creation is an event too.
+            // The creation is an event too.
             stream.has_every_version_to(record.credited + 1).await;
         }
     }

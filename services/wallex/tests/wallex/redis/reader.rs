@@ -1,5 +1,5 @@
-//! A client that credits a wallet of its own and reads at once what it wrote. Nobody else writes to the wallet, so
-//! it knows what every answer must be.
+//! A client that credits its own wallet and immediately reads what it wrote. No one else writes to the wallet, so it
+//! knows every expected answer.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,15 +12,15 @@ use uuid::Uuid;
 use super::Load;
 use crate::api::{Api, Write};
 
-/// How long an entry of the cache may answer, and what clocks of different kinds may differ by within that time.
+/// How long a cache entry may be served, plus the drift between different clocks in that time.
 const LIFE: Duration = Duration::from_millis(2_000 + 50);
 
 /// How a reader makes sure that its write can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Asking {
-    /// The wallet itself. The cache may answer when it is new enough, and what it had is replaced.
+    /// The wallet itself. The cache may answer if it is recent enough; otherwise its entry is replaced.
     Wallet,
-    /// The history, which goes past the cache: what the cache has stays as old as it is.
+    /// The history, which bypasses the cache: the cache entry is not refreshed.
     History,
 }
 
@@ -28,11 +28,11 @@ pub(super) enum Asking {
 #[derive(Default)]
 pub(super) struct Record {
     pub(super) wallet: Uuid,
-    /// Once for each unit.
+    /// One credit per unit.
     pub(super) credited: i64,
     /// Reads with a position.
     pub(super) asked: u64,
-    /// Those that were answered 503, and asked again.
+    /// Reads that were answered 503 and retried.
     pub(super) not_reached: u64,
 }
 
@@ -45,9 +45,9 @@ pub(super) struct Reader {
     version: i64,
     /// The replica of the next request.
     turn: usize,
-    /// Versions that were read, and when the answer was there.
+    /// Versions that were read, and when each answer arrived.
     seen: VecDeque<(Instant, i64)>,
-    /// The latest version that was read before the cache's life began.
+    /// The latest version read longer ago than a cache entry may be served.
     settled: i64,
     record: Record,
 }
@@ -68,7 +68,7 @@ impl Reader {
             .write("/v1/wallets".to_owned(), json!({"currency": "EUR"}))
             .await;
         reader.record.wallet = created["wallet"]["id"].as_str().unwrap().parse().unwrap();
-        // Publishers and projectors that have just started may still be sharing the partitions out.
+        // Publishers and projectors that have just started may still be distributing the partitions.
         reader.own_write().await;
         reader.record.not_reached = 0;
         reader
@@ -90,7 +90,7 @@ impl Reader {
             self.plain().await;
             match self.asking {
                 Asking::Wallet => {
-                    // The second replica may answer by what the first has put into the cache.
+                    // The second replica may answer from what the first put into the cache.
                     self.own_write().await;
                     self.own_write().await;
                 }
@@ -106,7 +106,7 @@ impl Reader {
         self.record
     }
 
-    /// Must succeed at once. It leaves version and position of the wallet.
+    /// Must succeed at once. Updates the wallet's version and position.
     async fn write(&mut self, path: String, body: Value) -> Value {
         let write = Write {
             method: http::Method::POST,
@@ -125,7 +125,7 @@ impl Reader {
         reply.body
     }
 
-    /// With the position of the last write, the wallet is as that left it.
+    /// With the position of the last write, the read shows the wallet as that write left it.
     async fn own_write(&mut self) {
         let wallet = self.read(&self.path(""), true).await;
         let version = self.check(&wallet);
@@ -140,7 +140,7 @@ impl Reader {
         self.seen.push_back((Instant::now(), version));
     }
 
-    /// Without a position the answer may be old, but no older than what was read before the cache's life.
+    /// Without a position the answer may be old, but not older than what was read before the lifetime of a cache entry.
     async fn plain(&mut self) {
         let asked = Instant::now();
         while let Some((at, version)) = self.seen.front()
@@ -160,7 +160,7 @@ impl Reader {
         self.seen.push_back((Instant::now(), version));
     }
 
-    /// Whatever version it is, the wallet is whole. The version.
+    /// Whatever its version, the wallet is consistent. Returns the version.
     fn check(&self, wallet: &Value) -> i64 {
         assert_eq!(wallet["id"], self.record.wallet.to_string());
         let version = wallet["version"].as_i64().unwrap();

@@ -1,4 +1,4 @@
-//! A Redis of the test's own, and what may be done to it. It dies with the test.
+//! The test's own Redis, and what may be done to it. It is killed with the test.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -9,17 +9,17 @@ use wallex_testing::{eventually, unique_name};
 
 use crate::process::{DEADLINE, free_port};
 
-/// Removes everything; how many keys that were.
+/// Removes everything. Returns the number of keys.
 const FLUSH: &str = "
 local keys = redis.call('DBSIZE')
 redis.call('FLUSHALL')
 return keys";
 
-/// Kinds of what [`POISON`] writes.
+/// Number of kinds of values that [`POISON`] writes.
 pub(super) const POISONS: u64 = 4;
 
-/// Replaces every entry of the cache: by noise, by the entry of another wallet, by a value of another type, by
-/// itself with another balance. How many entries that were.
+/// Replaces every cache entry: with noise, with another wallet's entry, with a value of another type, with itself but
+/// another balance. Returns the number of entries.
 const POISON: &str = "
 local keys, values = redis.call('KEYS', 'wallex:*:wallet:*'), {}
 for index, key in ipairs(keys) do
@@ -88,12 +88,12 @@ impl Redis {
         self.number(&["EVAL", FLUSH, "0"]).await
     }
 
-    /// How many entries of the cache are none any more.
+    /// How many cache entries are no longer valid.
     pub(super) async fn poison(&self) -> u64 {
         self.number(&["EVAL", POISON, "0"]).await
     }
 
-    /// Ends the connections of everybody; how many.
+    /// Closes all clients' connections. Returns how many.
     pub(super) async fn cut_off(&self) -> u64 {
         self.number(&["CLIENT", "KILL", "TYPE", "pubsub"]).await
             + self.number(&["CLIENT", "KILL", "TYPE", "normal"]).await
@@ -112,7 +112,7 @@ impl Redis {
         number.unwrap_or_else(|| panic!("{command:?}: {answer}"))
     }
 
-    /// The first line of the answer; `None` while nobody answers.
+    /// The first line of the answer; `None` while there is no answer.
     async fn ask(&self, command: &[&str]) -> Option<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await.ok()?;
         let mut request = format!("*{}\r\n", command.len());
@@ -132,7 +132,7 @@ impl Drop for Redis {
     }
 }
 
-/// Debian's package `redis-server` has it.
+/// Comes with Debian's package `redis-server`.
 fn spawn(port: u16, directory: &Path) -> Child {
     Command::new("redis-server")
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])

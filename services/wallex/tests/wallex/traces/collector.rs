@@ -1,4 +1,4 @@
-//! The OpenTelemetry Collector, writing what it is sent into a file. It dies with the test.
+//! The OpenTelemetry Collector, which writes what it receives into a file. It is killed with the test.
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -15,10 +15,10 @@ pub(super) struct Collector {
     spans: PathBuf,
 }
 
-/// A span as the collector got it.
+/// A span as the collector received it.
 #[derive(Debug, Clone)]
 pub(super) struct Span {
-    /// `service.name` of who sent it.
+    /// The sender's `service.name`.
     pub(super) service: String,
     pub(super) name: String,
     pub(super) trace: String,
@@ -26,7 +26,7 @@ pub(super) struct Span {
     pub(super) parent: String,
     pub(super) start: u64,
     pub(super) end: u64,
-    /// All else: attributes, events, the resource.
+    /// Everything else: attributes, events, the resource.
     pub(super) text: String,
 }
 
@@ -60,7 +60,7 @@ impl Collector {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// All that has arrived. A line that is being written is left for the next look.
+    /// All spans received so far. An incomplete line is left for the next call.
     pub(super) fn spans(&self) -> Vec<Span> {
         let text = std::fs::read_to_string(&self.spans).unwrap_or_default();
         let lines = text

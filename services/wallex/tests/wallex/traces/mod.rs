@@ -1,4 +1,4 @@
-//! Traces as the OpenTelemetry Collector gets them from all roles.
+//! Traces as the OpenTelemetry Collector receives them from all roles.
 
 mod collector;
 
@@ -66,7 +66,7 @@ async fn a_transfer_is_one_trace_from_the_request_to_each_projection() {
     let collector = Collector::start().await;
     let mut platform = Platform::new().await;
     platform.set("WALLEX_OTLP_ENDPOINT", collector.endpoint());
-    // What is traced is what a test asks for.
+    // Only requests that the test marks are traced.
     platform.set("WALLEX_TRACE_SAMPLE_RATIO", "0");
     platform.set("WALLEX_LOG_FORMAT", "json");
     platform.set("WALLEX_SHUTDOWN_GRACE_SECONDS", "0");
@@ -131,7 +131,7 @@ async fn a_transfer_is_one_trace_from_the_request_to_each_projection() {
         );
     }
 
-    // The journal says it too, of the one that is not sampled as well: there it is the caller's.
+    // The journal records it too, even for the unsampled one: there it is the caller's.
     let pool = platform.database.pool().await;
     let kept: Vec<String> = sqlx::query_scalar(
         "SELECT DISTINCT traceparent FROM journal.event WHERE traceparent IS NOT NULL ORDER BY traceparent",
@@ -146,10 +146,10 @@ async fn a_transfer_is_one_trace_from_the_request_to_each_projection() {
     told.sort();
     assert_eq!(kept, told);
 
-    // Each request has a line, with its trace when it came with one; it is written later than the answer.
+    // Each request has a log line, with its trace if it came with one; it is written after the answer.
     let lines = eventually(DEADLINE, "a line of each transfer", async || {
         let log = processes[0].log();
-        // The last line may be half written.
+        // The last line may be incomplete.
         let lines = log.lines().filter_map(|line| serde_json::from_str(line).ok());
         let lines: Vec<Value> = lines
             .filter(|line: &Value| line["target"] == "request" && line["route"] == "/v1/transfers")
@@ -164,7 +164,7 @@ async fn a_transfer_is_one_trace_from_the_request_to_each_projection() {
         (&json!(201), &json!("INFO"))
     );
 
-    // What is not sent yet is sent at the end.
+    // Unsent spans are sent at shutdown.
     let last = new_trace();
     transfer(port, Some(&format!("00-{last}-{CALLER}-01"))).await;
     processes[0].signal("-TERM");
@@ -175,7 +175,7 @@ async fn a_transfer_is_one_trace_from_the_request_to_each_projection() {
         (of_role.count() == 2).then_some(())
     })
     .await;
-    // By now all roles have sent what they had of the first ones.
+    // By now all roles have sent their spans of the first traces.
     let others = collector.spans();
     let others: Vec<&Span> = others
         .iter()
@@ -204,7 +204,7 @@ async fn requests_without_a_trace_are_sampled_by_the_ratio() {
     assert_eq!(probes.count(), 0, "probes are nobody's requests");
 }
 
-/// Requests with more spans than wait for the collector at most. Returns how long the slowest took.
+/// Sends requests with more spans than may queue for the collector. Returns the duration of the slowest.
 async fn load(port: u16) -> Duration {
     let client = client();
     let wallet = Uuid::now_v7();
@@ -232,7 +232,7 @@ async fn load(port: u16) -> Duration {
 
 #[tokio::test]
 async fn a_dead_collector_harms_no_request() {
-    // It takes connections, and never answers.
+    // It accepts connections and never answers.
     let mute = TcpListener::bind("127.0.0.1:0").unwrap();
     let mute = format!("http://{}", mute.local_addr().unwrap());
     let mut platform = Platform::new().await;
@@ -246,7 +246,7 @@ async fn a_dead_collector_harms_no_request() {
         let mut role = platform.start(&["command"]);
         role.ready().await;
         let slowest = load(role.port).await;
-        // Whoever waited for the collector would wait for its time-out.
+        // A request that waited for the collector would wait for its timeout.
         assert!(slowest < Duration::from_secs(4), "{endpoint}: {slowest:?}");
         role.says(said).await;
         let warnings = role.log().matches("The trace collector").count();
