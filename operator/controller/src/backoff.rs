@@ -1,4 +1,4 @@
-//! How long a platform waits after failures. Each platform has its own count, so one that fails never delays another.
+//! How long a platform waits after failures. Each platform has its own count, so a failing one never delays another.
 //!
 //! Invariant: waits grow from half a second to at most five minutes and are never the same for two platforms (jitter).
 
@@ -16,7 +16,7 @@ pub fn delay(failures: u32, spread: f64) -> Duration {
         .with_max_delay(LONGEST)
         .without_max_times()
         .build();
-    // The longest is reached at the eleventh.
+    // The longest wait is reached at the eleventh failure.
     let plain = waits.nth(failures.clamp(1, 11) as usize - 1).unwrap_or(LONGEST);
     // backon's own jitter only lengthens.
     plain.mul_f64(0.75 + spread.clamp(0.0, 1.0) / 2.0)
@@ -57,7 +57,7 @@ impl<K: Eq + Hash> Failures<K> {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<K, u32>> {
-        // Counts have no invariant that a panic elsewhere could have broken half-way.
+        // A panic elsewhere cannot leave the counts in an inconsistent state.
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }

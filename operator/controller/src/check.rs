@@ -1,7 +1,7 @@
-//! `wallex-operator check`: what `helm test` runs, and `check-uninstall`: what `helm uninstall` runs first. Reads only: asks a running operator whether it is ready, and the API
-//! server whether it serves WalletPlatforms to the ServiceAccount this runs under.
+//! `wallex-operator check`: what `helm test` runs, and `check-uninstall`: what `helm uninstall` runs first. Reads only: asks a
+//! running operator whether it is ready, and the API server whether it serves WalletPlatforms to this ServiceAccount.
 //!
-//! Invariant: returns without an error only if both answered as they should.
+//! Invariant: succeeds only if both gave the expected answer.
 
 use std::time::Duration;
 
@@ -15,16 +15,16 @@ use wallex_crd::WalletPlatform;
 use wallex_crd::api_error;
 use wallex_crd::names::TOPICS_FINALIZER;
 
-/// From the connection to the last byte of the answer.
+/// From connecting to the last byte of the response.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// An answer is a line; more than this is somebody else's.
+/// The response is one line; anything longer does not come from the operator.
 const MAX_ANSWER: u64 = 64 * 1024;
 
-/// Checks the operator at `address` (`host:port`) and the WalletPlatforms of the namespaces, all of them when none is named.
-/// Returns what it saw, a line each.
+/// Checks the operator at `address` (`host:port`) and the WalletPlatforms in `namespaces` (empty: all). Returns one line per
+/// finding.
 ///
 /// # Errors
-/// When one of them does not answer, or not as it should.
+/// When one of them does not answer, or gives an unexpected answer.
 pub async fn installation(address: &str, namespaces: &[String]) -> anyhow::Result<Vec<String>> {
     let ready = tokio::time::timeout(PATIENCE, readiness(address))
         .await
@@ -45,10 +45,11 @@ pub async fn installation(address: &str, namespaces: &[String]) -> anyhow::Resul
     Ok(seen)
 }
 
-/// Looks for platforms that only a running operator lets go: those that a finalizer holds until their topics are deleted.
+/// Looks for platforms that only a running operator can release: those kept by a finalizer until their topics are
+/// deleted.
 ///
 /// # Errors
-/// When there are any, and it names them; or when they can't be listed.
+/// When there are any (the error names them), or when they can't be listed.
 pub async fn uninstall(client: &Client, namespaces: &[String]) -> anyhow::Result<()> {
     let scopes = crate::scope::scopes(namespaces);
     let mut held = Vec::new();
@@ -56,7 +57,7 @@ pub async fn uninstall(client: &Client, namespaces: &[String]) -> anyhow::Result
         let api: Api<PartialObjectMeta<WalletPlatform>> = scope.api(client);
         let found = match api.list_metadata(&ListParams::default()).await {
             Ok(found) => found.items,
-            // Without the definition of the resource there is none.
+            // Without the CRD there are no platforms.
             Err(kube::Error::Api(status)) if status.code == 404 => Vec::new(),
             Err(error) => bail!("WalletPlatforms can't be listed: {}", api_error::short(&error)),
         };
@@ -103,7 +104,7 @@ async fn readiness(address: &str) -> anyhow::Result<String> {
     Ok(body.trim().to_owned())
 }
 
-/// One object is enough, and one that this version can't read is no failure of the installation.
+/// One object is enough, and an object that this version can't read is not a failure of the installation.
 async fn platforms(api: Api<DeserializeGuard<WalletPlatform>>) -> anyhow::Result<()> {
     api.list(&ListParams::default().limit(1)).await.map_err(|error| {
         anyhow::anyhow!(

@@ -1,8 +1,8 @@
-//! When platforms are reconciled: on a change of the object itself (not of its status), of a child, of a Secret or ConfigMap it
-//! names, and when the last reconcile said so.
+//! When platforms are reconciled: when the object itself (not its status), a child, or a Secret or ConfigMap it names changes,
+//! and when the last reconcile asked for it.
 //!
-//! Invariant: one platform is never reconciled twice at once, and none waits for another. Secrets, ConfigMaps and children are watched by
-//! their metadata alone, so the operator holds no secret in memory between reconciles.
+//! Invariant: a platform is never reconciled twice at once, and none waits for another. Secrets, ConfigMaps and children are
+//! watched by metadata only, so the operator holds no secret in memory between reconciles.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ use crate::reconcile::conditions::types;
 use crate::reconcile::{self, Context, dereference};
 use crate::scope::Scope;
 
-/// A platform as watched: one that can't be read must not stop the watch of the others.
+/// A platform as watched. One that can't be parsed must not stop the watch of the others.
 type Watched = DeserializeGuard<WalletPlatform>;
 
 struct Shared {
@@ -37,11 +37,12 @@ struct Shared {
     failures: Failures<ObjectRef<Watched>>,
 }
 
-/// Reconciles the platforms of `scope` until `stop` is cancelled; what runs then is finished first.
+/// Reconciles the platforms of `scope` until `stop` is cancelled; reconciles in progress finish first.
 pub async fn watch(context: Arc<Context>, scope: Scope, stop: CancellationToken) {
     let client = &context.client;
     let (platforms, writer) = reflector::store();
-    // What a user may change: spec (generation), and annotations and labels by which tools ask for a new look.
+    // What a user may change: the spec (generation), and annotations and labels, which tools use to trigger a
+    // reconcile.
     let relevant = predicates::generation
         .combine(predicates::annotations)
         .combine(predicates::labels);
@@ -94,14 +95,14 @@ pub async fn watch(context: Arc<Context>, scope: Scope, stop: CancellationToken)
         .run(reconcile, failed, shared)
         .for_each(|result| async {
             if let Err(error) = result {
-                // Reconcile errors are logged where they happen; these are about watches and queues.
+                // Reconcile errors are logged where they occur; these come from watches and queues.
                 tracing::debug!(%error, "controller");
             }
         })
         .await;
 }
 
-/// Has a controller watch the children of platforms, kind by kind.
+/// Makes a controller watch the children of platforms, kind by kind.
 struct Owned<'a> {
     controller: Option<Controller<Watched>>,
     scope: &'a Scope,
@@ -127,8 +128,8 @@ where
     scope.api(client)
 }
 
-/// A watch of children whose resource a cluster may lack, or get later. Watches that go by [`Controller::owns`] share one backoff, so
-/// one that fails for ever would slow all of them; this one tries again by itself, twice a minute at most.
+/// Watches children whose resource the cluster may lack, or get later. Watches set up with [`Controller::owns`] share one
+/// backoff, so one that always fails would slow down all of them; this one retries on its own, at most twice a minute.
 fn where_served<K: Child>(
     scope: &Scope,
     client: &Client,
@@ -140,7 +141,7 @@ fn where_served<K: Child>(
         .filter(|found| std::future::ready(found.is_ok()))
 }
 
-/// What the metrics count of a platform.
+/// The parts of a platform that the metrics count.
 fn seen(platform: &Watched) -> Seen {
     let status = platform.0.as_ref().ok().and_then(|read| read.status.as_ref());
     let holds = |type_: &str| {
@@ -153,7 +154,7 @@ fn seen(platform: &Watched) -> Seen {
     }
 }
 
-/// The platforms that refer to a Secret or a ConfigMap: those of its namespace that have its name among `names`.
+/// The platforms that refer to a Secret or ConfigMap: those in its namespace with its name among `names`.
 fn named_by<K: Resource>(
     platforms: &Store<Watched>,
     named: &PartialObjectMeta<K>,
@@ -260,7 +261,7 @@ mod tests {
         );
     }
 
-    /// The resource is defined while the operator runs: until then a real API server answers 404 in plain text.
+    /// The CRD is installed while the operator runs; until then a real API server answers 404 in plain text.
     #[tokio::test(start_paused = true)]
     async fn children_of_a_resource_that_is_served_later_are_watched_from_then_on() {
         let lists = Arc::new(AtomicUsize::new(0));

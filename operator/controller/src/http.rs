@@ -1,4 +1,5 @@
-//! The operator's own HTTP: `/health/live`, `/health/ready`, `/metrics`. Reads only, needs no lease: standbys answer too.
+//! The operator's own HTTP: `/health/live`, `/health/ready`, `/metrics`. Read-only; needs no lease, so standbys answer
+//! too.
 
 use std::sync::{
     Arc,
@@ -21,7 +22,7 @@ use crate::metrics::Metrics;
 #[derive(Clone)]
 pub struct Served {
     pub metrics: Metrics,
-    /// True once the API server has answered: the process works as a leader or stands by.
+    /// True once the API server has answered: the process is the leader or a standby.
     pub ready: Arc<AtomicBool>,
 }
 

@@ -1,9 +1,9 @@
-//! The Wallex operator: turns one `WalletPlatform` object into a running wallet platform and keeps it so.
+//! The Wallex operator: turns a `WalletPlatform` object into a running wallet platform and keeps it running.
 //!
-//! `wallex_crd` says what may be asked for; `reconcile` is the line of stages from an object to its children and its status;
-//! `controller` decides when that line runs; `lease` decides in which process; `writes` and `kafka` are the only doors
-//! through which anything outside is changed, and both ask the lease first. Nothing here depends on the services: the operator knows them as an image, arguments, environment and health
-//! endpoints.
+//! `wallex_crd` defines the resource; `reconcile` is the pipeline of stages from an object to its children and status;
+//! `controller` decides when it runs; `lease` decides in which process; only `writes` and `kafka` change anything outside, and
+//! both check the lease first. Nothing here depends on the services: the operator knows them as an image, arguments, environment
+//! and health endpoints.
 #![forbid(unsafe_code)]
 
 pub mod backoff;

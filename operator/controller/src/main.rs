@@ -61,7 +61,7 @@ struct Watched {
 }
 
 impl Watched {
-    /// Without blanks, and without the empty name that stands for all.
+    /// Trims blanks and drops the empty name, which stands for all.
     fn names(&self) -> Vec<String> {
         let names = self.watch_namespaces.iter();
         names
@@ -136,7 +136,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Whoever stops reading, as in `wallex-operator crd | head`, has seen enough.
+/// A reader that stops early, as in `wallex-operator crd | head`, is not an error.
 fn print(text: &str) -> std::io::Result<()> {
     use std::io::Write as _;
     match std::io::stdout().write_all(text.as_bytes()) {

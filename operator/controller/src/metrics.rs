@@ -1,4 +1,4 @@
-//! The operator's own metrics. Labels are bounded: an outcome or a kind, never a name or a message.
+//! The operator's own metrics. Labels are bounded: an outcome or a kind, never a name or message.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,11 +12,11 @@ use prometheus::{
 /// How one reconcile ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Everything asked for is there.
+    /// Everything requested is in place.
     Settled,
     /// Waiting for something: a Secret, a Job, a rollout, Kafka.
     Waiting,
-    /// It failed and will be tried again.
+    /// It failed and will be retried.
     Failed,
     /// The object can't be read by this version of the operator.
     Invalid,
@@ -33,18 +33,19 @@ impl Outcome {
     }
 }
 
-/// What is counted of a platform.
+/// What the metrics count about a platform.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
     /// It is ready.
     pub ready: bool,
-    /// Why it is degraded, when it is: a reason of its conditions, of which there is a closed set.
+    /// Why it is degraded, if it is: a reason from its conditions, which form a closed set.
     pub degraded: Option<String>,
 }
 
 type Look = Box<dyn Fn() -> Vec<Seen> + Send + Sync>;
 
-/// The platforms by readiness and by what degrades them, counted in the watches' stores when somebody reads: so none is counted that is gone.
+/// Platforms by readiness and by degradation reason. Counted from the watches' stores on each scrape, so platforms that are gone
+/// are not counted.
 #[derive(Clone)]
 struct Platforms {
     watched: Arc<Mutex<Vec<Look>>>,
@@ -102,7 +103,7 @@ impl Collector for Platforms {
             let label = if ready { "true" } else { "false" };
             self.ready.with_label_values(&[label]).set(count);
         }
-        // So that a reason that nobody has any more is gone.
+        // Removes reasons that no platform has any more.
         self.degraded.reset();
         for reason in platforms.iter().filter_map(|seen| seen.degraded.as_deref()) {
             self.degraded.with_label_values(&[reason]).inc();
@@ -125,10 +126,10 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// A registry of its own.
+    /// Creates the metrics with their own registry.
     ///
     /// # Errors
-    /// Never in practice: only if two metrics had one name.
+    /// Never in practice: only if two metrics had the same name.
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let reconciles = IntCounterVec::new(
@@ -194,7 +195,7 @@ impl Metrics {
         self.writes.with_label_values(&[kind, outcome]).inc();
     }
 
-    /// Adds platforms to those that are counted whenever the metrics are read; `look` says how each is.
+    /// Adds platforms to count on each scrape; `look` returns the state of each.
     pub fn watch_platforms(&self, look: impl Fn() -> Vec<Seen> + Send + Sync + 'static) {
         self.platforms.watch(Box::new(look));
     }
@@ -205,7 +206,7 @@ impl Metrics {
         self.duration.observe(took.as_secs_f64());
     }
 
-    /// Says whether this process holds the lease.
+    /// Records whether this process holds the lease.
     pub fn leading(&self, leader: bool) {
         self.leader.set(i64::from(leader));
     }

@@ -1,7 +1,8 @@
-//! Other installations of the operator that run the same platforms. Each has a Lease of its own, so each leads; nothing but this look tells.
+//! Detects other installations of the operator that run the same platforms. Each has its own Lease, so each leads; only this
+//! check reveals it.
 //!
-//! Only an operator over all namespaces may look, since Leases of other namespaces take a cluster's right. It reads, and never decides who
-//! is to stop: that is a person's to say.
+//! Only an operator for all namespaces may check, because reading Leases in other namespaces needs cluster-wide rights. It only
+//! reads and never decides who must stop; that is for a person to decide.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,15 +14,15 @@ use kube::{Api, Client, ResourceExt as _};
 use wallex_crd::api_error;
 use wallex_crd::names::{MANAGER, WATCHES};
 
-/// Between two looks. Longer than a Lease is renewed, so that one that is alive has another time by then.
+/// Interval between two checks. Longer than a Lease's renewal interval, so that a live one has a new time by then.
 const LOOK: Duration = Duration::from_secs(20);
 
-/// What is known of the others. Clones are the same knowledge.
+/// What is known about the others. Clones share it.
 #[derive(Clone, Default)]
 pub struct Rivals(Arc<Mutex<BTreeMap<String, BTreeSet<String>>>>);
 
 impl Rivals {
-    /// What to say of a platform of `namespace` that others run too: the same words, whichever of them says it.
+    /// The note for a platform in `namespace` that others run too: the same text from each of them.
     pub fn note(&self, own: &str, namespace: &str) -> Option<String> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let others = known
@@ -77,8 +78,8 @@ async fn leases(client: &Client) -> kube::Result<Vec<Lease>> {
 
 type Seen = BTreeMap<String, String>;
 
-/// The namespaces of others' Leases that were renewed since the look before, with what their holders watch; and what was seen now. Times are
-/// compared with each other alone, never with a clock.
+/// The namespaces of other Leases renewed since the last check, with what their holders watch; and what was seen now. Renewal
+/// times are compared only with each other, never with a clock.
 fn alive(leases: &[Lease], own: &str, before: &Seen) -> (BTreeMap<String, BTreeSet<String>>, Seen) {
     let (mut alive, mut now) = (BTreeMap::new(), Seen::new());
     for lease in leases {

@@ -1,7 +1,7 @@
 //! The operator's life: connect, serve health and metrics, take the lease, run the controllers, give the lease back.
 //!
-//! Invariant: nothing is written before the lease is held; when it is lost the process ends, so that no half-alive
-//! controller is left.
+//! Invariant: nothing is written before the lease is held; when it is lost, the process exits, so no half-alive
+//! controller remains.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, atomic::AtomicBool, atomic::Ordering};
@@ -27,7 +27,7 @@ use crate::rivals::Rivals;
 use crate::scope::scopes;
 use crate::writes::Writes;
 
-/// What reconciles under way may take after a request to stop.
+/// How long reconciles in progress may take after a request to stop.
 const FINISH: Duration = Duration::from_secs(15);
 
 /// Settings of the operator's process.
@@ -38,7 +38,7 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Namespace of the Lease; none: the one the process runs in, or that of the kubeconfig.
     pub lease_namespace: Option<String>,
-    /// Name of this process among those that stand for election.
+    /// Name of this process among the candidates.
     pub identity: String,
 }
 
@@ -123,7 +123,7 @@ async fn lead(
         .map(|scope| controller::watch(context.clone(), scope, stop.clone()));
     let controllers = tokio::spawn(join_all(controllers));
 
-    // Its own token: the lease is renewed until the last reconcile has finished.
+    // A separate token: the lease is renewed until the last reconcile has finished.
     let finished = CancellationToken::new();
     let renewal = election.hold(&client, &fence, &finished);
     let work = async {
@@ -147,7 +147,7 @@ async fn lead(
     Ok(())
 }
 
-/// Asks until the API server answers. None: asked to stop before.
+/// Retries until the API server answers. None: asked to stop first.
 async fn cluster_id(client: &Client, stop: &CancellationToken) -> Option<String> {
     let mut failures = 0;
     loop {

@@ -11,7 +11,7 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// The objects of a kind within it.
+    /// The API for objects of a kind in this scope.
     pub fn api<K>(&self, client: &Client) -> Api<K>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,

@@ -1,4 +1,4 @@
-//! Log lines of the operator: text for people or one JSON object per line, to standard error.
+//! Logging of the operator: text for people or one JSON object per line, to standard error.
 
 use std::io::IsTerminal as _;
 
@@ -18,8 +18,8 @@ pub enum LogFormat {
 /// # Errors
 /// When the filter can't be parsed, or logging was started before.
 pub fn start(filter: &str, format: LogFormat) -> anyhow::Result<()> {
-    // The runtime's span repeats in every line what ours says more shortly; a filter that names it wins.
-    // Modules alone leave everything else at info.
+    // The runtime's span repeats in every line what ours says more concisely; a filter that names it wins. A filter
+    // with only modules leaves everything else at info.
     let filter = checked(filter)
         .and_then(|()| {
             EnvFilter::try_new(format!("info,kube_runtime=warn,{filter}")).map_err(|e| e.to_string())
@@ -40,7 +40,7 @@ pub fn start(filter: &str, format: LogFormat) -> anyhow::Result<()> {
     .map_err(|error| anyhow::anyhow!("could not start logging: {error}"))
 }
 
-/// The filter would take a misspelled level for a module, and a module without a level for the only thing to be logged.
+/// The filter would treat a misspelled level as a module, and a module without a level as the only thing to log.
 fn checked(filter: &str) -> Result<(), String> {
     let directives = filter.split(',').map(str::trim);
     for directive in directives.filter(|directive| !directive.is_empty()) {

@@ -1,8 +1,8 @@
 //! The only door to the API server's writing verbs (the Lease itself excepted).
 //!
-//! Invariant: every write asks the fence first, so a process that lost its lease, or was frozen past it, writes nothing more.
-//! Applies are server-side, by one field manager, forced: what we state is ours. What we do not state is left alone, but for hand edits
-//! of the parts that are the operator's (`reconcile::drift`): those are put back by a patch of the version that was looked at.
+//! Invariant: every write checks the fence first, so a process that lost its lease, or was frozen past it, writes nothing more.
+//! Applies are server-side, forced, by one field manager: what we state is ours. What we do not state is left alone, except for
+//! manual edits of the operator's parts (`reconcile::drift`): those are reverted by a patch on the version that was read.
 
 use std::collections::HashMap;
 use std::fmt::Debug;
@@ -38,7 +38,7 @@ pub enum WriteError {
 }
 
 impl WriteError {
-    /// Whether the API server finds the object itself wrong, which waiting does not change.
+    /// Whether the API server rejects the object itself, which waiting does not fix.
     pub fn is_invalid(&self) -> bool {
         match self {
             Self::NotLeader(_) => false,
@@ -57,15 +57,15 @@ impl WriteError {
     }
 }
 
-/// How often one child is put back within [`WINDOW`] before whoever changes it is left alone until the window ends: two that write the same
-/// object in turns would otherwise start and kill pods without an end.
+/// How often a child is restored within [`WINDOW`] before the operator stops until the window ends: two writers that keep
+/// overwriting each other would otherwise start and kill pods endlessly.
 const PUT_BACKS: u32 = 3;
 pub const WINDOW: Duration = Duration::from_secs(60);
 
 /// Writes to the API server while the lease is held.
 #[derive(Clone)]
 pub struct Writes {
-    /// Since when each child has been put back, and how often.
+    /// Since when and how often each child has been restored.
     put_backs: Arc<Mutex<HashMap<String, (Instant, u32)>>>,
     client: Client,
     fence: Fence,
@@ -89,7 +89,7 @@ impl Writes {
         }
     }
 
-    /// Every request that was sent comes by here: it is counted, and a refusal named.
+    /// Every request passes through here: it is counted, and a refusal is classified.
     fn sent<K: Resource<DynamicType = ()>, T>(
         &self,
         part: &str,
@@ -101,7 +101,7 @@ impl Writes {
         answer.map_err(|error| WriteError::refused::<K>(name, error))
     }
 
-    /// Whether `child` may be put back once more, which counts. False: somebody changes it again and again.
+    /// Whether `child` may be restored once more; the call counts. False: someone keeps changing it.
     pub fn may_put_back(&self, child: &str) -> bool {
         let now = Instant::now();
         let mut put_backs = self.put_backs.lock().unwrap_or_else(PoisonError::into_inner);
@@ -111,12 +111,12 @@ impl Writes {
         *times <= PUT_BACKS
     }
 
-    /// The gate, for writes that go elsewhere (Kafka).
+    /// The fence, for writes that go elsewhere (Kafka).
     pub fn fence(&self) -> &Fence {
         &self.fence
     }
 
-    /// Applies `desired` and returns the object as it now is.
+    /// Applies `desired` and returns the resulting object.
     ///
     /// # Errors
     /// When the lease is not held, or the API server refuses.
@@ -131,7 +131,7 @@ impl Writes {
         self.sent::<K, _>("", &name, answer)
     }
 
-    /// Changes `live` by a JSON patch, which names the version of the object that it is for. None: it was changed since it was read.
+    /// Changes `live` with a JSON patch that names the version it is for. None: the object was changed since it was read.
     ///
     /// # Errors
     /// When the lease is not held, or the API server refuses.
@@ -157,8 +157,8 @@ impl Writes {
         self.sent::<K, _>("", &name, answer)
     }
 
-    /// States the number of pods of `live` under the name [`HANDOVER`], for whoever takes it over. False: somebody changed the number
-    /// meanwhile, or the Deployment is another one by now; with `force` the number of others does not count.
+    /// States the number of pods of `live` under the field manager [`HANDOVER`], for the autoscaler that takes over. False:
+    /// someone changed the number meanwhile, or the Deployment has been replaced; `force` overrides others' numbers.
     ///
     /// # Errors
     /// When the lease is not held, or the API server refuses.
@@ -185,7 +185,7 @@ impl Writes {
         self.sent::<Deployment, _>("", &name, answer)
     }
 
-    /// Deletes `object`, exactly this one: a namesake that was created meanwhile stays. One that is gone already is no error.
+    /// Deletes exactly this `object`: a namesake created meanwhile stays. One that is already gone is not an error.
     ///
     /// # Errors
     /// When the lease is not held, or the API server refuses.
@@ -200,14 +200,14 @@ impl Writes {
             resource_version: None,
         });
         let answer = match api.delete(&name, &params).await {
-            // A conflict here means that the uid differs: what we meant is gone.
+            // A conflict here means that the uid differs: our object is gone.
             Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
             answer => answer.map(drop),
         };
         self.sent::<K, _>("", &name, answer)
     }
 
-    /// Replaces the finalizers of `platform`, if nothing of it was changed since it was read.
+    /// Replaces the finalizers of `platform`, if it has not changed since it was read.
     ///
     /// # Errors
     /// When the lease is not held, or the API server refuses.
@@ -232,7 +232,7 @@ impl Writes {
         self.sent::<WalletPlatform, _>("", &name, answer.map(drop))
     }
 
-    /// Replaces the whole status of `platform`, the object with exactly its uid.
+    /// Replaces the whole status of `platform`, only for exactly its uid.
     ///
     /// # Errors
     /// When the lease is not held, or the API server refuses.
@@ -257,7 +257,7 @@ impl Writes {
         self.sent::<WalletPlatform, _>("/status", &name, answer.map(drop))
     }
 
-    /// Reports an Event. Events are for people; one that can't be written is logged and forgotten.
+    /// Reports an Event. Events are for people; a failure to write one is only logged.
     pub async fn event(&self, regarding: &ObjectReference, event: &Event) {
         if self.fence.check().is_err() {
             return;

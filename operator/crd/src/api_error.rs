@@ -1,4 +1,4 @@
-//! What the API server says when it refuses.
+//! The API server's error messages.
 
 /// The API server's own words, without the debug text that [`kube::Error`] appends.
 pub fn short(error: &kube::Error) -> String {

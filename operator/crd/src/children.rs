@@ -1,8 +1,8 @@
-//! The kinds of objects that a platform consists of, a row each. Pure.
+//! The kinds of objects that a platform consists of, one row each. Pure.
 //!
-//! What is done with every kind follows from this table: the operator lists and watches them, tells whose they are, puts hand edits back
-//! and removes what is no longer wanted; `kubectl wallex report` collects them; the chart grants the rights to them (a test compares).
-//! A further kind is a row here, its manifest, and its place in the order in which manifests are applied.
+//! Everything generic follows from this table: the operator lists and watches the kinds, determines owners, reverts manual edits
+//! and removes what is no longer wanted; `kubectl wallex report` collects them; the chart grants the rights (a test compares). To
+//! add a kind, add a row here, its manifest, and its place in the order in which manifests are applied.
 
 use std::fmt::Debug;
 
@@ -23,26 +23,27 @@ use serde::de::DeserializeOwned;
 
 use crate::foreign::{ScaledObject, ServiceMonitor, TriggerAuthentication};
 
-/// A ConfigMap with this can't be changed any more, only made anew.
+/// A ConfigMap with this field can't be changed, only recreated.
 pub const SEALED: &str = "immutable";
 
-/// Whether a cluster has a kind, and how the operator gets to know of its objects.
+/// Whether a cluster has a kind, and how the operator learns about its objects.
 #[derive(Clone, Copy, Debug)]
 pub enum Served {
-    /// It is Kubernetes' own.
+    /// A built-in kind of Kubernetes.
     Always,
-    /// The same, and all of a namespace are read, since those of others matter too.
+    /// The same, but all objects in a namespace are read, because those of others matter too.
     WithOthers,
-    /// Another project defines it, and a platform runs without it: what is said where it is not served, and where it may not be read.
+    /// Another project defines it, and a platform runs without it. The texts for when it is not served, and when it may not be
+    /// read.
     Perhaps {
         missing: &'static str,
         forbidden: &'static str,
     },
-    /// Earlier releases made it. What is left is looked for where the kind `with` is served, and removed.
+    /// Created by earlier releases. Leftovers are looked for, where the kind `with` is served, and removed.
     Once { with: &'static str },
 }
 
-/// A kind of the table.
+/// A kind in the table.
 pub trait Child:
     Resource<DynamicType = (), Scope = NamespaceResourceScope>
     + Clone
@@ -54,16 +55,16 @@ pub trait Child:
     + 'static
 {
     const SERVED: Served;
-    /// The parts of an object that are the operator's alone: what others write there is put back. None of a ServiceAccount, since
-    /// controllers add pull secrets to it, and none of other projects' kinds, whose types hold only what is stated.
+    /// The parts of an object that belong only to the operator: edits by others are reverted. Empty for a ServiceAccount, because
+    /// controllers add pull secrets to it, and for other projects' kinds, whose types contain only what is stated.
     const PARTS: &'static [&'static str];
-    /// Path of the pod template within the parts.
+    /// Path of the pod template within these parts.
     const TEMPLATE: Option<&'static str>;
 
-    /// Those that a platform has.
+    /// A platform's objects of this kind.
     fn of(children: &Children) -> &[Self];
 
-    /// The same, to be filled.
+    /// The same, mutable.
     fn of_mut(children: &mut Children) -> &mut Vec<Self>;
 }
 
@@ -95,13 +96,14 @@ macro_rules! kinds {
         })+
 
         impl Children {
-            /// The metadata of all of them with their kinds.
+            /// The metadata of all children with their kinds.
             pub fn metadata(&self) -> impl Iterator<Item = (&'static str, &ObjectMeta)> {
                 std::iter::empty()$(.chain(self.$field.iter().map(|child| (stringify!($kind), child.meta()))))+
             }
         }
 
-        /// Does something with every kind, in the order of the table: children that are no longer wanted are removed in it.
+        /// Does something with every kind, in the order of the table, which is also the order in which unwanted children
+        /// are removed.
         pub fn per_kind(what: &mut impl PerKind) {
             $(what.kind::<$kind>();)+
         }
@@ -145,7 +147,7 @@ pub fn resources() -> Vec<ApiResource> {
     resources.0
 }
 
-/// The object of that name.
+/// The object with that name.
 pub fn named<'a, K: Resource>(objects: &'a [K], name: &str) -> Option<&'a K> {
     objects
         .iter()

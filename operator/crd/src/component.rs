@@ -1,6 +1,6 @@
-//! The components of a platform: what each is called, which field of the spec is about it, and what scales it. Pure.
+//! The components of a platform: their names, their fields in the spec, and what scales them. Pure.
 //!
-//! Invariant: names depend on the platform's name and the component alone, see [`names`](crate::names).
+//! Invariant: names depend only on the platform's name and the component, see [`names`](crate::names).
 
 use crate::resource::{
     ComponentSpec, CpuAutoscalingSpec, LagAutoscalingSpec, Projection, WalletPlatformSpec,
@@ -26,7 +26,7 @@ struct Row {
     without_pods: Option<&'static str>,
 }
 
-/// What the spec lets scale a component.
+/// What scales a component, according to the spec.
 #[derive(Clone, Copy, Debug)]
 pub enum Scaling<'a> {
     Cpu(&'a CpuAutoscalingSpec),
@@ -36,10 +36,10 @@ pub enum Scaling<'a> {
 const COUNT: usize = 3 + Projection::ALL.len();
 
 impl Component {
-    /// All, in the order in which they are rolled: readers before writers, so that whatever a new writer writes is understood.
+    /// All components in rollout order: readers before writers, so that readers understand everything a new writer writes.
     pub const ROLLOUT: [Self; COUNT] = around_projectors(&[Self::Publisher], &[Self::Query, Self::Command]);
 
-    /// All, in the order in which a platform is suspended: the writer first, the reader last.
+    /// All components in suspension order: the writer first, the reader last.
     pub const STOP: [Self; COUNT] = around_projectors(&[Self::Command, Self::Publisher], &[Self::Query]);
 
     fn row(self) -> Row {
@@ -83,7 +83,7 @@ impl Component {
         }
     }
 
-    /// The component's name: suffix of its objects, value of its label, row of the status table.
+    /// The component's name: the suffix of its objects, its label value, its row in the status table.
     pub fn name(self) -> &'static str {
         self.row().name
     }
@@ -98,7 +98,7 @@ impl Component {
         self.row().condition
     }
 
-    /// Whether clients talk to it, so that endpoints must drain before it stops.
+    /// Whether clients connect to it, so that endpoints must drain before it stops.
     pub fn serves_clients(self) -> bool {
         self.row().serves_clients
     }
@@ -108,13 +108,13 @@ impl Component {
         self.row().can_scale
     }
 
-    /// What stands still while it has no pods; none: the platform can do without it. The query is such a one: the command serves all reads
-    /// too.
+    /// What stops while it has no pods; none: the platform can do without it, like the query, since the command also serves all
+    /// reads.
     pub fn without_pods(self) -> Option<&'static str> {
         self.row().without_pods
     }
 
-    /// The projection that the component runs; none: it runs none.
+    /// The projection that the component runs, if any.
     pub fn projection(self) -> Option<Projection> {
         match self {
             Self::Projector(projection) => Some(projection),
@@ -127,7 +127,7 @@ impl Component {
         format!("{platform}-{}", self.name())
     }
 
-    /// The field of the spec that is about it.
+    /// Its field in the spec.
     pub fn field(self) -> &'static str {
         self.row().field
     }
@@ -142,7 +142,7 @@ impl Component {
         }
     }
 
-    /// What scales it; none: its number of pods is stated.
+    /// What scales it; none: its number of pods is fixed.
     pub fn scaling(self, spec: &WalletPlatformSpec) -> Option<Scaling<'_>> {
         let by_cpu = match self {
             Self::Publisher => &None,
@@ -157,7 +157,7 @@ impl Component {
     }
 }
 
-/// Components in an order, with the projectors in the middle.
+/// An order of components with the projectors in the middle.
 const fn around_projectors(before: &[Component], after: &[Component]) -> [Component; COUNT] {
     let mut all = [Component::Command; COUNT];
     let mut place = 0;

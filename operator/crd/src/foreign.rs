@@ -1,6 +1,6 @@
 //! Kinds of objects that other projects define: KEDA's (v2.20) and the Prometheus Operator's.
 //!
-//! Invariant: a type holds what the operator states or reads and no more; server-side apply leaves the rest of an object alone.
+//! Invariant: a type contains only what the operator states or reads; server-side apply leaves the rest of an object alone.
 
 use std::collections::BTreeMap;
 

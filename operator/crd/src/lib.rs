@@ -1,10 +1,9 @@
-//! What the operator and `kubectl wallex` both know of a platform: the custom resource, the names and labels of what belongs to one, and
-//! the words of its conditions. No I/O: nothing here talks to a cluster.
+//! What the operator and `kubectl wallex` share about a platform: the custom resource, the names and labels of its objects, and
+//! its condition types and reasons. No I/O: nothing here talks to a cluster.
 //!
-//! `resource` has the types of the custom resource; `children` the kinds of objects that a platform consists of, some of which other
-//! projects define (`foreign`); `component` its components, `names` every name that is given, `vocabulary` the types and reasons of conditions;
-//! `report` reads what a role says of its projections, `rollout` what a Deployment says of its pods, `api_error` what an API server says
-//! of a request.
+//! `resource` has the types of the custom resource; `children` the kinds of objects that a platform consists of, some defined by
+//! other projects (`foreign`); `component` its components, `names` all names, `vocabulary` the condition types and reasons;
+//! `report` parses a role's projection report, `rollout` a Deployment's status, `api_error` an API server's errors.
 #![forbid(unsafe_code)]
 
 pub mod api_error;

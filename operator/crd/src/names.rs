@@ -1,42 +1,42 @@
-//! Every name and label the operator gives, besides those of the components. Pure.
+//! Every name and label that the operator assigns, except those of the components. Pure.
 //!
-//! Invariant: names and labels depend on the platform's name and the component's name alone. Selectors of Deployments can't be
-//! changed once created, so neither can these.
+//! Invariant: names and labels depend only on the platform's name and the component's name. A Deployment's selector is
+//! immutable, so these must not change either.
 
 use std::collections::BTreeMap;
 
 use wallex_domain::PlatformId;
 
-/// Name under which the operator owns fields (server-side apply), reports Events and labels its children.
+/// The operator's name as field manager (server-side apply), Event reporter and label value of its children.
 pub const MANAGER: &str = "wallex-operator";
 
-/// Name under which the present number of pods is stated while an autoscaler takes it over: without a second owner the number would fall
-/// back to Kubernetes' default the moment the operator states it no more.
+/// Field manager that states the present number of pods while an autoscaler takes over: without a second owner, the number would
+/// fall back to Kubernetes' default as soon as the operator stops stating it.
 pub const HANDOVER: &str = "wallex-autoscaler-handover";
 
-/// Hash of the manifest that was last applied; tells whether what is wanted has changed since.
+/// Hash of the manifest last applied; shows whether the wanted manifest has changed since.
 pub const MANIFEST_HASH: &str = "wallex.dev/manifest-hash";
-/// On pod templates: hash of the configuration, so that a change of it rolls the pods.
+/// On pod templates: hash of the configuration, so that a change rolls the pods.
 pub const CONFIG_HASH: &str = "wallex.dev/config-hash";
 /// On pod templates: hash of the Secret values the pods use, so that a rotation rolls them.
 pub const SECRET_HASH: &str = "wallex.dev/secret-hash";
-/// On the publisher's pod template: when the events topic was made anew, so that the pods start again and fill it.
+/// On the publisher's pod template: when the events topic was recreated, so that the pods restart and fill it.
 pub const REFILL: &str = "wallex.dev/events-topic-recreated-at";
 /// On the Lease: the namespaces that its holder watches, separated by commas; empty: all of them.
 pub const WATCHES: &str = "wallex.dev/watches";
 /// Finalizer of a platform whose topics are to be deleted with it.
 pub const TOPICS_FINALIZER: &str = "wallex.dev/topics";
-/// A user's annotation on a platform that is being deleted: `true` lets it go and leaves its topics.
+/// A user's annotation on a platform that is being deleted: `true` releases it and keeps its topics.
 pub const ABANDON_TOPICS: &str = "wallex.dev/abandon-topics";
 
-/// A user's annotation: names of topics, separated by commas, that the platform takes over from whoever has them.
+/// A user's annotation: comma-separated names of topics that the platform takes over from their present owners.
 pub const ADOPT_TOPICS: &str = "wallex.dev/adopt-topics";
-/// A user's annotation: the id of the journal that is given up, so that a database which lacks it may be used.
+/// A user's annotation: the id of the journal to give up, so that a database without it may be used.
 pub const ACCEPT_JOURNAL_LOSS: &str = "wallex.dev/accept-journal-loss";
-/// On the ConfigMap: hash of all that pods need to reach Kafka, so that a change of it can wait until the brokers answer.
+/// On the ConfigMap: hash of everything pods need to reach Kafka, so that a change can wait until the brokers answer.
 pub const KAFKA_HASH: &str = "wallex.dev/kafka-hash";
 
-/// Labels of pods that the operator or Kubernetes gives; no user may give them too.
+/// Pod labels that the operator or Kubernetes sets; users may not set them.
 pub const OWNED_LABELS: [&str; 6] = [
     "app.kubernetes.io/name",
     "app.kubernetes.io/instance",
@@ -46,15 +46,15 @@ pub const OWNED_LABELS: [&str; 6] = [
     "pod-template-hash",
 ];
 
-/// What the migration is told that the platform has written: events, and the id of the journal. An image of before passes over them.
+/// Tell the migration what the platform has written: the number of events, and the journal's id. Older images ignore them.
 pub const EXPECT_EVENTS: &str = "WALLEX_EXPECT_EVENTS";
 /// See [`EXPECT_EVENTS`].
 pub const EXPECT_JOURNAL: &str = "WALLEX_EXPECT_JOURNAL";
 
-/// The file that a process leaves its last words in, for the operator.
+/// The file for a process's termination message, for the operator.
 pub const LAST_WORDS: &str = "WALLEX_TERMINATION_MESSAGE";
 
-/// Variables that the operator sets: each has its field in the spec, or follows from the platform.
+/// Variables that the operator sets: each has its field in the spec, or is derived from the platform.
 pub const OWNED_VARIABLES: [&str; 32] = [
     "WALLEX_CLUSTER",
     "WALLEX_NAMESPACE",
@@ -90,14 +90,14 @@ pub const OWNED_VARIABLES: [&str; 32] = [
     LAST_WORDS,
 ];
 
-/// The variable by which PostgreSQL's clients find the certificates of authorities, a file.
+/// The variable with the path of the CA certificates for PostgreSQL's clients.
 pub const DATABASE_AUTHORITIES: &str = "PGSSLROOTCERT";
-/// The same for the brokers: the certificates themselves, or the path of their file.
+/// The same for the brokers: the certificates themselves, or their path.
 pub const KAFKA_AUTHORITIES: &str = "WALLEX_KAFKA_CA";
 /// The same for Redis.
 pub const REDIS_AUTHORITIES: &str = "WALLEX_REDIS_CA";
 
-/// Open holds that a wallet may have.
+/// Maximum open holds per wallet.
 pub const MAX_OPEN_HOLDS: &str = "WALLEX_MAX_OPEN_HOLDS";
 
 /// The port that every role listens on: API, health and metrics.
@@ -105,12 +105,12 @@ pub const HTTP_PORT: i32 = 8080;
 /// Name of that port in pods and Services.
 pub const HTTP_PORT_NAME: &str = "http";
 
-/// Where a process says whether it can work, and what ails it.
+/// Where a process reports whether it is ready and, if not, why.
 pub const READY: &str = "/health/ready";
 /// The name of the only container in the pods of a platform.
 pub const CONTAINER: &str = "wallex";
 
-/// The id of a platform, as its database has it too.
+/// The id of a platform, as its database also records it.
 pub fn platform_id(cluster: &str, namespace: &str, platform: &str) -> String {
     let (cluster, namespace, name) = (cluster.to_owned(), namespace.to_owned(), platform.to_owned());
     PlatformId {
@@ -121,7 +121,7 @@ pub fn platform_id(cluster: &str, namespace: &str, platform: &str) -> String {
     .to_string()
 }
 
-/// What [`ACCEPT_JOURNAL_LOSS`] calls a journal.
+/// The name of a journal in [`ACCEPT_JOURNAL_LOSS`].
 pub fn journal_name(id: Option<&str>) -> &str {
     id.unwrap_or("unnamed")
 }
@@ -131,12 +131,13 @@ pub fn source(platform: &str) -> String {
     format!("wallex/{platform}")
 }
 
-/// The events topic of a platform that names none. Neither a namespace nor a name has a dot, so no two platforms of a cluster share one.
+/// The events topic of a platform that names none. Neither a namespace nor a name contains a dot, so no two platforms in a
+/// cluster share one.
 pub fn events_topic(namespace: &str, platform: &str) -> String {
     format!("{namespace}.{platform}.wallet-events")
 }
 
-/// The same of its dead letters.
+/// The same for its dead letters.
 pub fn dead_letters_topic(namespace: &str, platform: &str) -> String {
     format!("{namespace}.{platform}.wallet-events-dlq")
 }
@@ -156,12 +157,12 @@ pub fn maintain(platform: &str) -> String {
     format!("{platform}-maintain")
 }
 
-/// `demo-migrate-1a2b3c4d5e`: the migration Job of a certain image and certain arguments.
+/// `demo-migrate-1a2b3c4d5e`: the migration Job for a certain image and arguments.
 pub fn migrate(platform: &str, hash: &str) -> String {
     format!("{platform}-migrate-{hash}")
 }
 
-/// Labels of a child. `role` is the component, `migrate` or `maintain`; objects that belong to the whole platform have none.
+/// Labels of a child. `role` is the component, `migrate` or `maintain`; objects of the whole platform have none.
 pub fn labels(platform: &str, role: Option<&str>) -> BTreeMap<String, String> {
     let mut labels = selector(platform, role);
     labels.insert("app.kubernetes.io/managed-by".to_owned(), MANAGER.to_owned());
@@ -186,7 +187,7 @@ pub fn children_of(platform: &str) -> String {
     format!("app.kubernetes.io/managed-by={MANAGER},app.kubernetes.io/instance={platform}")
 }
 
-/// Whether [`children_of`] finds what has these labels.
+/// Whether [`children_of`] matches these labels.
 pub fn is_child_of(labels: &BTreeMap<String, String>, platform: &str) -> bool {
     let has = |key: &str, value: &str| labels.get(key).is_some_and(|found| found == value);
     has("app.kubernetes.io/managed-by", MANAGER) && has("app.kubernetes.io/instance", platform)

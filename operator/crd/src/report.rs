@@ -1,6 +1,6 @@
-//! The report of `/health/projections`: what a role says of its platform's lag. Pure.
+//! The report of `/health/projections`: a platform's lag as reported by a role. Pure.
 //!
-//! Invariant: what a role says is not trusted to fit the status: a report that has anything odd is no report.
+//! Invariant: a role's report is not trusted to fit the status: a report with anything odd is rejected.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -13,19 +13,19 @@ use crate::resource::ProjectionStatus;
 /// The path of the report, on the roles that serve reads.
 pub const PATH: &str = "/health/projections";
 
-/// Projections in a report; there are fewer.
+/// Maximum projections in a report; there are fewer.
 const ROWS: usize = 16;
-/// Characters of a role's own words that a condition repeats.
+/// Maximum characters of a role's own text that a condition repeats.
 const SHOWN: usize = 200;
 
 /// A role's answer: status and body.
 pub type Answer = (StatusCode, Vec<u8>);
 
-/// What a role says of its platform.
+/// A role's report on its platform.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     pub rows: Vec<ProjectionStatus>,
-    /// Events that the journal holds at least.
+    /// Lower bound of the journal's events.
     pub events: i64,
 }
 
@@ -43,7 +43,7 @@ struct Row {
     partitions: Vec<Part>,
 }
 
-/// One partition of a projection; what an image does not say is 0.
+/// One partition of a projection; values that an image does not report are 0.
 #[derive(Deserialize)]
 struct Part {
     #[serde(default)]
@@ -52,10 +52,10 @@ struct Part {
     applied: u64,
 }
 
-/// The report in an answer, or why it has none.
+/// The report in an answer, or why there is none.
 ///
 /// # Errors
-/// The reason, in a form that does not differ from one reading to the next.
+/// The reason, worded so that it does not change from one reading to the next.
 pub fn read((status, body): &Answer) -> Result<Report, String> {
     if *status == StatusCode::NOT_FOUND {
         return Err(format!("it does not serve {PATH}; an image of this release does"));
@@ -77,7 +77,7 @@ pub fn read((status, body): &Answer) -> Result<Report, String> {
     }
 }
 
-/// Events of the journal that a projection is given or has: the sum over its partitions.
+/// The journal's events that a projection has been given or has applied: the sum over its partitions.
 fn events(row: &Row) -> i64 {
     let of = |part: &Part| i64::try_from(part.published.max(part.applied)).unwrap_or_default();
     row.partitions.iter().map(of).fold(0, i64::saturating_add)
@@ -95,7 +95,7 @@ fn row(row: Row) -> Option<ProjectionStatus> {
     })
 }
 
-/// A role's own words (RFC 9457), or its status.
+/// A role's own problem text (RFC 9457), or its status.
 fn refusal(status: StatusCode, body: &[u8]) -> String {
     let problem: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
     let said = problem["detail"].as_str().or_else(|| problem["title"].as_str());

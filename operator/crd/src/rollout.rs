@@ -1,8 +1,8 @@
-//! What a Deployment says of its pods. Pure.
+//! What a Deployment's status says about its pods. Pure.
 
 use k8s_openapi::api::apps::v1::Deployment;
 
-/// Whether all pods of a Deployment are there and of its present template.
+/// Whether all pods of a Deployment exist and have its present template.
 pub fn replaced(deployment: &Deployment) -> bool {
     let desired = deployment.spec.replicas.unwrap_or(1);
     let status = deployment.status.as_ref();
@@ -10,7 +10,7 @@ pub fn replaced(deployment: &Deployment) -> bool {
     all_present(deployment) && updated.unwrap_or_default() >= desired
 }
 
-/// Whether those pods of a Deployment that are there are of its present template.
+/// Whether all existing pods of a Deployment have its present template.
 pub fn all_present(deployment: &Deployment) -> bool {
     let Some(status) = &deployment.status else {
         return false;
@@ -30,7 +30,7 @@ pub fn has_no_pods(deployment: &Deployment) -> bool {
         && status.terminating_replicas.unwrap_or_default() == 0
 }
 
-/// Image of a Deployment's container.
+/// The image of a Deployment's container.
 pub fn image(deployment: &Deployment) -> Option<&str> {
     deployment
         .spec

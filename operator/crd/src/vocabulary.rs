@@ -1,11 +1,11 @@
-//! The words of conditions: their types and reasons. Depends on nothing.
+//! The condition types and reasons. Depends on nothing.
 //!
-//! Invariant: closed sets, each word with its row in docs/operator-conditions.md (a test compares them). A word that was released keeps its
-//! meaning: people write alerts on it.
+//! Invariant: closed sets, each entry with its row in docs/operator-conditions.md (a test compares them). A released name keeps
+//! its meaning: people write alerts on it.
 
 macro_rules! types {
     ($($(#[$doc:meta])* $name:ident = $word:literal,)+) => {
-        /// Types of conditions, besides one `…Available` per component ([`Component::condition`](crate::Component::condition)).
+        /// Condition types, besides one `…Available` per component ([`Component::condition`](crate::Component::condition)).
         pub mod types {
             $($(#[$doc])* pub const $name: &str = $word;)+
 
@@ -38,7 +38,7 @@ types! {
 
 macro_rules! reasons {
     ($($(#[$doc:meta])* $variant:ident = $word:literal,)+) => {
-        /// Reasons of conditions and of Events, each one explained in the documentation.
+        /// Reasons of conditions and Events, each explained in the documentation.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Reason {
             $($(#[$doc])* $variant,)+
@@ -47,7 +47,7 @@ macro_rules! reasons {
         impl Reason {
             pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
 
-            /// The word as conditions, Events and alerts have it.
+            /// The name in conditions, Events and alerts.
             pub const fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$variant => $word,)+
@@ -180,8 +180,8 @@ reasons! {
 }
 
 impl Reason {
-    /// Whether it stands until somebody changes the object or what it names. All others may pass: a Secret may still come, a broker come
-    /// back.
+    /// Whether it persists until someone changes the object or something it refers to. All others may resolve themselves: a
+    /// Secret may still appear, a broker come back.
     pub const fn is_stalling(self) -> bool {
         match self {
             Self::SecretInvalid

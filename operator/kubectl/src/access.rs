@@ -1,4 +1,4 @@
-//! What a request is about in the words of RBAC, so that a refused one names the right that is missing.
+//! Describes a request in RBAC terms, so that a refusal can name the missing right.
 
 use kube::Error as KubeError;
 use kube::runtime::watcher;
@@ -7,11 +7,11 @@ use wallex_crd::api_error;
 use super::connect::chain;
 use super::error::Error;
 
-/// A request in the words of RBAC.
+/// A request in RBAC terms.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Access<'a> {
     pub(super) verb: &'static str,
-    /// As a rule names it, with its group: `pods`, `deployments.apps`, `services/proxy`.
+    /// As in an RBAC rule, with its group: `pods`, `deployments.apps`, `services/proxy`.
     pub(super) resource: &'a str,
     /// None: all namespaces.
     pub(super) namespace: Option<&'a str>,
@@ -64,7 +64,7 @@ impl<'a> Access<'a> {
         }
     }
 
-    /// What of a watch's failures ends it: a missing right. Whatever else is tried again by the watch itself.
+    /// The error if it ends the watch: a missing right. The watch itself retries all others.
     pub(super) fn ended(&self, error: &watcher::Error) -> Option<Error> {
         match error {
             watcher::Error::InitialListFailed(error)

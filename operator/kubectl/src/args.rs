@@ -1,6 +1,6 @@
-//! The command line of the plugin. Its doc comments are its help.
+//! The command line of the plugin. The doc comments are its help text.
 //!
-//! Invariant: the flags that say which cluster and namespace are kubectl's own, by name and meaning.
+//! Invariant: the flags for cluster and namespace are kubectl's own, in name and meaning.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The way to the cluster: the user's kubeconfig, as kubectl reads it.
+//! Connects to the cluster with the user's kubeconfig, as kubectl reads it.
 
 use std::io::IsTerminal as _;
 
@@ -11,11 +11,11 @@ use super::error::Error;
 /// A client for the cluster that `target` names, and the namespace to work in.
 ///
 /// # Errors
-/// When there is no usable kubeconfig, or none of that context.
+/// When there is no usable kubeconfig, or it lacks that context.
 pub async fn connect(target: &Target) -> Result<(Client, String), Error> {
-    // Outside the operator's telemetry nothing would show what the client warns of; errors come back as values anyway.
+    // Without the operator's telemetry, the client's warnings would not be shown; errors are returned as values anyway.
     let mut config = load(target).await?;
-    // An answer of 503 is an answer: a health report that says what is wrong. The client would ask again for minutes.
+    // A 503 is a valid answer: a health report that says what is wrong. The client would retry it for minutes.
     config.default_retry = false;
     let namespace = target
         .namespace
@@ -47,7 +47,7 @@ async fn load(target: &Target) -> Result<Config, Error> {
         Ok(kubeconfig) => Config::from_custom_kubeconfig(kubeconfig, &options)
             .await
             .map_err(unusable),
-        // In a pod there is no kubeconfig but a ServiceAccount; kubectl uses it too.
+        // In a pod there is no kubeconfig but a ServiceAccount, which kubectl uses too.
         Err(error) if target.kubeconfig.is_none() && target.context.is_none() => {
             Config::incluster().map_err(|_| unusable(error))
         }

@@ -1,6 +1,6 @@
 //! Where the plugin writes: results to standard output, progress and errors to standard error.
 //!
-//! Invariant: what comes from a cluster is shown without control characters, so that no log line or message can steer a terminal.
+//! Invariant: text from a cluster is shown without control characters, so no log line or message can control the terminal.
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal as _, Write};
@@ -8,7 +8,7 @@ use std::io::{self, IsTerminal as _, Write};
 use super::connect::may_colour;
 use super::error::Error;
 
-/// The two streams of the process, or what stands for them.
+/// The two output streams of the process, or their substitutes.
 pub struct Console {
     out: Box<dyn Write + Send + Sync>,
     err: Box<dyn Write + Send + Sync>,
@@ -28,7 +28,7 @@ impl Console {
         }
     }
 
-    /// Writes to these instead, uncoloured.
+    /// Writes to these streams instead, without colour.
     pub fn new(out: impl Write + Send + Sync + 'static, err: impl Write + Send + Sync + 'static) -> Self {
         Self {
             out: Box::new(out),
@@ -38,7 +38,7 @@ impl Console {
         }
     }
 
-    /// Prints a result that is ready to be shown, such as a screen.
+    /// Prints a finished result, such as a screen.
     pub(super) fn print(&mut self, text: &str) -> Result<(), Error> {
         self.out.write_all(text.as_bytes())?;
         Ok(self.out.flush()?)
@@ -50,18 +50,18 @@ impl Console {
         Ok(self.out.flush()?)
     }
 
-    /// Clears a terminal; elsewhere an empty line parts one drawing from the next.
+    /// Clears a terminal; elsewhere an empty line separates one drawing from the next.
     pub(super) fn clear(&mut self) -> Result<(), Error> {
         self.print(if self.terminal { "\x1b[H\x1b[2J" } else { "\n" })
     }
 
-    /// Says what is going on. Progress that can't be shown is no failure.
+    /// Reports progress. Progress that can't be shown is not a failure.
     pub(super) fn progress(&mut self, text: &str) {
         let _ = writeln!(self.err, "{}", harmless(text));
         let _ = self.err.flush();
     }
 
-    /// Says why nothing came of it. Returns the exit code.
+    /// Reports why it failed. Returns the exit code.
     pub(super) fn failed(&mut self, error: &Error) -> u8 {
         if error.is_closed_pipe() {
             return 0;
@@ -74,7 +74,7 @@ impl Console {
     }
 }
 
-/// `text` without control characters, tabs excepted.
+/// `text` without control characters, except tabs.
 pub(super) fn harmless(text: &str) -> Cow<'_, str> {
     let harmful = |c: char| c.is_control() && c != '\t';
     if text.contains(harmful) {

@@ -2,7 +2,7 @@
 
 use std::io;
 
-/// Why the plugin could not do what was asked for.
+/// Why the plugin could not do what was requested.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("cannot reach a cluster: {said}\n{hint}")]
@@ -39,7 +39,7 @@ pub enum Error {
         place: String,
         said: String,
     },
-    /// Whatever a subcommand can't go on with; the text says what to do.
+    /// Anything that stops a subcommand; the text says what to do.
     #[error("{0}")]
     Hopeless(String),
     #[error("could not write {what}: {source}")]
@@ -53,12 +53,12 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the reader of our output has gone away (`| head`): no failure of ours.
+    /// Whether the reader of our output has gone away (`| head`), which is not a failure.
     pub fn is_closed_pipe(&self) -> bool {
         matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }
 
-    /// In one line, for a place on a screen that can't be filled.
+    /// On one line, in place of missing data on a screen.
     pub fn short(&self) -> String {
         match self {
             Self::Forbidden {

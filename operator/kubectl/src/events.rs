@@ -1,4 +1,4 @@
-//! The Events of a platform and of what belongs to it.
+//! The Events of a platform and its children.
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Event, ObjectReference};
@@ -10,7 +10,7 @@ use super::Session;
 use super::access::Access;
 use super::error::Error;
 
-/// The platform's Events, the oldest first.
+/// The platform's Events, oldest first.
 pub(super) async fn of(session: &Session, platform: &str) -> Result<Vec<Event>, Error> {
     let api = Api::<Event>::namespaced(session.client.clone(), &session.namespace);
     let mut events = api
@@ -23,7 +23,7 @@ pub(super) async fn of(session: &Session, platform: &str) -> Result<Vec<Event>, 
     Ok(events)
 }
 
-/// When an Event was last seen. Reporters fill one of several fields, by their age.
+/// When an Event was last seen. Reporters fill one of several fields, depending on their age.
 pub(super) fn last_seen(event: &Event) -> Option<Timestamp> {
     let series = event
         .series
@@ -37,16 +37,16 @@ pub(super) fn last_seen(event: &Event) -> Option<Timestamp> {
 
 /// Whether an Event's object is the platform or one of its children. By name: the objects themselves may be gone.
 ///
-/// What Kubernetes makes from a child is the child's name and a random part without a dash for each step, so a platform
-/// `demo-command` beside `demo` does not get in the way.
+/// Objects that Kubernetes creates from a child have the child's name plus one random part without a dash per level, so
+/// a platform `demo-command` next to `demo` causes no confusion.
 fn belongs(platform: &str, object: &ObjectReference) -> bool {
     let kind = object.kind.as_deref().unwrap_or_default();
     let name = object.name.as_deref().unwrap_or_default();
-    // Random parts behind a child's name.
+    // Random parts after a child's name.
     let parts = match kind {
         "WalletPlatform" => return name == platform,
         "ReplicaSet" | "EndpointSlice" => 1,
-        // From a Deployment two, from a Job one; a migration's Job and the Jobs of a CronJob have one in their own names.
+        // Two for a Deployment, one for a Job; a migration's Job and a CronJob's Jobs have one in their own names.
         "Pod" | "Job" => 2,
         _ => 0,
     };

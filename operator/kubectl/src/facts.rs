@@ -1,6 +1,7 @@
-//! Reads all that one screen shows. Performs reads only.
+//! Reads everything that one screen shows. Performs reads only.
 //!
-//! Invariant: only the platform itself must be readable. Whatever else can't be read is a reason on the screen, not an error.
+//! Invariant: only the platform itself must be readable. Anything else that can't be read is shown with its reason, not an
+//! error.
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Event, Pod};
@@ -12,17 +13,17 @@ use super::error::Error;
 use super::lag::{self, Lag};
 use super::{events, find};
 
-/// What is known, or why it is not.
+/// A value, or why it is unknown.
 pub(super) type Known<T> = Result<T, String>;
 
-/// A platform and what is around it.
+/// A platform and its surroundings.
 pub(super) struct Facts {
     pub(super) platform: DynamicObject,
     pub(super) status: WalletPlatformStatus,
     pub(super) deployments: Known<Vec<Deployment>>,
     pub(super) pods: Known<Vec<Pod>>,
     pub(super) lag: Known<Lag>,
-    /// The oldest first.
+    /// Oldest first.
     pub(super) events: Known<Vec<Event>>,
 }
 

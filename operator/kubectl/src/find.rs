@@ -1,6 +1,6 @@
-//! Finds platforms by name, and says which there are when there is none of that name.
+//! Finds platforms by name, and lists those that exist if there is none with that name.
 //!
-//! Reads them as they are, not as this version's types: a plugin that is older or newer than the operator still works.
+//! Reads them untyped, not as this version's types, so a plugin older or newer than the operator still works.
 
 use std::fmt::Debug;
 
@@ -30,7 +30,7 @@ pub(super) fn api(session: &Session) -> Api<DynamicObject> {
 pub(super) async fn platform(session: &Session, name: &str) -> Result<DynamicObject, Error> {
     match api(session).get(name).await {
         Ok(platform) => Ok(platform),
-        // In plain text, without a reason, when the cluster has no such kind.
+        // If the cluster has no such kind, the 404 is plain text without a `reason`.
         Err(kube::Error::Api(status)) if status.code == 404 => Err(missing(session, name).await),
         Err(error) => Err(Access::new("get", PLATFORMS, &session.namespace).failed(&error)),
     }
@@ -46,13 +46,14 @@ pub(super) async fn platforms(session: &Session, everywhere: bool) -> Result<Vec
     };
     match api.list(&ListParams::default()).await {
         Ok(list) => Ok(list.items),
-        // An empty list is no 404: the path itself is unknown. That is said in plain text, so there is no reason to go by.
+        // An empty list is not a 404: the path itself is unknown. The answer is plain text, so there is no `reason` to
+        // check.
         Err(kube::Error::Api(status)) if status.code == 404 => Err(Error::NotInstalled),
         Err(error) => Err(access.failed(&error)),
     }
 }
 
-/// Why there is no platform of that name: the CRD is missing, or it has another name or namespace.
+/// Why there is no platform with that name: the CRD is missing, or the name or namespace is wrong.
 async fn missing(session: &Session, name: &str) -> Error {
     let here = match platforms(session, false).await {
         Ok(here) => here,
@@ -98,7 +99,7 @@ pub(super) fn is_on(platform: &DynamicObject, switch: &str) -> bool {
     platform.data["spec"][switch].as_bool().unwrap_or_default()
 }
 
-/// The objects of a kind that carry the platform's labels, whoever made them.
+/// The objects of a kind with the platform's labels, whoever created them.
 pub(super) async fn labelled<K>(
     session: &Session,
     platform: &str,
@@ -114,7 +115,7 @@ where
     }
 }
 
-/// Label selector of everything that belongs to a platform, pods of the maintenance included.
+/// Label selector for everything that belongs to a platform, including maintenance pods.
 pub(super) fn selector(platform: &str) -> String {
     names::selector(platform, None)
         .iter()

@@ -1,6 +1,6 @@
-//! The lag of the projections, asked of the platform itself: `GET /health/projections` of the command role, through the API server's
-//! proxy for Services. So it works wherever kubectl does, and needs no way into the cluster's network. An image that does not serve that
-//! path yet is asked for `/health/kafka`, which knows committed offsets only: they trail on an idle platform.
+//! The lag of the projections, from the platform itself: `GET /health/projections` on the command role, through the API server's
+//! Service proxy. So it works wherever kubectl does and needs no access to the cluster's network. For an image that does not
+//! serve that path yet, falls back to `/health/kafka`, which knows only committed offsets: they trail on an idle platform.
 
 use std::time::Duration;
 
@@ -12,24 +12,24 @@ use wallex_crd::{Component, ProjectionStatus, names};
 use super::Session;
 use super::access::Access;
 
-/// The role answers within 4 s; the rest is for the way there.
+/// The role answers within 4 s; the rest is for the network.
 const PATIENCE: Duration = Duration::from_secs(6);
 
-/// What is known of the lag.
+/// What is known about the lag.
 pub(super) enum Lag {
     Projections(Vec<ProjectionStatus>),
-    /// By committed offsets, of consumer groups.
+    /// From the consumer groups' committed offsets.
     Groups(Vec<Group>),
 }
 
-/// One projection's consumer group and the events it has not consumed; none: not known.
+/// One projection's consumer group and the events it has not consumed; none: unknown.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub(super) struct Group {
     pub(super) name: String,
     pub(super) lag: Option<i64>,
 }
 
-/// What of Kafka's report matters here.
+/// The relevant part of Kafka's report.
 #[derive(Deserialize)]
 struct Report {
     reason: Option<String>,
@@ -37,7 +37,7 @@ struct Report {
     groups: Vec<Group>,
 }
 
-/// The lag, or why it is not known.
+/// The lag, or why it is unknown.
 pub(super) async fn of(session: &Session, platform: &str) -> Result<Lag, String> {
     match tokio::time::timeout(PATIENCE, ask(session, platform)).await {
         Ok(answer) => answer,
@@ -69,7 +69,7 @@ async fn ask(session: &Session, platform: &str) -> Result<Lag, String> {
     Err(refused(&access, status, &body))
 }
 
-/// What the command role, or the API server instead of it, answers.
+/// The answer of the command role, or of the API server in its place.
 async fn get(session: &Session, access: &Access<'_>, platform: &str, path: &str) -> Result<Answer, String> {
     let service = Component::Command.object(platform);
     let path = format!(

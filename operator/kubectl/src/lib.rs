@@ -1,11 +1,11 @@
-//! `kubectl wallex`: a platform on one screen, and the chores that people do by hand.
+//! `kubectl wallex`: a platform on one screen, and manual chores.
 //!
-//! Runs where its user sits, with the rights of that user's kubeconfig. What it knows of
-//! the operator is `wallex_crd`: the operator's doors for writing are not its own, and it links no Kafka client. `find` and `access` read and say what went wrong;
-//! `console`, `text` and `screen` show; a module per subcommand does the rest.
+//! Runs on the user's machine, with the rights of the user's kubeconfig. It shares only `wallex_crd` with the operator: not its
+//! write paths, and no Kafka client. `find` and `access` read and report what went wrong; `console`, `text` and `screen` display;
+//! one module per subcommand does the rest.
 //!
-//! Invariant: it changes only what its user asked for by name, under the field manager [`MANAGER`], and never a status. A value of a
-//! Secret is never shown or written.
+//! Invariant: it changes only what the user named, under the field manager [`MANAGER`], and never a status. A Secret's value is
+//! never shown or written.
 #![forbid(unsafe_code)]
 
 mod access;
@@ -37,37 +37,37 @@ pub use connect::connect;
 pub use console::Console;
 pub use error::Error;
 
-/// Name under which the plugin owns the fields that it sets.
+/// Field manager of the fields that the plugin sets.
 pub const MANAGER: &str = "kubectl-wallex";
 
-/// The program's name when kubectl calls it: `kubectl wallex` runs the `kubectl-wallex` on the path.
+/// The program's name when kubectl calls it: `kubectl wallex` runs `kubectl-wallex` from the PATH.
 pub const PROGRAM: &str = "kubectl-wallex";
 
-/// Whether a program that was called by this path (argv[0]) is the plugin.
+/// Whether a program called by this path (argv[0]) is the plugin.
 pub fn is_called(program: &Path) -> bool {
     program.file_stem().is_some_and(|stem| stem == PROGRAM)
 }
 
-/// What one run of the plugin works with.
+/// The context of one run of the plugin.
 pub struct Session {
     pub client: Client,
-    /// Namespace of the platforms: `--namespace`, or that of the context.
+    /// Namespace of the platforms: `--namespace`, or the context's.
     pub namespace: String,
     pub console: Console,
-    /// The clock, for ages and the names of files.
+    /// The clock, for ages and file names.
     pub now: fn() -> Timestamp,
     /// Cancelled by Ctrl-C.
     pub stop: CancellationToken,
 }
 
-/// How a run ended that is no error: what the process's exit code says.
+/// The outcome of a run without an error, reported by the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// All is well: 0.
     Fine,
-    /// What was checked is not in order: 1.
+    /// The check found problems: 1.
     NotInOrder,
-    /// Stopped by Ctrl-C: 130, as shells have it.
+    /// Stopped by Ctrl-C: 130, as in shells.
     Stopped,
 }
 
@@ -81,7 +81,7 @@ impl Outcome {
     }
 }
 
-/// Does what was asked for.
+/// Runs the subcommand.
 ///
 /// # Errors
 /// See [`Error`]: each says what is missing and what to do.
@@ -92,14 +92,14 @@ pub async fn run(session: &mut Session, verb: Verb) -> Result<Outcome, Error> {
         Verb::Pause { name } => unless(&stop, switch::pause(session, &name)).await,
         Verb::Suspend { name } => unless(&stop, switch::suspend(session, &name)).await,
         Verb::Resume { name } => unless(&stop, switch::resume(session, &name)).await,
-        // These have something to clear up or to say when they are stopped, and look for it themselves.
+        // These have something to clean up or report when stopped, so they check for it themselves.
         Verb::Restart(args) => restart::roll_all(session, &args).await,
         Verb::Verify(args) => verify::by_a_job(session, &args).await,
         Verb::Report(args) => report::write(session, &args).await,
     }
 }
 
-/// Does the work, and drops it when asked to stop.
+/// Does the work, and drops it on a request to stop.
 async fn unless(
     stop: &CancellationToken,
     work: impl Future<Output = Result<Outcome, Error>>,
@@ -111,12 +111,12 @@ async fn unless(
     }
 }
 
-/// The whole run of the process: connects, does it, prints an error. Returns the exit code.
+/// The whole run: connects, runs the subcommand, prints an error. Returns the exit code.
 pub async fn main(arguments: Arguments) -> u8 {
     let stop = CancellationToken::new();
     let interrupted = stop.clone();
     tokio::spawn(async move {
-        // The first Ctrl-C asks to stop, the second one does not ask.
+        // The first Ctrl-C requests a stop, the second forces it.
         while tokio::signal::ctrl_c().await.is_ok() {
             if interrupted.is_cancelled() {
                 std::process::exit(Outcome::Stopped.exit_code().into());

@@ -15,12 +15,12 @@ pub(super) fn component(pod: &Pod) -> Option<&str> {
         .then_some(component)
 }
 
-/// How often the containers of a pod were started again.
+/// How often the containers of a pod were restarted.
 pub(super) fn restarts(pod: &Pod) -> i32 {
     statuses(pod).map(|status| status.restart_count).sum()
 }
 
-/// Statuses of all containers, those of the beginning first.
+/// Statuses of all containers, init containers first.
 pub(super) fn statuses(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
     let status = pod.status.as_ref();
     let begin = status.and_then(|status| status.init_container_statuses.as_deref());
@@ -28,7 +28,7 @@ pub(super) fn statuses(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
     begin.into_iter().chain(main).flatten()
 }
 
-/// Why a pod does not serve; none when it does, or has done its work.
+/// Why a pod does not serve; none if it does, or has completed.
 pub(super) fn trouble(pod: &Pod) -> Option<String> {
     if pod.metadata.deletion_timestamp.is_some() {
         return Some("is being stopped".to_owned());
@@ -67,7 +67,7 @@ fn condition<'a>(pod: &'a Pod, type_: &str) -> Option<&'a PodCondition> {
     conditions.iter().find(|condition| condition.type_ == type_)
 }
 
-/// What keeps a container from running, with what it said when it last ended.
+/// What keeps a container from running, with its last termination message.
 fn container_trouble(status: &ContainerStatus) -> Option<String> {
     let ended = last_end(status);
     let state = status.state.as_ref()?;
@@ -76,7 +76,7 @@ fn container_trouble(status: &ContainerStatus) -> Option<String> {
         if matches!(reason, "ContainerCreating" | "PodInitializing") && ended.is_none() {
             return None;
         }
-        // A crash loop's own message says nothing but how long it waits.
+        // A crash loop's own message only says how long it waits.
         let said = match ended {
             Some(ended) => Some(ended),
             None => waiting.message.as_deref().map(first_line),
@@ -97,7 +97,7 @@ fn last_end(status: &ContainerStatus) -> Option<String> {
     if let Some(reason) = ended.reason.as_deref().filter(|reason| *reason != "Error") {
         text = format!("{reason}, {text}");
     }
-    // The last line is the one that says why.
+    // The last line says why.
     let last = ended
         .message
         .as_deref()
@@ -108,7 +108,7 @@ fn last_end(status: &ContainerStatus) -> Option<String> {
     Some(text)
 }
 
-/// Reasons of a waiting container that do not go away by themselves.
+/// Why a container waits, if that will not resolve itself.
 pub(super) fn is_hopeless(pod: &Pod) -> Option<String> {
     const HOPELESS: [&str; 5] = [
         "ImagePullBackOff",

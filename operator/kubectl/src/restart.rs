@@ -1,7 +1,7 @@
 //! `kubectl wallex restart`: rolls the Deployments as `kubectl rollout restart` does, readers before writers, one at a time.
 //!
-//! The annotation on the pod template belongs to the plugin's own field manager. The operator applies only what it states, so it leaves
-//! the annotation alone and sees no drift in it (a test of `reconcile::apply` holds it to that).
+//! The annotation on the pod template belongs to the plugin's own field manager. The operator applies only what it states, so it
+//! leaves the annotation alone and does not see it as drift (a test of the operator checks that).
 
 use futures::StreamExt as _;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -61,7 +61,7 @@ pub(super) async fn roll_all(session: &mut Session, args: &Restart) -> Result<Ou
     Ok(Outcome::Fine)
 }
 
-/// Names the components, or says that there are none.
+/// Lists the components, or says that there are none.
 fn list(components: &[Component]) -> String {
     if components.is_empty() {
         return "nothing".to_owned();
@@ -103,10 +103,10 @@ async fn roll(session: &mut Session, platform: &str, component: Component) -> Re
     finished(session, &name, component.name(), generation).await
 }
 
-/// Sets the annotation. Returns the generation that the rollout must have seen.
+/// Sets the annotation. Returns the generation that the rollout must have observed.
 async fn begin(session: &Session, name: &str) -> Result<Option<i64>, Error> {
     let api = Api::<Deployment>::namespaced(session.client.clone(), &session.namespace);
-    // Whole seconds, as kubectl writes it.
+    // Whole seconds, like kubectl.
     let now = (session.now)().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     let patch = Patch::Merge(json!({
         "spec": {"template": {"metadata": {"annotations": {RESTARTED_AT: now}}}},
@@ -125,7 +125,7 @@ async fn begin(session: &Session, name: &str) -> Result<Option<i64>, Error> {
     Ok(patched.metadata.generation)
 }
 
-/// Waits until all pods are of the new template and ready, and says how far it is.
+/// Waits until all pods have the new template and are ready, and reports progress.
 async fn finished(
     session: &mut Session,
     name: &str,

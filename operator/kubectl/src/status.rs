@@ -1,4 +1,4 @@
-//! `kubectl wallex status`: a screen or a table, once or again whenever something changes.
+//! `kubectl wallex status`: a screen or a table, once or on every change.
 
 use std::time::Duration;
 
@@ -13,9 +13,9 @@ use super::args::Status;
 use super::error::Error;
 use super::{Outcome, Session, facts, find, screen};
 
-/// Changes come in swarms, a rollout's above all: one drawing for all that arrive in this time.
+/// Changes come in bursts, especially during a rollout: all that arrive within this time share one redraw.
 const CALM: Duration = Duration::from_millis(400);
-/// Without any change: the lag is no object that can be watched, and ages grow.
+/// Redraw interval without changes: the lag is not an object that can be watched, and ages grow.
 const REDRAW: Duration = Duration::from_secs(15);
 
 pub(super) async fn show(session: &mut Session, args: &Status) -> Result<Outcome, Error> {
@@ -28,14 +28,14 @@ pub(super) async fn show(session: &mut Session, args: &Status) -> Result<Outcome
     let mut changes = changes(session, chosen.as_deref(), args.all_namespaces);
     let mut drawn = false;
     loop {
-        // Drawn anew from what is true now, not from what the watch tells: it tells only that something is new.
+        // Always redrawn from fresh reads: the watch only signals that something changed.
         match draw(session, chosen.as_deref(), args.all_namespaces).await {
             Ok(text) => {
                 session.console.clear()?;
                 session.console.print(&text)?;
                 drawn = true;
             }
-            // An API server that is away for a while is no reason to stop watching.
+            // A temporarily unreachable API server is no reason to stop watching.
             Err(error @ (Error::Unreachable { .. } | Error::Refused { .. })) if drawn => {
                 session
                     .console
@@ -92,7 +92,7 @@ async fn draw(session: &Session, name: Option<&str>, everywhere: bool) -> Result
     Ok(screen::table(&platforms, everywhere, now, colour))
 }
 
-/// Yields whenever something that is drawn has changed. Watches that fail are tried again, ever less often; the drawing goes on.
+/// Yields whenever something on the screen has changed. Failed watches are retried with backoff; drawing goes on.
 fn changes(session: &Session, name: Option<&str>, everywhere: bool) -> SelectAll<BoxStream<'static, ()>> {
     fn of<K>(api: Api<K>, config: watcher::Config) -> BoxStream<'static, ()>
     where
@@ -102,7 +102,7 @@ fn changes(session: &Session, name: Option<&str>, everywhere: bool) -> SelectAll
         watcher(api, config)
             .default_backoff()
             .filter_map(|event| async move {
-                // What was there at the beginning is drawn already.
+                // The initial objects are already drawn.
                 matches!(event, Ok(watcher::Event::Apply(_) | watcher::Event::Delete(_))).then_some(())
             })
             .boxed()

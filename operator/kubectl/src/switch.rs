@@ -1,7 +1,7 @@
 //! `kubectl wallex pause`, `suspend` and `resume`: the switches of the spec.
 //!
-//! Merge patches on the object as it is, strictly checked by the API server: an older CRD that does not know a switch refuses it
-//! instead of dropping it without a word.
+//! Merge patches with strict field validation: an API server with an older CRD that does not know a switch refuses it instead of
+//! silently dropping it.
 
 use kube::api::{DynamicObject, Patch, PatchParams, ValidationDirective};
 use serde_json::{Map, Value, json};

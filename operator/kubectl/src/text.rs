@@ -1,4 +1,4 @@
-//! Tables, ages and colours of the screens. Pure.
+//! Tables, ages and colours for the screens. Pure.
 
 use std::fmt::Write as _;
 
@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::console::harmless;
 
-/// What a cell says by its colour, where there are colours.
+/// The meaning of a cell's colour, if colours are on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Paint {
     #[default]
@@ -52,7 +52,7 @@ impl Cell {
     fn draw(&self, colour: bool, to: &mut String) {
         let code = self.paint.code();
         if colour && !code.is_empty() && !self.text.is_empty() {
-            // A String takes everything.
+            // Writing to a String can't fail.
             let _ = write!(to, "\x1b[{code}m{}\x1b[0m", self.text);
         } else {
             to.push_str(&self.text);
@@ -72,7 +72,7 @@ impl From<String> for Cell {
     }
 }
 
-/// A screen that is being drawn.
+/// A screen under construction.
 #[derive(Debug, Default)]
 pub(super) struct Drawing {
     text: String,
@@ -87,7 +87,7 @@ impl Drawing {
         }
     }
 
-    /// A line of cells, a blank between them.
+    /// A line of cells, separated by blanks.
     pub(super) fn line(&mut self, cells: impl IntoIterator<Item = Cell>) {
         for (number, cell) in cells.into_iter().enumerate() {
             if number > 0 {
@@ -98,7 +98,7 @@ impl Drawing {
         self.text.push('\n');
     }
 
-    /// Text of any number of lines, each indented.
+    /// Text with any number of lines, each indented.
     pub(super) fn paragraph(&mut self, indent: usize, paint: Paint, text: &str) {
         for line in text.lines() {
             self.text.push_str(&" ".repeat(indent));
@@ -113,7 +113,7 @@ impl Drawing {
         self.line([Cell::new(Paint::Title, title)]);
     }
 
-    /// A table, indented by `indent`. Columns are as wide as their widest cell, the last one as it comes.
+    /// A table, indented by `indent`. Columns are as wide as their widest cell; the last one is not padded.
     pub(super) fn table(&mut self, indent: usize, header: &[&str], rows: &[Vec<Cell>]) {
         let header: Vec<Cell> = header
             .iter()
@@ -152,7 +152,7 @@ impl Drawing {
     }
 }
 
-/// The first line of a text, marked when there are more.
+/// The first line of a text, marked if there are more.
 pub(super) fn first_line(text: &str) -> String {
     let text = text.trim();
     text.split_once('\n')

@@ -1,11 +1,11 @@
-//! `kubectl wallex verify`: the journal check as a Job beside the platform.
+//! `kubectl wallex verify`: the journal check as a Job next to the platform.
 //!
-//! The Job is made of the platform's own maintenance, the CronJob that the operator keeps: same image, settings, Secrets, account,
-//! labels (so network policies let it through) and limits; only the argument differs. So the check sees what the platform sees, and its
-//! user needs no right to read Secrets.
+//! The Job is derived from the platform's own maintenance CronJob: same image, settings, Secrets, account, labels (so network
+//! policies allow it) and limits; only the argument differs. So the check sees what the platform sees, and the user needs no
+//! right to read Secrets.
 //!
-//! Invariant: the Job goes when the check ends, however that was. When this process dies first, Kubernetes removes it ten minutes
-//! after its end.
+//! Invariant: the Job is removed when the check ends, whatever the outcome. If this process dies first, Kubernetes removes it ten
+//! minutes after it ends.
 
 use std::time::Duration;
 
@@ -26,11 +26,12 @@ use super::{MANAGER, Outcome, Session, events, find, pods};
 
 /// Arguments of the `wallex` binary.
 const CHECK: [&str; 1] = ["verify"];
-/// Seconds that a finished Job stays when nobody removes it.
+/// Seconds that a finished Job stays if it is not removed.
 const TTL_SECONDS: i32 = 600;
-/// Seconds that the Job's own limit lies behind ours: ours says more.
+/// Seconds by which the Job's own deadline exceeds ours: our error says more.
 const DEADLINE_SPARE_SECONDS: i64 = 60;
-/// Between the end of a log and the news that its container has ended. After that the log broke off, and is followed again.
+/// How long after the end of a log its container may be reported as ended. After that, the log must have broken off and is
+/// followed again.
 const LOG_ENDED: Duration = Duration::from_secs(5);
 
 pub(super) async fn by_a_job(session: &mut Session, args: &Verify) -> Result<Outcome, Error> {
@@ -90,7 +91,7 @@ async fn maintenance(session: &Session, platform: &str) -> Result<CronJob, Error
         })
 }
 
-/// The maintenance's Job with another argument.
+/// The maintenance Job with another argument.
 fn job(platform: &DynamicObject, maintenance: &CronJob, timeout: Duration) -> Result<Job, Error> {
     let name = platform.name_any();
     let template = maintenance.spec.job_template.clone();
@@ -103,7 +104,7 @@ fn job(platform: &DynamicObject, maintenance: &CronJob, timeout: Duration) -> Re
     container.args = Some(CHECK.map(str::to_owned).into());
     let seconds = i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX - DEADLINE_SPARE_SECONDS);
     let spec = JobSpec {
-        // A check that failed is an answer.
+        // A failed check is a result, not a reason to retry.
         backoff_limit: Some(0),
         active_deadline_seconds: Some(seconds + DEADLINE_SPARE_SECONDS),
         ttl_seconds_after_finished: Some(TTL_SECONDS),
@@ -114,7 +115,8 @@ fn job(platform: &DynamicObject, maintenance: &CronJob, timeout: Duration) -> Re
             generate_name: Some(format!("{name}-verify-")),
             namespace: platform.namespace(),
             labels,
-            // It goes with the platform; not as its controller, so the operator does not take it for a child of its own.
+            // Deleted with the platform. Not a controller reference, so the operator does not mistake it for its own
+            // child.
             owner_references: Some(vec![OwnerReference {
                 api_version: find::resource().api_version,
                 kind: find::resource().kind,
@@ -158,7 +160,7 @@ fn watching(session: &Session) -> Access<'_> {
     Access::new("watch", "pods", &session.namespace)
 }
 
-/// Waits until the Job's pod runs, and says what it waits for.
+/// Waits until the Job's pod runs, and reports what it waits for.
 async fn started(session: &mut Session, job: &str) -> Result<String, Error> {
     let api = Api::<Pod>::namespaced(session.client.clone(), &session.namespace);
     let config = watcher::Config::default().labels(&format!("batch.kubernetes.io/job-name={job}"));
@@ -226,7 +228,7 @@ async fn ended(session: &Session, pod: &str) -> Result<i32, Error> {
     Err(Error::Hopeless(format!("the watch of pod {pod} ended")))
 }
 
-/// What of a log was printed.
+/// How much of a log has been printed.
 #[derive(Default)]
 struct Log {
     lines: usize,
@@ -234,7 +236,7 @@ struct Log {
 }
 
 impl Log {
-    /// Prints the log from where it was left, until it ends.
+    /// Prints the log from where it stopped, until it ends.
     async fn follow(&mut self, session: &mut Session, pod: &str) -> Result<(), Error> {
         let api = Api::<Pod>::namespaced(session.client.clone(), &session.namespace);
         let params = LogParams {
@@ -248,7 +250,7 @@ impl Log {
             .map_err(|error| access.failed(&error))?;
         let mut lines = stream.lines().enumerate();
         while let Some((number, line)) = lines.next().await {
-            // A stream that breaks is followed again.
+            // A broken stream is followed again.
             let Ok(line) = line else { break };
             if number < self.lines {
                 continue;
@@ -261,7 +263,7 @@ impl Log {
     }
 }
 
-/// Why the time was not enough: a Job without a pod says it in its Events.
+/// Why the time was not enough: for a Job without a pod, its Events say so.
 async fn late(session: &Session, job: &str, timeout: Duration) -> Error {
     let platform = job.rsplit_once("-verify-").map_or(job, |(platform, _)| platform);
     let said = events::of(session, platform).await.unwrap_or_default();
@@ -307,7 +309,7 @@ fn verdict(session: &mut Session, platform: &str, end: &End) -> Result<Outcome, 
             .line(&format!("the journal of {platform} is whole"))?;
         return Ok(Outcome::Fine);
     }
-    // The check's own last line when it has found something; anything else is a check that could not be done.
+    // The check's own last line if it found something; otherwise the check could not be done.
     if end.last_line.ends_with(" problems") {
         session.console.line(&format!(
             "the journal of {platform} is NOT whole; docs/troubleshooting.md says what to do"

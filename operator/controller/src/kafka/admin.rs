@@ -1,6 +1,7 @@
-//! The door to the brokers, opened: what becomes of the topics of a platform, one after the other.
+//! [`TopicAdmin`] on real brokers: handles the topics of a platform one by one.
 //!
-//! All of it runs on a blocking thread, since librdkafka's metadata calls block. The fence is asked before each change.
+//! Everything runs on a blocking thread, because librdkafka's metadata calls block. The fence is checked before each
+//! change.
 
 use futures::{FutureExt as _, future::BoxFuture};
 use rdkafka::error::RDKafkaErrorCode;
@@ -13,7 +14,7 @@ use super::{
 };
 use crate::lease::Fence;
 
-/// The brokers, by librdkafka.
+/// The brokers, through librdkafka.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Librdkafka;
 
@@ -94,7 +95,7 @@ impl Brokers {
             .map_or(0, |known| known.partitions);
         let mut found = self.settled(name, remembered).await?;
         if found.is_none() && asked.known.is_some() && self.is_listed(name)? {
-            // It is not gone: only its description is withheld.
+            // The topic exists; we are only not allowed to describe it.
             let (doing, code) = ("describing", RDKafkaErrorCode::TopicAuthorizationFailed);
             return Err(self.refused(doing, name, code));
         }
@@ -111,7 +112,7 @@ impl Brokers {
                 claim.created
             });
         if found.is_some() {
-            // Before anything of it is changed.
+            // Before changing anything about the topic.
             self.claim(ownership, name, created, fence).await?;
         }
         let plan = plan(asked, found.as_ref());
@@ -157,7 +158,7 @@ impl Brokers {
     }
 }
 
-/// What was found, or, should the brokers not show it yet, what was asked for. Of a topic that is gone, what was last known.
+/// What was found or, if the brokers do not show it yet, what was asked for. For a topic that is gone, what was last known.
 fn report(asked: &Asked, found: Option<&Found>, missing: Option<Missing>, created: bool) -> Topic {
     let wanted = &asked.wanted;
     let partitions = match (missing, asked.known) {

@@ -1,6 +1,7 @@
-//! Single requests to the brokers about one topic: describe, create, configure, grow, delete; and what their refusals mean.
+//! Single requests to the brokers about one topic: describe, create, configure, grow, delete; and how to read their
+//! refusals.
 //!
-//! Each takes [`REQUEST`] at most. Whoever changes something has asked the fence before.
+//! Each takes at most [`REQUEST`]. Callers check the fence before any change.
 
 use std::{
     collections::BTreeMap,
@@ -20,10 +21,10 @@ use super::client::{self, Complaint, REQUEST};
 use super::error::TopicsError;
 use super::{Connection, Found, Wanted, owners};
 
-/// How long brokers may take to tell each other of a topic.
+/// How long brokers may take to tell each other about a topic.
 pub(super) const SETTLES: Duration = Duration::from_secs(3);
 
-/// A client of the brokers.
+/// A client for the brokers.
 pub(super) struct Brokers {
     pub(super) connection: Connection,
     admin: AdminClient<DefaultClientContext>,
@@ -45,14 +46,14 @@ impl Brokers {
 
     pub(super) fn cluster(&self) -> Result<Option<String>, TopicsError> {
         let client = self.admin.inner();
-        // Without an answer there is no id either, and no reason.
+        // No answer: neither an id nor a reason.
         client
             .fetch_metadata(None, REQUEST)
             .map_err(|error| self.failed("looking for", owners::TOPIC, &error))?;
         Ok(client.fetch_cluster_id(SETTLES))
     }
 
-    /// One that is gone already is no error.
+    /// A topic that is already gone is not an error.
     pub(super) async fn delete(&self, topic: &str) -> Result<(), TopicsError> {
         const DOING: &str = "deleting";
         let results = self
@@ -69,7 +70,7 @@ impl Brokers {
         }
     }
 
-    /// Whether the brokers have the topic, by the list of all: asking for one by name might create it.
+    /// Whether the brokers have the topic. Uses the list of all topics, because asking for one by name might create it.
     pub(super) fn is_listed(&self, topic: &str) -> Result<bool, TopicsError> {
         let metadata = self
             .admin
@@ -79,8 +80,8 @@ impl Brokers {
         Ok(metadata.topics().iter().any(|listed| listed.name() == topic))
     }
 
-    /// Describes the topic; while it is missing, or has fewer partitions than `expected`, again and again for a moment: a broker learns
-    /// of what another one has made a little later, and must not be taken to say that it is gone.
+    /// Describes the topic, retrying for a moment while it is missing or has fewer partitions than `expected`: a broker learns of
+    /// what another one created a little later, and that must not be mistaken for a missing topic.
     pub(super) async fn settled(&self, topic: &str, expected: i32) -> Result<Option<Found>, TopicsError> {
         let until = Instant::now() + SETTLES;
         loop {
@@ -93,8 +94,8 @@ impl Brokers {
         }
     }
 
-    /// None when the topic does not exist. The configuration is asked for first: asking for a missing topic's metadata
-    /// might create it, on brokers that create topics by themselves.
+    /// None when the topic does not exist. The configuration is requested first: requesting a missing topic's metadata
+    /// might create it on brokers with auto-creation.
     pub(super) async fn describe(&self, topic: &str) -> Result<Option<Found>, TopicsError> {
         const DOING: &str = "describing";
         let results = self
@@ -107,7 +108,7 @@ impl Brokers {
             Some(Err(code)) => return Err(self.refused(DOING, topic, code)),
             None => return Ok(None),
         };
-        // The client library drops the brokers' answer "unknown topic"; what is left of it is that nothing is described.
+        // The client library drops the brokers' "unknown topic" error and returns an empty description.
         if resource.entries.is_empty() {
             return Ok(None);
         }
@@ -137,7 +138,7 @@ impl Brokers {
         Ok(Some(found))
     }
 
-    /// Whether it is this call that made it.
+    /// Returns whether this call created it.
     pub(super) async fn create(&self, wanted: &Wanted) -> Result<bool, TopicsError> {
         const DOING: &str = "creating";
         let mut topic = NewTopic::new(
@@ -154,9 +155,9 @@ impl Brokers {
             .await
             .map_err(|error| self.failed(DOING, &wanted.name, &error))?;
         match results.into_iter().next() {
-            // Somebody was quicker; the next check mends what differs. Or it is always there and may not be described.
+            // Somebody else created it first; the next check fixes what differs. Or it exists but may not be described.
             Some(Err((_, code @ RDKafkaErrorCode::TopicAlreadyExists))) => {
-                // The one who answers may learn of it a moment later than the one who refused.
+                // The broker that answers may learn of it a moment later than the one that refused.
                 match self.settled(&wanted.name, 1).await? {
                     Some(_) => Ok(false),
                     None => Err(TopicsError::NotAuthorized {
@@ -218,7 +219,7 @@ impl Brokers {
         }
     }
 
-    /// No answer, with the reason if it can be had.
+    /// No answer, with the reason if there is one.
     fn unreachable(&self) -> TopicsError {
         let bootstrap_servers = self.connection.bootstrap_servers.clone();
         match client::complaint(&self.connection) {
@@ -277,7 +278,7 @@ impl Brokers {
                 code,
                 hint: "",
             },
-            // Not our own enum: whatever else a broker may answer.
+            // Not our own enum: covers any other code a broker may return.
             _ => TopicsError::Failed { doing, topic, code },
         }
     }

@@ -1,7 +1,7 @@
-//! The client's configuration, and why brokers do not answer: requests for administration just time out, and the admin client
-//! passes on neither errors nor log lines, so a second client is asked what it heard.
+//! The client's configuration, and why brokers do not answer. Admin requests just time out, and the admin client passes on
+//! neither errors nor log lines, so a second client finds out the reason.
 //!
-//! Depends on the client library alone. Invariant: no secret is in what is said.
+//! Depends only on the client library. Invariant: no message contains a secret.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ pub(super) const REQUEST: Duration = Duration::from_secs(8);
 /// How long the second client listens. A handshake takes milliseconds.
 const LISTEN: Duration = Duration::from_secs(4);
 
-/// The configuration of any client. `request` is the time that one request may take.
+/// The configuration of any client. `request` is the timeout of one request.
 pub(super) fn config(connection: &Connection, request: Duration) -> ClientConfig {
     let mut config = ClientConfig::new();
     config
@@ -34,12 +34,12 @@ pub(super) fn config(connection: &Connection, request: Duration) -> ClientConfig
 /// Why brokers do not answer, in the client library's words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Complaint {
-    /// They don't trust us, or we don't trust them.
+    /// They do not trust us, or we do not trust them.
     Refused(String),
     Unreachable(String),
 }
 
-/// Hears the client library's errors, which would be lines of the log otherwise.
+/// Collects the client library's errors, which would otherwise only be log lines.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Listener(Arc<Mutex<Option<Complaint>>>);
 
@@ -58,15 +58,15 @@ impl ClientContext for Listener {
                 | RDKafkaErrorCode::SaslAuthenticationFailed
                 | RDKafkaErrorCode::SSL,
             ) => Complaint::Refused(said),
-            // It only repeats that every broker has failed, and would hide why.
+            // Only repeats that every broker failed, and would hide the reason.
             Some(RDKafkaErrorCode::AllBrokersDown) => return,
-            // Not our own enum: whatever else keeps a connection from coming up.
+            // Not our own enum: covers anything else that prevents a connection.
             _ => Complaint::Unreachable(said),
         };
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(complaint);
     }
 
-    /// What matters of the lines comes as errors too.
+    /// Anything important in these lines also arrives as an error.
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         tracing::debug!(target: "librdkafka", ?level, facility, "{message}");
     }
@@ -74,7 +74,7 @@ impl ClientContext for Listener {
 
 impl ConsumerContext for Listener {}
 
-/// What keeps the brokers from answering; none when they do, or nothing was heard. Blocks for [`LISTEN`] at most.
+/// Why the brokers do not answer; none when they do, or when no reason was found. Blocks for at most [`LISTEN`].
 pub(super) fn complaint(connection: &Connection) -> Option<Complaint> {
     let listener = Listener::default();
     let client: BaseConsumer<Listener> = config(connection, LISTEN)
@@ -86,7 +86,7 @@ pub(super) fn complaint(connection: &Connection) -> Option<Complaint> {
         if client.fetch_metadata(None, Duration::from_millis(200)).is_ok() {
             return None;
         }
-        // Errors are handed over when the client is polled; it subscribes to nothing, so there are no messages.
+        // Errors are delivered when the client is polled; it has no subscription, so there are no messages.
         while client.poll(Duration::ZERO).is_some() {}
         if let Some(complaint) = listener.heard() {
             return Some(complaint);
@@ -95,7 +95,7 @@ pub(super) fn complaint(connection: &Connection) -> Option<Complaint> {
     None
 }
 
-/// What is behind the address and before the timing: `sasl_ssl://kafka:9093/bootstrap: SASL … (after 310ms in state AUTH_REQ)`.
+/// The part between the address and the timing: `sasl_ssl://kafka:9093/bootstrap: SASL … (after 310ms in state AUTH_REQ)`.
 fn what_happened(reason: &str) -> &str {
     let said = reason.split_once("/bootstrap: ").map_or(reason, |(_, said)| said);
     said.split_once(" (after ").map_or(said, |(said, _)| said)

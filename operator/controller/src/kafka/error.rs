@@ -1,10 +1,10 @@
-//! What may go wrong with topics, in words that say what to do. Depends on nothing but the client library's codes and time-out.
+//! What may go wrong with topics, with messages that say what to do. Depends only on the client library's codes and timeout.
 
 use rdkafka::error::RDKafkaErrorCode;
 
 use crate::lease::NotLeader;
 
-/// Why the topics are not as wanted.
+/// Why the topics are not in the desired state.
 #[derive(Debug, thiserror::Error)]
 pub enum TopicsError {
     #[error(
@@ -13,7 +13,7 @@ pub enum TopicsError {
     )]
     Unreachable {
         bootstrap_servers: String,
-        /// What the client heard, in parentheses; may be empty.
+        /// What the client reported, in parentheses; may be empty.
         cause: String,
     },
     #[error("Kafka at {bootstrap_servers} rejects the operator's connection{cause}")]

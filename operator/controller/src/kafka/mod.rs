@@ -1,9 +1,10 @@
-//! The topics of a platform: what they shall be (`plan`, pure), whose they are (`owners`), and the brokers' side of it (`admin`, by the
-//! single requests of `brokers`).
+//! The topics of a platform: their desired state (`plan`, pure), their owners (`owners`), and the broker side (`admin`, built
+//! from the single requests in `brokers`).
 //!
-//! Invariant: topics are created, their configuration mended, partitions added, nothing is ever shrunk. A topic that was there before and is
-//! gone is created again only by leave ([`Asked::refill`]). Nothing is changed about a topic of another platform, or of another program;
-//! one is deleted only when the platform that it was created for is, and said so.
+//! Invariant: topics are created, their configuration is corrected, partitions are added; nothing ever shrinks. A topic that
+//! existed and is gone is created again only if that is allowed ([`Asked::refill`]). Topics of another platform or another
+//! program are never changed. A topic is deleted only together with the platform it was created for, and only if that platform
+//! asks for it.
 
 mod admin;
 mod brokers;
@@ -25,18 +26,19 @@ pub use plan::{Action, Found, Plan, plan};
 
 use crate::lease::Fence;
 
-/// The door to the brokers.
+/// Access to the brokers.
 pub trait TopicAdmin: Send + Sync {
-    /// The id of the Kafka cluster; none: its brokers have none to tell.
+    /// The id of the Kafka cluster; none: its brokers report none.
     ///
     /// # Errors
     /// When the brokers can't be reached or refuse.
     fn cluster(&self, connection: Connection) -> BoxFuture<'static, Result<Option<String>, TopicsError>>;
 
-    /// Makes the topics what is asked for and returns what they are, in the same order.
+    /// Brings the topics to the requested state and returns their actual state, in the same order.
     ///
     /// # Errors
-    /// When the brokers can't be reached or refuse, or a topic is somebody else's; topics before the one that failed are done.
+    /// When the brokers can't be reached or refuse, or a topic belongs to another owner; topics before the failed one are
+    /// done.
     fn ensure(
         &self,
         connection: Connection,
@@ -44,11 +46,11 @@ pub trait TopicAdmin: Send + Sync {
         fence: Fence,
     ) -> BoxFuture<'static, Result<Ensured, TopicsError>>;
 
-    /// Deletes those of the topics that were created for the platform, and gives the others up. Returns the deleted ones; those that
-    /// are gone already are no error.
+    /// Deletes the topics that were created for the platform and gives up the claims to the others. Returns the deleted ones;
+    /// topics that are already gone are not an error.
     ///
     /// # Errors
-    /// When the brokers can't be reached or refuse; topics before the one that failed are gone.
+    /// When the brokers can't be reached or refuse; topics before the failed one are gone.
     fn delete(
         &self,
         connection: Connection,
@@ -65,28 +67,29 @@ pub struct Request {
     pub owner: String,
     /// `ce_source` of the platform's records.
     pub source: String,
-    /// Topics that are taken over from whoever has them.
+    /// Topics to take over from their present owners.
     pub adopt: Vec<String>,
 }
 
-/// What became of a [`Request`].
+/// The result of a [`Request`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ensured {
     pub topics: Vec<Topic>,
-    /// Why the owners of topics can't be recorded; none: they are.
+    /// Why the owners of topics can't be recorded; none: they are recorded.
     pub unrecorded: Option<String>,
 }
 
 /// The topics that a deleted platform had.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Removal {
-    /// Names, and whether the status says that they were created for the platform: what counts where no owner is recorded.
+    /// Names, and whether the status says that they were created for the platform; that decides where no owner is
+    /// recorded.
     pub topics: Vec<(String, bool)>,
     /// See [`Request::owner`].
     pub owner: String,
 }
 
-/// How the brokers are reached. Holds secrets: its `Debug` shows none.
+/// How the brokers are reached. Holds secrets, which `Debug` does not show.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Connection {
     pub bootstrap_servers: String,
@@ -112,7 +115,7 @@ impl fmt::Debug for Connection {
     }
 }
 
-/// One topic as it shall be.
+/// The desired state of one topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
     pub name: String,
@@ -122,45 +125,45 @@ pub struct Wanted {
     pub config: BTreeMap<String, String>,
 }
 
-/// A topic that is asked for, with what is known of it.
+/// A requested topic, with what is known about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
     pub wanted: Wanted,
-    /// None: it was never seen, so there is nothing to miss.
+    /// None: it was never seen, so nothing can be missing.
     pub known: Option<Known>,
-    /// Whether one that is missing may be made anew: somebody fills it again, or nobody needs to.
+    /// Whether a missing topic may be recreated: it will be refilled, or needs no refilling.
     pub refill: bool,
 }
 
-/// What was last seen of a topic.
+/// A topic as last seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Known {
     pub partitions: i32,
-    /// It was missing already, and that was reported.
+    /// It was already missing, and that was reported.
     pub missing: bool,
     /// It was created for this platform.
     pub created: bool,
 }
 
-/// What a topic lacks that it had.
+/// What a topic has lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Missing {
-    /// All of it.
+    /// The whole topic.
     Gone,
-    /// Partitions: it has so many.
+    /// Partitions; the value is how many are left.
     Partitions(i32),
 }
 
-/// One topic as it is, after [`TopicAdmin::ensure`].
+/// The actual state of one topic after [`TopicAdmin::ensure`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Topic {
     pub name: String,
-    /// Those it has; those it had when it is gone.
+    /// Its partitions; if it is gone, those it had.
     pub partitions: i32,
     pub replication_factor: i32,
-    /// Milliseconds; -1 for ever.
+    /// Milliseconds; -1 means forever.
     pub retention_ms: i64,
-    /// It was deleted or replaced behind the operator's back, and is left so.
+    /// Deleted or replaced behind the operator's back, and left that way.
     pub missing: Option<Missing>,
     /// It was created for this platform.
     pub created: bool,

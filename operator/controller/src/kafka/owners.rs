@@ -1,14 +1,14 @@
-//! Whose a topic is, as Kafka itself remembers it: a record per topic and platform on the compacted topic [`TOPIC`]. So platforms of
-//! different operators, and of different Kubernetes clusters, see each other, by whatever address they reach the brokers.
+//! Who owns a topic, recorded in Kafka itself: one record per topic and platform on the compacted topic [`TOPIC`]. So platforms
+//! of different operators and Kubernetes clusters see each other, whatever address they use for the brokers.
 //!
-//! Invariant: of all platforms that claim a topic the one with the earliest record has it, and whoever finds an earlier one than its own
-//! withdraws. Two that claim at once both write and both read afterwards, so exactly one of them stays.
+//! Invariant: of all platforms that claim a topic, the one with the earliest record owns it; a platform that finds an earlier
+//! record than its own withdraws. Two that claim at the same time both write and then both read, so exactly one of them stays.
 
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-/// The topic of the owners: one partition, compacted.
+/// The topic that holds the claims: one partition, compacted.
 pub const TOPIC: &str = "wallex-topic-owners";
 
 /// One platform's claim to a topic: the value of a record.
@@ -17,18 +17,18 @@ pub struct Claim {
     pub topic: String,
     /// The platform's id: cluster, namespace, name.
     pub platform: String,
-    /// The operator created the topic for it; otherwise it was there before.
+    /// The operator created the topic for it; otherwise the topic already existed.
     pub created: bool,
 }
 
 impl Claim {
-    /// The record's key. Neither part has a space.
+    /// The record's key. Neither part contains a space.
     pub fn key(&self) -> String {
         key(&self.topic, &self.platform)
     }
 }
 
-/// The key of the claim of `platform` to `topic`.
+/// The key of `platform`'s claim to `topic`.
 pub fn key(topic: &str, platform: &str) -> String {
     format!("{topic} {platform}")
 }
@@ -38,7 +38,7 @@ pub fn key(topic: &str, platform: &str) -> String {
 pub struct Claims(Vec<Claim>);
 
 impl Claims {
-    /// From the records of [`TOPIC`] in their order: key, and value or tombstone. A value that can't be read is none of ours.
+    /// From the records of [`TOPIC`] in order: key, and value or tombstone. A value that can't be parsed is not ours.
     pub fn read<'a>(records: impl IntoIterator<Item = (&'a [u8], Option<&'a [u8]>)>) -> Self {
         let mut last: HashMap<Vec<u8>, (usize, Claim)> = HashMap::new();
         for (at, (key, value)) in records.into_iter().enumerate() {
@@ -53,7 +53,7 @@ impl Claims {
         Self(claims.into_iter().map(|(_, claim)| claim).collect())
     }
 
-    /// Who has `topic`.
+    /// The owner of `topic`.
     pub fn owner(&self, topic: &str) -> Option<&Claim> {
         self.0.iter().find(|claim| claim.topic == topic)
     }
@@ -113,7 +113,7 @@ mod tests {
         let (_, value) = claim("c/n/b", true);
         let strange = [
             (key.clone(), Some(b"not json".to_vec())),
-            // Under the key of another.
+            // Stored under another claim's key.
             (key, value),
             (b"events".to_vec(), Some(b"{}".to_vec())),
         ];

@@ -1,7 +1,7 @@
-//! Finds out whose topics are, claims those of a platform, and gives them up: `owners` on the brokers.
+//! Finds the owners of topics, and claims and gives up a platform's topics: `owners` on the brokers.
 //!
-//! Invariant: a claim is written before anything of a topic is changed, and read back after it is written. Where the platform's user has no
-//! right to the topic of the claims nothing is recorded, which is said, and topics are looked after all the same.
+//! Invariant: a claim is written before a topic is changed, and read back after it is written. If the platform's user has no
+//! right to the claims topic, nothing is recorded; that is reported, and topics are managed all the same.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use super::{Wanted, records};
 use crate::lease::Fence;
 
 impl Brokers {
-    /// The claims to topics as they are. The topic of the claims is made where it is missing.
+    /// The current claims to topics. Creates the claims topic if it is missing.
     pub(super) async fn ownership(
         &self,
         platform: &str,
@@ -50,7 +50,7 @@ impl Brokers {
         self.claims_now()
     }
 
-    /// Other brokers learn of a topic that was just made a little later.
+    /// Other brokers learn of a new topic a little later.
     fn claims_now(&self) -> Result<Claims, TopicsError> {
         let until = Instant::now() + SETTLES;
         loop {
@@ -63,7 +63,7 @@ impl Brokers {
         }
     }
 
-    /// Claims `topic` for the platform, unless it is claimed so already. An error when another one was quicker.
+    /// Claims `topic` for the platform, unless it already has the claim. An error when another platform was quicker.
     pub(super) async fn claim(
         &self,
         ownership: &mut Ownership,
@@ -74,7 +74,7 @@ impl Brokers {
         if ownership.unrecorded.is_some() {
             return Ok(());
         }
-        // Taken over, by leave.
+        // Taken over with permission.
         let others: Vec<Claim> = ownership
             .claims
             .of(topic)
@@ -93,7 +93,7 @@ impl Brokers {
         };
         match ownership.ours(topic) {
             Some(ours) if *ours == wanted => return Ok(()),
-            // A record that is written again is a later one, and somebody else's would be the first.
+            // A rewritten record becomes a later one, and another platform's would then be the first.
             Some(_) if !others.is_empty() => return Ok(()),
             Some(_) | None => {}
         }
@@ -107,7 +107,7 @@ impl Brokers {
         }
     }
 
-    /// Writes or withdraws a claim, and reads them all again.
+    /// Writes or withdraws a claim, then rereads all of them.
     pub(super) async fn record(
         &self,
         ownership: &mut Ownership,
@@ -129,16 +129,16 @@ impl Brokers {
     }
 }
 
-/// Whose topics are, seen from one platform.
+/// Topic ownership as seen from one platform.
 pub(super) struct Ownership {
     platform: String,
     claims: Claims,
-    /// Why nothing is recorded; none: it is.
+    /// Why nothing is recorded; none: owners are recorded.
     pub(super) unrecorded: Option<String>,
 }
 
 impl Ownership {
-    /// The platform that has the topic, when it is another one.
+    /// The platform that owns the topic, if it is another one.
     pub(super) fn other(&self, topic: &str) -> Option<&str> {
         let owner = self.claims.owner(topic)?;
         (owner.platform != self.platform).then_some(owner.platform.as_str())
@@ -159,7 +159,7 @@ pub(super) fn taken(topic: &str, owner: &str) -> TopicsError {
     }
 }
 
-/// A topic that a broker has not heard of yet.
+/// A topic that a broker does not know yet.
 fn is_new(error: &KafkaError) -> bool {
     matches!(
         error.rdkafka_error_code(),
@@ -172,7 +172,7 @@ fn is_new(error: &KafkaError) -> bool {
     )
 }
 
-/// Owners can't be recorded where the platform's user has no right to; topics are ensured all the same. Whatever else is wrong is wrong
+/// If the platform's user lacks the rights, owners can't be recorded, but topics are still ensured. Any other error is a problem
 /// with the brokers.
 fn optional(error: TopicsError) -> Result<String, TopicsError> {
     match error {

@@ -1,4 +1,4 @@
-//! What to change so that a topic becomes what is wanted. Pure.
+//! What to change to bring a topic to its desired state. Pure.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ pub struct Found {
     pub replication_factor: i32,
     /// Every setting's effective value.
     pub effective: BTreeMap<String, String>,
-    /// The settings that were set on this very topic (not brokers' defaults).
+    /// The settings that were set on this topic itself (not the brokers' defaults).
     pub own: BTreeMap<String, String>,
 }
 
@@ -19,22 +19,23 @@ pub struct Found {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     Create,
-    /// All settings of the topic's own. The protocol's request replaces the whole set, so those we don't care for are repeated.
+    /// All of the topic's own settings. The protocol's request replaces the whole set, so settings we don't manage are
+    /// repeated.
     Configure(BTreeMap<String, String>),
-    /// The new total.
+    /// The new total number of partitions.
     GrowTo(i32),
 }
 
-/// What is to be done about a topic.
+/// What to do about a topic.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// In order. None when the topic is as wanted, or larger: it is never shrunk.
+    /// In order. Empty when the topic is as wanted, or larger: topics never shrink.
     pub actions: Vec<Action>,
-    /// What was there and is missing, when it is left so for now: it is reported before it is made anew.
+    /// What is missing and left that way for now: a loss is reported before anything is recreated.
     pub missing: Option<Missing>,
 }
 
-/// The changes that make a topic what is asked for.
+/// The changes that bring a topic to the requested state.
 pub fn plan(asked: &Asked, found: Option<&Found>) -> Plan {
     let (wanted, known) = (&asked.wanted, asked.known);
     let anew = asked.refill && known.is_none_or(|known| known.missing);
@@ -57,7 +58,7 @@ pub fn plan(asked: &Asked, found: Option<&Found>) -> Plan {
         plan.actions.push(Action::Configure(config));
     }
     if found.partitions < wanted.partitions {
-        // Fewer than it had: it is another topic of the same name. Fewer than are wanted now: it grows.
+        // Fewer than it had: this is another topic with the same name. Fewer than wanted now: it grows.
         let lost = known.is_some_and(|known| known.missing || known.partitions >= wanted.partitions);
         if lost && !anew {
             plan.missing = Some(Missing::Partitions(found.partitions));

@@ -1,6 +1,7 @@
-//! Records that the operator itself reads and writes: the claims to topics, and the last records of a topic that somebody else may use.
+//! Records that the operator itself reads and writes: the claims to topics, and the last records of a topic that another program
+//! may use.
 //!
-//! All of it blocks, and within [`REQUEST`] per call. No consumer joins a group, so none needs a right on one.
+//! Everything blocks, for at most [`REQUEST`] per call. No consumer joins a group, so none needs rights on one.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -15,10 +16,10 @@ use super::client::{Listener, REQUEST};
 use super::owners::{self, Claim, Claims};
 use super::{Connection, client};
 
-/// Name of the header that says whose an event is.
+/// The header that names an event's source.
 const SOURCE: &str = "ce_source";
 
-/// A reader of the records of topics. Its errors are those of `poll`: the end of a partition is no trouble to be logged.
+/// A reader of topic records. Its errors come from `poll`: the end of a partition is not worth logging.
 fn listen(connection: &Connection) -> Result<BaseConsumer<Listener>, KafkaError> {
     let mut config = client::config(connection, REQUEST);
     config
@@ -52,7 +53,7 @@ fn read_to_end(
             None => {}
             Some(Ok(message)) => each(&message),
             Some(Err(KafkaError::PartitionEOF(_))) => open -= 1,
-            // It is tried again by itself, within the time there is.
+            // The client retries on its own, within the time limit.
             Some(Err(KafkaError::MessageConsumption(
                 RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::AllBrokersDown,
             ))) => {}
@@ -78,7 +79,7 @@ pub(super) fn claims(connection: &Connection) -> Result<Claims, KafkaError> {
     Ok(Claims::read(records))
 }
 
-/// Writes a claim, or withdraws it. Returns when all replicas that count have it.
+/// Writes or withdraws a claim. Returns once all in-sync replicas have it.
 pub(super) async fn write(connection: &Connection, claim: &Claim, stands: bool) -> Result<(), KafkaError> {
     let producer: FutureProducer = client::config(connection, REQUEST)
         .set("acks", "all")
@@ -94,7 +95,7 @@ pub(super) async fn write(connection: &Connection, claim: &Claim, stands: bool) 
     sent.map(drop).map_err(|(error, _)| error)
 }
 
-/// Whether one of the topic's last records, of any partition, is not of `source`.
+/// Whether any partition's last records include one that is not from `source`.
 pub(super) fn has_foreign(
     connection: &Connection,
     topic: &str,

@@ -1,4 +1,4 @@
-//! Whether to take, renew or leave a Lease. Pure: the record and the monotonic time come in.
+//! Whether to take, renew or leave a Lease. Pure: the caller passes the record and the monotonic time.
 
 use std::time::{Duration, Instant};
 
@@ -11,11 +11,11 @@ pub enum Decision {
     Take,
     /// It is ours: renew.
     Renew,
-    /// Somebody else's, and alive as far as we know.
+    /// Another process holds it, and is alive as far as we know.
     StandBy { holder: String },
 }
 
-/// Remembers which record was seen since when.
+/// Remembers which record was seen, and since when.
 #[derive(Debug)]
 pub struct Observer {
     identity: String,
@@ -25,7 +25,7 @@ pub struct Observer {
 }
 
 impl Observer {
-    /// `duration` is what we wait at least; a record that states a longer one gets it.
+    /// `duration` is the minimum wait; a record that states a longer one gets it.
     pub fn new(identity: String, duration: Duration) -> Self {
         Self {
             identity,
@@ -66,7 +66,7 @@ impl Observer {
         }
     }
 
-    /// Notes the record that we wrote ourselves.
+    /// Notes a record that we wrote ourselves.
     pub fn wrote(&mut self, lease: &Lease, now: Instant) {
         self.seen = Some((lease.metadata.resource_version.clone().unwrap_or_default(), now));
     }

@@ -1,4 +1,4 @@
-//! The gate before every write: open until a point of the monotonic clock, which only a confirmed renewal moves on.
+//! The gate before every write: open until a point in monotonic time that only a confirmed renewal moves forward.
 
 use std::{
     sync::Arc,
@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Shared by the election, which raises it, and every writer, which asks it.
+/// Shared by the election, which raises it, and all writers, which check it.
 #[derive(Clone, Debug)]
 pub struct Fence {
     origin: Instant,
@@ -21,7 +21,7 @@ pub struct NotLeader;
 
 impl Default for Fence {
     fn default() -> Self {
-        // One minute back, so that "until" can't be 0 while open.
+        // One minute back, so that `until` can't be 0 while the fence is open.
         let now = Instant::now();
         let origin = now.checked_sub(Duration::from_secs(60)).unwrap_or(now);
         Self {
@@ -39,7 +39,7 @@ impl Fence {
             .store(u64::try_from(millis).unwrap_or(u64::MAX), Ordering::SeqCst);
     }
 
-    /// Allows no more writes.
+    /// Stops allowing writes.
     pub fn lower(&self) {
         self.until.store(0, Ordering::SeqCst);
     }
@@ -50,7 +50,7 @@ impl Fence {
         u64::try_from(millis).is_ok_and(|now| now < self.until.load(Ordering::SeqCst))
     }
 
-    /// [`Fence::holds`] as a result.
+    /// [`Fence::holds`] as a `Result`.
     ///
     /// # Errors
     /// When writing is not allowed.

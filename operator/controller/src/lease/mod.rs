@@ -1,12 +1,12 @@
-//! Leader election by a Lease: of several operator processes one writes, the others stand by.
+//! Leader election with a Lease: one of several operator processes writes, the others stand by.
 //!
-//! The protocol is that of Kubernetes' own components. A holder renews; whoever sees the same record unchanged for the
-//! lease's duration, **on its own monotonic clock**, may take it over. No clock of another machine is ever compared. Every
-//! change is a PUT with the resourceVersion that was read, so of two takers one wins and the other reads again.
+//! The protocol is that of Kubernetes' own components. The holder renews; a process that sees the record unchanged for the
+//! lease's duration, **on its own monotonic clock**, may take it over. Clocks of different machines are never compared.
+//! Every change is a PUT with the resourceVersion that was read, so when two compete, one wins and the other reads again.
 //!
 //! Invariant: [`Fence::holds`] is true only while this process was confirmed as holder less than [`RENEW_DEADLINE`] ago, and a
-//! standby waits [`DURATION`] > [`RENEW_DEADLINE`]. So a holder that was frozen or cut off stops writing before anybody else
-//! starts; what is left is one request in flight, whose effect is an idempotent apply.
+//! standby waits [`DURATION`] > [`RENEW_DEADLINE`]. So a holder that was frozen or cut off stops writing before anyone else
+//! starts; at most one request is still in flight, and that is an idempotent apply.
 
 mod decide;
 mod fence;
@@ -24,23 +24,25 @@ use wallex_crd::names::WATCHES;
 pub use decide::{Decision, Observer};
 pub use fence::{Fence, NotLeader};
 
-/// A record unchanged for so long may be taken over. With [`RETRY`] and a start of the controllers, another process acts within 20 s.
+/// A record that has not changed for this long may be taken over. Including [`RETRY`] and the start of the controllers, another
+/// process acts within 20 s.
 pub const DURATION: Duration = Duration::from_secs(12);
-/// A holder that could not renew for so long stops writing and exits. Less than [`DURATION`] by more than one request's time-out.
+/// A holder that could not renew for this long stops writing and exits. Shorter than [`DURATION`] by more than one request
+/// timeout.
 pub const RENEW_DEADLINE: Duration = Duration::from_secs(8);
-/// Between two attempts to renew or to take over.
+/// Pause between two attempts to renew or take over.
 pub const RETRY: Duration = Duration::from_secs(2);
-/// One attempt; with [`RETRY`] between them, one may fail before [`RENEW_DEADLINE`] passes.
+/// Timeout of one attempt; with [`RETRY`] between attempts, one may fail before [`RENEW_DEADLINE`] passes.
 const REQUEST: Duration = Duration::from_millis(2500);
 
-/// Who takes part in which election.
+/// One participant in one election.
 #[derive(Clone, Debug)]
 pub struct Election {
     pub namespace: String,
     pub name: String,
-    /// Unique among the processes that take part: the pod's name, or host and process.
+    /// Unique among the participants: the pod's name, or host and process.
     pub identity: String,
-    /// What the holder watches, for other operators to see ([`WATCHES`]).
+    /// What the holder watches, so that other operators can see it ([`WATCHES`]).
     pub watches: String,
 }
 
@@ -53,7 +55,7 @@ pub enum Lost {
     NotRenewed { last_error: String },
 }
 
-/// One attempt's failure; the next attempt may succeed.
+/// Failure of one attempt; the next may succeed.
 #[derive(Debug, thiserror::Error)]
 enum AttemptError {
     #[error(transparent)]
@@ -99,7 +101,7 @@ impl Election {
                 () = tokio::time::sleep(RETRY) => {}
                 () = stop.cancelled() => return Ok(()),
             }
-            // Checked before the attempt: a process that was frozen must not renew what it may have lost meanwhile.
+            // Checked before the attempt: a process that was frozen must not renew a lease it may have lost meanwhile.
             if !fence.holds() {
                 return Err(Lost::NotRenewed { last_error });
             }
@@ -117,7 +119,7 @@ impl Election {
         }
     }
 
-    /// Gives the lease away so that a standby need not wait for it to expire. Only its holder may; failing to is no harm.
+    /// Releases the lease so that a standby need not wait for it to expire. Only the holder may; a failure does no harm.
     pub async fn release(&self, client: &Client, fence: &Fence) {
         fence.lower();
         let api: Api<Lease> = Api::namespaced(client.clone(), &self.namespace);
@@ -144,7 +146,7 @@ impl Election {
         }
     }
 
-    /// Reads the lease, decides, and writes what was decided. The fence is raised from the moment **before** the request.
+    /// Reads the lease, decides, and writes the decision. The fence is raised from the moment **before** the request.
     async fn attempt(
         &self,
         client: &Client,

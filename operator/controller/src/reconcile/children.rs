@@ -1,5 +1,5 @@
-//! The children of a platform in the cluster: reads them all, and tells whose they are. Which kinds there are says
-//! `wallex_crd::children`, here nothing is said of a single one.
+//! The children of a platform in the cluster: reads them all and determines their owners. `wallex_crd::children` lists
+//! the kinds; nothing here is specific to one of them.
 
 use std::fmt::Debug;
 
@@ -13,20 +13,20 @@ use serde::de::DeserializeOwned;
 use wallex_crd::children::{Child, Children, PerKind, Served, per_kind};
 use wallex_crd::{GROUP, names};
 
-/// Whose an object is, by its controller's owner reference.
+/// Who owns an object, by its controller's owner reference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Ownership {
-    /// This very platform's.
+    /// Owned by this platform.
     Ours,
-    /// A platform of this name that was deleted; Kubernetes is about to collect the object.
+    /// Owned by a deleted platform of the same name; Kubernetes is about to collect the object.
     Predecessor,
-    /// Nobody's: its owner was deleted with `--cascade=orphan`.
+    /// No owner: it was deleted with `--cascade=orphan`.
     Unowned,
-    /// Something else's.
+    /// Owned by something else.
     Other,
 }
 
-/// Whose the object with this metadata is, seen from the platform `name` with uid `uid`.
+/// Who owns the object with this metadata, from the view of the platform `name` with uid `uid`.
 pub(super) fn ownership(metadata: &ObjectMeta, name: &str, uid: &str) -> Ownership {
     let owners = metadata.owner_references.as_deref().unwrap_or_default();
     match owners.iter().find(|owner| owner.controller == Some(true)) {
@@ -47,21 +47,21 @@ pub(super) fn ownership(metadata: &ObjectMeta, name: &str, uid: &str) -> Ownersh
 #[derive(Default)]
 pub(super) struct Found {
     pub(super) ours: Children,
-    /// Those of others, of the kinds of which all are read.
+    /// Objects of others, for the kinds that are read completely.
     pub(super) others: Children,
-    /// Kinds that can't be in this cluster, and why.
+    /// Kinds that can't exist in this cluster, and why.
     absent: Vec<(String, &'static str)>,
 }
 
 impl Found {
-    /// Why there can be none of a kind; none when there can.
+    /// Why a kind can't exist here; none if it can.
     pub(super) fn why_no(&self, kind: &str) -> Option<&'static str> {
         let found = self.absent.iter().find(|(absent, _)| absent == kind);
         found.map(|(_, why)| *why)
     }
 }
 
-/// Reads the children of a platform: those of Kubernetes' own kinds at once, the others one kind after the other.
+/// Reads the children of a platform: Kubernetes' own kinds in parallel, the others one kind at a time.
 ///
 /// # Errors
 /// When the API server does not answer.
@@ -77,7 +77,7 @@ pub(super) async fn read(client: &Client, namespace: &str, platform: &str) -> ku
         take(&mut found);
     }
     for (with, read) in reads.perhaps {
-        // Where that kind can't be, nothing needs to be known of this one.
+        // Where that kind can't exist, this one is irrelevant.
         if with.is_none_or(|with| found.why_no(with).is_none()) {
             let take = read.await?;
             take(&mut found);
@@ -117,7 +117,7 @@ impl<'a> Place<'a> {
         list(self.client, self.namespace, self.platform).await
     }
 
-    /// All of the namespace, the platform's apart.
+    /// All objects in the namespace, with the platform's separated.
     async fn list_all<K: Child>(self) -> kube::Result<(Vec<K>, Vec<K>)> {
         let api = Api::<K>::namespaced(self.client.clone(), self.namespace);
         let all = api.list(&ListParams::default()).await?.items;
@@ -126,7 +126,7 @@ impl<'a> Place<'a> {
             .partition(|found| names::is_child_of(found.labels(), self.platform)))
     }
 
-    /// The children of a kind that a cluster may lack, or why there can be none: a platform runs without it.
+    /// The children of a kind that a cluster may lack, or why it can't exist: a platform runs without it.
     async fn perhaps<K: Child>(
         self,
         missing: &'static str,
@@ -141,12 +141,13 @@ impl<'a> Place<'a> {
     }
 }
 
-/// Whether the API server does not know the resource at all. It says so in plain text then, so there is no reason to go by.
+/// Whether the API server does not know the resource at all. It then answers in plain text, so there is no `reason` to
+/// check.
 fn is_not_served(status: &kube::core::Status) -> bool {
     status.code == 404
 }
 
-/// Puts what was read in its place.
+/// Stores what was read.
 type Take = Box<dyn FnOnce(&mut Found) + Send>;
 type Read<'a> = BoxFuture<'a, kube::Result<Take>>;
 
@@ -154,7 +155,7 @@ type Read<'a> = BoxFuture<'a, kube::Result<Take>>;
 struct Reads<'a> {
     place: Place<'a>,
     always: Vec<Read<'a>>,
-    /// With the kind without which it is not read.
+    /// Each with the kind it depends on, if any.
     perhaps: Vec<(Option<&'static str>, Read<'a>)>,
 }
 
@@ -215,7 +216,7 @@ mod tests {
 
     use super::*;
 
-    /// A real API server answers `404 page not found` as text when no definition of a resource is installed.
+    /// A real API server answers `404 page not found` as text when a resource's CRD is not installed.
     #[tokio::test]
     async fn a_cluster_without_a_resource_is_told_by_a_404_in_plain_text() {
         for (status, body, readable) in [

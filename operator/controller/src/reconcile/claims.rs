@@ -1,7 +1,7 @@
-//! Whose a topic is, when several platforms name it. Pure but for [`others`].
+//! Who owns a topic that several platforms name. Pure except for [`others`].
 //!
-//! Invariant: of all platforms that name a topic exactly one has it: one that has had it before those that never did, then the
-//! older one, then the smaller uid. All that this operator watches are compared; platforms of another operator it can't see.
+//! Invariant: of all platforms that name a topic, exactly one owns it: first a platform that already had it, then the older
+//! one, then the smaller uid. All platforms that this operator watches are compared; it can't see those of other operators.
 
 use std::collections::BTreeSet;
 
@@ -16,11 +16,11 @@ use super::conditions::{Problem, Reason};
 use super::validate::topic_names;
 use crate::scope::Scope;
 
-/// Port of a broker that names none.
+/// Port of a broker address without one.
 const DEFAULT_PORT: &str = "9092";
 
-/// The platforms of all scopes but `platform`, as the API server has them now. A namespace that may not be read is left out: what it
-/// holds can't be run by this operator either.
+/// The platforms of all scopes except `platform`, read from the API server now. Skips namespaces that may not be read: this
+/// operator can't run their platforms either.
 pub async fn others(client: &Client, scopes: &[Scope], platform: &WalletPlatform) -> Vec<WalletPlatform> {
     let mut found = Vec::new();
     for scope in scopes {
@@ -40,7 +40,7 @@ pub async fn others(client: &Client, scopes: &[Scope], platform: &WalletPlatform
     found
 }
 
-/// The first topic of `platform` that another one has. `cluster` is the id of the Kafka that it reaches, where that is known.
+/// The first topic of `platform` that another one owns. `cluster` is the id of its Kafka cluster, if known.
 pub fn taken(platform: &WalletPlatform, others: &[WalletPlatform], cluster: Option<&str>) -> Option<Problem> {
     let named = topic_names(platform);
     [("events", named.events), ("deadLetters", named.dead_letters)]
@@ -62,7 +62,7 @@ pub fn taken(platform: &WalletPlatform, others: &[WalletPlatform], cluster: Opti
     })
 }
 
-/// Whose `topic` is, when it is not `platform`'s.
+/// The owner of `topic`, if that is not `platform`.
 pub fn owner<'a>(
     topic: &str,
     platform: &WalletPlatform,
@@ -80,7 +80,7 @@ fn names(platform: &WalletPlatform, topic: &str) -> bool {
     topic_names(platform).each().into_iter().any(|name| name == topic)
 }
 
-/// Whether two platforms use one Kafka: by its id where both are known, otherwise by the addresses they name.
+/// Whether two platforms use the same Kafka: by cluster id if both are known, otherwise by their addresses.
 fn one_kafka(platform: &WalletPlatform, cluster: Option<&str>, other: &WalletPlatform) -> bool {
     match (cluster.or_else(|| cluster_id(platform)), cluster_id(other)) {
         (Some(ours), Some(theirs)) => ours == theirs,
@@ -88,14 +88,14 @@ fn one_kafka(platform: &WalletPlatform, cluster: Option<&str>, other: &WalletPla
     }
 }
 
-/// The id of the Kafka that a platform uses; none: it was never asked at the addresses that the spec names now.
+/// The id of a platform's Kafka cluster; none: the addresses in the present spec were never asked.
 fn cluster_id(platform: &WalletPlatform) -> Option<&str> {
     let known = platform.status.as_ref()?.kafka.as_ref()?;
     let asked = known.bootstrap_servers == platform.spec.kafka.bootstrap_servers;
     asked.then_some(known.cluster_id.as_str())
 }
 
-/// The smaller has it.
+/// The smaller rank wins.
 fn rank(platform: &WalletPlatform, topic: &str) -> (bool, Option<Timestamp>, Option<String>) {
     let had = platform
         .status
@@ -106,7 +106,7 @@ fn rank(platform: &WalletPlatform, topic: &str) -> (bool, Option<Timestamp>, Opt
     (!had, created, platform.uid())
 }
 
-/// The brokers a platform starts from. Two lists with one in common lead to one cluster.
+/// A platform's bootstrap servers. Two lists with one in common lead to the same cluster.
 fn servers(platform: &WalletPlatform) -> BTreeSet<String> {
     let list = platform.spec.kafka.bootstrap_servers.to_ascii_lowercase();
     list.split(',')
@@ -206,10 +206,10 @@ mod tests {
         assert!(taken(&b, others, Some("one")).is_some());
         assert!(taken(&b, others, Some("two")).is_none());
         assert!(taken(&on(b.clone(), "one"), others, None).is_some());
-        // One address that leads to two clusters, such as a name that is resolved within each namespace.
+        // One address that leads to two clusters, such as a name resolved within each namespace.
         let same_address = platform("b", LATE, "10.0.0.1:9092");
         assert!(taken(&same_address, others, Some("two")).is_none());
-        // The id was that of the addresses before.
+        // The id belongs to the previous addresses.
         let mut moved = on(b, "one");
         moved.spec.kafka.bootstrap_servers = "elsewhere:9092".to_owned();
         assert!(taken(&moved, others, None).is_none());

@@ -1,8 +1,10 @@
-//! What a platform leaves behind: nothing is done with `Retain`; with `Delete` a finalizer (`finalizer`) keeps the object until its topics are gone.
+//! What happens to a deleted platform's topics: nothing with `Retain`; with `Delete`, a finalizer (`finalizer`) keeps the object
+//! until its topics are gone.
 //!
-//! Order: the workloads first, or a pod that still runs would have its topic made anew by a broker that makes topics by itself.
-//! Invariant: only topics that were created for this platform, and that no other has, are deleted; a deletion that can't be done says so and ends when
-//! the annotation [`ABANDON_TOPICS`] is set, so that it never holds an object for ever against its owner's will.
+//! Order: workloads first, or a pod that still runs could make a broker with auto-creation recreate its topic. Invariant: only
+//! topics that were created for this platform, and that no other platform owns, are deleted. A deletion that can't be done is
+//! reported, and ends when the annotation [`ABANDON_TOPICS`] is set, so it never blocks an object forever against its owner's
+//! will.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,12 +24,12 @@ use crate::kafka::Removal;
 use crate::metrics::Outcome;
 use crate::writes::WriteError;
 
-/// Between two looks at pods that are about to end.
+/// Between two checks for terminating pods.
 const AGAIN: Duration = Duration::from_secs(2);
-/// How long pods are waited for. One on a node that is lost never ends.
+/// How long to wait for pods. A pod on a lost node never ends.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Brings the deletion of `platform` on.
+/// Advances the deletion of `platform`.
 pub(super) async fn advance(
     context: &Arc<Context>,
     platform: &WalletPlatform,
@@ -100,7 +102,7 @@ pub(super) async fn advance(
             );
             let problem = Problem::new(Reason::TopicDeletionFailed, message);
             say(context, platform, &found, problem).await?;
-            // As an error: so attempts grow apart.
+            // An error, so that attempts back off.
             Err(Error::Topics(why))
         }
     }
@@ -116,7 +118,7 @@ async fn wait(
     Ok((Action::requeue(AGAIN), Outcome::Waiting))
 }
 
-/// Says in the status what holds the deletion up.
+/// Reports in the status what blocks the deletion.
 async fn say(
     context: &Context,
     platform: &WalletPlatform,
@@ -128,14 +130,14 @@ async fn say(
     status::write(context, platform, &seen).await
 }
 
-/// Deletes what runs pods, and what scales them.
+/// Deletes workloads and their autoscalers.
 async fn stop(context: &Context, platform: &WalletPlatform, found: &Dereferenced) -> Result<(), WriteError> {
     let (name, uid) = (platform.name_any(), platform.uid().unwrap_or_default());
     let ours = |metadata: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta| {
         ownership(metadata, &name, &uid) == Ownership::Ours && metadata.deletion_timestamp.is_none()
     };
     let children = &found.children;
-    // What scales pods goes first.
+    // Autoscalers go first.
     for scaled in children
         .scaled_objects
         .iter()

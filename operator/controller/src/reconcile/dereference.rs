@@ -1,7 +1,7 @@
 //! First stage: reads everything the later stages need to know. Performs I/O only; judges nothing, writes nothing.
 //!
-//! Invariant: all reads go to the API server, not to a cache, so a decision is never made on what was true a while ago.
-//! Whatever is missing is reported as missing; only an API server that does not answer is an error.
+//! Invariant: all reads go to the API server, not to a cache, so a decision is never based on stale data. Anything
+//! missing is reported as missing; only an API server that does not answer is an error.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -27,17 +27,17 @@ pub struct Dereferenced {
     pub config_maps: BTreeMap<String, BTreeMap<String, Vec<u8>>>,
     /// The children, by their labels.
     pub children: Children,
-    /// Autoscalers of the namespace that scale Deployments and are not this platform's.
+    /// Autoscalers in the namespace that scale Deployments and do not belong to this platform.
     pub foreign_autoscalers: Vec<HorizontalPodAutoscaler>,
-    /// All pods of the platform: what they show is said in the conditions, and nothing is decided on it.
+    /// All pods of the platform. Their state is reported in the conditions; no decision depends on it.
     pub pods: Vec<Pod>,
-    /// Why there can be no ServiceMonitors in this cluster; none when there can.
+    /// Why ServiceMonitors can't exist in this cluster; none if they can.
     pub no_service_monitors: Option<&'static str>,
-    /// Why KEDA can't scale in this cluster; none when it can.
+    /// Why KEDA can't scale in this cluster; none if it can.
     pub no_keda: Option<&'static str>,
 }
 
-/// Values of one Secret by key. Never logged: `Debug` shows the keys alone.
+/// Values of one Secret by key. Never logged: `Debug` shows only the keys.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct SecretValues(pub BTreeMap<String, Vec<u8>>);
 
@@ -61,7 +61,7 @@ pub async fn platform(
         .await
 }
 
-/// The uid of the namespace kube-system: what a cluster is known by.
+/// The uid of the namespace kube-system, which identifies a cluster.
 ///
 /// # Errors
 /// When it can't be read.
@@ -70,7 +70,7 @@ pub async fn cluster_id(client: &Client) -> kube::Result<String> {
     Ok(namespace.uid().unwrap_or_default())
 }
 
-/// Where the certificates of authorities are that a spec refers to.
+/// The CA certificates that a spec refers to.
 fn authorities(
     spec: &WalletPlatformSpec,
 ) -> impl Iterator<Item = (Option<&CaSecretRef>, Option<&CaConfigMapRef>)> {
@@ -163,7 +163,7 @@ pub async fn everything(client: &Client, platform: &WalletPlatform) -> kube::Res
     let mut found = children::read(client, &namespace, &name).await?;
     let mut foreign_autoscalers = std::mem::take(&mut found.others.autoscalers);
     foreign_autoscalers.retain(|found| found.spec.scale_target_ref.kind == "Deployment");
-    // They only explain; without them a platform runs as well.
+    // Pods only explain; the platform also runs without this information.
     let pods = children::list(client, &namespace, &name)
         .await
         .unwrap_or_else(|error| {

@@ -1,6 +1,6 @@
 //! The finalizer that keeps a platform's object until its topics are gone (`deletion`).
 //!
-//! Invariant: it is there only while the topics are to be deleted with the platform.
+//! Invariant: it is set only while the topics are to be deleted with the platform.
 
 use kube::ResourceExt as _;
 use wallex_crd::names::TOPICS_FINALIZER;
@@ -8,7 +8,7 @@ use wallex_crd::{DeletionPolicy, WalletPlatform};
 
 use super::{Context, Error};
 
-/// Sets it while topics are to be deleted with the platform, and takes it away when they are not.
+/// Sets it while topics are to be deleted with the platform, and removes it otherwise.
 pub(super) async fn follow_policy(context: &Context, platform: &WalletPlatform) -> Result<(), Error> {
     let wanted = platform.spec.kafka.topics.deletion_policy == DeletionPolicy::Delete;
     if wanted == has(platform) {
@@ -25,7 +25,7 @@ pub(super) fn has(platform: &WalletPlatform) -> bool {
         .any(|finalizer| finalizer == TOPICS_FINALIZER)
 }
 
-/// Sets it, or takes it away; other finalizers stay.
+/// Sets or removes it; other finalizers stay.
 pub(super) async fn set(context: &Context, platform: &WalletPlatform, wanted: bool) -> Result<(), Error> {
     let mut finalizers: Vec<String> = platform
         .finalizers()

@@ -1,12 +1,12 @@
-//! One reconcile: the line of stages from a `WalletPlatform` to its children and its status.
+//! One reconcile: the pipeline of stages from a `WalletPlatform` to its children and its status.
 //!
-//! `dereference` reads → `validate` proves → `build` makes manifests → `stages` write: topics, migration, everything else in order, and
-//! what is no longer wanted goes → `observe` looks at what became of it → `conditions` and `status` say it. Each module says what it may
-//! and may not do.
+//! `dereference` reads → `validate` proves → `build` makes manifests → `stages` write: topics, migration, everything else in
+//! order, and remove what is no longer wanted → `observe` checks the result → `conditions` and `status` report it. Each module
+//! says what it may and may not do.
 //!
-//! Invariants: the status is brought up to date whatever stage stopped, so that a platform always says why it is not ready;
-//! a second run on an unchanged world writes nothing; a platform that is being deleted is left to
-//! Kubernetes' garbage collection, but for its topics (`deletion`).
+//! Invariants: the status is updated whichever stage stopped, so a platform always says why it is not ready; a second run
+//! on an unchanged world writes nothing; a platform that is being deleted is left to Kubernetes' garbage collection, except
+//! for its topics (`deletion`).
 
 pub mod build;
 mod children;
@@ -41,9 +41,9 @@ use stages::report::ApplyError;
 use stages::topics::TopicChecks;
 use validate::ValidatedPlatform;
 
-/// While something is under way that no watch reports, such as a pod that can't pull its image.
+/// Interval while something is under way that no watch reports, such as a pod that can't pull its image.
 const UNDER_WAY: Duration = Duration::from_secs(10);
-/// While all is well: the watches report changes, this is for what they might miss.
+/// Interval while all is well: the watches report changes, this catches what they might miss.
 const RESYNC: Duration = Duration::from_secs(300);
 
 /// What reconciles need, shared by all of them.
@@ -55,18 +55,18 @@ pub struct Context {
     pub projections: Readings,
     /// Uid of the namespace kube-system.
     pub cluster: String,
-    /// Where the platforms are that this operator runs.
+    /// Where this operator's platforms are.
     pub scopes: Vec<Scope>,
     /// Other operators that run the same platforms.
     pub rivals: Rivals,
-    /// The namespace that this operator's Lease is in.
+    /// The namespace of this operator's Lease.
     pub installation: String,
 }
 
-/// A valid platform on its way through the stages, with all that was read.
+/// A valid platform on its way through the stages, with everything that was read.
 struct Pass<'a> {
     context: &'a Context,
-    /// As it was read. What it asks for is in `platform`; this has its status and its annotations.
+    /// The object as read. Its spec is in `platform`; this one is for status and annotations.
     object: &'a WalletPlatform,
     found: &'a Dereferenced,
     platform: &'a ValidatedPlatform,
@@ -74,7 +74,7 @@ struct Pass<'a> {
     others: &'a [WalletPlatform],
 }
 
-/// Why a reconcile has to be tried again.
+/// Why a reconcile must be retried.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("reading: {0}")]
@@ -98,7 +98,7 @@ impl From<kube::Error> for Error {
 /// Reconciles the platform of that name.
 ///
 /// # Errors
-/// When the API server fails or refuses; the status says so too, where it can.
+/// When the API server fails or refuses; the status says so too, if possible.
 pub async fn platform(
     context: &Arc<Context>,
     namespace: &str,
@@ -142,7 +142,7 @@ pub async fn platform(
     observe::lag::see(context, &platform, &mut seen).await;
 
     if let Some(error) = error.as_ref().filter(|error| error.problem().is_none()) {
-        // It says nothing about the platform, so neither does the status.
+        // This error says nothing about the platform, so the status stays as it is.
         tracing::debug!(%error, "stopped");
     } else {
         status::write(context, &platform, &seen).await?;
@@ -153,7 +153,8 @@ pub async fn platform(
     }
 }
 
-/// Makes the platform what it shall be, as far as that goes now, and looks at what it is. Returns what could not be written.
+/// Moves the platform towards its desired state as far as possible now, and observes the result. Returns what could not be
+/// written.
 async fn through_the_stages(pass: &Pass<'_>, seen: &mut Seen) -> Option<ApplyError> {
     let mut manifests = build::manifests(pass.platform);
     if pass.object.spec.paused {
@@ -176,7 +177,7 @@ async fn through_the_stages(pass: &Pass<'_>, seen: &mut Seen) -> Option<ApplyErr
     error
 }
 
-/// Whatever is due first; never at once, or a deadline that just passed would spin.
+/// Whatever is due first; never immediately, or a deadline that just passed would spin.
 fn when_again(seen: &Seen) -> (Action, Outcome) {
     let (plain, outcome) = if seen.is_ready() {
         (RESYNC, Outcome::Settled)
@@ -188,7 +189,7 @@ fn when_again(seen: &Seen) -> (Action, Outcome) {
     (Action::requeue(backoff::period(again)), outcome)
 }
 
-/// The platform as it can be built, and the others, or why it can't be.
+/// The validated platform and the other platforms, or why it can't be built.
 async fn validated(
     context: &Context,
     platform: &WalletPlatform,

@@ -1,6 +1,6 @@
-//! Last stage: the status, from what the stages saw; written only when it says something new.
+//! Last stage: the status, derived from what the stages saw; written only if it changes.
 //!
-//! Invariant: the same observation gives the same status, so nothing is written about an unchanged platform.
+//! Invariant: the same observation gives the same status, so an unchanged platform causes no write.
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -15,7 +15,7 @@ use super::conditions::{self, ComponentState, Seen};
 use super::{Context, Error};
 use crate::kafka::Topic;
 
-/// Writes the status and reports a transition, if there is anything new.
+/// Writes the status and reports a transition, if anything changed.
 pub(super) async fn write(context: &Context, platform: &WalletPlatform, seen: &Seen) -> Result<(), Error> {
     let status = next(platform, seen, Timestamp::now());
     if platform.status.as_ref() == Some(&status) {
@@ -48,7 +48,7 @@ pub fn next(platform: &WalletPlatform, seen: &Seen, now: Timestamp) -> WalletPla
         components_ready: Some(format!("{}/{}", seen.components_ready(), seen.components.len())),
         components: seen.components.iter().map(component_row).collect(),
         journal: journal(remember.journal.or(previous.journal), seen.events, now),
-        // What was last seen stands while Kafka can't be asked.
+        // The last known value stays while Kafka can't be asked.
         kafka: remember.kafka.or(previous.kafka),
         topics: match &remember.topics {
             Some(topics) => topics
@@ -67,15 +67,16 @@ pub fn next(platform: &WalletPlatform, seen: &Seen, now: Timestamp) -> WalletPla
     }
 }
 
-/// Between two figures of a journal that grows slowly. What it loses of less than that, publisher and projectors still tell by the hashes.
+/// Minimum interval between two recorded sizes of a growing journal. Publisher and projectors still detect a smaller loss by the
+/// hashes.
 const JOURNAL_PERIOD: SignedDuration = SignedDuration::from_secs(60);
 
-/// The journal that is remembered, with the events that were seen of it. A busy platform costs a write a minute, an idle one none.
+/// The remembered journal with the number of events seen. A busy platform costs one write per minute, an idle one none.
 fn journal(known: Option<JournalStatus>, events: Option<i64>, now: Timestamp) -> Option<JournalStatus> {
     let mut journal = known.unwrap_or_default();
     let seen = events.unwrap_or_default();
     let last = journal.seen_at.as_ref().map(|at| at.0);
-    // A clock that was set back must not keep the figure for as long.
+    // A clock that was set back must not freeze the figure until it catches up.
     let is_due = last.is_none_or(|last| now.duration_since(last).abs() >= JOURNAL_PERIOD);
     if seen > journal.events && (is_due || seen - journal.events >= journal.events / 10) {
         journal.events = seen;
@@ -118,7 +119,7 @@ fn topic_row(topic: &Topic, previous: &[TopicStatus], now: Timestamp) -> TopicSt
     }
 }
 
-/// A condition of a status.
+/// A condition in a status.
 fn find<'a>(status: &'a WalletPlatformStatus, type_: &str) -> Option<&'a Condition> {
     status
         .conditions
@@ -126,7 +127,7 @@ fn find<'a>(status: &'a WalletPlatformStatus, type_: &str) -> Option<&'a Conditi
         .find(|condition| condition.type_ == type_)
 }
 
-/// The Event for a transition: Ready changed, or what is wrong did. None when neither did.
+/// The Event for a transition: Ready or the problem changed. None if neither did.
 pub fn transition(previous: Option<&WalletPlatformStatus>, now: &WalletPlatformStatus) -> Option<Event> {
     let after = find(now, conditions::types::READY)?;
     let wrong = trouble(now);
@@ -159,7 +160,7 @@ fn trouble(status: &WalletPlatformStatus) -> Option<&Condition> {
     find(status, conditions::types::DEGRADED).filter(|condition| condition.status == "True")
 }
 
-/// An Event's note holds 1 kB at most.
+/// An Event's note holds at most 1 kB.
 fn last_kilobyte(message: &str) -> String {
     let mut start = message.len().saturating_sub(1000);
     while !message.is_char_boundary(start) {

@@ -1,4 +1,4 @@
-//! Argo CD's health check (charts/argocd-health.lua) on statuses as the operator writes them.
+//! Argo CD's health check (charts/argocd-health.lua) on statuses that the operator writes.
 
 use mlua::{Lua, LuaSerdeExt as _, Table};
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use crate::fixture::changed;
 
 const CHECK: &str = include_str!("../../../../charts/argocd-health.lua");
 
-/// Status and message of the health of a live object.
+/// Health status and message of a live object.
 fn health(object: &Value) -> (String, String) {
     let lua = Lua::new();
     lua.globals().set("obj", lua.to_value(object).unwrap()).unwrap();
@@ -49,7 +49,7 @@ fn a_platform_whose_projections_lag_is_healthy_since_it_serves() {
             .find(|condition| condition["type"] == "ProjectionsCurrent");
         assert_ne!(current.unwrap()["status"], "True");
         assert_eq!(health(&object).0, "Healthy");
-        // What kstatus goes by.
+        // What kstatus checks.
         assert!(
             conditions
                 .iter()

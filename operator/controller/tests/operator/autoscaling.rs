@@ -1,4 +1,4 @@
-//! What autoscaling is built of, for each driver, and what it is bounded by.
+//! The objects and the bounds of autoscaling, for each driver.
 
 use serde_json::{Value, json};
 use wallex_crd::children::Children;
@@ -10,7 +10,7 @@ use wallex_operator::reconcile::validate::{LagDriver, Measure};
 
 use crate::fixture::{built, changed, full, full_world, platform, template, validated, world};
 
-/// Every component that can be scaled is, as the API server would hand it over.
+/// Every scalable component is scaled, as the API server would return it.
 fn all(driver: &str) -> WalletPlatform {
     let steps = json!({"scaleUp": {}, "scaleDown": {}});
     let merged = |mut own: Value| {
@@ -82,7 +82,7 @@ fn keda_asks_the_command_where_there_is_no_query() {
     assert!(asked(&platform)["url"].contains("demo-command."));
 }
 
-/// The services report the projections in the order that KEDA's triggers count on.
+/// The services report the projections in the order that KEDA's triggers rely on.
 #[test]
 fn the_report_lists_the_projections_in_the_order_that_is_counted_on() {
     let reported = wallex_projections::Name::ALL.map(wallex_projections::Name::as_str);
@@ -180,7 +180,7 @@ fn steps_that_are_stated_replace_the_default_of_their_direction() {
     );
 }
 
-/// What the condition says when the live autoscalers carry `status`.
+/// The condition when the live autoscalers have this `status`.
 fn said(platform: &WalletPlatform, status: &Value) -> (&'static str, Reason, String) {
     let validated = validated(platform, &world());
     let manifests = wallex_operator::reconcile::build::manifests(&validated);
@@ -201,7 +201,7 @@ fn with<K: serde::Serialize + serde::de::DeserializeOwned>(built: &K, status: &V
     serde_json::from_value(object).unwrap()
 }
 
-/// A platform of which one projector alone is scaled.
+/// A platform in which only one projector is scaled.
 fn ledger(driver: &str) -> WalletPlatform {
     let mut platform = all(driver);
     platform.spec.command.autoscaling = None;

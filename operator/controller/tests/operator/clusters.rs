@@ -1,4 +1,4 @@
-//! What clusters ask of pods: pull secrets, authorities of one's own, users of the namespace, and Secrets as other operators make them.
+//! What clusters require of pods: pull secrets, private CAs, the namespace's user ids, and Secrets created by other operators.
 
 use k8s_openapi::api::core::v1::{EnvVar, PodSpec};
 use serde_json::{Value, json};
@@ -27,7 +27,7 @@ fn json_merge(into: &mut Value, fields: &Value) {
     }
 }
 
-/// Every pod that a platform has: of its components, of the migration and of the maintenance.
+/// Every pod of a platform: components, migration and maintenance.
 fn pods(manifests: &Manifests) -> Vec<PodSpec> {
     let maintain = manifests.maintain.spec.job_template.spec.as_ref().unwrap();
     Component::ROLLOUT
@@ -67,7 +67,7 @@ fn every_pod_pulls_with_the_secrets_that_are_named_and_a_job_that_could_not_pull
 
 const PEM: &str = "-----BEGIN CERTIFICATE-----";
 
-/// What is trusted, the field that says so, the variable that names the file, and whether the jobs need it too.
+/// The trusting connection, its field, the variable that names the file, and whether the jobs need it too.
 const TRUSTED: [(&str, &str, &str, bool); 3] = [
     ("database", "/database", "PGSSLROOTCERT", true),
     ("kafka", "/kafka/tls", "WALLEX_KAFKA_CA", false),
@@ -85,7 +85,7 @@ fn trusting(field: &str, reference: &str) -> WalletPlatform {
     with(fields)
 }
 
-/// Puts the certificates where the reference looks for them.
+/// Puts the certificates where the reference points.
 fn put(world: &mut Dereferenced, reference: &str, value: &str) {
     match reference {
         "caSecretRef" => values(world, "ca", &[("bundle.crt", value)]),
@@ -93,7 +93,7 @@ fn put(world: &mut Dereferenced, reference: &str, value: &str) {
     }
 }
 
-/// The name of the Secret or ConfigMap that a volume is of, and the file that its key becomes.
+/// The name of a volume's Secret or ConfigMap, and the file for its key.
 fn mounted(pod: &PodSpec, volume: &str) -> Option<(String, String, String)> {
     let volumes = pod.volumes.as_ref()?;
     let volume = volumes.iter().find(|found| found.name == volume)?;
@@ -111,7 +111,7 @@ fn variable(pod: &PodSpec, name: &str) -> Option<EnvVar> {
     said.clone().find(|said| said.name == name).cloned()
 }
 
-/// A variable holds 128 KiB at most; the public authorities, which trust bundles begin with, are more.
+/// A variable holds at most 128 KiB; the public CAs, which trust bundles begin with, are larger.
 #[test]
 fn authorities_are_a_file_in_every_pod_that_needs_them_whatever_holds_them() {
     for (of, field, name, jobs_too) in TRUSTED {
@@ -170,7 +170,7 @@ fn a_change_of_authorities_replaces_the_pods_and_migrates_nothing() {
     }
 }
 
-/// Images of before take certificates, and know no file of them. Their pods stay as they are.
+/// Earlier images take certificates but do not support a file. Their pods stay as they are.
 #[test]
 fn the_brokers_authorities_of_a_secret_are_a_variable_while_they_fit() {
     let platform = trusting("/kafka/tls", "caSecretRef");
@@ -189,7 +189,7 @@ fn the_brokers_authorities_of_a_secret_are_a_variable_while_they_fit() {
     }
 }
 
-/// The operator asks the brokers itself.
+/// The operator itself connects to the brokers.
 #[test]
 fn the_operator_trusts_the_brokers_by_the_same_certificates() {
     for reference in ["caSecretRef", "caConfigMapRef"] {
@@ -258,7 +258,7 @@ fn authorities_that_are_none_and_a_variable_that_says_them_too_are_refused() {
     }
 }
 
-/// Platforms that trust by a variable of their own go on.
+/// Platforms that set the CA through their own variable keep working.
 #[test]
 fn a_variable_for_authorities_is_taken_where_no_field_says_them() {
     let mut platform = platform();

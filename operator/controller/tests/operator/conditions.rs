@@ -1,4 +1,4 @@
-//! What the conditions say of what the stages saw.
+//! The conditions derived from what the stages saw.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -325,7 +325,7 @@ fn a_suspended_platform_stops_one_component_after_the_other_and_is_then_settled(
         find(&conditions, "CommandAvailable").reason,
         Reason::ScaledToZero.as_str()
     );
-    // Nothing is left to do, and nothing counts as ready.
+    // Nothing is left to do, which counts as ready.
     assert!(observation.is_ready());
     assert_eq!(observation.components_ready(), 0);
 }

@@ -1,4 +1,4 @@
-//! Why a platform is not ready: what pods, Jobs and Events show, as the reasons of conditions; and that each reason is documented.
+//! Why a platform is not ready: what pods, Jobs and Events show, as reasons of conditions; and each reason is documented.
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
@@ -39,7 +39,7 @@ fn ended(code: i32, reason: &str, message: &str, finished: Timestamp) -> Value {
     json!({"terminated": {"exitCode": code, "reason": reason, "message": message, "finishedAt": finished.to_string()}})
 }
 
-/// The last words of a process that failed.
+/// The termination message of a failed process.
 fn failed(code: Option<&str>, message: &str) -> String {
     let mut words = json!({"result": "failed", "message": message});
     if let Some(code) = code {
@@ -48,7 +48,7 @@ fn failed(code: Option<&str>, message: &str) -> String {
     words.to_string()
 }
 
-/// The problem that pods of the command show 60 seconds after their creation at 0.
+/// The problem that command pods created at time 0 show after 60 seconds.
 fn seen(pods: &[Pod]) -> Option<Problem> {
     let mut states = [ComponentState {
         component: Component::Command,
@@ -142,7 +142,7 @@ fn a_database_of_another_platform_is_told_from_other_crashes() {
         "this database belongs to platform c/shop/demo",
     );
     assert_eq!(crash(&words).reason, Reason::DatabaseTaken);
-    // An image that leaves none, or a sidecar: shown, and no reason.
+    // From an image without a structured message, or a sidecar: shown, but without a reason.
     let problem = crash("error: DatabaseTaken: this database belongs to platform c/shop/demo");
     assert_eq!(problem.reason, Reason::CrashLoop);
     assert!(problem.message.ends_with("c/shop/demo"), "{}", problem.message);
@@ -209,7 +209,7 @@ fn the_youngest_pod_is_asked_first() {
     assert!(seen(&[old, new]).unwrap().message.ends_with("new"));
 }
 
-/// What a process says that waits for its database.
+/// The report of a process that waits for its database.
 fn no_database() -> Value {
     let away = json!({
         "status": "unready", "reason": "PostgreSQL (db:5432/x) can't be used: connection refused",
@@ -218,7 +218,7 @@ fn no_database() -> Value {
     json!({"status": "unready", "checks": {"database": away, "start": {"status": "unready", "reason": "starting"}}})
 }
 
-/// The platform shop/demo after two reconciles: the first makes what the second looks at.
+/// Reconciles shop/demo twice: the first creates what the second observes.
 async fn reconciled(world: &World) {
     let operator = world.operator(vec![Scope::All]);
     for _ in 0..2 {
@@ -232,7 +232,7 @@ fn world() -> World {
     world
 }
 
-/// A Job in this state, with one pod that ended with these `words`, or without a pod and with them in an Event.
+/// A Job in this state, with one pod that ended with these `words`, or without a pod but with the words in an Event.
 async fn migrating(job: Value, phase: Option<&str>, words: &str) -> (String, String, String) {
     let world = world();
     world.state().job_status = Some(job);
@@ -342,7 +342,7 @@ async fn refused_pods_and_servers_that_are_away_are_reasons_of_the_component_and
         (Reason::PodsRefused.as_str(), "query: exceeded quota: memory")
     );
 
-    // The pods are there now, and none becomes ready, since PostgreSQL is away.
+    // The pods now exist, but none becomes ready, because PostgreSQL is unreachable.
     let unready = json!({"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1});
     world.state().objects.get_mut(&path("query")).unwrap()["status"] = unready;
     let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {
@@ -353,7 +353,7 @@ async fn refused_pods_and_servers_that_are_away_are_reasons_of_the_component_and
     world
         .state()
         .put("/api/v1/namespaces/shop/pods/demo-query-1", pod);
-    // It can't be reached: there is less to say, and nothing else changes.
+    // It can't be reached: there is less to report, and nothing else changes.
     reconciled(&world).await;
     let (_, reason, _) = world.condition("shop", "demo", types::READY);
     assert_ne!(reason, Reason::DatabaseUnreachable.as_str());
@@ -382,7 +382,7 @@ fn each_condition_and_each_reason_has_its_row_in_the_documentation_and_no_other_
         .collect();
     for known in constants.iter().chain(&components) {
         let count = rows.iter().filter(|row| *row == known).count();
-        // Ready is a condition and a reason.
+        // Ready is both a condition and a reason.
         let expected = constants
             .iter()
             .filter(|constant| *constant == known)

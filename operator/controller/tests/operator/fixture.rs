@@ -1,4 +1,4 @@
-//! A platform as a user would write it, and the world around it.
+//! A platform as a user would write it, and its surroundings.
 
 use std::collections::BTreeMap;
 
@@ -38,7 +38,7 @@ pub(crate) fn changed(change: impl FnOnce(&mut WalletPlatform)) -> WalletPlatfor
     platform
 }
 
-/// The named Secrets exist.
+/// A world in which the named Secrets exist.
 pub(crate) fn world() -> Dereferenced {
     let mut world = Dereferenced::default();
     secret(
@@ -50,7 +50,7 @@ pub(crate) fn world() -> Dereferenced {
     world
 }
 
-/// A platform that says every field.
+/// A platform that sets every field.
 pub(crate) fn full() -> WalletPlatform {
     serde_yaml_ng::from_str(include_str!("../../../crd/examples/full-platform.yaml")).unwrap()
 }

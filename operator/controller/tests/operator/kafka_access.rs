@@ -1,4 +1,5 @@
-//! Topics on a real Kafka that takes TLS and a password only. Runs when WALLEX_TEST_KAFKA_SECURE names it, as `dev/test` does.
+//! Topics on a real Kafka that accepts only TLS with a password. Runs when WALLEX_TEST_KAFKA_SECURE names it, as `dev/test`
+//! does.
 
 use std::time::{Duration, Instant};
 

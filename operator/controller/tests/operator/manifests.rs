@@ -1,4 +1,4 @@
-//! What is built: whole manifests as goldens, and the properties that rollouts rest on.
+//! The built manifests: whole manifests as goldens, and the properties that rollouts rely on.
 
 use kube::ResourceExt as _;
 use serde::Serialize;
@@ -56,7 +56,7 @@ fn templates(manifests: &Manifests) -> Vec<String> {
         .into()
 }
 
-/// A change of this file means that an upgrade of the operator restarts pods: that must be meant.
+/// A change in this file means that an operator upgrade restarts pods: that must be intentional.
 #[test]
 fn deployments_are_as_reviewed() {
     let manifests = built(&with_redis(), &world());
@@ -113,7 +113,7 @@ fn currencies_reach_the_services_as_their_setting_and_roll_the_pods() {
             .contains_key("WALLEX_CURRENCIES")
     );
     assert_ne!(templates(&manifests), templates(&without));
-    // What the services read is what was said.
+    // The services parse what the spec says.
     let read = wallex_domain::Currencies::with_own(&data["WALLEX_CURRENCIES"]).unwrap();
     assert_eq!(read.own().count(), 2);
 }
@@ -215,7 +215,8 @@ fn no_manifest_holds_a_secret_value() {
     assert!(!format!("{manifests:?}").contains("hunter2"));
 }
 
-/// The annotation of `kubectl wallex restart` is not the operator's: it neither sees drift in it, nor does its manifest mention it.
+/// The annotation of `kubectl wallex restart` is not the operator's: it does not count as drift, and the manifest does not
+/// mention it.
 #[test]
 fn the_annotation_of_a_restart_is_left_alone() {
     let manifests = built(&platform(), &world());

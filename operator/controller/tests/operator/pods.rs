@@ -1,4 +1,4 @@
-//! What the fields of the spec make of manifests: pods, suspension, databases, network, monitoring.
+//! How the fields of the spec affect manifests: pods, suspension, databases, network, monitoring.
 
 use std::collections::BTreeSet;
 
@@ -63,11 +63,11 @@ fn a_platform_that_says_everything_is_built_as_reviewed() {
     insta::assert_snapshot!("full-manifests", documents.join("---\n"));
 }
 
-/// A field that is added to the spec must be added to the full platform too, and so be seen in what is built.
+/// A field added to the spec must be added to the full platform too, so that its effect on the manifests is tested.
 #[test]
 fn the_full_platform_says_every_field() {
     fn missing(path: &str, schema: &Value, object: &Value, found: &mut Vec<String>) {
-        // One of both is said.
+        // Only one of the two is set.
         let authorities = ["caSecretRef", "caConfigMapRef"];
         for (name, property) in schema["properties"].as_object().into_iter().flatten() {
             let path = format!("{path}.{name}");
@@ -90,7 +90,7 @@ fn the_full_platform_says_every_field() {
         serde_yaml_ng::from_str(include_str!("../../../crd/examples/full-platform.yaml")).unwrap();
     let mut found = Vec::new();
     missing("spec", schema, &object["spec"], &mut found);
-    // Settings of pods are the same for all components; the command shows them.
+    // Pod settings are the same for all components; the command stands for all.
     let others = [
         "publisher",
         "query",
@@ -172,7 +172,7 @@ fn every_variable_that_the_operator_sets_is_one_that_users_may_not() {
         "EMPTY",
         "REGION",
         "RUST_BACKTRACE",
-        // Theirs, unless the fields are said that they follow from.
+        // The user's, unless the fields that set them are used.
         names::DATABASE_AUTHORITIES,
         names::REDIS_AUTHORITIES,
         names::MAX_OPEN_HOLDS,
@@ -281,7 +281,7 @@ fn a_read_database_reaches_all_pods_and_its_rotation_rolls_them() {
     }
     let migration = &job_template(&before).spec.as_ref().unwrap().containers[0];
     assert!(variable(migration, "WALLEX_READ_DATABASE_URL").is_some());
-    // A new password needs no migration, another database does.
+    // A new password needs no migration; another database does.
     assert_eq!(before.migration.name_any(), after.migration.name_any());
     let moved = built(&changed(split), &moved);
     assert_ne!(after.migration.name_any(), moved.migration.name_any());

@@ -1,4 +1,4 @@
-//! The order in which a suspended platform stops, against a small API server that remembers what is applied.
+//! The order in which a suspended platform stops, against a small API server that stores what is applied.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -76,7 +76,7 @@ impl Server {
             .collect()
     }
 
-    /// What the Deployment controller does: it has as many pods as it is told.
+    /// Acts as the Deployment controller: each Deployment gets the stated number of pods.
     fn settle(&self) {
         let mut state = self.0.lock().unwrap();
         for object in state
@@ -153,7 +153,7 @@ async fn a_suspended_platform_stops_its_writer_first_its_readers_last_and_comes_
 
     apply(&suspended).await;
     assert_eq!(server.written(), ["demo-maintain", "demo-command"]);
-    // The command's pods are still there: nobody else is touched.
+    // The command's pods still exist: no other component is touched.
     apply(&suspended).await;
     assert_eq!(server.written(), [""; 0]);
     for component in &Component::STOP[1..] {

@@ -127,7 +127,7 @@ async fn settings_of_others_survive_a_mend() {
     ensure(servers.clone(), vec![wanted(&name, 1, "7200000")], open_fence())
         .await
         .unwrap();
-    // Nothing left to change for somebody who wants both: so the foreign setting is still there.
+    // Nothing to change for a request with both settings, so the foreign setting is still there.
     first
         .config
         .insert("retention.ms".to_owned(), "7200000".to_owned());
@@ -161,7 +161,7 @@ async fn nothing_is_created_without_the_lease() {
 
 #[tokio::test]
 async fn brokers_that_do_not_answer_are_named_within_seconds() {
-    // A port that is bound and never accepts: nothing answers, and no other test gets it.
+    // A bound port that never accepts: nothing answers, and no other test gets it.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let servers = listener.local_addr().unwrap().to_string();
     let started = Instant::now();
@@ -212,7 +212,7 @@ async fn a_topic_that_was_deleted_is_reported_and_made_anew_only_by_leave() {
         Librdkafka.delete(connection, removal(&name, OWNER), open_fence())
     };
     assert_eq!(delete().await.unwrap(), std::slice::from_ref(&name));
-    // It is nobody's now.
+    // It has no owner now.
     assert_eq!(delete().await.unwrap(), Vec::<String>::new());
     let reported = ask(false, true).await.unwrap().remove(0);
     assert_eq!((reported.missing, reported.partitions), (Some(Missing::Gone), 3));
@@ -233,7 +233,7 @@ async fn nothing_is_deleted_without_the_lease() {
     assert!(matches!(error, Err(TopicsError::NotLeader(_))), "{error:?}");
 }
 
-/// A record on the topic, of this `ce_source`; none: of another program.
+/// Writes a record with this `ce_source` to the topic; none: from another program.
 async fn send(servers: &str, topic: &str, source: Option<&str>) {
     let producer: FutureProducer = ClientConfig::new()
         .set("bootstrap.servers", servers)
@@ -272,7 +272,7 @@ async fn a_topic_belongs_to_the_platform_that_claimed_it_first_whoever_asks() {
             owner: "elsewhere/shop/late".to_owned(),
             source: "wallex/late".to_owned(),
             adopt: adopt.then(|| name.clone()).into_iter().collect(),
-            // Another retention, which it must not be given.
+            // Another retention, which must not be applied.
             topics: vec![unseen(wanted(&name, 1, "7200000"))],
         };
         Librdkafka.ensure(Connection::from(servers.clone()), request, open_fence())
@@ -282,7 +282,7 @@ async fn a_topic_belongs_to_the_platform_that_claimed_it_first_whoever_asks() {
         matches!(&error, TopicsError::Taken { owner, .. } if owner == OWNER),
         "{error:?}"
     );
-    // Nor is it its to delete.
+    // Nor may this platform delete it.
     let delete = |owner: &str| {
         let connection = Connection::from(servers.clone());
         Librdkafka.delete(connection, removal(&name, owner), open_fence())
@@ -296,7 +296,7 @@ async fn a_topic_belongs_to_the_platform_that_claimed_it_first_whoever_asks() {
     .await;
     assert!(kept.unwrap()[0].created, "as it was: nothing to write");
 
-    // By leave it changes hands; it was not created for whoever has it now.
+    // With permission it changes owners; it was not created for its new owner.
     let taken = late(true).await.unwrap();
     assert!(!taken.topics[0].created);
     let error = ensure(servers.clone(), vec![wanted(&name, 1, "3600000")], open_fence()).await;
@@ -344,7 +344,8 @@ async fn a_topic_with_records_of_another_program_is_left_as_it_is() {
             topics: vec![(name.clone(), false)],
             owner: "nobody".to_owned(),
         };
-        // Its owner goes and leaves it: it was created for it, so that takes a word.
+        // Its owner gives the topic up without deleting it. Because it was created for that owner, another platform
+        // must adopt it first.
         let adopt = Request {
             owner: "keeper".to_owned(),
             adopt: vec![name.clone()],

@@ -1,4 +1,4 @@
-//! What is refused, and in which words.
+//! What is refused, and with which message.
 
 use wallex_crd::{RedisSpec, SchemaStatus, SecretKeyRef, WalletPlatformStatus};
 use wallex_operator::reconcile::conditions::{Problem, Reason};

@@ -1,6 +1,6 @@
-//! What may be said of autoscaling: by which driver, between which bounds, and how fast.
+//! The autoscaling settings: driver, bounds and speed.
 //!
-//! A component that has `autoscaling` gets its replicas from the autoscaler alone; `replicas` is then ignored.
+//! A component with `autoscaling` gets its replicas only from the autoscaler; `replicas` is then ignored.
 
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! What may be said of each component of a platform, and of its logs.
+//! The settings of each component of a platform, and of its logs.
 
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
@@ -73,7 +73,7 @@ pub struct QuerySpec {
     pub autoscaling: Option<CpuAutoscalingSpec>,
 }
 
-/// Without a request there is nothing that the use of CPU could be a part of, and the autoscaler fails. A limit is a request too.
+/// CPU utilization is relative to the request; without one the autoscaler fails. A limit also counts as a request.
 const CPU_REQUEST: &str = "!has(self.autoscaling) || !has(self.resources) || (has(self.resources.requests) && 'cpu' in self.resources.requests) || (has(self.resources.limits) && 'cpu' in self.resources.limits)";
 const CPU_REQUEST_MESSAGE: &str =
     "autoscaling by CPU needs a CPU request: set resources.requests.cpu to what a pod uses under usual load";
@@ -130,7 +130,7 @@ pub enum LogLevel {
 }
 
 impl LogLevel {
-    /// The word the services' setting `WALLEX_LOG` takes.
+    /// The value for the services' setting `WALLEX_LOG`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Trace => "trace",
@@ -152,7 +152,7 @@ pub enum LogFormat {
 }
 
 impl LogFormat {
-    /// The word the services' setting `WALLEX_LOG_FORMAT` takes.
+    /// The value for the services' setting `WALLEX_LOG_FORMAT`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Json => "json",

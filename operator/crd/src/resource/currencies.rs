@@ -1,4 +1,4 @@
-//! Currencies of a platform's own. ISO 4217's are built into the services, which have the list.
+//! A platform's own currencies. Those of ISO 4217 are built into the services.
 
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
@@ -41,7 +41,7 @@ fn iso_4217_keeps_its_digits() -> String {
     rules.join(" && ")
 }
 
-/// As the services' setting `currencies` has them.
+/// In the format of the services' setting `currencies`.
 pub fn setting(currencies: &[CurrencySpec]) -> String {
     let entries: Vec<String> = currencies
         .iter()

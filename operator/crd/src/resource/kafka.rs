@@ -1,6 +1,6 @@
-//! The Kafka part of a platform: where the cluster is and what its two topics shall be.
+//! The Kafka part of a platform: the cluster's address and the configuration of its two topics.
 //!
-//! The two topics have the same fields and different defaults, hence two types.
+//! The two topics have the same fields but different defaults, hence two types.
 
 use std::collections::BTreeMap;
 
@@ -110,7 +110,7 @@ pub enum SaslMechanism {
 }
 
 impl SaslMechanism {
-    /// The word Kafka uses.
+    /// Kafka's own term.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ScramSha512 => "SCRAM-SHA-512",
@@ -121,7 +121,7 @@ impl SaslMechanism {
 }
 
 impl CredentialsRef {
-    /// The key of the user's name, unless another one is said.
+    /// The default key of the user name.
     pub const USERNAME_KEY: &str = "username";
 }
 
@@ -163,7 +163,8 @@ pub enum DeletionPolicy {
     Delete,
 }
 
-/// Kafka keeps its own state in topics that begin with two underscores, the operator keeps the owners of topics in one.
+/// Kafka keeps its own state in topics that begin with two underscores; the operator records topic owners in a topic of
+/// its own.
 const NO_INTERNAL: &str =
     "!self.startsWith('__') && self != '.' && self != '..' && self != 'wallex-topic-owners'";
 const NO_INTERNAL_MESSAGE: &str = "this topic name is reserved: names that begin with __ belong to Kafka, wallex-topic-owners to the operator, and . and .. are not valid names";
@@ -251,7 +252,7 @@ pub enum Compression {
 }
 
 impl Compression {
-    /// The word Kafka uses.
+    /// Kafka's own term.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Lz4 => "lz4",
@@ -264,7 +265,7 @@ impl Compression {
     }
 }
 
-/// Bounded in size, which keeps the cost that the API server estimates for its rules within its budget.
+/// Bounded in size, to keep the API server's cost estimate for its rules within the budget.
 fn topic_config_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({
         "type": "object",

@@ -2,7 +2,7 @@
 //!
 //! These types are the only source of the CRD: `wallex-operator crd` prints it, `crds/` holds the committed copy.
 //! Invariant: fields are only ever added here, never renamed, removed or narrowed, so that stored objects stay readable.
-//! The doc comments are what `kubectl explain walletplatform` shows.
+//! `kubectl explain walletplatform` shows the doc comments.
 
 mod autoscaling;
 mod components;
@@ -190,7 +190,7 @@ pub enum ImagePullPolicy {
 }
 
 impl ImagePullPolicy {
-    /// The word Kubernetes uses.
+    /// Kubernetes' own term.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Always => "Always",
@@ -232,10 +232,10 @@ fn default_partitions() -> i32 {
     10
 }
 
-/// The CRD as YAML, exactly as it is committed in `crds/`.
+/// The CRD as YAML, exactly as committed in `crds/`.
 ///
 /// # Errors
-/// Only when the generated definition can't be written as YAML, which would be a defect of the types above.
+/// Only if the generated definition can't be serialized as YAML, which would be a bug in the types above.
 pub fn crd_yaml() -> Result<String, serde_yaml_ng::Error> {
     let mut crd = WalletPlatform::crd();
     let versions = crd.spec.versions.iter_mut();
@@ -251,7 +251,8 @@ pub fn crd_yaml() -> Result<String, serde_yaml_ng::Error> {
         }));
         let properties = schema.properties.as_mut();
         if let Some(status) = properties.and_then(|properties| properties.get_mut("status")) {
-            // Until the operator has looked, tools that compare generations must not take an empty status for a finished one.
+            // Until the first reconcile, tools that compare generations must not mistake an empty status for a finished
+            // one.
             status.default = Some(JSON(serde_json::json!({"observedGeneration": -1})));
         }
     }

@@ -1,4 +1,4 @@
-//! How a platform is watched by Prometheus and Grafana.
+//! How Prometheus and Grafana monitor a platform.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Who may talk to the pods of a platform and to whom they talk.
+//! Who may connect to a platform's pods, and where they may connect.
 
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};

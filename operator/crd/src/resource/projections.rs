@@ -1,7 +1,7 @@
-//! The projections of a platform: what its spec says of each, what its status reports of each, and what each is called.
+//! The projections of a platform: their fields in the spec, their status, and their names.
 //!
-//! Invariant: the rest of the operator knows a projection by its row alone, so that a further one is added here: a field of
-//! [`ProjectorsSpec`] and of [`SchemaVersions`], a variant and its row.
+//! Invariant: the rest of the operator knows a projection only by its row, so a new one is added here: a field in
+//! [`ProjectorsSpec`] and [`SchemaVersions`], a variant and its row.
 
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
@@ -18,15 +18,15 @@ pub enum Projection {
 
 /// What sets one projection apart.
 pub(crate) struct Row {
-    /// In metrics, reports and the services' command line.
+    /// The name in metrics, reports and the services' command line.
     name: &'static str,
-    /// In sentences for people.
+    /// The name in sentences for people.
     noun: &'static str,
     /// Of its projector: the name, the type of the condition, and the arguments.
     pub(crate) component: &'static str,
     pub(crate) condition: &'static str,
     pub(crate) args: &'static [&'static str],
-    /// The field of the spec that is about its projector.
+    /// Its projector's field in the spec.
     pub(crate) field: &'static str,
     pub(crate) spec: fn(&ProjectorsSpec) -> &ProjectorSpec,
     version: fn(&SchemaVersions) -> i64,
@@ -55,7 +55,7 @@ static READ_MODEL: Row = Row {
 };
 
 impl Projection {
-    /// All, in the order in which a report of the lag lists them and in which their projectors are rolled.
+    /// All projections, in the order of the lag report and of their projectors' rollout.
     pub const ALL: [Self; 2] = [Self::Ledger, Self::ReadModel];
 
     pub(crate) fn row(self) -> &'static Row {
@@ -70,7 +70,7 @@ impl Projection {
         self.row().name
     }
 
-    /// Further pods than partitions would be idle: the rule on `maxReplicas` that only the whole spec can state, and its message.
+    /// More pods than partitions would be idle: the rule on `maxReplicas`, which needs the whole spec, and its message.
     pub(super) fn rule(self) -> (String, String) {
         let field = self.row().field;
         let most = format!("{field}.autoscaling.maxReplicas");
@@ -122,7 +122,7 @@ pub struct SchemaVersions {
 }
 
 impl SchemaVersions {
-    /// The versions as people read them: `journal 2, ledger 1`.
+    /// The versions for people: `journal 2, ledger 1`.
     pub fn sentence(&self) -> String {
         let mut said = format!("journal {}", self.journal);
         for Row { noun, version, .. } in Projection::ALL.map(Projection::row) {

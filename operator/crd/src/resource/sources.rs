@@ -1,4 +1,5 @@
-//! Where a platform finds its databases, and whom it trusts. Credentials never stand in the object: only references to Secrets do.
+//! Where a platform finds its databases, and which CAs it trusts. The object never contains credentials, only references to
+//! Secrets.
 
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};

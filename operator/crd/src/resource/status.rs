@@ -1,4 +1,4 @@
-//! What the operator reports back. Written by the status stage alone; nobody else owns a field of it.
+//! What the operator reports back. Only the status stage writes it; no one else owns any of its fields.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;

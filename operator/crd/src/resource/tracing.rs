@@ -1,4 +1,4 @@
-//! Where the traces of a platform go.
+//! Where a platform sends its traces.
 
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! The promise of v1alpha1: no field and no enum value that was ever there disappears or changes its type.
+//! The promise of v1alpha1: no field or enum value that ever existed disappears or changes its type.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -6,10 +6,10 @@ use std::fmt::Write as _;
 use serde_json::Value;
 use wallex_crd::crd_yaml;
 
-/// What was promised: a snapshot that only grows.
+/// The promised API: a snapshot that only grows.
 const PROMISED: &str = include_str!("snapshots/crd__api__v1alpha1.snap");
 
-/// A line per field, `path type`, and a line per enum value, `path = value`.
+/// One line per field, `path type`, and one per enum value, `path = value`.
 fn lines(path: &str, schema: &Value, found: &mut BTreeSet<String>) {
     let mut line = format!("{path} ");
     if schema["x-kubernetes-int-or-string"] == true {
@@ -62,7 +62,7 @@ fn nothing_that_was_promised_disappears_or_changes_its_type() {
         "these lines of snapshots/crd__api__v1alpha1.snap are no longer true. v1alpha1 only grows: stored objects use them, so bring \
          them back; never edit or remove a line\n{gone:#?}"
     );
-    // A line that is new is promised from now on.
+    // A new line is promised from now on.
     let lines: Vec<&str> = now.iter().map(String::as_str).collect();
     insta::assert_snapshot!("v1alpha1", lines.join("\n"));
 }

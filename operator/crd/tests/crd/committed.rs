@@ -38,7 +38,7 @@ fn the_crd_survives_an_uninstall_of_the_chart() {
     assert!(crd_yaml().unwrap().contains("helm.sh/resource-policy: keep"));
 }
 
-/// `kubectl apply` keeps a copy, as JSON without blanks, in an annotation; all annotations together hold 256 KiB at most.
+/// `kubectl apply` keeps a copy, as compact JSON, in an annotation; all annotations together hold at most 256 KiB.
 #[test]
 fn the_crd_fits_a_client_side_apply() {
     let crd: serde_json::Value = serde_yaml_ng::from_str(&crd_yaml().unwrap()).unwrap();
@@ -75,7 +75,7 @@ fn every_field_of_the_spec_is_explained() {
         };
         for (name, property) in properties {
             let path = format!("{path}.{}", name.as_str().unwrap());
-            // Kubernetes' own, which `kubectl explain pod.spec.affinity` tells.
+            // Kubernetes' own type; see `kubectl explain pod.spec.affinity`.
             if path.ends_with(".affinity") {
                 continue;
             }

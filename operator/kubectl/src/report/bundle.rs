@@ -12,13 +12,13 @@ use super::collect::{Collected, LOG_LINES};
 use super::redact::{BLACK, SHORTEST};
 use crate::error::Error;
 
-/// A bundle ready to be packed: redacted texts by name.
+/// A bundle ready to pack: redacted texts by name.
 pub(super) struct Bundle {
     files: Vec<(String, String)>,
     missing: Vec<String>,
 }
 
-/// Makes the file, for its owner's eyes alone.
+/// Creates the file, readable only by its owner.
 pub(super) fn create(path: &Path) -> Result<File, Error> {
     OpenOptions::new()
         .write(true)
@@ -34,9 +34,9 @@ pub(super) fn create(path: &Path) -> Result<File, Error> {
         })
 }
 
-/// Removes a file that [`create`] made and nothing was written to.
+/// Removes a file that [`create`] made and that was not completed.
 pub(super) fn remove(path: &Path) {
-    // What is left of it is empty or half a bundle of redacted texts.
+    // At worst, an empty file or half a bundle of redacted texts remains.
     let _ = std::fs::remove_file(path);
 }
 
@@ -68,7 +68,7 @@ impl Bundle {
         Self { files, missing }
     }
 
-    /// Names and bytes of the files.
+    /// Names and sizes (in bytes) of the files.
     pub(super) fn contents(&self) -> impl Iterator<Item = (&str, usize)> {
         self.files.iter().map(|(name, text)| (name.as_str(), text.len()))
     }

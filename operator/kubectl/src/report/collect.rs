@@ -1,7 +1,7 @@
 //! Reads what goes into a bundle: manifests, Events, logs, versions. Performs reads only.
 //!
-//! Never reads the API or the databases of the platform: what the journal holds is none of a support bundle's business. The log
-//! of a journal check is left out for the same reason: it names amounts when something is wrong.
+//! Never reads the API or the databases of the platform: the journal's contents do not belong in a support bundle. The log of a
+//! journal check is left out for the same reason: it names amounts when something is wrong.
 
 use std::collections::BTreeSet;
 
@@ -17,10 +17,10 @@ use super::secrets;
 use crate::access::Access;
 use crate::{Session, events, facts, find, pods, screen};
 
-/// Lines of each log, from its end.
+/// Lines per log, counted from its end.
 pub(super) const LOG_LINES: i64 = 5000;
 
-/// Kinds that belong to a platform by its labels and are made by others than the operator: group, version, kind.
+/// Kinds with the platform's labels that something other than the operator creates: group, version, kind.
 const OTHERS: [(&str, &str, &str); 4] = [
     ("apps", "v1", "ReplicaSet"),
     ("", "v1", "Pod"),
@@ -28,19 +28,19 @@ const OTHERS: [(&str, &str, &str); 4] = [
     ("monitoring.coreos.com", "v1", "PrometheusRule"),
 ];
 
-/// A text that a bundle may hold once it is redacted.
+/// A text that may go into a bundle once it is redacted.
 pub(super) struct Entry {
     pub(super) name: String,
     pub(super) text: String,
-    /// A log or the like, in which secrets are also sought by what stands before them.
+    /// A log or similar text, in which secrets are also recognized by the words before them.
     pub(super) prose: bool,
 }
 
-/// Everything for a bundle, not yet redacted but for fields of manifests.
+/// Everything for a bundle; only fields of manifests are redacted so far.
 #[derive(Default)]
 pub(super) struct Collected {
     pub(super) entries: Vec<Entry>,
-    /// What could not be had, and why.
+    /// What could not be read, and why.
     pub(super) missing: Vec<String>,
     pub(super) redaction: Redaction,
 }
@@ -68,7 +68,7 @@ impl Collected {
     }
 }
 
-/// Reads all of it. Whatever can't be had is listed instead.
+/// Reads everything. Anything that can't be read is listed instead.
 pub(super) async fn everything(session: &mut Session, platform: &DynamicObject) -> Collected {
     let name = platform.name_any();
     let mut collected = Collected::default();
@@ -113,11 +113,11 @@ pub(super) async fn everything(session: &mut Session, platform: &DynamicObject) 
     collected
 }
 
-/// What manifests name.
+/// Names that occur in manifests.
 #[derive(Default)]
 struct Names {
     secrets: BTreeSet<String>,
-    /// Names of objects and namespaces: no secrets, even when a user is named like one of them.
+    /// Names of objects and namespaces: not secret, even if a user name equals one of them.
     public: BTreeSet<String>,
 }
 
@@ -151,7 +151,7 @@ async fn children(
         .await;
     let objects = match listed {
         Ok(list) => list.items,
-        // The cluster has no such kind, and says so in plain text, without a reason.
+        // The cluster has no such kind, and says so in plain text, without a `reason`.
         Err(kube::Error::Api(status)) if status.code == 404 => return,
         Err(error) => {
             let plural = match resource.group.as_str() {
@@ -168,7 +168,7 @@ async fn children(
     for object in objects {
         let name = object.name_any();
         let mut manifest = serde_json::to_value(object).unwrap_or_default();
-        // Lists leave it out.
+        // Lists omit it.
         manifest["apiVersion"] = resource.api_version.clone().into();
         manifest["kind"] = resource.kind.clone().into();
         names.of(&manifest);
@@ -218,7 +218,7 @@ async fn events(session: &Session, platform: &str, collected: &mut Collected) {
     collected.prose("events.txt", lines);
 }
 
-/// The logs of all containers of a pod: of the present one, and of the one before where there was one.
+/// The logs of all containers of a pod: the present one and, if there was one, the previous.
 async fn logs(session: &Session, pod: &Pod, folder: &str, collected: &mut Collected) {
     let name = pod.name_any();
     let namespace = pod.namespace().unwrap_or_else(|| session.namespace.clone());

@@ -1,9 +1,9 @@
 //! `kubectl wallex report`: a support bundle.
 //!
-//! `collect` reads, `secrets` learns what must not be in it, `redact` blacks it out, `bundle` packs. What can't be read is listed in
-//! the bundle's README.txt with the reason; only the platform itself must be readable.
+//! `collect` reads, `secrets` learns what must not be in it, `redact` redacts, `bundle` packs. What can't be read is listed with
+//! the reason in the bundle's README.txt; only the platform itself must be readable.
 //!
-//! Invariant: every file passes [`redact::Redaction`] on its way into the bundle, there is no other way in.
+//! Invariant: every file passes [`redact::Redaction`] on its way into the bundle; there is no other way in.
 
 mod bundle;
 mod collect;
@@ -25,7 +25,7 @@ pub(super) async fn write(session: &mut Session, args: &Report) -> Result<Outcom
         .output
         .clone()
         .unwrap_or_else(|| PathBuf::from(format!("{folder}.tar.gz")));
-    // Before minutes of reading, not after.
+    // Fail before minutes of reading, not after.
     let file = bundle::create(&path)?;
 
     let stop = session.stop.clone();

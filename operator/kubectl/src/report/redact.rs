@@ -1,8 +1,8 @@
-//! Blacks out what must not leave the cluster. Pure.
+//! Redacts what must not leave the cluster. Pure.
 //!
-//! Two nets, one behind the other. The values of the Secrets that the platform uses are known, so they are searched for everywhere, in
-//! every form in which they may have been written. What is not known is recognised by its looks: credentials in URLs, tokens, private keys,
-//! variables and settings whose names say password.
+//! Two layers. The values of the platform's Secrets are known, so they are searched for everywhere, in every form in which they
+//! may occur. Unknown secrets are recognized by pattern: credentials in URLs, tokens, private keys, variables and settings whose
+//! names suggest a password.
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
@@ -13,13 +13,13 @@ use regex::{Captures, Regex};
 use serde_json::Value;
 use wallex_crd::names;
 
-/// What stands in the place of what was blacked out.
+/// The replacement for redacted text.
 pub(super) const BLACK: &str = "[redacted]";
 
-/// Values of fewer bytes are not searched for: they would black out half of every text. No password is that short.
+/// Shorter values (in bytes) are not searched for: they would redact half of every text. No password is that short.
 pub(super) const SHORTEST: usize = 4;
 
-/// Words that stand in every bundle and are no secret, even when a Secret holds one, such as a user's name.
+/// Words that occur in every bundle and are not secret, even if a Secret contains one, for example as a user name.
 const PUBLIC: [&str; 16] = [
     "wallex",
     "default",
@@ -39,15 +39,15 @@ const PUBLIC: [&str; 16] = [
     "postgres",
 ];
 
-/// What is known to be secret.
+/// The known secrets.
 #[derive(Default)]
 pub(super) struct Redaction {
-    /// Longest first, so that a password does not break up the URL it stands in.
+    /// Longest first, so that a password does not break up the URL that contains it.
     needles: Vec<String>,
 }
 
 impl Redaction {
-    /// Searches for these values. `public` ones are no secrets, whatever Secret they stand in.
+    /// Searches for these values. `public` ones are not secret, even if a Secret contains them.
     pub(super) fn new(values: &[Vec<u8>], public: &BTreeSet<String>) -> Self {
         let mut needles = BTreeSet::new();
         for value in values {
@@ -58,8 +58,8 @@ impl Redaction {
         Self { needles }
     }
 
-    /// A text without secrets. `prose`: a log or the like, in which `password=…` may stand; in manifests fields are judged by
-    /// [`manifest`].
+    /// A text without secrets. `prose`: a log or similar text, which may contain `password=…`; in manifests, [`manifest`]
+    /// judges the fields.
     pub(super) fn text(&self, text: &str, prose: bool) -> String {
         let mut text = text.to_owned();
         for needle in &self.needles {
@@ -106,9 +106,9 @@ fn looks() -> &'static Looks {
             private_key: pattern(
                 r"(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\z)",
             ),
-            // A JSON Web Token (RFC 7519): three parts, of which the first two are JSON and so begin with eyJ.
+            // A JSON Web Token (RFC 7519): three parts, the first two of which are JSON and so begin with eyJ.
             token: pattern(r"eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]*"),
-            // Up to the last '@' of the word: a password may hold one.
+            // Up to the last '@' in the word: a password may contain one.
             credentials: pattern(r#"(?i)([a-z][a-z0-9+.-]*://)[^\s"'<>\\]*@"#),
             setting: pattern(concat!(
                 r#"(?i)((?:password|passwd|passphrase|token|secret[_.-]?key|client[_.-]?secret|credentials?"#,
@@ -121,7 +121,7 @@ fn looks() -> &'static Looks {
     &LOOKS
 }
 
-/// Whether a variable or setting of this name holds something secret.
+/// Whether a variable or setting with this name holds a secret.
 fn is_secret_name(name: &str) -> bool {
     const WORDS: [&str; 10] = [
         "PASSWORD",
@@ -135,19 +135,19 @@ fn is_secret_name(name: &str) -> bool {
         "PRIVATE_KEY",
         "JAAS",
     ];
-    // References to Secrets, and the salted hash by which the operator knows a rotation.
+    // References to Secrets, and the salted hash by which the operator detects a rotation.
     const NAMES_ONLY: [&str; 3] = ["secretName", "pullSecret", names::SECRET_HASH];
     let upper = name.to_uppercase().replace(['.', '-'], "_");
     !NAMES_ONLY.contains(&name) && WORDS.iter().any(|word| upper.contains(word))
 }
 
-/// A manifest without values of Secrets and of settings whose names say that they are secret, and without what only repeats it.
+/// A manifest without the values of Secrets and of settings with secret-sounding names, and without copies of itself.
 pub(super) fn manifest(object: &mut Value) {
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.remove("managedFields");
         let annotations = metadata.get_mut("annotations").and_then(Value::as_object_mut);
         if let Some(annotations) = annotations {
-            // The whole object again, as text.
+            // Contains the whole object again, as text.
             annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
         }
     }
@@ -190,13 +190,13 @@ fn fields(value: &mut Value) {
     }
 }
 
-/// Every form in which a secret value may stand in a text.
+/// Every form in which a secret value may occur in a text.
 fn forms(value: &[u8], public: &BTreeSet<String>, to: &mut BTreeSet<String>) {
     let mut plain = BTreeSet::from([value.to_vec()]);
     if let Ok(text) = std::str::from_utf8(value) {
         let text = text.trim();
         plain.insert(text.as_bytes().to_vec());
-        // Logs have lines; a value of several is found in them line by line.
+        // Logs are split into lines, so a multi-line value is searched for line by line.
         let lines = text.lines().map(str::trim).filter(|line| line.len() >= 12);
         plain.extend(
             lines
@@ -215,7 +215,7 @@ fn forms(value: &[u8], public: &BTreeSet<String>, to: &mut BTreeSet<String>) {
         }
         if !text.is_empty() {
             to.insert(text.to_owned());
-            // As a string in JSON, and that as a string in JSON (an object in an annotation, a log line in a message).
+            // As a JSON string, and as a JSON string within one (an object in an annotation, a log line in a message).
             let once = json(text);
             to.insert(json(&once));
             to.insert(once);
@@ -225,7 +225,7 @@ fn forms(value: &[u8], public: &BTreeSet<String>, to: &mut BTreeSet<String>) {
             let whole = engine.encode(&bytes);
             to.insert(whole.trim_end_matches('=').to_owned());
             to.insert(whole);
-            // Within something longer, wherever it begins: the characters that do not depend on what is around it.
+            // Within a longer text, at any offset: the characters that do not depend on their surroundings.
             for before in 0..3_usize {
                 let mut shifted = vec![0; before];
                 shifted.extend(&bytes);
@@ -239,7 +239,7 @@ fn forms(value: &[u8], public: &BTreeSet<String>, to: &mut BTreeSet<String>) {
     }
 }
 
-/// Passwords in a URL: the one before the host, and those among its parameters.
+/// Passwords in a URL: before the host, and in its parameters.
 fn passwords(url: &str) -> Vec<String> {
     let Some((_, rest)) = url.split_once("://") else {
         return Vec::new();
@@ -261,7 +261,7 @@ fn passwords(url: &str) -> Vec<String> {
     found
 }
 
-/// Passwords in a value that is a file of settings: JSON, as registries' credentials are, or lines of `name=value`.
+/// Passwords in a value that is a settings file: JSON, like registry credentials, or lines of `name=value`.
 fn settings(text: &str) -> Vec<String> {
     fn leaves(value: &Value, found: &mut Vec<String>) {
         match value {
@@ -296,7 +296,7 @@ fn json(text: &str) -> String {
     quoted[1..quoted.len() - 1].to_owned()
 }
 
-/// Percent-encoded as RFC 3986 has it: all but the unreserved characters.
+/// Percent-encoded as in RFC 3986: everything except the unreserved characters.
 fn encoded(text: &str) -> String {
     text.bytes()
         .map(|byte| match byte {

@@ -1,4 +1,4 @@
-//! The Secrets that manifests refer to: their names and keys for the bundle, their values for the redaction alone.
+//! The Secrets that manifests refer to: names and keys for the bundle, values only for redaction.
 //!
 //! Invariant: a value leaves this module only in [`Secrets::values`], which goes to `redact` and nowhere else.
 
@@ -11,17 +11,17 @@ use serde_json::{Value, json};
 use crate::Session;
 use crate::access::Access;
 
-/// What is known of them.
+/// What is known about the Secrets.
 #[derive(Default)]
 pub(super) struct Secrets {
-    /// For the bundle: name, type and names of keys, or why a Secret could not be read.
+    /// For the bundle: name, type and key names, or why a Secret could not be read.
     pub(super) listing: Vec<Value>,
     pub(super) values: Vec<Vec<u8>>,
-    /// Those that could not be read, and why. What they hold is then recognised only by its looks.
+    /// Those that could not be read, and why. Their values are recognized only by pattern.
     pub(super) missing: Vec<String>,
 }
 
-/// Reads the Secrets of these names.
+/// Reads the Secrets with these names.
 pub(super) async fn read(session: &Session, names: &BTreeSet<String>) -> Secrets {
     let api = Api::<Secret>::namespaced(session.client.clone(), &session.namespace);
     let mut secrets = Secrets::default();
@@ -54,7 +54,7 @@ pub(super) async fn read(session: &Session, names: &BTreeSet<String>) -> Secrets
     secrets
 }
 
-/// Adds the names of all Secrets that a manifest refers to, wherever it does.
+/// Adds the names of all Secrets that a manifest refers to anywhere.
 pub(super) fn referred(manifest: &Value, to: &mut BTreeSet<String>) {
     match manifest {
         Value::Object(object) => {

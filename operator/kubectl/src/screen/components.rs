@@ -1,4 +1,4 @@
-//! The components of a platform, and the pods of them that are not ready.
+//! The components of a platform, and their pods that are not ready.
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
@@ -9,7 +9,7 @@ use super::super::pods;
 use super::super::text::{Cell, Drawing, Paint};
 use super::unknown;
 
-/// A component as its Deployment says, or the status when Deployments can't be read.
+/// A component according to its Deployment, or to the status if Deployments can't be read.
 struct Row {
     name: String,
     desired: i32,

@@ -42,7 +42,7 @@ fn ready(status: &WalletPlatformStatus) -> Option<&Condition> {
         .find(|condition| condition.type_ == types::READY)
 }
 
-/// The status of a condition, coloured by whether that is good.
+/// The status of a condition, coloured good or bad.
 fn verdict(condition: &Condition) -> Cell {
     let wished = match condition.type_.as_str() {
         types::DEGRADED | types::PROGRESSING => "False",
@@ -136,7 +136,7 @@ fn conditions(drawing: &mut Drawing, conditions: &[Condition], now: Timestamp) {
     drawing.table(2, &["TYPE", "STATUS", "REASON", "SINCE", "MESSAGE"], &rows);
 }
 
-/// Says that something is not known, and why.
+/// Shows that something is unknown, and why.
 fn unknown<T>(drawing: &mut Drawing, what: &str, known: &Known<T>) {
     if let Err(why) = known {
         drawing.paragraph(2, Paint::Warn, &format!("{what} not known: {why}"));

@@ -1,4 +1,4 @@
-//! Several platforms, a line each.
+//! Several platforms, one line each.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -52,7 +52,7 @@ pub(in super::super) fn table(
     drawing.finish()
 }
 
-/// Why it is as it is; the user's own switches come first.
+/// The reason for its state; the user's own switches come first.
 fn reason(platform: &DynamicObject, ready: Option<&Condition>) -> String {
     let switched: Vec<&str> = ["suspended", "paused"]
         .into_iter()

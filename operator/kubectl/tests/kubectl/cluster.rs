@@ -1,7 +1,7 @@
-//! An API server that answers by a script and remembers what it was asked.
+//! A scripted API server that records its requests.
 //!
-//! What the script does not know is answered 404, as a cluster without such a path answers. A watch that the script does not know never
-//! ends, as a watch on what does not change.
+//! Requests outside the script get a 404, as from a cluster without such a path. A watch outside the script never ends, as if
+//! nothing changed.
 
 use std::collections::VecDeque;
 use std::io::Write;
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use wallex_kubectl::{Console, Session};
 
-/// The namespace that sessions work in.
+/// The namespace of the sessions.
 pub(crate) const NAMESPACE: &str = "wallex";
 
 /// The time on the plugin's clock.
@@ -23,7 +23,7 @@ pub(crate) fn now() -> Timestamp {
     "2026-11-24T21:00:00Z".parse().unwrap()
 }
 
-/// One request as it came.
+/// One request as received.
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
     pub(crate) method: String,
@@ -42,7 +42,7 @@ struct Rule {
     /// `GET`, `POST`, …, or `WATCH`.
     method: String,
     path: String,
-    /// The last one stands for all that follow, except for a watch.
+    /// The last one is repeated, except for a watch.
     answers: VecDeque<Answer>,
 }
 
@@ -59,12 +59,12 @@ struct Script {
 pub(crate) struct Cluster(Arc<Mutex<Script>>);
 
 impl Cluster {
-    /// Answers requests of this method and path; several answers come one after the other.
+    /// Answers requests with this method and path; several answers are given one after the other.
     pub(crate) fn on(&self, method: &str, path: &str, status: u16, body: &Value) -> &Self {
         self.bytes(method, path, status, body.to_string().into_bytes())
     }
 
-    /// As [`on`](Self::on), with a body that is no JSON.
+    /// Like [`on`](Self::on), with a body that is not JSON.
     pub(crate) fn bytes(&self, method: &str, path: &str, status: u16, body: Vec<u8>) -> &Self {
         let mut script = self.0.lock().unwrap();
         let answer = Answer { status, body };
@@ -83,7 +83,7 @@ impl Cluster {
         self
     }
 
-    /// Forgets what was scripted for this method and path.
+    /// Removes the script for this method and path.
     pub(crate) fn forget(&self, method: &str, path: &str) -> &Self {
         let mut script = self.0.lock().unwrap();
         script
@@ -96,13 +96,13 @@ impl Cluster {
         self.on("GET", path, 200, body)
     }
 
-    /// A list of objects, as the server gives it.
+    /// A list of objects, as the server returns it.
     pub(crate) fn list(&self, path: &str, items: &[Value]) -> &Self {
         let list = json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": "10"}, "items": items});
         self.get(path, &list)
     }
 
-    /// One watch on the path: these objects change, then it ends. The next one never does.
+    /// One watch on the path: these objects change, then it ends. The next watch never ends.
     pub(crate) fn watch(&self, path: &str, changed: &[Value]) -> &Self {
         let lines: String = changed
             .iter()
@@ -111,24 +111,24 @@ impl Cluster {
         self.bytes("WATCH", path, 200, lines.into_bytes())
     }
 
-    /// Answers that the user lacks the right.
+    /// Answers that the user lacks permission.
     pub(crate) fn forbid(&self, method: &str, path: &str) -> &Self {
         let message = "it is forbidden: User \"jane\" cannot do that";
         self.forget(method, path)
             .on(method, path, 403, &failure(403, "Forbidden", message))
     }
 
-    /// Presses Ctrl-C when this request comes; it is never answered.
+    /// Simulates Ctrl-C on this request, which is never answered.
     pub(crate) fn stop_at(&self, method: &str, path: &str, stop: &CancellationToken) {
         self.0.lock().unwrap().stop_at = Some((method.to_owned(), path.to_owned(), stop.clone()));
     }
 
-    /// What was asked, in order.
+    /// All requests, in order.
     pub(crate) fn asked(&self) -> Vec<Asked> {
         self.0.lock().unwrap().asked.clone()
     }
 
-    /// What was asked that changes something: `METHOD path`.
+    /// All modifying requests, as `METHOD path`.
     pub(crate) fn writes(&self) -> Vec<String> {
         let asked = self.asked().into_iter();
         asked
@@ -137,7 +137,7 @@ impl Cluster {
             .collect()
     }
 
-    /// The first request of this method.
+    /// The first request with this method.
     pub(crate) fn first(&self, method: &str) -> Asked {
         self.asked()
             .into_iter()
@@ -184,7 +184,7 @@ impl Cluster {
         Client::new(service, NAMESPACE)
     }
 
-    /// None: there is no answer, ever.
+    /// None: it is never answered.
     fn answer(&self, asked: &Asked) -> Option<Answer> {
         let mut script = self.0.lock().unwrap();
         script.asked.push(asked.clone());
@@ -216,7 +216,7 @@ impl Cluster {
     }
 }
 
-/// A failure as the API server words it.
+/// A failure in the API server's format.
 pub(crate) fn failure(code: u16, reason: &str, message: &str) -> Value {
     json!({
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",

@@ -1,4 +1,4 @@
-//! `kubectl wallex` against a scripted API server: what it asks for, and what it shows.
+//! `kubectl wallex` against a scripted API server: its requests and its output.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod cluster;

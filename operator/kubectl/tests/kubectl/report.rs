@@ -1,4 +1,4 @@
-//! `kubectl wallex report`: what is in a bundle, and above all what is not.
+//! `kubectl wallex report`: what a bundle contains and, above all, what it does not.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -13,7 +13,7 @@ use crate::world::{DEMO, DEPLOYMENTS, EVENTS, PODS, cluster, event, looping_pod,
 const SECRETS: &str = "/api/v1/namespaces/wallex/secrets";
 const ALL_PODS: &str = "/api/v1/pods";
 
-/// A folder that goes with its test.
+/// A folder that is removed after its test.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -60,10 +60,10 @@ fn unpacked(path: &Path) -> BTreeMap<String, String> {
 const PASSWORD: &str = "hunter2-and-more";
 const DATABASE: &str = "postgres://wallex:hunter2-and-more@db.example.com:5432/demo";
 const TOKEN: &str = "t0ken/with+signs=\"and quotes\"";
-/// In a Secret that may not be read, so only its looks give it away.
+/// From a Secret that may not be read, so only its pattern gives it away.
 const HIDDEN: &str = "never-to-be-seen";
 
-/// Everything that must not be in a bundle: the values and what can be made of them.
+/// Everything that must not be in a bundle: the values and their encodings.
 fn planted() -> Vec<String> {
     use base64::Engine as _;
     use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -73,7 +73,7 @@ fn planted() -> Vec<String> {
         planted.push(STANDARD.encode(value));
         planted.push(URL_SAFE_NO_PAD.encode(value));
         planted.push(Value::from(value).to_string().trim_matches('"').to_owned());
-        // Base64 of something longer that holds the value.
+        // Base64 of a longer text that contains the value.
         for before in ["", "x", "xx"] {
             let longer = STANDARD.encode(format!("{before}{value}"));
             planted.push(longer[4..longer.len() - 4].to_owned());
@@ -82,7 +82,7 @@ fn planted() -> Vec<String> {
     planted
 }
 
-/// Secrets stand wherever a careless hand may have written them.
+/// A cluster with secrets in careless places.
 fn careless() -> Cluster {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
@@ -195,7 +195,7 @@ async fn no_secret_value_gets_into_a_bundle() {
     for planted in planted() {
         assert!(!printed.out().contains(&planted) && !printed.err().contains(&planted));
     }
-    // The test would find them: they were there to be read.
+    // The test can find leaks: the secrets were there to be read.
     let log = &files["demo-report-20261124T210000Z/logs/demo-command-7c9d-a/wallex.log"];
     assert!(log.contains("[redacted]") && log.contains("listening"), "{log}");
     assert_eq!(cluster.writes(), [""; 0], "a report only reads");
@@ -237,7 +237,7 @@ async fn logs_are_the_last_lines_of_now_and_before() {
         .collect();
     let present = "container=wallex&tailLines=5000&timestamps=true";
     let previous = "container=wallex&previous=true&tailLines=5000&timestamps=true";
-    // The looping one has no present container, the check's log names amounts.
+    // The crash-looping pod has no present container; the check's log names amounts.
     assert_eq!(
         asked,
         [

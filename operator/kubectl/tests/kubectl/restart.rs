@@ -21,7 +21,7 @@ fn path(component: Component) -> String {
     format!("{DEPLOYMENTS}/demo-{}", component.name())
 }
 
-/// A Deployment of which so many pods are new; its rollout is generation 4.
+/// A Deployment with `updated` new pods; its rollout is generation 4.
 fn rolling(component: &str, updated: i32) -> Value {
     let mut rolling = deployment(component, 2, 2);
     rolling["metadata"]["generation"] = 4.into();
@@ -30,7 +30,7 @@ fn rolling(component: &str, updated: i32) -> Value {
     rolling
 }
 
-/// Every rollout is half done when it is first looked at, and done after that.
+/// Every rollout is half done at the first check, and done after that.
 fn restartable() -> Cluster {
     let cluster = cluster();
     cluster.forget("GET", DEPLOYMENTS);

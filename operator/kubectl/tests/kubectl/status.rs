@@ -100,7 +100,7 @@ async fn a_role_that_does_not_know_the_lag_says_why() {
     );
 }
 
-/// A cluster whose image is older than `/health/projections`; Kafka's report is this.
+/// A cluster with an image older than `/health/projections`, and this Kafka report.
 fn old_image(status: u16, report: &serde_json::Value) -> Cluster {
     let cluster = cluster();
     let problem = json!({"title": "not found", "code": "not_found"});
@@ -230,7 +230,7 @@ async fn a_message_cannot_steer_the_terminal() {
 #[tokio::test]
 async fn watching_draws_again_when_a_pod_changes_and_ends_with_ctrl_c() {
     let cluster = cluster();
-    // The second drawing finds the pod well. Watches of what does not change never end.
+    // The second drawing finds the pod healthy. Watches of unchanging objects never end.
     let before = [looping_pod()];
     let after = [running_pod("demo-command-7c9d-b", "command")];
     cluster

@@ -24,7 +24,7 @@ fn check_pod(phase: &str, state: Value) -> Value {
     pod("demo-verify-x7k2p-abcde", "maintain", status)
 }
 
-/// The Job is made and its pod ends with this code after this log.
+/// The Job is created, and its pod exits with this code after this log.
 fn checking(exit_code: i32, log: &str) -> Cluster {
     let cluster = cluster();
     let job = json!({"metadata": {"name": "demo-verify-x7k2p", "namespace": "wallex", "uid": "33"}, "spec": {"template": {}}});
@@ -76,7 +76,7 @@ async fn a_whole_journal_is_shown_and_the_job_goes() {
     assert_eq!(removed["propagationPolicy"], "Background");
 }
 
-/// Everything but the argument is the maintenance's: image, settings, Secrets, account, security.
+/// Everything except the argument comes from the maintenance: image, settings, Secrets, account, security.
 #[tokio::test]
 async fn the_job_is_the_maintenance_with_another_argument() {
     let cluster = checking(0, "1 events in 1 partitions, 1 wallets: all whole\n");

@@ -1,4 +1,4 @@
-//! A platform `demo` and what is around it, as an API server gives it.
+//! A platform `demo` and its surroundings, as an API server returns them.
 #![expect(
     clippy::needless_pass_by_value,
     reason = "json!(…) reads better without a reference"
@@ -212,7 +212,7 @@ pub(crate) fn cluster() -> Cluster {
     cluster
 }
 
-/// What the operator makes of a platform, Deployments apart: its own tests hold that.
+/// What the operator creates for a platform, without Deployments: the snapshot of its own tests.
 const MANIFESTS: &str =
     include_str!("../../../controller/tests/operator/snapshots/operator__manifests__others.snap");
 

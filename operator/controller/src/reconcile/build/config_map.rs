@@ -1,4 +1,4 @@
-//! The ConfigMap: every setting of the services that is no secret, as environment variables.
+//! The ConfigMap: every non-secret setting of the services, as environment variables.
 
 use std::collections::BTreeMap;
 
@@ -9,10 +9,11 @@ use wallex_crd::names;
 use super::metadata;
 use crate::reconcile::validate::ValidatedPlatform;
 
-/// Seconds that a service takes at most to finish what it has begun. With the pause before it (pod.rs) it fits into the grace period.
+/// Seconds that a service may take to finish its work. Together with the pause before it (deployment.rs), it fits into the grace
+/// period.
 pub(super) const SHUTDOWN_SECONDS: i64 = 25;
 
-/// The platform's id, which the journal remembers, and the shape of log lines: what every process of the platform is told.
+/// Settings of every process of the platform: the platform's id, which the journal remembers, and the log format.
 pub(super) fn identity(platform: &ValidatedPlatform) -> BTreeMap<String, String> {
     let log = platform.logging.filter();
     [
@@ -55,7 +56,7 @@ pub(super) fn build(platform: &ValidatedPlatform) -> ConfigMap {
             .iter()
             .map(|(name, value)| ((*name).to_owned(), value.clone())),
     );
-    // Only when asked for: pods that are not told keep the services' own default, and stay as they are.
+    // Only if set: otherwise pods use the services' default and need no restart.
     if let Some(hours) = platform.idempotency_retention_hours {
         data.insert("WALLEX_IDEMPOTENCY_RETENTION_HOURS".to_owned(), hours.to_string());
     }
@@ -81,7 +82,7 @@ pub(super) fn build(platform: &ValidatedPlatform) -> ConfigMap {
     }
 }
 
-/// Hash of all that pods need to reach Kafka, the values of Secrets and ConfigMaps included.
+/// Hash of everything pods need to reach Kafka, including values from Secrets and ConfigMaps.
 fn kafka_hash(platform: &ValidatedPlatform, data: &BTreeMap<String, String>) -> String {
     let secrets = platform.kafka_access.secrets.iter();
     let secrets = secrets.flat_map(|(variable, value)| [variable.as_bytes(), value.hash.as_bytes()]);
@@ -96,8 +97,8 @@ fn is_kafkas(key: &str) -> bool {
     key.starts_with("WALLEX_KAFKA_")
 }
 
-/// Whether pods with the settings `wanted` would reach Kafka otherwise than those with the settings `live`. A ConfigMap of an older
-/// operator has no hash: then only what is no secret is compared.
+/// Whether pods with the settings `wanted` would reach Kafka differently from those with `live`. A ConfigMap from an older
+/// operator has no hash; then only the non-secret settings are compared.
 pub fn reaches_kafka_otherwise(wanted: &ConfigMap, live: &ConfigMap) -> bool {
     let hash = |of: &ConfigMap| of.annotations().get(names::KAFKA_HASH).cloned();
     match (hash(wanted), hash(live)) {
@@ -110,7 +111,7 @@ pub fn reaches_kafka_otherwise(wanted: &ConfigMap, live: &ConfigMap) -> bool {
     }
 }
 
-/// Hash of the settings, for the pod templates.
+/// Hash of the settings, for pod templates.
 pub(super) fn hash(config_map: &ConfigMap) -> String {
     let data = config_map.data.iter().flatten();
     names::short_hash(

@@ -11,10 +11,10 @@ use super::{metadata, pod};
 use crate::reconcile::validate::ValidatedPlatform;
 
 const ROLE: &str = "maintain";
-/// Seconds after which a run that hangs is ended; the next one begins anew.
+/// Seconds after which a hanging run is terminated; the next one starts afresh.
 const DEADLINE_SECONDS: i64 = 1800;
 
-/// A minute of the hour that follows from the name, so that the platforms of a cluster don't all start at once.
+/// A minute of the hour derived from the name, so that a cluster's platforms don't all start at once.
 fn minute(platform: &ValidatedPlatform) -> u8 {
     blake3::hash(format!("{}/{}", platform.namespace, platform.name).as_bytes()).as_bytes()[0] % 60
 }
@@ -24,13 +24,13 @@ pub(super) fn build(platform: &ValidatedPlatform) -> CronJob {
     container.env_from = Some(pod::env_from(platform));
     let mut spec = pod::spec(platform, &platform.jobs, false, container);
     spec.restart_policy = Some("Never".to_owned());
-    // The Job and its pods are the CronJob's, not ours: labels of their own, without "managed by".
+    // The Job and its pods belong to the CronJob, not to us: they get their own labels, without "managed by".
     let labels = names::selector(&platform.name, Some(ROLE));
     CronJob {
         metadata: metadata(platform, names::maintain(&platform.name), Some(ROLE)),
         spec: CronJobSpec {
             schedule: format!("{} * * * *", minute(platform)),
-            // Only said when it is so: a platform that was never suspended has the same CronJob as ever.
+            // Only set if true, so that a platform that was never suspended keeps its CronJob unchanged.
             suspend: platform.suspended.then_some(true),
             concurrency_policy: Some("Forbid".to_owned()),
             starting_deadline_seconds: Some(600),

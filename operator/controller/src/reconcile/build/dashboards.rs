@@ -1,7 +1,7 @@
-//! The ConfigMap of dashboards, when it is asked for: the platform's, opened on this very platform, for Grafana's sidecar.
+//! The optional ConfigMap with the dashboard for Grafana's sidecar, preset to this platform.
 //!
-//! The dashboard is the one that the operator's chart brings (charts/wallex-operator/dashboards), so a new release of the operator may
-//! change this ConfigMap; no pod mounts it.
+//! The dashboard is the one in the operator's chart (charts/wallex-operator/dashboards), so a new operator release may change
+//! this ConfigMap; no pod mounts it.
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use crate::reconcile::validate::ValidatedPlatform;
 
 const PLATFORM: &str = include_str!("../../../../../charts/wallex-operator/dashboards/platform.json");
 
-/// The label by which Grafana's sidecar finds dashboards, unless it is told another one.
+/// The default label by which Grafana's sidecar finds dashboards.
 const GRAFANA: (&str, &str) = ("grafana_dashboard", "1");
 
 pub(super) fn build(platform: &ValidatedPlatform) -> Option<ConfigMap> {
@@ -25,7 +25,7 @@ pub(super) fn build(platform: &ValidatedPlatform) -> Option<ConfigMap> {
     labels
         .entry(GRAFANA.0.to_owned())
         .or_insert_with(|| GRAFANA.1.to_owned());
-    // Names of dashboards' files are one name space to the sidecar.
+    // To the sidecar, all dashboard file names share one namespace.
     let file = format!("wallex-{}-{}.json", platform.namespace, platform.name);
     Some(ConfigMap {
         metadata,
@@ -34,10 +34,10 @@ pub(super) fn build(platform: &ValidatedPlatform) -> Option<ConfigMap> {
     })
 }
 
-/// With an id and a title of its own, since Grafana refuses a second one of either in a folder.
+/// With its own id and title, because Grafana refuses duplicates of either in a folder.
 fn dashboard(platform: &ValidatedPlatform) -> String {
     let (namespace, name) = (&platform.namespace, &platform.name);
-    // That it can be read is tested.
+    // A test proves that it parses.
     let mut dashboard: Value = serde_json::from_str(PLATFORM).unwrap_or_default();
     let hash = names::short_hash([namespace.as_bytes(), name.as_bytes()], 16);
     dashboard["uid"] = format!("wallex-{hash}").into();

@@ -1,7 +1,7 @@
 //! The Deployments: one per component.
 //!
-//! A rollout loses no request: a new pod is ready before an old one goes, and an old one that serves clients waits until
-//! the endpoints no longer name it before it is told to finish.
+//! A rollout loses no request: a new pod is ready before an old one goes, and an old pod that serves clients gets its
+//! stop signal only after it has left the endpoints.
 
 use std::collections::BTreeMap;
 
@@ -17,12 +17,12 @@ use wallex_crd::{Component, names};
 use super::{config_map, metadata, pod};
 use crate::reconcile::validate::ValidatedPlatform;
 
-/// Seconds from the end of a pod to its kill: the pause below, the services' own limit, and some to spare.
+/// Seconds between a pod's termination and its kill: the pause below, the services' own limit, and some to spare.
 const GRACE_SECONDS: i64 = 35;
-/// Seconds that a pod which serves clients keeps serving after its end was decided: what endpoints and proxies take to drop it.
+/// Seconds that a pod keeps serving clients after its termination begins: the time endpoints and proxies need to drop it.
 const DRAIN_SECONDS: i64 = 5;
 
-// The parts fit the whole, or the kubelet would kill a service that is about to finish.
+// The parts must fit the whole, or the kubelet would kill a service that is still finishing.
 const _: () = assert!(DRAIN_SECONDS + config_map::SHUTDOWN_SECONDS < GRACE_SECONDS);
 
 pub(super) fn build(
@@ -44,7 +44,7 @@ pub(super) fn build(
                 type_: Some("RollingUpdate".to_owned()),
                 rolling_update: Some(RollingUpdateDeployment {
                     max_unavailable: Some(IntOrString::Int(0)),
-                    // Rounded up, so one at least.
+                    // Rounded up, so at least one.
                     max_surge: Some(IntOrString::String("25%".to_owned())),
                 }),
             }),
@@ -57,7 +57,7 @@ pub(super) fn build(
     }
 }
 
-/// None: whoever scales the component decides, and what is not stated is not taken back.
+/// None: the autoscaler decides, and an apply does not revert a field that it does not state.
 fn replicas(platform: &ValidatedPlatform, component: Component) -> Option<i32> {
     let settings = platform.component(component);
     if platform.suspended {
@@ -87,7 +87,7 @@ fn template(
         protocol: Some("TCP".to_owned()),
         ..ContainerPort::default()
     }]);
-    // A start may wait for the database; until it has begun to listen, the other probes are held back.
+    // Startup may wait for the database; the other probes are held back until the process listens.
     container.startup_probe = Some(probe("/health/live", 1, 120));
     container.readiness_probe = Some(probe(names::READY, 2, 2));
     container.liveness_probe = Some(probe("/health/live", 10, 3));
@@ -106,7 +106,7 @@ fn template(
     let mut spec = pod::spec(platform, pods, true, container);
     spec.termination_grace_period_seconds = Some(GRACE_SECONDS);
     if pods.spread.is_none() {
-        // A wish only: two pods of a component rather not on one node.
+        // A preference only: avoid two pods of a component on one node.
         spec.topology_spread_constraints = Some(vec![TopologySpreadConstraint {
             max_skew: 1,
             topology_key: "kubernetes.io/hostname".to_owned(),
@@ -120,7 +120,8 @@ fn template(
         (names::CONFIG_HASH.to_owned(), config_map::hash(config_map)),
         (names::SECRET_HASH.to_owned(), pod::secret_hash(platform, pods)),
     ]);
-    // A publisher looks at the end of its topic when it starts; one that has nothing to publish would not notice that it is empty.
+    // A publisher checks the end of its topic only at startup; with nothing to publish, it would not notice that the
+    // topic is empty.
     if let Some(at) = platform
         .events_recreated_at
         .as_ref()
@@ -144,7 +145,7 @@ fn probe(path: &str, period_seconds: i32, failure_threshold: i32) -> Probe {
         }),
         period_seconds: Some(period_seconds),
         failure_threshold: Some(failure_threshold),
-        // More than a period would need: a busy small machine answers late, and that is no reason to restart.
+        // Generous: a small, busy machine answers late, and that is no reason to restart.
         timeout_seconds: Some(5),
         ..Probe::default()
     }

@@ -1,6 +1,7 @@
-//! The HorizontalPodAutoscalers: of the command and the query by CPU, and of the projectors by lag where KEDA does not scale them.
+//! The HorizontalPodAutoscalers: by CPU for command and query, by lag for the projectors where KEDA does not scale them.
 //!
-//! Invariant: a figure that can't be read changes no number of pods: Kubernetes' controller skips a metric that fails.
+//! Invariant: a metric that can't be read never changes the number of pods: Kubernetes' controller skips failing
+//! metrics.
 
 use std::collections::BTreeMap;
 
@@ -16,8 +17,8 @@ use wallex_crd::Component;
 use super::metadata;
 use crate::reconcile::validate::{Autoscaling, Measure, Steps, ValidatedPlatform};
 
-/// The external metric that projectors follow. Each command and query pod shows it, so a metrics adapter must not add up pods:
-/// charts/prometheus-adapter-rules.yaml.
+/// The external metric that projectors follow. Every command and query pod exports it, so a metrics adapter must not sum over
+/// pods: charts/prometheus-adapter-rules.yaml.
 const LAG_METRIC: &str = "wallex_projection_lag_events";
 
 pub(super) fn build(
@@ -91,7 +92,7 @@ fn series(platform: &ValidatedPlatform, component: Component) -> BTreeMap<String
     .collect()
 }
 
-/// How fast the number of pods moves.
+/// How fast the number of pods changes.
 pub(super) fn behavior(scaling: &Autoscaling) -> HorizontalPodAutoscalerBehavior {
     HorizontalPodAutoscalerBehavior {
         scale_up: Some(rules(scaling.up)),

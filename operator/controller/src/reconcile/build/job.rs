@@ -1,10 +1,10 @@
-//! The migration Job. Its name is a hash of all that the migration depends on: another image, other arguments or another
-//! database is another Job, the same ones are the same Job.
+//! The migration Job. Its name contains a hash of everything the migration depends on: another image, other arguments or
+//! another database mean another Job, the same ones the same Job.
 //!
-//! Everything it needs stands in itself, not in the ConfigMap: that one changes only when the migration is done.
+//! It contains everything it needs, without the ConfigMap, which changes only once the migration is done.
 //!
-//! It is told what the platform is known to have written, so that it refuses a database that lacks it. That is no part of the name: it
-//! grows while the migration stays the same.
+//! It gets what the platform is known to have written, so that it refuses a database that lacks it. This is not part of the
+//! name: it grows while the migration stays the same.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use wallex_crd::names;
 use super::{config_map, metadata, pod};
 use crate::reconcile::validate::ValidatedPlatform;
 
-/// Role of the Job's pods in their labels.
+/// Role label of the Job's pods.
 pub(crate) const ROLE: &str = "migrate";
 
 /// Arguments of the migration.
@@ -27,7 +27,7 @@ fn args(platform: &ValidatedPlatform) -> Vec<String> {
     ]
 }
 
-/// What the platform has written. As variables: an image that does not know them works all the same.
+/// What the platform has written. Passed as variables, because an image that does not know them ignores them.
 fn history(platform: &ValidatedPlatform) -> BTreeMap<&'static str, String> {
     let Some(history) = &platform.history else {
         return BTreeMap::new();
@@ -44,7 +44,7 @@ pub fn expects_history(job: &Job) -> bool {
     env(job).any(|variable| variable.name == names::EXPECT_EVENTS)
 }
 
-/// `wanted` with what `live` was told of the history when it was made: that grows, and no Job can be told anew.
+/// `wanted` with the history that `live` was created with: the history grows, but a Job can't be changed.
 pub fn told_as(wanted: &Job, live: &Job) -> Job {
     let is_history =
         |variable: &EnvVar| [names::EXPECT_EVENTS, names::EXPECT_JOURNAL].contains(&variable.name.as_str());
@@ -68,7 +68,7 @@ fn env(job: &Job) -> impl Iterator<Item = &EnvVar> {
     containers.iter().flat_map(|container| &container.env).flatten()
 }
 
-/// The Job's name. Other settings of its pods count too: a Job that can't be scheduled is helped by another one only.
+/// The Job's name. Other pod settings count too: a Job that can't be scheduled can only be replaced by another one.
 fn name(platform: &ValidatedPlatform) -> String {
     let args = args(platform);
     let read = platform.database.read.as_ref().map(|read| &read.location);
@@ -88,7 +88,7 @@ pub(super) fn build(platform: &ValidatedPlatform) -> Job {
     let own = pod::plain(config_map::identity(platform)).chain(pod::plain(history(platform)));
     let container = pod::container(platform, &platform.jobs, args(platform), false, own);
     let mut spec = pod::spec(platform, &platform.jobs, false, container);
-    // Never: the pods of failed attempts stay, and with them the lines that say why.
+    // Never: the pods of failed attempts stay, and with them the logs that say why.
     spec.restart_policy = Some("Never".to_owned());
     let limits = platform.database.migration;
     let labels = names::labels(&platform.name, Some(ROLE));

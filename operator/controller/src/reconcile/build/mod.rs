@@ -1,7 +1,7 @@
 //! Third stage: the manifests of a validated platform. Pure, one file per kind.
 //!
-//! Invariant: a manifest depends on the platform alone, never on the operator's version, the time or what runs; a pod
-//! template never on replica counts. So restarting or upgrading the operator changes no pod.
+//! Invariant: a manifest depends only on the platform, never on the operator's version, the time or what is running; a
+//! pod template never depends on replica counts. So restarting or upgrading the operator changes no pod.
 
 mod config_map;
 mod cron_job;
@@ -40,7 +40,7 @@ pub use job::{expects_history, told_as};
 pub use network_policy::widened;
 pub use pod::DEFAULT_REQUESTS;
 
-/// Everything that one platform consists of in the cluster.
+/// Everything a platform consists of in the cluster.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Manifests {
     pub service_account: ServiceAccount,
@@ -50,9 +50,9 @@ pub struct Manifests {
     pub budgets: Vec<PodDisruptionBudget>,
     pub network_policy: Option<NetworkPolicy>,
     pub maintain: CronJob,
-    /// In the order in which they are rolled.
+    /// In rollout order.
     pub deployments: Vec<(Component, Deployment)>,
-    /// Of the components whose number of pods is not stated. None has one while the platform is suspended.
+    /// For components without a fixed number of pods. Empty while the platform is suspended.
     pub scalers: Vec<(Component, Scaler)>,
     pub service_monitor: Option<ServiceMonitor>,
     pub dashboards: Option<ConfigMap>,
@@ -66,14 +66,14 @@ pub enum Scaler {
 }
 
 impl Manifests {
-    /// Leaves out what the cluster has no resource for. Returns what there is to say of it.
+    /// Leaves out kinds that the cluster does not serve. Returns a note about it.
     pub fn leave_out_unserved(&mut self, no_service_monitors: Option<&str>) -> Option<String> {
         let why = no_service_monitors?;
         self.service_monitor.take()?;
         Some(format!("spec.monitoring.serviceMonitor is left out, since {why}"))
     }
 
-    /// Kinds and names of all that a platform has. Its autoscalers, which have their Deployments' names, are seen to with those
+    /// Kinds and names of everything a platform has. Its autoscalers, named like their Deployments, are handled with those
     /// (`stages::autoscale`).
     pub fn names(&self) -> Names {
         let Self {
@@ -171,7 +171,7 @@ pub fn manifests(platform: &ValidatedPlatform) -> Manifests {
     }
 }
 
-/// None: what was asked for is not there.
+/// None: the requested autoscaler is not available.
 fn scaler(platform: &ValidatedPlatform, component: Component, scaling: &Autoscaling) -> Option<Scaler> {
     let hpa = || {
         let built = horizontal_pod_autoscaler::build(platform, component, scaling);

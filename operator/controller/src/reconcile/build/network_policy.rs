@@ -1,6 +1,6 @@
-//! The NetworkPolicy, when it is asked for: in to the port that serves, out to DNS and to the ports of the databases and Kafka.
+//! The optional NetworkPolicy: ingress to the service port, egress to DNS and to the ports of the databases and Kafka.
 //!
-//! Ports and not addresses: those are names that Kubernetes' policies can't hold, and they move.
+//! It names ports, not addresses: those are host names, which NetworkPolicies don't support, and they change.
 
 use k8s_openapi::api::networking::v1::{
     NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyIngressRule, NetworkPolicyPort, NetworkPolicySpec,
@@ -21,7 +21,7 @@ pub(super) fn build(platform: &ValidatedPlatform) -> Option<NetworkPolicy> {
     Some(NetworkPolicy {
         metadata: metadata(platform, platform.name.clone(), None),
         spec: Some(NetworkPolicySpec {
-            // All pods of the platform, those of the migration and the maintenance too.
+            // All pods of the platform, including migration and maintenance.
             pod_selector: Some(LabelSelector {
                 match_labels: Some(names::selector(&platform.name, None)),
                 ..LabelSelector::default()
@@ -39,7 +39,7 @@ pub(super) fn build(platform: &ValidatedPlatform) -> Option<NetworkPolicy> {
     })
 }
 
-/// `wanted` with the ports that `live` lets out besides: pods that still run with the settings of before need them.
+/// `wanted` plus the egress ports of `live`: pods that still run with the previous settings need them.
 pub fn widened(wanted: &NetworkPolicy, live: &NetworkPolicy) -> NetworkPolicy {
     let mut widened = wanted.clone();
     let rules = widened.spec.iter_mut().flat_map(|spec| &mut spec.egress);

@@ -1,4 +1,4 @@
-//! What all pods of a platform have in common: the container, its environment, its rights.
+//! What all pods of a platform share: the container, its environment, its rights.
 //!
 //! Invariant: every pod meets the `restricted` pod security standard.
 
@@ -17,20 +17,20 @@ use wallex_crd::names;
 
 use crate::reconcile::validate::{Authorities, Holder, SecretValue, ValidatedPlatform, ValidatedPods};
 
-/// Where Kubernetes reads a container's last words; its own default.
+/// Where Kubernetes reads the termination message; its own default.
 const TERMINATION_MESSAGE: &str = "/dev/termination-log";
 
 /// User and group of the image.
 const USER: i64 = 65532;
 
-/// The file that certificates of authorities are found in, whatever its key is called.
+/// The file with the CA certificates, whatever their key is called.
 const AUTHORITIES_FILE: &str = "ca.crt";
 
-/// Certificates of authorities that a container finds as a file rather than a variable: all authorities of a cloud provider are more
-/// than one variable holds.
+/// CA certificates that a container gets as a file instead of a variable: a cloud provider's full bundle does not fit into a
+/// variable.
 struct Trusted<'a> {
     volume: &'static str,
-    /// Names the file.
+    /// The variable that names the file.
     variable: &'static str,
     authorities: &'a Authorities,
 }
@@ -72,7 +72,7 @@ impl Trusted<'_> {
     }
 }
 
-/// Of a `component`, or of the migration and the maintenance, which talk to neither Redis nor Kafka.
+/// For a `component`, or for migration and maintenance, which talk to neither Redis nor Kafka.
 fn trusted(platform: &ValidatedPlatform, component: bool) -> impl Iterator<Item = Trusted<'_>> {
     let redis = platform.redis.as_ref().filter(|_| component);
     let kafka = Some(&platform.kafka_access).filter(|_| component);
@@ -103,14 +103,14 @@ fn trusted(platform: &ValidatedPlatform, component: bool) -> impl Iterator<Item 
     })
 }
 
-/// What a container asks for unless the spec says otherwise: little enough that a whole platform fits a small machine.
+/// Default requests of a container: small enough that a whole platform fits on a small machine.
 pub const DEFAULT_REQUESTS: [(&str, &str); 2] = [("cpu", "20m"), ("memory", "64Mi")];
 
-/// What a container may hold at most unless the spec says otherwise. The roles bound what clients take of them (see
-/// `docs/operations.md`, "Client limits"): a command role whose clients hold all they can stays well below.
+/// Default memory limit of a container. The roles bound what clients can use (see `docs/operations.md`, "Client
+/// limits"): a command role whose clients use all they can stays well below it.
 const DEFAULT_MEMORY_LIMIT: &str = "1Gi";
 
-/// Default resources: requests, and a limit of memory alone. A limit of CPU would only make bursts slow.
+/// Default resources: requests and a memory limit. A CPU limit would only slow down bursts.
 pub(super) fn default_resources() -> ResourceRequirements {
     let requests = DEFAULT_REQUESTS
         .map(|(name, value)| (name.to_owned(), Quantity(value.to_owned())))
@@ -122,8 +122,8 @@ pub(super) fn default_resources() -> ResourceRequirements {
     }
 }
 
-/// A container that runs `wallex` with these arguments, and variables of its `own`. Those that the user adds stand last. A `component` talks
-/// to Redis and Kafka too; the migration and the maintenance don't.
+/// A container that runs `wallex` with these arguments and its `own` variables. Variables added by the user come last. A
+/// `component` also talks to Redis and Kafka; migration and maintenance don't.
 pub(super) fn container(
     platform: &ValidatedPlatform,
     pods: &ValidatedPods,
@@ -150,7 +150,7 @@ pub(super) fn container(
             read_only_root_filesystem: Some(true),
             ..SecurityContext::default()
         }),
-        // What ends the container explains itself in its status; the log is for people.
+        // A fatal error explains itself in the container's status; the log is for people.
         termination_message_path: Some(TERMINATION_MESSAGE.to_owned()),
         termination_message_policy: Some("File".to_owned()),
         volume_mounts: Some(mounts(platform, component)),
@@ -186,7 +186,7 @@ fn volumes(platform: &ValidatedPlatform, component: bool) -> Vec<Volume> {
     std::iter::once(tmp).chain(trusted).collect()
 }
 
-/// A pod around one container, which is a `component`'s or not.
+/// A pod with one container, which may or may not belong to a `component`.
 pub(super) fn spec(
     platform: &ValidatedPlatform,
     pods: &ValidatedPods,
@@ -205,7 +205,8 @@ pub(super) fn spec(
         topology_spread_constraints: pods.spread.clone().filter(|spread| !spread.is_empty()),
         service_account_name: Some(platform.name.clone()),
         automount_service_account_token: Some(false),
-        // Otherwise Kubernetes adds a variable per Service of the namespace, and pods would differ by their neighbours.
+        // Otherwise Kubernetes adds variables for every Service in the namespace, and pods would differ by their
+        // neighbours.
         enable_service_links: Some(false),
         security_context: Some(PodSecurityContext {
             run_as_non_root: Some(true),
@@ -230,7 +231,7 @@ pub(super) fn spec(
     }
 }
 
-/// What else decides whether a pod can start and reach its database, as text; nothing of it is said by most platforms.
+/// Other settings that decide whether a pod can start and reach its database, as text. Most platforms set none of them.
 pub(super) fn access(platform: &ValidatedPlatform) -> Vec<String> {
     let pull = platform
         .image_pull_secrets
@@ -245,7 +246,7 @@ pub(super) fn access(platform: &ValidatedPlatform) -> Vec<String> {
     pull.chain(authorities).chain(user).collect()
 }
 
-/// Metadata of a pod template: `labels` and `annotations` of the operator's own, and what the user adds.
+/// Metadata of a pod template: the operator's own `labels` and `annotations`, plus the user's.
 pub(super) fn metadata(
     pods: &ValidatedPods,
     labels: BTreeMap<String, String>,
@@ -266,7 +267,7 @@ fn some_unless_empty(map: &BTreeMap<String, String>) -> Option<BTreeMap<String, 
     (!map.is_empty()).then(|| map.clone())
 }
 
-/// Environment of every process: its own name and what it reaches, by reference.
+/// Environment of every process: its own name and its connections, by reference.
 fn env(platform: &ValidatedPlatform, component: bool) -> Vec<EnvVar> {
     let mut env = vec![
         EnvVar {
@@ -280,7 +281,7 @@ fn env(platform: &ValidatedPlatform, component: bool) -> Vec<EnvVar> {
             }),
             ..EnvVar::default()
         },
-        // A variable and no argument: an older image passes over it.
+        // A variable instead of an argument: an older image ignores it.
         EnvVar {
             name: names::LAST_WORDS.to_owned(),
             value: Some(TERMINATION_MESSAGE.to_owned()),
@@ -314,7 +315,7 @@ pub(super) fn plain<N: Into<String>>(settings: BTreeMap<N, String>) -> impl Iter
     })
 }
 
-/// All of the ConfigMap as variables.
+/// The whole ConfigMap as variables.
 pub(super) fn env_from(platform: &ValidatedPlatform) -> Vec<EnvFromSource> {
     vec![EnvFromSource {
         config_map_ref: Some(ConfigMapEnvSource {

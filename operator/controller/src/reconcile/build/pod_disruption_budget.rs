@@ -18,7 +18,7 @@ pub(super) fn build(platform: &ValidatedPlatform, component: Component) -> PodDi
                 match_labels: Some(names::selector(&platform.name, Some(component.name()))),
                 ..LabelSelector::default()
             }),
-            // A pod that is not ready serves nobody; it must not block a drain for ever.
+            // A pod that is not ready serves no one; it must not block a drain forever.
             unhealthy_pod_eviction_policy: Some("AlwaysAllow".to_owned()),
             ..PodDisruptionBudgetSpec::default()
         }),

@@ -1,11 +1,12 @@
 //! The ScaledObject of a projector: KEDA asks the platform itself how far the projection is behind, and scales by it.
 //!
-//! It does not ask Kafka for the offsets of the consumer group: those say how much of the topic is unread, which is a lot for nothing when
-//! Kafka lost its data or the group its offsets, and nothing when the publisher stands still.
+//! It does not use the consumer group's offsets in Kafka: those show how much of the topic is unread, which is wrongly high after
+//! Kafka lost data or the group lost its offsets, and wrongly zero when the publisher is stalled.
 //!
-//! KEDA makes a HorizontalPodAutoscaler of it, `keda-hpa-…`, with this object's labels, and removes it with this object.
+//! KEDA creates a HorizontalPodAutoscaler for it, `keda-hpa-…`, with this object's labels, and removes it with this
+//! object.
 //!
-//! Invariant: a lag that can't be read changes no number of pods.
+//! Invariant: a lag that can't be read never changes the number of pods.
 
 use wallex_crd::foreign::{
     Advanced, Fallback, HorizontalPodAutoscalerConfig, ScaleTarget, ScaledObject, ScaledObjectSpec, Trigger,
@@ -15,17 +16,17 @@ use wallex_crd::{Component, Projection, names, report};
 use super::{horizontal_pod_autoscaler, metadata};
 use crate::reconcile::validate::{Autoscaling, Measure, ValidatedPlatform};
 
-/// Readings that may fail in a row before KEDA says so, and states the present number as the wish. Until then it wishes for nothing,
-/// which keeps the number as well.
+/// Readings that may fail in a row before KEDA reports it and requests the current number of pods. Until then it requests
+/// nothing, which keeps the number too.
 const FAILURES: i32 = 3;
 
-/// Where the report of the lag has the events of a projection.
+/// Where the lag report has a projection's events.
 fn location(projection: Projection) -> Option<String> {
     let place = Projection::ALL.iter().position(|other| *other == projection)?;
     Some(format!("projections.{place}.lag_events"))
 }
 
-/// Who is asked: the query, which reads are for, or the command where there is none.
+/// The component to ask: the query, which serves reads, or the command if there is no query.
 fn measurer(platform: &ValidatedPlatform) -> Component {
     let query = platform.component(Component::Query);
     if query.replicas > 0 || query.autoscaling.is_some() {
@@ -35,7 +36,7 @@ fn measurer(platform: &ValidatedPlatform) -> Component {
     }
 }
 
-/// None: the component does not follow a lag.
+/// None: the component does not scale by lag.
 pub(super) fn build(
     platform: &ValidatedPlatform,
     component: Component,
@@ -71,12 +72,12 @@ pub(super) fn build(
             max_replica_count: scaling.max,
             fallback: Fallback {
                 failure_threshold: FAILURES,
-                // Required, and not looked at with this behaviour.
+                // Required, but ignored with this behaviour.
                 replicas: scaling.min,
                 behavior: "currentReplicas".to_owned(),
             },
             advanced: Advanced {
-                // When the object goes, the pods stay as many as they are.
+                // When the object is deleted, the number of pods stays as it is.
                 restore_to_original_replica_count: false,
                 horizontal_pod_autoscaler_config: HorizontalPodAutoscalerConfig {
                     behavior: horizontal_pod_autoscaler::behavior(scaling),

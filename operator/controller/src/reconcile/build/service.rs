@@ -1,5 +1,5 @@
-//! The Services: one per component, on port 8080. `…-command` is the address of the whole API, `…-query` that of the reads;
-//! the others give metrics and health a name.
+//! The Services: one per component, on port 8080. `…-command` is the address of the whole API, `…-query` the address for
+//! reads; the others give metrics and health a name.
 
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;

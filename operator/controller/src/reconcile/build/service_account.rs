@@ -1,4 +1,5 @@
-//! The ServiceAccount of a platform's pods. It may do nothing and its token is not mounted: no role talks to Kubernetes.
+//! The ServiceAccount of a platform's pods. It has no permissions and its token is not mounted: no role talks to
+//! Kubernetes.
 
 use k8s_openapi::api::core::v1::ServiceAccount;
 

@@ -1,4 +1,4 @@
-//! The ServiceMonitor, when it is asked for: Prometheus reads /metrics behind every Service of the platform.
+//! The optional ServiceMonitor: Prometheus scrapes /metrics behind every Service of the platform.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use wallex_crd::foreign::{Endpoint, Relabeling, ServiceMonitor, ServiceMonitorSpec};
@@ -7,7 +7,7 @@ use wallex_crd::names;
 use super::metadata;
 use crate::reconcile::validate::ValidatedPlatform;
 
-/// The short names of what a series is of, by which autoscalers ask for it: the platform and the component.
+/// Short labels for the platform and the component, by which autoscalers select a series.
 fn relabelings() -> Vec<Relabeling> {
     [("instance", "platform"), ("component", "component")]
         .map(|(label, target)| Relabeling {

@@ -1,7 +1,7 @@
-//! What is said of the projections' lag. Pure.
+//! The condition for the projections' lag. Pure.
 //!
-//! Invariant: a projection that hovers about the limit does not make the condition flap: what is [`LAGGING`] is current again
-//! only under [`RECOVERED`].
+//! Invariant: a projection that hovers around the limit does not make the condition flap: once past [`LAGGING`], it is
+//! current again only below [`RECOVERED`].
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use wallex_crd::ProjectionStatus;
@@ -9,24 +9,25 @@ use wallex_crd::vocabulary::Reason;
 
 use super::problem::Problem;
 
-/// Seconds that a projection may be behind. A rollout or a rebalance takes less, and readers of a minute's age notice.
+/// Seconds that a projection may be behind. A rollout or a rebalance takes less, and readers notice data that is a
+/// minute old.
 const LAGGING: i64 = 60;
-/// Seconds under which one that was behind counts as current again.
+/// Seconds below which a lagging projection counts as current again.
 const RECOVERED: i64 = 30;
 
-/// How far the projections are behind, as far as it is known.
+/// How far the projections are behind, if known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Lag {
-    /// Nobody looked.
+    /// Not measured.
     #[default]
     NotChecked,
-    /// It could not be had, and why.
+    /// It could not be measured, and why.
     Unknown(String),
     Known(Vec<ProjectionStatus>),
 }
 
 impl Lag {
-    /// The rows of the status; none while it is not known.
+    /// The rows of the status; empty while the lag is unknown.
     pub fn rows(&self) -> &[ProjectionStatus] {
         match self {
             Self::NotChecked | Self::Unknown(_) => &[],

@@ -1,4 +1,4 @@
-//! What a platform's conditions say, from what the stages saw. Pure.
+//! Derives a platform's conditions from what the stages observed. Pure.
 //!
 //! Invariant: types and reasons are the closed sets of `vocabulary`; `lastTransitionTime` moves only when a condition's status does;
 //! the same observations give the same conditions, so an unchanged platform causes no write.
@@ -16,7 +16,7 @@ pub use seen::{ComponentState, Hold, Progress, Remembered, Seen};
 pub use wallex_crd::vocabulary::{Reason, types};
 
 impl Seen {
-    /// How many components have all the pods asked for ready, and have any, be they of the present template or the one before.
+    /// The number of components that have pods, all of them ready, whether of the present template or the previous one.
     pub fn components_ready(&self) -> usize {
         self.components
             .iter()
@@ -24,12 +24,12 @@ impl Seen {
             .count()
     }
 
-    /// Whether everything asked for is there.
+    /// Whether everything requested is in place.
     pub fn is_ready(&self) -> bool {
         matches!(self.verdict(), Verdict::Ready)
     }
 
-    /// What keeps the platform from being ready, the gravest first; none when it is ready.
+    /// The most severe thing that keeps the platform from being ready; none when it is ready.
     fn verdict(&self) -> Verdict {
         if let Some(problem) = &self.invalid {
             let ends_by_itself = [Reason::PredecessorTerminating, Reason::Deleting].contains(&problem.reason);
@@ -70,7 +70,7 @@ impl Seen {
         for part in [&self.schema, &self.topics] {
             match part {
                 Progress::Waiting(problem) => return Verdict::Waiting(problem.clone()),
-                // A paused platform's topics are not looked at, since looking would mend them.
+                // A paused platform's topics are not checked, because the check would also correct them.
                 Progress::NotChecked if self.hold == Some(Hold::Paused) => {}
                 Progress::NotChecked => {
                     return Verdict::Waiting(Problem::new(Reason::NotChecked, "not checked yet"));
@@ -116,7 +116,7 @@ enum Verdict {
     Failed(Problem),
 }
 
-/// The conditions for what was seen; `previous` ones give the times of their last transitions.
+/// The conditions for what was seen; `previous` provides the last transition times.
 pub fn derive(
     previous: &[Condition],
     generation: Option<i64>,
@@ -186,12 +186,12 @@ pub fn derive(
         .collect()
 }
 
-/// The condition of that type.
+/// The condition of the given type.
 fn find<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Condition> {
     conditions.iter().find(|condition| condition.type_ == type_)
 }
 
-/// Conditions that keep saying what was last seen while a platform is paused and nobody looks.
+/// Conditions that keep their last value while a platform is paused, because nothing checks them.
 const PARTS: [&str; 2] = [types::TOPICS_READY, types::SCHEMA_READY];
 
 fn ready(verdict: &Verdict, notes: &[String]) -> (&'static str, Problem) {
@@ -212,7 +212,8 @@ fn progressing(verdict: &Verdict) -> (&'static str, Problem) {
     }
 }
 
-/// Ready and Progressing of a platform that is told to hold still: the reason is the user's wish, the message what else there is to say.
+/// Ready and Progressing of a paused or suspended platform: the reason is the user's request, the message anything else worth
+/// reporting.
 fn held(
     hold: Hold,
     verdict: &Verdict,
@@ -222,7 +223,7 @@ fn held(
         Verdict::Ready => None,
         Verdict::Waiting(problem) | Verdict::Failed(problem) => Some(&problem.message),
     };
-    // A suspended platform has nothing that a note could be about.
+    // A suspended platform has nothing to note.
     let notes = if hold == Hold::Paused { notes } else { &[] };
     let also: String = problem
         .into_iter()
@@ -230,7 +231,7 @@ fn held(
         .map(|said| format!("; {said}"))
         .collect();
     match hold {
-        // What runs may well be all that was asked for: then it is ready, paused or not.
+        // If everything requested is running, the platform is ready, paused or not.
         Hold::Paused => {
             let message = format!("spec.paused is true, so nothing is changed{also}");
             let status = if matches!(verdict, Verdict::Ready) {

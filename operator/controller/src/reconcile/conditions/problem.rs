@@ -1,8 +1,8 @@
-//! A reason and what there is to say of it.
+//! A reason with its message.
 
 use wallex_crd::vocabulary::Reason;
 
-/// Something that keeps a platform from being what was asked for.
+/// Something that keeps a platform from its desired state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     pub reason: Reason,

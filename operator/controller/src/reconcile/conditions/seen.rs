@@ -1,5 +1,5 @@
-//! What is seen of a platform on the way through a reconcile. Data only: the stages and the observers fill it in, the conditions and the
-//! status are made of it.
+//! What a reconcile observes about a platform. Data only: stages and observers fill it in; conditions and status are derived from
+//! it.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::lag::Lag;
 use super::problem::Problem;
 use crate::kafka::Topic;
 
-/// One part of the line: done, on its way, failed, or not looked at.
+/// State of one part: done, under way, failed, or not checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Progress {
     #[default]
@@ -23,30 +23,30 @@ pub enum Progress {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ComponentState {
     pub component: Component,
-    /// Whether there is a Deployment at all.
+    /// Whether the Deployment exists.
     pub exists: bool,
     pub desired: i32,
     pub ready: i32,
     pub updated: i32,
     pub image: Option<String>,
-    /// Whether all pods are of the template wanted now, and ready.
+    /// Whether all pods are ready and of the currently wanted template.
     pub rolled_out: bool,
-    /// The Deployment says that its rollout takes too long, in its own words.
+    /// The Deployment's own message when its rollout takes too long.
     pub stalled: Option<String>,
-    /// Why its pods do not become ready, where they show it.
+    /// Why its pods do not become ready, if they show it.
     pub problem: Option<Problem>,
 }
 
-/// A wish of the user's to hold still.
+/// A user's request to pause or suspend the platform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hold {
-    /// Nothing is changed, whatever differs.
+    /// Change nothing, whatever differs.
     Paused,
-    /// No component shall have pods.
+    /// Run no pods.
     Suspended,
 }
 
-/// All that the status is made of: what the stages and the observers found out, whatever stopped.
+/// Everything the status is derived from: the findings of stages and observers, whichever stage stopped.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
     /// The spec or what it refers to is wrong: nothing was built.
@@ -57,21 +57,21 @@ pub struct Seen {
     pub refused: Option<Problem>,
     pub components: Vec<ComponentState>,
     pub hold: Option<Hold>,
-    /// How far the projections are behind. No part of Ready: a platform that catches up serves.
+    /// How far the projections are behind. Not part of Ready: a platform that is catching up still serves.
     pub lag: Lag,
-    /// Events that the journal holds at least, as whoever measures the lag says.
+    /// Lower bound of the journal's events, from the role that measures the lag.
     pub events: Option<i64>,
-    /// Status and reason of AutoscalingActive; none when nothing is scaled. No part of Ready: the pods that there are serve on.
+    /// Status and reason of AutoscalingActive; none when nothing is scaled. Not part of Ready: existing pods keep serving.
     pub autoscaling: Option<(&'static str, Problem)>,
-    /// What is worth saying of a platform that is ready.
+    /// Notes about a platform that is ready.
     pub notes: Vec<String>,
     pub remember: Remembered,
-    /// When to look again, besides the usual time; none: nothing calls for it.
+    /// When to reconcile again, if earlier than usual; none: no reason to.
     pub again: Option<Duration>,
 }
 
 impl Seen {
-    /// Before anything was looked at.
+    /// The initial state, before any observation.
     pub fn of(platform: &WalletPlatform) -> Self {
         let hold = if platform.spec.paused {
             Some(Hold::Paused)
@@ -84,13 +84,13 @@ impl Seen {
         }
     }
 
-    /// Has the platform looked at again after this time at the latest.
+    /// Schedules another reconcile after this time at the latest.
     pub fn look_again(&mut self, after: Duration) {
         self.again = Some(self.again.map_or(after, |again| again.min(after)));
     }
 }
 
-/// What the status remembers anew; what is none stays as it was.
+/// New values for the status to remember; none keeps the previous value.
 #[derive(Clone, Debug, Default)]
 pub struct Remembered {
     pub kafka: Option<KafkaStatus>,

@@ -1,7 +1,7 @@
-//! Whether a live object still holds everything a manifest states. Pure.
+//! Whether a live object still matches everything a manifest states. Pure.
 //!
-//! What the manifest does not mention does not count here: defaults of the API server, other controllers' annotations, a sidecar that
-//! was injected (`drift` looks at those). Lists of objects with names are compared by name, others element by element.
+//! Fields that the manifest does not state are ignored here: API server defaults, other controllers' annotations, injected
+//! sidecars (`drift` checks those). Lists of named objects are compared by name, others element by element.
 
 use serde_json::Value;
 
@@ -26,13 +26,13 @@ pub fn contains(live: &Value, wanted: &Value) -> bool {
                         .all(|(live, wanted)| contains(live, wanted))
             }
         },
-        // The API server writes quantities in its own way: 1000m comes back as 1.
+        // The API server normalizes quantities: 1000m comes back as 1.
         (Value::String(live), Value::String(wanted)) => live == wanted || same_quantity(live, wanted),
         (live, wanted) => live == wanted,
     }
 }
 
-/// The API server drops what is empty.
+/// The API server drops empty values.
 pub(super) fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null => true,
@@ -57,7 +57,7 @@ fn same_quantity(left: &str, right: &str) -> bool {
     matches!((quantity(left), quantity(right)), (Some(left), Some(right)) if left == right)
 }
 
-/// A Kubernetes quantity in thousandths; none for what is not one, or is finer.
+/// A Kubernetes quantity in thousandths; none if it is not a quantity, or is finer.
 fn quantity(text: &str) -> Option<i128> {
     let digits = text
         .find(|c: char| !c.is_ascii_digit() && c != '.')

@@ -1,13 +1,15 @@
-//! What others wrote into the parts of a child that are the operator's alone, and the child without it. Pure.
+//! What others wrote into the parts of a child that belong only to the operator, and the child without it. Pure.
 //!
-//! Server-side apply takes back a field that it states and never removes one that it does not. So a hand edit that *adds* something (a
-//! value beside a reference to a Secret, a command, a second selector) would stay in force, or make every later apply invalid. It is
-//! found by the object's `managedFields`: what somebody else owns there and the manifest does not state.
+//! Server-side apply restores fields that it states but never removes fields that it does not. So a manual edit that *adds*
+//! something (a value beside a reference to a Secret, a command, a second selector) would stay in force, or make every later
+//! apply invalid. It is found through the object's `managedFields`: fields that someone else owns and the manifest does not
+//! state.
 //!
-//! - **Put back**: everything in the parts below, whoever changed it.
-//! - **Left, and told**: on pod templates further containers with the volumes that they mount, and further labels and annotations: tools
-//!   that inject sidecars work that way.
-//! - **Left, and not told**: what an API server fills in, the number of pods (`stages::autoscale`), and the mark of `kubectl rollout restart`.
+//! - **Restored**: everything in the parts below, whoever changed it.
+//! - **Left and reported**: on pod templates, additional containers with the volumes they mount, and additional labels and
+//!   annotations: tools that inject sidecars work that way.
+//! - **Left silently**: API server defaults, the number of pods (`stages::autoscale`), and the annotation of `kubectl rollout
+//!   restart`.
 
 use std::fmt;
 
@@ -20,18 +22,18 @@ mod owners;
 
 use owners::{Owner, others, within, within_element, without_patches};
 
-/// `kubectl rollout restart` and `kubectl wallex restart` leave it.
+/// Set by `kubectl rollout restart` and `kubectl wallex restart`.
 const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
 
-/// Fields shown of one object; the first ones tell what happened.
+/// Fields shown per object; the first ones tell what happened.
 const SHOWN: usize = 4;
 
-/// A field, and who wrote it as far as the object knows.
+/// A field, and who wrote it, as far as the object knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
     pub path: String,
     pub managers: Vec<String>,
-    /// An earlier write of the operator's left it; nobody else did.
+    /// An earlier write by the operator left it, no one else.
     pub ours: bool,
 }
 
@@ -57,26 +59,28 @@ pub fn shown(found: &[Found]) -> String {
 /// How a live child differs from its manifest.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Drift {
-    /// Fields with another value than the manifest's, and fields that are missing. An apply mends them.
+    /// Fields whose value differs from the manifest, and missing fields. An apply fixes them.
     pub changed: Vec<Found>,
-    /// Fields that the manifest does not have. An apply would leave them.
+    /// Fields that the manifest does not have. An apply would leave them in place.
     pub strays: Vec<Found>,
-    /// What stays, and is told.
+    /// What stays and is reported.
     pub left: Vec<Found>,
-    /// The operator's parts as they should be, by their names at the top of the object; none: to be removed.
+    /// The operator's parts as they should be, by top-level field; none: to be removed.
     restored: Vec<(&'static str, Option<Value>)>,
-    /// Who owns what, without what earlier patches of this kind left in the operator's name; none: they left nothing.
+    /// The field owners without what earlier patches of this kind left under the operator's name; none: they left
+    /// nothing.
     owners: Option<Value>,
 }
 
 impl Drift {
-    /// A JSON patch (RFC 6902) that puts the operator's parts back, of an object whose `resource_version` is still this one.
+    /// A JSON patch (RFC 6902) that restores the operator's parts, for an object that still has this `resource_version`.
     pub fn patch(&self, resource_version: &str) -> Value {
         let mut operations = vec![json!({
             "op": "replace", "path": "/metadata/resourceVersion", "value": resource_version,
         })];
-        // An API server fills in what a patch leaves out, such as the scheme of a probe, and notes it as written by whoever patched. So
-        // it looks like a field that the operator once wrote and states no longer. Taken out once more it comes back, but as nobody's.
+        // The API server fills in what a patch leaves out, such as a probe's scheme, and records the patcher as its
+        // writer. So it looks like a field that the operator once wrote and no longer states. If it is removed again,
+        // it comes back, but without an owner.
         if let Some(owners) = &self.owners {
             operations.push(json!({"op": "replace", "path": "/metadata/managedFields", "value": owners}));
         }
@@ -89,12 +93,12 @@ impl Drift {
         operations.into()
     }
 
-    /// Whether the child can't be changed any more, so that it has to be made anew.
+    /// Whether the child can no longer be changed and must be recreated.
     pub fn is_sealed(&self) -> bool {
         self.strays.iter().any(|stray| stray.path == SEALED)
     }
 
-    /// All that is to be put back.
+    /// Everything to restore.
     pub fn put_back(&self) -> Vec<Found> {
         self.changed.iter().chain(&self.strays).cloned().collect()
     }
@@ -163,7 +167,7 @@ impl Walk {
         self.drift.changed.push(found(path.to_owned(), owners));
     }
 
-    /// `live` with the values of `wanted`, and without what others added.
+    /// `live` with the values of `wanted` and without what others added.
     fn restored(&mut self, path: &str, live: &Value, wanted: &Value, owners: &[Owner<'_>]) -> Value {
         match (live, wanted) {
             (Value::Object(live), Value::Object(wanted)) => {
@@ -218,7 +222,7 @@ impl Walk {
         restored.into()
     }
 
-    /// Whether a field that somebody else wrote may stay.
+    /// Whether a field that someone else wrote may stay.
     fn is_left(&mut self, path: &str, key: &str, inner: &str, value: &Value, owners: &[Owner<'_>]) -> bool {
         let Some(template) = self.template else {
             return false;
@@ -272,7 +276,7 @@ impl Walk {
         for (element_of, _) in live.iter().zip(&used).filter(|(_, used)| !**used) {
             let owners = within_element(owners, element_of);
             let inner = element(path, element_of);
-            // A second element of a name that is taken would win over the first.
+            // A second element with the same name would override the first.
             let is_new = wanted.iter().all(|wanted| wanted.get(key) != element_of.get(key));
             if may_stay && is_new {
                 self.drift.left.push(found(inner, &owners));
@@ -281,7 +285,7 @@ impl Walk {
                 self.stray(inner, &owners);
             }
         }
-        // In the order in which they stand: an unchanged list is the same list.
+        // In their live order, so that an unchanged list stays identical.
         restored.sort_by_key(|element| {
             let place = live.iter().position(|live| live.get(key) == element.get(key));
             place.unwrap_or(live.len())
@@ -289,8 +293,8 @@ impl Walk {
         restored.into()
     }
 
-    /// A pod's spec without the volumes that no container mounts but the operator's own: one that can't be mounted keeps the pods from
-    /// starting.
+    /// A pod spec without volumes that no container mounts, except the operator's own: a volume that can't be mounted keeps pods
+    /// from starting.
     fn without_unused_volumes(&mut self, path: &str, mut spec: Value, wanted: &Map<String, Value>) -> Value {
         let names = |list: Option<&Value>| -> Vec<Value> {
             let elements = list.and_then(Value::as_array).into_iter().flatten();

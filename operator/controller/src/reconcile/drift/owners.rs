@@ -4,14 +4,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Map, Value};
 use wallex_crd::names::MANAGER;
 
-/// Somebody who owns fields, and which of them below a certain one.
+/// A field manager, and which fields it owns below a certain one.
 #[derive(Clone, Copy)]
 pub(super) struct Owner<'a> {
     pub(super) manager: &'a str,
     fields: &'a Value,
 }
 
-/// All who own something besides what the operator applies.
+/// Every owner of fields beyond those that the operator applies.
 pub(super) fn others(meta: &ObjectMeta) -> Vec<Owner<'_>> {
     let entries = meta.managed_fields.iter().flatten();
     entries
@@ -27,7 +27,7 @@ pub(super) fn others(meta: &ObjectMeta) -> Vec<Owner<'_>> {
         .collect()
 }
 
-/// Those who own the field `key`, or something in it. A field without parts of its own stands for all that it holds.
+/// The owners of the field `key`, or of something in it. A field without children stands for everything in it.
 pub(super) fn within<'a>(owners: &[Owner<'a>], key: &str) -> Vec<Owner<'a>> {
     let one = |owner: &Owner<'a>| {
         let whole = owner.fields.as_object().is_some_and(Map::is_empty);
@@ -44,7 +44,7 @@ pub(super) fn within<'a>(owners: &[Owner<'a>], key: &str) -> Vec<Owner<'a>> {
     owners.iter().filter_map(one).collect()
 }
 
-/// The same of an element of a list, which is known by some of its fields.
+/// The same for a list element, which is identified by some of its fields.
 pub(super) fn within_element<'a>(owners: &[Owner<'a>], element: &Value) -> Vec<Owner<'a>> {
     let is_it = |key: &str| {
         let known: Option<Value> = key
@@ -72,7 +72,7 @@ pub(super) fn within_element<'a>(owners: &[Owner<'a>], element: &Value) -> Vec<O
     owners.iter().filter_map(one).collect()
 }
 
-/// The entries of `managedFields` without those of the operator's own patches; none when there is none of them.
+/// The entries of `managedFields` without those of the operator's own patches; none if there are no such patches.
 pub(super) fn without_patches(object: &Value) -> Option<Value> {
     let entries = object.pointer("/metadata/managedFields")?.as_array()?;
     let is_patch = |entry: &&Value| {

@@ -1,7 +1,8 @@
-//! What is said of autoscaling: whether each component that is scaled is, from what the autoscalers say of themselves. Pure.
+//! Reports autoscaling: whether each component with an autoscaler is actually scaled, according to the autoscalers' own
+//! status. Pure.
 //!
-//! Invariant: it only reports. A figure that can't be read changes no number of pods, and takes nothing from Ready or Degraded: the pods
-//! that there are serve on.
+//! Invariant: it only reports. A metric that can't be read changes neither the number of pods nor Ready or Degraded: existing
+//! pods keep serving.
 
 use std::time::Duration;
 
@@ -16,15 +17,16 @@ use crate::reconcile::conditions::{Problem, Reason};
 use crate::reconcile::stages::autoscale;
 use crate::reconcile::validate::{ForeignAutoscaler, LagDriver, Measure, ValidatedPlatform};
 
-/// While an autoscaler comes or goes: what KEDA makes and removes itself is not watched.
+/// Interval while an autoscaler comes or goes: objects that KEDA creates and removes are not watched.
 const HANDING_OVER: Duration = Duration::from_secs(5);
-/// While somebody else's autoscaler is there: it is not watched, and its end gives the number of pods back to the spec.
+/// Interval while a foreign autoscaler exists: it is not watched, and once it is gone the spec decides the number of
+/// pods again.
 const FOREIGN: Duration = Duration::from_secs(30);
 
 /// Status and problem of the condition; none when nothing is scaled.
 pub type Verdict = Option<(&'static str, Problem)>;
 
-/// What is said while an earlier stage stopped.
+/// The verdict when an earlier stage stopped.
 pub fn not_checked(spec: &WalletPlatformSpec) -> Verdict {
     let mut scaled = Component::ROLLOUT
         .iter()
@@ -37,7 +39,7 @@ pub fn not_checked(spec: &WalletPlatformSpec) -> Verdict {
     })
 }
 
-/// What is worth saying of it when the platform is ready all the same.
+/// A note about it for a platform that is ready all the same.
 pub fn note(verdict: &Verdict) -> Option<String> {
     let (status, problem) = verdict.as_ref()?;
     (*status != "True").then(|| {
@@ -49,7 +51,7 @@ pub fn note(verdict: &Verdict) -> Option<String> {
     })
 }
 
-/// How a component is scaled at this moment.
+/// How a component is currently scaled.
 enum State {
     Active,
     NotYet(String),
@@ -93,7 +95,7 @@ pub fn verdict(platform: &ValidatedPlatform, manifests: &Manifests, children: &C
     })
 }
 
-/// When to look again, where nothing else shows what becomes of an autoscaler.
+/// When to check again, if no watch reports what happens to an autoscaler.
 pub fn again(verdict: &Verdict) -> Option<Duration> {
     let (_, problem) = verdict.as_ref()?;
     if problem.reason == Reason::HandingOver {

@@ -1,4 +1,4 @@
-//! The components' Deployments as they are.
+//! The state of the components' Deployments.
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -11,12 +11,12 @@ use crate::reconcile::build::Manifests;
 use crate::reconcile::conditions::{ComponentState, Problem, Reason};
 use crate::reconcile::stages::child;
 
-/// The components of a platform that can't be built, by what they say of themselves.
+/// The components of a platform that can't be built, judged only by their own status.
 pub(super) fn plain(platform: &str, deployments: &[Deployment]) -> Vec<ComponentState> {
     states(platform, deployments, |_| 0, |_| None, |_, _| true)
 }
 
-/// The components with the reasons of pods that are not ready.
+/// The components, with the reasons why pods are not ready.
 pub(super) async fn of(
     pass: &Pass<'_>,
     manifests: &Manifests,
@@ -49,14 +49,14 @@ pub(super) async fn of(
     components
 }
 
-/// Whether a live Deployment has the template that is wanted.
+/// Whether a live Deployment has the wanted template.
 fn is_wanted(manifests: &Manifests, component: Component, live: &Deployment) -> bool {
     let wanted = manifests.deployments.iter().find(|(of, _)| *of == component);
     wanted.is_some_and(|(_, wanted)| child::is_applied(wanted, live))
 }
 
-/// The components' Deployments as they are. `desired` is the number of pods of one that does not exist yet, `least` the number that
-/// suffices of one whose number an autoscaler decides; `wanted` tells whether a Deployment is of the template wanted now.
+/// The state of the components' Deployments. `desired` is the number of pods for one that does not exist yet, `least` the number
+/// that suffices where an autoscaler decides; `wanted` tells whether a Deployment has the currently wanted template.
 fn states(
     platform: &str,
     deployments: &[Deployment],
@@ -92,10 +92,10 @@ fn states(
                 })
             };
             let stalled = said("Progressing", "False", "ProgressDeadlineExceeded");
-            // A quota or an admission rule; the API server's words stand in its message.
+            // A quota or an admission rule; the message contains the API server's words.
             let refused = said("ReplicaFailure", "True", "");
             let enough = match least(component) {
-                // Further pods that an autoscaler has just asked for are no reason to say that the platform is not ready.
+                // Extra pods that an autoscaler has just requested don't make the platform unready.
                 Some(least) => rollout::all_present(live) && ready >= least.min(desired),
                 None => rollout::replaced(live) && ready >= desired,
             };

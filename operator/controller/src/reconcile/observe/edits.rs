@@ -1,4 +1,4 @@
-//! What others did to the children of a paused platform, where nothing is put back. Pure.
+//! What others changed in the children of a paused platform, where nothing is restored. Pure.
 
 use wallex_crd::children::{Child, Children, named};
 
@@ -6,7 +6,7 @@ use crate::reconcile::build::Manifests;
 use crate::reconcile::drift::{self, Found};
 use crate::reconcile::stages::child::others_only;
 
-/// A note per child.
+/// One note per child.
 pub(super) fn notes(manifests: &Manifests, children: &Children) -> Vec<String> {
     edited(manifests, children).iter().map(left_alone).collect()
 }
@@ -15,7 +15,7 @@ fn left_alone((child, found): &(String, Vec<Found>)) -> String {
     format!("{child} was changed by hand: {}", drift::shown(found))
 }
 
-/// What others added to the children: all that an apply would put back or leave.
+/// What others added to the children: everything that an apply would remove or leave.
 fn edited(manifests: &Manifests, children: &Children) -> Vec<(String, Vec<Found>)> {
     fn one<K: Child>(wanted: &K, children: &Children) -> Option<(String, Vec<Found>)> {
         let name = wanted.meta().name.as_deref()?;

@@ -1,8 +1,8 @@
-//! How far a platform's projections are behind, asked of the platform itself: `GET /health/projections` of its query or, when that does
-//! not say, of its command.
+//! How far a platform's projections are behind, according to the platform itself: `GET /health/projections` from its query or, if
+//! that does not answer, from its command.
 //!
-//! Invariants: a platform is asked at most every [`PERIOD`], and waits [`PATIENCE`] per role at most, which delays no other platform; a
-//! reading that failed leaves no figure behind, so no number is older than [`PERIOD`].
+//! Invariants: a platform is asked at most once per [`PERIOD`] and gets at most [`PATIENCE`] per role, which delays no other
+//! platform; a failed reading discards the figures, so none is older than [`PERIOD`].
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,20 +21,21 @@ use wallex_crd::{Component, WalletPlatform, names};
 use crate::reconcile::Context;
 use crate::reconcile::conditions::{ComponentState, Lag, Seen};
 
-/// Between two readings of a platform.
+/// Interval between two readings of a platform.
 const PERIOD: Duration = Duration::from_secs(30);
-/// What a role may take to answer. It has the figures at hand.
+/// How long a role may take to answer. It has the figures at hand.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Bytes of an answer. Two projections of 256 partitions take less than a quarter of it.
+/// Maximum bytes of a response. Two projections with 256 partitions take less than a quarter of it.
 const LIMIT: usize = 256 * 1024;
 
-/// The way to a platform's roles.
+/// Access to a platform's roles.
 pub trait Roles: Send + Sync {
-    /// What `GET http://{authority}{path}` gives, or why nothing came.
+    /// The response to `GET http://{authority}{path}`, or why there was none.
     fn ask(&self, authority: String, path: &'static str) -> BoxFuture<'static, Result<Answer, String>>;
 }
 
-/// By plain HTTP, as the roles speak within the cluster. A connection per reading: the Service chooses a pod anew each time.
+/// Plain HTTP, as the roles use it within the cluster. One connection per reading, so that the Service picks a pod each
+/// time.
 pub struct Http(legacy::Client<legacy::connect::HttpConnector, Empty<&'static [u8]>>);
 
 impl Default for Http {
@@ -70,19 +71,19 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
-/// The way to the roles, and what was last read of each platform, by uid.
+/// Access to the roles, and the last reading of each platform, by uid.
 pub struct Readings {
     roles: Arc<dyn Roles>,
     last: Mutex<HashMap<String, Last>>,
 }
 
-/// What is known of a platform's projections.
+/// What is known about a platform's projections.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reading {
     pub lag: Lag,
-    /// Events that the journal holds at least; none: nobody said.
+    /// Lower bound of the journal's events; none: unknown.
     pub events: Option<i64>,
-    /// When to read again; none: not before one of its roles is ready.
+    /// When to read again; none: not until one of its roles is ready.
     pub again: Option<Duration>,
 }
 
@@ -101,7 +102,7 @@ impl Readings {
         }
     }
 
-    /// The lag of `platform`, read now or not long ago.
+    /// The lag of `platform`, read now or recently.
     pub async fn of(&self, platform: &WalletPlatform, components: &[ComponentState]) -> Reading {
         let serves = |component| {
             let mut states = components.iter();
@@ -161,7 +162,7 @@ impl Readings {
         report::read(&self.get(authority, PATH).await?)
     }
 
-    /// What a role answers, or why it does not. It may take [`PATIENCE`].
+    /// A role's answer, or why there is none. Takes at most [`PATIENCE`].
     pub async fn get(&self, authority: String, path: &'static str) -> Result<Answer, String> {
         match tokio::time::timeout(PATIENCE, self.roles.ask(authority, path)).await {
             Ok(answer) => answer,
@@ -176,13 +177,13 @@ impl Readings {
 
     fn remember(&self, uid: String, read: Last, now: Instant) {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        // Those of platforms that are gone, and of all that are due anyway.
+        // Drops readings of platforms that are gone, and all that are due anyway.
         last.retain(|_, last| last.next > now);
         last.insert(uid, read);
     }
 }
 
-/// Looks at how far the projections are behind, whichever stage stopped. Asks the components that were seen.
+/// Observes how far the projections are behind, whichever stage stopped. Asks the components that were seen.
 pub(in crate::reconcile) async fn see(context: &Context, platform: &WalletPlatform, seen: &mut Seen) {
     let reading = context.projections.of(platform, &seen.components).await;
     seen.lag = reading.lag;
@@ -239,7 +240,7 @@ mod tests {
         assert!(error.contains("refused"), "{error}");
     }
 
-    /// Roles that say this, by the first part of their names, and never answer otherwise.
+    /// Roles that give these answers, by the first part of their names; others never answer.
     #[derive(Default)]
     struct Scripted {
         answers: Vec<(&'static str, Result<Answer, String>)>,
@@ -312,12 +313,12 @@ mod tests {
         let both = [Component::Query, Component::Command];
         let (found, _, asked) = lag(answers(&[(QUERY, good(1)), (COMMAND, good(2))]), &both).await;
         assert_eq!((events(&found), asked), (vec![1], 1));
-        // One that hangs costs its patience only.
+        // A hanging role costs only its timeout.
         let before = Instant::now();
         let (found, _, asked) = lag(answers(&[(COMMAND, good(2))]), &both).await;
         assert_eq!((events(&found), asked), (vec![2], 2));
         assert_eq!(before.elapsed(), PATIENCE);
-        // One without a ready pod is not asked.
+        // A role without a ready pod is not asked.
         let (found, _, asked) = lag(answers(&[(COMMAND, good(2))]), &[Component::Command]).await;
         assert_eq!((events(&found), asked), (vec![2], 1));
     }

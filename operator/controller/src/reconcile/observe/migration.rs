@@ -1,6 +1,7 @@
-//! What is said of the migration: how far its Job is, and why it does not get on. Asks its pods and reads Events, writes nothing.
+//! Reports the migration: how far its Job is, and why it makes no progress. Asks its pods and reads Events; writes nothing.
 //!
-//! Invariant: what cannot be read is left out, and a migration that goes well says nothing that changes line by line.
+//! Invariant: anything that can't be read is left out, and the message of a healthy migration does not change with
+//! every log line.
 
 use std::time::Duration;
 
@@ -20,10 +21,10 @@ use crate::reconcile::conditions::{ComponentState, Problem, Progress, Reason, Se
 use crate::reconcile::stages::migrate::{Migration, RETRY_AFTER, Standing};
 use crate::reconcile::validate::ValidatedPlatform;
 
-/// How long a Job may be without a pod. Kubernetes makes one at once, unless it is refused.
+/// How long a Job may have no pod. Kubernetes creates one immediately unless it is refused.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// How far the migration is.
+/// The migration's progress.
 pub(in crate::reconcile) async fn progress(pass: &Pass<'_>, standing: &Standing<'_>) -> Progress {
     let (client, all) = (&pass.context.client, &pass.found.pods);
     let (name, live) = (&standing.job, standing.live);
@@ -51,7 +52,7 @@ pub(in crate::reconcile) async fn progress(pass: &Pass<'_>, standing: &Standing<
                 None => waiting(format!("Job {name} is running")),
             }
         }
-        // The Job tries again, but what it says is worth knowing now.
+        // The Job retries, but its message is worth reporting now.
         Migration::Running { failed } => {
             let told = format!("Job {name} failed ({failed} attempts) and is being retried");
             failure(&attempts, told, now)
@@ -63,7 +64,7 @@ pub(in crate::reconcile) async fn progress(pass: &Pass<'_>, standing: &Standing<
     }
 }
 
-/// What the finished Job says, looked for until it is known: its words go with its pod.
+/// The finished Job's result. Read until it is known, because it disappears with the pod.
 pub(in crate::reconcile) fn told(pass: &Pass<'_>, standing: &Standing<'_>) -> Option<Migrated> {
     let known = standing.remembered.filter(|schema| schema.job == standing.job);
     if !standing.is_done() || known.is_some_and(|schema| schema.version.is_some()) {
@@ -74,8 +75,8 @@ pub(in crate::reconcile) fn told(pass: &Pass<'_>, standing: &Standing<'_>) -> Op
     words::migrated(done)
 }
 
-/// Remembers a migration that succeeded, and the journal that it found. Looks at the components: one that misses the schema makes the
-/// migration due once more.
+/// Remembers a successful migration and the journal that it found. Checks the components: one that lacks the schema makes the
+/// migration due again.
 pub(in crate::reconcile) fn remember(
     pass: &Pass<'_>,
     standing: &Standing<'_>,
@@ -98,7 +99,7 @@ pub(in crate::reconcile) fn remember(
     });
 }
 
-/// The migration that is done, with what it said.
+/// The completed migration with its result.
 fn succeeded(platform: &ValidatedPlatform, standing: &Standing<'_>, told: Option<&Migrated>) -> SchemaStatus {
     let known = standing.remembered.filter(|schema| schema.job == standing.job);
     if let Some(schema) = known.filter(|schema| schema.version.is_some()) {
@@ -108,7 +109,7 @@ fn succeeded(platform: &ValidatedPlatform, standing: &Standing<'_>, told: Option
     SchemaStatus {
         job: standing.job.clone(),
         image: platform.image.clone(),
-        // An older journal may have more than was asked for; the next reconcile asks for as many.
+        // An existing journal may have more partitions than requested; the next reconcile requests as many.
         partitions: told.map_or(partitions, |told| partitions.max(told.partitions)),
         version: told.map(|told| SchemaVersions {
             journal: told.journal,
@@ -121,7 +122,7 @@ fn succeeded(platform: &ValidatedPlatform, standing: &Standing<'_>, told: Option
     }
 }
 
-/// A migrated schema that is gone again, in the words of a pod that lacks it.
+/// A migrated schema that has disappeared, in the words of a pod that lacks it.
 fn missing(components: &[ComponentState]) -> Option<Problem> {
     let problems = components.iter().filter_map(|state| state.problem.as_ref());
     let missing = problems
@@ -133,8 +134,8 @@ fn missing(components: &[ComponentState]) -> Option<Problem> {
     ))
 }
 
-/// What is to be remembered when a schema is gone: from then on the migration is another one. Not again before the last one had its
-/// time: pods take a moment to see what it did.
+/// What to remember when a schema is gone; it makes the migration a new one. Not repeated until the last one has had its time:
+/// pods take a moment to notice its result.
 fn again(remembered: SchemaStatus, now: Timestamp) -> SchemaStatus {
     let last = remembered.migrated_again_at.as_ref().map(|at| at.0);
     let due = last
@@ -148,7 +149,7 @@ fn again(remembered: SchemaStatus, now: Timestamp) -> SchemaStatus {
     }
 }
 
-/// What a person can do about a database that lacks what the platform has written.
+/// What a person can do about a database that lacks what the platform wrote.
 pub(in crate::reconcile) fn way_out(platform: &ValidatedPlatform, progress: Progress) -> Progress {
     match (progress, &platform.history) {
         (Progress::Failed(problem), Some(history)) if problem.reason == Reason::JournalRewound => {
@@ -175,7 +176,7 @@ fn waiting(message: String) -> Progress {
     Progress::Waiting(Problem::new(Reason::MigrationRunning, message))
 }
 
-/// The Job's pods, the last attempt first.
+/// The Job's pods, latest attempt first.
 fn attempts<'a>(all: &'a [Pod], job: &str) -> Vec<&'a Pod> {
     let mut found: Vec<&Pod> = all
         .iter()
@@ -189,7 +190,7 @@ fn attempts<'a>(all: &'a [Pod], job: &str) -> Vec<&'a Pod> {
     found
 }
 
-/// A failure with the best that is known of its cause.
+/// A failure with its best known cause.
 fn failure(attempts: &[&Pod], told: String, now: Timestamp) -> Progress {
     if let Some(problem) = pods::problem(attempts, now) {
         return Progress::Failed(Problem::new(
@@ -197,7 +198,7 @@ fn failure(attempts: &[&Pod], told: String, now: Timestamp) -> Progress {
             format!("{told}: {}", problem.message),
         ));
     }
-    // Not those of an attempt that still runs, or that succeeds at last: they are no reason.
+    // Only failed attempts: one that still runs, or finally succeeds, explains nothing.
     let failed = attempts.iter().filter(|pod| phase(pod) == Some("Failed"));
     let mut ends = failed.filter_map(|pod| words::end(pod)).map(words::failure);
     let problem = match ends.find(|said| !said.text.is_empty()) {
@@ -210,7 +211,7 @@ fn failure(attempts: &[&Pod], told: String, now: Timestamp) -> Progress {
     Progress::Failed(problem)
 }
 
-/// Why a Job has no pod at all. A Job, unlike a Deployment, says so in Events alone.
+/// Why a Job has no pod at all. Unlike a Deployment, a Job reports that only in Events.
 async fn refused(client: &Client, live: Option<&Job>, now: Timestamp) -> Option<Problem> {
     let live = live?;
     let created = live.creation_timestamp()?.0;

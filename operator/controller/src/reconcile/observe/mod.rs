@@ -1,5 +1,5 @@
-//! What is seen of a platform once the stages have done what they could, a file per part of the status. Nothing here writes, and nothing
-//! is decided on it but what the status remembers.
+//! Observes a platform after the stages have run, one file per part of the status. Nothing here writes; apart from what the
+//! status remembers, no decision depends on it.
 
 pub mod autoscaling;
 mod components;
@@ -25,10 +25,10 @@ use super::conditions::{Problem, Progress, Reason, Seen};
 use super::dereference::Dereferenced;
 use super::stages::migrate::{Migration, Standing};
 
-/// While Kubernetes removes what a deleted platform of the same name left.
+/// Interval while Kubernetes removes the remains of a deleted platform of the same name.
 const PREDECESSOR: Duration = Duration::from_secs(2);
 
-/// What can still be said of a platform that can't be built.
+/// What can still be observed of a platform that can't be built.
 pub(super) fn unbuilt(platform: &WalletPlatform, found: &Dereferenced, problem: Problem, seen: &mut Seen) {
     seen.components = components::plain(&platform.name_any(), &found.children.deployments);
     pods::judge(&mut seen.components, &found.pods, Timestamp::now());
@@ -39,7 +39,7 @@ pub(super) fn unbuilt(platform: &WalletPlatform, found: &Dereferenced, problem: 
     seen.invalid = Some(problem);
 }
 
-/// What can be said of a paused platform: nothing is written, and Kafka is not asked, since asking would mend its topics.
+/// Observes a paused platform: writes nothing, and does not ask Kafka, because that would also correct its topics.
 pub(super) async fn paused(pass: &Pass<'_>, manifests: &Manifests, seen: &mut Seen) {
     let migration = Standing::of(pass, manifests);
     seen.schema = match migration.state {
@@ -57,7 +57,7 @@ pub(super) async fn paused(pass: &Pass<'_>, manifests: &Manifests, seen: &mut Se
     seen.notes.extend(edits::notes(manifests, children));
 }
 
-/// What can be said of a platform that the stages worked on. `deployments` are as they left them.
+/// Observes a platform that the stages worked on. `deployments` are as they left them.
 pub(super) async fn worked_on(
     pass: &Pass<'_>,
     manifests: &Manifests,

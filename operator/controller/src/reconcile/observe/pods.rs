@@ -1,7 +1,7 @@
-//! Why pods do not become ready: what Kubernetes says of them, and what they say of themselves when Kubernetes has nothing to say.
+//! Why pods do not become ready: according to Kubernetes or, if that says nothing, according to the pods themselves.
 //!
-//! Invariant: pods are looked at only for what to say in conditions, never for what to do; one that can't be reached changes nothing. All
-//! but [`ask`] is pure.
+//! Invariant: pods only inform conditions, never decisions; one that can't be reached changes nothing. Everything except [`ask`]
+//! is pure.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -16,15 +16,16 @@ use super::lag::Readings;
 use super::words;
 use crate::reconcile::conditions::{ComponentState, Problem, Reason};
 
-/// How long a pod may stand unscheduled or unready before that is a problem: a node may be on its way, a start takes seconds.
+/// How long a pod may be unscheduled or unready before that is a problem: a node may be on its way, and startup takes
+/// seconds.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// How long after its last end a container that runs again counts as one that keeps ending. Kubernetes waits five minutes at most.
+/// How long after its last exit a running container still counts as crash-looping. Kubernetes waits at most five minutes.
 const CRASH_MEMORY: Duration = Duration::from_secs(600);
 
-/// Label that says which component a pod belongs to.
+/// Label with the component a pod belongs to.
 const ROLE: &str = "app.kubernetes.io/component";
 
-/// Gives the components that lack pods their problem, where the pods show one.
+/// Sets the problem of components that lack pods, if their pods show one.
 pub fn judge(components: &mut [ComponentState], pods: &[Pod], now: Timestamp) {
     for state in components.iter_mut().filter(|state| lacks_pods(state)) {
         if state.problem.is_none() {
@@ -33,7 +34,8 @@ pub fn judge(components: &mut [ComponentState], pods: &[Pod], now: Timestamp) {
     }
 }
 
-/// Asks those that still have none, one pod of each and all at once: a process that runs and is not ready says what it waits for.
+/// Asks the components that still have none, one pod each and all in parallel: a process that runs but is not ready says what it
+/// waits for.
 pub async fn ask(roles: &Readings, components: &mut [ComponentState], pods: &[Pod], now: Timestamp) {
     let lacking = components.iter_mut().filter(|state| lacks_pods(state));
     let asked = lacking
@@ -51,7 +53,8 @@ pub async fn ask(roles: &Readings, components: &mut [ComponentState], pods: &[Po
     join_all(asked).await;
 }
 
-/// What ails a pod by its own words; none when it can't be reached, as by an operator that runs outside the cluster.
+/// A pod's problem in its own words; none when it can't be reached, for example by an operator that runs outside the
+/// cluster.
 pub async fn ailing(roles: &Readings, pod: &Pod) -> Option<Problem> {
     let address: IpAddr = pod.status.as_ref()?.pod_ip.as_deref()?.parse().ok()?;
     let port = names::HTTP_PORT.try_into().ok()?;
@@ -69,7 +72,7 @@ fn lacks_pods(state: &ComponentState) -> bool {
     state.exists && state.desired > 0 && (!state.rolled_out || state.ready < state.desired)
 }
 
-/// The pods of a component that shall run, by age, the youngest first: its template is the one that is wanted.
+/// The pods of a component that should run, youngest first: that one has the wanted template.
 fn of_role<'a>(pods: &'a [Pod], role: &str) -> Vec<&'a Pod> {
     let mut found: Vec<&Pod> = pods
         .iter()
@@ -80,7 +83,7 @@ fn of_role<'a>(pods: &'a [Pod], role: &str) -> Vec<&'a Pod> {
     found
 }
 
-/// The first problem that one of `pods` shows.
+/// The first problem that any of `pods` shows.
 pub fn problem(pods: &[&Pod], now: Timestamp) -> Option<Problem> {
     pods.iter()
         .find_map(|pod| unscheduled(pod, now).or_else(|| container(pod, now)))
@@ -115,7 +118,7 @@ fn cannot_start(pod: &Pod, container: &ContainerStatus, waiting: &ContainerState
     let reason = waiting.reason.as_deref()?;
     let message = waiting.message.as_deref().unwrap_or_default();
     match reason {
-        // It is about to start, or the crash says more.
+        // It is about to start, or the crash is more informative.
         "ContainerCreating" | "PodInitializing" | "CrashLoopBackOff" => None,
         "ErrImagePull"
         | "ImagePullBackOff"
@@ -124,7 +127,7 @@ fn cannot_start(pod: &Pod, container: &ContainerStatus, waiting: &ContainerState
         | "ImageInspectError"
         | "RegistryUnavailable"
         | "SignatureValidationFailed" => {
-            // A back-off repeats the error after its own words; the error alone stays the same from one try to the next.
+            // A back-off message ends with the error; only the error is the same on every try.
             let cause = message
                 .rsplit_once("ErrImagePull: ")
                 .map_or(message, |(_, cause)| cause);
@@ -142,7 +145,7 @@ fn cannot_start(pod: &Pod, container: &ContainerStatus, waiting: &ContainerState
                 ),
             ))
         }
-        // Kubernetes' words, not ours: a missing Secret key, a program that is not there, a mount that fails.
+        // Kubernetes' reasons, not ours: a missing Secret key, a missing program, a failing mount.
         other => Some(Problem::new(
             Reason::ContainerCannotStart,
             format!(
@@ -155,7 +158,7 @@ fn cannot_start(pod: &Pod, container: &ContainerStatus, waiting: &ContainerState
     }
 }
 
-/// A container that ended with an error and is started again and again.
+/// A container that keeps failing and being restarted.
 fn crashed(pod: &Pod, container: &ContainerStatus, now: Timestamp) -> Option<Problem> {
     let state = container.state.as_ref()?;
     let last = container
@@ -167,7 +170,7 @@ fn crashed(pod: &Pod, container: &ContainerStatus, now: Timestamp) -> Option<Pro
         .as_ref()
         .is_some_and(|waiting| waiting.reason.as_deref() == Some("CrashLoopBackOff"));
     let end = match (&state.terminated, last) {
-        // A first end may be a server that was not up yet; a second one is a habit.
+        // The first exit may be due to a server that was not up yet; the second is a pattern.
         (Some(end), _) if container.restart_count >= 1 => end,
         (None, Some(end)) if backs_off => end,
         (None, Some(end)) if !container.ready && container.restart_count >= 2 && is_recent(end, now) => end,

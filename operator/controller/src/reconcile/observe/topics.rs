@@ -1,11 +1,11 @@
-//! What is said of the topics, besides what Kafka gave reason to say. Pure.
+//! What is reported about the topics beyond Kafka's own findings. Pure.
 
 use wallex_crd::{Component, TopicStatus, WalletPlatformStatus};
 
 use crate::reconcile::Pass;
 use crate::reconcile::conditions::{Problem, Progress, Reason, Seen, types};
 
-/// Says of topics that were gone what became of them. Looks at the components, so those come first.
+/// Reports what became of topics that were gone. Reads the components, so those must be observed first.
 pub(in crate::reconcile) fn see(pass: &Pass<'_>, seen: &mut Seen) {
     let status = pass.object.status.clone().unwrap_or_default();
     let publisher_is_new = seen
@@ -21,7 +21,7 @@ pub(in crate::reconcile) fn see(pass: &Pass<'_>, seen: &mut Seen) {
     );
 }
 
-/// The reason that a condition gave.
+/// The last reason of a condition.
 fn last_reason<'a>(status: &'a WalletPlatformStatus, type_: &str) -> Option<&'a str> {
     let condition = status
         .conditions
@@ -30,8 +30,8 @@ fn last_reason<'a>(status: &'a WalletPlatformStatus, type_: &str) -> Option<&'a 
     Some(&condition.reason)
 }
 
-/// Says of topics that are there again that they were gone, for as long as the publisher has not started again on the new one.
-/// `rows` and `last` (the reason of TopicsReady) are what the status said before.
+/// Reports recreated topics as having been gone until the publisher has restarted on the new one. `rows` and `last` (the
+/// reason of TopicsReady) come from the previous status.
 fn recreated(
     progress: Progress,
     rows: &[TopicStatus],
@@ -84,7 +84,7 @@ mod tests {
         }
     }
 
-    /// Whether a topic that is fine now is said to have been gone.
+    /// Whether to report that a topic which is fine now was gone.
     fn is_told(missing: bool, last: &str, publisher_is_new: bool) -> bool {
         let done = Progress::Done(String::new());
         let told = recreated(done, &[row(missing)], Some(last), "events", publisher_is_new);

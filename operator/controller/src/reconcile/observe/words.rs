@@ -1,8 +1,8 @@
-//! What the processes of a platform say of themselves, meant for the operator: the last words of a container, in its termination message,
-//! and `/health/ready` of one that runs. Pure.
+//! What a platform's processes report to the operator: a container's last words, in its termination message, and `/health/ready`
+//! of a running one. Pure.
 //!
-//! Invariant: what is not understood, such as the words of an older image, is shown as it is and means nothing; no decision but a reason
-//! rests on any of it.
+//! Invariant: text that is not understood, such as an older image's, is shown verbatim and has no meaning; it decides nothing
+//! except a condition's reason.
 
 use std::collections::BTreeMap;
 
@@ -13,10 +13,10 @@ use wallex_domain::{Ailment, LastWords, Migrated};
 
 use crate::reconcile::conditions::{Problem, Reason};
 
-/// Bytes of a container's words that a condition shows.
+/// Maximum bytes of a container's message in a condition.
 const SHOWN: usize = 1024;
 
-/// The reason for each ailment. Of several that a process has, the first is told: the others may come of it.
+/// The reason for each ailment. If a process has several, the first is reported: the others may be its consequences.
 const REASONS: [(Ailment, Reason); Ailment::ALL.len()] = [
     (Ailment::SchemaMissing, Reason::SchemaMissing),
     (Ailment::DatabaseUnreachable, Reason::DatabaseUnreachable),
@@ -33,7 +33,7 @@ fn reason(ailment: Ailment) -> Option<Reason> {
 /// Why a container ended.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Failure {
-    /// None: there is no name for it.
+    /// None: it has no name.
     pub reason: Option<Reason>,
     /// Empty: it did not say.
     pub text: String,
@@ -54,7 +54,7 @@ pub fn failure(end: &ContainerStateTerminated) -> Failure {
     }
 }
 
-/// What a migration reached; none when its pod did not end well, or is one of an older image.
+/// What a migration achieved; none when its pod did not succeed, or has an older image.
 pub fn migrated(pod: &Pod) -> Option<Migrated> {
     match serde_json::from_str(end(pod)?.message.as_deref()?).ok()? {
         LastWords::Migrated(migrated) => Some(migrated),
@@ -62,14 +62,14 @@ pub fn migrated(pod: &Pod) -> Option<Migrated> {
     }
 }
 
-/// The end of a pod's own container.
+/// The termination state of a pod's own container.
 pub fn end(pod: &Pod) -> Option<&ContainerStateTerminated> {
     let mut containers = pod.status.as_ref()?.container_statuses.iter().flatten();
     let own = containers.find(|container| container.name == names::CONTAINER)?;
     own.state.as_ref()?.terminated.as_ref()
 }
 
-/// The body of `/health/ready`, as far as it matters here.
+/// The relevant parts of the body of `/health/ready`.
 #[derive(Deserialize)]
 struct Readiness {
     checks: BTreeMap<String, Check>,
@@ -82,7 +82,7 @@ struct Check {
     code: Option<Ailment>,
 }
 
-/// What ails a process by the body of its `/health/ready`; none when nothing does that has a name.
+/// A process's problem according to the body of its `/health/ready`; none if it reports no known ailment.
 pub fn ailing(body: &[u8]) -> Option<Problem> {
     let readiness: Readiness = serde_json::from_slice(body).ok()?;
     REASONS.iter().find_map(|(ailment, reason)| {
@@ -93,7 +93,7 @@ pub fn ailing(body: &[u8]) -> Option<Problem> {
     })
 }
 
-/// The end of a text, whole characters.
+/// The end of a text, cut at a character boundary.
 pub fn last_bytes(text: &str, limit: usize) -> &str {
     &text[text.ceil_char_boundary(text.len().saturating_sub(limit))..]
 }

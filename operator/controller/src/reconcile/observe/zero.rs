@@ -1,11 +1,11 @@
-//! What is said of a component that has no pods although the platform is not suspended. Pure.
+//! Reports a component without pods in a platform that is not suspended. Pure.
 
 use wallex_crd::Component;
 
 use crate::reconcile::conditions::{ComponentState, Problem, Reason};
 use crate::reconcile::validate::ValidatedPlatform;
 
-/// Why a component that the platform can't be without has no pods.
+/// Why a component that the platform can't do without has no pods.
 pub(in crate::reconcile) fn problem(platform: &ValidatedPlatform, state: &ComponentState) -> Option<Problem> {
     let component = state.component;
     if !state.exists || state.desired > 0 {
@@ -24,7 +24,7 @@ pub(in crate::reconcile) fn problem(platform: &ValidatedPlatform, state: &Compon
     ))
 }
 
-/// Worth saying, and no reason not to be ready.
+/// Worth noting, but does not make the platform unready.
 pub(in crate::reconcile) fn note(
     platform: &ValidatedPlatform,
     components: &[ComponentState],

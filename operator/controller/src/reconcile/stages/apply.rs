@@ -1,8 +1,9 @@
 //! Writes the manifests in an order that matters.
 //!
-//! Order: the ServiceAccount that pods need; the migration Job; Services and budgets, which select pods and harm none; and only
-//! when the migration is done the ConfigMap, the CronJob and the Deployments with their autoscalers (`autoscale`), readers before writers;
-//! at last what is no longer wanted goes (`clean_up`). So until a migration succeeds, what ran before runs on with the settings it had.
+//! Order: the ServiceAccount that pods need; the migration Job; Services and budgets, which only select pods; then, once the
+//! migration is done, the ConfigMap, the CronJob and the Deployments with their autoscalers (`autoscale`), readers before
+//! writers; finally, whatever is no longer wanted is removed (`clean_up`). So until a migration succeeds, existing pods keep
+//! running with their previous settings.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -19,9 +20,9 @@ use super::report::Report;
 use crate::reconcile::Pass;
 use crate::reconcile::build::{self, Manifests};
 
-/// What an apply left.
+/// The result of an apply.
 pub(in crate::reconcile) struct Applied {
-    /// The Deployments as they now are.
+    /// The Deployments as they are now.
     pub(in crate::reconcile) deployments: Vec<Deployment>,
     pub(in crate::reconcile) report: Report,
 }
@@ -50,7 +51,7 @@ pub(in crate::reconcile) async fn all(
     }
 }
 
-/// None: the migration is not done yet, or the gate is not open.
+/// None: the migration is not done, or the gate is not open.
 async fn in_order(
     applier: &Applier<'_>,
     manifests: &Manifests,
@@ -64,7 +65,7 @@ async fn in_order(
     let migrated = *migration == Migration::Succeeded;
     let follow = migrated && gate == Gate::Open;
     applier.network(manifests, follow).await;
-    // Pods are taken away whether or not the database is migrated.
+    // Pods are removed whether or not the database is migrated.
     let deployments = match (applier.platform.suspended, follow) {
         (true, _) => applier.stop(manifests).await,
         (false, true) => applier.workloads(manifests).await,
@@ -79,7 +80,8 @@ async fn in_order(
 }
 
 impl Applier<'_> {
-    /// What needs no migrated database. While the `workloads` do not follow, what they connect to now stays open to them.
+    /// What needs no migrated database. While the `workloads` do not follow the spec, their present connections stay
+    /// open.
     async fn network(&self, manifests: &Manifests, workloads: bool) {
         for service in &manifests.services {
             self.child(service).await;
@@ -97,10 +99,9 @@ impl Applier<'_> {
         }
     }
 
-    /// What needs the migrated database. Returns the Deployments as they now are; those held back, and those that could not be written,
-    /// as they were.
+    /// What needs the migrated database. Returns the Deployments as they are now; those held back or not written, as they were.
     pub async fn workloads(&self, manifests: &Manifests) -> Vec<Deployment> {
-        // Pods are started with these settings, so without them no pod is replaced.
+        // Pods start with these settings, so without them no pod is replaced.
         let settings = self.child(&manifests.config_map).await;
         if settings.is_none() {
             return self.children.deployments.clone();
@@ -122,7 +123,7 @@ impl Applier<'_> {
         deployments
     }
 
-    /// One component; when it can't be written, as it was.
+    /// One component; as it was if it can't be written.
     async fn deployment(
         &self,
         component: Component,
@@ -147,8 +148,8 @@ impl Applier<'_> {
         }
     }
 
-    /// Takes all pods of a suspended platform away, one component after the other: each waits until the one before has none left, so
-    /// that what the command wrote last is still published and projected, and read. Returns the Deployments as they now are.
+    /// Removes all pods of a suspended platform, one component at a time: each waits until the previous one has no pods left, so
+    /// that the command's last writes are still published, projected and readable. Returns the Deployments as they are now.
     pub async fn stop(&self, manifests: &Manifests) -> Vec<Deployment> {
         self.child(&manifests.maintain).await;
         let mut deployments: Vec<Deployment> = Vec::new();
@@ -168,10 +169,10 @@ impl Applier<'_> {
     }
 }
 
-/// Whether the command, which writes, must keep its image because pods of some reader still run an older one.
+/// Whether the command, which writes, must keep its image because some reader's pods still run an older one.
 ///
-/// Only a change of image is held back: it alone may bring events that an older reader does not know. Anything else must be able
-/// to reach the command even while a reader is unwell. A reader that could not be given the new image is an older one too.
+/// Only an image change is held back: only that may introduce events that an older reader does not know. Any other change must
+/// reach the command even while a reader is unhealthy. A reader that could not be updated to the new image counts as older.
 fn held_back(live: &Deployment, wanted: &Deployment, readers: &[Deployment]) -> bool {
     let is_older = |reader: &Deployment| image(reader) != image(wanted) || !replaced(reader);
     image(live) != image(wanted) && readers.iter().any(is_older)

@@ -1,16 +1,19 @@
-//! Who decides how many pods a component has: the spec, or an autoscaler; and how that passes from one to the other.
+//! Who decides how many pods a component has, the spec or an autoscaler, and how control passes between them.
 //!
-//! Kubernetes keeps an owner of every field. The number of pods falls back to 1 when its only owner states it no more, so it is never let go
-//! before somebody else owns it:
-//! - **On**: the autoscaler is made; the present number is stated under a second name; then the operator states it no more. From 0, which
-//!   no autoscaler leaves by itself, to the least number first.
-//! - **Off**: the autoscaler is deleted and waited for; then the stated number is applied, by force, which takes it over in the same write.
-//! - **Another driver**: the old autoscaler is deleted and waited for; the number stays without a master until the new one is made.
-//! - **Suspended**: as off, to 0.
-//! - **Somebody else's autoscaler** (`kubectl autoscale`, a ScaledObject of theirs): as on, but nothing is made; as off when it is gone.
+//! Kubernetes tracks the owner of every field. The number of pods falls back to 1 when its only owner stops stating it, so it is
+//! never released before someone else owns it:
+//! - **On**: the autoscaler is created; the present number is stated under a second name; then the operator stops stating it. A
+//!   component at 0, which no autoscaler leaves on its own, first goes to the minimum.
+//! - **Off**: the autoscaler is deleted; once it is gone, the number in the spec is applied by force, which takes ownership in
+//!   the same write.
+//! - **Another driver**: the old autoscaler is deleted; once it is gone, the new one is created. Nothing changes the number in
+//!   between.
+//! - **Suspended**: like off, with 0.
+//! - **Foreign autoscaler** (`kubectl autoscale`, a user's ScaledObject): like on, but nothing is created; like off when it is
+//!   gone.
 //!
-//! Invariants: every step follows from what is there, so a process that dies between two of them goes on where it stopped; while an
-//! autoscaler is there, the operator writes no number of pods.
+//! Invariants: every step follows from the present state, so after a crash between two steps the operator continues where it
+//! stopped; while an autoscaler exists, the operator does not write the number of pods.
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
@@ -28,7 +31,7 @@ use crate::reconcile::children::{Ownership, ownership};
 use crate::reconcile::validate::ValidatedPlatform;
 
 impl Applier<'_> {
-    /// Makes the Deployment of a component, and what scales it, what they shall be. Returns the Deployment as it now is.
+    /// Brings a component's Deployment and its autoscaler to their desired state. Returns the Deployment as it is now.
     ///
     /// # Errors
     /// See [`ApplyError`].
@@ -43,7 +46,7 @@ impl Applier<'_> {
         let settled = obstacle(self.platform, self.children, component, scaler).is_none();
         let mut wanted = wanted.clone();
         if !settled {
-            // Whoever is about to go may still write it.
+            // An autoscaler that is being deleted may still write it.
             wanted.spec.replicas = None;
         }
 
@@ -58,13 +61,13 @@ impl Applier<'_> {
         }
         if let (Some(live), Some(present)) = (let_go, present) {
             let handed_over = match (present, self.platform.component(component).least()) {
-                // The 0 is ours, hence by force; there is no autoscaler yet that could have written something else, and somebody else's
-                // writes nothing from 0.
+                // Forced, because the 0 is ours: there is no autoscaler yet that could have written another value, and
+                // a foreign one does nothing at 0.
                 (0, Some(least)) => self.writes.hand_over(live, least, true).await?,
                 (present, _) => self.writes.hand_over(live, present, false).await?,
             };
             if !handed_over {
-                // It was scaled since it was read, which calls for another look anyway.
+                // It was scaled since it was read, which triggers another reconcile anyway.
                 return Ok(live.clone());
             }
         }
@@ -88,7 +91,7 @@ impl Applier<'_> {
         Ok(())
     }
 
-    /// Deletes what scales a Deployment and shall not.
+    /// Deletes unwanted autoscalers of a Deployment.
     async fn delete_others(&self, scaled: &Deployment, wanted: Option<&Scaler>) -> Result<(), ApplyError> {
         let name = scaled.name_any();
         if !matches!(wanted, Some(Scaler::Keda(_))) {
@@ -111,8 +114,8 @@ impl Applier<'_> {
     }
 }
 
-/// An autoscaler that has to be gone before a component is what it shall be: `Kind name`. Also one that shall be there and is about to
-/// go, since it can't be changed any more.
+/// An autoscaler that must be gone before a component can reach its desired state: `Kind name`. This includes a wanted one that
+/// is being deleted, because it can no longer be changed.
 pub fn obstacle(
     platform: &ValidatedPlatform,
     children: &Children,
@@ -131,7 +134,7 @@ pub fn obstacle(
     if named(&children.autoscalers, &name).is_some_and(|found| is_unwanted(&found.metadata, hpa)) {
         return Some(format!("HorizontalPodAutoscaler {name}"));
     }
-    // KEDA's own goes after its ScaledObject, and may still write until then.
+    // KEDA's own is removed after its ScaledObject and may still write until then.
     let left = children
         .autoscalers
         .iter()
@@ -150,7 +153,8 @@ fn is_of_scaled_object(metadata: &ObjectMeta, name: &str) -> bool {
         .any(|owner| owner.controller == Some(true) && owner.kind == "ScaledObject" && owner.name == name)
 }
 
-/// Whether the operator owns the number of pods of a Deployment, alone or with others. Where nobody says so, it might.
+/// Whether the operator owns a Deployment's number of pods, alone or with others. Without ownership information, it
+/// might.
 fn states_replicas(live: &Deployment) -> bool {
     let Some(managers) = &live.metadata.managed_fields else {
         return true;

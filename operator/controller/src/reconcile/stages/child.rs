@@ -1,8 +1,9 @@
-//! One child, made what it shall be: written only when it differs, and never when it is somebody else's.
+//! Brings one child to its desired state: written only if it differs, and never if it belongs to another owner.
 //!
-//! Invariants: a child that already is as stated is not written. "As stated" means that the manifest applied last is this one (by its hash,
-//! so removed fields count too), that every field of it still has its value, **and** that nobody added to what is the operator's (`drift`).
-//! A child that can't be written holds up only what needs it: the others are written all the same, and every error is told.
+//! Invariants: a child that is already as stated is not written. "As stated" means that this manifest was the last one applied
+//! (by its hash, so removed fields count too), that every field still has its value, **and** that no one added to the operator's
+//! parts (`drift`). A child that can't be written blocks only what needs it: the others are still written, and every error is
+//! reported.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -17,7 +18,7 @@ use crate::reconcile::drift::{self, Found, matching};
 use crate::reconcile::validate::ValidatedPlatform;
 use crate::writes::Writes;
 
-/// Applies what belongs to one platform.
+/// Applies the objects of one platform.
 pub struct Applier<'a> {
     pub client: &'a Client,
     pub writes: &'a Writes,
@@ -31,12 +32,12 @@ impl Applier<'_> {
         self.report.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes an error, and goes on without what failed.
+    /// Notes an error and continues without the failed part.
     pub(in crate::reconcile) fn noted<T>(&self, result: Result<T, ApplyError>) -> Option<T> {
         result.map_err(|error| self.report().errors.push(error)).ok()
     }
 
-    /// Makes a child what it shall be; an error is noted. None: it is not.
+    /// Brings a child to its desired state; an error is noted. None: it failed.
     pub(in crate::reconcile) async fn child<K: Child>(&self, wanted: &K) -> Option<K> {
         if self.report().ends() {
             return None;
@@ -45,7 +46,7 @@ impl Applier<'_> {
         self.noted(result)
     }
 
-    /// Applies `wanted` unless it is there already, and returns it as it is.
+    /// Applies `wanted` unless it is already in place, and returns the live object.
     pub(in crate::reconcile) async fn ensure<K: Child>(&self, wanted: &K) -> Result<K, ApplyError> {
         let wanted = stamped(wanted);
         let name = wanted.name_any();
@@ -57,7 +58,7 @@ impl Applier<'_> {
                 return Ok(live.clone());
             }
             self.refuse_foreign(live)?;
-            // A new manifest is written whoever fights; the same one only so often.
+            // A new manifest is always written; the same one only a limited number of times.
             let is_new = manifest_hash(&wanted) != manifest_hash(live);
             let key = format!("{}/{child}", self.platform.uid);
             if !is_new && !self.writes.may_put_back(&key) {
@@ -69,7 +70,7 @@ impl Applier<'_> {
             }
             return self.mend(&wanted, live, &drift, child).await;
         }
-        // Not among our children by label: it is missing, it lost its labels, or it is somebody else's.
+        // Not found by our labels: it is missing, has lost its labels, or belongs to another owner.
         let api: Api<K> = Api::namespaced(self.client.clone(), &self.platform.namespace);
         let existing = api.get_opt(&name).await.map_err(|source| ApplyError::Read {
             kind: K::kind(&()).into_owned(),
@@ -90,7 +91,7 @@ impl Applier<'_> {
             .await
     }
 
-    /// Makes a child of ours what it shall be, whatever others made of it.
+    /// Restores one of our children, whatever others changed.
     async fn mend<K: Child>(
         &self,
         wanted: &K,
@@ -104,12 +105,12 @@ impl Applier<'_> {
             let version = live.meta().resource_version.clone().unwrap_or_default();
             let put_back = self.writes.put_back(live, drift.patch(&version)).await?;
             if put_back.is_none() {
-                // It was changed since it was read, which calls for another look anyway.
+                // It was changed since it was read, which triggers another reconcile anyway.
                 return Ok(live.clone());
             }
         }
         let applied = self.writes.apply(wanted).await?;
-        // With a new manifest values differ anyway.
+        // With a new manifest, values differ anyway.
         let told = if manifest_hash(wanted) == manifest_hash(live) {
             drift.put_back()
         } else {
@@ -143,7 +144,7 @@ impl Applier<'_> {
     }
 }
 
-/// Without what is known to be the operator's own, of an earlier write.
+/// Drops fields known to stem from the operator's own earlier writes.
 pub(in crate::reconcile) fn others_only(found: Vec<Found>) -> Vec<Found> {
     found.into_iter().filter(|found| !found.ours).collect()
 }
@@ -162,7 +163,7 @@ fn taken<K: Resource<DynamicType = ()>>(name: &str) -> ApplyError {
 /// The manifest with its own hash as an annotation.
 fn stamped<K: Resource + Clone + Serialize>(manifest: &K) -> K {
     let mut stamped = manifest.clone();
-    // Keys are sorted by serde_json's map, so equal manifests give equal text.
+    // serde_json's map sorts keys, so equal manifests give equal text.
     let text = serde_json::to_value(manifest)
         .map(|value| value.to_string())
         .unwrap_or_default();
@@ -175,12 +176,12 @@ fn stamped<K: Resource + Clone + Serialize>(manifest: &K) -> K {
     stamped
 }
 
-/// Whether `live` is what applying `manifest` makes of it.
+/// Whether `live` already is the result of applying `manifest`.
 pub fn is_applied<K: Resource + Clone + Serialize>(manifest: &K, live: &K) -> bool {
     as_stated(&stamped(manifest), live)
 }
 
-/// Whether every field of `wanted`, its hash included, is in `live` with its value.
+/// Whether `live` has every field of `wanted`, including its hash, with the same value.
 fn as_stated<K: Serialize>(wanted: &K, live: &K) -> bool {
     match (serde_json::to_value(wanted), serde_json::to_value(live)) {
         (Ok(wanted), Ok(live)) => matching::contains(&live, &wanted),

@@ -1,4 +1,4 @@
-//! Removes children that are no longer wanted, once what takes their place is there.
+//! Removes children that are no longer wanted, once their replacements are in place.
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -11,8 +11,8 @@ use crate::reconcile::children::{Ownership, ownership};
 use crate::writes::WriteError;
 
 impl Applier<'_> {
-    /// Removes children that are no longer wanted: other migrations (once this one is done), and whatever an earlier version
-    /// of the operator made under another name.
+    /// Removes children that are no longer wanted: other migrations (once this one is done), and objects that an earlier
+    /// version of the operator created under another name.
     pub(in crate::reconcile) async fn orphans(&self, manifests: &Manifests) {
         let removed = self.remove_orphans(manifests).await;
         self.noted(removed);
@@ -32,7 +32,7 @@ impl Applier<'_> {
     }
 }
 
-/// The removals of what is no longer wanted, each to be awaited before the next.
+/// The removals, to be awaited one after the other.
 struct Orphans<'a> {
     applier: &'a Applier<'a>,
     wanted: Names,

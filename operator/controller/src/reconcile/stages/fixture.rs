@@ -1,4 +1,4 @@
-//! A Deployment for the tests of stages.
+//! A Deployment for the stages' tests.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use k8s_openapi::api::apps::v1::Deployment;

@@ -1,6 +1,6 @@
-//! Whether a platform follows its spec at this moment, from what Kafka says. Pure.
+//! Whether a platform follows its spec right now, depending on Kafka. Pure.
 //!
-//! Invariant: pods that reach Kafka are never replaced by pods that don't, and none uses a topic that is somebody else's.
+//! Invariant: pods that reach Kafka are never replaced by pods that don't, and none uses a topic of another owner.
 
 use kube::ResourceExt as _;
 use wallex_crd::children::named;
@@ -9,17 +9,17 @@ use crate::reconcile::build::{self, Manifests};
 use crate::reconcile::conditions::{Problem, Progress, Reason};
 use crate::reconcile::dereference::Dereferenced;
 
-/// How much of a platform follows the spec now.
+/// How much of a platform follows the spec.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::reconcile) enum Gate {
     Open,
-    /// Pods keep the settings they have: those that are wanted lead nowhere.
+    /// Pods keep their settings: the wanted ones do not reach Kafka.
     Workloads,
-    /// Nothing: the platform would use what is somebody else's.
+    /// Nothing: the platform would use topics of another owner.
     Shut,
 }
 
-/// Pods that reach Kafka are not replaced by pods that don't.
+/// Decides the gate: pods that reach Kafka are not replaced by pods that don't.
 pub(in crate::reconcile) fn gate(topics: &Progress, manifests: &Manifests, found: &Dereferenced) -> Gate {
     let Progress::Failed(problem) = topics else {
         return Gate::Open;
@@ -27,7 +27,7 @@ pub(in crate::reconcile) fn gate(topics: &Progress, manifests: &Manifests, found
     if problem.reason == Reason::TopicTaken {
         return Gate::Shut;
     }
-    // It has answered, and the topics follow.
+    // Kafka has answered; the topics will follow.
     if [Reason::TopicMissing, Reason::TopicRecreated].contains(&problem.reason) {
         return Gate::Open;
     }
@@ -40,7 +40,7 @@ pub(in crate::reconcile) fn gate(topics: &Progress, manifests: &Manifests, found
     }
 }
 
-/// What a platform whose pods keep what they have says besides.
+/// Adds that pods keep their present settings.
 pub(in crate::reconcile) fn kept(topics: Progress, gate: Gate) -> Progress {
     match (topics, gate) {
         (Progress::Failed(problem), Gate::Workloads) => {

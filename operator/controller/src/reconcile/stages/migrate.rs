@@ -1,7 +1,7 @@
-//! The migration's state, from its Job and from what the status remembers, and what is done about it.
+//! The migration's state, from its Job and from what the status remembers, and what to do about it.
 //!
 //! Invariant: a migration that succeeded is never run again for the same image, arguments and database, even when its Job is
-//! gone; one that failed is started again after [`RETRY_AFTER`], for as long as it is wanted.
+//! gone; a failed one is restarted after [`RETRY_AFTER`] as long as it is wanted.
 
 use std::time::Duration;
 
@@ -17,19 +17,19 @@ use crate::reconcile::Pass;
 use crate::reconcile::build::{self, Manifests};
 use crate::reconcile::drift;
 
-/// How long a Job that gave up stands, with its pods and their logs, before a new one takes its place.
+/// How long a failed Job is kept, with its pods and their logs, before a new one replaces it.
 pub const RETRY_AFTER: Duration = Duration::from_secs(120);
 
-/// State of the wanted migration.
+/// The state of the wanted migration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Migration {
-    /// It was never begun.
+    /// It was never started.
     Missing,
-    /// It runs; so many attempts have failed.
+    /// It is running; `failed` attempts have failed.
     Running { failed: i32 },
     /// It is done.
     Succeeded,
-    /// It gave up. `retry`: it has stood long enough.
+    /// It gave up. `retry`: it has been kept long enough.
     Failed { retry: bool },
 }
 
@@ -70,11 +70,11 @@ fn condition<'a>(job: &'a Job, type_: &str) -> Option<&'a JobCondition> {
         .find(|condition| condition.type_ == type_ && condition.status == "True")
 }
 
-/// The wanted migration as it stands.
+/// The wanted migration's current state.
 pub struct Standing<'a> {
     /// Name of its Job.
     pub job: String,
-    /// The Job; none: it was not made yet, or it is gone.
+    /// The Job; none: not created yet, or gone.
     pub live: Option<&'a Job>,
     /// The last migration that succeeded, this one or another.
     pub remembered: Option<&'a SchemaStatus>,
@@ -117,7 +117,7 @@ impl Applier<'_> {
                 false
             }
             Migration::Failed { retry: true } => true,
-            // A word that somebody has given since need not wait.
+            // Permission given in the meantime takes effect at once.
             Migration::Running { .. } | Migration::Failed { retry: false } => {
                 live.is_some_and(|live| build::expects_history(live) && !build::expects_history(wanted))
             }
@@ -133,7 +133,7 @@ impl Applier<'_> {
         }
     }
 
-    /// Takes from a Job what others added, such as its suspension. All else of a Job stays as it was made.
+    /// Removes from a Job what others added, such as its suspension. Everything else stays as it was created.
     async fn as_it_was_made(&self, wanted: &Job, live: &Job) -> Result<(), ApplyError> {
         let drift = drift::compare(&build::told_as(wanted, live), live);
         if drift.strays.is_empty() || !drift.changed.is_empty() {

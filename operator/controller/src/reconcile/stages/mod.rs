@@ -1,4 +1,4 @@
-//! The stages that write, a file each, in the order in which `reconcile` goes through them. What became of it all is for `observe` to say.
+//! The stages that write, one file each, in the order in which `reconcile` runs them. `observe` reports the result.
 
 pub(super) mod apply;
 pub mod autoscale;

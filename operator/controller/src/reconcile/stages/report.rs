@@ -1,4 +1,4 @@
-//! What there is to say of an apply: what could not be written, and what others had done to the children.
+//! The report of an apply: what could not be written, and what others had changed in the children.
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::events::{Event, EventType};
@@ -10,7 +10,7 @@ use crate::reconcile::conditions::{Problem, Reason, Seen};
 use crate::reconcile::drift::{self, Found};
 use crate::writes::{WINDOW, WriteError};
 
-/// A child that could not be made what it shall be.
+/// A child that could not be brought to its desired state.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
     #[error(transparent)]
@@ -27,7 +27,7 @@ pub enum ApplyError {
 }
 
 impl ApplyError {
-    /// As a problem of the platform; none when it says nothing about the platform.
+    /// The error as a problem of the platform; none if it says nothing about the platform.
     pub fn problem(&self) -> Option<Problem> {
         let reason = match self {
             Self::Write(WriteError::NotLeader(_)) | Self::Read { .. } => return None,
@@ -39,26 +39,27 @@ impl ApplyError {
     }
 }
 
-/// What there is to say of an apply.
+/// The report of an apply.
 #[derive(Default)]
 pub struct Report {
-    /// What could not be written, the first one first.
+    /// What could not be written, in order.
     pub errors: Vec<ApplyError>,
-    /// Children that others had changed, `Kind name`, with what was put back.
+    /// Children that others had changed, as `Kind name`, with what was restored.
     pub put_back: Vec<(String, Vec<Found>)>,
-    /// The same with what stays: it is no business of the operator's, or it came back in the very write that took it away.
+    /// The same for what stays: it is not the operator's business, or it came back in the very write that removed it.
     pub left: Vec<(String, Vec<Found>)>,
-    /// The same with what somebody changes again and again: it is put back only so often.
+    /// The same for what someone keeps changing: it is restored only a limited number of times.
     pub fought: Vec<(String, Vec<Found>)>,
 }
 
 impl Report {
-    /// Whether an error says that nothing more can be written now, by no fault of the platform.
+    /// Whether an error means that nothing more can be written now, through no fault of the platform.
     pub(in crate::reconcile) fn ends(&self) -> bool {
         self.errors.iter().any(|error| error.problem().is_none())
     }
 
-    /// What went wrong, as one problem: the reason is the first one's that waiting does not mend, and every message is told.
+    /// What went wrong, as one problem: the reason is the first one that waiting does not fix, and every message is
+    /// included.
     pub fn problem(&self) -> Option<Problem> {
         let problems: Vec<Problem> = self.errors.iter().filter_map(ApplyError::problem).collect();
         let lasting = problems.iter().find(|problem| problem.reason.is_stalling());
@@ -67,14 +68,14 @@ impl Report {
         Some(Problem::new(reason, messages.join("; ")))
     }
 
-    /// The error that decides when it is tried again; none when nothing failed.
+    /// The error that decides when to retry; none if nothing failed.
     pub fn into_error(self) -> Option<ApplyError> {
         let place = self.errors.iter().position(|error| error.problem().is_none());
         self.errors.into_iter().nth(place.unwrap_or(0))
     }
 }
 
-/// Tells what was written, and by whom it was written over. Returns the error that decides when it is tried again.
+/// Reports what was written and whose changes it overwrote. Returns the error that decides when to retry.
 pub(in crate::reconcile) async fn tell(
     pass: &Pass<'_>,
     report: Report,
@@ -90,12 +91,12 @@ pub(in crate::reconcile) async fn tell(
     report.into_error()
 }
 
-/// Says, as an Event, whose changes were put back.
+/// Reports, as an Event, whose changes were reverted.
 async fn tell_put_back(pass: &Pass<'_>, report: &Report) {
     let object = pass.object;
     for (child, found) in &report.put_back {
         let (kind, name) = child.split_once(' ').unwrap_or_default();
-        // Events that differ in their message alone are taken for one that is repeated.
+        // Events that differ only in their message are treated as repeats of one Event.
         let related = ObjectReference {
             kind: Some(kind.to_owned()),
             name: Some(name.to_owned()),
@@ -117,12 +118,12 @@ async fn tell_put_back(pass: &Pass<'_>, report: &Report) {
     }
 }
 
-/// What others did to a child, and stays.
+/// What others changed in a child, and stays.
 fn left((child, found): &(String, Vec<Found>)) -> String {
     format!("{child} keeps what others added: {}", drift::shown(found))
 }
 
-/// What somebody changes again and again.
+/// What someone keeps changing.
 fn fought((child, found): &(String, Vec<Found>)) -> String {
     format!(
         "{child} is changed repeatedly by somebody else; the operator limits how often it changes it back: {}",
@@ -130,7 +131,8 @@ fn fought((child, found): &(String, Vec<Found>)) -> String {
     )
 }
 
-/// Variables of the operator's own that somebody else gives a value, and that are not taken away: an admission webhook, or another controller, sets them anew.
+/// The operator's own variables with values from someone else that can't be removed: an admission webhook or another controller
+/// sets them again.
 fn in_force(report: &Report) -> Option<Problem> {
     let is_owned = |found: &&Found| {
         names::OWNED_VARIABLES.iter().any(|variable| {

@@ -1,7 +1,7 @@
-//! The topics' part of a reconcile: asks Kafka seldom, remembers its answer, and turns it into progress.
+//! The topics' part of a reconcile: rarely asks Kafka, remembers its answer, and turns it into progress.
 //!
-//! Invariant: a Kafka cluster that does not answer costs a platform one bounded wait per attempt, attempts grow apart, and
-//! nothing else of the platform waits for it longer than that.
+//! Invariant: a Kafka cluster that does not answer costs a platform one bounded wait per attempt, attempts back off, and
+//! nothing else in the platform waits longer than that.
 
 use std::{
     collections::HashMap,
@@ -19,10 +19,10 @@ use crate::reconcile::claims;
 use crate::reconcile::conditions::{Problem, Progress, Reason, Seen};
 use crate::reconcile::validate::ValidatedPlatform;
 
-/// Between two looks at topics that were fine: how long drift may stand.
+/// Interval between two checks of healthy topics: how long drift may last.
 const RECHECK: Duration = Duration::from_secs(60);
 
-/// The topics' door, and what was last seen of each platform's topics, by uid.
+/// Access to the topics, and what was last seen of each platform's topics, by uid.
 pub struct TopicChecks {
     admin: Arc<dyn TopicAdmin>,
     checks: Mutex<HashMap<String, Check>>,
@@ -30,9 +30,9 @@ pub struct TopicChecks {
 
 #[derive(Clone, Debug)]
 struct Check {
-    /// What was asked for then.
+    /// What was requested then.
     wanted: (kafka::Connection, Request),
-    /// When it is done: with what Kafka alone gave reason to say.
+    /// If done: with only Kafka's own findings.
     progress: Progress,
     cluster: Option<String>,
     topics: Option<Vec<Topic>>,
@@ -40,15 +40,15 @@ struct Check {
     next: Instant,
 }
 
-/// The topics now.
+/// The current state of the topics.
 #[derive(Clone, Debug)]
 pub struct Checked {
     pub progress: Progress,
-    /// The Kafka cluster that answered; none while none does, or when it has no id.
+    /// The id of the Kafka cluster that answered; none while none answers, or if it has no id.
     pub cluster: Option<String>,
     /// None while Kafka can't be asked.
     pub topics: Option<Vec<Topic>>,
-    /// When to look again.
+    /// When to check again.
     pub again: Duration,
 }
 
@@ -60,8 +60,8 @@ impl TopicChecks {
         }
     }
 
-    /// Ensures the topics of `platform`, or returns the last answer while it is fresh. `object` is the platform as it was read, `others`
-    /// are those that may have the same topics, `migrated` is whether there is a journal to fill a topic from.
+    /// Ensures the topics of `platform`, or returns the last answer while it is fresh. `object` is the platform as read, `others`
+    /// are platforms that may have the same topics, `migrated` says whether there is a journal to fill a topic from.
     pub async fn ensure(
         &self,
         platform: &ValidatedPlatform,
@@ -89,7 +89,7 @@ impl TopicChecks {
             cluster,
             topics,
             failures,
-            // From two seconds on: a first failure is often a broker that is about to come up.
+            // Starts at two seconds: a first failure is often a broker that is still starting.
             next: Instant::now() + backoff::jittered(failures.saturating_add(2)).min(RECHECK),
             wanted: wanted.clone(),
         };
@@ -148,14 +148,14 @@ impl TopicChecks {
 
     fn remember(&self, uid: String, check: Check) {
         let mut checks = self.checks.lock().unwrap_or_else(PoisonError::into_inner);
-        // Platforms that are gone are asked for no more; an hour later they are forgotten.
+        // Deleted platforms are no longer asked for; they are forgotten after an hour.
         let hour_ago = Instant::now().checked_sub(Duration::from_secs(3600));
         checks.retain(|_, check| hour_ago.is_none_or(|hour_ago| check.next > hour_ago));
         checks.insert(uid, check);
     }
 }
 
-/// Has the topics as they shall be. Returns how far that is.
+/// Brings the topics to their desired state. Returns the progress.
 pub(in crate::reconcile) async fn ensure(pass: &Pass<'_>, migrated: bool, seen: &mut Seen) -> Progress {
     let fence = pass.context.writes.fence();
     let topics = &pass.context.topics;
@@ -172,7 +172,7 @@ pub(in crate::reconcile) async fn ensure(pass: &Pass<'_>, migrated: bool, seen: 
 }
 
 impl Check {
-    /// With what the platform says now: it may ask for something that Kafka need not be asked about.
+    /// The answer for the present platform, which may request something that Kafka need not be asked about.
     fn checked(&self, platform: &ValidatedPlatform) -> Checked {
         Checked {
             progress: match &self.progress {
@@ -204,7 +204,7 @@ fn reason(error: &TopicsError) -> Reason {
     }
 }
 
-/// What is asked of the brokers, with what is known of each topic.
+/// The request to the brokers, with what is known about each topic.
 fn request(platform: &ValidatedPlatform, rows: &[TopicStatus], refill: bool) -> Request {
     let known = |name: &str| {
         let row = rows.iter().find(|row| row.name == name)?;
@@ -222,7 +222,7 @@ fn request(platform: &ValidatedPlatform, rows: &[TopicStatus], refill: bool) -> 
     Request {
         topics: vec![
             asked(&platform.topics.events, refill),
-            // Dead letters are copies of rows that the projections hold: nobody fills that topic again, and nobody needs to.
+            // Dead letters are copies of rows in the projections: that topic is not refilled, and need not be.
             asked(&platform.topics.dead_letters, true),
         ],
         owner: names::platform_id(&platform.cluster, &platform.namespace, &platform.name),
@@ -231,7 +231,7 @@ fn request(platform: &ValidatedPlatform, rows: &[TopicStatus], refill: bool) -> 
     }
 }
 
-/// What is known of topics in another Kafka cluster says nothing of this one's.
+/// What is known about topics in another Kafka cluster does not apply to this one.
 fn forget_another_cluster(request: &mut Request, status: &WalletPlatformStatus, cluster: Option<&str>) {
     let known: Option<&KafkaStatus> = status.kafka.as_ref();
     if let (Some(known), Some(cluster)) = (known, cluster)
@@ -243,7 +243,7 @@ fn forget_another_cluster(request: &mut Request, status: &WalletPlatformStatus, 
     }
 }
 
-/// Whether the publisher can fill an events topic that is made anew from the journal; if not, what is to be done for it.
+/// Whether the publisher can refill a recreated events topic from the journal; if not, what has to be done first.
 fn refill(platform: &ValidatedPlatform, migrated: bool) -> Result<(), &'static str> {
     if !migrated {
         Err("it will be recreated when the database is migrated")
@@ -260,7 +260,7 @@ fn refill(platform: &ValidatedPlatform, migrated: bool) -> Result<(), &'static s
     }
 }
 
-/// What to say of topics that are gone, or lack partitions that they had.
+/// The report on topics that are gone or have lost partitions.
 fn missing(topics: &[Topic], events: &str, refill: Result<(), &'static str>) -> Option<Problem> {
     let said: Vec<String> = topics
         .iter()
@@ -289,7 +289,7 @@ fn unrecorded(ensured: &kafka::Ensured) -> String {
     })
 }
 
-/// What is worth saying about topics that are usable, after what Kafka gave reason to say.
+/// Notes about usable topics, after Kafka's own findings.
 fn summary(platform: &ValidatedPlatform, said: &str, topics: &[Topic]) -> String {
     let mut notes = Vec::new();
     if !said.is_empty() {

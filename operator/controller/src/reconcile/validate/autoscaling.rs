@@ -1,6 +1,6 @@
-//! How the components are scaled: by whom, between which bounds, and how fast. Pure.
+//! How the components are scaled: by which autoscaler, within which bounds, and how fast. Pure.
 //!
-//! Invariant: a projector never gets more pods than the journal has partitions, and nobody fewer than one.
+//! Invariant: a projector never gets more pods than the journal has partitions, and no component fewer than one.
 
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use kube::ResourceExt as _;
@@ -12,53 +12,53 @@ use wallex_crd::{
 /// The autoscaling of one component.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Autoscaling {
-    /// Pods at least, 1 or more.
+    /// Minimum pods, at least 1.
     pub min: i32,
-    /// Pods at most, as many as `min` or more.
+    /// Maximum pods, at least `min`.
     pub max: i32,
-    /// What the spec says, when that is more than there are partitions.
+    /// The maximum in the spec, if that is more than there are partitions.
     pub more_asked: Option<i32>,
     pub by: Measure,
     pub up: Steps,
     pub down: Steps,
 }
 
-/// An autoscaler of a component that is none of the operator's.
+/// An autoscaler of a component that does not belong to the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ForeignAutoscaler {
     /// `Kind name`, for people.
     pub name: String,
-    /// Pods at least, 1 or more.
+    /// Minimum pods, at least 1.
     pub min: i32,
 }
 
 /// What the number of pods follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Measure {
-    /// Percent of the CPU that pods request, on average.
+    /// Average percentage of the CPU that pods request.
     Cpu(i32),
     /// Events of lag per pod.
     Lag(i32),
 }
 
-/// How fast the number of pods moves in one direction.
+/// How fast the number of pods changes in one direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Steps {
     pub stabilization_seconds: i32,
-    /// Pods and percent per period; of both the larger counts.
+    /// Pods and percent per period; the larger one counts.
     pub pods: Option<i32>,
     pub percent: Option<i32>,
     pub period_seconds: i32,
 }
 
-/// Up at once: lag that waits grows. A few pods or the double, since each step moves partitions between pods.
+/// Up immediately, because unhandled lag grows. A few pods or double, because each step moves partitions between pods.
 const UP: Steps = Steps {
     stabilization_seconds: 0,
     pods: Some(4),
     percent: Some(100),
     period_seconds: 30,
 };
-/// Down slowly: load that comes back within minutes finds its pods there, and partitions do not move for a dip.
+/// Down slowly: load that returns within minutes finds its pods still there, and a dip moves no partitions.
 const DOWN: Steps = Steps {
     stabilization_seconds: 300,
     pods: None,
@@ -71,11 +71,11 @@ const DOWN: Steps = Steps {
 pub enum LagDriver {
     Keda,
     Hpa,
-    /// Nobody: KEDA is asked for by name, and this is why it can't be.
+    /// None: KEDA is requested explicitly, and this is why it can't be used.
     Missing(&'static str),
 }
 
-/// Who scales by lag, in a cluster where KEDA can't be used for the reason `no_keda`, if any.
+/// What scales by lag; `no_keda` is the reason why KEDA can't be used in this cluster, if any.
 pub(super) fn lag_driver(asked: AutoscalingDriver, no_keda: Option<&'static str>) -> LagDriver {
     match (asked, no_keda) {
         (AutoscalingDriver::Keda | AutoscalingDriver::Auto, None) => LagDriver::Keda,
@@ -84,7 +84,7 @@ pub(super) fn lag_driver(asked: AutoscalingDriver, no_keda: Option<&'static str>
     }
 }
 
-/// The autoscaling of `component` on a journal of `partitions`; none when its number of pods is stated.
+/// The autoscaling of `component` on a journal with `partitions`; none if its number of pods is fixed.
 pub(super) fn wanted(
     spec: &WalletPlatformSpec,
     component: Component,
@@ -96,7 +96,7 @@ pub(super) fn wanted(
     })
 }
 
-/// The one of `found` that scales `component`. KEDA makes one of each ScaledObject, whoever's that is.
+/// The one in `found` that scales `component`. KEDA creates one for every ScaledObject, whoever owns it.
 pub(super) fn foreign(
     found: &[HorizontalPodAutoscaler],
     platform: &str,
@@ -141,7 +141,7 @@ fn by_lag(asked: &LagAutoscalingSpec, partitions: i32) -> Autoscaling {
     }
 }
 
-/// What was asked for, and the defaults of the direction for the rest.
+/// The requested values, with the direction's defaults for the rest.
 fn steps(asked: ScalingStepsSpec, default: Steps) -> Steps {
     let (pods, percent) = match (asked.pods, asked.percent) {
         (None, None) => (default.pods, default.percent),

@@ -1,4 +1,4 @@
-//! One component: how many pods it has, what they are, and what they are told. Pure.
+//! One component: its number of pods, their settings and their configuration. Pure.
 
 use std::collections::BTreeMap;
 
@@ -12,19 +12,20 @@ use crate::reconcile::conditions::Problem;
 /// One component of a validated platform.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ValidatedComponent {
-    /// Pods, while the platform is not suspended and nobody scales the component.
+    /// Pods, while the platform is not suspended and no autoscaler scales the component.
     pub replicas: i32,
-    /// None: the number of pods is the stated one.
+    /// None: the number of pods is fixed.
     pub autoscaling: Option<Autoscaling>,
-    /// Somebody else's autoscaler, which goes before both: two that scale one Deployment fight. None: there is none.
+    /// A foreign autoscaler, which takes precedence over both: two that scale one Deployment would fight. None: there
+    /// is none.
     pub foreign_autoscaler: Option<ForeignAutoscaler>,
     pub pods: ValidatedPods,
-    /// Settings of this component alone, by the services' variables.
+    /// Settings of this component only, by the services' variables.
     pub settings: BTreeMap<&'static str, String>,
 }
 
 impl ValidatedComponent {
-    /// Pods at least, where somebody scales the component.
+    /// Minimum pods, if an autoscaler scales the component.
     pub fn least(&self) -> Option<i32> {
         let foreign = self.foreign_autoscaler.as_ref().map(|foreign| foreign.min);
         foreign.or(self.autoscaling.as_ref().map(|scaling| scaling.min))
@@ -34,7 +35,7 @@ impl ValidatedComponent {
 /// Validates what the spec says of one component.
 ///
 /// # Errors
-/// When its pods are not as they may be.
+/// When its pod settings are not allowed.
 pub(super) fn validated(
     spec: &WalletPlatformSpec,
     component: Component,
@@ -59,7 +60,7 @@ pub(super) fn validated(
     })
 }
 
-/// Only what was asked for: a default that the services have need not be said, and pods that are not told stay as they are.
+/// Only explicit settings: the services have their own defaults, and pods without the setting need no restart.
 fn command_settings(command: &CommandSpec) -> BTreeMap<&'static str, String> {
     [
         ("WALLEX_QUEUE_CAPACITY", command.queue_capacity),

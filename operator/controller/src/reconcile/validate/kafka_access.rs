@@ -1,4 +1,4 @@
-//! How the brokers are reached by TLS and SASL: by the operator, with the values, and by the pods, with references to them. Pure.
+//! TLS and SASL for the brokers: values for the operator, references for the pods. Pure.
 
 use std::collections::BTreeMap;
 
@@ -9,29 +9,30 @@ use super::secrets::{Authorities, Holder, SecretValue, Secrets};
 use crate::kafka::Connection;
 use crate::reconcile::conditions::Problem;
 
-/// What pods are told about TLS and SASL, by the services' variables. Empty: in the clear, without a name.
+/// The pods' TLS and SASL settings, by the services' variables. Empty: unencrypted and anonymous.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KafkaAccess {
     pub settings: BTreeMap<&'static str, String>,
     pub secrets: Vec<(&'static str, SecretValue)>,
-    /// Those that pods find as a file. Others are among the secrets, since images of before know no file.
+    /// CA certificates that pods get as a file. Others are among the secrets, because earlier images do not support the
+    /// file.
     pub authorities: Option<Authorities>,
 }
 
-/// Bytes that a variable may have, less than the 128 KiB that Linux allows one.
+/// Maximum bytes of a variable, below the 128 KiB that Linux allows.
 const LARGEST_VARIABLE: usize = 120_000;
 
-/// The services' variable of the user's name.
+/// The services' variable for the user name.
 const USERNAME: &str = "WALLEX_KAFKA_SASL_USERNAME";
 
-/// Whether the Secret is one of Strimzi's users: it holds a password, and the user has the Secret's name.
+/// Whether the Secret is a Strimzi user's: it holds a password, and the user is named like the Secret.
 fn is_named_after_its_secret(credentials: &CredentialsRef, secrets: &Secrets<'_>) -> bool {
     credentials.username_key == CredentialsRef::USERNAME_KEY
         && !secrets.has(&credentials.name, &credentials.username_key)
         && secrets.has(&credentials.name, &credentials.password_key)
 }
 
-/// The operator's own connection, and the pods'.
+/// The connections of the operator and of the pods.
 pub(super) fn validated(
     spec: &KafkaSpec,
     secrets: &Secrets<'_>,
@@ -109,7 +110,7 @@ pub(super) fn validated(
     Ok((connection, access))
 }
 
-/// Whom the operator and the pods trust; without a word, the authorities of their images.
+/// The CAs that the operator and the pods trust; by default, those of their images.
 fn trust(
     tls: &KafkaTlsSpec,
     secrets: &Secrets<'_>,

@@ -1,6 +1,7 @@
 //! Second stage: turns what was read into a [`ValidatedPlatform`], or says what is wrong. Pure.
 //!
-//! Invariant: no later stage looks at the raw spec or, but for the credentials of the brokers, at a Secret's value. Whoever holds a `ValidatedPlatform` need not check again.
+//! Invariant: no later stage reads the raw spec or, except for the brokers' credentials, a Secret's value. Code that has a
+//! `ValidatedPlatform` need not check again.
 
 mod autoscaling;
 mod component;
@@ -43,31 +44,31 @@ pub struct ValidatedPlatform {
     pub cluster: String,
     pub image: String,
     pub image_pull_policy: Option<&'static str>,
-    /// Names of Secrets to pull the image with.
+    /// Names of the image pull Secrets.
     pub image_pull_secrets: Vec<String>,
     pub run_as: RunAs,
-    /// What the journal gets: never fewer than it was given before.
+    /// The journal's partitions: never fewer than before.
     pub partitions: i32,
-    /// What the spec says, when that is fewer.
+    /// The number in the spec, if that is fewer.
     pub fewer_partitions_asked: Option<i32>,
-    /// What the spec says, when that is more and it does not allow the increase.
+    /// The number in the spec, if that is more and the increase is not allowed.
     pub more_partitions_asked: Option<i32>,
-    /// No component shall have pods.
+    /// No component gets pods.
     pub suspended: bool,
     pub database: Database,
-    /// What the platform is known to have written, which its database must hold; none: nothing, or a person gave it up.
+    /// What the platform is known to have written and its database must contain; none: nothing, or a person gave it up.
     pub history: Option<History>,
-    /// When a schema that was gone made the migration due once more; none: never.
+    /// When a missing schema made the migration due again; none: never.
     pub migrate_again: Option<String>,
     pub redis: Option<Redis>,
-    /// The only part that holds secret values, for the topics stage: its `Debug` shows none.
+    /// The only part with secret values, for the topics stage; its `Debug` shows none.
     pub kafka: kafka::Connection,
-    /// What the pods are told besides the addresses.
+    /// The pods' Kafka settings besides the addresses.
     pub kafka_access: KafkaAccess,
     pub topics: Topics<kafka::Wanted>,
-    /// Topics that the platform takes over from whoever has them.
+    /// Topics that the platform takes over from their present owners.
     pub adopt_topics: Vec<String>,
-    /// When the events topic was last made anew; none: never.
+    /// When the events topic was last recreated; none: never.
     pub events_recreated_at: Option<String>,
     pub logging: LoggingSpec,
     /// None: no traces.
@@ -76,12 +77,12 @@ pub struct ValidatedPlatform {
     pub idempotency_retention_hours: Option<i32>,
     /// None: the services' own default.
     pub max_open_holds: Option<i32>,
-    /// As the services' setting has them; none: ISO 4217's alone.
+    /// In the format of the services' setting; none: only ISO 4217.
     pub currencies: Option<String>,
     pub components: BTreeMap<Component, ValidatedComponent>,
-    /// Who scales those components that follow their lag.
+    /// What scales the components that scale by lag.
     pub lag_driver: LagDriver,
-    /// Pods of the migration and of the maintenance.
+    /// Pods of migration and maintenance.
     pub jobs: ValidatedPods,
     /// TCP ports that pods may connect to; none: no NetworkPolicy.
     pub egress_ports: Option<BTreeSet<i32>>,
@@ -95,12 +96,12 @@ pub struct ValidatedPlatform {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Database {
     pub url: SecretValue,
-    /// Certificates of authorities for both databases; none: the public ones.
+    /// CA certificates for both databases; none: the public CAs.
     pub authorities: Option<Authorities>,
-    /// Host, port and database of the URL, without credentials: another one must be migrated anew.
+    /// Host, port and database of the URL, without credentials: another location needs its own migration.
     pub location: String,
     pub max_connections: i32,
-    /// The read side's own database; none: it lives in the journal's.
+    /// The read side's own database; none: it shares the journal's.
     pub read: Option<ReadDatabase>,
     pub migration: MigrationSpec,
 }
@@ -109,16 +110,16 @@ pub struct Database {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Redis {
     pub url: SecretValue,
-    /// Certificates of its authorities; none: those of the image.
+    /// Its CA certificates; none: those of the image.
     pub authorities: Option<Authorities>,
 }
 
 /// What a platform is known to have written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct History {
-    /// The journal's id, where it is known.
+    /// The journal's id, if known.
     pub journal: Option<String>,
-    /// Events that it holds at least.
+    /// Lower bound of its events.
     pub events: i64,
 }
 
@@ -137,10 +138,10 @@ impl ValidatedPlatform {
     }
 }
 
-/// Validates. Everything the API server's schema already refuses is checked only where a wrong value would do harm.
+/// Validates. What the API server's schema already refuses is checked again only where a wrong value would do harm.
 ///
 /// # Errors
-/// The first thing that is wrong, with its reason and a message that names it.
+/// The first problem, with its reason and a message that names it.
 pub fn platform(
     platform: &WalletPlatform,
     found: &Dereferenced,
@@ -256,7 +257,7 @@ pub fn platform(
 
     Ok(ValidatedPlatform {
         generation: platform.metadata.generation.unwrap_or_default(),
-        // An object that was read from the API server always has a name and a uid.
+        // An object read from the API server always has a name and a uid.
         owner: platform.controller_owner_ref(&()).unwrap_or_default(),
         cluster: cluster.to_owned(),
         image: spec.image.clone(),
@@ -299,10 +300,10 @@ pub fn platform(
     })
 }
 
-/// How the brokers of a platform are reached; that alone, for a platform that needs nothing else any more.
+/// Only the brokers' connection, for a platform that needs nothing else any more.
 ///
 /// # Errors
-/// When a Secret that it takes is not as it should be.
+/// When a Secret it needs is missing or invalid.
 pub fn connection(platform: &WalletPlatform, found: &Dereferenced) -> Result<kafka::Connection, Problem> {
     let secrets = Secrets {
         found,
@@ -322,7 +323,7 @@ fn recreated_at(platform: &WalletPlatform, events: &str) -> Option<String> {
     row.recreated_at.as_ref().map(|time| time.0.to_string())
 }
 
-/// The journal that a person gives up is named by its id: so the word counts once, and not for the journal that follows.
+/// A journal is given up by its id, so the permission does not extend to the journal that follows.
 fn history(platform: &WalletPlatform) -> Option<History> {
     let journal = platform.status.as_ref()?.journal.as_ref()?;
     let given_up = platform.annotations().get(names::ACCEPT_JOURNAL_LOSS);
@@ -371,7 +372,7 @@ fn database(
     })
 }
 
-/// The field that says where certificates of authorities are.
+/// The field that says where CA certificates are.
 fn ca_field(of: &str, authorities: &Authorities) -> String {
     match authorities.holder {
         Holder::Secret => format!("{of}.caSecretRef"),

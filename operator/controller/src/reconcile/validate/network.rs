@@ -1,4 +1,4 @@
-//! The TCP ports on which pods reach PostgreSQL, Kafka, Redis and the collector of traces, as their addresses name them. Pure.
+//! The TCP ports on which pods reach PostgreSQL, Kafka, Redis and the trace collector, taken from their addresses. Pure.
 
 use std::collections::BTreeSet;
 
@@ -7,12 +7,12 @@ const POSTGRES: i32 = 5432;
 const KAFKA: i32 = 9092;
 const REDIS: i32 = 6379;
 
-/// Ports that were found.
+/// The ports found.
 #[derive(Debug, Default)]
 pub(super) struct Ports(BTreeSet<i32>);
 
 impl Ports {
-    /// Those of a PostgreSQL URL, which may name several hosts, and ports as a parameter too.
+    /// Adds the ports of a PostgreSQL URL, which may name several hosts, and may give ports as a parameter.
     pub(super) fn postgres(&mut self, url: &str) {
         let query = url.split_once('?').map_or("", |(_, query)| query);
         let named = query
@@ -27,22 +27,22 @@ impl Ports {
         }
     }
 
-    /// That of a Redis URL.
+    /// Adds the port of a Redis URL.
     pub(super) fn redis(&mut self, url: &str) {
         self.hosts(authority(url), REDIS);
     }
 
-    /// That of an HTTP URL.
+    /// Adds the port of an HTTP URL.
     pub(super) fn http(&mut self, url: &str) {
         self.hosts(authority(url), HTTP);
     }
 
-    /// Those of a list of brokers.
+    /// Adds the ports of a list of brokers.
     pub(super) fn kafka(&mut self, bootstrap_servers: &str) {
         self.hosts(bootstrap_servers, KAFKA);
     }
 
-    /// With further ones.
+    /// All ports plus `further`.
     pub(super) fn with(mut self, further: &[i32]) -> BTreeSet<i32> {
         self.0.extend(further);
         self.0
@@ -50,7 +50,7 @@ impl Ports {
 
     fn hosts(&mut self, hosts: &str, default: i32) {
         self.0.extend(hosts.split(',').map(|host| {
-            // The last colon of a bare IPv6 address is followed by the bracket that ends it.
+            // In an IPv6 address without a port, the closing bracket follows the last colon.
             let port = host
                 .trim()
                 .rsplit_once(':')

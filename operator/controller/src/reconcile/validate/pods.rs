@@ -1,4 +1,4 @@
-//! Settings of pods, such that Kubernetes takes them and nothing of the operator's own is overruled. Pure.
+//! Pod settings that Kubernetes accepts and that override nothing of the operator's own. Pure.
 
 use std::collections::BTreeMap;
 
@@ -25,13 +25,13 @@ pub struct ValidatedPods {
     pub tolerations: Vec<Toleration>,
     pub priority_class: Option<String>,
     pub env: Vec<EnvVar>,
-    /// Hashes of the Secret values that `env` names.
+    /// Hashes of the Secret values that `env` refers to.
     pub secret_hashes: Vec<String>,
-    /// All of the above as text; none when nothing was asked for.
+    /// All of the above as text; none if nothing is set.
     pub stated: Option<String>,
 }
 
-/// `field` is the path in spec, for messages; `selector` finds the pods themselves.
+/// `field` is the path in the spec, for messages; `selector` selects the pods themselves.
 pub(super) fn validated(
     field: &str,
     asked: &PodsSpec,
@@ -62,7 +62,7 @@ pub(super) fn validated(
         }
         secret_hashes.extend(secret_hash(variable, secrets)?);
         let mut variable = variable.clone();
-        // The API server drops an empty value; stating it would look like drift for ever.
+        // The API server drops an empty value; stating it would look like permanent drift.
         variable.value = variable.value.filter(|value| !value.is_empty());
         env.push(variable);
     }
@@ -85,7 +85,7 @@ pub(super) fn validated(
     })
 }
 
-/// A variable that follows from another field, when that is said.
+/// Refuses a variable that is set by another field.
 pub(super) fn refuse_variable<'a>(
     mut pods: impl Iterator<Item = &'a ValidatedPods>,
     variable: &str,
@@ -100,7 +100,7 @@ pub(super) fn refuse_variable<'a>(
     Ok(())
 }
 
-/// Labels that select pods, and would find others, or none.
+/// Refuses the labels that select pods: other values would match other pods, or none.
 pub(super) fn refuse_owned_labels(field: &str, labels: &BTreeMap<String, String>) -> Result<(), Problem> {
     match labels.keys().find(|key| OWNED_LABELS.contains(&key.as_str())) {
         Some(key) => Err(refused(field, key)),
@@ -108,7 +108,7 @@ pub(super) fn refuse_owned_labels(field: &str, labels: &BTreeMap<String, String>
     }
 }
 
-/// Hash of the Secret value that a variable is made of. An optional one may be missing; that it came is a change too.
+/// Hash of the Secret value behind a variable. An optional one may be missing; its appearance counts as a change.
 fn secret_hash(variable: &EnvVar, secrets: &Secrets<'_>) -> Result<Option<String>, Problem> {
     let Some(reference) = variable
         .value_from

@@ -1,6 +1,6 @@
-//! The values of Secrets and ConfigMaps that a platform refers to: that they are there, and what they look like. Pure.
+//! The values in the Secrets and ConfigMaps that a platform refers to: whether they exist and are well-formed. Pure.
 //!
-//! Invariant: nothing of a value leaves this module but its salted hash and the address in a URL; never in a message.
+//! Invariant: only a value's salted hash and the address in a URL leave this module; no message contains a value.
 
 use wallex_crd::names;
 use wallex_crd::{CaConfigMapRef, CaSecretRef, SecretKeyRef};
@@ -8,7 +8,7 @@ use wallex_crd::{CaConfigMapRef, CaSecretRef, SecretKeyRef};
 use crate::reconcile::conditions::{Problem, Reason};
 use crate::reconcile::dereference::Dereferenced;
 
-/// A Secret's value that is known to exist, by reference.
+/// Reference to a Secret value that is known to exist.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretValue {
     pub secret: String,
@@ -17,7 +17,7 @@ pub struct SecretValue {
     pub hash: String,
 }
 
-/// Certificates of authorities that are known to exist.
+/// CA certificates that are known to exist.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Authorities {
     pub holder: Holder,
@@ -28,7 +28,7 @@ pub struct Authorities {
     pub hash: String,
 }
 
-/// What holds certificates of authorities.
+/// What holds CA certificates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Holder {
     Secret,
@@ -43,7 +43,7 @@ pub(super) struct Secrets<'a> {
 }
 
 impl Secrets<'_> {
-    /// The value a reference points at, and its text.
+    /// The value that a reference points to, and its text.
     pub(super) fn value(&self, reference: &SecretKeyRef) -> Result<(SecretValue, String), Problem> {
         let SecretKeyRef { name, key } = reference;
         let Some(values) = self.found.secrets.get(name) else {
@@ -67,7 +67,7 @@ impl Secrets<'_> {
         Ok((value, text))
     }
 
-    /// Whether a Secret is there and has a key.
+    /// Whether a Secret exists and has a key.
     pub(super) fn has(&self, name: &str, key: &str) -> bool {
         self.found
             .secrets
@@ -75,7 +75,7 @@ impl Secrets<'_> {
             .is_some_and(|values| values.0.contains_key(key))
     }
 
-    /// Certificates of authorities, with their text. `None`: neither is said. The schema lets only one of both through.
+    /// CA certificates, with their text. `None`: neither reference is set. The schema allows only one of the two.
     pub(super) fn authorities(
         &self,
         secret: Option<&CaSecretRef>,
@@ -139,7 +139,7 @@ impl Secrets<'_> {
         )
     }
 
-    /// The same of a value that must be a URL with one of `schemes`.
+    /// The same for a value that must be a URL with one of `schemes`.
     pub(super) fn url(
         &self,
         reference: &SecretKeyRef,
@@ -154,7 +154,7 @@ impl Secrets<'_> {
         }
     }
 
-    /// The same of a PostgreSQL URL, with its location between.
+    /// The same for a PostgreSQL URL, with its location in the middle.
     pub(super) fn postgres(
         &self,
         reference: &SecretKeyRef,
@@ -165,7 +165,7 @@ impl Secrets<'_> {
         Ok((value, location, text))
     }
 
-    /// Never shows the value, which holds a password.
+    /// Never shows the value, which contains a password.
     fn not_a_url(&self, value: &SecretValue, schemes: &[&str]) -> Problem {
         let schemes = schemes
             .iter()
@@ -186,7 +186,7 @@ fn are_certificates(text: &str) -> bool {
     text.contains("-----BEGIN CERTIFICATE-----")
 }
 
-/// `host:port/database` of a PostgreSQL URL, with those parameters that say the same by name. Neither user nor password.
+/// `host:port/database` of a PostgreSQL URL, including the equivalent query parameters. Neither user nor password.
 fn database_location(url: &str) -> Option<String> {
     let rest = url
         .strip_prefix("postgres://")

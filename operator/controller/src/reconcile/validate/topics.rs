@@ -1,4 +1,4 @@
-//! The configuration of a topic, from what the spec says. Pure.
+//! A topic's configuration, derived from the spec. Pure.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use wallex_crd::{Compression, WalletPlatform};
 use crate::kafka::{self, owners};
 use crate::reconcile::conditions::{Problem, Reason};
 
-/// Something of each topic of a platform.
+/// One value for each topic of a platform.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Topics<T> {
     pub events: T,
@@ -23,8 +23,8 @@ impl<T> Topics<T> {
     }
 }
 
-/// Names of the topics of a platform: those that the spec says, or those that the platform has, or those that follow from its name.
-/// Platforms were once given `wallet-events` by default, and keep it.
+/// Names of a platform's topics: those in the spec, or those the platform already has, or those derived from its name.
+/// `wallet-events` was once the default, and existing platforms keep it.
 pub fn names(platform: &WalletPlatform) -> Topics<String> {
     let stated = &platform.spec.kafka.topics;
     let had = had(platform);
@@ -37,7 +37,7 @@ pub fn names(platform: &WalletPlatform) -> Topics<String> {
     }
 }
 
-/// The topics that the status tells of. Its rows are in this order.
+/// The topics in the status, whose rows are in this order.
 fn had(platform: &WalletPlatform) -> Topics<Option<String>> {
     let rows = platform.status.iter().flat_map(|status| &status.topics);
     let mut names = rows.map(|row| row.name.clone());
@@ -47,7 +47,7 @@ fn had(platform: &WalletPlatform) -> Topics<Option<String>> {
     }
 }
 
-/// The same, refused where they can't be.
+/// The same, but refuses names that are not possible.
 pub(super) fn checked(platform: &WalletPlatform) -> Result<Topics<String>, Problem> {
     let named = names(platform);
     let Topics { events, dead_letters } = &named;
@@ -57,7 +57,7 @@ pub(super) fn checked(platform: &WalletPlatform) -> Result<Topics<String>, Probl
             "spec.kafka.topics: events and deadLetters are both named {events:?}"
         ));
     }
-    // An object that names no topic may come to name one later, which the API server can't compare with what it had.
+    // An object without a topic name may name one later, which the API server can't compare with the topic in use.
     if let Some(had) = had(platform).events.filter(|had| had != events) {
         return invalid(format!(
             "spec.kafka.topics.events.name says {events:?}, but the platform has the topic {had:?}, which can't be renamed: name that \
@@ -84,7 +84,7 @@ pub(super) fn checked(platform: &WalletPlatform) -> Result<Topics<String>, Probl
     Ok(named)
 }
 
-/// The topic as Kafka is to have it.
+/// The topic as Kafka should have it.
 pub(super) fn wanted(
     name: &str,
     partitions: i32,
@@ -112,7 +112,8 @@ pub(super) fn wanted(
     } else {
         retention_hours.saturating_mul(3_600_000)
     };
-    // A majority must have a record before it counts; with one or two copies that would stop writing at the first loss.
+    // A majority must have a record before it counts; with one or two replicas, that would block writes at the first
+    // loss.
     let min_in_sync = if replication_factor >= 3 {
         replication_factor / 2 + 1
     } else {

@@ -1,4 +1,4 @@
-//! Certificates of authorities in a ConfigMap that others make: waited for, followed, and named while they are not there.
+//! CA certificates in a ConfigMap that others create: waited for, followed, and named while missing.
 
 use k8s_openapi::ByteString;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use super::{demo, expected, once, until_ready, world};
 const TRUST: &str = "/api/v1/namespaces/shop/configmaps/trust";
 const PEM: &str = "-----BEGIN CERTIFICATE-----";
 
-/// A platform that trusts PostgreSQL by a ConfigMap.
+/// A platform with PostgreSQL's CA in a ConfigMap.
 fn trusting() -> World {
     let world = world();
     world.change("shop", "demo", |platform| {
@@ -75,7 +75,7 @@ async fn a_bundle_that_changes_rolls_the_pods_and_one_that_goes_leaves_them() {
     until_ready(&world).await;
     let second = rolled(&world);
     assert_ne!(first, second);
-    // The same bytes, in the other field that a ConfigMap has for them.
+    // The same bytes in the ConfigMap's other data field.
     put(
         &world,
         &json!({"binaryData": {"ca-bundle.crt": ByteString(more.into_bytes())}}),

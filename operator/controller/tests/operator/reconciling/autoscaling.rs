@@ -1,5 +1,5 @@
-//! Autoscaling switched on and off, by another driver, suspended and resumed: the number of pods never moves but by those who may move
-//! it, and the operator writes none while an autoscaler is there.
+//! Autoscaling switched on and off, to another driver, suspended and resumed: only those who may change the number of pods do,
+//! and the operator writes none while an autoscaler exists.
 
 use serde_json::{Value, json};
 use wallex_crd::names::{HANDOVER, MANAGER};
@@ -13,7 +13,7 @@ const QUERY: &str = "demo-query";
 const OBJECTS: &str = "scaledobjects";
 const AUTOSCALERS: &str = "horizontalpodautoscalers";
 
-/// A platform with three pods of the ledger projector, whose numbers nobody looked at yet.
+/// A platform with three ledger projector pods, with the recorded numbers and writes cleared.
 async fn three(keda: bool) -> World {
     let world = world();
     world.state().keda = keda;
@@ -34,7 +34,7 @@ fn scaled(max: i32) -> Value {
     json!({"replicas": 3, "autoscaling": {"maxReplicas": max}})
 }
 
-/// KEDA takes on the ledger projector, and autoscaling is active.
+/// KEDA adopts the ledger projector, and autoscaling is active.
 async fn adopted(world: &World) {
     world.keda_adopts(LEDGER);
     once(world).await;
@@ -55,7 +55,7 @@ async fn by_keda() -> World {
     world
 }
 
-/// KEDA lets go of a ScaledObject that is being deleted.
+/// KEDA removes its finalizer from a ScaledObject that is being deleted.
 fn keda_finalizes(world: &World) {
     let object = world.autoscaler(OBJECTS, LEDGER).unwrap();
     assert!(object["metadata"]["deletionTimestamp"].is_string(), "{object}");
@@ -96,7 +96,7 @@ async fn switched_on_the_number_is_handed_over_and_then_written_by_nobody_but_th
     for _ in 0..3 {
         once(&world).await;
     }
-    // Only the status tells of it.
+    // Only the status reports it.
     let writes = world.written();
     assert!(
         writes.iter().all(|write| write.ends_with("/status")) && writes.len() <= 1,
@@ -159,7 +159,7 @@ async fn a_process_that_dies_between_any_two_writes_leaves_the_number_as_it_is()
             once(&world).await;
             world.state().writes_left = None;
             if back {
-                // And by then the user thinks otherwise.
+                // By then, the user has changed their mind.
                 ledger(&world, &json!({"replicas": 3}));
             }
             for _ in 0..3 {
@@ -210,7 +210,7 @@ async fn another_driver_waits_until_the_old_one_is_gone_and_moves_nothing() {
     world.scale(LEDGER, 5);
     world.scaled(LEDGER);
 
-    // Somebody installs KEDA.
+    // Someone installs KEDA.
     world.state().keda = true;
     once(&world).await;
     assert!(world.autoscaler(AUTOSCALERS, LEDGER).is_none());
@@ -329,7 +329,7 @@ async fn a_lag_that_cannot_be_read_is_said_and_moves_nothing() {
         message.starts_with("ledger-projector: KEDA can't read the lag"),
         "{message}"
     );
-    // The pods serve on, and Ready says what else there is to know.
+    // The pods keep serving, and Ready mentions the problem.
     let (status, _, message) = world.condition("shop", "demo", types::READY);
     assert!(
         status == "True" && message.contains("autoscaling is not active"),

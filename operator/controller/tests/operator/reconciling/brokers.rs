@@ -1,4 +1,4 @@
-//! The Kafka of the small world: it holds topics and who owns them, and may be dead or deaf.
+//! The Kafka of the small world: it holds topics and their owners, and may be dead or unresponsive.
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -10,7 +10,7 @@ use wallex_operator::lease::Fence;
 
 use super::server::{State, World};
 
-/// Topics as the brokers keep them, changed by the operator's own plan.
+/// Topics as the brokers store them, changed by the operator's own plan.
 impl TopicAdmin for World {
     fn cluster(&self, connection: Connection) -> BoxFuture<'static, Result<Option<String>, TopicsError>> {
         let world = self.clone();
@@ -84,7 +84,7 @@ impl TopicAdmin for World {
 }
 
 impl World {
-    /// Never returns while the brokers are deaf; an error while they are dead.
+    /// Never returns while the brokers are unresponsive; an error while they are dead.
     async fn reach(&self, servers: &str) -> Result<(), TopicsError> {
         let (deaf, dead) = {
             let state = self.state();

@@ -1,4 +1,4 @@
-//! A platform that is being deleted: what becomes of its topics, and what holds the object.
+//! A platform that is being deleted: what happens to its topics, and what keeps the object.
 
 use serde_json::json;
 use wallex_crd::names;
@@ -9,7 +9,7 @@ use wallex_operator::scope::Scope;
 use super::server::{World, platform_path};
 use super::{KAFKA, demo, events_topic, expected, once, until_ready};
 
-/// A user deletes shop/demo: with a finalizer it stays, marked.
+/// A user deletes shop/demo: with a finalizer it stays, marked as deleted.
 pub(super) fn delete(world: &World) {
     let path = platform_path("shop", "demo");
     let held = world.platform("shop", "demo").unwrap()["metadata"]["finalizers"].is_array();

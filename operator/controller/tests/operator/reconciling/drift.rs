@@ -1,4 +1,4 @@
-//! What people do to the children of a platform by hand, and what becomes of it.
+//! Manual edits of a platform's children, and what happens to them.
 
 use serde_json::{Value, json};
 use wallex_operator::reconcile::conditions::{Reason, types};
@@ -51,7 +51,7 @@ async fn ready() -> World {
     world
 }
 
-/// One reconcile puts everything back, the next one writes nothing, and the Event names who did what.
+/// One reconcile restores everything, the next one writes nothing, and the Event names who did what.
 async fn is_put_back(world: &World, path: &str, before: &Value, said: &[&str]) {
     until_ready(world).await;
     let spec = |object: &Value| (object["spec"].clone(), object["data"].clone());
@@ -157,7 +157,7 @@ async fn command_probes_image_mounts_and_the_pods_own_settings_are_put_back() {
     .await;
 }
 
-/// The API server fills the scheme of the probe in again, in the operator's name.
+/// The API server fills in the probe's scheme again, under the operator's name.
 #[tokio::test]
 async fn what_an_api_server_fills_in_after_a_put_back_is_not_fought_over() {
     let world = ready().await;
@@ -281,7 +281,7 @@ async fn whoever_writes_the_same_child_in_turns_is_put_back_so_often_and_then_na
         "{message}"
     );
 
-    // A new manifest is written all the same, and another component is not held up.
+    // A new manifest is still written, and other components are not blocked.
     world.change("shop", "demo", |platform| {
         platform["spec"]["image"] = json!("wallex:2");
     });
@@ -386,7 +386,7 @@ async fn a_sidecar_with_its_volume_and_marks_of_others_stay_and_are_told() {
     once(&world).await;
     assert_eq!(world.written(), Vec::<String>::new());
 
-    // A change of the platform reaches the pods all the same, and the sidecar stays.
+    // A change to the platform still reaches the pods, and the sidecar stays.
     world.change("shop", "demo", |platform| {
         platform["spec"]["image"] = json!("wallex:2");
     });

@@ -1,4 +1,4 @@
-//! Somebody else's autoscaler of a component: it gets the number of pods, and is named until it is gone.
+//! A foreign autoscaler of a component: it controls the number of pods, and is reported until it is gone.
 
 use serde_json::{Value, json};
 use wallex_crd::names::MANAGER;
@@ -10,7 +10,7 @@ use super::{demo, once, until_ready, world};
 const QUERY: &str = "demo-query";
 const AUTOSCALERS: &str = "horizontalpodautoscalers";
 
-/// What `kubectl autoscale deploy/demo-query --min=2` makes: an object of the Deployment's own name, without labels.
+/// What `kubectl autoscale deploy/demo-query --min=2` creates: an object named like the Deployment, without labels.
 fn autoscale(world: &World, name: &str, api_version: &str, owner: Option<&str>) {
     let owners: Vec<Value> = owner
         .map(|owner| json!({"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "name": owner, "uid": "x", "controller": true}))
@@ -44,7 +44,7 @@ async fn somebody_elses_autoscaler_gets_the_number_of_pods_and_is_named_until_it
         until_ready(&world).await;
         world.scaled(QUERY);
         autoscale(&world, name, api_version, owner);
-        // It is quicker than the operator.
+        // It acts before the operator.
         world.scale(QUERY, 2);
         once(&world).await;
         let (_, reason, message) = world.condition("shop", "demo", types::AUTOSCALING_ACTIVE);

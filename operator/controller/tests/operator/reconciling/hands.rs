@@ -1,7 +1,7 @@
-//! The part of the small Kubernetes that hand edits hang on: who owns what of an object, and what an apply leaves of others' fields.
+//! The part of the small Kubernetes for manual edits: who owns which fields, and what an apply leaves of others' fields.
 //!
-//! As in the real one: an apply merges with what others own, by the names of list elements; an object may contradict itself then, and is
-//! refused.
+//! As in the real one, an apply merges with what others own, by the names of list elements; if the result contradicts itself, it
+//! is refused.
 
 use serde_json::{Map, Value, json};
 use wallex_crd::names::{HANDOVER, MANAGER};
@@ -9,7 +9,7 @@ use wallex_crd::names::{HANDOVER, MANAGER};
 use super::scaling::HPA;
 use super::server::World;
 
-/// What people and their tools own of an object.
+/// The fields of an object that people and their tools own.
 pub(super) fn entries(object: &Value) -> Vec<Value> {
     let entries = object["metadata"]["managedFields"].as_array();
     let by_hand = |entry: &&Value| {
@@ -19,7 +19,7 @@ pub(super) fn entries(object: &Value) -> Vec<Value> {
     entries.into_iter().flatten().filter(by_hand).cloned().collect()
 }
 
-/// An object as it is after an apply of `applied`.
+/// The object after applying `applied`.
 pub(super) fn merged(before: &Value, mut applied: Value) -> Value {
     let entries = entries(before);
     if entries.is_empty() {
@@ -63,7 +63,7 @@ fn merge(before: &Value, applied: &Value) -> Value {
     }
 }
 
-/// What the API server says of a variable that has two values.
+/// The API server's error for a variable with two values.
 pub(super) fn contradiction(object: &Value) -> Option<String> {
     let containers = object.pointer("/spec/template/spec/containers")?.as_array()?;
     let variables = containers
@@ -75,7 +75,7 @@ pub(super) fn contradiction(object: &Value) -> Option<String> {
         .map(|_| "env[0].valueFrom: Invalid value: may not be specified when `value` is not empty".to_owned())
 }
 
-/// What an API server fills in.
+/// Fills in the API server's defaults.
 pub(super) fn with_defaults(object: &mut Value) {
     for probe in probes(object) {
         if probe["httpGet"].is_object() && probe["httpGet"]["scheme"].is_null() {
@@ -84,7 +84,7 @@ pub(super) fn with_defaults(object: &mut Value) {
     }
 }
 
-/// Notes defaults that a patch of the operator's brought in as written by the operator, as the real one does.
+/// Records defaults caused by an operator's patch as written by the operator, as the real one does.
 pub(super) fn owned_defaults(before: &Value, after: &mut Value) {
     let schemes = |object: &Value| -> Vec<Value> {
         let mut object = object.clone();
@@ -121,7 +121,7 @@ fn probes(object: &mut Value) -> Vec<&mut Value> {
         .collect()
 }
 
-/// Nobody owns what is not there.
+/// Missing fields have no owner.
 pub(super) fn prune(object: &mut Value) {
     fn pruned(fields: &Value, value: &Value) -> Option<Value> {
         let fields = fields.as_object()?;
@@ -160,7 +160,7 @@ pub(super) fn prune(object: &mut Value) {
 }
 
 impl World {
-    /// Somebody changes an object, and owns these fields of it from then on.
+    /// Someone changes an object and owns these fields from then on.
     #[expect(clippy::needless_pass_by_value, reason = "json!(…) reads better in place")]
     pub(crate) fn edit(&self, path: &str, manager: &str, fields: Value, change: impl FnOnce(&mut Value)) {
         let mut state = self.state();

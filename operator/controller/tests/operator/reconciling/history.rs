@@ -1,4 +1,4 @@
-//! What a platform has written is known: no database that lacks it takes its place, and a schema that is gone is seen and migrated.
+//! What a platform has written is remembered: no database without it is accepted, and a missing schema is noticed and migrated.
 
 use serde_json::{Value, json};
 use wallex_crd::names;
@@ -14,7 +14,7 @@ fn jobs(world: &World) -> Vec<String> {
     jobs.map(|(_, name)| name.to_owned()).collect()
 }
 
-/// The status of a migration's pod that ended well with these words.
+/// The status of a migration pod that succeeded with these words.
 pub(super) fn succeeded(words: &str) -> Value {
     json!({"phase": "Succeeded", "containerStatuses": [{
         "name": "wallex", "image": "", "imageID": "", "ready": false, "restartCount": 0,
@@ -22,7 +22,7 @@ pub(super) fn succeeded(words: &str) -> Value {
     }]})
 }
 
-/// A pod of the only migration that is not in `before`, in this phase and with these words.
+/// A pod of the only migration not in `before`, in this phase and with these words.
 fn migrated(world: &World, before: &[String], phase: &str, words: &str) {
     let job = jobs(world).into_iter().find(|job| !before.contains(job)).unwrap();
     let mut labels = names::labels("demo", Some("migrate"));
@@ -44,7 +44,7 @@ fn ready(journal: &str, events: i64) -> String {
     .to_string()
 }
 
-/// A platform that is ready, with a journal of so many events.
+/// A ready platform with a journal of this many events.
 async fn with_journal(journal: &str, events: i64) -> World {
     let world = world();
     once(&world).await;
@@ -65,7 +65,7 @@ fn database(world: &World, url: &str) {
     world.state().put(path, secret);
 }
 
-/// What a migration is told of the journal that there must be: events and id.
+/// What a migration is told about the expected journal: events and id.
 fn told(world: &World, job: &str) -> [Value; 2] {
     let path = format!("/apis/batch/v1/namespaces/shop/jobs/{job}");
     let job = world.state().objects[&path].clone();
@@ -119,7 +119,7 @@ async fn a_database_that_lacks_what_was_written_stalls_the_platform_and_reaches_
     );
     assert_eq!(command(&world), before);
 
-    // Back to the database that has it: ready at once, without a migration.
+    // Back to the right database: ready at once, without a migration.
     database(&world, "postgres://u:p@db/x");
     once(&world).await;
     assert!(world.is_ready("shop", "demo"));
@@ -146,7 +146,7 @@ async fn a_journal_that_a_person_gives_up_by_its_id_is_given_up_once() {
     }
     accept("1700000000000001");
     world.state().job_status = None;
-    // The one that refuses goes, and one that does not takes its place.
+    // The refusing one is replaced by one that does not refuse.
     for _ in 0..2 {
         once(&world).await;
     }
@@ -222,13 +222,13 @@ async fn what_was_written_is_learned_from_the_reading_of_the_lag_and_written_dow
     earlier(60);
     once(&world).await;
     assert_eq!(journal(&world)["events"], json!(111), "exactly, once a minute");
-    // An idle platform is not written to, however long ago that was.
+    // An idle platform causes no write, however long ago the last one was.
     earlier(600);
     let before = journal(&world);
     once(&world).await;
     assert_eq!(journal(&world), before);
 
-    // So a copy of the database that lacks a single event is told.
+    // So a copy of the database that lacks a single event is detected.
     let had = jobs(&world);
     world.state().job_status = Some(json!({"active": 1}));
     database(&world, "postgres://u:p@db/older");
@@ -237,7 +237,7 @@ async fn what_was_written_is_learned_from_the_reading_of_the_lag_and_written_dow
     assert_eq!(told(&world, &job), [json!("111"), json!("1700000000000001")]);
 }
 
-/// The query's pod is unready for this reason.
+/// Makes the query's pod unready with this reason.
 fn unready(world: &World, code: &str, reason: &str) {
     let path = "/apis/apps/v1/namespaces/shop/deployments/demo-query";
     let status = json!({"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1});
@@ -270,7 +270,7 @@ async fn a_schema_that_is_gone_is_told_and_migrated_again_once() {
     once(&world).await;
     let again = jobs(&world).into_iter().find(|job| !had.contains(job)).unwrap();
     assert_eq!(told(&world, &again)[0], json!("40"), "it may be the journal's");
-    // The pods take a moment to see it; meanwhile there is no third one.
+    // The pods take a moment to notice; meanwhile there is no third one.
     for _ in 0..3 {
         once(&world).await;
     }

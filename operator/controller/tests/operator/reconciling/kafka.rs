@@ -1,4 +1,5 @@
-//! Topics between platforms, and a Kafka that moves: nobody gets what is another's, and pods that reach Kafka keep doing so.
+//! Topics between platforms, and a Kafka that moves: no platform gets another's topics, and pods that reach Kafka keep doing
+//! so.
 
 use serde_json::{Value, json};
 use wallex_crd::GROUP;
@@ -10,7 +11,7 @@ use super::deletion::delete;
 use super::server::{World, platform_path};
 use super::{KAFKA, demo, events_topic, expected, once, run, until_ready, world};
 
-/// A Kafka by these addresses, and topics of one name for all.
+/// A Kafka at these addresses, with the same topic names for all.
 fn shared(servers: &str) -> Value {
     let topics = json!({"events": {"name": "events"}, "deadLetters": {"name": "dead-letters"}});
     json!({"bootstrapServers": servers, "topics": topics})
@@ -27,7 +28,7 @@ fn topics(world: &World) -> Vec<String> {
     state.topics.keys().map(|(_, name)| name.clone()).collect()
 }
 
-/// Everything but the platform itself and what was said of it.
+/// All writes except those to the platform itself and its Events.
 fn others_written(world: &World) -> Vec<String> {
     let mut written = world.written();
     written.retain(|write| !write.contains("walletplatforms") && !write.contains("events"));
@@ -92,7 +93,7 @@ async fn one_kafka_by_two_addresses_is_one_kafka_and_the_topics_of_the_first_out
 async fn the_topic_of_a_platform_that_no_operator_sees_is_taken_too_until_a_person_says_otherwise() {
     let world = sharing();
     until_ready(&world).await;
-    // Another Kubernetes cluster, or another operator: its objects are not here.
+    // Another Kubernetes cluster or operator: its objects are not visible here.
     world.state().objects.remove(&platform_path("shop", "demo"));
     world.add_platform("other", "late", &shared(KAFKA));
     let operator = world.operator(vec![Scope::All]);
@@ -168,7 +169,7 @@ async fn a_platform_keeps_the_topics_that_it_has_when_its_spec_names_none_any_mo
     assert_eq!(topics(&world), ["dead-letters", "events"]);
 }
 
-/// What the pods are told: the ConfigMap, and the Deployments' templates.
+/// The pods' configuration: the ConfigMap and the Deployments' templates.
 fn pods(world: &World) -> Vec<(String, Value)> {
     let state = world.state();
     let of = |path: &str| path.ends_with("/configmaps/demo-config") || path.contains("/deployments/");
@@ -190,7 +191,7 @@ async fn an_address_that_does_not_answer_reaches_no_pod_until_it_does() {
     world.state().clusters.insert("k:9".to_owned(), KAFKA.to_owned());
     world.change("shop", "demo", |platform| {
         platform["spec"]["kafka"]["bootstrapServers"] = json!("k:9");
-        // What else changes waits too: its pods would start with the bad address.
+        // Other changes wait too: their pods would start with the bad address.
         platform["spec"]["image"] = json!("wallex:2");
     });
     for _ in 0..3 {

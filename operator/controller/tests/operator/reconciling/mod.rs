@@ -40,7 +40,7 @@ async fn once(world: &World) {
 }
 
 async fn run(operator: &Arc<Context>, namespace: &str, name: &str) {
-    // A failure is told in the status, and that is what the tests look at.
+    // A failure is reported in the status, which is what the tests check.
     let _ = reconcile::platform(operator, namespace, name).await;
 }
 
@@ -94,7 +94,7 @@ async fn nothing_is_written_about_a_platform_that_is_ready() {
         for _ in 0..3 {
             run(&operator, "shop", "demo").await;
         }
-        // A restart, and an upgrade that builds the same, are the same to the API server.
+        // A restart and an upgrade that builds the same manifests look the same to the API server.
         once(&world).await;
         assert_eq!(world.written(), Vec::<String>::new());
     }
@@ -282,7 +282,7 @@ async fn partitions_that_may_not_be_added_are_told_at_once() {
         run(&operator, "shop", "demo").await;
     }
     assert!(world.is_ready("shop", "demo"));
-    // By the same operator, to whom Kafka's last answer is still fresh.
+    // By the same operator, for which Kafka's last answer is still fresh.
     for (asked, allow, said) in [
         (
             12,

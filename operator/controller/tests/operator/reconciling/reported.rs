@@ -1,4 +1,4 @@
-//! What the status tells of lag and schema, as it is read from the platform itself.
+//! What the status reports about lag and schema, as read from the platform itself.
 
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ async fn the_lag_is_written_when_it_changed_and_never_twice_in_thirty_seconds() 
     );
     assert_eq!(current(&world), expected("False", Reason::Lagging));
     assert_eq!(world.written().len(), 1, "the status alone");
-    // It catches up by itself, and serves meanwhile.
+    // It catches up on its own, and serves meanwhile.
     assert!(world.is_ready("shop", "demo"));
 
     tokio::time::advance(Duration::from_secs(30)).await;
@@ -73,7 +73,7 @@ async fn a_lag_that_can_no_longer_be_read_leaves_no_figure() {
     assert!(world.is_ready("shop", "demo"));
 }
 
-/// The only migration Job's name.
+/// The name of the only migration Job.
 fn migration(world: &World) -> String {
     let state = world.state();
     let jobs = state.objects.keys().filter_map(|path| path.split_once("/jobs/"));
@@ -90,7 +90,7 @@ async fn the_versions_that_the_migration_reached_are_read_once_and_remembered() 
             reached.to_string(),
             json!({"journal": 2, "ledger": 1, "readModel": 3}),
         ),
-        // Of an older image.
+        // From an older image.
         (String::new(), Value::Null),
         (
             "the database is ready journal=2 ledger=1 read_model=3".to_owned(),
@@ -110,7 +110,7 @@ async fn the_versions_that_the_migration_reached_are_read_once_and_remembered() 
         let schema = || world.platform("shop", "demo").unwrap()["status"]["schema"].clone();
         assert_eq!(schema()["version"], version, "{words}");
 
-        // The pod and its words are gone after a while; what was read stays.
+        // The pod and its message eventually disappear; what was read stays.
         world.state().objects.remove(path);
         once(&world).await;
         assert_eq!(schema()["version"], version, "{words}");

@@ -1,8 +1,8 @@
-//! The part of the small Kubernetes that numbers of pods hang on: who owns `spec.replicas` of a Deployment, what autoscalers make of
-//! it, and KEDA.
+//! The part of the small Kubernetes for numbers of pods: who owns `spec.replicas` of a Deployment, what autoscalers do with it,
+//! and KEDA.
 //!
-//! As in the real one: a field that its only owner states no more is reset; a value that another owner holds is taken by force only;
-//! whoever writes by `/scale` takes the field from all.
+//! As in the real one, a field is reset when its only owner stops stating it; another owner's value can only be taken by force; a
+//! write through `/scale` takes the field from all owners.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,7 @@ pub(crate) struct Scaled {
     pub(crate) by: String,
 }
 
-/// Under which Kubernetes' own autoscaler writes.
+/// Field manager of Kubernetes' own autoscaler.
 pub(crate) const HPA: &str = "kube-controller-manager";
 
 fn owners(object: &Value) -> BTreeSet<String> {
@@ -51,7 +51,8 @@ fn own(object: &mut Value, owners: &BTreeSet<String>) {
 }
 
 impl State {
-    /// Gives a Deployment that `manager` applies its number of pods. None: refused, since somebody else owns another number.
+    /// Sets the number of pods of a Deployment that `manager` applies. None: refused, because someone else owns another
+    /// number.
     pub(super) fn apply_replicas(
         &mut self,
         path: &str,
@@ -82,7 +83,7 @@ impl State {
         }
         let now = object["spec"]["replicas"].clone();
         if manager != MANAGER {
-            // It states the number alone; the rest is as it was.
+            // It states only the number; the rest stays as it was.
             let mut whole = before.clone();
             whole["spec"]["replicas"] = now.clone();
             object = whole;
@@ -145,7 +146,7 @@ impl World {
             .collect()
     }
 
-    /// What was said of a Deployment's number of pods since the last call.
+    /// The statements of a Deployment's number of pods since the last call.
     pub(crate) fn scaled(&self, deployment: &str) -> Vec<(i64, String)> {
         let mut state = self.state();
         let all = std::mem::take(&mut state.scaled);
@@ -171,7 +172,7 @@ impl World {
         self.state().objects.remove(&path(kind, name));
     }
 
-    /// KEDA looks at a ScaledObject: holds it, and makes an autoscaler of it with its labels.
+    /// KEDA processes a ScaledObject: adds its finalizer, and creates an autoscaler with its labels.
     pub(crate) fn keda_adopts(&self, name: &str) {
         let mut labels = Value::Null;
         self.change_autoscaler("scaledobjects", name, |object| {
@@ -193,7 +194,7 @@ impl World {
         self.state().put(&path("horizontalpodautoscalers", &made), object);
     }
 
-    /// Kubernetes looks at an autoscaler.
+    /// Kubernetes processes an autoscaler.
     pub(crate) fn kubernetes_adopts(&self, name: &str) {
         self.change_autoscaler("horizontalpodautoscalers", name, |object| {
             object["status"] = json!({"desiredReplicas": 1, "conditions": [

@@ -1,5 +1,5 @@
-//! A small Kubernetes: an API server that remembers what is applied, with the controllers that a platform's children need.
-//! Whatever is written is counted.
+//! A small Kubernetes: an API server that stores what is applied, with the controllers that a platform's children need.
+//! All writes are recorded.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
@@ -29,7 +29,7 @@ use super::hands;
 use super::scaling::Scaled;
 use crate::fixture::CLUSTER;
 
-/// What the world holds. Clones are the same world.
+/// The state of the world. Clones share it.
 #[derive(Clone, Default)]
 pub(crate) struct World(Arc<Mutex<State>>);
 
@@ -37,41 +37,41 @@ pub(crate) struct World(Arc<Mutex<State>>);
 pub(crate) struct State {
     /// Objects by path.
     pub(crate) objects: BTreeMap<String, Value>,
-    /// What was written since somebody looked, `METHOD path`.
+    /// Writes since the last query, as `METHOD path`.
     pub(crate) writes: Vec<String>,
-    /// Every read of an object, with the (virtual) time of it.
+    /// Every read of an object, with its (virtual) time.
     pub(crate) reads: Vec<(String, tokio::time::Instant)>,
-    /// Reads under these beginnings of paths fail.
+    /// Reads with these path prefixes fail.
     pub(crate) failing: BTreeSet<String>,
-    /// Requests under these are never answered.
+    /// Requests with these prefixes are never answered.
     pub(crate) hanging: BTreeSet<String>,
-    /// What processes say of themselves, by their addresses; a pod can't be reached where nothing stands here.
+    /// The processes' readiness reports, by address; a pod without an entry can't be reached.
     pub(crate) ready: BTreeMap<String, Value>,
     /// Topics by Kafka cluster and name.
     pub(crate) topics: BTreeMap<(String, String), Found>,
-    /// The Kafka clusters behind addresses; where nothing stands here, one that is called as its address.
+    /// The Kafka clusters behind addresses; by default, a cluster named like its address.
     pub(crate) clusters: BTreeMap<String, String>,
-    /// Whose the topics are.
+    /// The owners of topics.
     pub(crate) owners: BTreeMap<(String, String), Claim>,
     /// Topics with records of another program.
     pub(crate) in_use: BTreeSet<(String, String)>,
     /// Brokers that can't be reached.
     pub(crate) dead_brokers: BTreeSet<String>,
-    /// Brokers that are never done.
+    /// Brokers that never answer.
     pub(crate) deaf_brokers: BTreeSet<String>,
-    /// What the roles say of the projections, by their addresses; no lag where nothing stands here.
+    /// The roles' projection reports, by address; no lag by default.
     pub(crate) lags: BTreeMap<String, Result<Answer, String>>,
     /// Whether KEDA's resources are served.
     pub(crate) keda: bool,
-    /// What was said of the Deployments' numbers of pods.
+    /// The statements of the Deployments' numbers of pods.
     pub(crate) scaled: Vec<Scaled>,
-    /// A Deployment that is scaled at the moment before its number of pods is handed over.
+    /// A Deployment that is scaled just before its number of pods is handed over.
     pub(crate) race: Option<(String, i64)>,
-    /// Writes that succeed before all others fail; none: no end.
+    /// Number of writes that succeed before all others fail; none: unlimited.
     pub(crate) writes_left: Option<usize>,
-    /// What becomes of a Job; none: it succeeds at once.
+    /// The status that a Job gets; none: it succeeds at once.
     pub(crate) job_status: Option<Value>,
-    /// Objects that the server finds wrong, by the ends of their paths, with its words.
+    /// Objects that the server rejects, by path suffix, with its message.
     pub(crate) invalid: BTreeMap<String, String>,
     versions: u64,
 }
@@ -165,7 +165,7 @@ impl World {
         self.condition(namespace, name, conditions::types::READY).0 == "True"
     }
 
-    /// What was written since the last call.
+    /// Writes since the last call.
     pub(crate) fn written(&self) -> Vec<String> {
         std::mem::take(&mut self.state().writes)
     }
@@ -281,7 +281,7 @@ impl State {
             return (200, object.clone());
         }
         let kind = path.rsplit('/').next().unwrap_or_default();
-        // An object that is not there, rather than the list of a kind.
+        // A missing object, not the list of a kind.
         if !KINDS.contains(kind) {
             return failure(404);
         }
@@ -312,7 +312,8 @@ impl State {
         )
     }
 
-    /// Server-side apply of a child by its only manager, but for a number of pods, and what its controller makes of it at once. None: refused.
+    /// Server-side apply of a child by its only manager (except for a number of pods), and the immediate reaction of its
+    /// controller. None: refused.
     fn apply(&mut self, path: &str, query: &str, mut object: Value) -> Option<Value> {
         if query.contains(HANDOVER)
             && let Some((deployment, replicas)) = self.race.take()
@@ -365,7 +366,7 @@ impl State {
         found.map(|(_, words)| words.clone())
     }
 
-    /// A patch of the version of an object that it names.
+    /// Applies a patch to the object version that it names.
     fn json_patch(&mut self, path: &str, operations: &Value) -> (u16, Value) {
         let Some(mut object) = self.objects.get(path).cloned() else {
             return failure(404);
@@ -402,7 +403,7 @@ impl State {
         object
     }
 
-    /// Removes an object that is being deleted once nothing holds it.
+    /// Removes an object that is being deleted once it has no finalizers.
     fn collect(&mut self, path: &str) {
         let object = &self.objects[path];
         let held = object["metadata"]["finalizers"]
@@ -414,7 +415,7 @@ impl State {
     }
 }
 
-/// Names of kinds in paths: those of children, and of what is around them.
+/// Names of kinds in paths: those of children and of the objects around them.
 static KINDS: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
     let around = ["walletplatforms", "secrets", "pods", "events"].map(str::to_owned);
     let children = children::resources().into_iter().map(|resource| resource.plural);

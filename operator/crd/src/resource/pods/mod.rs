@@ -1,7 +1,7 @@
-//! What may be said of any pod of a platform: resources, labels, scheduling, further environment.
+//! The settings of any pod of a platform: resources, labels, scheduling, additional environment.
 //!
-//! The types are Kubernetes' own, so a manifest's lines can be copied here. Their schemas are Kubernetes' own too, shortened:
-//! with all their prose, six times over, the CRD would be larger than `kubectl apply` can store.
+//! The types are Kubernetes' own, so lines from a manifest can be copied here. Their schemas are Kubernetes' own too, but
+//! shortened: with all their descriptions, six times over, the CRD would be larger than `kubectl apply` can store.
 
 mod scheduling;
 mod shorten;
@@ -22,9 +22,9 @@ use crate::names;
 
 /// See [`rules::NAME`], as a pattern.
 const OBJECT_NAME: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
-/// What a variable may be told of its pod.
+/// Pod fields that a variable may refer to.
 const FIELD_PATH: &str = "^(metadata[.](name|namespace|uid|(labels|annotations)\\['[^']+'\\])|spec[.](nodeName|serviceAccountName)|status[.](hostIPs?|podIPs?))$";
-/// What a variable may be told of its container.
+/// Container resources that a variable may refer to.
 const CONTAINER_RESOURCE: &str = "^(limits|requests)[.](cpu|memory|ephemeral-storage|hugepages-.+)$";
 
 /// Settings of pods.
@@ -121,7 +121,7 @@ fn resources_schema(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// A map of short strings. Bounded in size, which keeps the cost that the API server estimates for its rules within its budget.
+/// A map of short strings. Bounded in size, to keep the API server's cost estimate for its rules within the budget.
 fn map_schema(max_length: u32, rules: &Value) -> Schema {
     schemars::json_schema!({
         "type": "object",
@@ -131,7 +131,7 @@ fn map_schema(max_length: u32, rules: &Value) -> Schema {
     })
 }
 
-/// Values of a list in a CEL expression.
+/// The values of a list in a CEL expression.
 fn cel_list(values: &[&str]) -> String {
     let quoted: Vec<String> = values.iter().map(|value| format!("'{value}'")).collect();
     format!("[{}]", quoted.join(", "))
@@ -152,7 +152,7 @@ pub(super) fn labels_schema(_: &mut SchemaGenerator) -> Schema {
     )
 }
 
-/// Keys of a map as Kubernetes takes them.
+/// Map keys that Kubernetes accepts.
 fn qualified_keys() -> Value {
     json!({
         "rule": format!("self.all(key, key.size() <= 317 && key.matches('{}'))", rules::QUALIFIED),
@@ -160,7 +160,7 @@ fn qualified_keys() -> Value {
     })
 }
 
-/// Values of a map of labels as Kubernetes takes them.
+/// Label values that Kubernetes accepts.
 fn label_values() -> Value {
     json!({
         "rule": format!("self.all(key, self[key].matches('{}'))", rules::LABEL_VALUE),
@@ -190,7 +190,7 @@ fn env_schema(generator: &mut SchemaGenerator) -> Schema {
     put(&mut item, "/properties/name/minLength", json!(1));
     put(&mut item, "/properties/name/maxLength", json!(253));
     put(&mut item, "/properties/value/maxLength", json!(32_768));
-    // Needs a volume, and there is none to name.
+    // Needs a volume, and there is none to refer to.
     if let Some(sources) = item
         .pointer_mut("/properties/valueFrom/properties")
         .and_then(Value::as_object_mut)

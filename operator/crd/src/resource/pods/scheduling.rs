@@ -1,4 +1,4 @@
-//! What may be said of the nodes that pods run on: Kubernetes' own schemas, with what it would refuse later.
+//! On which nodes pods run: Kubernetes' own schemas, plus the checks that it would only make later.
 
 use k8s_openapi::api::core::v1::{Affinity, Toleration, TopologySpreadConstraint};
 use schemars::{Schema, SchemaGenerator};
@@ -55,7 +55,7 @@ pub(super) fn spread_schema(generator: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// What selects nodes and pods, wherever it stands in a schema: operators, weights and keys that the API server would refuse later.
+/// Limits node and pod selectors anywhere in a schema: operators, weights and keys that the API server would refuse later.
 fn selecting(schema: &mut Value) {
     match schema {
         Value::Object(fields) => {
@@ -74,7 +74,7 @@ fn selecting(schema: &mut Value) {
     }
 }
 
-/// One field of what selects.
+/// Limits one field of a selector.
 fn limit(name: &str, property: &mut Value, is_node_term: bool) {
     match name {
         "weight" => {

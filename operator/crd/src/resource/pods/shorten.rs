@@ -1,9 +1,9 @@
-//! Schemas of Kubernetes' own types, without most of their prose.
+//! Schemas of Kubernetes' own types, without most of their descriptions.
 
 use schemars::Schema;
 use serde_json::{Map, Value};
 
-/// One of Kubernetes' schemas with the first sentence of each description.
+/// A Kubernetes schema with only the first sentence of each description.
 pub(super) fn compact(mut schema: Schema) -> Schema {
     if let Some(schema) = schema.as_object_mut() {
         shorten(schema);
@@ -36,7 +36,7 @@ fn shorten(schema: &mut Map<String, Value>) {
     }
 }
 
-/// One of Kubernetes' schemas whose fields are explained elsewhere.
+/// A Kubernetes schema without descriptions, because its fields are explained elsewhere.
 pub(super) fn without_prose(schema: &mut Value) {
     let Some(schema) = schema.as_object_mut() else {
         return;
@@ -52,7 +52,7 @@ pub(super) fn without_prose(schema: &mut Value) {
     }
 }
 
-/// Sets one keyword of a schema, where `path` leads to a schema that exists.
+/// Sets the schema keyword at `path`, if its parent exists.
 pub(super) fn put(schema: &mut Schema, path: &str, value: Value) {
     let Some((parent, key)) = path.rsplit_once('/') else {
         return;

@@ -1,4 +1,4 @@
-//! The rules that the API server evaluates (CEL), evaluated here on accepted and refused objects: each rule refuses something,
+//! The rules that the API server evaluates (CEL), evaluated here on accepted and refused objects: each rule refuses something
 //! and says what to do.
 
 mod refused;

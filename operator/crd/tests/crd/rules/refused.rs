@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::platform;
 
-/// Objects that break one rule each, with the beginning of what is said then.
+/// Objects that break one rule each, with the beginning of its message.
 pub(super) fn refused() -> Vec<(&'static str, Value, Option<Value>)> {
     fn one(message: &'static str, change: impl FnOnce(&mut Value)) -> (&'static str, Value, Option<Value>) {
         (message, platform(change), None)

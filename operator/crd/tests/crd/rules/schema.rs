@@ -13,7 +13,7 @@ pub(super) static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
     crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone()
 });
 
-/// The object as the API server sees it before it asks the rules: with the schema's defaults.
+/// The object as the API server sees it before evaluating the rules: with the schema's defaults.
 pub(super) fn with_defaults(schema: &Value, object: &mut Value) {
     if let (Some(properties), Value::Object(fields)) = (schema["properties"].as_object(), &mut *object) {
         for (name, property) in properties {
@@ -40,7 +40,7 @@ pub(super) fn with_defaults(schema: &Value, object: &mut Value) {
     }
 }
 
-/// The number that a quantity is; Kubernetes' library of CEL compares them exactly.
+/// The numeric value of a quantity; Kubernetes' CEL library compares them exactly.
 fn amount(text: &str) -> f64 {
     let digits = text
         .find(|c: char| !"0123456789.+-".contains(c))
@@ -60,7 +60,7 @@ fn amount(text: &str) -> f64 {
     number.parse::<f64>().unwrap() * factor
 }
 
-/// Where `object` is not of the shape that the schema asks for: enums, patterns, bounds and required fields.
+/// Where `object` violates the schema: enums, patterns, bounds and required fields.
 pub(super) fn misshapen(schema: &Value, object: &Value, path: &str, found: &mut Vec<String>) {
     let fits = |keyword: &str, fits: &dyn Fn(&Value) -> bool| schema.get(keyword).is_none_or(fits);
     let text = object.as_str();
@@ -113,7 +113,7 @@ pub(super) fn misshapen(schema: &Value, object: &Value, path: &str, found: &mut 
     }
 }
 
-/// Messages of the rules that `object` breaks, where `old` is what it was before.
+/// Messages of the rules that `object` breaks; `old` is its previous state.
 pub(super) fn broken(schema: &Value, object: &Value, old: Option<&Value>, messages: &mut BTreeSet<String>) {
     for rule in schema["x-kubernetes-validations"]
         .as_array()
@@ -133,7 +133,7 @@ pub(super) fn broken(schema: &Value, object: &Value, old: Option<&Value>, messag
             .unwrap();
         context.add_variable("self", object).unwrap();
         if text.contains("oldSelf") {
-            // A rule on a transition is asked only when there is something to compare.
+            // A transition rule is evaluated only if there is an old object to compare with.
             let Some(old) = old else { continue };
             context.add_variable("oldSelf", old).unwrap();
         }
