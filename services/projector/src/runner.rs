@@ -24,9 +24,9 @@ use crate::applier::{Applier, Step, StepError};
 use crate::dead_letters::DeadLetters;
 use crate::inbox::{Arrived, Batch, TO_THE_END};
 use crate::metrics::Metrics;
-use crate::overdue::{OVERDUE, is_missing};
+use crate::overdue::Behind;
 use crate::source::Source;
-use crate::stall::{Stall, TRY_AGAIN};
+use crate::stall::{Stall, Stalls};
 
 /// Pause between two checks of the cursors in the database.
 const LOOK: Duration = Duration::from_secs(1);
@@ -34,11 +34,6 @@ const LOOK: Duration = Duration::from_secs(1);
 const REFILL: i64 = 5_000;
 /// Pause between two checks of how far the topic is.
 const SURVEY: Duration = Duration::from_secs(2);
-
-struct Stalled {
-    stall: Stall,
-    again: Instant,
-}
 
 pub(crate) struct Runner<P> {
     applier: Applier<P>,
@@ -51,11 +46,10 @@ pub(crate) struct Runner<P> {
     cursors: BTreeMap<Partition, Mark>,
     /// Partitions being refilled, and up to which seq.
     refilling: BTreeMap<Partition, i64>,
-    stalled: BTreeMap<Partition, Stalled>,
+    stalls: Stalls,
     last_look: Instant,
     last_survey: Instant,
-    /// Partitions that are behind the topic, with the position of their cursor and since when.
-    behind: BTreeMap<Partition, (i64, Instant)>,
+    behind: Behind,
     source_outage: Outage,
     database_outage: Outage,
 }
@@ -79,10 +73,10 @@ impl<P: Projection> Runner<P> {
             check,
             cursors: BTreeMap::new(),
             refilling: BTreeMap::new(),
-            stalled: BTreeMap::new(),
+            stalls: Stalls::default(),
             last_look: Instant::now(),
             last_survey: Instant::now(),
-            behind: BTreeMap::new(),
+            behind: Behind::default(),
             source_outage: Outage::of("The events source", P::NAME, "kafka_bootstrap_servers"),
             database_outage: Outage::of("The projection's database", P::NAME, "read_database_url"),
         }
@@ -102,10 +96,8 @@ impl<P: Projection> Runner<P> {
             };
             self.applier.metrics().refused.inc_by(news.refused);
             let mut batch = news.batch;
-            let trouble = match self.follow_assignment().await {
-                Err(error) => Some(away(&error)),
-                Ok(()) => None,
-            };
+            let followed = self.follow_assignment().await;
+            let trouble = followed.err().map(|error| away(&error));
             self.survey(&mut batch).await;
             self.refill(&mut batch);
             self.try_stalled_again(&mut batch).await;
@@ -115,9 +107,9 @@ impl<P: Projection> Runner<P> {
                 .filter_map(|(partition, arrived)| Some((*partition, arrived.offset?)))
                 .collect();
             self.apply(&mut batch, &shutdown).await;
-            let stalled = &self.stalled;
+            let stalls = &self.stalls;
             self.source.applied(offsets.into_iter().filter(|(partition, _)| {
-                !stalled.contains_key(partition) && batch.0.get(partition).is_some_and(Arrived::is_done)
+                !stalls.contains(*partition) && batch.0.get(partition).is_some_and(Arrived::is_done)
             }));
             match &news.trouble {
                 Some(cause) => self.source_outage.failed(cause),
@@ -142,8 +134,8 @@ impl<P: Projection> Runner<P> {
             .collect();
         for partition in lost {
             self.forget(partition);
-            self.stalled.remove(&partition);
-            self.behind.remove(&partition);
+            self.stalls.remove(partition);
+            self.behind.forget(partition);
             self.applier.metrics().forget(partition);
         }
         let look_at_all = self.last_look.elapsed() >= LOOK;
@@ -227,38 +219,20 @@ impl<P: Projection> Runner<P> {
             Err(error) => return tracing::debug!(%error, "the journal could not be surveyed"),
         };
         self.take_place().await;
-        let before = std::mem::take(&mut self.behind);
-        let mut overdue = Vec::new();
-        for (partition, published) in marks {
-            let Some(cursor) = self.cursors.get(&partition) else {
-                continue;
-            };
-            if cursor.seq >= published || batch.0.contains_key(&partition) {
-                continue;
-            }
-            let since = match before.get(&partition) {
-                Some((seq, since)) if *seq == cursor.seq => *since,
-                Some(_) | None => self.last_survey,
-            };
-            self.behind.insert(partition, (cursor.seq, since));
-            let stood = since.elapsed();
-            if stood >= OVERDUE {
-                overdue.push((partition, cursor.seq, published, stood));
-            }
-        }
+        let missed = marks.into_iter().filter(|(id, _)| !batch.0.contains_key(id));
+        let mut overdue = self.behind.overdue(missed, &self.cursors, self.last_survey);
         if overdue.is_empty() {
             return;
         }
-        let asked = overdue.iter().map(|(partition, ..)| *partition).collect();
+        let asked = overdue.iter().map(|one| one.partition).collect();
         let with_more = self.source.with_more(asked).await;
-        for (partition, cursor, published, stood) in overdue {
-            if is_missing(stood, with_more.contains(&partition)) {
-                tracing::warn!(
-                    projection = P::NAME, %partition, cursor, published,
-                    "the topic lacks events that were published: reading them from the journal"
-                );
-                batch.partition(partition).fill_to(published);
-            }
+        overdue.retain(|one| one.is_missing(with_more.contains(&one.partition)));
+        for one in overdue {
+            tracing::warn!(
+                projection = P::NAME, partition = %one.partition, cursor = one.cursor, published = one.published,
+                "the topic lacks events that were published: reading them from the journal"
+            );
+            batch.partition(one.partition).fill_to(one.published);
         }
     }
 
@@ -289,19 +263,14 @@ impl<P: Projection> Runner<P> {
 
     /// Drops what arrived for stalled partitions; those that are due get another chance, from the journal.
     async fn try_stalled_again(&mut self, batch: &mut Batch) {
-        let now = Instant::now();
-        for (partition, stalled) in &mut self.stalled {
-            batch.0.remove(partition);
-            if stalled.again > now {
-                continue;
-            }
-            stalled.again = now + TRY_AGAIN;
-            let due = match (&stalled.stall, self.cursors.get(partition)) {
-                // Kafka has more than the journal. Once the journal continues from the cursor, with the events that
-                // Kafka had or with others, the journal counts. An error counts as a no.
+        batch.0.retain(|partition, _| !self.stalls.contains(*partition));
+        for (partition, stall) in self.stalls.due() {
+            let due = match (&stall, self.cursors.get(&partition)) {
+                // Kafka has more than the journal. Once the journal goes on from where the projection stands, by what Kafka
+                // had or by events of its own, it is the journal that counts. An error is as good as a no.
                 (Stall::JournalRewound { ahead: true, .. }, Some(cursor)) => self
                     .applier
-                    .journal_continues(*partition, *cursor)
+                    .journal_continues(partition, *cursor)
                     .await
                     .unwrap_or(false),
                 (
@@ -313,7 +282,7 @@ impl<P: Projection> Runner<P> {
                 ) => true,
             };
             if due {
-                batch.partition(*partition).fill_to(TO_THE_END);
+                batch.partition(partition).fill_to(TO_THE_END);
             }
         }
     }
@@ -382,7 +351,7 @@ impl<P: Projection> Runner<P> {
                     tracing::info!(projection = P::NAME, %partition, "the partition is filled again");
                 }
             }
-            if !step.stalled.contains_key(&partition) && self.stalled.remove(&partition).is_some() {
+            if !step.stalled.contains_key(&partition) && self.stalls.remove(partition) {
                 tracing::info!(projection = P::NAME, %partition, "the partition goes on");
             }
         }
@@ -399,19 +368,14 @@ impl<P: Projection> Runner<P> {
 
     fn stall(&mut self, partition: Partition, stall: Stall, batch: &mut Batch) {
         batch.0.remove(&partition);
-        if self
-            .stalled
-            .get(&partition)
-            .is_none_or(|known| known.stall != stall)
-        {
-            tracing::error!(projection = P::NAME, %partition, reason = stall.reason(), "{stall}");
+        let (reason, text) = (stall.reason(), stall.to_string());
+        if self.stalls.insert(partition, stall) {
+            tracing::error!(projection = P::NAME, %partition, reason, "{text}");
         }
-        let again = Instant::now() + TRY_AGAIN;
-        self.stalled.insert(partition, Stalled { stall, again });
     }
 
     fn report(&mut self, trouble: Option<(Ailment, String)>) {
-        let stalled: Vec<&Stall> = self.stalled.values().map(|stalled| &stalled.stall).collect();
+        let stalled: Vec<&Stall> = self.stalls.iter().collect();
         self.applier.metrics().stalled(&stalled);
         self.applier.metrics().refilling(self.refilling.len());
         let (ailment, trouble) = trouble.unzip();

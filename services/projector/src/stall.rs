@@ -1,11 +1,51 @@
 //! Why a partition is stalled while the others continue.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use wallex_domain::{Ailment, Partition};
 
-/// A stalled partition is retried after this time: what it waits for may have happened.
-pub(crate) const TRY_AGAIN: Duration = Duration::from_secs(10);
+/// A partition that stands still is tried again after this time: what it waits for may have happened.
+const TRY_AGAIN: Duration = Duration::from_secs(10);
+
+/// The partitions that stand still, and when each is tried again.
+#[derive(Default)]
+pub(crate) struct Stalls(BTreeMap<Partition, (Stall, Instant)>);
+
+impl Stalls {
+    /// Whether it is news that the partition stands still for this.
+    pub(crate) fn insert(&mut self, partition: Partition, stall: Stall) -> bool {
+        let known = self.0.get(&partition);
+        let is_news = known.is_none_or(|(known, _)| *known != stall);
+        self.0.insert(partition, (stall, Instant::now() + TRY_AGAIN));
+        is_news
+    }
+
+    /// Whether it stood still.
+    pub(crate) fn remove(&mut self, partition: Partition) -> bool {
+        self.0.remove(&partition).is_some()
+    }
+
+    pub(crate) fn contains(&self, partition: Partition) -> bool {
+        self.0.contains_key(&partition)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Stall> {
+        self.0.values().map(|(stall, _)| stall)
+    }
+
+    /// Those whose time has come. Each is given the next time.
+    pub(crate) fn due(&mut self) -> Vec<(Partition, Stall)> {
+        let now = Instant::now();
+        let due = self.0.iter_mut().filter(|(_, (_, again))| *again <= now);
+        due.map(|(partition, (stall, again))| {
+            *again = now + TRY_AGAIN;
+            (*partition, stall.clone())
+        })
+        .collect()
+    }
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Stall {
