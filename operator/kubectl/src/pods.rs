@@ -3,6 +3,7 @@
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition};
 use kube::ResourceExt as _;
 use wallex_crd::Component;
+use wallex_domain::LastWords;
 
 use super::text::first_line;
 
@@ -97,18 +98,23 @@ fn last_end(status: &ContainerStatus) -> Option<String> {
     if let Some(reason) = ended.reason.as_deref().filter(|reason| *reason != "Error") {
         text = format!("{reason}, {text}");
     }
-    // The last line says why.
-    let last = ended
-        .message
-        .as_deref()
-        .and_then(|message| message.trim().lines().last());
-    if let Some(last) = last.filter(|last| !last.is_empty()) {
-        text = format!("{text}: {}", last.trim());
+    if let Some(why) = ended.message.as_deref().and_then(why) {
+        text = format!("{text}: {why}");
     }
     Some(text)
 }
 
-/// Why a container waits, if that will not resolve itself.
+/// The cause in a container's last words. Of a text, such as the end of a sidecar's log, the last line says it.
+fn why(said: &str) -> Option<String> {
+    let why = match serde_json::from_str(said) {
+        Ok(LastWords::Failed { message, .. }) => message,
+        Ok(LastWords::Migrated(_)) => return None,
+        Err(_) => said.trim().lines().last()?.trim().to_owned(),
+    };
+    Some(why).filter(|why| !why.is_empty())
+}
+
+/// Reasons of a waiting container that do not go away by themselves.
 pub(super) fn is_hopeless(pod: &Pod) -> Option<String> {
     const HOPELESS: [&str; 5] = [
         "ImagePullBackOff",

@@ -32,7 +32,11 @@ pub enum ConnectError {
     )]
     InvalidUrl { setting: &'static str, reason: String },
     #[error("shut down while waiting for PostgreSQL ({setting})")]
-    ShutDown { setting: &'static str },
+    ShutDown {
+        setting: &'static str,
+        /// Whether the server had been tried, without success.
+        was_tried: bool,
+    },
     #[error(
         "{setting}: {address} is a pooler that gives every transaction another session (PgBouncer with pool_mode = \
          transaction or statement). Prepared statements and locks of a session would go astray. Set pool_mode = session \
@@ -236,9 +240,10 @@ pub async fn wait(
     let mut backoff = Backoff::for_server();
     let outage = Outage::of("PostgreSQL", address(options), setting);
     let mut outage = outage.shown_by(check, Ailment::DatabaseUnreachable);
+    let mut was_tried = false;
     loop {
         let attempt = tokio::select! {
-            () = shutdown.cancelled() => return Err(ConnectError::ShutDown { setting }),
+            () = shutdown.cancelled() => return Err(ConnectError::ShutDown { setting, was_tried }),
             attempt = tokio::time::timeout(CONNECT_TIMEOUT, options.connect()) => attempt,
         };
         match attempt {
@@ -251,8 +256,9 @@ pub async fn wait(
             Ok(Err(error)) => outage.failed(&cause(&error)),
             Err(_) => outage.failed(&format!("no answer within {} s", CONNECT_TIMEOUT.as_secs())),
         }
+        was_tried = true;
         if !backoff.wait(shutdown).await {
-            return Err(ConnectError::ShutDown { setting });
+            return Err(ConnectError::ShutDown { setting, was_tried });
         }
     }
 }

@@ -10,8 +10,9 @@ use wallex_journal::schema::MigrateError;
 use wallex_runtime::database::ConnectError;
 use wallex_runtime::kafka::WaitError;
 
-/// Maximum bytes of a termination message that Kubernetes keeps.
-const LIMIT: usize = 4096;
+/// Bytes of a termination message. Kubernetes keeps 4 KiB of each, and 12 KiB of all containers of a pod; a longer one would be cut
+/// within the JSON.
+const LIMIT: usize = 1536;
 
 /// An error for which the operator's conditions may have a name.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -71,8 +72,13 @@ fn ailment(error: &anyhow::Error) -> Option<Ailment> {
         return *ailment;
     }
     match error.downcast_ref() {
-        Some(ConnectError::ShutDown { .. }) => return Some(Ailment::DatabaseUnreachable),
-        Some(ConnectError::InvalidUrl { .. } | ConnectError::TransactionPooling { .. }) | None => {}
+        Some(ConnectError::ShutDown { was_tried: true, .. }) => return Some(Ailment::DatabaseUnreachable),
+        Some(
+            ConnectError::ShutDown { was_tried: false, .. }
+            | ConnectError::InvalidUrl { .. }
+            | ConnectError::TransactionPooling { .. },
+        )
+        | None => {}
     }
     match error.downcast_ref() {
         Some(WaitError::ShutDown) => return Some(Ailment::KafkaUnreachable),
@@ -101,7 +107,7 @@ mod tests {
     #[test]
     fn long_words_lose_their_end_between_characters() {
         for (message, whole) in [("x", true), ("\u{1}", false), ("ä", false), ("\"\n", false)] {
-            let count = if whole { 4000 } else { 4096 };
+            let count = if whole { LIMIT - 96 } else { LIMIT };
             let message = message.repeat(count);
             let code = Some(Ailment::DatabaseTaken);
             let text = text(LastWords::Failed {

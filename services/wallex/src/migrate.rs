@@ -60,6 +60,8 @@ pub(crate) async fn migrate(
         shutdown,
     )
     .await?;
+    // It answers: what comes now may take long and is no outage.
+    check.set_unready("the schemas are being migrated");
     let mut db = pool.acquire().await?;
     let expected = History {
         journal: args.expect_journal,
@@ -84,7 +86,7 @@ pub(crate) async fn migrate(
         shutdown,
     )
     .await?;
-    check.set_ready();
+    check.set_unready("the schemas are being migrated");
     let mut read = read.acquire().await?;
     wallex_projections::schema::migrate(&mut read).await?;
     wallex_projections::schema::add_cursors(&mut read, partitions).await?;

@@ -123,7 +123,7 @@ pub(crate) fn running_pod(name: &str, component: &str) -> Value {
 
 pub(crate) fn looping_pod() -> Value {
     let waiting = json!({"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 5m0s restarting failed container"}});
-    let ended = json!({"terminated": {"exitCode": 1, "reason": "Error", "message": "starting\nthe database refuses the password"}});
+    let ended = json!({"terminated": {"exitCode": 1, "reason": "Error", "message": r#"{"result":"failed","message":"the database refuses the password"}"#}});
     pod(
         "demo-command-7c9d-b",
         "command",

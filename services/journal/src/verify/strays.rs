@@ -30,6 +30,10 @@ const HOLDS: &str = "
 SELECT o.hold_id FROM journal.hold o
  WHERE NOT EXISTS (SELECT 1 FROM journal.head h WHERE h.wallet_id = o.wallet_id) LIMIT 1000";
 
+const DETAILS: &str = "
+SELECT d.wallet_id FROM journal.details d
+ WHERE NOT EXISTS (SELECT 1 FROM journal.head h WHERE h.wallet_id = d.wallet_id) LIMIT 1000";
+
 const PERSONAL: &str = "
 SELECT p.event_id FROM journal.personal p
  WHERE NOT EXISTS (SELECT 1 FROM journal.head h WHERE h.wallet_id = p.wallet_id) LIMIT 1000";
@@ -70,6 +74,10 @@ pub(super) async fn look_for(
     let holds: Vec<Uuid> = sqlx::query_scalar(HOLDS).fetch_all(&mut *db).await?;
     add(report, Kind::Hold, holds, |id| {
         format!("hold {id} is of a wallet that has no head")
+    });
+    let details: Vec<Uuid> = sqlx::query_scalar(DETAILS).fetch_all(&mut *db).await?;
+    add(report, Kind::Wallet, details, |id| {
+        format!("wallet {id} has a row in journal.details and no head")
     });
     let personal: Vec<Uuid> = sqlx::query_scalar(PERSONAL).fetch_all(&mut *db).await?;
     add(report, Kind::PersonalData, personal, |id| {

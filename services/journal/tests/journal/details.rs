@@ -164,6 +164,10 @@ async fn a_row_that_points_elsewhere_is_named() {
         // Of the other wallet, whose details have not changed.
         "INSERT INTO journal.details
          SELECT wallet_id, least(version, 2), CASE version WHEN 1 THEN 2 ELSE 1 END, 1 FROM journal.head",
+        // Of no wallet at all; the right one is there again.
+        "TRUNCATE journal.details;
+         INSERT INTO journal.details SELECT wallet_id, 2, 1, 1 FROM journal.head WHERE version = 2;
+         INSERT INTO journal.details VALUES (gen_random_uuid(), 1, 1, 1)",
     ] {
         journal.execute(statement).await;
         let problems = crate::verify::problems(&journal.pool).await;

@@ -52,7 +52,8 @@ async fn complaint(url: &Secret, words: &[&str]) -> Lines {
     assert!(matches!(
         connected,
         Err(ConnectError::ShutDown {
-            setting: "database_url"
+            setting: "database_url",
+            was_tried: true,
         })
     ));
     lines

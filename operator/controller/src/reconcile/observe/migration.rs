@@ -198,10 +198,11 @@ fn failure(attempts: &[&Pod], told: String, now: Timestamp) -> Progress {
             format!("{told}: {}", problem.message),
         ));
     }
-    // Only failed attempts: one that still runs, or finally succeeds, explains nothing.
-    let failed = attempts.iter().filter(|pod| phase(pod) == Some("Failed"));
-    let mut ends = failed.filter_map(|pod| words::end(pod)).map(words::failure);
-    let problem = match ends.find(|said| !said.text.is_empty()) {
+    // Not those of an attempt that still runs, or that succeeds at last: they are no reason.
+    let mut failed = attempts.iter().filter(|pod| phase(pod) == Some("Failed"));
+    // Of the last one alone: what an earlier one said need not be why this one failed.
+    let last = failed.find_map(|pod| words::end(pod)).map(words::failure);
+    let problem = match last.filter(|said| !said.text.is_empty()) {
         Some(said) => Problem::new(
             said.reason.unwrap_or(Reason::MigrationFailed),
             format!("{told}: {}", said.text),
