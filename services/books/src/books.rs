@@ -29,14 +29,6 @@ impl Books {
         }
     }
 
-    /// Writes events and projects them in both projections.
-    pub async fn happen(&mut self, events: Vec<New>) -> Vec<Event> {
-        let events = self.journal.write(events).await;
-        self.project(Name::Ledger).await;
-        self.project(Name::ReadModel).await;
-        events
-    }
-
     /// Brings a projection up to the end of the journal.
     pub async fn project(&mut self, name: Name) {
         with_projection!(name, projection => self.apply(&projection).await);
