@@ -98,6 +98,18 @@ pub(crate) async fn writes(
     Ok((batcher, state))
 }
 
+/// Serves HTTP until told to stop: health at once, and what `starting` makes when that is done.
+pub(crate) async fn serve(
+    settings: &Settings,
+    starting: impl Future<Output = anyhow::Result<Router>>,
+    health: &Health,
+    shutdown: &CancellationToken,
+    ending: Ending,
+) -> anyhow::Result<()> {
+    let (health, shutdown, limits) = (health.clone(), shutdown.clone(), Limits::of(settings));
+    http::serve_starting(settings.listen, starting, health, shutdown, ending, limits).await
+}
+
 pub(crate) async fn command(settings: Settings, shutdown: CancellationToken) -> anyhow::Result<()> {
     let health = health(&settings);
     let mut batcher = None;
@@ -108,15 +120,7 @@ pub(crate) async fn command(settings: Settings, shutdown: CancellationToken) -> 
         let reads = reads(&settings, fed_by(&settings), read, journal, &shutdown);
         anyhow::Ok(api::full(state, reads))
     };
-    http::serve_starting(
-        settings.listen,
-        starting,
-        health.clone(),
-        shutdown.clone(),
-        Ending::of(&settings),
-        Limits::of(&settings),
-    )
-    .await?;
+    serve(&settings, starting, &health, &shutdown, Ending::of(&settings)).await?;
     // All requests are answered; this also finishes what clients gave up on.
     if let Some(batcher) = batcher {
         batcher.finish().await;
@@ -136,15 +140,7 @@ pub(crate) async fn query(settings: Settings, shutdown: CancellationToken) -> an
             &shutdown,
         )))
     };
-    http::serve_starting(
-        settings.listen,
-        starting,
-        health.clone(),
-        shutdown.clone(),
-        Ending::of(&settings),
-        Limits::of(&settings),
-    )
-    .await
+    serve(&settings, starting, &health, &shutdown, Ending::of(&settings)).await
 }
 
 pub(crate) async fn publisher(settings: Settings, shutdown: CancellationToken) -> anyhow::Result<()> {
@@ -164,13 +160,12 @@ pub(crate) async fn publisher(settings: Settings, shutdown: CancellationToken) -
         }));
         anyhow::Ok(Router::new())
     };
-    http::serve_starting(
-        settings.listen,
+    serve(
+        &settings,
         starting,
-        health.clone(),
-        shutdown.clone(),
+        &health,
+        &shutdown,
         Ending::without_grace(&settings),
-        Limits::of(&settings),
     )
     .await?;
     if let Some(publishing) = publishing {
@@ -198,13 +193,12 @@ pub(crate) async fn projector(
         ));
         anyhow::Ok(Router::new())
     };
-    http::serve_starting(
-        settings.listen,
+    serve(
+        &settings,
         starting,
-        health.clone(),
-        shutdown.clone(),
+        &health,
+        &shutdown,
         Ending::without_grace(&settings),
-        Limits::of(&settings),
     )
     .await?;
     if let Some(projecting) = projecting {

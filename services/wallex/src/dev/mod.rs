@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use wallex_projections::Name;
 use wallex_projector::Feed;
 use wallex_runtime::health::Health;
-use wallex_runtime::http::{Ending, Limits, ServeError};
+use wallex_runtime::http::{Ending, ServeError};
 use wallex_runtime::settings::{InForce, Origin};
 use wallex_runtime::{CancellationToken, Secret, Settings, http};
 
@@ -194,16 +194,9 @@ async fn serve(settings: Settings, port: Option<u16>, shutdown: CancellationToke
         let wake = move |request: Request, next: Next| wake(committed.clone(), request, next);
         anyhow::Ok(api::full(state, reads).layer(middleware::from_fn(wake)))
     };
-    http::serve_starting::<anyhow::Error>(
-        settings.listen,
-        starting,
-        health.clone(),
-        shutdown.clone(),
-        Ending::without_grace(&settings),
-        Limits::of(&settings),
-    )
-    .await
-    .map_err(|error| match error.downcast::<ServeError>() {
+    let ending = Ending::without_grace(&settings);
+    let served = roles::serve(&settings, starting, &health, &shutdown, ending).await;
+    served.map_err(|error| match error.downcast::<ServeError>() {
         Ok(error) => told(error, port),
         Err(error) => error,
     })?;
