@@ -2,6 +2,7 @@
 //! The invariant: what a caller can fix is a 4xx that names it; what passes by itself is a 503 with
 //! `Retry-After`; a 500 says nothing about internals, the log does.
 
+use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use uuid::Uuid;
 use wallex_domain::{Position, Positions};
@@ -64,6 +65,8 @@ pub(crate) enum ReadError {
     WalletUnknown(Uuid),
     #[error("wallet {wallet} was created after {at}")]
     NotCreatedYet { wallet: Uuid, at: String },
+    #[error("the time `at` has not come yet")]
+    InTheFuture,
     #[error("the cursor is not one of this list")]
     InvalidCursor,
     #[error("an answer could not be written as JSON")]
@@ -77,6 +80,12 @@ pub(crate) enum ReadError {
     /// Something is missing while earlier rows are being refilled.
     #[error("the {} is being filled again from the journal", .0.noun())]
     BeingFilled(Name),
+}
+
+impl IntoResponse for ReadError {
+    fn into_response(self) -> Response {
+        Problem::from(self).into_response()
+    }
 }
 
 impl From<ReadError> for Problem {
@@ -119,6 +128,7 @@ impl From<ReadError> for Problem {
                 Code::WalletNotFound,
                 format!("At {at} there was no wallet {wallet} yet: it was created later."),
             ),
+            ReadError::InTheFuture => invalid_parameter("at", "must not be in the future"),
             ReadError::InvalidCursor => foreign_cursor(),
             ReadError::TooManyPositions(partitions) => too_many_positions(partitions),
             ReadError::PartitionUnknown(position) => unknown_partition(position),

@@ -190,15 +190,14 @@ pub(crate) async fn events(
     id: Id,
     page: TrailPage,
     MinPosition(wanted): MinPosition,
-) -> Result<Response, Problem> {
+) -> Result<Response, ReadError> {
     let id = id.uuid();
     let mut snapshot = state.journal.snapshot_by(trail::BEGIN, &wanted).await?;
     // One more than the page shows whether there is a next page.
-    let rows = trail::events(&mut *snapshot, id, page.after_version, page.limit + 1).await;
-    let mut rows = rows.map_err(ReadError::from)?;
-    let exists = !rows.is_empty() || trail::exists(&mut *snapshot, id).await.map_err(ReadError::from)?;
+    let mut rows = trail::events(&mut *snapshot, id, page.after_version, page.limit + 1).await?;
+    let exists = !rows.is_empty() || trail::exists(&mut *snapshot, id).await?;
     if !exists {
-        return Err(ReadError::WalletUnknown(id).into());
+        return Err(ReadError::WalletUnknown(id));
     }
     end(snapshot).await?;
     let next_after_version = cut(&mut rows, page.limit).map(|last| last.version);

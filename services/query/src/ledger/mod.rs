@@ -63,12 +63,10 @@ pub(crate) async fn account(
     account: Account,
     _: NoParameters,
     MinPosition(wanted): MinPosition,
-) -> Result<Response, Problem> {
+) -> Result<Response, ReadError> {
     let mut snapshot = state.ledger.snapshot(&wanted).await?;
     let name = account.to_string();
-    let totals = read::totals(&mut snapshot, &name)
-        .await
-        .map_err(ReadError::from)?;
+    let totals = read::totals(&mut snapshot, &name).await?;
     let stale = stale(&mut snapshot, &account).await?;
     if totals.is_empty() && !stale {
         must_be_whole(&mut snapshot, Name::Ledger).await?;
@@ -79,10 +77,9 @@ pub(crate) async fn account(
             // Don't deny it: what would have been posted could not be.
             Account::Wallet(id) if stale => ReadError::WalletParked(id),
             Account::Wallet(_) | Account::Hold(_) | Account::External(_) => ReadError::AccountNotFound(name),
-        }
-        .into());
+        });
     }
-    let body = AccountBody::new(name, totals, stale).map_err(ReadError::from)?;
+    let body = AccountBody::new(name, totals, stale)?;
     Ok(([NO_STORE], Json(body)).into_response())
 }
 

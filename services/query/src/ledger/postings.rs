@@ -79,10 +79,10 @@ pub(crate) async fn postings(
     State(state): State<QueryState>,
     Wanted { filter, extent }: Wanted,
     MinPosition(position): MinPosition,
-) -> Result<Response, Problem> {
+) -> Result<Response, ReadError> {
     match extent {
-        Extent::Page { limit, after } => Ok(page(&state, filter, limit, after, &position).await?),
-        Extent::All(table) => Ok(export(&state, filter, table, &position).await?),
+        Extent::Page { limit, after } => page(&state, filter, limit, after, &position).await,
+        Extent::All(table) => export(&state, filter, table, &position).await,
     }
 }
 

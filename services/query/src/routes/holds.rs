@@ -87,20 +87,13 @@ pub(crate) async fn holds(
     State(state): State<QueryState>,
     Wanted { filter, limit, below }: Wanted,
     MinPosition(position): MinPosition,
-) -> Result<Response, Problem> {
+) -> Result<Response, ReadError> {
     let id = filter.wallet;
     let mut snapshot = state.read.snapshot(&position).await?;
     // One more than the page shows whether there is a next page.
-    let mut rows = read::holds::of_wallet(&mut snapshot, id, below, filter.status(), limit + 1)
-        .await
-        .map_err(ReadError::from)?;
-    if rows.is_empty()
-        && read::wallets::by_id(&mut snapshot, id)
-            .await
-            .map_err(ReadError::from)?
-            .is_none()
-    {
-        return Err(missing_wallet(&mut snapshot, id).await.into());
+    let mut rows = read::holds::of_wallet(&mut snapshot, id, below, filter.status(), limit + 1).await?;
+    if rows.is_empty() && read::wallets::by_id(&mut snapshot, id).await?.is_none() {
+        return Err(missing_wallet(&mut snapshot, id).await);
     }
     end(snapshot).await?;
     let next_cursor = cut(&mut rows, limit).map(|last| filter.scope().encode(&last.version.to_be_bytes()));
@@ -130,18 +123,16 @@ pub(crate) async fn hold(
     id: Id,
     _: NoParameters,
     MinPosition(wanted): MinPosition,
-) -> Result<Response, Problem> {
+) -> Result<Response, ReadError> {
     let id = id.uuid();
     let mut snapshot = state.read.snapshot(&wanted).await?;
-    let row = read::holds::by_id(&mut snapshot, id)
-        .await
-        .map_err(ReadError::from)?;
+    let row = read::holds::by_id(&mut snapshot, id).await?;
     if row.is_none() {
         must_be_whole(&mut snapshot, Name::ReadModel).await?;
         nothing_must_be_parked(&mut snapshot, "hold").await?;
     }
     end(snapshot).await?;
     let row = row.ok_or(ReadError::HoldNotFound(id))?;
-    let body = HoldBody::try_from(row).map_err(ReadError::from)?;
+    let body = HoldBody::try_from(row)?;
     Ok(([NO_STORE], Json(body)).into_response())
 }

@@ -35,18 +35,16 @@ pub(crate) async fn transaction(
     id: Id,
     _: NoParameters,
     MinPosition(wanted): MinPosition,
-) -> Result<Response, Problem> {
+) -> Result<Response, ReadError> {
     let id = id.uuid();
     let mut snapshot = state.read.snapshot(&wanted).await?;
-    let rows = read::transactions::by_id(&mut snapshot, id)
-        .await
-        .map_err(ReadError::from)?;
+    let rows = read::transactions::by_id(&mut snapshot, id).await?;
     if rows.is_empty() {
         must_be_whole(&mut snapshot, Name::ReadModel).await?;
         transaction_must_not_be_parked(&mut snapshot, id).await?;
     }
     end(snapshot).await?;
-    let body = TransactionBody::of(id, rows).map_err(ReadError::from)?;
+    let body = TransactionBody::of(id, rows)?;
     let body = body.ok_or(ReadError::TransactionNotFound(id))?;
     Ok(([NO_STORE], Json(body)).into_response())
 }
@@ -83,11 +81,9 @@ pub(crate) async fn transactions(
     State(state): State<QueryState>,
     Named(external_id): Named,
     MinPosition(wanted): MinPosition,
-) -> Result<Response, Problem> {
+) -> Result<Response, ReadError> {
     let mut snapshot = state.read.snapshot(&wanted).await?;
-    let rows = read::transactions::by_external_id(&mut snapshot, &external_id)
-        .await
-        .map_err(ReadError::from)?;
+    let rows = read::transactions::by_external_id(&mut snapshot, &external_id).await?;
     if rows.is_empty() {
         // An empty list denies as much as a 404 does.
         must_be_whole(&mut snapshot, Name::ReadModel).await?;
@@ -95,10 +91,7 @@ pub(crate) async fn transactions(
     }
     end(snapshot).await?;
     let id = rows.first().map(|row| row.transaction_id);
-    let body = id
-        .map(|id| TransactionBody::of(id, rows))
-        .transpose()
-        .map_err(ReadError::from)?;
+    let body = id.map(|id| TransactionBody::of(id, rows)).transpose()?;
     let body = TransactionPageBody {
         items: body.flatten().into_iter().collect(),
         next_cursor: None,

@@ -18,7 +18,7 @@ use crate::cache::{self, Looked};
 use crate::cursor::Scope;
 use crate::extract::MinPosition;
 use crate::parameters::Parameters;
-use crate::problem::{self, ReadError};
+use crate::problem::ReadError;
 use crate::state::QueryState;
 use crate::strong;
 
@@ -72,7 +72,7 @@ pub(crate) async fn wallet(
     id: Id,
     view: View,
     MinPosition(wanted): MinPosition,
-) -> Result<Response, Problem> {
+) -> Result<Response, ReadError> {
     let id = id.uuid();
     let wallet = match view {
         View::Plain => plain(&state, id, &wanted).await?,
@@ -145,35 +145,24 @@ fn written(body: &WalletBody) -> Result<cache::Wallet, ReadError> {
     })
 }
 
-async fn at_time(state: &QueryState, id: Uuid, at: i64, wanted: &Positions) -> Result<Response, Problem> {
+async fn at_time(state: &QueryState, id: Uuid, at: i64, wanted: &Positions) -> Result<Response, ReadError> {
     let mut snapshot = state.read.snapshot(wanted).await?;
-    if !read::wallets::has_come(&mut snapshot, id, at)
-        .await
-        .map_err(ReadError::from)?
-    {
-        return Err(problem::invalid_parameter("at", "must not be in the future"));
+    if !read::wallets::has_come(&mut snapshot, id, at).await? {
+        return Err(ReadError::InTheFuture);
     }
-    let row = read::wallets::state_at(&mut snapshot, id, at)
-        .await
-        .map_err(ReadError::from)?;
+    let row = read::wallets::state_at(&mut snapshot, id, at).await?;
     let Some(row) = row else {
-        return Err(match read::wallets::by_id(&mut snapshot, id)
-            .await
-            .map_err(ReadError::from)?
-        {
+        return Err(match read::wallets::by_id(&mut snapshot, id).await? {
             None => missing_wallet(&mut snapshot, id).await,
             Some(_) => ReadError::NotCreatedYet {
                 wallet: id,
-                at: rfc3339("at", at).map_err(ReadError::from)?,
+                at: rfc3339("at", at)?,
             },
-        }
-        .into());
+        });
     };
-    let stale = read::parked::is_stale(&mut snapshot, id)
-        .await
-        .map_err(ReadError::from)?;
+    let stale = read::parked::is_stale(&mut snapshot, id).await?;
     end(snapshot).await?;
-    let body = WalletAtBody::new(id, at, row, stale).map_err(ReadError::from)?;
+    let body = WalletAtBody::new(id, at, row, stale)?;
     Ok(([NO_STORE], Json(body)).into_response())
 }
 
@@ -238,13 +227,11 @@ pub(crate) async fn wallets(
     State(state): State<QueryState>,
     listed: Listed,
     MinPosition(wanted): MinPosition,
-) -> Result<Response, Problem> {
+) -> Result<Response, ReadError> {
     let mut snapshot = state.read.snapshot(&wanted).await?;
     let (rows, next_cursor) = match &listed {
         Listed::ExternalId(external_id) => {
-            let rows = read::wallets::by_external_id(&mut snapshot, external_id)
-                .await
-                .map_err(ReadError::from)?;
+            let rows = read::wallets::by_external_id(&mut snapshot, external_id).await?;
             if rows.is_empty() {
                 nothing_must_be_parked(&mut snapshot, "wallet").await?;
             }
@@ -256,9 +243,7 @@ pub(crate) async fn wallets(
             from: Some(from),
             limit,
         } => {
-            let mut rows = read::wallets::by_owner(&mut snapshot, owner, *from, limit + 1)
-                .await
-                .map_err(ReadError::from)?;
+            let mut rows = read::wallets::by_owner(&mut snapshot, owner, *from, limit + 1).await?;
             let next_cursor =
                 cut(&mut rows, *limit).map(|last| scope(owner).encode(last.wallet_id.as_bytes()));
             (rows, next_cursor)

@@ -77,7 +77,7 @@ pub(crate) async fn statement(
     id: Id,
     period: Period,
     MinPosition(wanted): MinPosition,
-) -> Result<Response, Problem> {
+) -> Result<Response, ReadError> {
     let id = id.uuid();
     let format = period.format;
     let rows = OldestFirst::begin(&state, id, &period, &wanted).await?;
