@@ -49,14 +49,14 @@ impl PartialSchema for BatchCommand {
             "The fields of the command's own route, and what that route has in its path or in If-Match.",
             COMMANDS
                 .iter()
-                .map(|command| (command.r#type.to_owned(), command.schema().0)),
+                .map(|command| (command.r#type.to_owned(), (command.schema)().0)),
         )
     }
 }
 
 impl ToSchema for BatchCommand {
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
-        schemas.extend(COMMANDS.iter().map(Registered::schema));
+        schemas.extend(COMMANDS.iter().map(|command| (command.schema)()));
     }
 }
 

@@ -1,47 +1,39 @@
 //! The API description of commands, on their own routes and in batches. It is derived from [`Request`].
 
-use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
+use axum::routing::MethodRouter;
+use utoipa::openapi::path::{OperationBuilder, Parameter, ParameterBuilder, ParameterIn, Paths};
 use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::{Content, HeaderBuilder, Ref, RefOr, Required, ResponseBuilder, Schema};
+use utoipa_axum::PathItemExt as _;
 use wallex_runtime::http::headers::{IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED, POSITION};
-use wallex_runtime::http::{Problems, capitalised, with_problems};
+use wallex_runtime::http::{Problems, with_problems};
 
 use crate::fields::Fields;
 use crate::headers::Origin;
 use crate::problem;
-use crate::request::{self, Expected, Request, Route};
+use crate::request::{self, Expected, OwnRoute, Request, Route};
 
 /// The command's own route with its full description.
-pub(crate) fn route<R: Request>((mut schemas, mut paths, router): Route) -> Route {
-    for operation in paths.paths.values_mut().filter_map(operation) {
-        let request = named(operation, "Request");
-        complete::<R>(operation, &request);
-        let body = Fields::describe(R::ABOUT, |fields| {
-            R::read(fields);
-        });
-        schemas.push((request, body.into()));
-    }
+pub(crate) fn route<R: Request>() -> Route {
+    let OwnRoute { method, path, .. } = R::ROUTE;
+    let request = R::ROUTE.schema("Request");
+    let body = Fields::describe(R::ABOUT, |fields| {
+        R::read(fields);
+    });
+    let handler = MethodRouter::new().on(method.to_method_filter(), request::run::<R>);
+    let mut paths = Paths::new();
+    paths.add_path_operation(path, vec![method], operation::<R>(&request));
     let rejections = Problems {
         name: "",
         codes: R::REJECTIONS,
     };
-    with_problems((schemas, paths, router), &[problem::WRITE, rejections])
+    let route = (vec![(request, body.into())], paths, handler);
+    with_problems(route, &[problem::WRITE, rejections])
 }
 
-/// The only operation of a command's path.
-pub(crate) fn operation(path: &mut PathItem) -> Option<&mut Operation> {
-    path.post.as_mut().or(path.patch.as_mut())
-}
-
-/// The name of an operation's own schema: `creditWallet` has `CreditWalletRequest`.
-pub(crate) fn named(operation: &Operation, what: &str) -> String {
-    let id = operation.operation_id.as_deref().unwrap_or_default();
-    format!("{}{what}", capitalised(id))
-}
-
-/// Adds what depends on the kind of command to the operation of its route.
-fn complete<R: Request>(operation: &mut Operation, request: &str) {
+fn operation<R: Request>(request: &str) -> OperationBuilder {
+    let OwnRoute { tag, id, summary, .. } = R::ROUTE;
     let target = R::TARGET.map(|target| {
         let uuid = string().format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid)));
         parameter("id", ParameterIn::Path, target.id, uuid, Required::True)
@@ -53,7 +45,6 @@ fn complete<R: Request>(operation: &mut Operation, request: &str) {
         parameter("If-Match", ParameterIn::Header, header, string(), Required::False)
     });
     let parameters = target.into_iter().chain([key]).chain(version);
-    operation.parameters = Some(parameters.map(RefOr::T).collect());
 
     let body = RequestBodyBuilder::new().content(JSON, content(request));
     let body = if request::may_be_absent::<R>() {
@@ -62,7 +53,6 @@ fn complete<R: Request>(operation: &mut Operation, request: &str) {
     } else {
         body.required(Some(Required::True))
     };
-    operation.request_body = Some(body.build().into());
 
     let done = ResponseBuilder::new()
         .description(R::DONE)
@@ -73,14 +63,17 @@ fn complete<R: Request>(operation: &mut Operation, request: &str) {
         let header = HeaderBuilder::new().schema(Some(string())).description(about);
         done.header(name, header.build())
     });
-    operation
-        .responses
-        .responses
-        .insert("201".to_owned(), done.build().into());
+    OperationBuilder::new()
+        .tag(tag)
+        .summary(Some(summary))
+        .operation_id(Some(id))
+        .parameters(Some(parameters))
+        .request_body(Some(body.build()))
+        .response("201", done)
 }
 
-/// The schema of the command inside a batch.
-pub(crate) fn in_batch<R: Request>() -> RefOr<Schema> {
+/// The name and the schema of the command inside a batch.
+pub(crate) fn in_batch<R: Request>() -> (String, RefOr<Schema>) {
     let nowhere = Origin {
         caller: "",
         key: "",
@@ -94,7 +87,7 @@ pub(crate) fn in_batch<R: Request>() -> RefOr<Schema> {
         .enum_values(Some([R::TYPE]));
     let mut object = object.property("type", r#type).build();
     object.required.insert(0, "type".to_owned());
-    Schema::Object(object).into()
+    (R::ROUTE.schema("Command"), Schema::Object(object).into())
 }
 
 const JSON: &str = "application/json";

@@ -29,30 +29,14 @@ pub(crate) enum Node<'a> {
 impl Node<'_> {
     /// The string, if it is one.
     pub(crate) fn text(&self) -> Option<&str> {
-        match self {
-            Self::Text(text) => Some(text),
-            Self::Null
-            | Self::Bool(_)
-            | Self::Number(_)
-            | Self::Broken
-            | Self::Array(_)
-            | Self::Object(_)
-            | Self::Deep => None,
-        }
+        let Self::Text(text) = self else { return None };
+        Some(text)
     }
 
     /// The integer, if it is written with nothing but digits and a sign: `1.0` and `1e2` are not.
     pub(crate) fn whole(&self) -> Option<i64> {
-        match self {
-            Self::Number(text) => text.parse().ok(),
-            Self::Null
-            | Self::Bool(_)
-            | Self::Text(_)
-            | Self::Broken
-            | Self::Array(_)
-            | Self::Object(_)
-            | Self::Deep => None,
-        }
+        let Self::Number(text) = self else { return None };
+        text.parse().ok()
     }
 }
 

@@ -16,36 +16,21 @@ pub(crate) struct Registered {
     pub(crate) rejections: &'static [Code],
     /// Reads a command of a batch, except its type.
     pub(crate) read: fn(&mut Fields<'_>, Origin<'_>) -> Option<Read>,
-    route: fn() -> Route,
-    describe: fn(Route) -> Route,
-    schema: fn() -> RefOr<Schema>,
+    /// The command's own route, with its description.
+    pub(crate) route: fn() -> Route,
+    /// The command's name and schema in a batch.
+    pub(crate) schema: fn() -> (String, RefOr<Schema>),
 }
 
 impl Registered {
-    pub(crate) const fn of<R: Request>(route: fn() -> Route) -> Self {
+    pub(crate) const fn of<R: Request>() -> Self {
         Self {
             r#type: R::TYPE,
             answer: R::ANSWER,
             rejections: R::REJECTIONS,
             read: request::read::<R>,
-            route,
-            describe: describe::route::<R>,
+            route: describe::route::<R>,
             schema: describe::in_batch::<R>,
         }
-    }
-
-    /// The command's own route, with its description.
-    pub(crate) fn route(&self) -> Route {
-        (self.describe)((self.route)())
-    }
-
-    /// The command's name and schema in a batch.
-    pub(crate) fn schema(&self) -> (String, RefOr<Schema>) {
-        let (_, mut paths, _) = (self.route)();
-        let mut operations = paths.paths.values_mut().filter_map(describe::operation);
-        let name = operations
-            .next()
-            .map(|operation| describe::named(operation, "Command"));
-        (name.unwrap_or_default(), (self.schema)())
     }
 }

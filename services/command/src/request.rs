@@ -6,10 +6,11 @@
 use axum::body::Bytes;
 use axum::extract::{self, FromRequest, FromRequestParts};
 use axum::response::Response;
+use utoipa::openapi::HttpMethod;
 use uuid::Uuid;
 use wallex_domain::{Change, ChangeWallet, Command, Currency, WalletId};
 use wallex_journal::append::{Item, Work};
-use wallex_runtime::http::{Code, Id, Problem};
+use wallex_runtime::http::{Code, Id, Problem, capitalised};
 
 use crate::answer::Shape;
 use crate::body::{Movement, Personal};
@@ -25,9 +26,10 @@ pub(crate) type Route = wallex_runtime::http::Route<CommandState>;
 pub(crate) trait Request: Sized + 'static {
     /// Its `type` in a batch and in answers: [`Command::kind`].
     const TYPE: &'static str;
+    const ROUTE: OwnRoute;
     /// `None` when the body names the target, or when the command creates something new.
     const TARGET: Option<Target>;
-    type Body: Send;
+    type Body: Send + 'static;
     /// For the API description: the body, and the command in a batch.
     const ABOUT: &'static str;
     const ABOUT_IN_BATCH: &'static str = Self::ABOUT;
@@ -104,6 +106,38 @@ impl Expected {
     };
 }
 
+/// The route that a command has of its own.
+pub(crate) struct OwnRoute {
+    pub(crate) method: HttpMethod,
+    pub(crate) path: &'static str,
+    pub(crate) tag: &'static str,
+    /// The operation's id in the API description.
+    pub(crate) id: &'static str,
+    pub(crate) summary: &'static str,
+}
+
+impl OwnRoute {
+    pub(crate) const fn post(
+        path: &'static str,
+        tag: &'static str,
+        id: &'static str,
+        summary: &'static str,
+    ) -> Self {
+        Self {
+            method: HttpMethod::Post,
+            path,
+            tag,
+            id,
+            summary,
+        }
+    }
+
+    /// The name of the operation's own schema: `creditWallet` has `CreditWalletRequest`.
+    pub(crate) fn schema(&self, what: &str) -> String {
+        format!("{}{what}", capitalised(self.id))
+    }
+}
+
 /// The target of a command: an id in the path of its own route, and a field in a batch.
 pub(crate) struct Target {
     /// Describes the id in the path.
@@ -159,6 +193,11 @@ impl<R: Request> FromRequest<CommandState> for Sent<R> {
             written,
         })
     }
+}
+
+/// Handles a request to the command's own route.
+pub(crate) async fn run<R: Request>(sent: Sent<R>) -> Result<Response, Problem> {
+    sent.run().await
 }
 
 impl<R: Request> Sent<R> {

@@ -1,6 +1,5 @@
 //! Takes money from a hold.
 
-use axum::response::Response;
 use uuid::Uuid;
 use wallex_domain::{Amount, CaptureHold, Command, HoldId, WalletId};
 use wallex_journal::append::Item;
@@ -9,7 +8,7 @@ use wallex_runtime::http::{Code, Problem};
 use crate::answer::{self, Shape};
 use crate::body::Said;
 use crate::fields::Fields;
-use crate::request::{Given, Request, Sent, Target};
+use crate::request::{Given, OwnRoute, Request, Target};
 
 pub(crate) struct Capture {
     amount: Option<Amount>,
@@ -19,6 +18,12 @@ pub(crate) struct Capture {
 
 impl Request for Capture {
     const TYPE: &'static str = "capture";
+    const ROUTE: OwnRoute = OwnRoute::post(
+        "/v1/holds/{id}/capture",
+        "holds",
+        "captureHold",
+        "Takes what a hold has set aside, as a whole or in part; the rest becomes available again.",
+    );
     const TARGET: Option<Target> = Some(Target::HOLD);
     type Body = Self;
     const ABOUT: &'static str =
@@ -65,15 +70,4 @@ impl Request for Capture {
             })
         })
     }
-}
-
-/// Takes what a hold has set aside, as a whole or in part; the rest becomes available again.
-#[utoipa::path(
-    post,
-    path = "/v1/holds/{id}/capture",
-    tag = "holds",
-    operation_id = "captureHold"
-)]
-pub(crate) async fn capture_hold(sent: Sent<Capture>) -> Result<Response, Problem> {
-    sent.run().await
 }

@@ -1,6 +1,6 @@
 //! Changes a wallet's owner, description and metadata.
 
-use axum::response::Response;
+use utoipa::openapi::HttpMethod;
 use wallex_domain::{Change, ChangeWallet, Command, Details, WalletId};
 use wallex_journal::append::Item;
 use wallex_runtime::http::{Code, Problem};
@@ -8,7 +8,7 @@ use wallex_runtime::http::{Code, Problem};
 use crate::answer::{self, Shape};
 use crate::body::Personal;
 use crate::fields::{Fields, Patch};
-use crate::request::{Given, Request, Sent, Target};
+use crate::request::{Given, OwnRoute, Request, Target};
 use crate::value::{Description, Metadata, Name};
 
 pub(crate) struct ChangeDetails {
@@ -19,6 +19,13 @@ pub(crate) struct ChangeDetails {
 
 impl Request for ChangeDetails {
     const TYPE: &'static str = "change";
+    const ROUTE: OwnRoute = OwnRoute {
+        method: HttpMethod::Patch,
+        path: "/v1/wallets/{id}",
+        tag: "wallets",
+        id: "changeWallet",
+        summary: "Changes a wallet's owner, description and metadata: those that are given, and null removes one.",
+    };
     const TARGET: Option<Target> = Some(Target::WALLET);
     type Body = Self;
     const ABOUT: &'static str =
@@ -73,15 +80,4 @@ impl ChangeDetails {
             metadata: self.metadata.is_change(),
         }
     }
-}
-
-/// Changes a wallet's owner, description and metadata: those that are given, and null removes one.
-#[utoipa::path(
-    patch,
-    path = "/v1/wallets/{id}",
-    tag = "wallets",
-    operation_id = "changeWallet"
-)]
-pub(crate) async fn change_wallet(sent: Sent<ChangeDetails>) -> Result<Response, Problem> {
-    sent.run().await
 }

@@ -1,6 +1,5 @@
 //! Creates a wallet, empty or with an initial balance.
 
-use axum::response::Response;
 use uuid::Uuid;
 use wallex_domain::{Amount, Command, CreateWallet, Currency, WalletId};
 use wallex_journal::append::Item;
@@ -11,7 +10,7 @@ use crate::answer::{self, Shape};
 use crate::body::Personal;
 use crate::fields::Fields;
 use crate::headers::Origin;
-use crate::request::{Expected, Given, Request, Sent, Target};
+use crate::request::{Expected, Given, OwnRoute, Request, Target};
 use crate::value::{MinorUnits, Name};
 
 pub(crate) struct Create {
@@ -25,6 +24,12 @@ pub(crate) struct Create {
 
 impl Request for Create {
     const TYPE: &'static str = "create";
+    const ROUTE: OwnRoute = OwnRoute::post(
+        "/v1/wallets",
+        "wallets",
+        "createWallet",
+        "Creates a wallet, empty or with an initial balance.",
+    );
     const TARGET: Option<Target> = None;
     type Body = Self;
     const ABOUT: &'static str = "A new wallet.";
@@ -79,10 +84,4 @@ impl Request for Create {
             })
         })
     }
-}
-
-/// Creates a wallet, empty or with an initial balance.
-#[utoipa::path(post, path = "/v1/wallets", tag = "wallets", operation_id = "createWallet")]
-pub(crate) async fn create_wallet(sent: Sent<Create>) -> Result<Response, Problem> {
-    sent.run().await
 }

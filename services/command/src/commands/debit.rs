@@ -1,6 +1,5 @@
 //! Takes money out of a wallet to the outside.
 
-use axum::response::Response;
 use wallex_domain::Command;
 use wallex_journal::append::Item;
 use wallex_runtime::http::{Code, Problem};
@@ -8,12 +7,18 @@ use wallex_runtime::http::{Code, Problem};
 use crate::answer::{self, Shape};
 use crate::body::Movement;
 use crate::fields::Fields;
-use crate::request::{Given, Request, Sent, Target};
+use crate::request::{Given, OwnRoute, Request, Target};
 
 pub(crate) struct Debit;
 
 impl Request for Debit {
     const TYPE: &'static str = "debit";
+    const ROUTE: OwnRoute = OwnRoute::post(
+        "/v1/wallets/{id}/debits",
+        "wallets",
+        "debitWallet",
+        "Takes money out of a wallet.",
+    );
     const TARGET: Option<Target> = Some(Target::WALLET);
     type Body = Movement;
     const ABOUT: &'static str = Movement::ABOUT;
@@ -34,15 +39,4 @@ impl Request for Debit {
     fn item(body: Movement, given: Given<'_>) -> Result<Item, Problem> {
         given.movement(Command::Debit, body)
     }
-}
-
-/// Takes money out of a wallet.
-#[utoipa::path(
-    post,
-    path = "/v1/wallets/{id}/debits",
-    tag = "wallets",
-    operation_id = "debitWallet"
-)]
-pub(crate) async fn debit(sent: Sent<Debit>) -> Result<Response, Problem> {
-    sent.run().await
 }

@@ -1,6 +1,5 @@
 //! Erases personal data.
 
-use axum::response::Response;
 use wallex_domain::Change;
 use wallex_journal::append::Item;
 use wallex_runtime::http::{Code, Problem};
@@ -8,12 +7,19 @@ use wallex_runtime::http::{Code, Problem};
 use crate::answer::{self, Shape};
 use crate::body::Personal;
 use crate::fields::Fields;
-use crate::request::{Expected, Given, Request, Sent, Target};
+use crate::request::{Expected, Given, OwnRoute, Request, Target};
 
 pub(crate) struct Erase {}
 
 impl Request for Erase {
     const TYPE: &'static str = "erase";
+    const ROUTE: OwnRoute = OwnRoute::post(
+        "/v1/wallets/{id}/erase",
+        "wallets",
+        "eraseWallet",
+        "Erases a wallet's personal data: owner, descriptions and metadata up to now, on both sides of its movements. Amounts,\n\
+         references and the hash chain stay.",
+    );
     const TARGET: Option<Target> = Some(Target::WALLET);
     type Body = Self;
     const ABOUT: &'static str = "The body of an erasure: it says nothing.";
@@ -33,16 +39,4 @@ impl Request for Erase {
     fn item(_: Self, given: Given<'_>) -> Result<Item, Problem> {
         given.change(Change::ErasePersonalData, Personal::NOTHING)
     }
-}
-
-/// Erases a wallet's personal data: owner, descriptions and metadata up to now, on both sides of its movements. Amounts,
-/// references and the hash chain stay.
-#[utoipa::path(
-    post,
-    path = "/v1/wallets/{id}/erase",
-    tag = "wallets",
-    operation_id = "eraseWallet"
-)]
-pub(crate) async fn erase(sent: Sent<Erase>) -> Result<Response, Problem> {
-    sent.run().await
 }

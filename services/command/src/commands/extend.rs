@@ -1,6 +1,5 @@
 //! Extends a hold.
 
-use axum::response::Response;
 use jiff::Timestamp;
 use wallex_domain::{Command, ExtendHold, HoldId};
 use wallex_journal::append::Item;
@@ -9,7 +8,7 @@ use wallex_runtime::http::{Code, Problem};
 use crate::answer::{self, Shape};
 use crate::body::Personal;
 use crate::fields::Fields;
-use crate::request::{Given, Request, Sent, Target};
+use crate::request::{Given, OwnRoute, Request, Target};
 use crate::value::Name;
 
 pub(crate) struct Extend {
@@ -20,6 +19,12 @@ pub(crate) struct Extend {
 
 impl Request for Extend {
     const TYPE: &'static str = "extend";
+    const ROUTE: OwnRoute = OwnRoute::post(
+        "/v1/holds/{id}/extend",
+        "holds",
+        "extendHold",
+        "Moves the end of an open hold to a later time. A hold that has no `expires_at` cannot be extended.",
+    );
     const TARGET: Option<Target> = Some(Target::HOLD);
     type Body = Self;
     const ABOUT: &'static str = "Moves the end of a hold to a later time.";
@@ -56,15 +61,4 @@ impl Request for Extend {
             })
         })
     }
-}
-
-/// Moves the end of an open hold to a later time. A hold that has no `expires_at` cannot be extended.
-#[utoipa::path(
-    post,
-    path = "/v1/holds/{id}/extend",
-    tag = "holds",
-    operation_id = "extendHold"
-)]
-pub(crate) async fn extend_hold(sent: Sent<Extend>) -> Result<Response, Problem> {
-    sent.run().await
 }

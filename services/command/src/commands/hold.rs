@@ -1,6 +1,5 @@
 //! Sets a wallet's money aside.
 
-use axum::response::Response;
 use jiff::Timestamp;
 use uuid::Uuid;
 use wallex_domain::{Amount, Command, HoldId, PlaceHold, WalletId};
@@ -12,7 +11,7 @@ use crate::answer::{self, Shape};
 use crate::body::Personal;
 use crate::fields::Fields;
 use crate::headers::Origin;
-use crate::request::{Given, Request, Sent, Target};
+use crate::request::{Given, OwnRoute, Request, Target};
 use crate::value::Name;
 
 pub(crate) struct Hold {
@@ -25,6 +24,12 @@ pub(crate) struct Hold {
 
 impl Request for Hold {
     const TYPE: &'static str = "hold";
+    const ROUTE: OwnRoute = OwnRoute::post(
+        "/v1/wallets/{id}/holds",
+        "holds",
+        "placeHold",
+        "Sets money of a wallet aside.",
+    );
     const TARGET: Option<Target> = Some(Target::WALLET);
     type Body = Self;
     const ABOUT: &'static str = "Money set aside: it stays in the balance and is not available.";
@@ -80,15 +85,4 @@ impl Request for Hold {
             })
         })
     }
-}
-
-/// Sets money of a wallet aside.
-#[utoipa::path(
-    post,
-    path = "/v1/wallets/{id}/holds",
-    tag = "holds",
-    operation_id = "placeHold"
-)]
-pub(crate) async fn place_hold(sent: Sent<Hold>) -> Result<Response, Problem> {
-    sent.run().await
 }

@@ -21,7 +21,6 @@ pub(crate) mod transfer;
 pub(crate) mod unfreeze;
 
 use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::answer;
 use crate::register::Registered;
@@ -29,28 +28,28 @@ use crate::state::CommandState;
 
 /// In the order of the API description.
 pub(crate) const COMMANDS: &[Registered] = &[
-    Registered::of::<create::Create>(|| routes!(create::create_wallet)),
-    Registered::of::<credit::Credit>(|| routes!(credit::credit)),
-    Registered::of::<debit::Debit>(|| routes!(debit::debit)),
-    Registered::of::<transfer::Transfer>(|| routes!(transfer::transfer)),
-    Registered::of::<hold::Hold>(|| routes!(hold::place_hold)),
-    Registered::of::<capture::Capture>(|| routes!(capture::capture_hold)),
-    Registered::of::<release::Release>(|| routes!(release::release_hold)),
-    Registered::of::<reverse::Reversal>(|| routes!(reverse::reverse)),
-    Registered::of::<freeze::Freeze>(|| routes!(freeze::freeze)),
-    Registered::of::<unfreeze::Unfreeze>(|| routes!(unfreeze::unfreeze)),
-    Registered::of::<close::Close>(|| routes!(close::close)),
-    Registered::of::<overdraft_limit::OverdraftLimit>(|| routes!(overdraft_limit::overdraft_limit)),
-    Registered::of::<erase::Erase>(|| routes!(erase::erase)),
-    Registered::of::<extend::Extend>(|| routes!(extend::extend_hold)),
-    Registered::of::<change::ChangeDetails>(|| routes!(change::change_wallet)),
+    Registered::of::<create::Create>(),
+    Registered::of::<credit::Credit>(),
+    Registered::of::<debit::Debit>(),
+    Registered::of::<transfer::Transfer>(),
+    Registered::of::<hold::Hold>(),
+    Registered::of::<capture::Capture>(),
+    Registered::of::<release::Release>(),
+    Registered::of::<reverse::Reversal>(),
+    Registered::of::<freeze::Freeze>(),
+    Registered::of::<unfreeze::Unfreeze>(),
+    Registered::of::<close::Close>(),
+    Registered::of::<overdraft_limit::OverdraftLimit>(),
+    Registered::of::<erase::Erase>(),
+    Registered::of::<extend::Extend>(),
+    Registered::of::<change::ChangeDetails>(),
 ];
 
 /// Every command's own route.
 pub(crate) fn routes() -> OpenApiRouter<CommandState> {
     let mut router = OpenApiRouter::default();
     for command in COMMANDS {
-        router = router.routes(command.route());
+        router = router.routes((command.route)());
     }
     let components = router.get_openapi_mut().components.get_or_insert_default();
     components.schemas.extend(answer::parts());

@@ -1,6 +1,5 @@
 //! Sets how far a wallet may be overdrawn.
 
-use axum::response::Response;
 use wallex_domain::Change;
 use wallex_journal::append::Item;
 use wallex_runtime::http::{Code, Problem};
@@ -8,7 +7,7 @@ use wallex_runtime::http::{Code, Problem};
 use crate::answer::{self, Shape};
 use crate::body::Personal;
 use crate::fields::Fields;
-use crate::request::{Given, Request, Sent, Target};
+use crate::request::{Given, OwnRoute, Request, Target};
 use crate::value::MinorUnits;
 
 pub(crate) struct OverdraftLimit {
@@ -18,6 +17,12 @@ pub(crate) struct OverdraftLimit {
 
 impl Request for OverdraftLimit {
     const TYPE: &'static str = "overdraft_limit";
+    const ROUTE: OwnRoute = OwnRoute::post(
+        "/v1/wallets/{id}/overdraft-limit",
+        "wallets",
+        "setOverdraftLimit",
+        "Sets how far below zero the available balance of a wallet may go.",
+    );
     const TARGET: Option<Target> = Some(Target::WALLET);
     type Body = Self;
     const ABOUT: &'static str = "How far below zero the available balance may go.";
@@ -41,15 +46,4 @@ impl Request for OverdraftLimit {
     fn item(body: Self, given: Given<'_>) -> Result<Item, Problem> {
         given.change(Change::SetOverdraftLimit(body.overdraft_limit.0), body.personal)
     }
-}
-
-/// Sets how far below zero the available balance of a wallet may go.
-#[utoipa::path(
-    post,
-    path = "/v1/wallets/{id}/overdraft-limit",
-    tag = "wallets",
-    operation_id = "setOverdraftLimit"
-)]
-pub(crate) async fn overdraft_limit(sent: Sent<OverdraftLimit>) -> Result<Response, Problem> {
-    sent.run().await
 }

@@ -1,6 +1,5 @@
 //! Ends a hold without taking anything.
 
-use axum::response::Response;
 use wallex_domain::{Command, HoldId, ReleaseHold};
 use wallex_journal::append::Item;
 use wallex_runtime::http::{Code, Problem};
@@ -8,7 +7,7 @@ use wallex_runtime::http::{Code, Problem};
 use crate::answer::{self, Shape};
 use crate::body::Personal;
 use crate::fields::Fields;
-use crate::request::{Given, Request, Sent, Target};
+use crate::request::{Given, OwnRoute, Request, Target};
 use crate::value::Name;
 
 pub(crate) struct Release {
@@ -18,6 +17,12 @@ pub(crate) struct Release {
 
 impl Request for Release {
     const TYPE: &'static str = "release";
+    const ROUTE: OwnRoute = OwnRoute::post(
+        "/v1/holds/{id}/release",
+        "holds",
+        "releaseHold",
+        "Ends a hold; all of it becomes available again.",
+    );
     const TARGET: Option<Target> = Some(Target::HOLD);
     type Body = Self;
     const ABOUT: &'static str = "Ends a hold; all of it becomes available again.";
@@ -43,15 +48,4 @@ impl Request for Release {
             })
         })
     }
-}
-
-/// Ends a hold; all of it becomes available again.
-#[utoipa::path(
-    post,
-    path = "/v1/holds/{id}/release",
-    tag = "holds",
-    operation_id = "releaseHold"
-)]
-pub(crate) async fn release_hold(sent: Sent<Release>) -> Result<Response, Problem> {
-    sent.run().await
 }

@@ -1,6 +1,5 @@
 //! Reverses a transaction.
 
-use axum::response::Response;
 use wallex_domain::{Amount, Command, Reverse};
 use wallex_journal::append::Item;
 use wallex_runtime::http::{Code, Problem};
@@ -8,7 +7,7 @@ use wallex_runtime::http::{Code, Problem};
 use crate::answer::{self, Shape};
 use crate::body::Said;
 use crate::fields::Fields;
-use crate::request::{Given, Request, Sent, Target};
+use crate::request::{Given, OwnRoute, Request, Target};
 
 pub(crate) struct Reversal {
     amount: Option<Amount>,
@@ -17,6 +16,13 @@ pub(crate) struct Reversal {
 
 impl Request for Reversal {
     const TYPE: &'static str = "reversal";
+    const ROUTE: OwnRoute = OwnRoute::post(
+        "/v1/transactions/{id}/reversals",
+        "transactions",
+        "reverseTransaction",
+        "Takes a transaction back, as a whole or in part. Who received the money pays it; several reversals may add up to\n\
+         the transaction's amount.",
+    );
     const TARGET: Option<Target> = Some(Target::TRANSACTION);
     type Body = Self;
     const ABOUT: &'static str = "Takes a transaction back, as a whole or in part.";
@@ -60,16 +66,4 @@ impl Request for Reversal {
             })
         })
     }
-}
-
-/// Takes a transaction back, as a whole or in part. Who received the money pays it; several reversals may add up to
-/// the transaction's amount.
-#[utoipa::path(
-    post,
-    path = "/v1/transactions/{id}/reversals",
-    tag = "transactions",
-    operation_id = "reverseTransaction"
-)]
-pub(crate) async fn reverse(sent: Sent<Reversal>) -> Result<Response, Problem> {
-    sent.run().await
 }

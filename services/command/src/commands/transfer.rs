@@ -1,6 +1,5 @@
 //! Moves money from one wallet to another.
 
-use axum::response::Response;
 use uuid::Uuid;
 use wallex_domain::{Command, WalletId};
 use wallex_journal::append::Item;
@@ -9,7 +8,7 @@ use wallex_runtime::http::{Code, Problem};
 use crate::answer::{self, Shape};
 use crate::body::Movement;
 use crate::fields::Fields;
-use crate::request::{Expected, Given, Request, Sent, Target};
+use crate::request::{Expected, Given, OwnRoute, Request, Target};
 
 pub(crate) struct Transfer {
     from: Uuid,
@@ -19,6 +18,12 @@ pub(crate) struct Transfer {
 
 impl Request for Transfer {
     const TYPE: &'static str = "transfer";
+    const ROUTE: OwnRoute = OwnRoute::post(
+        "/v1/transfers",
+        "transfers",
+        "transfer",
+        "Moves money from one wallet to another.",
+    );
     const TARGET: Option<Target> = None;
     type Body = Self;
     const ABOUT: &'static str = "Money from one wallet to another.";
@@ -65,10 +70,4 @@ impl Request for Transfer {
             })
         })
     }
-}
-
-/// Moves money from one wallet to another.
-#[utoipa::path(post, path = "/v1/transfers", tag = "transfers", operation_id = "transfer")]
-pub(crate) async fn transfer(sent: Sent<Transfer>) -> Result<Response, Problem> {
-    sent.run().await
 }

@@ -1,6 +1,5 @@
 //! Lets money leave a frozen wallet again.
 
-use axum::response::Response;
 use wallex_domain::Change;
 use wallex_journal::append::Item;
 use wallex_runtime::http::{Code, Problem};
@@ -8,12 +7,18 @@ use wallex_runtime::http::{Code, Problem};
 use crate::answer::{self, Shape};
 use crate::body::Personal;
 use crate::fields::Fields;
-use crate::request::{Given, Request, Sent, Target};
+use crate::request::{Given, OwnRoute, Request, Target};
 
 pub(crate) struct Unfreeze;
 
 impl Request for Unfreeze {
     const TYPE: &'static str = "unfreeze";
+    const ROUTE: OwnRoute = OwnRoute::post(
+        "/v1/wallets/{id}/unfreeze",
+        "wallets",
+        "unfreezeWallet",
+        "Ends the freezing of a wallet.",
+    );
     const TARGET: Option<Target> = Some(Target::WALLET);
     type Body = Personal;
     const ABOUT: &'static str = Personal::ABOUT;
@@ -32,15 +37,4 @@ impl Request for Unfreeze {
     fn item(body: Personal, given: Given<'_>) -> Result<Item, Problem> {
         given.change(Change::Unfreeze, body)
     }
-}
-
-/// Ends the freezing of a wallet.
-#[utoipa::path(
-    post,
-    path = "/v1/wallets/{id}/unfreeze",
-    tag = "wallets",
-    operation_id = "unfreezeWallet"
-)]
-pub(crate) async fn unfreeze(sent: Sent<Unfreeze>) -> Result<Response, Problem> {
-    sent.run().await
 }
