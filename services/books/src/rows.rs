@@ -7,6 +7,7 @@ use uuid::Uuid;
 use wallex_domain::{Hold, HoldId, Mark, WalletId};
 use wallex_journal::Event;
 use wallex_journal::personal::Sealed;
+use wallex_postgres::column;
 
 use crate::journal::Head;
 
@@ -21,14 +22,10 @@ pub(crate) async fn partitions(db: &mut PgConnection, events: &[Event]) {
                  last_recorded_at = excluded.last_recorded_at)
          INSERT INTO journal.publication (partition) SELECT unnest($1) ON CONFLICT (partition) DO NOTHING",
     )
-    .bind(last.keys().copied().collect::<Vec<_>>())
-    .bind(last.values().map(|event| event.seq).collect::<Vec<_>>())
-    .bind(
-        last.values()
-            .map(|event| event.hash.0.to_vec())
-            .collect::<Vec<_>>(),
-    )
-    .bind(last.values().map(|event| event.recorded_at).collect::<Vec<_>>())
+    .bind(column(last.keys(), |id| *id))
+    .bind(column(last.values(), |event| event.seq))
+    .bind(column(last.values(), |event| event.hash.0.to_vec()))
+    .bind(column(last.values(), |event| event.recorded_at))
     .execute(db)
     .await
     .unwrap();
@@ -47,15 +44,15 @@ pub(crate) async fn heads(db: &mut PgConnection, heads: &BTreeMap<Uuid, &Head>) 
          ON CONFLICT (wallet_id) DO UPDATE SET version = excluded.version, balance = excluded.balance,
              held = excluded.held, status = excluded.status, overdraft_limit = excluded.overdraft_limit",
     )
-    .bind(heads.keys().copied().collect::<Vec<_>>())
-    .bind(heads.values().map(|head| head.partition).collect::<Vec<_>>())
-    .bind(heads.values().map(|head| head.version).collect::<Vec<_>>())
-    .bind(heads.values().map(|head| head.currency.as_str()).collect::<Vec<_>>())
-    .bind(heads.values().map(|head| head.balance).collect::<Vec<_>>())
-    .bind(heads.values().map(|head| head.held).collect::<Vec<_>>())
-    .bind(heads.values().map(|head| head.status.as_str()).collect::<Vec<_>>())
-    .bind(heads.values().map(|head| head.external_id.as_deref()).collect::<Vec<_>>())
-    .bind(heads.values().map(|head| head.overdraft_limit).collect::<Vec<_>>())
+    .bind(column(heads.keys(), |id| *id))
+    .bind(column(heads.values(), |head| head.partition))
+    .bind(column(heads.values(), |head| head.version))
+    .bind(column(heads.values(), |head| head.currency.as_str()))
+    .bind(column(heads.values(), |head| head.balance))
+    .bind(column(heads.values(), |head| head.held))
+    .bind(column(heads.values(), |head| head.status.as_str()))
+    .bind(column(heads.values(), |head| head.external_id.as_deref()))
+    .bind(column(heads.values(), |head| head.overdraft_limit))
     .execute(db)
     .await
     .unwrap();
@@ -68,18 +65,18 @@ pub(crate) async fn events(db: &mut PgConnection, events: &[Event]) {
          SELECT * FROM unnest($1::int[], $2::bigint[], $3::uuid[], $4::uuid[], $5::uuid[], $6::bigint[], $7::text[],
                               $8::smallint[], $9::bigint[], $10::text[], $11::bytea[], $12::bytea[])",
     )
-    .bind(events.iter().map(|event| event.partition.0).collect::<Vec<_>>())
-    .bind(events.iter().map(|event| event.seq).collect::<Vec<_>>())
-    .bind(events.iter().map(|event| event.event_id).collect::<Vec<_>>())
-    .bind(events.iter().map(|event| event.transaction_id).collect::<Vec<_>>())
-    .bind(events.iter().map(|event| event.wallet_id.0).collect::<Vec<_>>())
-    .bind(events.iter().map(|event| event.version).collect::<Vec<_>>())
-    .bind(events.iter().map(|event| event.event_type.as_str()).collect::<Vec<_>>())
-    .bind(events.iter().map(|event| event.schema_version).collect::<Vec<_>>())
-    .bind(events.iter().map(|event| event.recorded_at).collect::<Vec<_>>())
-    .bind(events.iter().map(|event| event.actor.as_str()).collect::<Vec<_>>())
-    .bind(events.iter().map(|event| &event.payload[..]).collect::<Vec<_>>())
-    .bind(events.iter().map(|event| event.hash.0.to_vec()).collect::<Vec<_>>())
+    .bind(column(events, |event| event.partition.0))
+    .bind(column(events, |event| event.seq))
+    .bind(column(events, |event| event.event_id))
+    .bind(column(events, |event| event.transaction_id))
+    .bind(column(events, |event| event.wallet_id.0))
+    .bind(column(events, |event| event.version))
+    .bind(column(events, |event| event.event_type.as_str()))
+    .bind(column(events, |event| event.schema_version))
+    .bind(column(events, |event| event.recorded_at))
+    .bind(column(events, |event| event.actor.as_str()))
+    .bind(column(events, |event| &event.payload[..]))
+    .bind(column(events, |event| event.hash.0.to_vec()))
     .execute(db)
     .await
     .unwrap();
@@ -91,16 +88,11 @@ pub(crate) async fn holds(db: &mut PgConnection, holds: &BTreeMap<HoldId, &Hold>
          SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[], $5::text[])
          ON CONFLICT (hold_id) DO UPDATE SET expires_at = excluded.expires_at, status = excluded.status",
     )
-    .bind(holds.keys().map(|id| id.0).collect::<Vec<_>>())
-    .bind(holds.values().map(|hold| hold.wallet_id.0).collect::<Vec<_>>())
-    .bind(holds.values().map(|hold| hold.amount).collect::<Vec<_>>())
-    .bind(holds.values().map(|hold| hold.expires_at).collect::<Vec<_>>())
-    .bind(
-        holds
-            .values()
-            .map(|hold| hold.status.as_str())
-            .collect::<Vec<_>>(),
-    )
+    .bind(column(holds.keys(), |id| id.0))
+    .bind(column(holds.values(), |hold| hold.wallet_id.0))
+    .bind(column(holds.values(), |hold| hold.amount))
+    .bind(column(holds.values(), |hold| hold.expires_at))
+    .bind(column(holds.values(), |hold| hold.status.as_str()))
     .execute(db)
     .await
     .unwrap();
@@ -110,10 +102,10 @@ pub(crate) async fn personal(db: &mut PgConnection, rows: &[(Uuid, WalletId, Sea
     sqlx::query(
         "INSERT INTO journal.personal SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bytea[], $4::bytea[])",
     )
-    .bind(rows.iter().map(|row| row.0).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.1.0).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| &row.2.salt[..]).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| &row.2.data[..]).collect::<Vec<_>>())
+    .bind(column(rows, |row| row.0))
+    .bind(column(rows, |row| row.1.0))
+    .bind(column(rows, |row| &row.2.salt[..]))
+    .bind(column(rows, |row| &row.2.data[..]))
     .execute(db)
     .await
     .unwrap();

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 use wallex_domain::{Mark, Partition};
+use wallex_postgres::column;
 
 // As a subquery in the column list: so the only possible plan is one index lookup per row.
 const HASHES: &str = "
@@ -83,9 +84,9 @@ pub async fn unknown_erasures(
     erasures: &[(Uuid, i32, i64)],
 ) -> Result<Vec<Uuid>, sqlx::Error> {
     sqlx::query_scalar(UNKNOWN_ERASURES)
-        .bind(erasures.iter().map(|row| row.0).collect::<Vec<_>>())
-        .bind(erasures.iter().map(|row| row.1).collect::<Vec<_>>())
-        .bind(erasures.iter().map(|row| row.2).collect::<Vec<_>>())
+        .bind(column(erasures, |row| row.0))
+        .bind(column(erasures, |row| row.1))
+        .bind(column(erasures, |row| row.2))
         .fetch_all(db)
         .await
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use sqlx::PgPool;
 use wallex_domain::{Hash, Mark, Partition};
+use wallex_postgres::column;
 
 /// A partition this instance has just taken over.
 #[derive(Debug, Clone, Copy)]
@@ -163,15 +164,10 @@ impl Leases {
     pub async fn save(&self, marks: &[(Partition, i64, Mark)]) -> Result<BTreeSet<Partition>, sqlx::Error> {
         let saved: Vec<i32> = sqlx::query_scalar(SAVE)
             .bind(&self.instance)
-            .bind(marks.iter().map(|(p, _, _)| p.0).collect::<Vec<_>>())
-            .bind(marks.iter().map(|(_, epoch, _)| *epoch).collect::<Vec<_>>())
-            .bind(marks.iter().map(|(_, _, mark)| mark.seq).collect::<Vec<_>>())
-            .bind(
-                marks
-                    .iter()
-                    .map(|(_, _, mark)| mark.hash.0.to_vec())
-                    .collect::<Vec<_>>(),
-            )
+            .bind(column(marks, |(p, _, _)| p.0))
+            .bind(column(marks, |(_, epoch, _)| *epoch))
+            .bind(column(marks, |(_, _, mark)| mark.seq))
+            .bind(column(marks, |(_, _, mark)| mark.hash.0.to_vec()))
             .fetch_all(&self.journal)
             .await?;
         Ok(saved.into_iter().map(Partition).collect())

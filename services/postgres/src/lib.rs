@@ -39,6 +39,14 @@ pub const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
      SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off; \
      SET LOCAL jit = off";
 
+/// A column for a statement that takes its rows by `unnest($1, $2, …)`: a value of each row.
+pub fn column<Row, Value>(
+    rows: impl IntoIterator<Item = Row>,
+    value: impl FnMut(Row) -> Value,
+) -> Vec<Value> {
+    rows.into_iter().map(value).collect()
+}
+
 /// An open transaction on a pooled connection. Rolled back if dropped before it ends.
 #[derive(Debug)]
 pub struct Transaction(Doubtful);

@@ -9,6 +9,7 @@ use sqlx::{AssertSqlSafe, PgConnection, PgExecutor, SqlSafeStr, SqlStr};
 use uuid::Uuid;
 use wallex_domain::{Mark, Partition, WalletId};
 use wallex_journal::{Event, Hash};
+use wallex_postgres::column;
 
 use crate::registry::Name;
 
@@ -211,14 +212,9 @@ impl Cursors {
         cursors: &BTreeMap<Partition, Mark>,
     ) -> Result<(), sqlx::Error> {
         sqlx::query(self.update.clone())
-            .bind(cursors.keys().map(|partition| partition.0).collect::<Vec<_>>())
-            .bind(cursors.values().map(|cursor| cursor.seq).collect::<Vec<_>>())
-            .bind(
-                cursors
-                    .values()
-                    .map(|cursor| cursor.hash.0.to_vec())
-                    .collect::<Vec<_>>(),
-            )
+            .bind(column(cursors.keys(), |partition| partition.0))
+            .bind(column(cursors.values(), |cursor| cursor.seq))
+            .bind(column(cursors.values(), |cursor| cursor.hash.0.to_vec()))
             .execute(db)
             .await?;
         Ok(())
@@ -239,11 +235,11 @@ impl Cursors {
 
     pub async fn park(&self, db: &mut PgConnection, parked: &[Parked]) -> Result<(), sqlx::Error> {
         sqlx::query(self.park.clone())
-            .bind(parked.iter().map(|p| p.event.partition.0).collect::<Vec<_>>())
-            .bind(parked.iter().map(|p| p.event.seq).collect::<Vec<_>>())
-            .bind(parked.iter().map(|p| p.event.wallet_id.0).collect::<Vec<_>>())
-            .bind(parked.iter().map(|p| p.reason.as_str()).collect::<Vec<_>>())
-            .bind(parked.iter().map(|p| p.event.transaction_id).collect::<Vec<_>>())
+            .bind(column(parked, |p| p.event.partition.0))
+            .bind(column(parked, |p| p.event.seq))
+            .bind(column(parked, |p| p.event.wallet_id.0))
+            .bind(column(parked, |p| p.reason.as_str()))
+            .bind(column(parked, |p| p.event.transaction_id))
             .execute(db)
             .await?;
         Ok(())

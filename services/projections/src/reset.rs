@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use wallex_journal::read::PartitionHead;
-use wallex_postgres::SqlState;
+use wallex_postgres::{SqlState, column};
 
 use crate::cursor::restart_statement;
 use crate::registry::Name;
@@ -55,8 +55,8 @@ async fn once(name: Name, read: &mut PgConnection, heads: &[PartitionHead]) -> R
     let empty = format!("TRUNCATE {}", tables.join(", "));
     sqlx::query(AssertSqlSafe(empty)).execute(&mut *db).await?;
     sqlx::query(AssertSqlSafe(restart_statement(schema)))
-        .bind(heads.iter().map(|head| head.id.0).collect::<Vec<_>>())
-        .bind(heads.iter().map(|head| head.mark.seq).collect::<Vec<_>>())
+        .bind(column(heads, |head| head.id.0))
+        .bind(column(heads, |head| head.mark.seq))
         .execute(&mut *db)
         .await?;
     db.commit().await

@@ -3,6 +3,7 @@
 use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 use wallex_domain::{Mark, Partition};
+use wallex_postgres::column;
 
 use super::CHUNK;
 use super::fold::{Fold, Folded};
@@ -171,29 +172,23 @@ async fn with_heads(
 ) -> Result<(), sqlx::Error> {
     let wallets = || wallets.iter().map(|folded| &folded.wallet);
     let different: Vec<(Uuid, bool)> = sqlx::query_as(HEADS)
-        .bind(wallets().map(|wallet| wallet.id.0).collect::<Vec<_>>())
-        .bind(wallets().map(|wallet| wallet.version).collect::<Vec<_>>())
-        .bind(wallets().map(|wallet| wallet.balance).collect::<Vec<_>>())
-        .bind(wallets().map(|wallet| wallet.held).collect::<Vec<_>>())
-        .bind(wallets().map(|wallet| wallet.overdraft_limit).collect::<Vec<_>>())
-        .bind(wallets().map(|wallet| wallet.status.as_str()).collect::<Vec<_>>())
-        .bind(
-            wallets()
-                .map(|wallet| wallet.currency.to_string())
-                .collect::<Vec<_>>(),
-        )
+        .bind(column(wallets(), |wallet| wallet.id.0))
+        .bind(column(wallets(), |wallet| wallet.version))
+        .bind(column(wallets(), |wallet| wallet.balance))
+        .bind(column(wallets(), |wallet| wallet.held))
+        .bind(column(wallets(), |wallet| wallet.overdraft_limit))
+        .bind(column(wallets(), |wallet| wallet.status.as_str()))
+        .bind(column(wallets(), |wallet| wallet.currency.to_string()))
         .bind(partition.0)
         .fetch_all(db)
         .await?;
-    for (wallet, is_missing) in different {
-        report.add(Kind::Wallet, || {
-            if is_missing {
-                format!("wallet {wallet} has events and no head")
-            } else {
-                format!("wallet {wallet}'s head is not the fold of its events")
-            }
-        });
-    }
+    report.add_each(Kind::Wallet, different, |(wallet, is_missing)| {
+        if is_missing {
+            format!("wallet {wallet} has events and no head")
+        } else {
+            format!("wallet {wallet}'s head is not the fold of its events")
+        }
+    });
     Ok(())
 }
 
@@ -202,24 +197,16 @@ async fn with_details(
     wallets: &[Folded],
     report: &mut Report,
 ) -> Result<(), sqlx::Error> {
-    let column = |n: usize| wallets.iter().map(|folded| folded.details[n]).collect::<Vec<_>>();
     let different: Vec<Uuid> = sqlx::query_scalar(DETAILS)
-        .bind(
-            wallets
-                .iter()
-                .map(|folded| folded.wallet.id.0)
-                .collect::<Vec<_>>(),
-        )
-        .bind(column(0))
-        .bind(column(1))
-        .bind(column(2))
+        .bind(column(wallets, |folded| folded.wallet.id.0))
+        .bind(column(wallets, |folded| folded.details[0]))
+        .bind(column(wallets, |folded| folded.details[1]))
+        .bind(column(wallets, |folded| folded.details[2]))
         .fetch_all(db)
         .await?;
-    for wallet in different {
-        report.add(Kind::Wallet, || {
-            format!("wallet {wallet}'s row in journal.details does not say which of its events changed it")
-        });
-    }
+    report.add_each(Kind::Wallet, different, |wallet| {
+        format!("wallet {wallet}'s row in journal.details does not say which of its events changed it")
+    });
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 use wallex_domain::{EventData, Hold, HoldId, HoldStatus, Partition, WalletId};
+use wallex_postgres::column;
 
 use super::CHUNK;
 use super::report::{Kind, Report};
@@ -94,22 +95,20 @@ async fn compare<'a>(
     report: &mut Report,
 ) -> Result<(), sqlx::Error> {
     let different: Vec<(Uuid, bool)> = sqlx::query_as(DIFFERENT)
-        .bind(rows.clone().map(|row| row.id.0).collect::<Vec<_>>())
-        .bind(rows.clone().map(|row| row.wallet_id.0).collect::<Vec<_>>())
-        .bind(rows.clone().map(|row| row.amount).collect::<Vec<_>>())
-        .bind(rows.clone().map(|row| row.expires_at).collect::<Vec<_>>())
-        .bind(rows.map(|row| row.status.as_str()).collect::<Vec<_>>())
+        .bind(column(rows.clone(), |row| row.id.0))
+        .bind(column(rows.clone(), |row| row.wallet_id.0))
+        .bind(column(rows.clone(), |row| row.amount))
+        .bind(column(rows.clone(), |row| row.expires_at))
+        .bind(column(rows, |row| row.status.as_str()))
         .fetch_all(db)
         .await?;
-    for (id, is_missing) in different {
-        report.add(Kind::Hold, || {
-            let what = if is_missing {
-                "has events and no row"
-            } else {
-                "is not the fold of its events"
-            };
-            format!("hold {id} {what}")
-        });
-    }
+    report.add_each(Kind::Hold, different, |(id, is_missing)| {
+        let what = if is_missing {
+            "has events and no row"
+        } else {
+            "is not the fold of its events"
+        };
+        format!("hold {id} {what}")
+    });
     Ok(())
 }

@@ -113,14 +113,16 @@ async fn check_missing(
     for missing in &missing {
         erasures.forget(missing);
     }
-    for missing in erasures.unexplained(db, missing).await? {
-        report.add(Kind::PersonalData, || {
+    report.add_each(
+        Kind::PersonalData,
+        erasures.unexplained(db, missing).await?,
+        |missing| {
             format!(
                 "{}'s personal data is missing, and no erasure took it",
                 missing.at
             )
-        });
-    }
+        },
+    );
     Ok(())
 }
 

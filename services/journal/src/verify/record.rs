@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use sqlx::{PgExecutor, Row as _, postgres::PgRow};
 use uuid::Uuid;
 use wallex_domain::{EventData, Partition, Position, WalletId};
+use wallex_postgres::column;
 
 const AT: &str = "SELECT e.partition, e.seq, e.event_id, e.transaction_id, e.wallet_id, e.version, e.actor, e.recorded_at, \
     e.type, e.schema_version, e.payload FROM unnest($1::int[], $2::bigint[]) AS named (partition, seq) \
@@ -43,8 +44,8 @@ pub(super) async fn at(
         return Ok(HashMap::new());
     }
     let rows = sqlx::query(AT)
-        .bind(positions.iter().map(|at| at.partition.0).collect::<Vec<_>>())
-        .bind(positions.iter().map(|at| at.seq).collect::<Vec<_>>())
+        .bind(column(positions, |at| at.partition.0))
+        .bind(column(positions, |at| at.seq))
         .fetch_all(db)
         .await?;
     let records = rows.iter().map(from_row);

@@ -75,6 +75,18 @@ impl Report {
         }
     }
 
+    /// [`Self::add`] for each of `faults`.
+    pub fn add_each<Fault>(
+        &mut self,
+        kind: Kind,
+        faults: impl IntoIterator<Item = Fault>,
+        line: impl Fn(Fault) -> String,
+    ) {
+        for fault in faults {
+            self.add(kind, || line(fault));
+        }
+    }
+
     /// All problems, including those without a line.
     pub fn total(&self) -> u64 {
         self.counts.values().sum()
@@ -103,9 +115,7 @@ mod tests {
     #[test]
     fn a_fault_that_repeats_is_named_a_few_times_and_counted() {
         let mut report = Report::default();
-        for n in 0..1_000 {
-            report.add(Kind::Rows("entries"), || format!("entry {n}"));
-        }
+        report.add_each(Kind::Rows("entries"), 0..1_000, |n| format!("entry {n}"));
         report.add(Kind::Hold, || "hold".to_owned());
         assert_eq!(report.problems.len(), 21);
         assert_eq!(report.total(), 1_001);

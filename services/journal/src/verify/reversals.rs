@@ -102,11 +102,9 @@ pub(super) async fn look_for_strays(
             continue;
         }
         forget_newer(db, known, &mut unknown).await?;
-        for id in unknown {
-            report.add(Kind::Reversal, || {
-                format!("journal.reversed has a row of transaction {id}, of which nothing was taken back")
-            });
-        }
+        report.add_each(Kind::Reversal, unknown, |id| {
+            format!("journal.reversed has a row of transaction {id}, of which nothing was taken back")
+        });
     }
 }
 

@@ -1,8 +1,6 @@
 //! Rows that no event accounts for, and events that no partition accounts for. One statement each: rows that are
 //! written together are seen together.
 
-use std::fmt::Display;
-
 use sqlx::PgConnection;
 use uuid::Uuid;
 use wallex_domain::Partition;
@@ -52,46 +50,40 @@ pub(super) async fn look_for(
     report: &mut Report,
 ) -> Result<(), sqlx::Error> {
     let highest = partitions.iter().map(|partition| partition.0).max().unwrap_or(-1);
-    for id in (0..=highest).filter(|id| !partitions.contains(&Partition(*id))) {
-        report.add(Kind::Partition, || {
-            format!("partition {id} is missing: partitions are numbered from 0 without gaps")
-        });
-    }
+    report.add_each(
+        Kind::Partition,
+        (0..=highest).filter(|id| !partitions.contains(&Partition(*id))),
+        |id| format!("partition {id} is missing: partitions are numbered from 0 without gaps"),
+    );
     let foreign: Vec<i32> = sqlx::query_scalar(FOREIGN_PARTITIONS).fetch_all(&mut *db).await?;
-    add(report, Kind::Partition, foreign, |id| {
+    report.add_each(Kind::Partition, foreign, |id| {
         format!("partition {id} has events and no row in journal.partition")
     });
     let foreign: Vec<i32> = sqlx::query_scalar(FOREIGN_PUBLICATIONS)
         .fetch_all(&mut *db)
         .await?;
-    add(report, Kind::Publication, foreign, |id| {
+    report.add_each(Kind::Publication, foreign, |id| {
         format!("journal.publication has partition {id}, and journal.partition has not")
     });
     let heads: Vec<Uuid> = sqlx::query_scalar(HEADS).fetch_all(&mut *db).await?;
-    add(report, Kind::Wallet, heads, |id| {
+    report.add_each(Kind::Wallet, heads, |id| {
         format!("wallet {id} has a head and no events")
     });
     let holds: Vec<Uuid> = sqlx::query_scalar(HOLDS).fetch_all(&mut *db).await?;
-    add(report, Kind::Hold, holds, |id| {
+    report.add_each(Kind::Hold, holds, |id| {
         format!("hold {id} is of a wallet that has no head")
     });
     let details: Vec<Uuid> = sqlx::query_scalar(DETAILS).fetch_all(&mut *db).await?;
-    add(report, Kind::Wallet, details, |id| {
+    report.add_each(Kind::Wallet, details, |id| {
         format!("wallet {id} has a row in journal.details and no head")
     });
     let personal: Vec<Uuid> = sqlx::query_scalar(PERSONAL).fetch_all(&mut *db).await?;
-    add(report, Kind::PersonalData, personal, |id| {
+    report.add_each(Kind::PersonalData, personal, |id| {
         format!("the personal data of event {id} is of a wallet that has no head")
     });
     let erasures: Vec<Uuid> = sqlx::query_scalar(ERASURES).fetch_all(db).await?;
-    add(report, Kind::Erasure, erasures, |id| {
+    report.add_each(Kind::Erasure, erasures, |id| {
         format!("journal.erasure asks for an erasure of wallet {id} that no event decided")
     });
     Ok(())
-}
-
-fn add<Id: Display>(report: &mut Report, kind: Kind, ids: Vec<Id>, line: impl Fn(Id) -> String) {
-    for id in ids {
-        report.add(kind, || line(id));
-    }
 }

@@ -157,11 +157,9 @@ async fn check_external_ids(
         .bind(external_ids)
         .fetch_all(db)
         .await?;
-    for (wallet, external_id) in different {
-        report.add(Kind::ExternalId, || {
-            let found = external_id.as_deref().unwrap_or("missing");
-            format!("wallet {wallet}'s external id is not that of its creation: {found}")
-        });
-    }
+    report.add_each(Kind::ExternalId, different, |(wallet, external_id)| {
+        let found = external_id.as_deref().unwrap_or("missing");
+        format!("wallet {wallet}'s external id is not that of its creation: {found}")
+    });
     Ok(())
 }

@@ -8,9 +8,9 @@
 use std::collections::BTreeMap;
 
 use sqlx::PgConnection;
-use uuid::Uuid;
 use wallex_domain::{Currency, HoldId, WalletId};
 use wallex_journal::Event;
+use wallex_postgres::column;
 
 use crate::projection::{ApplyError, Projected, Projection};
 use crate::registry::Name;
@@ -147,20 +147,15 @@ async fn insert_postings(db: &mut PgConnection, postings: &[Posting<'_>]) -> Res
     let events = || postings.iter().map(|posting| &posting.from.event);
     let movements = || postings.iter().map(|posting| &posting.movement);
     sqlx::query(POSTINGS)
-        .bind(events().map(|event| event.partition.0).collect::<Vec<i32>>())
-        .bind(events().map(|event| event.seq).collect::<Vec<i64>>())
-        .bind(postings.iter().map(|posting| posting.line).collect::<Vec<i16>>())
-        .bind(events().map(|event| event.transaction_id).collect::<Vec<Uuid>>())
-        .bind(movements().map(|m| m.source.as_str()).collect::<Vec<_>>())
-        .bind(movements().map(|m| m.destination.as_str()).collect::<Vec<_>>())
-        .bind(movements().map(|m| m.amount).collect::<Vec<_>>())
-        .bind(
-            postings
-                .iter()
-                .map(|posting| posting.currency.as_str())
-                .collect::<Vec<_>>(),
-        )
-        .bind(events().map(|event| event.recorded_at).collect::<Vec<i64>>())
+        .bind(column(events(), |event| event.partition.0))
+        .bind(column(events(), |event| event.seq))
+        .bind(column(postings, |posting| posting.line))
+        .bind(column(events(), |event| event.transaction_id))
+        .bind(column(movements(), |m| m.source.as_str()))
+        .bind(column(movements(), |m| m.destination.as_str()))
+        .bind(column(movements(), |m| m.amount))
+        .bind(column(postings, |posting| posting.currency.as_str()))
+        .bind(column(events(), |event| event.recorded_at))
         .execute(db)
         .await?;
     Ok(())
@@ -180,21 +175,11 @@ async fn add_totals(db: &mut PgConnection, postings: &[Posting<'_>]) -> Result<(
             .credits += amount;
     }
     sqlx::query(TOTALS)
-        .bind(totals.keys().map(|key| key.0).collect::<Vec<_>>())
-        .bind(totals.keys().map(|key| key.1).collect::<Vec<_>>())
-        .bind(totals.keys().map(|key| key.2).collect::<Vec<_>>())
-        .bind(
-            totals
-                .values()
-                .map(|turnover| turnover.debits.to_string())
-                .collect::<Vec<_>>(),
-        )
-        .bind(
-            totals
-                .values()
-                .map(|turnover| turnover.credits.to_string())
-                .collect::<Vec<_>>(),
-        )
+        .bind(column(totals.keys(), |key| key.0))
+        .bind(column(totals.keys(), |key| key.1))
+        .bind(column(totals.keys(), |key| key.2))
+        .bind(column(totals.values(), |turnover| turnover.debits.to_string()))
+        .bind(column(totals.values(), |turnover| turnover.credits.to_string()))
         .execute(db)
         .await?;
     Ok(())

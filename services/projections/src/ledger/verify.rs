@@ -5,11 +5,12 @@ use sqlx::PgConnection;
 use wallex_domain::Partition;
 use wallex_journal::read;
 use wallex_journal::verify::{CHUNK, Kind, Report};
+use wallex_postgres::column;
 
 use super::apply::{Posting, postings};
 use crate::projection::Projected;
 use crate::registry::Name;
-use crate::verify::cursors::{Compared, Sides, reach};
+use crate::verify::cursors::{Compared, Sides, missing_or, reach};
 
 const POSTING: Kind = Kind::Rows("postings");
 const TOTAL: Kind = Kind::Rows("account totals");
@@ -91,22 +92,16 @@ pub(crate) async fn partition(
         .bind(partition.0)
         .fetch_all(&mut sides.read)
         .await?;
-    for seq in outside {
-        report.add(POSTING, || {
-            format!("the ledger has a posting of {partition}:{seq}, which it has not applied")
-        });
-    }
+    report.add_each(POSTING, outside, |seq| {
+        format!("the ledger has a posting of {partition}:{seq}, which it has not applied")
+    });
     let totals: Vec<(String, String)> = sqlx::query_as(TOTALS)
         .bind(partition.0)
         .fetch_all(&mut sides.read)
         .await?;
-    for (account, currency) in totals {
-        report.add(TOTAL, || {
-            format!(
-                "the total of {account} in {currency}, partition {partition}, is not the sum of its postings"
-            )
-        });
-    }
+    report.add_each(TOTAL, totals, |(account, currency)| {
+        format!("the total of {account} in {currency}, partition {partition}, is not the sum of its postings")
+    });
     Ok(())
 }
 
@@ -122,32 +117,21 @@ async fn with_postings(
     let movements = || expected.iter().map(|posting| &posting.movement);
     let different: Vec<(i64, bool)> = sqlx::query_as(DIFFERENT)
         .bind(partition.0)
-        .bind(events().map(|event| event.seq).collect::<Vec<_>>())
-        .bind(expected.iter().map(|posting| posting.line).collect::<Vec<_>>())
-        .bind(events().map(|event| event.transaction_id).collect::<Vec<_>>())
-        .bind(movements().map(|m| m.source.as_str()).collect::<Vec<_>>())
-        .bind(movements().map(|m| m.destination.as_str()).collect::<Vec<_>>())
-        .bind(movements().map(|m| m.amount).collect::<Vec<_>>())
-        .bind(
-            expected
-                .iter()
-                .map(|posting| posting.currency.as_str())
-                .collect::<Vec<_>>(),
-        )
-        .bind(events().map(|event| event.recorded_at).collect::<Vec<_>>())
+        .bind(column(events(), |event| event.seq))
+        .bind(column(expected, |posting| posting.line))
+        .bind(column(events(), |event| event.transaction_id))
+        .bind(column(movements(), |m| m.source.as_str()))
+        .bind(column(movements(), |m| m.destination.as_str()))
+        .bind(column(movements(), |m| m.amount))
+        .bind(column(expected, |posting| posting.currency.as_str()))
+        .bind(column(events(), |event| event.recorded_at))
         .fetch_all(&mut *read)
         .await?;
     let missing = different.iter().filter(|(_, is_missing)| *is_missing).count();
-    for (seq, is_missing) in different {
-        report.add(POSTING, || {
-            let what = if is_missing {
-                "is missing"
-            } else {
-                "is not what the event moves"
-            };
-            format!("the ledger's posting of {partition}:{seq} {what}")
-        });
-    }
+    report.add_each(POSTING, different, |(seq, is_missing)| {
+        let what = missing_or(is_missing, "is not what the event moves");
+        format!("the ledger's posting of {partition}:{seq} {what}")
+    });
     let count: i64 = sqlx::query_scalar(COUNT)
         .bind(partition.0)
         .bind(from)
@@ -170,10 +154,8 @@ async fn with_postings(
 /// Partitions that have postings or totals but no cursor.
 pub(crate) async fn look_for_strays(read: &mut PgConnection, report: &mut Report) -> Result<(), sqlx::Error> {
     let foreign: Vec<i32> = sqlx::query_scalar(FOREIGN).fetch_all(read).await?;
-    for partition in foreign {
-        report.add(POSTING, || {
-            format!("the ledger has rows of partition {partition} and no cursor of it")
-        });
-    }
+    report.add_each(POSTING, foreign, |partition| {
+        format!("the ledger has rows of partition {partition} and no cursor of it")
+    });
     Ok(())
 }

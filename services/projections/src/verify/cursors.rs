@@ -33,6 +33,11 @@ pub(crate) struct Reach {
     pub(crate) parked: HashSet<i64>,
 }
 
+/// What is wrong with a row.
+pub(crate) fn missing_or(is_missing: bool, otherwise: &'static str) -> &'static str {
+    if is_missing { "is missing" } else { otherwise }
+}
+
 /// The cursor's seq; `None` when there is no cursor.
 pub(crate) async fn seq(
     projection: Name,
@@ -103,11 +108,9 @@ async fn parked(
         .bind(partition.0)
         .fetch_all(read)
         .await?;
-    for seq in &parked {
-        report.add(Kind::Parked, || {
-            format!("{partition}:{seq} is parked in the {}", projection.noun())
-        });
-    }
+    report.add_each(Kind::Parked, &parked, |seq| {
+        format!("{partition}:{seq} is parked in the {}", projection.noun())
+    });
     Ok(parked.into_iter().collect())
 }
 
@@ -126,11 +129,9 @@ pub(super) async fn look_for_strays(
             .bind(known)
             .fetch_all(&mut *read)
             .await?;
-        for partition in strays {
-            report.add(Kind::Cursor(name), || {
-                format!("the {name} has a cursor of partition {partition}, which the journal does not have")
-            });
-        }
+        report.add_each(Kind::Cursor(name), strays, |partition| {
+            format!("the {name} has a cursor of partition {partition}, which the journal does not have")
+        });
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 use sqlx::PgConnection;
 use uuid::Uuid;
 use wallex_domain::{EntryType, PersonalData};
+use wallex_postgres::column;
 
 use crate::projection::{ApplyError, Projected};
 
@@ -56,67 +57,27 @@ pub(super) async fn insert(
     let held_after = held_after(events, held_before)?;
     let kept = |p: &&Projected| !erased.contains(&p.event.event_id);
     sqlx::query(ENTRIES)
-        .bind(events.iter().map(|p| p.event.wallet_id.0).collect::<Vec<_>>())
-        .bind(events.iter().map(|p| p.event.version).collect::<Vec<_>>())
-        .bind(events.iter().map(|p| p.event.partition.0).collect::<Vec<_>>())
-        .bind(events.iter().map(|p| p.event.seq).collect::<Vec<_>>())
-        .bind(events.iter().map(|p| p.event.event_id).collect::<Vec<_>>())
-        .bind(events.iter().map(|p| p.event.transaction_id).collect::<Vec<_>>())
-        .bind(
-            events
-                .iter()
-                .map(|p| EntryType::of(p.data.kind()).as_str())
-                .collect::<Vec<_>>(),
-        )
-        .bind(events.iter().map(|p| p.data.effect().balance).collect::<Vec<_>>())
-        .bind(
-            events
-                .iter()
-                .map(|p| p.data.currency().as_str().to_owned())
-                .collect::<Vec<_>>(),
-        )
-        .bind(events.iter().map(|p| p.data.balance()).collect::<Vec<_>>())
-        .bind(
-            events
-                .iter()
-                .map(|p| p.data.counterparty().map(|id| id.0))
-                .collect::<Vec<_>>(),
-        )
-        .bind(events.iter().map(|p| p.data.reference()).collect::<Vec<_>>())
-        .bind(
-            events
-                .iter()
-                .map(|p| Some(p).filter(kept).and_then(description))
-                .collect::<Vec<_>>(),
-        )
-        .bind(
-            events
-                .iter()
-                .map(|p| Some(p).filter(kept).and_then(metadata))
-                .collect::<Vec<_>>(),
-        )
-        .bind(events.iter().map(|p| p.event.recorded_at).collect::<Vec<_>>())
-        .bind(events.iter().map(|p| p.data.effect().held).collect::<Vec<_>>())
+        .bind(column(events, |p| p.event.wallet_id.0))
+        .bind(column(events, |p| p.event.version))
+        .bind(column(events, |p| p.event.partition.0))
+        .bind(column(events, |p| p.event.seq))
+        .bind(column(events, |p| p.event.event_id))
+        .bind(column(events, |p| p.event.transaction_id))
+        .bind(column(events, |p| EntryType::of(p.data.kind()).as_str()))
+        .bind(column(events, |p| p.data.effect().balance))
+        .bind(column(events, |p| p.data.currency().as_str().to_owned()))
+        .bind(column(events, |p| p.data.balance()))
+        .bind(column(events, |p| p.data.counterparty().map(|id| id.0)))
+        .bind(column(events, |p| p.data.reference()))
+        .bind(column(events, |p| Some(p).filter(kept).and_then(description)))
+        .bind(column(events, |p| Some(p).filter(kept).and_then(metadata)))
+        .bind(column(events, |p| p.event.recorded_at))
+        .bind(column(events, |p| p.data.effect().held))
         .bind(held_after)
-        .bind(
-            events
-                .iter()
-                .map(|p| p.data.effect().overdraft_limit)
-                .collect::<Vec<_>>(),
-        )
-        .bind(
-            events
-                .iter()
-                .map(|p| p.data.effect().hold.map(|hold| hold.id.0))
-                .collect::<Vec<_>>(),
-        )
-        .bind(
-            events
-                .iter()
-                .map(|p| p.data.effect().reverses)
-                .collect::<Vec<_>>(),
-        )
-        .bind(events.iter().map(|p| p.data.movement_id()).collect::<Vec<_>>())
+        .bind(column(events, |p| p.data.effect().overdraft_limit))
+        .bind(column(events, |p| p.data.effect().hold.map(|hold| hold.id.0)))
+        .bind(column(events, |p| p.data.effect().reverses))
+        .bind(column(events, |p| p.data.movement_id()))
         .execute(db)
         .await?;
     Ok(())

@@ -24,6 +24,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 use wallex_domain::{EventKind, OtherLeg};
 use wallex_journal::Event;
+use wallex_postgres::column;
 
 use crate::projection::Projected;
 
@@ -197,12 +198,7 @@ pub(super) async fn apply(db: &mut PgConnection, erasures: &Erasures<'_>) -> Res
         .await?;
     sqlx::query(REMEMBER)
         .bind(&wallets)
-        .bind(
-            erasures
-                .values()
-                .map(|event| event.partition.0)
-                .collect::<Vec<_>>(),
-        )
+        .bind(column(erasures.values(), |event| event.partition.0))
         .bind(&seqs)
         .execute(db)
         .await?;

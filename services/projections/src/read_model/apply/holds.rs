@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use sqlx::PgConnection;
 use uuid::Uuid;
 use wallex_domain::{EventData, HoldChange, HoldStatus};
+use wallex_postgres::column;
 
 use crate::projection::{ApplyError, Projected, partitions};
 
@@ -100,21 +101,17 @@ async fn insert(db: &mut PgConnection, placed: &BTreeMap<Uuid, Placed<'_>>) -> R
     let events = || placed.values().map(|hold| &hold.projected.event);
     let data = || placed.values().map(|hold| &hold.projected.data);
     sqlx::query(PLACED)
-        .bind(placed.keys().copied().collect::<Vec<_>>())
-        .bind(events().map(|event| event.wallet_id.0).collect::<Vec<_>>())
-        .bind(data().map(|data| data.effect().held).collect::<Vec<_>>())
-        .bind(after().map(|after| after.captured).collect::<Vec<_>>())
-        .bind(
-            data()
-                .map(|data| data.currency().as_str().to_owned())
-                .collect::<Vec<_>>(),
-        )
-        .bind(after().map(|after| after.status.as_str()).collect::<Vec<_>>())
-        .bind(after().map(|after| after.expires_at).collect::<Vec<_>>())
-        .bind(data().map(EventData::reference).collect::<Vec<_>>())
-        .bind(events().map(|event| event.version).collect::<Vec<_>>())
-        .bind(events().map(|event| event.recorded_at).collect::<Vec<_>>())
-        .bind(after().map(|after| after.at).collect::<Vec<_>>())
+        .bind(column(placed.keys(), |id| *id))
+        .bind(column(events(), |event| event.wallet_id.0))
+        .bind(column(data(), |data| data.effect().held))
+        .bind(column(after(), |after| after.captured))
+        .bind(column(data(), |data| data.currency().as_str().to_owned()))
+        .bind(column(after(), |after| after.status.as_str()))
+        .bind(column(after(), |after| after.expires_at))
+        .bind(column(data(), EventData::reference))
+        .bind(column(events(), |event| event.version))
+        .bind(column(events(), |event| event.recorded_at))
+        .bind(column(after(), |after| after.at))
         .execute(db)
         .await?;
     Ok(())
@@ -123,11 +120,11 @@ async fn insert(db: &mut PgConnection, placed: &BTreeMap<Uuid, Placed<'_>>) -> R
 async fn update(db: &mut PgConnection, changed: &BTreeMap<Uuid, Changed>) -> Result<u64, sqlx::Error> {
     let after = || changed.values();
     let done = sqlx::query(CHANGED)
-        .bind(changed.keys().copied().collect::<Vec<_>>())
-        .bind(after().map(|after| after.status.as_str()).collect::<Vec<_>>())
-        .bind(after().map(|after| after.captured).collect::<Vec<_>>())
-        .bind(after().map(|after| after.at).collect::<Vec<_>>())
-        .bind(after().map(|after| after.expires_at).collect::<Vec<_>>())
+        .bind(column(changed.keys(), |id| *id))
+        .bind(column(after(), |after| after.status.as_str()))
+        .bind(column(after(), |after| after.captured))
+        .bind(column(after(), |after| after.at))
+        .bind(column(after(), |after| after.expires_at))
         .execute(db)
         .await?;
     Ok(done.rows_affected())

@@ -4,9 +4,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use sqlx::PgConnection;
+use sqlx::postgres::PgArguments;
+use sqlx::query::Query;
+use sqlx::{FromRow as _, PgConnection, Postgres};
 use uuid::Uuid;
 use wallex_domain::{Created, Effect, Status};
+use wallex_postgres::column;
 
 use super::entries::{description, metadata};
 use crate::projection::{ApplyError, Projected, partitions};
@@ -141,54 +144,31 @@ pub(super) async fn write(
     Ok(held_before)
 }
 
+/// The columns that both statements begin with.
+fn states<'q>(statement: &'static str, changes: &[&'q Change<'_>]) -> Query<'q, Postgres, PgArguments> {
+    let last = || changes.iter().map(|change| change.last);
+    sqlx::query(statement)
+        .bind(column(last(), |p| p.event.wallet_id.0))
+        .bind(column(last(), |p| p.event.partition.0))
+        .bind(column(last(), |p| p.event.seq))
+        .bind(column(last(), |p| p.event.version))
+        .bind(column(last(), |p| p.data.balance()))
+        .bind(column(last(), |p| p.event.recorded_at))
+        .bind(column(changes, |change| change.held))
+        .bind(column(changes, |change| change.overdraft_limit))
+        .bind(column(changes, |change| change.status.map(Status::as_str)))
+}
+
 async fn insert(db: &mut PgConnection, new: &[&Change<'_>]) -> Result<(), sqlx::Error> {
-    let last = || new.iter().map(|change| change.last);
     let created = || new.iter().filter_map(|change| change.created);
     let said = || new.iter().map(|change| &change.said);
-    sqlx::query(NEW_WALLETS)
-        .bind(last().map(|p| p.event.wallet_id.0).collect::<Vec<_>>())
-        .bind(last().map(|p| p.event.partition.0).collect::<Vec<_>>())
-        .bind(last().map(|p| p.event.seq).collect::<Vec<_>>())
-        .bind(last().map(|p| p.event.version).collect::<Vec<_>>())
-        .bind(last().map(|p| p.data.balance()).collect::<Vec<_>>())
-        .bind(last().map(|p| p.event.recorded_at).collect::<Vec<_>>())
-        .bind(new.iter().map(|change| change.held).collect::<Vec<_>>())
-        .bind(
-            new.iter()
-                .map(|change| change.overdraft_limit)
-                .collect::<Vec<_>>(),
-        )
-        .bind(
-            new.iter()
-                .map(|change| change.status.map(Status::as_str))
-                .collect::<Vec<_>>(),
-        )
-        .bind(
-            created()
-                .map(|(_, data)| data.external_id.as_deref())
-                .collect::<Vec<_>>(),
-        )
-        .bind(
-            created()
-                .map(|(_, data)| data.currency.as_str())
-                .collect::<Vec<_>>(),
-        )
-        .bind(
-            said()
-                .map(|said| said.owner.as_ref()?.as_deref())
-                .collect::<Vec<_>>(),
-        )
-        .bind(
-            said()
-                .map(|said| said.description.as_ref()?.as_deref())
-                .collect::<Vec<_>>(),
-        )
-        .bind(
-            said()
-                .map(|said| said.metadata.as_ref()?.as_deref())
-                .collect::<Vec<_>>(),
-        )
-        .bind(created().map(|(p, _)| p.event.recorded_at).collect::<Vec<_>>())
+    states(NEW_WALLETS, new)
+        .bind(column(created(), |(_, data)| data.external_id.as_deref()))
+        .bind(column(created(), |(_, data)| data.currency.as_str()))
+        .bind(column(said(), |said| said.owner.as_ref()?.as_deref()))
+        .bind(column(said(), |said| said.description.as_ref()?.as_deref()))
+        .bind(column(said(), |said| said.metadata.as_ref()?.as_deref()))
+        .bind(column(created(), |(p, _)| p.event.recorded_at))
         .execute(db)
         .await?;
     Ok(())
@@ -196,52 +176,16 @@ async fn insert(db: &mut PgConnection, new: &[&Change<'_>]) -> Result<(), sqlx::
 
 /// Moves the wallets that are where their events begin; returns their ids and their held money before.
 async fn update(db: &mut PgConnection, known: &[&Change<'_>]) -> Result<Vec<(Uuid, i64)>, sqlx::Error> {
-    let last = || known.iter().map(|change| change.last);
     let said = || known.iter().map(|change| &change.said);
-    sqlx::query_as(WALLETS)
-        .bind(last().map(|p| p.event.wallet_id.0).collect::<Vec<_>>())
-        .bind(last().map(|p| p.event.partition.0).collect::<Vec<_>>())
-        .bind(last().map(|p| p.event.seq).collect::<Vec<_>>())
-        .bind(last().map(|p| p.event.version).collect::<Vec<_>>())
-        .bind(last().map(|p| p.data.balance()).collect::<Vec<_>>())
-        .bind(last().map(|p| p.event.recorded_at).collect::<Vec<_>>())
-        .bind(known.iter().map(|change| change.held).collect::<Vec<_>>())
-        .bind(
-            known
-                .iter()
-                .map(|change| change.overdraft_limit)
-                .collect::<Vec<_>>(),
-        )
-        .bind(
-            known
-                .iter()
-                .map(|change| change.status.map(Status::as_str))
-                .collect::<Vec<_>>(),
-        )
-        .bind(
-            known
-                .iter()
-                .map(|change| change.version_before)
-                .collect::<Vec<_>>(),
-        )
-        .bind(said().map(|said| said.owner.is_some()).collect::<Vec<_>>())
-        .bind(
-            said()
-                .map(|said| said.owner.as_ref()?.as_deref())
-                .collect::<Vec<_>>(),
-        )
-        .bind(said().map(|said| said.description.is_some()).collect::<Vec<_>>())
-        .bind(
-            said()
-                .map(|said| said.description.as_ref()?.as_deref())
-                .collect::<Vec<_>>(),
-        )
-        .bind(said().map(|said| said.metadata.is_some()).collect::<Vec<_>>())
-        .bind(
-            said()
-                .map(|said| said.metadata.as_ref()?.as_deref())
-                .collect::<Vec<_>>(),
-        )
+    states(WALLETS, known)
+        .bind(column(known, |change| change.version_before))
+        .bind(column(said(), |said| said.owner.is_some()))
+        .bind(column(said(), |said| said.owner.as_ref()?.as_deref()))
+        .bind(column(said(), |said| said.description.is_some()))
+        .bind(column(said(), |said| said.description.as_ref()?.as_deref()))
+        .bind(column(said(), |said| said.metadata.is_some()))
+        .bind(column(said(), |said| said.metadata.as_ref()?.as_deref()))
+        .try_map(|row| <(Uuid, i64)>::from_row(&row))
         .fetch_all(db)
         .await
 }

@@ -5,10 +5,12 @@ use uuid::Uuid;
 use wallex_domain::{EntryType, EventData, Partition, Position};
 use wallex_journal::read;
 use wallex_journal::verify::{Kind, Report};
+use wallex_postgres::column;
 
 use super::{Applied, kind};
 use crate::projection::Projected;
 use crate::read_model::apply::{description, metadata};
+use crate::verify::cursors::missing_or;
 
 const DIFFERENT: &str = "
 SELECT e.partition, e.seq, r.wallet_id IS NULL
@@ -91,58 +93,31 @@ async fn with_events(
     let events = || applied.iter().map(|applied| &applied.projected.event);
     let data = || applied.iter().map(|applied| &applied.projected.data);
     let different: Vec<(i32, i64, bool)> = sqlx::query_as(DIFFERENT)
-        .bind(events().map(|event| event.wallet_id.0).collect::<Vec<_>>())
-        .bind(events().map(|event| event.version).collect::<Vec<_>>())
-        .bind(events().map(|event| event.partition.0).collect::<Vec<_>>())
-        .bind(events().map(|event| event.seq).collect::<Vec<_>>())
-        .bind(events().map(|event| event.event_id).collect::<Vec<_>>())
-        .bind(events().map(|event| event.transaction_id).collect::<Vec<_>>())
-        .bind(
-            data()
-                .map(|data| EntryType::of(data.kind()).as_str())
-                .collect::<Vec<_>>(),
-        )
-        .bind(data().map(|data| data.effect().balance).collect::<Vec<_>>())
-        .bind(data().map(|data| data.currency().to_string()).collect::<Vec<_>>())
-        .bind(data().map(EventData::balance).collect::<Vec<_>>())
-        .bind(
-            data()
-                .map(|data| data.counterparty().map(|id| id.0))
-                .collect::<Vec<_>>(),
-        )
-        .bind(data().map(|data| data.reference()).collect::<Vec<_>>())
-        .bind(events().map(|event| event.recorded_at).collect::<Vec<_>>())
-        .bind(data().map(|data| data.effect().held).collect::<Vec<_>>())
-        .bind(
-            applied
-                .iter()
-                .map(|applied| applied.held_after)
-                .collect::<Vec<_>>(),
-        )
-        .bind(
-            data()
-                .map(|data| data.effect().overdraft_limit)
-                .collect::<Vec<_>>(),
-        )
-        .bind(
-            data()
-                .map(|data| data.effect().hold.map(|hold| hold.id.0))
-                .collect::<Vec<_>>(),
-        )
-        .bind(data().map(|data| data.effect().reverses).collect::<Vec<_>>())
-        .bind(data().map(EventData::movement_id).collect::<Vec<_>>())
+        .bind(column(events(), |event| event.wallet_id.0))
+        .bind(column(events(), |event| event.version))
+        .bind(column(events(), |event| event.partition.0))
+        .bind(column(events(), |event| event.seq))
+        .bind(column(events(), |event| event.event_id))
+        .bind(column(events(), |event| event.transaction_id))
+        .bind(column(data(), |data| EntryType::of(data.kind()).as_str()))
+        .bind(column(data(), |data| data.effect().balance))
+        .bind(column(data(), |data| data.currency().to_string()))
+        .bind(column(data(), EventData::balance))
+        .bind(column(data(), |data| data.counterparty().map(|id| id.0)))
+        .bind(column(data(), |data| data.reference()))
+        .bind(column(events(), |event| event.recorded_at))
+        .bind(column(data(), |data| data.effect().held))
+        .bind(column(applied, |applied| applied.held_after))
+        .bind(column(data(), |data| data.effect().overdraft_limit))
+        .bind(column(data(), |data| data.effect().hold.map(|hold| hold.id.0)))
+        .bind(column(data(), |data| data.effect().reverses))
+        .bind(column(data(), EventData::movement_id))
         .fetch_all(db)
         .await?;
-    for (partition, seq, is_missing) in different {
-        report.add(kind::ENTRY, || {
-            let what = if is_missing {
-                "is missing"
-            } else {
-                "is not what the event says"
-            };
-            format!("the entry of {partition}:{seq} {what}")
-        });
-    }
+    report.add_each(kind::ENTRY, different, |(partition, seq, is_missing)| {
+        let what = missing_or(is_missing, "is not what the event says");
+        format!("the entry of {partition}:{seq} {what}")
+    });
     Ok(())
 }
 
@@ -155,28 +130,18 @@ async fn with_personal(
     let events = || projected().map(|projected| &projected.event);
     let others = || projected().map(|projected| projected.data.effect().other);
     let different: Vec<(i32, i64, bool)> = sqlx::query_as(PERSONAL)
-        .bind(events().map(|event| event.wallet_id.0).collect::<Vec<_>>())
-        .bind(events().map(|event| event.version).collect::<Vec<_>>())
-        .bind(events().map(|event| event.partition.0).collect::<Vec<_>>())
-        .bind(events().map(|event| event.seq).collect::<Vec<_>>())
-        .bind(
-            others()
-                .map(|other| other.map(|other| other.wallet_id.0))
-                .collect::<Vec<_>>(),
-        )
-        .bind(
-            others()
-                .map(|other| other.map(|other| other.position.partition.0))
-                .collect::<Vec<_>>(),
-        )
-        .bind(
-            others()
-                .map(|other| other.map(|other| other.position.seq))
-                .collect::<Vec<_>>(),
-        )
-        .bind(projected().map(is_known).collect::<Vec<_>>())
-        .bind(projected().map(description).collect::<Vec<_>>())
-        .bind(projected().map(metadata).collect::<Vec<_>>())
+        .bind(column(events(), |event| event.wallet_id.0))
+        .bind(column(events(), |event| event.version))
+        .bind(column(events(), |event| event.partition.0))
+        .bind(column(events(), |event| event.seq))
+        .bind(column(others(), |other| other.map(|other| other.wallet_id.0)))
+        .bind(column(others(), |other| {
+            other.map(|other| other.position.partition.0)
+        }))
+        .bind(column(others(), |other| other.map(|other| other.position.seq)))
+        .bind(column(projected(), is_known))
+        .bind(column(projected(), description))
+        .bind(column(projected(), metadata))
         .fetch_all(db)
         .await?;
     for (partition, seq, is_erased) in different {

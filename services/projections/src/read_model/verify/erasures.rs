@@ -5,6 +5,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 use wallex_journal::check;
 use wallex_journal::verify::{CHUNK, Report};
+use wallex_postgres::column;
 
 use super::{Applied, kind};
 
@@ -33,16 +34,14 @@ pub(super) async fn compare(
         return Ok(());
     }
     let missing: Vec<Uuid> = sqlx::query_scalar(MISSING)
-        .bind(erasures().map(|event| event.wallet_id.0).collect::<Vec<_>>())
-        .bind(erasures().map(|event| event.partition.0).collect::<Vec<_>>())
-        .bind(erasures().map(|event| event.seq).collect::<Vec<_>>())
+        .bind(column(erasures(), |event| event.wallet_id.0))
+        .bind(column(erasures(), |event| event.partition.0))
+        .bind(column(erasures(), |event| event.seq))
         .fetch_all(read)
         .await?;
-    for id in missing {
-        report.add(kind::PERSONAL_DATA, || {
-            format!("the read model has forgotten an erasure of wallet {id}")
-        });
-    }
+    report.add_each(kind::PERSONAL_DATA, missing, |id| {
+        format!("the read model has forgotten an erasure of wallet {id}")
+    });
     Ok(())
 }
 
@@ -63,10 +62,10 @@ pub(super) async fn look_for_strays(
             return Ok(());
         };
         after = Some(*last);
-        for id in check::unknown_erasures(&mut *journal, &rows).await? {
-            report.add(kind::PERSONAL_DATA, || {
-                format!("the read model has an erasure of wallet {id} that no event decided")
-            });
-        }
+        report.add_each(
+            kind::PERSONAL_DATA,
+            check::unknown_erasures(&mut *journal, &rows).await?,
+            |id| format!("the read model has an erasure of wallet {id} that no event decided"),
+        );
     }
 }

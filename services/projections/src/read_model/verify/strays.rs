@@ -24,22 +24,20 @@ const HOLDS: &str =
 pub(crate) async fn look_for(sides: &mut Sides, report: &mut Report) -> Result<(), sqlx::Error> {
     let Sides { journal, read } = sides;
     let entries: Vec<(Uuid, i64)> = sqlx::query_as(ENTRIES).fetch_all(&mut *read).await?;
-    for (wallet, version) in entries {
-        report.add(kind::ENTRY, || {
-            format!("entry {version} of wallet {wallet} is of no event that was applied")
+    report.add_each(kind::ENTRY, entries, |(wallet, version)| {
+        format!("entry {version} of wallet {wallet} is of no event that was applied")
+    });
+    let mut after = None;
+    while let Some(ids) = next_page(read, WALLETS, &mut after).await? {
+        report.add_each(kind::WALLET, check::unknown_wallets(journal, ids).await?, |id| {
+            not_there("wallet", id)
         });
     }
     let mut after = None;
-    while let Some(ids) = next_page(read, WALLETS, &mut after).await? {
-        for id in check::unknown_wallets(journal, ids).await? {
-            report.add(kind::WALLET, || not_there("wallet", id));
-        }
-    }
-    let mut after = None;
     while let Some(ids) = next_page(read, HOLDS, &mut after).await? {
-        for id in check::unknown_holds(journal, ids).await? {
-            report.add(kind::HOLD, || not_there("hold", id));
-        }
+        report.add_each(kind::HOLD, check::unknown_holds(journal, ids).await?, |id| {
+            not_there("hold", id)
+        });
     }
     erasures::look_for_strays(journal, read, report).await
 }

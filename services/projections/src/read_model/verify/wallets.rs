@@ -8,8 +8,10 @@ use uuid::Uuid;
 use wallex_domain::{EventData, Hold, HoldId, HoldStatus, Partition, PersonalData};
 use wallex_journal::verify::{CHUNK, Report};
 use wallex_journal::{Event, read};
+use wallex_postgres::column;
 
 use super::{Applied, Fold, Folded, kind};
+use crate::verify::cursors::missing_or;
 
 const WALLETS: &str = "
 SELECT e.wallet_id, w.wallet_id IS NULL
@@ -140,33 +142,23 @@ async fn compare_wallets(
 ) -> Result<(), sqlx::Error> {
     let wallets = || folded.iter().map(|folded| &folded.wallet);
     let different: Vec<(Uuid, bool)> = sqlx::query_as(WALLETS)
-        .bind(wallets().map(|wallet| wallet.id.0).collect::<Vec<_>>())
-        .bind(folded.iter().map(|folded| folded.seq).collect::<Vec<_>>())
-        .bind(wallets().map(|wallet| wallet.version).collect::<Vec<_>>())
-        .bind(
-            wallets()
-                .map(|wallet| wallet.currency.to_string())
-                .collect::<Vec<_>>(),
-        )
-        .bind(wallets().map(|wallet| wallet.balance).collect::<Vec<_>>())
-        .bind(wallets().map(|wallet| wallet.held).collect::<Vec<_>>())
-        .bind(wallets().map(|wallet| wallet.overdraft_limit).collect::<Vec<_>>())
-        .bind(wallets().map(|wallet| wallet.status.as_str()).collect::<Vec<_>>())
-        .bind(folded.iter().map(|folded| folded.created_at).collect::<Vec<_>>())
-        .bind(folded.iter().map(|folded| folded.updated_at).collect::<Vec<_>>())
+        .bind(column(wallets(), |wallet| wallet.id.0))
+        .bind(column(folded, |folded| folded.seq))
+        .bind(column(wallets(), |wallet| wallet.version))
+        .bind(column(wallets(), |wallet| wallet.currency.to_string()))
+        .bind(column(wallets(), |wallet| wallet.balance))
+        .bind(column(wallets(), |wallet| wallet.held))
+        .bind(column(wallets(), |wallet| wallet.overdraft_limit))
+        .bind(column(wallets(), |wallet| wallet.status.as_str()))
+        .bind(column(folded, |folded| folded.created_at))
+        .bind(column(folded, |folded| folded.updated_at))
         .bind(partition.0)
         .fetch_all(db)
         .await?;
-    for (wallet, is_missing) in different {
-        report.add(kind::WALLET, || {
-            let what = if is_missing {
-                "is missing"
-            } else {
-                "is not the fold of its events"
-            };
-            format!("the read model's wallet {wallet} {what}")
-        });
-    }
+    report.add_each(kind::WALLET, different, |(wallet, is_missing)| {
+        let what = missing_or(is_missing, "is not the fold of its events");
+        format!("the read model's wallet {wallet} {what}")
+    });
     Ok(())
 }
 
@@ -184,25 +176,13 @@ pub(super) async fn compare_created(
         return Ok(());
     }
     let different: Vec<Uuid> = sqlx::query_scalar(CREATED)
-        .bind(
-            created
-                .iter()
-                .map(|(projected, _)| projected.event.wallet_id.0)
-                .collect::<Vec<_>>(),
-        )
-        .bind(
-            created
-                .iter()
-                .map(|(_, created)| created.external_id.as_deref())
-                .collect::<Vec<_>>(),
-        )
+        .bind(column(&created, |(projected, _)| projected.event.wallet_id.0))
+        .bind(column(&created, |(_, created)| created.external_id.as_deref()))
         .fetch_all(db)
         .await?;
-    for wallet in different {
-        report.add(kind::WALLET, || {
-            format!("the read model's wallet {wallet} has another external id than the journal")
-        });
-    }
+    report.add_each(kind::WALLET, different, |wallet| {
+        format!("the read model's wallet {wallet} has another external id than the journal")
+    });
     Ok(())
 }
 
@@ -251,24 +231,17 @@ async fn compare_details(
         })
         .collect();
     let different: Vec<Uuid> = sqlx::query_scalar(DETAILS)
-        .bind(said.iter().map(|(wallet, ..)| *wallet).collect::<Vec<_>>())
-        .bind(said.iter().map(|(_, (name, _), _)| *name).collect::<Vec<_>>())
-        .bind(said.iter().map(|(.., said)| said.seq).collect::<Vec<_>>())
-        .bind(values.iter().map(Option::is_some).collect::<Vec<_>>())
-        .bind(
-            values
-                .iter()
-                .map(|value| value.as_ref()?.as_deref())
-                .collect::<Vec<_>>(),
-        )
+        .bind(column(&said, |(wallet, ..)| *wallet))
+        .bind(column(&said, |(_, (name, _), _)| *name))
+        .bind(column(&said, |(.., said)| said.seq))
+        .bind(column(&values, Option::is_some))
+        .bind(column(&values, |value| value.as_ref()?.as_deref()))
         .bind(partition.0)
         .fetch_all(db)
         .await?;
-    for wallet in different {
-        report.add(kind::PERSONAL_DATA, || {
-            format!("the read model's wallet {wallet} has other personal data than the journal")
-        });
-    }
+    report.add_each(kind::PERSONAL_DATA, different, |wallet| {
+        format!("the read model's wallet {wallet} has other personal data than the journal")
+    });
     Ok(())
 }
 
@@ -283,28 +256,22 @@ pub(super) async fn compare_holds(
         return Ok(());
     }
     let different: Vec<(Uuid, bool)> = sqlx::query_as(HOLDS)
-        .bind(holds().map(|hold| hold.id.0).collect::<Vec<_>>())
-        .bind(holds().map(|hold| hold.wallet_id.0).collect::<Vec<_>>())
-        .bind(holds().map(|hold| hold.amount).collect::<Vec<_>>())
-        .bind(rows().map(|row| row.captured).collect::<Vec<_>>())
-        .bind(rows().map(|row| row.currency.as_str()).collect::<Vec<_>>())
-        .bind(holds().map(|hold| hold.status.as_str()).collect::<Vec<_>>())
-        .bind(holds().map(|hold| hold.expires_at).collect::<Vec<_>>())
-        .bind(rows().map(|row| row.reference.as_deref()).collect::<Vec<_>>())
-        .bind(rows().map(|row| row.version).collect::<Vec<_>>())
-        .bind(rows().map(|row| row.created_at).collect::<Vec<_>>())
-        .bind(rows().map(|row| row.updated_at).collect::<Vec<_>>())
+        .bind(column(holds(), |hold| hold.id.0))
+        .bind(column(holds(), |hold| hold.wallet_id.0))
+        .bind(column(holds(), |hold| hold.amount))
+        .bind(column(rows(), |row| row.captured))
+        .bind(column(rows(), |row| row.currency.as_str()))
+        .bind(column(holds(), |hold| hold.status.as_str()))
+        .bind(column(holds(), |hold| hold.expires_at))
+        .bind(column(rows(), |row| row.reference.as_deref()))
+        .bind(column(rows(), |row| row.version))
+        .bind(column(rows(), |row| row.created_at))
+        .bind(column(rows(), |row| row.updated_at))
         .fetch_all(db)
         .await?;
-    for (id, is_missing) in different {
-        report.add(kind::HOLD, || {
-            let what = if is_missing {
-                "is missing"
-            } else {
-                "is not the fold of its events"
-            };
-            format!("the read model's hold {id} {what}")
-        });
-    }
+    report.add_each(kind::HOLD, different, |(id, is_missing)| {
+        let what = missing_or(is_missing, "is not the fold of its events");
+        format!("the read model's hold {id} {what}")
+    });
     Ok(())
 }
