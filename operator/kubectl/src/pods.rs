@@ -106,11 +106,7 @@ fn last_end(status: &ContainerStatus) -> Option<String> {
 
 /// The cause in a container's last words. Of a text, such as the end of a sidecar's log, the last line says it.
 fn why(said: &str) -> Option<String> {
-    let why = match serde_json::from_str(said) {
-        Ok(LastWords::Failed { message, .. }) => message,
-        Ok(LastWords::Migrated(_)) => return None,
-        Err(_) => said.trim().lines().last()?.trim().to_owned(),
-    };
+    let (_, why) = LastWords::failure(said, |text| text.lines().last().unwrap_or_default().trim())?;
     Some(why).filter(|why| !why.is_empty())
 }
 

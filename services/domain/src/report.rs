@@ -1,6 +1,8 @@
 //! What a process of the platform reports about itself to the operator: what is wrong, in `/health/ready`, while it
 //! runs, and its last words when it ends. Logs are for people; no program reads them.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// Why a process cannot work, by the name that the operator's conditions use.
@@ -42,13 +44,25 @@ pub enum LastWords {
     },
 }
 
+impl LastWords {
+    /// Why a container ended, by its termination message: the ailment, and the text. `of_text` chooses from a message that is
+    /// not in this form, such as the end of a sidecar's log.
+    pub fn failure(message: &str, of_text: impl FnOnce(&str) -> &str) -> Option<(Option<Ailment>, String)> {
+        let message = message.trim();
+        match serde_json::from_str(message) {
+            Ok(Self::Failed { code, message }) => Some((code, message)),
+            Ok(Self::Migrated(_)) => None,
+            Err(_) => Some((None, of_text(message).to_owned())),
+        }
+    }
+}
+
 /// The state that a migration has reached.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Migrated {
-    /// Versions of the schemas.
-    pub journal: i64,
-    pub ledger: i64,
-    pub read_model: i64,
+    /// The version of each schema, by its name. Empty in the words of an image that named each schema in a field of its own.
+    #[serde(default)]
+    pub schemas: BTreeMap<String, i64>,
     /// Number of partitions in the journal.
     pub partitions: i32,
     /// When the journal was created, in microseconds since 1970; this identifies it.
@@ -64,9 +78,7 @@ mod tests {
     #[test]
     fn last_words_are_these_bytes() {
         let migrated = LastWords::Migrated(Migrated {
-            journal: 2,
-            ledger: 1,
-            read_model: 3,
+            schemas: [("journal".to_owned(), 2), ("ledger".to_owned(), 1)].into(),
             partitions: 10,
             journal_id: 1_700_000_000_000_001,
             events: 7,
@@ -78,7 +90,7 @@ mod tests {
         for (words, text) in [
             (
                 migrated,
-                r#"{"result":"migrated","journal":2,"ledger":1,"read_model":3,"partitions":10,"journal_id":1700000000000001,"events":7}"#,
+                r#"{"result":"migrated","schemas":{"journal":2,"ledger":1},"partitions":10,"journal_id":1700000000000001,"events":7}"#,
             ),
             (
                 failed,
@@ -88,6 +100,19 @@ mod tests {
             assert_eq!(serde_json::to_string(&words).ok().as_deref(), Some(text));
             assert_eq!(serde_json::from_str::<LastWords>(text).ok(), Some(words));
         }
+    }
+
+    #[test]
+    fn a_migration_of_an_image_with_a_field_per_schema_still_tells_its_journal() {
+        let words = r#"{"result":"migrated","journal":2,"ledger":1,"read_model":3,"partitions":10,"journal_id":5,"events":7}"#;
+        let Ok(LastWords::Migrated(migrated)) = serde_json::from_str(words) else {
+            panic!("{words}");
+        };
+        assert!(migrated.schemas.is_empty());
+        assert_eq!(
+            (migrated.partitions, migrated.journal_id, migrated.events),
+            (10, 5, 7)
+        );
     }
 
     #[test]

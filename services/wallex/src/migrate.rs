@@ -1,5 +1,6 @@
 //! Database chores: `wallex migrate` and `maintain`.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -7,7 +8,6 @@ use wallex_domain::Migrated;
 use wallex_journal::history::{self, History};
 use wallex_journal::maintain::{Retention, empty_expired_slots};
 use wallex_journal::schema;
-use wallex_projections::Name;
 use wallex_runtime::health::Health;
 use wallex_runtime::http::{self, Limits};
 use wallex_runtime::{CancellationToken, Settings, database};
@@ -93,10 +93,13 @@ pub(crate) async fn migrate(
     // Only now: every projection has a cursor for these partitions, so wallets may be placed in them.
     schema::open_partitions(&mut db).await?;
     let written = history::read(&mut db).await?.unwrap_or_default();
+    let version = schema::SCHEMA.found(&mut *db).await?;
+    let mut schemas = BTreeMap::from([(schema::SCHEMA.name.to_owned(), version)]);
+    for schema in wallex_projections::schema::all() {
+        schemas.insert(schema.name.to_owned(), schema.found(&mut *read).await?);
+    }
     let migrated = Migrated {
-        journal: schema::SCHEMA.found(&mut *db).await?,
-        ledger: Name::Ledger.schema().found(&mut *read).await?,
-        read_model: Name::ReadModel.schema().found(&mut *read).await?,
+        schemas,
         partitions,
         journal_id: written.journal.unwrap_or_default(),
         events: written.events,
@@ -106,9 +109,7 @@ pub(crate) async fn migrate(
         partitions,
         events = migrated.events,
         journal_id = migrated.journal_id,
-        journal = migrated.journal,
-        ledger = migrated.ledger,
-        read_model = migrated.read_model,
+        schemas = ?migrated.schemas,
         "the database is ready"
     );
     Ok(migrated)

@@ -14,6 +14,7 @@ mod pods;
 mod projections;
 mod rules;
 mod sources;
+mod spelled;
 mod status;
 mod tracing;
 
@@ -21,6 +22,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{JSON, V
 use kube::{CustomResource, CustomResourceExt as _, KubeSchema};
 use serde::{Deserialize, Serialize};
 
+use self::spelled::spelled;
 pub use autoscaling::{
     AutoscalingDriver, AutoscalingSpec, CpuAutoscalingSpec, LagAutoscalingSpec, ScalingStepsSpec,
 };
@@ -43,6 +45,9 @@ pub use tracing::TracingSpec;
 
 /// The API group of the custom resource and the prefix of every annotation the operator writes.
 pub const GROUP: &str = "wallex.dev";
+
+/// The most partitions that a journal can have.
+pub const MAX_PARTITIONS: i32 = 256;
 
 /// Desired state of the wallet platform.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -92,7 +97,7 @@ pub struct WalletPlatformSpec {
     /// Partitions of the journal and of the events topic: how many batches can be written in parallel. 1 to 256, default 10. The number
     /// may grow if `allowPartitionIncrease` is true, and never shrinks: any other change is reported and otherwise ignored.
     #[serde(default = "default_partitions")]
-    #[schemars(range(min = 1, max = 256))]
+    #[schemars(range(min = 1, max = MAX_PARTITIONS))]
     pub partitions: i32,
 
     /// Whether an existing journal may get more partitions, which can't be undone. No wallet moves. Default false.
@@ -181,22 +186,12 @@ pub struct WalletPlatformSpec {
     pub monitoring: MonitoringSpec,
 }
 
-/// When the kubelet pulls an image.
-#[derive(Serialize, Deserialize, schemars::JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ImagePullPolicy {
-    Always,
-    IfNotPresent,
-    Never,
-}
-
-impl ImagePullPolicy {
-    /// Kubernetes' own term.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Always => "Always",
-            Self::IfNotPresent => "IfNotPresent",
-            Self::Never => "Never",
-        }
+spelled! {
+    /// When the kubelet pulls an image.
+    ImagePullPolicy {
+        Always = "Always",
+        IfNotPresent = "IfNotPresent",
+        Never = "Never",
     }
 }
 

@@ -3,7 +3,10 @@
 //! Invariant: the rest of the operator knows a projection only by its row, so a new one is added here: a field in
 //! [`ProjectorsSpec`] and [`SchemaVersions`], a variant and its row.
 
+use std::collections::BTreeMap;
+
 use kube::KubeSchema;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::autoscaling::LagAutoscalingSpec;
@@ -29,7 +32,9 @@ pub(crate) struct Row {
     /// Its projector's field in the spec.
     pub(crate) field: &'static str,
     pub(crate) spec: fn(&ProjectorsSpec) -> &ProjectorSpec,
-    version: fn(&SchemaVersions) -> i64,
+    /// The name of its schema in the database, and its field in the status.
+    schema: &'static str,
+    version: fn(&mut SchemaVersions) -> &mut i64,
 }
 
 static LEDGER: Row = Row {
@@ -40,7 +45,8 @@ static LEDGER: Row = Row {
     args: &["projector", "ledger"],
     field: "projectors.ledger",
     spec: |projectors| &projectors.ledger,
-    version: |versions| versions.ledger,
+    schema: "ledger",
+    version: |versions| &mut versions.ledger,
 };
 
 static READ_MODEL: Row = Row {
@@ -51,7 +57,8 @@ static READ_MODEL: Row = Row {
     args: &["projector", "read-model"],
     field: "projectors.readModel",
     spec: |projectors| &projectors.read_model,
-    version: |versions| versions.read_model,
+    schema: "read_model",
+    version: |versions| &mut versions.read_model,
 };
 
 impl Projection {
@@ -97,20 +104,18 @@ pub struct ProjectorSpec {
 }
 
 /// The projections.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-#[serde(rename_all = "camelCase")]
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(default, rename_all = "camelCase")]
 pub struct ProjectorsSpec {
     /// The double-entry ledger.
-    #[serde(default)]
     pub ledger: ProjectorSpec,
 
     /// Wallets and their histories, as the query API serves them.
-    #[serde(default)]
     pub read_model: ProjectorSpec,
 }
 
 /// Versions of the database's schemas.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct SchemaVersions {
     /// Version of the schema `journal`.
@@ -122,11 +127,23 @@ pub struct SchemaVersions {
 }
 
 impl SchemaVersions {
+    /// From the versions by the names of the schemas; none when one of them is missing.
+    pub fn of(schemas: &BTreeMap<String, i64>) -> Option<Self> {
+        let mut versions = Self {
+            journal: *schemas.get("journal")?,
+            ..Self::default()
+        };
+        for Row { schema, version, .. } in Projection::ALL.map(Projection::row) {
+            *version(&mut versions) = *schemas.get(*schema)?;
+        }
+        Some(versions)
+    }
+
     /// The versions for people: `journal 2, ledger 1`.
-    pub fn sentence(&self) -> String {
+    pub fn sentence(mut self) -> String {
         let mut said = format!("journal {}", self.journal);
         for Row { noun, version, .. } in Projection::ALL.map(Projection::row) {
-            said.push_str(&format!(", {noun} {}", version(self)));
+            said.push_str(&format!(", {noun} {}", version(&mut self)));
         }
         said
     }

@@ -62,8 +62,8 @@ async fn a_migration_leaves_what_it_reached() {
     assert_eq!(
         said,
         json!({
-            "result": "migrated", "journal": versions[0], "ledger": versions[1], "read_model": versions[2],
-            "partitions": 3, "journal_id": null, "events": 0,
+            "result": "migrated", "partitions": 3, "journal_id": null, "events": 0,
+            "schemas": {"journal": versions[0], "ledger": versions[1], "read_model": versions[2]},
         })
     );
 }

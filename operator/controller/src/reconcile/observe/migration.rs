@@ -12,7 +12,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt as _};
 use wallex_crd::names;
-use wallex_crd::{JournalStatus, SchemaStatus, SchemaVersions};
+use wallex_crd::{JournalStatus, MAX_PARTITIONS, SchemaStatus, SchemaVersions};
 use wallex_domain::Migrated;
 
 use super::{pods, words};
@@ -110,12 +110,10 @@ fn succeeded(platform: &ValidatedPlatform, standing: &Standing<'_>, told: Option
         job: standing.job.clone(),
         image: platform.image.clone(),
         // An existing journal may have more partitions than requested; the next reconcile requests as many.
-        partitions: told.map_or(partitions, |told| partitions.max(told.partitions)),
-        version: told.map(|told| SchemaVersions {
-            journal: told.journal,
-            ledger: told.ledger,
-            read_model: told.read_model,
+        partitions: told.map_or(partitions, |told| {
+            partitions.max(told.partitions.min(MAX_PARTITIONS))
         }),
+        version: told.and_then(|told| SchemaVersions::of(&told.schemas)),
         migrated_again_at: standing
             .remembered
             .and_then(|schema| schema.migrated_again_at.clone()),

@@ -40,17 +40,13 @@ pub struct Failure {
 }
 
 pub fn failure(end: &ContainerStateTerminated) -> Failure {
-    let said = end.message.as_deref().unwrap_or_default().trim();
-    match serde_json::from_str(said) {
-        Ok(LastWords::Failed { code, message }) => Failure {
-            reason: code.and_then(reason),
-            text: message[..message.floor_char_boundary(SHOWN)].to_owned(),
-        },
-        Ok(LastWords::Migrated(_)) => Failure::default(),
-        Err(_) => Failure {
-            reason: None,
-            text: last_bytes(said, SHOWN).to_owned(),
-        },
+    let said = end.message.as_deref().unwrap_or_default();
+    let Some((code, text)) = LastWords::failure(said, |text| last_bytes(text, SHOWN)) else {
+        return Failure::default();
+    };
+    Failure {
+        reason: code.and_then(reason),
+        text: text[..text.floor_char_boundary(SHOWN)].to_owned(),
     }
 }
 

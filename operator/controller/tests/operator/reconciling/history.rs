@@ -39,7 +39,7 @@ fn migrated(world: &World, before: &[String], phase: &str, words: &str) {
 fn ready(journal: &str, events: i64) -> String {
     json!({
         "result": "migrated", "partitions": 10, "events": events, "journal_id": journal.parse::<i64>().unwrap(),
-        "journal": 2, "ledger": 1, "read_model": 2,
+        "schemas": {"journal": 2, "ledger": 1, "read_model": 2},
     })
     .to_string()
 }

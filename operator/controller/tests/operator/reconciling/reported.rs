@@ -82,19 +82,27 @@ fn migration(world: &World) -> String {
 
 #[tokio::test]
 async fn the_versions_that_the_migration_reached_are_read_once_and_remembered() {
-    let reached = json!({
-        "result": "migrated", "journal": 2, "ledger": 1, "read_model": 3, "partitions": 10, "journal_id": 1, "events": 0,
-    });
-    for (words, version) in [
-        (
-            reached.to_string(),
-            json!({"journal": 2, "ledger": 1, "readModel": 3}),
-        ),
-        // From an older image.
-        (String::new(), Value::Null),
+    let reached = |schemas: Value, partitions: i32| {
+        let mut words = json!({
+            "result": "migrated", "partitions": partitions, "journal_id": 1, "events": 0, "schemas": schemas,
+        });
+        words.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+        words.to_string()
+    };
+    let all = json!({"journal": 2, "ledger": 1, "read_model": 3, "of_a_newer_image": 4});
+    let versions = json!({"journal": 2, "ledger": 1, "readModel": 3});
+    for (words, version, partitions) in [
+        (reached(all.clone(), 12), versions.clone(), 12),
+        // No journal has that many.
+        (reached(all, 1000), versions, 256),
+        (reached(json!({"journal": 2, "ledger": 1}), 10), Value::Null, 10),
+        // From older images.
+        (reached(Value::Null, 12), Value::Null, 12),
+        (String::new(), Value::Null, 10),
         (
             "the database is ready journal=2 ledger=1 read_model=3".to_owned(),
             Value::Null,
+            10,
         ),
     ] {
         let world = world();
@@ -109,6 +117,7 @@ async fn the_versions_that_the_migration_reached_are_read_once_and_remembered() 
         until_ready(&world).await;
         let schema = || world.platform("shop", "demo").unwrap()["status"]["schema"].clone();
         assert_eq!(schema()["version"], version, "{words}");
+        assert_eq!(schema()["partitions"], partitions, "{words}");
 
         // The pod and its message eventually disappear; what was read stays.
         world.state().objects.remove(path);
