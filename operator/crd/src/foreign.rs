@@ -21,88 +21,71 @@ use serde::{Deserialize, Serialize};
     status = "ScaledObjectStatus",
     derive = "PartialEq"
 )]
-#[serde(rename_all = "camelCase")]
+#[serde(default, rename_all = "camelCase")]
 pub struct ScaledObjectSpec {
-    #[serde(default)]
     pub scale_target_ref: ScaleTarget,
-    #[serde(default)]
     pub min_replica_count: i32,
-    #[serde(default)]
     pub max_replica_count: i32,
-    #[serde(default)]
     pub fallback: Fallback,
-    #[serde(default)]
     pub advanced: Advanced,
-    #[serde(default)]
     pub triggers: Vec<Trigger>,
 }
 
 /// What is scaled.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
+#[serde(default, rename_all = "camelCase")]
 pub struct ScaleTarget {
-    #[serde(default)]
     pub api_version: String,
-    #[serde(default)]
     pub kind: String,
-    #[serde(default)]
     pub name: String,
 }
 
 /// What holds while a trigger can't be read.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
+#[serde(default, rename_all = "camelCase")]
 pub struct Fallback {
-    #[serde(default)]
     pub failure_threshold: i32,
-    #[serde(default)]
     pub replicas: i32,
-    #[serde(default)]
     pub behavior: String,
 }
 
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-#[serde(rename_all = "camelCase")]
+#[serde(default, rename_all = "camelCase")]
 pub struct Advanced {
-    #[serde(default)]
     pub restore_to_original_replica_count: bool,
-    #[serde(default)]
     pub horizontal_pod_autoscaler_config: HorizontalPodAutoscalerConfig,
 }
 
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(default)]
 pub struct HorizontalPodAutoscalerConfig {
-    #[serde(default)]
     pub behavior: HorizontalPodAutoscalerBehavior,
 }
 
 /// What is measured.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
+#[serde(default, rename_all = "camelCase")]
 pub struct Trigger {
-    #[serde(rename = "type", default)]
+    #[serde(rename = "type")]
     pub type_: String,
-    #[serde(default)]
     pub metadata: BTreeMap<String, String>,
 }
 
 /// What KEDA says of a ScaledObject.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(default)]
 pub struct ScaledObjectStatus {
-    #[serde(default)]
     pub conditions: Vec<ScaledObjectCondition>,
 }
 
 /// KEDA's conditions: `Ready`, `Active`, `Fallback`, `Paused`.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(default)]
 pub struct ScaledObjectCondition {
-    #[serde(rename = "type", default)]
+    #[serde(rename = "type")]
     pub type_: String,
-    #[serde(default)]
     pub status: String,
-    #[serde(default)]
     pub reason: String,
-    #[serde(default)]
     pub message: String,
 }
 
@@ -131,37 +114,30 @@ pub struct TriggerAuthenticationSpec {}
     schema = "disabled",
     derive = "PartialEq"
 )]
-#[serde(rename_all = "camelCase")]
+#[serde(default, rename_all = "camelCase")]
 pub struct ServiceMonitorSpec {
-    #[serde(default)]
     pub selector: LabelSelector,
     /// Labels of a Service that its series get.
-    #[serde(default)]
     pub target_labels: Vec<String>,
-    #[serde(default)]
     pub endpoints: Vec<Endpoint>,
 }
 
 /// Where a Service's metrics are.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(default)]
 pub struct Endpoint {
-    #[serde(default)]
     pub port: String,
-    #[serde(default)]
     pub path: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub interval: Option<String>,
     /// Further labels that its series get.
-    #[serde(default)]
     pub relabelings: Vec<Relabeling>,
 }
 
 /// A label made of others.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
+#[serde(default, rename_all = "camelCase")]
 pub struct Relabeling {
-    #[serde(default)]
     pub source_labels: Vec<String>,
-    #[serde(default)]
     pub target_label: String,
 }

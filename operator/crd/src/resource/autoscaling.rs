@@ -3,16 +3,16 @@
 //! A component with `autoscaling` gets its replicas only from the autoscaler; `replicas` is then ignored.
 
 use kube::KubeSchema;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Autoscaling of the whole platform.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[serde(default, rename_all = "camelCase")]
 pub struct AutoscalingSpec {
     /// What scales the projectors by their lag. KEDA: a ScaledObject that reads the lag from the query role, or from the command role
     /// if there is no query. HPA: a HorizontalPodAutoscaler on the external metric wallex_projection_lag_events, which needs a metrics
     /// adapter. Auto: KEDA where the cluster has it, otherwise HPA. Default Auto. A change keeps the existing pods.
-    #[serde(default)]
     pub driver: AutoscalingDriver,
 }
 

@@ -1,17 +1,18 @@
 //! The settings of each component of a platform, and of its logs.
 
 use kube::KubeSchema;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::autoscaling::CpuAutoscalingSpec;
 use super::pods::PodsSpec;
+use super::spelled::spelled;
 
 /// One component: a Deployment.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
-#[serde(rename_all = "camelCase")]
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(default, rename_all = "camelCase")]
 pub struct ComponentSpec {
     /// Number of pods. 0 to 256, default 1. More publishers or projectors than partitions are idle.
-    #[serde(default = "default_replicas")]
     #[schemars(range(min = 0, max = 256))]
     pub replicas: i32,
 
@@ -22,14 +23,10 @@ pub struct ComponentSpec {
 impl Default for ComponentSpec {
     fn default() -> Self {
         Self {
-            replicas: default_replicas(),
+            replicas: 1,
             pods: PodsSpec::default(),
         }
     }
-}
-
-fn default_replicas() -> i32 {
-    1
 }
 
 /// The component that takes commands.
@@ -79,19 +76,16 @@ const CPU_REQUEST_MESSAGE: &str =
     "autoscaling by CPU needs a CPU request: set resources.requests.cpu to what a pod uses under usual load";
 
 /// What the components log.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[serde(default, rename_all = "camelCase")]
 pub struct LoggingSpec {
     /// The least severe level that is logged. Default info.
-    #[serde(default)]
     pub level: LogLevel,
 
     /// One JSON object per line, or text for people. Default json.
-    #[serde(default)]
     pub format: LogFormat,
 
     /// Which requests are logged: all, those that failed or took more than a second (errors), or none. Default all.
-    #[serde(default)]
     pub requests: RequestLog,
 }
 
@@ -117,46 +111,25 @@ pub enum RequestLog {
     None,
 }
 
-/// Levels of log lines.
-#[derive(Serialize, Deserialize, schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-pub enum LogLevel {
-    Trace,
-    Debug,
-    #[default]
-    Info,
-    Warn,
-    Error,
-}
-
-impl LogLevel {
-    /// The value for the services' setting `WALLEX_LOG`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Trace => "trace",
-            Self::Debug => "debug",
-            Self::Info => "info",
-            Self::Warn => "warn",
-            Self::Error => "error",
-        }
+spelled! {
+    /// Levels of log lines.
+    #[derive(Default)]
+    LogLevel {
+        Trace = "trace",
+        Debug = "debug",
+        #[default]
+        Info = "info",
+        Warn = "warn",
+        Error = "error",
     }
 }
 
-/// Shapes of log lines.
-#[derive(Serialize, Deserialize, schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    #[default]
-    Json,
-    Text,
-}
-
-impl LogFormat {
-    /// The value for the services' setting `WALLEX_LOG_FORMAT`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Json => "json",
-            Self::Text => "text",
-        }
+spelled! {
+    /// Shapes of log lines.
+    #[derive(Default)]
+    LogFormat {
+        #[default]
+        Json = "json",
+        Text = "text",
     }
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::rules;
 use super::sources::{CaConfigMapRef, CaSecretRef};
+use super::spelled::spelled;
 
 /// The Kafka cluster of a platform.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -97,26 +98,14 @@ pub struct CredentialsRef {
     pub password_key: String,
 }
 
-/// Kafka's ways to tell a name and a password.
-#[derive(Serialize, Deserialize, schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum SaslMechanism {
-    #[default]
-    #[serde(rename = "SCRAM-SHA-512")]
-    ScramSha512,
-    #[serde(rename = "SCRAM-SHA-256")]
-    ScramSha256,
-    #[serde(rename = "PLAIN")]
-    Plain,
-}
-
-impl SaslMechanism {
-    /// Kafka's own term.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::ScramSha512 => "SCRAM-SHA-512",
-            Self::ScramSha256 => "SCRAM-SHA-256",
-            Self::Plain => "PLAIN",
-        }
+spelled! {
+    /// Kafka's ways to tell a name and a password.
+    #[derive(Default)]
+    SaslMechanism {
+        #[default]
+        ScramSha512 = "SCRAM-SHA-512",
+        ScramSha256 = "SCRAM-SHA-256",
+        Plain = "PLAIN",
     }
 }
 
@@ -237,31 +226,18 @@ pub struct DeadLettersTopicSpec {
     pub config: BTreeMap<String, String>,
 }
 
-/// Values of Kafka's topic setting `compression.type`.
-#[derive(Serialize, Deserialize, schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-pub enum Compression {
-    #[default]
-    Lz4,
-    Zstd,
-    Snappy,
-    Gzip,
-    Uncompressed,
-    /// Keep what the producer chose.
-    Producer,
-}
-
-impl Compression {
-    /// Kafka's own term.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Lz4 => "lz4",
-            Self::Zstd => "zstd",
-            Self::Snappy => "snappy",
-            Self::Gzip => "gzip",
-            Self::Uncompressed => "uncompressed",
-            Self::Producer => "producer",
-        }
+spelled! {
+    /// Values of Kafka's topic setting `compression.type`.
+    #[derive(Default)]
+    Compression {
+        #[default]
+        Lz4 = "lz4",
+        Zstd = "zstd",
+        Snappy = "snappy",
+        Gzip = "gzip",
+        Uncompressed = "uncompressed",
+        /// Keep what the producer chose.
+        Producer = "producer",
     }
 }
 

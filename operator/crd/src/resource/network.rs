@@ -1,20 +1,19 @@
 //! Who may connect to a platform's pods, and where they may connect.
 
-use kube::KubeSchema;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The NetworkPolicy of a platform.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(default, rename_all = "camelCase")]
 pub struct NetworkPolicySpec {
     /// Whether to create one. It allows incoming traffic to the API's port (8080), and outgoing traffic to DNS and to the ports of
     /// PostgreSQL, Kafka, Redis and the trace collector that their addresses name. Default false: the operator creates no policy.
-    #[serde(default)]
     pub enabled: bool,
 
     /// Further TCP ports that pods may connect to, such as those of brokers that advertise other ports than `bootstrapServers`
     /// names. 1 to 65535, 32 at most. Default: none.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "ports_schema")]
     pub extra_egress_ports: Vec<i32>,
 }

@@ -2,6 +2,7 @@
 //! Secrets.
 
 use kube::KubeSchema;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::rules;
@@ -98,18 +99,17 @@ pub struct DatabaseSpec {
 }
 
 /// Limits of the migration Job. A change counts from the next Job on.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(default, rename_all = "camelCase")]
 pub struct MigrationSpec {
     /// Attempts of one Job after the first, 10, 20, 40, … seconds apart. 0 to 20, default 3. Two minutes after the last one the operator
     /// starts a new Job.
-    #[serde(default = "default_backoff_limit")]
     #[schemars(range(min = 0, max = 20))]
     pub backoff_limit: i32,
 
     /// Seconds after which a Job that has not finished is ended, all attempts together. 30 to 604800. Default: none, since a
     /// migration of much data may take its time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 30, max = 604_800))]
     pub active_deadline_seconds: Option<i64>,
 }
@@ -117,14 +117,10 @@ pub struct MigrationSpec {
 impl Default for MigrationSpec {
     fn default() -> Self {
         Self {
-            backoff_limit: default_backoff_limit(),
+            backoff_limit: 3,
             active_deadline_seconds: None,
         }
     }
-}
-
-fn default_backoff_limit() -> i32 {
-    3
 }
 
 fn default_max_connections() -> i32 {

@@ -2,6 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::projections::{ProjectionStatus, SchemaVersions};
@@ -128,17 +129,16 @@ pub struct SchemaStatus {
 }
 
 /// What the operator knows of a platform's journal.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(default, rename_all = "camelCase")]
 pub struct JournalStatus {
     /// What the journal is known by: the microsecond, since 1970, in which it was made. None where the migration did not tell.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     /// Minimum number of events that it held at `seenAt`. Updated once a minute while it grows, and when it has grown by a tenth.
-    #[serde(default)]
     pub events: i64,
     /// When `events` was last brought up to date. None: by the migration.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub seen_at: Option<Time>,
 }
 
