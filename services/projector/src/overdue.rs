@@ -60,19 +60,15 @@ impl Behind {
 }
 
 impl Overdue {
+    /// Whether the partition has stood so long behind what was published that it is to be taken from the journal.
     pub(crate) fn is_missing(&self, topic_has_more: bool) -> bool {
-        is_missing(self.stood, topic_has_more)
-    }
-}
-
-/// Whether a partition that has stood so long behind what was published is to be taken from the journal.
-fn is_missing(stood: Duration, topic_has_more: bool) -> bool {
-    stood
-        >= if topic_has_more {
+        let patience = if topic_has_more {
             OVERDUE_WITH_MORE
         } else {
             OVERDUE
-        }
+        };
+        self.stood >= patience
+    }
 }
 
 #[cfg(test)]
@@ -81,7 +77,15 @@ mod tests {
 
     #[test]
     fn the_topic_is_waited_for_longer_when_it_has_more_but_not_for_ever() {
-        let missing = |seconds, more| is_missing(Duration::from_secs(seconds), more);
+        let missing = |seconds, more| {
+            let overdue = Overdue {
+                partition: Partition(3),
+                cursor: 7,
+                published: 9,
+                stood: Duration::from_secs(seconds),
+            };
+            overdue.is_missing(more)
+        };
         assert_eq!([missing(4, false), missing(5, false)], [false, true]);
         assert_eq!([missing(59, true), missing(60, true)], [false, true]);
     }

@@ -270,7 +270,7 @@ fn after_debit(wallet: &Wallet, amount: Amount) -> Result<i64, Rejection> {
             amount,
         });
     }
-    // The limit, which is itself bounded, bounds what may be spent from below.
+    // A limit that is older than the bound on limits may allow more than a balance can show.
     wallet
         .balance
         .checked_sub(amount.minor())
