@@ -24,13 +24,14 @@ mod stall;
 
 use sqlx::PgPool;
 use tokio::sync::watch;
-use wallex_projections::{Name, Projection, consumer_group, with_projection};
+use wallex_projections::{Name, consumer_group, with_projection};
 use wallex_runtime::health::Health;
 use wallex_runtime::redis::Accelerator;
 use wallex_runtime::settings::{Settings, SettingsError};
 use wallex_runtime::{CancellationToken, kafka};
 
 use crate::announce::Announcer;
+use crate::applier::Applier;
 use crate::dead_letters::DeadLetters;
 use crate::runner::Runner;
 use crate::source::{JournalSource, KafkaSource, Source};
@@ -65,21 +66,7 @@ pub async fn run(
     health: &Health,
     shutdown: CancellationToken,
 ) -> Result<(), ProjectorError> {
-    with_projection!(name, projection => {
-        run_projection(projection, from, settings, journal, read, health, shutdown).await
-    })
-}
-
-async fn run_projection<P: Projection>(
-    projection: P,
-    from: Feed,
-    settings: &Settings,
-    journal: PgPool,
-    read: PgPool,
-    health: &Health,
-    shutdown: CancellationToken,
-) -> Result<(), ProjectorError> {
-    let check = health.check(P::NAME);
+    let check = health.check(name.as_str());
     let (source, dead_letters) = match from {
         Feed::Journal => (
             Source::Journal(JournalSource::new(journal.clone(), settings.poll_interval())),
@@ -95,24 +82,15 @@ async fn run_projection<P: Projection>(
                 Err(kafka::WaitError::Settings(error)) => return Err(error.into()),
                 Err(kafka::WaitError::ShutDown) => return Ok(()),
             }
-            let group = consumer_group(P::PROJECTION, &settings.platform);
+            let group = consumer_group(name, &settings.platform);
             (
                 Source::Kafka(Box::new(KafkaSource::join(settings, &group)?)),
-                DeadLetters::to(settings, P::NAME)?,
+                DeadLetters::to(settings, name.as_str())?,
             )
         }
     };
-    let runner = Runner::new(
-        projection,
-        source,
-        dead_letters,
-        journal,
-        read,
-        settings.projector_batch,
-        check,
-    );
     // Only wallets have live updates.
-    let announcer = if P::PROJECTION == Name::ReadModel {
+    let announcer = if name == Name::ReadModel {
         Announcer::start(
             Accelerator::connect(settings),
             &settings.platform_id().to_string(),
@@ -120,6 +98,11 @@ async fn run_projection<P: Projection>(
     } else {
         Announcer::none()
     };
-    runner.announcing(announcer).run(shutdown).await;
+    let limit = settings.projector_batch.max(1);
+    with_projection!(name, projection => {
+        let applier = Applier::new(projection, announcer, journal.clone(), read, limit);
+        let runner = Runner::new(applier, source, dead_letters, journal, limit, check);
+        runner.run(shutdown).await;
+    });
     Ok(())
 }

@@ -19,11 +19,9 @@ use wallex_projections::cursor::Standing;
 use wallex_runtime::backoff::{Backoff, Outage};
 use wallex_runtime::health::Check;
 
-use crate::announce::Announcer;
 use crate::applier::{Applier, Step, StepError};
 use crate::dead_letters::DeadLetters;
 use crate::inbox::{Arrived, Batch, TO_THE_END};
-use crate::metrics::Metrics;
 use crate::overdue::Behind;
 use crate::source::Source;
 use crate::stall::{Stall, Stalls};
@@ -56,20 +54,19 @@ pub(crate) struct Runner<P> {
 
 impl<P: Projection> Runner<P> {
     pub(crate) fn new(
-        projection: P,
+        applier: Applier<P>,
         source: Source,
         dead_letters: DeadLetters,
         journal: PgPool,
-        read: PgPool,
         limit: usize,
         check: Check,
     ) -> Self {
         Self {
-            applier: Applier::new(projection, journal.clone(), read, limit, Metrics::new(P::NAME)),
+            applier,
             source,
             dead_letters,
             journal,
-            limit: limit.max(1),
+            limit,
             check,
             cursors: BTreeMap::new(),
             refilling: BTreeMap::new(),
@@ -80,12 +77,6 @@ impl<P: Projection> Runner<P> {
             source_outage: Outage::of("The events source", P::NAME, "kafka_bootstrap_servers"),
             database_outage: Outage::of("The projection's database", P::NAME, "read_database_url"),
         }
-    }
-
-    /// Makes `announcer` announce the wallets that were written.
-    pub(crate) fn announcing(mut self, announcer: Announcer) -> Self {
-        self.applier.announce_by(announcer);
-        self
     }
 
     pub(crate) async fn run(mut self, shutdown: CancellationToken) {

@@ -86,21 +86,23 @@ pub(crate) struct Applier<P> {
 }
 
 impl<P: Projection> Applier<P> {
-    pub(crate) fn new(projection: P, journal: PgPool, read: PgPool, limit: usize, metrics: Metrics) -> Self {
+    /// `announcer` announces the wallets that each step has written.
+    pub(crate) fn new(
+        projection: P,
+        announcer: Announcer,
+        journal: PgPool,
+        read: PgPool,
+        limit: usize,
+    ) -> Self {
         Self {
             projection,
-            announcer: Announcer::none(),
+            announcer,
             cursors: Cursors::of(P::SCHEMA),
             journal,
             read,
-            limit: limit.max(1),
-            metrics,
+            limit,
+            metrics: Metrics::new(P::NAME),
         }
-    }
-
-    /// Makes `announcer` announce the wallets that each step has written.
-    pub(crate) fn announce_by(&mut self, announcer: Announcer) {
-        self.announcer = announcer;
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {
