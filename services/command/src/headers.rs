@@ -12,7 +12,7 @@ use http::{HeaderValue, StatusCode};
 use std::sync::{Arc, LazyLock};
 use wallex_domain::Hash;
 use wallex_runtime::http::headers::IDEMPOTENCY_KEY;
-use wallex_runtime::http::{Id, NoParameters, Problem};
+use wallex_runtime::http::{Code, Id, NoParameters, Problem};
 use wallex_runtime::trace::TraceContext;
 
 use crate::problem;
@@ -77,7 +77,7 @@ impl WriteHead {
             return Ok(Bytes::from_static(b"{}"));
         }
         if !self.media.is_json {
-            return Err(problem::unsupported_media_type());
+            return Err(Problem::of(Code::UnsupportedMediaType));
         }
         if body.is_empty() {
             return Err(problem::body_missing());
@@ -147,13 +147,13 @@ impl<S: Send + Sync> FromRequestParts<S> for WriteHead {
 }
 
 fn key(parts: &Parts) -> Result<Arc<str>, Problem> {
-    let key = single(parts, IDEMPOTENCY_KEY).map_err(|()| problem::idempotency_key_invalid())?;
-    let key = key.ok_or_else(problem::idempotency_key_missing)?;
+    let key = single(parts, IDEMPOTENCY_KEY).map_err(|()| Problem::of(Code::IdempotencyKeyInvalid))?;
+    let key = key.ok_or_else(|| Problem::of(Code::IdempotencyKeyMissing))?;
     let legal = (1..=255).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic());
     if legal {
         Ok(Arc::from(key))
     } else {
-        Err(problem::idempotency_key_invalid())
+        Err(Problem::of(Code::IdempotencyKeyInvalid))
     }
 }
 

@@ -32,79 +32,69 @@ pub(crate) const WRITE: Problems = Problems {
 /// A rejection as the problem that is stored and replayed.
 pub(crate) fn rejection(rejection: &Rejection) -> Problem {
     let detail = rejection.to_string();
+    let plain = |code| Problem::new(code, detail.clone());
+    // The target of the command does not exist.
+    let missing = |code| Problem::new(code, format!("{detail}. The command changed nothing."));
+    let about = |code, member, value: Value| plain(code).with(member, value);
     match rejection {
-        Rejection::WalletExists(id) => {
-            Problem::new(Code::WalletExists, detail).with(Extension::WalletId, json!(id))
-        }
+        Rejection::WalletExists(id) => about(Code::WalletExists, Extension::WalletId, json!(id)),
         Rejection::ExternalIdTaken { holder, .. } => {
-            Problem::new(Code::ExternalIdTaken, detail).with(Extension::WalletId, json!(holder))
+            about(Code::ExternalIdTaken, Extension::WalletId, json!(holder))
         }
-        Rejection::MovementTaken { transaction_id, .. } => {
-            Problem::new(Code::ExternalIdTaken, detail).with(Extension::TransactionId, json!(transaction_id))
-        }
-        Rejection::WalletNotFound(id) => {
-            missing(Code::WalletNotFound, &detail).with(Extension::WalletId, json!(id))
-        }
+        Rejection::MovementTaken { transaction_id, .. } => about(
+            Code::ExternalIdTaken,
+            Extension::TransactionId,
+            json!(transaction_id),
+        ),
+        Rejection::WalletNotFound(id) => missing(Code::WalletNotFound).with(Extension::WalletId, json!(id)),
         Rejection::InsufficientFunds {
             wallet_id, available, ..
-        } => Problem::new(Code::InsufficientFunds, detail)
-            .with(Extension::WalletId, json!(wallet_id))
+        } => about(Code::InsufficientFunds, Extension::WalletId, json!(wallet_id))
             .with(Extension::Available, json!(available)),
-        Rejection::CurrencyMismatch { .. } => Problem::new(Code::CurrencyMismatch, detail),
-        Rejection::SameWallet(_) => Problem::new(Code::SameWallet, detail),
-        Rejection::BalanceOverflow(_) => Problem::new(Code::BalanceOverflow, detail),
+        Rejection::CurrencyMismatch { .. } => plain(Code::CurrencyMismatch),
+        Rejection::SameWallet(_) => plain(Code::SameWallet),
+        Rejection::BalanceOverflow(_) => plain(Code::BalanceOverflow),
         Rejection::VersionMismatch { version, .. } => {
-            Problem::new(Code::VersionMismatch, detail).with(Extension::Version, json!(version))
+            about(Code::VersionMismatch, Extension::Version, json!(version))
         }
-        Rejection::HoldExists(id) => {
-            Problem::new(Code::HoldExists, detail).with(Extension::HoldId, json!(id))
+        Rejection::HoldExists(id) => about(Code::HoldExists, Extension::HoldId, json!(id)),
+        Rejection::HoldNotFound(id) => missing(Code::HoldNotFound).with(Extension::HoldId, json!(id)),
+        Rejection::HoldClosed { hold_id, status } => {
+            about(Code::HoldClosed, Extension::HoldId, json!(hold_id))
+                .with(Extension::HoldStatus, json!(status.as_str()))
         }
-        Rejection::HoldNotFound(id) => {
-            missing(Code::HoldNotFound, &detail).with(Extension::HoldId, json!(id))
+        Rejection::CaptureTooLarge { hold_id, held, .. } => {
+            about(Code::CaptureTooLarge, Extension::HoldId, json!(hold_id)).with(Extension::Held, json!(held))
         }
-        Rejection::HoldClosed { hold_id, status } => Problem::new(Code::HoldClosed, detail)
-            .with(Extension::HoldId, json!(hold_id))
-            .with(Extension::HoldStatus, json!(status.as_str())),
-        Rejection::CaptureTooLarge { hold_id, held, .. } => Problem::new(Code::CaptureTooLarge, detail)
-            .with(Extension::HoldId, json!(hold_id))
-            .with(Extension::Held, json!(held)),
-        Rejection::TooManyHolds { wallet_id, limit } => Problem::new(Code::TooManyHolds, detail)
-            .with(Extension::WalletId, json!(wallet_id))
-            .with(Extension::Limit, json!(limit)),
-        Rejection::ExpiryPassed => Problem::new(Code::ExpiryPassed, detail),
-        Rejection::ExpiryNotLater(id) => {
-            Problem::new(Code::ExpiryNotLater, detail).with(Extension::HoldId, json!(id))
+        Rejection::TooManyHolds { wallet_id, limit } => {
+            about(Code::TooManyHolds, Extension::WalletId, json!(wallet_id))
+                .with(Extension::Limit, json!(limit))
         }
+        Rejection::ExpiryPassed => plain(Code::ExpiryPassed),
+        Rejection::ExpiryNotLater(id) => about(Code::ExpiryNotLater, Extension::HoldId, json!(id)),
         Rejection::TransactionNotFound(id) => {
-            missing(Code::TransactionNotFound, &detail).with(Extension::TransactionId, json!(id))
+            missing(Code::TransactionNotFound).with(Extension::TransactionId, json!(id))
         }
-        Rejection::NotReversible(id) => {
-            Problem::new(Code::NotReversible, detail).with(Extension::TransactionId, json!(id))
-        }
-        Rejection::ReversalTooLarge { transaction_id, left } => Problem::new(Code::ReversalTooLarge, detail)
-            .with(Extension::TransactionId, json!(transaction_id))
-            .with(Extension::Left, json!(left)),
-        Rejection::WalletFrozen(id) => {
-            Problem::new(Code::WalletFrozen, detail).with(Extension::WalletId, json!(id))
-        }
-        Rejection::WalletNotFrozen(id) => {
-            Problem::new(Code::WalletNotFrozen, detail).with(Extension::WalletId, json!(id))
-        }
-        Rejection::WalletClosed(id) => {
-            Problem::new(Code::WalletClosed, detail).with(Extension::WalletId, json!(id))
-        }
+        Rejection::NotReversible(id) => about(Code::NotReversible, Extension::TransactionId, json!(id)),
+        Rejection::ReversalTooLarge { transaction_id, left } => about(
+            Code::ReversalTooLarge,
+            Extension::TransactionId,
+            json!(transaction_id),
+        )
+        .with(Extension::Left, json!(left)),
+        Rejection::WalletFrozen(id) => about(Code::WalletFrozen, Extension::WalletId, json!(id)),
+        Rejection::WalletNotFrozen(id) => about(Code::WalletNotFrozen, Extension::WalletId, json!(id)),
+        Rejection::WalletClosed(id) => about(Code::WalletClosed, Extension::WalletId, json!(id)),
         Rejection::WalletNotEmpty {
             wallet_id,
             balance,
             held,
-        } => Problem::new(Code::WalletNotEmpty, detail)
-            .with(Extension::WalletId, json!(wallet_id))
+        } => about(Code::WalletNotEmpty, Extension::WalletId, json!(wallet_id))
             .with(Extension::Balance, json!(balance))
             .with(Extension::Held, json!(held)),
         Rejection::OverdraftInUse {
             wallet_id, available, ..
-        } => Problem::new(Code::OverdraftInUse, detail)
-            .with(Extension::WalletId, json!(wallet_id))
+        } => about(Code::OverdraftInUse, Extension::WalletId, json!(wallet_id))
             .with(Extension::Available, json!(available)),
     }
 }
@@ -128,11 +118,6 @@ pub(crate) fn batch_rejected(index: usize, cause: Value) -> Problem {
     )
     .with(Extension::Index, json!(index))
     .with(Extension::Problem, cause)
-}
-
-/// The target of the command does not exist.
-fn missing(code: Code, detail: &str) -> Problem {
-    Problem::new(code, format!("{detail}. The command changed nothing."))
 }
 
 pub(crate) fn malformed_json(error: &serde_json::Error) -> Problem {
@@ -169,13 +154,6 @@ pub(crate) fn body_unreadable() -> Problem {
     Problem::new(Code::MalformedJson, "The body ended before it was complete.")
 }
 
-pub(crate) fn unsupported_media_type() -> Problem {
-    Problem::new(
-        Code::UnsupportedMediaType,
-        "Send the body as Content-Type: application/json. If it names a charset, it must be utf-8.",
-    )
-}
-
 pub(crate) fn content_encoding() -> Problem {
     Problem::new(
         Code::UnsupportedMediaType,
@@ -188,27 +166,6 @@ pub(crate) fn body_missing() -> Problem {
     Problem::new(
         Code::MalformedJson,
         "There is no body. Send a JSON object; one without fields is {}.",
-    )
-}
-
-pub(crate) fn idempotency_key_missing() -> Problem {
-    Problem::new(
-        Code::IdempotencyKeyMissing,
-        "Every write needs the header Idempotency-Key: a new one per intent, the same one per retry.",
-    )
-}
-
-pub(crate) fn idempotency_key_invalid() -> Problem {
-    Problem::new(
-        Code::IdempotencyKeyInvalid,
-        "Idempotency-Key must be 1 to 255 visible ASCII characters and appear only once.",
-    )
-}
-
-pub(crate) fn idempotency_key_reused() -> Problem {
-    Problem::new(
-        Code::IdempotencyKeyReused,
-        "This key was already used for another request. Use a new key for a new intent.",
     )
 }
 
@@ -229,23 +186,6 @@ pub(crate) fn precondition_foreign(condition: &HeaderName) -> Problem {
              as in the ETag header: \"7\"."
         ),
     )
-}
-
-pub(crate) fn queue_full() -> Problem {
-    Problem::new(
-        Code::QueueFull,
-        "The queue is full and nothing was stored. Try again with the same key.",
-    )
-    .retry_after(1)
-}
-
-pub(crate) fn outcome_unknown() -> Problem {
-    Problem::new(
-        Code::OutcomeUnknown,
-        "The outcome is not known yet; the command may or may not have taken effect. Retry with the same key to find \
-         out: it will not be done twice.",
-    )
-    .retry_after(1)
 }
 
 pub(crate) fn unavailable() -> Problem {

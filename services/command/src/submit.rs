@@ -5,8 +5,8 @@ use http::header::{CONTENT_TYPE, ETAG, LOCATION};
 use http::{HeaderValue, StatusCode};
 use wallex_domain::{Hash, WalletId};
 use wallex_journal::append::{Answer, Reply, Request, Work};
-use wallex_runtime::http::Problem;
 use wallex_runtime::http::headers::{IDEMPOTENCY_REPLAYED, POSITION};
+use wallex_runtime::http::{Code, Problem};
 
 use crate::headers::WriteHead;
 use crate::problem;
@@ -34,11 +34,11 @@ impl CommandState {
         let response = match self.queue.submit(request).await {
             Ok(Reply::Answered { answer, replayed }) => response(answer, replayed),
             Ok(Reply::NotFound(answer)) => response(answer, false),
-            Ok(Reply::KeyReused) => return Err(problem::idempotency_key_reused()),
+            Ok(Reply::KeyReused) => return Err(Problem::of(Code::IdempotencyKeyReused)),
             Ok(Reply::Unavailable) => return Err(problem::unavailable()),
-            Ok(Reply::OutcomeUnknown) => return Err(problem::outcome_unknown()),
+            Ok(Reply::OutcomeUnknown) => return Err(Problem::of(Code::OutcomeUnknown).retry_after(1)),
             Ok(Reply::Failed) => return Err(Problem::internal()),
-            Err(_) => return Err(problem::queue_full()),
+            Err(_) => return Err(Problem::of(Code::QueueFull).retry_after(1)),
         };
         // Usually finished when the answer is sent; whatever takes longer continues in the background.
         self.upkeep.erase_soon(&erased).await;

@@ -91,20 +91,10 @@ impl IntoResponse for ReadError {
 impl From<ReadError> for Problem {
     fn from(error: ReadError) -> Self {
         match error {
-            ReadError::WalletNotFound(id) => Problem::new(
-                Code::WalletNotFound,
-                format!(
-                    "There is no wallet {id} in the read model. If it was created a moment ago, send the \
-                     Wallex-Position of that answer as Wallex-Min-Position."
-                ),
-            ),
-            ReadError::TransactionNotFound(id) => Problem::new(
-                Code::TransactionNotFound,
-                format!(
-                    "There is no transaction {id} in the read model. If it was made a moment ago, send the \
-                     Wallex-Position of that answer as Wallex-Min-Position."
-                ),
-            ),
+            ReadError::WalletNotFound(id) => unknown(Code::WalletNotFound, "wallet", id, "created"),
+            ReadError::TransactionNotFound(id) => {
+                unknown(Code::TransactionNotFound, "transaction", id, "made")
+            }
             ReadError::AccountNotFound(account) => Problem::new(
                 Code::AccountNotFound,
                 format!(
@@ -112,14 +102,9 @@ impl From<ReadError> for Problem {
                      Wallex-Position as Wallex-Min-Position."
                 ),
             ),
-            ReadError::HoldNotFound(id) => Problem::new(
-                Code::HoldNotFound,
-                format!(
-                    "There is no hold {id} in the read model. If it was placed a moment ago, send the \
-                     Wallex-Position of that answer as Wallex-Min-Position."
-                ),
-            )
-            .with(Extension::HoldId, json!(id)),
+            ReadError::HoldNotFound(id) => {
+                unknown(Code::HoldNotFound, "hold", id, "placed").with(Extension::HoldId, json!(id))
+            }
             ReadError::WalletUnknown(id) => Problem::new(
                 Code::WalletNotFound,
                 format!("There is no wallet {id}."),
@@ -129,7 +114,7 @@ impl From<ReadError> for Problem {
                 format!("At {at} there was no wallet {wallet} yet: it was created later."),
             ),
             ReadError::InTheFuture => invalid_parameter("at", "must not be in the future"),
-            ReadError::InvalidCursor => foreign_cursor(),
+            ReadError::InvalidCursor => Problem::of(Code::InvalidCursor),
             ReadError::TooManyPositions(partitions) => too_many_positions(partitions),
             ReadError::PartitionUnknown(position) => unknown_partition(position),
             ReadError::PositionNotReached {
@@ -178,12 +163,8 @@ impl From<ReadError> for Problem {
                 tracing::error!(error = %error, "a read failed");
                 Problem::internal()
             }
-            ReadError::Unreadable(error) => {
-                tracing::error!(error = %error, "a read failed");
-                Problem::internal()
-            }
-            ReadError::Unwritable(error) => {
-                tracing::error!(error = %error, "a read failed");
+            ReadError::Unreadable(_) | ReadError::Unwritable(_) => {
+                tracing::error!(%error, "a read failed");
                 Problem::internal()
             }
             ReadError::BeingFilled(from) => Problem::unavailable(format!(
@@ -194,6 +175,17 @@ impl From<ReadError> for Problem {
             ReadError::WentBack(_) => Problem::unavailable("The read model is being rebuilt; ask again."),
         }
     }
+}
+
+/// What the read model does not have, and may only not have yet.
+fn unknown(code: Code, what: &str, id: Uuid, done: &str) -> Problem {
+    Problem::new(
+        code,
+        format!(
+            "There is no {what} {id} in the read model. If it was {done} a moment ago, send the Wallex-Position of that \
+             answer as Wallex-Min-Position."
+        ),
+    )
 }
 
 /// Whether the database error is transient (SQLSTATE classes): lost or refused connections (08), a transaction aborted
@@ -218,14 +210,6 @@ fn passes(error: &sqlx::Error) -> bool {
 /// Whether a table, schema or column is missing: dropped, or `wallex migrate` has not run. Readiness says which.
 fn lacks_schema(error: &sqlx::Error) -> bool {
     SqlState::of(error).is_some_and(|code| code.is_unmigrated() || code == SqlState::UNDEFINED_COLUMN)
-}
-
-/// A cursor that did not come from this list.
-pub(crate) fn foreign_cursor() -> Problem {
-    Problem::new(
-        Code::InvalidCursor,
-        "This cursor does not come from this list. Pass next_cursor unchanged, to the same list.",
-    )
 }
 
 /// A path or query parameter that cannot be used.

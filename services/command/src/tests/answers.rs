@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use uuid::Uuid;
 use wallex_domain::{
-    Amount, Command, Hold, HoldId, HoldStatus, Partition, Position, Rejection, Status, Wallet, WalletId,
+    Amount, Command, Hold, HoldId, HoldStatus, Position, Rejection, Status, Wallet, WalletId,
 };
 use wallex_journal::append::{Answer, Committed, Work};
 use wallex_runtime::http::Code;
@@ -35,10 +35,7 @@ fn wallet(id: WalletId, status: Status) -> Wallet {
 
 /// Possible results of a command in the journal. `pair`: it moved money between two wallets.
 fn committed(status: HoldStatus, has_hold: bool, expires_at: Option<i64>, pair: bool) -> Committed {
-    let place = |partition, seq| Position {
-        partition: Partition(partition),
-        seq,
-    };
+    let place = |partition, seq| Position::at(partition, seq);
     let mut wallets = vec![(wallet(WALLET, Status::Active), place(3, 1_042))];
     if pair {
         wallets.push((wallet(OTHER, Status::Frozen), place(7, 88)));

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use wallex_domain::{
     Amount, CaptureHold, Change, ChangeWallet, Command, CreateWallet, Details, ExtendHold, Hold, HoldId,
-    HoldStatus, MAX_BALANCE, Movement, Moves, Partition, PlaceHold, Position, ReleaseHold, Reverse, State,
-    Status, Transaction, Transfer, Wallet, WalletId, decide,
+    HoldStatus, MAX_BALANCE, Movement, Moves, PlaceHold, Position, ReleaseHold, Reverse, State, Status,
+    Transaction, Transfer, Wallet, WalletId, decide,
 };
 
 use uuid::Uuid;
@@ -139,10 +139,7 @@ impl State for World {
     }
 
     fn next_positions(&self, _: WalletId, _: WalletId) -> (Position, Position) {
-        let position = Position {
-            partition: Partition(0),
-            seq: 1,
-        };
+        let position = Position::at(0, 1);
         (position, position)
     }
 }

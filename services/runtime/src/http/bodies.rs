@@ -85,10 +85,7 @@ impl Exchange {
     pub(super) fn settle(&self, method: &Method, mut response: Response) -> Response {
         let problem = match self.0.refusal.get() {
             None => None,
-            Some(Refusal::Late) => Some(Problem::new(
-                Code::RequestTimeout,
-                "The body did not arrive in time, nothing was done. Send the request again.",
-            )),
+            Some(Refusal::Late) => Some(Problem::of(Code::RequestTimeout)),
             Some(Refusal::NoRoom) => Some(Problem::unavailable(
                 "This replica is receiving as much as it can hold; nothing was done. Send the request again.",
             )),

@@ -52,8 +52,8 @@ macro_rules! codes {
                 }
             }
 
-            /// A `detail` as one occurrence may have it, for the API description.
-            pub(super) const fn detail_example(self) -> &'static str {
+            /// A `detail` as one occurrence has it. For a code that always means the same, this is the one that is sent.
+            pub(super) const fn detail(self) -> &'static str {
                 match self {
                     $(Self::$variant => $detail,)+
                 }

@@ -303,7 +303,7 @@ fn example(code: Code) -> Value {
     problem.insert("type".to_owned(), code.page().into());
     problem.insert("title".to_owned(), code.title().into());
     problem.insert("status".to_owned(), code.status().as_u16().into());
-    problem.insert("detail".to_owned(), code.detail_example().into());
+    problem.insert("detail".to_owned(), code.detail().into());
     problem.insert("code".to_owned(), code.as_str().into());
     let members = code
         .always()

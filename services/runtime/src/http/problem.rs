@@ -41,6 +41,11 @@ impl Problem {
         }
     }
 
+    /// With the detail that the list of codes has.
+    pub fn of(code: Code) -> Self {
+        Self::new(code, code.detail())
+    }
+
     /// Nothing is served at that path.
     pub fn not_found(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Code::NotFound, detail)
@@ -48,8 +53,7 @@ impl Problem {
 
     /// The server's own fault. The cause belongs in the log, not in the reply.
     pub fn internal() -> Self {
-        let detail = "The server failed to handle the request. Try again, and send a write with the same Idempotency-Key.";
-        Self::new(Code::Internal, detail)
+        Self::of(Code::Internal)
     }
 
     /// Something that the request needs is unavailable; retry in a second.

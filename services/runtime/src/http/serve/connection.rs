@@ -188,8 +188,5 @@ fn strange_coding(headers: &HeaderMap) -> Option<Problem> {
     if first.eq_ignore_ascii_case(b"chunked") && codings.next().is_none() {
         return None;
     }
-    Some(Problem::new(
-        Code::TransferEncodingUnsupported,
-        "Of transfer encodings, only chunked is accepted: send the body uncompressed. Nothing was done.",
-    ))
+    Some(Problem::of(Code::TransferEncodingUnsupported))
 }
