@@ -194,10 +194,7 @@ impl Journal {
 
     /// The position of a partition's next event, or of the one `ahead` events later.
     pub fn next_position(&self, partition: i32, ahead: i64) -> Position {
-        Position {
-            partition: Partition(partition),
-            seq: self.last_seq(partition) + 1 + ahead,
-        }
+        Position::at(partition, self.last_seq(partition) + 1 + ahead)
     }
 
     pub async fn create(&mut self, partition: i32, n: u64, balance: i64) -> Event {

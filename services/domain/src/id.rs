@@ -7,36 +7,27 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct WalletId(pub Uuid);
+macro_rules! newtypes {
+    ($($(#[$about:meta])* $name:ident($inner:ty);)+) => {
+        $($(#[$about])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub $inner);
 
-impl fmt::Display for WalletId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        })+
+    };
 }
 
-/// Identifies a hold, to capture or release it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct HoldId(pub Uuid);
-
-impl fmt::Display for HoldId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// The number of one of the journal's sequences, and of its Kafka partition. Never negative.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Partition(pub i32);
-
-impl fmt::Display for Partition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
+newtypes! {
+    WalletId(Uuid);
+    /// Identifies a hold, to capture or release it.
+    HoldId(Uuid);
+    /// The number of one of the journal's sequences, and of its Kafka partition. Never negative.
+    Partition(i32);
 }
 
 /// Where an event stands: `3:1042` is event 1042 of partition 3. Sequences start at 1.
@@ -44,6 +35,13 @@ impl fmt::Display for Partition {
 pub struct Position {
     pub partition: Partition,
     pub seq: i64,
+}
+
+impl Position {
+    pub fn at(partition: i32, seq: i64) -> Self {
+        let partition = Partition(partition);
+        Self { partition, seq }
+    }
 }
 
 impl fmt::Display for Position {

@@ -63,31 +63,25 @@ impl QueryState {
 
     /// Adds currencies of the platform's own.
     #[must_use]
-    pub fn with_currencies(self, currencies: Currencies) -> Self {
-        Self {
-            currencies: currencies.into(),
-            ..self
-        }
+    pub fn with_currencies(mut self, currencies: Currencies) -> Self {
+        self.currencies = currencies.into();
+        self
     }
 
     /// Adds a cache of balances and fast live updates. `platform` is the full platform id, because several platforms may
     /// share one Redis.
     #[must_use]
-    pub fn with_redis(self, redis: Accelerator, platform: &str) -> Self {
-        Self {
-            live: self.live.with_redis(redis.clone(), platform),
-            cache: Cache::new(redis, platform),
-            ..self
-        }
+    pub fn with_redis(mut self, redis: Accelerator, platform: &str) -> Self {
+        self.live = self.live.with_redis(redis.clone(), platform);
+        self.cache = Cache::new(redis, platform);
+        self
     }
 
     /// For a platform with a publisher, whose lag is measured as well.
     #[must_use]
-    pub fn with_publisher(self) -> Self {
-        Self {
-            lag: self.lag.with_publisher(),
-            ..self
-        }
+    pub fn with_publisher(mut self) -> Self {
+        self.lag = self.lag.with_publisher();
+        self
     }
 
     /// Measures what only the databases know, for `/metrics`, until `shutdown`: the projections' lag every few seconds, the
@@ -98,28 +92,22 @@ impl QueryState {
 
     /// Changes the life of cached answers from two seconds: the maximum age of a plain read.
     #[must_use]
-    pub fn with_cache_life(self, life: Duration) -> Self {
-        Self {
-            cache: self.cache.with_life(life),
-            ..self
-        }
+    pub fn with_cache_life(mut self, life: Duration) -> Self {
+        self.cache = self.cache.with_life(life);
+        self
     }
 
     /// Changes the number of simultaneous exports.
     #[must_use]
-    pub fn with_exports(self, count: usize) -> Self {
-        Self {
-            exports: Exports::at_most(count),
-            ..self
-        }
+    pub fn with_exports(mut self, count: usize) -> Self {
+        self.exports = Exports::at_most(count);
+        self
     }
 
     /// Makes streams end when `shutdown` is cancelled, so that the server's drain does not wait for them.
     #[must_use]
-    pub fn with_shutdown(self, shutdown: CancellationToken) -> Self {
-        Self {
-            live: self.live.with_shutdown(shutdown),
-            ..self
-        }
+    pub fn with_shutdown(mut self, shutdown: CancellationToken) -> Self {
+        self.live = self.live.with_shutdown(shutdown);
+        self
     }
 }

@@ -61,10 +61,7 @@ impl State for Journal {
     }
 
     fn next_positions(&self, _: WalletId, _: WalletId) -> (Position, Position) {
-        let at = |seq| Position {
-            partition: Partition(0),
-            seq,
-        };
+        let at = |seq| Position::at(0, seq);
         (at(self.last_seq + 1), at(self.last_seq + 2))
     }
 }

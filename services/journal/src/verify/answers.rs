@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, HashMap};
 use serde_json::Value;
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
-use wallex_domain::{Partition, Position, Positions};
+use wallex_domain::{Position, Positions};
 
 use super::record::{self, Record};
 use super::report::{Kind, Report};
@@ -87,10 +87,7 @@ pub(super) async fn check(db: &mut PgConnection, report: &mut Report) -> Result<
             .collect();
         let named: Vec<Position> = named
             .into_iter()
-            .map(|(partition, seq)| Position {
-                partition: Partition(partition),
-                seq,
-            })
+            .map(|(partition, seq)| Position::at(partition, seq))
             .collect();
         let records = record::at(&mut *db, &named).await?;
         for (answer, told) in answers.iter().zip(&told) {

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use sqlx::PgConnection;
 use uuid::Uuid;
-use wallex_domain::{EventData, Hash, OtherLeg, Partition, Position, WalletId};
+use wallex_domain::{EventData, Hash, OtherLeg, Position, WalletId};
 
 use super::fold::Fold;
 use super::record;
@@ -195,10 +195,7 @@ async fn check_erased(
         .fetch_all(&mut *db)
         .await?;
     for (partition, seq) in left {
-        let at = Position {
-            partition: Partition(partition),
-            seq,
-        };
+        let at = Position::at(partition, seq);
         report.add(Kind::Erasure, || {
             format!(
                 "{at} still has personal data that the erasure {} took",

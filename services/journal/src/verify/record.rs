@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use sqlx::{PgExecutor, Row as _, postgres::PgRow};
 use uuid::Uuid;
-use wallex_domain::{EventData, Partition, Position, WalletId};
+use wallex_domain::{EventData, Position, WalletId};
 use wallex_postgres::column;
 
 const AT: &str = "SELECT e.partition, e.seq, e.event_id, e.transaction_id, e.wallet_id, e.version, e.actor, e.recorded_at, \
@@ -64,10 +64,7 @@ fn from_row(row: &PgRow) -> Result<Record, sqlx::Error> {
     let payload: Vec<u8> = row.try_get("payload")?;
     let data = EventData::decode(row.try_get("type")?, row.try_get("schema_version")?, &payload);
     Ok(Record {
-        position: Position {
-            partition: Partition(row.try_get("partition")?),
-            seq: row.try_get("seq")?,
-        },
+        position: Position::at(row.try_get("partition")?, row.try_get("seq")?),
         event_id: row.try_get("event_id")?,
         transaction_id: row.try_get("transaction_id")?,
         wallet_id: WalletId(row.try_get("wallet_id")?),

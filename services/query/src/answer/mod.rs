@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
-use wallex_domain::{Partition, Position};
+use wallex_domain::Position;
 
 pub(crate) use entry::{EntryBody, PageBody};
 pub(crate) use hold::{HoldBody, HoldPageBody};
@@ -84,11 +84,7 @@ pub(crate) fn metadata(text: Option<String>) -> Option<Metadata> {
 }
 
 pub(crate) fn position(partition: i32, seq: i64) -> String {
-    Position {
-        partition: Partition(partition),
-        seq,
-    }
-    .to_string()
+    Position::at(partition, seq).to_string()
 }
 
 #[cfg(test)]

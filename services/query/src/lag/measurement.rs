@@ -13,7 +13,7 @@ use serde::Serialize;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
-use wallex_domain::{Partition, Position, Positions};
+use wallex_domain::{Position, Positions};
 use wallex_journal::read;
 use wallex_projections::{Name, cursor};
 
@@ -282,8 +282,5 @@ fn behind(
 }
 
 fn missing((partition, seq): (i32, i64)) -> LagError {
-    LagError::Missing(Position {
-        partition: Partition(partition),
-        seq,
-    })
+    LagError::Missing(Position::at(partition, seq))
 }

@@ -17,7 +17,7 @@ use axum::extract::{FromRequestParts, Path, State};
 use axum::response::{IntoResponse as _, Response};
 use http::request::Parts;
 use sqlx::PgConnection;
-use wallex_domain::{Partition, Position, Positions};
+use wallex_domain::{Position, Positions};
 use wallex_projections::ledger::read;
 use wallex_projections::{Name, cursor};
 use wallex_runtime::http::{NoParameters, Problem};
@@ -162,9 +162,6 @@ async fn recorded(journal: &Snapshots) -> Result<Positions, ReadError> {
 }
 
 fn positions(cursors: impl IntoIterator<Item = (i32, i64)>) -> Positions {
-    let position = |(partition, seq)| Position {
-        partition: Partition(partition),
-        seq,
-    };
+    let position = |(partition, seq)| Position::at(partition, seq);
     Positions(cursors.into_iter().map(position).collect())
 }

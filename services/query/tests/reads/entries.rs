@@ -7,7 +7,7 @@ use uuid::Uuid;
 use wallex_books::New;
 use wallex_domain::{
     Changed, Created, Currency, Details, DetailsChanged, EventData, Hash, HoldCaptured, HoldEnded,
-    HoldExtended, HoldId, HoldPlaced, Moved, OtherLeg, OverdraftLimitSet, Partition, PersonalData, Position,
+    HoldExtended, HoldId, HoldPlaced, Moved, OtherLeg, OverdraftLimitSet, PersonalData, Position,
     ReversalLeg, TransferLeg, WalletId,
 };
 use wallex_journal::Event;
@@ -110,10 +110,7 @@ impl Entry {
         let external_id = self.external_id.clone();
         let hold_id = HoldId(self.hold);
         // Reads do not care where the other leg is.
-        let position = |seq| Position {
-            partition: Partition(self.partition),
-            seq,
-        };
+        let position = |seq| Position::at(self.partition, seq);
         let other = self.counterparty.map(|id| OtherLeg {
             wallet_id: WalletId(id),
             position: position(2),

@@ -2,7 +2,7 @@
 
 use sqlx::PgConnection;
 use uuid::Uuid;
-use wallex_domain::{EntryType, EventData, Partition, Position};
+use wallex_domain::{EntryType, EventData, Position};
 use wallex_journal::read;
 use wallex_journal::verify::{Kind, Report};
 use wallex_postgres::column;
@@ -145,10 +145,7 @@ async fn with_personal(
         .fetch_all(db)
         .await?;
     for (partition, seq, is_erased) in different {
-        let at = Position {
-            partition: Partition(partition),
-            seq,
-        };
+        let at = Position::at(partition, seq);
         report.add(kind::PERSONAL_DATA, || {
             if is_erased {
                 format!("the entry of {at} still has personal data that was erased")
