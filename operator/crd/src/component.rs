@@ -16,14 +16,21 @@ pub enum Component {
 }
 
 /// What sets one component apart.
-struct Row {
+pub struct ComponentRow {
     name: &'static str,
-    args: &'static [&'static str],
-    condition: &'static str,
-    field: &'static str,
-    serves_clients: bool,
-    can_scale: bool,
-    without_pods: Option<&'static str>,
+    /// Arguments of the `wallex` binary.
+    pub args: &'static [&'static str],
+    /// Type of the condition that says whether the component serves.
+    pub condition: &'static str,
+    /// Its field in the spec.
+    pub field: &'static str,
+    /// Whether clients connect to it, so that endpoints must drain before it stops.
+    pub serves_clients: bool,
+    /// Whether the spec has an `autoscaling` for it.
+    pub can_scale: bool,
+    /// What stops while it has no pods; none: the platform can do without it, like the query, since the command also serves all
+    /// reads.
+    pub without_pods: Option<&'static str>,
 }
 
 /// What scales a component, according to the spec.
@@ -42,9 +49,9 @@ impl Component {
     /// All components in suspension order: the writer first, the reader last.
     pub const STOP: [Self; COUNT] = around_projectors(&[Self::Command, Self::Publisher], &[Self::Query]);
 
-    fn row(self) -> Row {
+    pub fn row(self) -> ComponentRow {
         match self {
-            Self::Publisher => Row {
+            Self::Publisher => ComponentRow {
                 name: "publisher",
                 args: &["publisher"],
                 condition: "PublisherAvailable",
@@ -53,7 +60,7 @@ impl Component {
                 can_scale: false,
                 without_pods: Some("no event reaches Kafka, and reads no longer advance"),
             },
-            Self::Projector(projection) => Row {
+            Self::Projector(projection) => ComponentRow {
                 name: projection.row().component,
                 args: projection.row().args,
                 condition: projection.row().condition,
@@ -62,7 +69,7 @@ impl Component {
                 can_scale: true,
                 without_pods: Some("reads no longer advance"),
             },
-            Self::Query => Row {
+            Self::Query => ComponentRow {
                 name: "query",
                 args: &["query"],
                 condition: "QueryAvailable",
@@ -71,7 +78,7 @@ impl Component {
                 can_scale: true,
                 without_pods: None,
             },
-            Self::Command => Row {
+            Self::Command => ComponentRow {
                 name: "command",
                 args: &["command"],
                 condition: "CommandAvailable",
@@ -88,32 +95,6 @@ impl Component {
         self.row().name
     }
 
-    /// Arguments of the `wallex` binary.
-    pub fn args(self) -> &'static [&'static str] {
-        self.row().args
-    }
-
-    /// Type of the condition that says whether the component serves.
-    pub fn condition(self) -> &'static str {
-        self.row().condition
-    }
-
-    /// Whether clients connect to it, so that endpoints must drain before it stops.
-    pub fn serves_clients(self) -> bool {
-        self.row().serves_clients
-    }
-
-    /// Whether the spec has an `autoscaling` for it.
-    pub fn can_scale(self) -> bool {
-        self.row().can_scale
-    }
-
-    /// What stops while it has no pods; none: the platform can do without it, like the query, since the command also serves all
-    /// reads.
-    pub fn without_pods(self) -> Option<&'static str> {
-        self.row().without_pods
-    }
-
     /// The projection that the component runs, if any.
     pub fn projection(self) -> Option<Projection> {
         match self {
@@ -125,11 +106,6 @@ impl Component {
     /// `demo-command`: Deployment, Service, PodDisruptionBudget and autoscaler of the component.
     pub fn object(self, platform: &str) -> String {
         format!("{platform}-{}", self.name())
-    }
-
-    /// Its field in the spec.
-    pub fn field(self) -> &'static str {
-        self.row().field
     }
 
     /// What the spec says of it.

@@ -20,5 +20,5 @@ mod resource;
 pub mod rollout;
 pub mod vocabulary;
 
-pub use component::{Component, Scaling};
+pub use component::{Component, ComponentRow, Scaling};
 pub use resource::*;

@@ -5,7 +5,7 @@
 
 macro_rules! types {
     ($($(#[$doc:meta])* $name:ident = $word:literal,)+) => {
-        /// Condition types, besides one `…Available` per component ([`Component::condition`](crate::Component::condition)).
+        /// Condition types, besides one `…Available` per component (see [`Component::row`](crate::Component::row)).
         pub mod types {
             $($(#[$doc])* pub const $name: &str = $word;)+
 

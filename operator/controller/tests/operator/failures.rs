@@ -374,7 +374,7 @@ async fn refused_pods_and_servers_that_are_away_are_reasons_of_the_component_and
 fn each_condition_and_each_reason_has_its_row_in_the_documentation_and_no_other_has() {
     let reasons = Reason::ALL.iter().map(|reason| reason.as_str());
     let constants: Vec<&str> = types::ALL.iter().copied().chain(reasons).collect();
-    let components = Component::ROLLOUT.map(Component::condition);
+    let components = Component::ROLLOUT.map(|component| component.row().condition);
     let page = include_str!("../../../../docs/operator-conditions.md");
     let rows: Vec<&str> = page
         .lines()

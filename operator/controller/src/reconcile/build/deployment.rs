@@ -14,7 +14,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use wallex_crd::{Component, names};
 
-use super::{config_map, metadata, pod};
+use super::{config_map, matching, metadata, pod};
 use crate::reconcile::validate::ValidatedPlatform;
 
 /// Seconds between a pod's termination and its kill: the pause below, the services' own limit, and some to spare.
@@ -31,10 +31,7 @@ pub(super) fn build(
     config_map: &ConfigMap,
 ) -> Deployment {
     let name = component.object(&platform.name);
-    let selector = LabelSelector {
-        match_labels: Some(names::selector(&platform.name, Some(component.name()))),
-        ..LabelSelector::default()
-    };
+    let selector = matching(names::selector(&platform.name, Some(component.name())));
     Deployment {
         metadata: metadata(platform, name, Some(component.name())),
         spec: DeploymentSpec {
@@ -77,7 +74,7 @@ fn template(
 ) -> PodTemplateSpec {
     let settings = platform.component(component);
     let pods = &settings.pods;
-    let args = component.args().iter().map(|arg| (*arg).to_owned()).collect();
+    let args = component.row().args.iter().map(|arg| (*arg).to_owned()).collect();
     let own = pod::plain(settings.settings.clone());
     let mut container = pod::container(platform, pods, args, true, own);
     container.env_from = Some(pod::env_from(platform));
@@ -91,7 +88,7 @@ fn template(
     container.startup_probe = Some(probe("/health/live", 1, 120));
     container.readiness_probe = Some(probe(names::READY, 2, 2));
     container.liveness_probe = Some(probe("/health/live", 10, 3));
-    if component.serves_clients() {
+    if component.row().serves_clients {
         container.lifecycle = Some(Lifecycle {
             pre_stop: Some(LifecycleHandler {
                 sleep: Some(SleepAction {

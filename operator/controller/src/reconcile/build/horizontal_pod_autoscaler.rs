@@ -11,10 +11,9 @@ use k8s_openapi::api::autoscaling::v2::{
     MetricSpec, MetricTarget, ResourceMetricSource,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use wallex_crd::Component;
 
-use super::metadata;
+use super::{matching, metadata};
 use crate::reconcile::validate::{Autoscaling, Measure, Steps, ValidatedPlatform};
 
 /// The external metric that projectors follow. Every command and query pod exports it, so a metrics adapter must not sum over
@@ -63,10 +62,7 @@ fn metric(platform: &ValidatedPlatform, component: Component, by: Measure) -> Me
             external: Some(ExternalMetricSource {
                 metric: MetricIdentifier {
                     name: LAG_METRIC.to_owned(),
-                    selector: Some(LabelSelector {
-                        match_labels: Some(series(platform, component)),
-                        ..LabelSelector::default()
-                    }),
+                    selector: Some(matching(series(platform, component))),
                 },
                 target: MetricTarget {
                     type_: "AverageValue".to_owned(),

@@ -18,7 +18,7 @@ mod service_account;
 mod service_monitor;
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::{
     apps::v1::Deployment,
@@ -28,7 +28,7 @@ use k8s_openapi::api::{
     networking::v1::NetworkPolicy,
     policy::v1::PodDisruptionBudget,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use wallex_crd::children::Child;
 use wallex_crd::foreign::{ScaledObject, ServiceMonitor};
 use wallex_crd::{Component, names};
@@ -195,5 +195,13 @@ fn metadata(platform: &ValidatedPlatform, name: String, role: Option<&str>) -> O
         labels: Some(names::labels(&platform.name, role)),
         owner_references: Some(vec![platform.owner.clone()]),
         ..ObjectMeta::default()
+    }
+}
+
+/// The selector of objects with these labels.
+fn matching(labels: BTreeMap<String, String>) -> LabelSelector {
+    LabelSelector {
+        match_labels: Some(labels),
+        ..LabelSelector::default()
     }
 }

@@ -5,11 +5,10 @@
 use k8s_openapi::api::networking::v1::{
     NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyIngressRule, NetworkPolicyPort, NetworkPolicySpec,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use wallex_crd::names;
 
-use super::metadata;
+use super::{matching, metadata};
 use crate::reconcile::validate::ValidatedPlatform;
 
 const DNS: i32 = 53;
@@ -22,10 +21,7 @@ pub(super) fn build(platform: &ValidatedPlatform) -> Option<NetworkPolicy> {
         metadata: metadata(platform, platform.name.clone(), None),
         spec: Some(NetworkPolicySpec {
             // All pods of the platform, including migration and maintenance.
-            pod_selector: Some(LabelSelector {
-                match_labels: Some(names::selector(&platform.name, None)),
-                ..LabelSelector::default()
-            }),
+            pod_selector: Some(matching(names::selector(&platform.name, None))),
             policy_types: Some(vec!["Ingress".to_owned(), "Egress".to_owned()]),
             ingress: Some(vec![NetworkPolicyIngressRule {
                 ports: Some(vec![port("TCP", names::HTTP_PORT)]),

@@ -1,10 +1,9 @@
 //! The optional ServiceMonitor: Prometheus scrapes /metrics behind every Service of the platform.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use wallex_crd::foreign::{Endpoint, Relabeling, ServiceMonitor, ServiceMonitorSpec};
 use wallex_crd::names;
 
-use super::metadata;
+use super::{matching, metadata};
 use crate::reconcile::validate::ValidatedPlatform;
 
 /// Short labels for the platform and the component, by which autoscalers select a series.
@@ -29,10 +28,7 @@ pub(super) fn build(platform: &ValidatedPlatform) -> Option<ServiceMonitor> {
     Some(ServiceMonitor {
         metadata,
         spec: ServiceMonitorSpec {
-            selector: LabelSelector {
-                match_labels: Some(names::labels(&platform.name, None)),
-                ..LabelSelector::default()
-            },
+            selector: matching(names::labels(&platform.name, None)),
             target_labels: ["app.kubernetes.io/instance", "app.kubernetes.io/component"]
                 .map(str::to_owned)
                 .into(),

@@ -158,7 +158,7 @@ pub fn derive(
     wanted.extend(
         seen.components
             .iter()
-            .map(|state| (state.component.condition(), available(state))),
+            .map(|state| (state.component.row().condition, available(state))),
     );
 
     wanted

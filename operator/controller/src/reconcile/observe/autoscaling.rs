@@ -169,7 +169,7 @@ fn foreign_autoscaler(
     foreign: &ForeignAutoscaler,
 ) -> Problem {
     let deployment = component.object(&platform.name);
-    let instead = if component.can_scale() {
+    let instead = if component.row().can_scale {
         ", and use `autoscaling` in the spec instead"
     } else {
         ""

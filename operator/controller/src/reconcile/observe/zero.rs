@@ -11,7 +11,7 @@ pub(in crate::reconcile) fn problem(platform: &ValidatedPlatform, state: &Compon
     if !state.exists || state.desired > 0 {
         return None;
     }
-    let stands = component.without_pods()?;
+    let stands = component.row().without_pods?;
     let stated = platform.component(component);
     let by = if stated.replicas == 0 && stated.autoscaling.is_none() {
         "the spec says replicas: 0"

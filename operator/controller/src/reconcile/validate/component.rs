@@ -55,7 +55,7 @@ pub(super) fn validated(
             .then(|| autoscaling::foreign(&secrets.found.foreign_autoscalers, platform, component))
             .flatten(),
         autoscaling: autoscaling::wanted(spec, component, partitions),
-        pods: pods::validated(component.field(), &asked.pods, &selector, secrets)?,
+        pods: pods::validated(component.row().field, &asked.pods, &selector, secrets)?,
         settings,
     })
 }
