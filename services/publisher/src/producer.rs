@@ -3,7 +3,6 @@
 //! The invariant: one [`Producer`] is one life. After any failed delivery it is dropped with everything it
 //! still held, and a new one starts again from the checkpoint.
 
-use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, ProducerContext, ThreadedProducer};
@@ -12,7 +11,6 @@ use tokio::sync::mpsc;
 use wallex_domain::Partition;
 use wallex_journal::Event;
 use wallex_journal::cloud_event;
-use wallex_runtime::kafka;
 
 /// What became of one message.
 #[derive(Debug)]
@@ -31,13 +29,7 @@ struct Reports {
 }
 
 impl ClientContext for Reports {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        kafka::log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        kafka::client_error(&error, reason);
-    }
+    wallex_runtime::logged!();
 }
 
 impl ProducerContext for Reports {

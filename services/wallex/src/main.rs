@@ -135,7 +135,7 @@ fn main() -> ExitCode {
         }
     };
     let path = cli.termination_message.as_deref();
-    let last = TerminationMessage::to(path.filter(|_| is_a_containers(&cli.command)));
+    let last = TerminationMessage::to(path.filter(|_| nature(&cli.command).0));
     runtime.block_on(async {
         match run(cli, &last).await {
             Ok(code) => code,
@@ -151,22 +151,20 @@ fn main() -> ExitCode {
     })
 }
 
-/// Whether containers are started for this subcommand. People run the others in existing containers, which have their own
-/// termination message.
-fn is_a_containers(command: &Verb) -> bool {
+/// Whether containers are started for this subcommand, and a role's name in traces; chores have none. People run the others
+/// in existing containers, which have their own termination message.
+fn nature(command: &Verb) -> (bool, Option<String>) {
+    let role = |name: &str| Some(name.to_owned());
     match command {
-        Verb::Command
-        | Verb::Publisher
-        | Verb::Projector { .. }
-        | Verb::Query
-        | Verb::Migrate(_)
-        | Verb::Maintain => true,
-        Verb::Verify(_)
-        | Verb::Projection(_)
-        | Verb::Dev(_)
-        | Verb::Config(_)
-        | Verb::LogLevel(_)
-        | Verb::Openapi => false,
+        Verb::Command => (true, role("command")),
+        Verb::Publisher => (true, role("publisher")),
+        Verb::Projector { projection, .. } => (true, Some(projection.projector())),
+        Verb::Query => (true, role("query")),
+        Verb::Migrate(_) | Verb::Maintain => (true, None),
+        Verb::Dev(_) => (false, role("dev")),
+        Verb::Verify(_) | Verb::Projection(_) | Verb::Config(_) | Verb::LogLevel(_) | Verb::Openapi => {
+            (false, None)
+        }
     }
 }
 
@@ -204,7 +202,7 @@ async fn run(cli: Cli, last: &TerminationMessage) -> anyhow::Result<ExitCode> {
     }
     let (settings, in_force) = Settings::load_in_force(&cli.flags)?;
     telemetry::init(&settings);
-    let role = traced(&cli.command);
+    let (_, role) = nature(&cli.command);
     if let Some(role) = &role {
         trace::init(&settings, role);
     }
@@ -221,24 +219,6 @@ async fn run(cli: Cli, last: &TerminationMessage) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         done => done,
-    }
-}
-
-/// A role's name in traces; chores have none.
-fn traced(command: &Verb) -> Option<String> {
-    match command {
-        Verb::Command => Some("command".to_owned()),
-        Verb::Publisher => Some("publisher".to_owned()),
-        Verb::Projector { projection, .. } => Some(projection.projector()),
-        Verb::Query => Some("query".to_owned()),
-        Verb::Dev(_) => Some("dev".to_owned()),
-        Verb::Migrate(_)
-        | Verb::Maintain
-        | Verb::Verify(_)
-        | Verb::Projection(_)
-        | Verb::Config(_)
-        | Verb::LogLevel(_)
-        | Verb::Openapi => None,
     }
 }
 

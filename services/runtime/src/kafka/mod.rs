@@ -126,19 +126,27 @@ fn cause(error: &KafkaError) -> String {
     }
 }
 
-/// Context for clients without callbacks of their own: librdkafka's lines go to [`log`] and [`client_error`].
-/// Contexts with callbacks call these two from theirs.
+/// The members of a [`ClientContext`] that pass librdkafka's lines to [`log`](kafka::log) and
+/// [`client_error`](kafka::client_error).
+#[macro_export]
+macro_rules! logged {
+    () => {
+        fn log(&self, level: ::rdkafka::config::RDKafkaLogLevel, facility: &str, message: &str) {
+            $crate::kafka::log(level, facility, message);
+        }
+
+        fn error(&self, error: ::rdkafka::error::KafkaError, reason: &str) {
+            $crate::kafka::client_error(&error, reason);
+        }
+    };
+}
+
+/// Context for clients without callbacks of their own.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Quiet;
 
 impl ClientContext for Quiet {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        client_error(&error, reason);
-    }
+    crate::logged!();
 }
 
 impl ConsumerContext for Quiet {}

@@ -4,12 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rdkafka::client::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, ConsumerContext, Rebalance};
-use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use wallex_domain::Partition;
-use wallex_runtime::kafka;
 
 /// The group's assignments, updated by rebalances.
 #[derive(Default)]
@@ -33,13 +30,7 @@ impl Assignment {
 }
 
 impl ClientContext for Context {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        kafka::log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        kafka::client_error(&error, reason);
-    }
+    wallex_runtime::logged!();
 }
 
 impl Context {
