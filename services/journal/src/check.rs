@@ -34,7 +34,7 @@ SELECT r.wallet_id
 pub async fn hashes(
     db: &mut PgConnection,
     tips: impl Iterator<Item = (Partition, Mark)>,
-) -> Result<HashMap<Partition, Option<Vec<u8>>>, sqlx::Error> {
+) -> sqlx::Result<HashMap<Partition, Option<Vec<u8>>>> {
     let (partitions, seqs): (Vec<i32>, Vec<i64>) =
         tips.map(|(partition, mark)| (partition.0, mark.seq)).unzip();
     let rows: Vec<(i32, Option<Vec<u8>>)> = sqlx::query_as(HASHES)
@@ -49,7 +49,7 @@ pub async fn hashes(
 }
 
 /// Up to which seq each partition has been published.
-pub async fn published(db: impl PgExecutor<'_>) -> Result<Vec<(Partition, i64)>, sqlx::Error> {
+pub async fn published(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<(Partition, i64)>> {
     let rows: Vec<(i32, i64)> = sqlx::query_as(PUBLISHED).fetch_all(db).await?;
     Ok(rows
         .into_iter()
@@ -62,7 +62,7 @@ pub async fn head(
     db: &mut PgConnection,
     partition: Partition,
     seq: i64,
-) -> Result<Option<(i64, Option<Vec<u8>>)>, sqlx::Error> {
+) -> sqlx::Result<Option<(i64, Option<Vec<u8>>)>> {
     sqlx::query_as(HEAD)
         .bind(partition.0)
         .bind(seq)
@@ -70,11 +70,11 @@ pub async fn head(
         .await
 }
 
-pub async fn unknown_wallets(db: &mut PgConnection, ids: Vec<Uuid>) -> Result<Vec<Uuid>, sqlx::Error> {
+pub async fn unknown_wallets(db: &mut PgConnection, ids: Vec<Uuid>) -> sqlx::Result<Vec<Uuid>> {
     sqlx::query_scalar(UNKNOWN_WALLETS).bind(ids).fetch_all(db).await
 }
 
-pub async fn unknown_holds(db: &mut PgConnection, ids: Vec<Uuid>) -> Result<Vec<Uuid>, sqlx::Error> {
+pub async fn unknown_holds(db: &mut PgConnection, ids: Vec<Uuid>) -> sqlx::Result<Vec<Uuid>> {
     sqlx::query_scalar(UNKNOWN_HOLDS).bind(ids).fetch_all(db).await
 }
 
@@ -82,7 +82,7 @@ pub async fn unknown_holds(db: &mut PgConnection, ids: Vec<Uuid>) -> Result<Vec<
 pub async fn unknown_erasures(
     db: &mut PgConnection,
     erasures: &[(Uuid, i32, i64)],
-) -> Result<Vec<Uuid>, sqlx::Error> {
+) -> sqlx::Result<Vec<Uuid>> {
     sqlx::query_scalar(UNKNOWN_ERASURES)
         .bind(column(erasures, |row| row.0))
         .bind(column(erasures, |row| row.1))

@@ -27,7 +27,7 @@ pub const REMOVE: &str = "DELETE FROM journal.personal WHERE event_id IN ( \
 
 /// Works on pending erasures, of one wallet or of all, until all that are left are being worked on by others. Returns
 /// how many rows of personal data it removed.
-pub async fn finish(db: &PgPool, wallet: Option<WalletId>) -> Result<u64, sqlx::Error> {
+pub async fn finish(db: &PgPool, wallet: Option<WalletId>) -> sqlx::Result<u64> {
     let mut removed = 0;
     while let Some(more) = step(db, wallet).await? {
         removed += more;
@@ -36,7 +36,7 @@ pub async fn finish(db: &PgPool, wallet: Option<WalletId>) -> Result<u64, sqlx::
 }
 
 /// One step; `None` if there is nothing to do.
-async fn step(db: &PgPool, wallet: Option<WalletId>) -> Result<Option<u64>, sqlx::Error> {
+async fn step(db: &PgPool, wallet: Option<WalletId>) -> sqlx::Result<Option<u64>> {
     let mut tx = wallex_postgres::begin(db, BEGIN).await?;
     let next: Option<(Uuid, Uuid, i64, i64)> = sqlx::query_as(NEXT)
         .bind(wallet.map(|wallet| wallet.0))

@@ -35,7 +35,7 @@ pub enum HistoryError {
 }
 
 /// The journal in the database; `None` if there is none.
-pub async fn read(db: &mut PgConnection) -> Result<Option<History>, sqlx::Error> {
+pub async fn read(db: &mut PgConnection) -> sqlx::Result<Option<History>> {
     let made: Result<Option<i64>, sqlx::Error> =
         sqlx::query_scalar("SELECT (extract(epoch FROM written_at) * 1000000)::bigint FROM journal.platform")
             .fetch_optional(&mut *db)

@@ -37,7 +37,7 @@ pub struct Due {
 impl DueWallets {
     /// Wallets of the `limit` holds that came due first, and of some thousand more, continuing where the last search
     /// ended.
-    pub async fn find(&mut self, db: &PgPool, limit: i64) -> Result<Due, sqlx::Error> {
+    pub async fn find(&mut self, db: &PgPool, limit: i64) -> sqlx::Result<Due> {
         let mut due = Due::default();
         let start = (i64::MIN, Uuid::nil());
         let first = look(db, limit, start, &mut due.wallets).await?;
@@ -58,7 +58,7 @@ async fn look(
     limit: i64,
     (time, wallet): (i64, Uuid),
     found: &mut BTreeSet<WalletId>,
-) -> Result<Option<(i64, Uuid)>, sqlx::Error> {
+) -> sqlx::Result<Option<(i64, Uuid)>> {
     let mut tx = wallex_postgres::begin(db, read::BEGIN).await?;
     let rows = sqlx::query(DUE_WALLETS).bind(limit).bind(time).bind(wallet);
     let rows = rows.fetch_all(&mut *tx).await?;

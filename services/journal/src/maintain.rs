@@ -73,7 +73,7 @@ pub async fn empty_expired_slots(
     db: &PgPool,
     retention: Retention,
     lock_timeout: Duration,
-) -> Result<Vec<i16>, sqlx::Error> {
+) -> sqlx::Result<Vec<i16>> {
     let mut emptied = Vec::new();
     for slot in 0..SLOTS as i16 {
         let mut tx = wallex_postgres::begin(db, "BEGIN").await?;
@@ -102,7 +102,7 @@ pub async fn empty_expired_slots(
 /// Whether the slot, which nobody writes to, has answers, all of them past the retention. The rows decide: after missed
 /// maintenance or a changed retention, a slot may hold younger answers. Also `false` if somebody is waiting to write to
 /// it.
-async fn has_expired(db: &mut PgConnection, slot: i16, retention: Retention) -> Result<bool, sqlx::Error> {
+async fn has_expired(db: &mut PgConnection, slot: i16, retention: Retention) -> sqlx::Result<bool> {
     let size =
         format!("SELECT pg_relation_size('journal.answer_{slot}') / current_setting('block_size')::bigint");
     let pages: i64 = sqlx::query_scalar(AssertSqlSafe(size))
@@ -139,7 +139,7 @@ async fn has_expired(db: &mut PgConnection, slot: i16, retention: Retention) -> 
 }
 
 /// Whoever waits for the lock wants to write.
-async fn is_waited_for(db: &mut PgConnection, slot: i16) -> Result<bool, sqlx::Error> {
+async fn is_waited_for(db: &mut PgConnection, slot: i16) -> sqlx::Result<bool> {
     let waited = format!(
         "SELECT EXISTS (SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'journal.answer_{slot}'::regclass \
          AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
@@ -150,7 +150,7 @@ async fn is_waited_for(db: &mut PgConnection, slot: i16) -> Result<bool, sqlx::E
 
 /// Takes the lock that shuts everybody out, in tries so short that those queuing behind it hardly notice. The weaker
 /// lock, held throughout, keeps writers away.
-async fn lock_hard(db: &mut PgConnection, slot: i16) -> Result<bool, sqlx::Error> {
+async fn lock_hard(db: &mut PgConnection, slot: i16) -> sqlx::Result<bool> {
     let lock = format!("SAVEPOINT hard; LOCK TABLE journal.answer_{slot} IN ACCESS EXCLUSIVE MODE");
     let mut tries = 0;
     loop {
@@ -170,13 +170,13 @@ async fn lock_hard(db: &mut PgConnection, slot: i16) -> Result<bool, sqlx::Error
     }
 }
 
-async fn now(db: &mut PgConnection) -> Result<i64, sqlx::Error> {
+async fn now(db: &mut PgConnection) -> sqlx::Result<i64> {
     sqlx::query_scalar("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
         .fetch_one(db)
         .await
 }
 
-async fn run(db: &mut PgConnection, statements: String) -> Result<(), sqlx::Error> {
+async fn run(db: &mut PgConnection, statements: String) -> sqlx::Result<()> {
     sqlx::raw_sql(AssertSqlSafe(statements)).execute(db).await?;
     Ok(())
 }

@@ -17,7 +17,7 @@ pub enum PlatformIdError {
     Database(#[from] sqlx::Error),
 }
 
-async fn read(db: impl PgExecutor<'_>) -> Result<Option<PlatformId>, sqlx::Error> {
+async fn read(db: impl PgExecutor<'_>) -> sqlx::Result<Option<PlatformId>> {
     let row: Option<(String, String, String)> =
         sqlx::query_as("SELECT cluster, namespace, name FROM journal.platform")
             .fetch_optional(db)

@@ -95,7 +95,7 @@ impl Leases {
 
     /// Announces that this instance is alive, and returns who else is. A replica without a usable topic must not call
     /// this: it would only take a share away from those that can publish.
-    pub async fn beat(&self) -> Result<Replicas, sqlx::Error> {
+    pub async fn beat(&self) -> sqlx::Result<Replicas> {
         sqlx::query(BEAT)
             .bind(&self.instance)
             .bind(self.lease.as_secs_f64())
@@ -118,7 +118,7 @@ impl Leases {
         mine: &BTreeMap<Partition, i64>,
         dead: &[String],
         limit: usize,
-    ) -> Result<Vec<Taken>, sqlx::Error> {
+    ) -> sqlx::Result<Vec<Taken>> {
         let mine: Vec<i32> = mine.keys().map(|partition| partition.0).collect();
         let rows: Vec<(i32, i64, i64, Vec<u8>)> = sqlx::query_as(TAKE)
             .bind(&self.instance)
@@ -144,7 +144,7 @@ impl Leases {
     }
 
     /// Extends the leases that are still `mine` (partition → epoch) and returns them; the rest is lost.
-    pub async fn renew(&self, mine: &BTreeMap<Partition, i64>) -> Result<BTreeSet<Partition>, sqlx::Error> {
+    pub async fn renew(&self, mine: &BTreeMap<Partition, i64>) -> sqlx::Result<BTreeSet<Partition>> {
         if mine.is_empty() {
             return Ok(BTreeSet::new());
         }
@@ -161,7 +161,7 @@ impl Leases {
 
     /// Writes checkpoints (partition, epoch, mark) and returns the partitions whose rows accepted them; the rest is
     /// lost.
-    pub async fn save(&self, marks: &[(Partition, i64, Mark)]) -> Result<BTreeSet<Partition>, sqlx::Error> {
+    pub async fn save(&self, marks: &[(Partition, i64, Mark)]) -> sqlx::Result<BTreeSet<Partition>> {
         let saved: Vec<i32> = sqlx::query_scalar(SAVE)
             .bind(&self.instance)
             .bind(column(marks, |(p, _, _)| p.0))
@@ -174,7 +174,7 @@ impl Leases {
     }
 
     /// Releases `mine` at once, so that others can take them.
-    pub async fn release(&self, mine: &BTreeMap<Partition, i64>) -> Result<(), sqlx::Error> {
+    pub async fn release(&self, mine: &BTreeMap<Partition, i64>) -> sqlx::Result<()> {
         let (partitions, epochs) = columns(mine);
         sqlx::query(RELEASE)
             .bind(&self.instance)
@@ -186,7 +186,7 @@ impl Leases {
     }
 
     /// This instance no longer counts as alive.
-    pub async fn leave(&self) -> Result<(), sqlx::Error> {
+    pub async fn leave(&self) -> sqlx::Result<()> {
         sqlx::query(LEAVE)
             .bind(&self.instance)
             .execute(&self.journal)

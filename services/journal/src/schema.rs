@@ -42,7 +42,7 @@ pub async fn check(db: impl PgExecutor<'_>) -> Result<(), SchemaError> {
 
 /// Makes sure that partitions 0 .. count exist. They take no wallets until [`open_partitions`]. Never removes one;
 /// returns how many exist.
-pub async fn add_partitions(db: &mut PgConnection, count: i32) -> Result<i32, sqlx::Error> {
+pub async fn add_partitions(db: &mut PgConnection, count: i32) -> sqlx::Result<i32> {
     sqlx::query(
         "WITH added AS (
              INSERT INTO journal.partition (id, open) SELECT id, false FROM generate_series(0, $1 - 1) id
@@ -58,7 +58,7 @@ pub async fn add_partitions(db: &mut PgConnection, count: i32) -> Result<i32, sq
 }
 
 /// Lets partitions take new wallets: call it once their topic partitions and all cursors exist.
-pub async fn open_partitions(db: &mut PgConnection) -> Result<(), sqlx::Error> {
+pub async fn open_partitions(db: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query("UPDATE journal.partition SET open = true WHERE NOT open")
         .execute(db)
         .await?;

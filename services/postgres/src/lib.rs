@@ -53,7 +53,7 @@ pub struct Transaction(Doubtful);
 
 /// Opens a transaction with `statements`: first `BEGIN`, then settings for this transaction only (`SET LOCAL`). The
 /// only way to open one on a pooled connection; dev/structure/check looks for others.
-pub async fn begin(pool: &PgPool, statements: impl SqlSafeStr) -> Result<Transaction, sqlx::Error> {
+pub async fn begin(pool: &PgPool, statements: impl SqlSafeStr) -> sqlx::Result<Transaction> {
     let mut opening = Doubtful(Some(pool.acquire().await?));
     // A simple query: the driver does not track such a transaction, so it is never wrong about its state.
     raw_sql(statements).execute(&mut *opening).await?;
@@ -62,11 +62,11 @@ pub async fn begin(pool: &PgPool, statements: impl SqlSafeStr) -> Result<Transac
 
 impl Transaction {
     /// After an error, the transaction may or may not have been committed.
-    pub async fn commit(mut self) -> Result<(), sqlx::Error> {
+    pub async fn commit(mut self) -> sqlx::Result<()> {
         self.0.take().end("COMMIT").await
     }
 
-    pub async fn rollback(mut self) -> Result<(), sqlx::Error> {
+    pub async fn rollback(mut self) -> sqlx::Result<()> {
         self.0.take().end("ROLLBACK").await
     }
 }
@@ -107,7 +107,7 @@ impl Doubtful {
     }
 
     /// Ends the transaction with `statement`, and returns the connection to the pool if that succeeded.
-    async fn end(mut self, statement: &'static str) -> Result<(), sqlx::Error> {
+    async fn end(mut self, statement: &'static str) -> sqlx::Result<()> {
         raw_sql(statement).execute(&mut *self).await?;
         drop(self.0.take());
         Ok(())

@@ -94,7 +94,7 @@ impl Schema {
     }
 
     /// The schema's version in a database; newer than this build's where a newer build has been.
-    pub async fn found(&self, db: impl PgExecutor<'_>) -> Result<i64, sqlx::Error> {
+    pub async fn found(&self, db: impl PgExecutor<'_>) -> sqlx::Result<i64> {
         let statement = format!("SELECT max(version)::bigint FROM {}.compatibility", self.name);
         sqlx::query_scalar(AssertSqlSafe(statement)).fetch_one(db).await
     }

@@ -148,7 +148,7 @@ impl Cursors {
         }
     }
 
-    pub async fn create(&self, db: &mut PgConnection, partitions: &[Partition]) -> Result<(), sqlx::Error> {
+    pub async fn create(&self, db: &mut PgConnection, partitions: &[Partition]) -> sqlx::Result<()> {
         sqlx::query(self.insert.clone())
             .bind(ids(partitions))
             .execute(db)
@@ -162,7 +162,7 @@ impl Cursors {
         db: &mut PgConnection,
         partition: Partition,
         refill_to: i64,
-    ) -> Result<(), sqlx::Error> {
+    ) -> sqlx::Result<()> {
         sqlx::query(self.restart.clone())
             .bind(vec![partition.0])
             .bind(vec![refill_to])
@@ -177,7 +177,7 @@ impl Cursors {
         db: &mut PgConnection,
         partition: Partition,
         refill_to: i64,
-    ) -> Result<(), sqlx::Error> {
+    ) -> sqlx::Result<()> {
         sqlx::query(self.refill.clone())
             .bind(partition.0)
             .bind(refill_to)
@@ -191,12 +191,12 @@ impl Cursors {
         &self,
         db: &mut PgConnection,
         partitions: &[Partition],
-    ) -> Result<BTreeMap<Partition, Standing>, sqlx::Error> {
+    ) -> sqlx::Result<BTreeMap<Partition, Standing>> {
         Ok(fetch(self.read.clone(), db, partitions).await?.0)
     }
 
     /// Locks the cursors, in ascending order, until the transaction ends.
-    pub async fn lock(&self, db: &mut PgConnection, partitions: &[Partition]) -> Result<Locked, sqlx::Error> {
+    pub async fn lock(&self, db: &mut PgConnection, partitions: &[Partition]) -> sqlx::Result<Locked> {
         let (standings, any_parked) = fetch(self.lock.clone(), db, partitions).await?;
         let cursors = standings.into_iter();
         Ok(Locked {
@@ -210,7 +210,7 @@ impl Cursors {
         &self,
         db: &mut PgConnection,
         cursors: &BTreeMap<Partition, Mark>,
-    ) -> Result<(), sqlx::Error> {
+    ) -> sqlx::Result<()> {
         sqlx::query(self.update.clone())
             .bind(column(cursors.keys(), |partition| partition.0))
             .bind(column(cursors.values(), |cursor| cursor.seq))
@@ -225,7 +225,7 @@ impl Cursors {
         &self,
         db: &mut PgConnection,
         wallets: Vec<Uuid>,
-    ) -> Result<HashSet<WalletId>, sqlx::Error> {
+    ) -> sqlx::Result<HashSet<WalletId>> {
         let parked: Vec<Uuid> = sqlx::query_scalar(self.parked_wallets.clone())
             .bind(wallets)
             .fetch_all(db)
@@ -233,7 +233,7 @@ impl Cursors {
         Ok(parked.into_iter().map(WalletId).collect())
     }
 
-    pub async fn park(&self, db: &mut PgConnection, parked: &[Parked]) -> Result<(), sqlx::Error> {
+    pub async fn park(&self, db: &mut PgConnection, parked: &[Parked]) -> sqlx::Result<()> {
         sqlx::query(self.park.clone())
             .bind(column(parked, |p| p.event.partition.0))
             .bind(column(parked, |p| p.event.seq))
@@ -255,7 +255,7 @@ async fn fetch(
     statement: SqlStr,
     db: &mut PgConnection,
     partitions: &[Partition],
-) -> Result<(BTreeMap<Partition, Standing>, bool), sqlx::Error> {
+) -> sqlx::Result<(BTreeMap<Partition, Standing>, bool)> {
     let rows: Vec<(i32, i64, Vec<u8>, i64, bool)> = sqlx::query_as(statement)
         .bind(ids(partitions))
         .fetch_all(db)

@@ -21,7 +21,7 @@ const ATTEMPTS: u32 = 40;
 
 /// Empties the projection. Its running projectors notice within seconds and refill it up to `heads`, the journal's, and
 /// on.
-pub async fn reset(name: Name, read: &mut PgConnection, heads: &[PartitionHead]) -> Result<(), sqlx::Error> {
+pub async fn reset(name: Name, read: &mut PgConnection, heads: &[PartitionHead]) -> sqlx::Result<()> {
     for attempt in 1.. {
         match once(name, read, heads).await {
             // Somebody is reading or writing.
@@ -41,7 +41,7 @@ pub async fn reset(name: Name, read: &mut PgConnection, heads: &[PartitionHead])
     Ok(())
 }
 
-async fn once(name: Name, read: &mut PgConnection, heads: &[PartitionHead]) -> Result<(), sqlx::Error> {
+async fn once(name: Name, read: &mut PgConnection, heads: &[PartitionHead]) -> sqlx::Result<()> {
     let mut db = read.begin_with(BEGIN).await?;
     let schema = name.schema().name;
     let tables: Vec<String> = name

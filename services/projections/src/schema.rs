@@ -21,7 +21,7 @@ pub async fn migrate(read: &mut PgConnection) -> Result<(), SchemaError> {
 }
 
 /// Creates missing cursors of partitions 0 .. count. A new partition needs them before it takes wallets.
-pub async fn add_cursors(read: &mut PgConnection, count: i32) -> Result<(), sqlx::Error> {
+pub async fn add_cursors(read: &mut PgConnection, count: i32) -> sqlx::Result<()> {
     for schema in all() {
         let insert = cursor::insert_statement(schema.name);
         sqlx::query(AssertSqlSafe(insert))

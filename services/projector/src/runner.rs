@@ -115,7 +115,7 @@ impl<P: Projection> Runner<P> {
 
     /// Learns the cursors of new partitions and forgets those of lost ones. Now and then it checks all of them: a cursor
     /// that is gone, or behind what this process knows, was deleted or moved back.
-    async fn follow_assignment(&mut self) -> Result<(), sqlx::Error> {
+    async fn follow_assignment(&mut self) -> sqlx::Result<()> {
         let assigned = self.source.assigned();
         let lost: Vec<Partition> = self
             .cursors
@@ -169,7 +169,7 @@ impl<P: Projection> Runner<P> {
     }
 
     /// Makes rows and cursor of a partition agree again. Returns whether its rows had to be deleted.
-    async fn recover(&mut self, partition: Partition) -> Result<bool, sqlx::Error> {
+    async fn recover(&mut self, partition: Partition) -> sqlx::Result<bool> {
         self.check
             .set_unready(format!("partition {partition} is about to be filled again"));
         let recovered = self.applier.recover(partition).await?;

@@ -96,7 +96,7 @@ impl Snapshots {
         let started = Instant::now();
         let mut exist = false;
         loop {
-            let mut snapshot = self.open(begin).await?;
+            let mut snapshot = Self::open(&self.0.pool, begin).await?;
             if wanted.0.is_empty() {
                 return Ok(snapshot);
             }
@@ -125,11 +125,7 @@ impl Snapshots {
 
     /// Opens a snapshot in a separate task: if the wait ends, or the client goes away, a new connection is still completed
     /// and goes into the pool. Otherwise no read would ever get a connection from a server that connects slowly.
-    async fn open(&self, begin: &'static str) -> Result<Transaction, ReadError> {
-        Self::open_of(&self.0.pool, begin).await
-    }
-
-    async fn open_of(pool: &PgPool, begin: &'static str) -> Result<Transaction, ReadError> {
+    async fn open(pool: &PgPool, begin: &'static str) -> Result<Transaction, ReadError> {
         let pool = pool.clone();
         let opening = tokio::spawn(async move { wallex_postgres::begin(&pool, begin).await });
         let opened = timeout(ACQUIRE, opening)
@@ -140,7 +136,7 @@ impl Snapshots {
     }
 
     /// The seq (inclusive) up to which the source contains each partition.
-    pub(crate) async fn cursors(&self, db: impl PgExecutor<'_>) -> Result<Vec<(i32, i64)>, sqlx::Error> {
+    pub(crate) async fn cursors(&self, db: impl PgExecutor<'_>) -> sqlx::Result<Vec<(i32, i64)>> {
         self.0.source.levels(db).await
     }
 
@@ -163,7 +159,7 @@ impl Snapshots {
     /// ends by itself.
     async fn must_exist(&self, wanted: &Positions) -> Result<(), ReadError> {
         let partitions = async {
-            let mut journal = Self::open_of(&self.0.journal, SNAPSHOT).await?;
+            let mut journal = Self::open(&self.0.journal, SNAPSHOT).await?;
             let partitions = wallex_journal::read::partitions(&mut *journal).await?;
             journal.rollback().await?;
             Ok::<_, ReadError>(partitions.into_iter().map(|head| head.id.0).collect::<Vec<_>>())

@@ -197,7 +197,7 @@ fn labels_of((database, holder): &Held) -> Vec<String> {
 async fn look<T>(
     snapshots: &Snapshots,
     begin: &'static str,
-    read: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
+    read: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,
 ) -> Result<T, ReadError> {
     let mut snapshot = snapshots.snapshot_by(begin, &Positions::default()).await?;
     let seen = read(&mut snapshot).await?;

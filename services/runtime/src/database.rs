@@ -98,7 +98,7 @@ fn pool(options: PgConnectOptions, max_connections: u32) -> PgPool {
 
 /// Whether the server answers, outside a transaction. Whoever returns a connection takes care of that; this covers
 /// oversights, and costs no more than a ping.
-async fn is_usable(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+async fn is_usable(connection: &mut PgConnection) -> sqlx::Result<bool> {
     // Fails in an aborted transaction; in any other transaction, now() is earlier than the statement.
     let row = sqlx::raw_sql("SELECT now() = statement_timestamp()")
         .fetch_one(connection)
@@ -284,7 +284,7 @@ async fn has_shared_sessions(options: &PgConnectOptions) -> bool {
 }
 
 /// The server process behind a connection. Not prepared: that is exactly what fails behind a pooler.
-async fn session(connection: &mut PgConnection) -> Result<i32, sqlx::Error> {
+async fn session(connection: &mut PgConnection) -> sqlx::Result<i32> {
     let row = sqlx::raw_sql("SELECT pg_backend_pid()")
         .fetch_one(connection)
         .await?;
@@ -406,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn only_servers_elsewhere_need_tls() -> Result<(), sqlx::Error> {
+    fn only_servers_elsewhere_need_tls() -> sqlx::Result<()> {
         for (url, here) in [
             ("postgres://u@localhost/w", true),
             ("postgres://u@127.0.0.1:6432/w", true),

@@ -27,7 +27,7 @@ const EVENTS: &str = "SELECT event_id, transaction_id, partition, seq, wallet_id
      recorded_at, actor, traceparent, payload, hash FROM journal.event \
      WHERE partition = $1 AND seq >= $2 ORDER BY seq LIMIT $3";
 
-pub(crate) fn hash_column(row: &PgRow, column: &str) -> Result<Hash, sqlx::Error> {
+pub(crate) fn hash_column(row: &PgRow, column: &str) -> sqlx::Result<Hash> {
     // Not borrowed: rows of an unprepared statement come as text.
     let bytes: Vec<u8> = row.try_get(column)?;
     Hash::try_from(&bytes[..]).map_err(|error| sqlx::Error::ColumnDecode {
@@ -36,7 +36,7 @@ pub(crate) fn hash_column(row: &PgRow, column: &str) -> Result<Hash, sqlx::Error
     })
 }
 
-fn event_from_row(row: &PgRow, prev_hash: Hash) -> Result<Event, sqlx::Error> {
+fn event_from_row(row: &PgRow, prev_hash: Hash) -> sqlx::Result<Event> {
     Ok(Event {
         event_id: row.try_get("event_id")?,
         transaction_id: row.try_get("transaction_id")?,
@@ -62,7 +62,7 @@ pub async fn events(
     partition: Partition,
     after_seq: i64,
     limit: i64,
-) -> Result<Vec<Event>, sqlx::Error> {
+) -> sqlx::Result<Vec<Event>> {
     // The event before the first one is read as well, for its hash.
     let rows = sqlx::query(EVENTS)
         .bind(partition.0)
@@ -96,7 +96,7 @@ pub struct StoredPersonal {
 pub async fn stored_personal(
     db: impl PgExecutor<'_>,
     event_ids: &[Uuid],
-) -> Result<HashMap<Uuid, StoredPersonal>, sqlx::Error> {
+) -> sqlx::Result<HashMap<Uuid, StoredPersonal>> {
     let rows: Vec<(Uuid, Vec<u8>, Vec<u8>)> =
         sqlx::query_as("SELECT event_id, salt, data FROM journal.personal WHERE event_id = ANY($1)")
             .bind(event_ids)
@@ -116,7 +116,7 @@ pub async fn stored_personal(
 pub async fn personal(
     db: impl PgExecutor<'_>,
     event_ids: &[Uuid],
-) -> Result<HashMap<Uuid, PersonalData>, sqlx::Error> {
+) -> sqlx::Result<HashMap<Uuid, PersonalData>> {
     stored_personal(db, event_ids)
         .await?
         .into_iter()

@@ -15,14 +15,14 @@ pub struct PartitionHead {
 }
 
 /// The seq of the last event of each partition. One row per partition, 256 at most: read whole.
-pub async fn levels(db: impl PgExecutor<'_>) -> Result<Vec<(i32, i64)>, sqlx::Error> {
+pub async fn levels(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<(i32, i64)>> {
     sqlx::query_as("SELECT id, last_seq FROM journal.partition")
         .fetch_all(db)
         .await
 }
 
 /// All partitions, by id.
-pub async fn partitions(db: impl PgExecutor<'_>) -> Result<Vec<PartitionHead>, sqlx::Error> {
+pub async fn partitions(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<PartitionHead>> {
     sqlx::query("SELECT id, last_seq, head_hash FROM journal.partition ORDER BY id")
         .fetch_all(db)
         .await?
@@ -56,7 +56,7 @@ const CLOCK_LEAD: &str = "SELECT (greatest(max(last_recorded_at) \
        - (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, 0) / 1000000.0)::float8 FROM journal.partition";
 
 /// Partition, published seq, recorded seq; see [`PUBLISHED`].
-pub async fn published(db: impl PgExecutor<'_>) -> Result<Vec<(i32, i64, i64)>, sqlx::Error> {
+pub async fn published(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<(i32, i64, i64)>> {
     sqlx::query_as(PUBLISHED).fetch_all(db).await
 }
 
@@ -64,7 +64,7 @@ pub async fn published(db: impl PgExecutor<'_>) -> Result<Vec<(i32, i64, i64)>, 
 pub async fn ages(
     db: impl PgExecutor<'_>,
     events: Vec<(i32, i64)>,
-) -> Result<HashMap<(i32, i64), i64>, sqlx::Error> {
+) -> sqlx::Result<HashMap<(i32, i64), i64>> {
     let (partitions, seqs): (Vec<i32>, Vec<i64>) = events.into_iter().unzip();
     let ages: Vec<(i32, i64, i64)> = sqlx::query_as(AGES)
         .bind(partitions)
@@ -78,6 +78,6 @@ pub async fn ages(
 }
 
 /// In seconds, never negative; `None` without partitions.
-pub async fn clock_lead(db: impl PgExecutor<'_>) -> Result<Option<f64>, sqlx::Error> {
+pub async fn clock_lead(db: impl PgExecutor<'_>) -> sqlx::Result<Option<f64>> {
     sqlx::query_scalar(CLOCK_LEAD).fetch_one(db).await
 }

@@ -50,7 +50,7 @@ pub async fn events(
     wallet_id: Uuid,
     after_version: i64,
     limit: i64,
-) -> Result<Vec<RecordedEvent>, sqlx::Error> {
+) -> sqlx::Result<Vec<RecordedEvent>> {
     sqlx::query_as(EVENTS)
         .bind(wallet_id)
         .bind(after_version)
@@ -59,6 +59,6 @@ pub async fn events(
         .await
 }
 
-pub async fn exists(db: impl PgExecutor<'_>, wallet_id: Uuid) -> Result<bool, sqlx::Error> {
+pub async fn exists(db: impl PgExecutor<'_>, wallet_id: Uuid) -> sqlx::Result<bool> {
     sqlx::query_scalar(EXISTS).bind(wallet_id).fetch_one(db).await
 }

@@ -62,17 +62,17 @@ pub struct CurrentWallet {
 }
 
 /// `None` if there is no such wallet.
-pub async fn wallet(db: impl PgExecutor<'_>, id: Uuid) -> Result<Option<CurrentWallet>, sqlx::Error> {
+pub async fn wallet(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<Option<CurrentWallet>> {
     sqlx::query_as(WALLET).bind(id).fetch_optional(db).await
 }
 
 /// The wallet's version; `None` if there is no such wallet.
-pub async fn version(db: impl PgExecutor<'_>, id: Uuid) -> Result<Option<i64>, sqlx::Error> {
+pub async fn version(db: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<Option<i64>> {
     sqlx::query_scalar(VERSION).bind(id).fetch_optional(db).await
 }
 
 /// Balances of those of the wallets that exist.
-pub async fn balances(db: impl PgExecutor<'_>, ids: &[Uuid]) -> Result<Vec<(Uuid, i64)>, sqlx::Error> {
+pub async fn balances(db: impl PgExecutor<'_>, ids: &[Uuid]) -> sqlx::Result<Vec<(Uuid, i64)>> {
     sqlx::query_as("SELECT wallet_id, balance FROM journal.head WHERE wallet_id = ANY($1)")
         .bind(ids)
         .fetch_all(db)
@@ -81,7 +81,7 @@ pub async fn balances(db: impl PgExecutor<'_>, ids: &[Uuid]) -> Result<Vec<(Uuid
 
 /// Makes the transaction's COMMIT wait for a synchronous standby, as a command's does. That requires a record in the
 /// write-ahead log.
-pub async fn commit_durably(db: &mut PgConnection) -> Result<(), sqlx::Error> {
+pub async fn commit_durably(db: &mut PgConnection) -> sqlx::Result<()> {
     let mark =
         format!("SELECT pg_logical_emit_message(true, 'wallex strong read', '')::text, {DURABLE_COMMIT}");
     sqlx::query(AssertSqlSafe(mark)).execute(db).await?;

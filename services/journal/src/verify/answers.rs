@@ -67,7 +67,7 @@ struct Around {
     recorded_at: Option<i64>,
 }
 
-pub(super) async fn check(db: &mut PgConnection, report: &mut Report) -> Result<(), sqlx::Error> {
+pub(super) async fn check(db: &mut PgConnection, report: &mut Report) -> sqlx::Result<()> {
     let mut after = (String::new(), String::new(), -1_i16);
     loop {
         let answers: Vec<Answer> = sqlx::query_as(ANSWERS)

@@ -54,10 +54,7 @@ pub(super) struct End {
 }
 
 impl PartitionRow {
-    pub(super) async fn read(
-        db: &mut PgConnection,
-        partition: Partition,
-    ) -> Result<Option<Self>, sqlx::Error> {
+    pub(super) async fn read(db: &mut PgConnection, partition: Partition) -> sqlx::Result<Option<Self>> {
         let row = sqlx::query(PARTITION)
             .bind(partition.0)
             .fetch_optional(db)
@@ -83,7 +80,7 @@ pub(super) async fn with_rows(
     fold: Fold,
     reversed: &mut reversals::Known,
     report: &mut Report,
-) -> Result<(), sqlx::Error> {
+) -> sqlx::Result<()> {
     with_partition_row(&mut *db, row, end, report).await?;
     with_publication(&mut *db, row, report).await?;
     report.wallets += fold.wallets.len() + fold.broken.len();
@@ -102,7 +99,7 @@ async fn with_partition_row(
     row: &PartitionRow,
     end: &End,
     report: &mut Report,
-) -> Result<(), sqlx::Error> {
+) -> sqlx::Result<()> {
     let partition = row.id;
     if end.at.hash != row.head.hash {
         report.add(Kind::Partition, || {
@@ -138,7 +135,7 @@ async fn with_publication(
     db: &mut PgConnection,
     row: &PartitionRow,
     report: &mut Report,
-) -> Result<(), sqlx::Error> {
+) -> sqlx::Result<()> {
     let partition = row.id;
     let checkpoint: Option<(i64, bool)> = sqlx::query_as(PUBLICATION)
         .bind(partition.0)
@@ -169,7 +166,7 @@ async fn with_heads(
     partition: Partition,
     wallets: &[Folded],
     report: &mut Report,
-) -> Result<(), sqlx::Error> {
+) -> sqlx::Result<()> {
     let wallets = || wallets.iter().map(|folded| &folded.wallet);
     let different: Vec<(Uuid, bool)> = sqlx::query_as(HEADS)
         .bind(column(wallets(), |wallet| wallet.id.0))
@@ -192,11 +189,7 @@ async fn with_heads(
     Ok(())
 }
 
-async fn with_details(
-    db: &mut PgConnection,
-    wallets: &[Folded],
-    report: &mut Report,
-) -> Result<(), sqlx::Error> {
+async fn with_details(db: &mut PgConnection, wallets: &[Folded], report: &mut Report) -> sqlx::Result<()> {
     let different: Vec<Uuid> = sqlx::query_scalar(DETAILS)
         .bind(column(wallets, |folded| folded.wallet.id.0))
         .bind(column(wallets, |folded| folded.details[0]))
@@ -215,7 +208,7 @@ async fn with_personal_rows(
     db: &mut PgConnection,
     wallets: &[Folded],
     report: &mut Report,
-) -> Result<(), sqlx::Error> {
+) -> sqlx::Result<()> {
     let ids: Vec<Uuid> = wallets.iter().map(|folded| folded.wallet.id.0).collect();
     let counts: Vec<(Uuid, i64)> = sqlx::query_as(PERSONAL_ROWS).bind(ids).fetch_all(db).await?;
     let counts: std::collections::HashMap<Uuid, i64> = counts.into_iter().collect();

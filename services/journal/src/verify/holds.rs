@@ -56,7 +56,7 @@ impl Holds {
         db: &mut PgConnection,
         partition: Partition,
         report: &mut Report,
-    ) -> Result<(), sqlx::Error> {
+    ) -> sqlx::Result<()> {
         let rows: i64 = sqlx::query_scalar(COUNT)
             .bind(partition.0)
             .fetch_one(&mut *db)
@@ -82,7 +82,7 @@ pub(super) async fn compare_ended(
     db: impl PgExecutor<'_>,
     ended: &[EndedHold],
     report: &mut Report,
-) -> Result<(), sqlx::Error> {
+) -> sqlx::Result<()> {
     if ended.is_empty() {
         return Ok(());
     }
@@ -93,7 +93,7 @@ async fn compare<'a>(
     db: impl PgExecutor<'_>,
     rows: impl Iterator<Item = &'a Hold> + Clone,
     report: &mut Report,
-) -> Result<(), sqlx::Error> {
+) -> sqlx::Result<()> {
     let different: Vec<(Uuid, bool)> = sqlx::query_as(DIFFERENT)
         .bind(column(rows.clone(), |row| row.id.0))
         .bind(column(rows.clone(), |row| row.wallet_id.0))

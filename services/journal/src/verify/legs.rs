@@ -14,7 +14,7 @@ pub(super) async fn check(
     db: &mut PgConnection,
     events: &[(Event, EventData)],
     report: &mut Report,
-) -> Result<(), sqlx::Error> {
+) -> sqlx::Result<()> {
     let legs: Vec<(&Event, &EventData, OtherLeg)> = events
         .iter()
         .filter_map(|(event, data)| Some((event, data, data.effect().other?)))

@@ -42,7 +42,7 @@ pub const CHUNK: i64 = 2_000;
 pub const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 /// Checks all partitions up to the heads they have when the check reaches them.
-pub async fn verify(db: &PgPool) -> Result<Report, sqlx::Error> {
+pub async fn verify(db: &PgPool) -> sqlx::Result<Report> {
     // One connection for everything, never returned to the pool: a check takes no more than that from the database, and
     // leaves no transaction behind.
     let mut db = db.acquire().await?.detach();

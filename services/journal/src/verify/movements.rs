@@ -31,7 +31,7 @@ pub(super) async fn check_named(
     db: &mut PgConnection,
     events: &[(Event, EventData)],
     report: &mut Report,
-) -> Result<(), sqlx::Error> {
+) -> sqlx::Result<()> {
     let named: Vec<(&Event, &str)> = events
         .iter()
         .filter_map(|(event, data)| Some((event, data.movement_id()?)))
@@ -68,7 +68,7 @@ struct Name {
 }
 
 impl FromRow<'_, PgRow> for Name {
-    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
         Ok(Self {
             external_id: row.try_get("external_id")?,
             transaction_id: row.try_get("transaction_id")?,
@@ -81,7 +81,7 @@ impl FromRow<'_, PgRow> for Name {
 }
 
 /// Every row belongs to a movement with that name, and matches the movement's events.
-pub(super) async fn check_rows(db: &mut PgConnection, report: &mut Report) -> Result<(), sqlx::Error> {
+pub(super) async fn check_rows(db: &mut PgConnection, report: &mut Report) -> sqlx::Result<()> {
     let mut after = String::new();
     loop {
         let names: Vec<Name> = sqlx::query_as(ROWS)

@@ -53,7 +53,7 @@ pub(super) async fn check(
     fold: &mut Fold,
     erasures: &mut Erasures,
     report: &mut Report,
-) -> Result<(), sqlx::Error> {
+) -> sqlx::Result<()> {
     let ids: Vec<Uuid> = events.iter().map(|(event, _)| event.event_id).collect();
     let rows: Vec<(Uuid, Uuid, Vec<u8>, Vec<u8>)> =
         sqlx::query_as(ROWS).bind(ids).fetch_all(&mut *db).await?;
@@ -104,7 +104,7 @@ async fn check_missing(
     missing: Vec<Missing>,
     erasures: &mut Erasures,
     report: &mut Report,
-) -> Result<(), sqlx::Error> {
+) -> sqlx::Result<()> {
     let missing = erasures.unexplained(db, missing).await?;
     if missing.is_empty() {
         return Ok(());
@@ -139,7 +139,7 @@ impl Erasures {
         &mut self,
         db: &mut PgConnection,
         missing: Vec<Missing>,
-    ) -> Result<Vec<Missing>, sqlx::Error> {
+    ) -> sqlx::Result<Vec<Missing>> {
         self.learn(db, missing.iter().map(|missing| missing.wallet_id))
             .await?;
         let mut left: Vec<Missing> = missing
@@ -165,7 +165,7 @@ impl Erasures {
         &mut self,
         db: &mut PgConnection,
         wallets: impl Iterator<Item = WalletId>,
-    ) -> Result<(), sqlx::Error> {
+    ) -> sqlx::Result<()> {
         let unknown: HashSet<WalletId> = wallets.filter(|id| !self.last.contains_key(id)).collect();
         if unknown.is_empty() {
             return Ok(());
@@ -185,7 +185,7 @@ async fn check_erased(
     erasure: &Event,
     erasures: &mut Erasures,
     report: &mut Report,
-) -> Result<(), sqlx::Error> {
+) -> sqlx::Result<()> {
     let from = erasures.checked.insert(erasure.wallet_id, erasure.version);
     let left: Vec<(i32, i64)> = sqlx::query_as(LEFT_OVER)
         .bind(erasure.wallet_id.0)

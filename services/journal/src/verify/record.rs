@@ -39,7 +39,7 @@ impl Record {
 pub(super) async fn at(
     db: impl PgExecutor<'_>,
     positions: &[Position],
-) -> Result<HashMap<Position, Record>, sqlx::Error> {
+) -> sqlx::Result<HashMap<Position, Record>> {
     if positions.is_empty() {
         return Ok(HashMap::new());
     }
@@ -55,12 +55,12 @@ pub(super) async fn at(
 }
 
 /// The events of `transactions`; those that do not exist are missing.
-pub(super) async fn of(db: impl PgExecutor<'_>, transactions: &[Uuid]) -> Result<Vec<Record>, sqlx::Error> {
+pub(super) async fn of(db: impl PgExecutor<'_>, transactions: &[Uuid]) -> sqlx::Result<Vec<Record>> {
     let rows = sqlx::query(OF).bind(transactions).fetch_all(db).await?;
     rows.iter().map(from_row).collect()
 }
 
-fn from_row(row: &PgRow) -> Result<Record, sqlx::Error> {
+fn from_row(row: &PgRow) -> sqlx::Result<Record> {
     let payload: Vec<u8> = row.try_get("payload")?;
     let data = EventData::decode(row.try_get("type")?, row.try_get("schema_version")?, &payload);
     Ok(Record {

@@ -33,7 +33,7 @@ pub(super) async fn compare(
     folded: HashMap<Uuid, i64>,
     known: &mut Known,
     report: &mut Report,
-) -> Result<(), sqlx::Error> {
+) -> sqlx::Result<()> {
     known.walked_to.insert(partition, seq);
     known.transactions.extend(folded.keys());
     let folded: Vec<(Uuid, i64)> = folded.into_iter().collect();
@@ -64,7 +64,7 @@ pub(super) async fn compare(
 }
 
 /// What each transaction moved, as far as it can be reversed.
-async fn movable(db: &mut PgConnection, ids: &[Uuid]) -> Result<HashMap<Uuid, i64>, sqlx::Error> {
+async fn movable(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<HashMap<Uuid, i64>> {
     let rows: Vec<(Uuid, Uuid, String, i16, Vec<u8>)> =
         sqlx::query_as(EVENTS).bind(ids).fetch_all(&mut *db).await?;
     let mut events: HashMap<Uuid, Vec<(WalletId, EventData)>> = HashMap::new();
@@ -86,7 +86,7 @@ pub(super) async fn look_for_strays(
     db: &mut PgConnection,
     known: &Known,
     report: &mut Report,
-) -> Result<(), sqlx::Error> {
+) -> sqlx::Result<()> {
     let mut after: Option<Uuid> = None;
     loop {
         let rows: Vec<Uuid> = sqlx::query_scalar(ROWS)
@@ -109,11 +109,7 @@ pub(super) async fn look_for_strays(
 }
 
 /// Removes those that were reversed after their partition was walked.
-async fn forget_newer(
-    db: &mut PgConnection,
-    known: &Known,
-    unknown: &mut HashSet<Uuid>,
-) -> Result<(), sqlx::Error> {
+async fn forget_newer(db: &mut PgConnection, known: &Known, unknown: &mut HashSet<Uuid>) -> sqlx::Result<()> {
     for (partition, walked_to) in &known.walked_to {
         let mut seq = *walked_to;
         loop {

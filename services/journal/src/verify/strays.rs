@@ -48,7 +48,7 @@ pub(super) async fn look_for(
     db: &mut PgConnection,
     partitions: &[Partition],
     report: &mut Report,
-) -> Result<(), sqlx::Error> {
+) -> sqlx::Result<()> {
     let highest = partitions.iter().map(|partition| partition.0).max().unwrap_or(-1);
     report.add_each(
         Kind::Partition,

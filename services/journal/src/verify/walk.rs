@@ -36,7 +36,7 @@ pub(super) async fn partition(
     partition: Partition,
     reversed: &mut reversals::Known,
     report: &mut Report,
-) -> Result<(), sqlx::Error> {
+) -> sqlx::Result<()> {
     let mut walk = Walk {
         partition,
         at: Mark::BEGINNING,
@@ -70,12 +70,7 @@ pub(super) async fn partition(
 }
 
 impl Walk {
-    async fn go_to(
-        &mut self,
-        db: &mut PgConnection,
-        last_seq: i64,
-        report: &mut Report,
-    ) -> Result<(), sqlx::Error> {
+    async fn go_to(&mut self, db: &mut PgConnection, last_seq: i64, report: &mut Report) -> sqlx::Result<()> {
         while self.at.seq < last_seq && !self.is_cut {
             let limit = CHUNK.min(last_seq - self.at.seq);
             let mut events = read::events(&mut *db, self.partition, self.at.seq, limit).await?;
@@ -99,7 +94,7 @@ impl Walk {
         db: &mut PgConnection,
         events: Vec<Event>,
         report: &mut Report,
-    ) -> Result<(), sqlx::Error> {
+    ) -> sqlx::Result<()> {
         let mut readable = Vec::with_capacity(events.len());
         let mut ended = Vec::new();
         for event in events {
@@ -144,7 +139,7 @@ async fn check_external_ids(
     db: &mut PgConnection,
     events: &[(Event, EventData)],
     report: &mut Report,
-) -> Result<(), sqlx::Error> {
+) -> sqlx::Result<()> {
     let (wallets, external_ids): (Vec<_>, Vec<_>) = events
         .iter()
         .filter_map(|(event, data)| Some((event.wallet_id.0, data.created()?.external_id.as_deref())))

@@ -143,7 +143,7 @@ SELECT EXISTS (SELECT 1 FROM ledger.posting WHERE partition = $1 AND seq > $2)
     }
 }
 
-async fn insert_postings(db: &mut PgConnection, postings: &[Posting<'_>]) -> Result<(), sqlx::Error> {
+async fn insert_postings(db: &mut PgConnection, postings: &[Posting<'_>]) -> sqlx::Result<()> {
     let events = || postings.iter().map(|posting| &posting.from.event);
     let movements = || postings.iter().map(|posting| &posting.movement);
     sqlx::query(POSTINGS)
@@ -162,7 +162,7 @@ async fn insert_postings(db: &mut PgConnection, postings: &[Posting<'_>]) -> Res
 }
 
 /// One row per account, currency and partition, however many the postings, in key order.
-async fn add_totals(db: &mut PgConnection, postings: &[Posting<'_>]) -> Result<(), sqlx::Error> {
+async fn add_totals(db: &mut PgConnection, postings: &[Posting<'_>]) -> sqlx::Result<()> {
     let mut totals: BTreeMap<(&str, &str, i32), Turnover> = BTreeMap::new();
     for posting in postings {
         let key = |account| (account, posting.currency.as_str(), posting.from.event.partition.0);

@@ -65,7 +65,7 @@ pub(crate) async fn partition(
     partition: Partition,
     compared: &mut Compared,
     report: &mut Report,
-) -> Result<(), sqlx::Error> {
+) -> sqlx::Result<()> {
     let reach = reach(Name::Ledger, sides, partition, compared, report).await?;
     let mut seq = 0;
     while seq < reach.seq {
@@ -112,7 +112,7 @@ async fn with_postings(
     (from, to): (i64, i64),
     expected: &[Posting<'_>],
     report: &mut Report,
-) -> Result<(), sqlx::Error> {
+) -> sqlx::Result<()> {
     let events = || expected.iter().map(|posting| &posting.from.event);
     let movements = || expected.iter().map(|posting| &posting.movement);
     let different: Vec<(i64, bool)> = sqlx::query_as(DIFFERENT)
@@ -152,7 +152,7 @@ async fn with_postings(
 }
 
 /// Partitions that have postings or totals but no cursor.
-pub(crate) async fn look_for_strays(read: &mut PgConnection, report: &mut Report) -> Result<(), sqlx::Error> {
+pub(crate) async fn look_for_strays(read: &mut PgConnection, report: &mut Report) -> sqlx::Result<()> {
     let foreign: Vec<i32> = sqlx::query_scalar(FOREIGN).fetch_all(read).await?;
     report.add_each(POSTING, foreign, |partition| {
         format!("the ledger has rows of partition {partition} and no cursor of it")

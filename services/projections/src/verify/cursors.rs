@@ -43,7 +43,7 @@ pub(crate) async fn seq(
     projection: Name,
     read: &mut PgConnection,
     partition: Partition,
-) -> Result<Option<i64>, sqlx::Error> {
+) -> sqlx::Result<Option<i64>> {
     Ok(cursor(projection, read, partition).await?.map(|(seq, _)| seq))
 }
 
@@ -51,7 +51,7 @@ async fn cursor(
     projection: Name,
     read: &mut PgConnection,
     partition: Partition,
-) -> Result<Option<(i64, Vec<u8>)>, sqlx::Error> {
+) -> sqlx::Result<Option<(i64, Vec<u8>)>> {
     let schema = projection.schema().name;
     let statement = format!("SELECT seq, hash FROM {schema}.cursor WHERE partition = $1");
     sqlx::query_as(AssertSqlSafe(statement))
@@ -67,7 +67,7 @@ pub(crate) async fn reach(
     partition: Partition,
     compared: &mut Compared,
     report: &mut Report,
-) -> Result<Reach, sqlx::Error> {
+) -> sqlx::Result<Reach> {
     let cursor = cursor(projection, &mut sides.read, partition).await?;
     let (name, kind) = (projection.noun(), Kind::Cursor(projection.noun()));
     if cursor.is_none() {
@@ -101,7 +101,7 @@ async fn parked(
     read: &mut PgConnection,
     partition: Partition,
     report: &mut Report,
-) -> Result<HashSet<i64>, sqlx::Error> {
+) -> sqlx::Result<HashSet<i64>> {
     let schema = projection.schema().name;
     let statement = format!("SELECT seq FROM {schema}.parked WHERE partition = $1");
     let parked: Vec<i64> = sqlx::query_scalar(AssertSqlSafe(statement))
@@ -119,7 +119,7 @@ pub(super) async fn look_for_strays(
     read: &mut PgConnection,
     partitions: &[Partition],
     report: &mut Report,
-) -> Result<(), sqlx::Error> {
+) -> sqlx::Result<()> {
     for projection in Name::ALL {
         let (name, schema) = (projection.noun(), projection.schema().name);
         let statement =

@@ -42,11 +42,7 @@ impl Projections {
 
 /// Compares the projections with the journal and adds differences to `report`. Needs a connection of each pool at a
 /// time, or two if they are the same pool.
-pub async fn compare(
-    journal: &PgPool,
-    read: &PgPool,
-    report: &mut Report,
-) -> Result<Projections, sqlx::Error> {
+pub async fn compare(journal: &PgPool, read: &PgPool, report: &mut Report) -> sqlx::Result<Projections> {
     let mut sides = Sides {
         journal: journal.acquire().await?.detach(),
         read: read.acquire().await?.detach(),
@@ -63,7 +59,7 @@ pub async fn compare(
     Ok(projections)
 }
 
-async fn partitions(journal: &mut PgConnection) -> Result<Vec<Partition>, sqlx::Error> {
+async fn partitions(journal: &mut PgConnection) -> sqlx::Result<Vec<Partition>> {
     let heads = read::partitions(journal).await?;
     Ok(heads.into_iter().map(|head| head.id).collect())
 }

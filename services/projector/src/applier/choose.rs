@@ -32,7 +32,7 @@ impl<P: Projection> Applier<P> {
         journal: &mut PgConnection,
         batch: &mut Batch,
         step: &mut Step,
-    ) -> Result<(), sqlx::Error> {
+    ) -> sqlx::Result<()> {
         let mut tips: BTreeMap<Partition, (usize, Mark)> = BTreeMap::new();
         for (partition, cursor) in &step.cursors {
             let arrived = batch.partition(*partition);
@@ -78,7 +78,7 @@ impl<P: Projection> Applier<P> {
         journal: &mut PgConnection,
         batch: &mut Batch,
         step: &mut Step,
-    ) -> Result<Chosen, sqlx::Error> {
+    ) -> sqlx::Result<Chosen> {
         let mut chosen = Chosen::default();
         let open = batch.open();
         let share = self.limit.div_ceil(open.len().max(1));
@@ -113,11 +113,7 @@ impl<P: Projection> Applier<P> {
     }
 
     /// Whether the journal has an event that follows the one at `cursor`.
-    pub(crate) async fn journal_continues(
-        &self,
-        partition: Partition,
-        cursor: Mark,
-    ) -> Result<bool, sqlx::Error> {
+    pub(crate) async fn journal_continues(&self, partition: Partition, cursor: Mark) -> sqlx::Result<bool> {
         let mut journal = wallex_postgres::begin(&self.journal, read::BEGIN).await?;
         let next = read::events(&mut *journal, partition, cursor.seq, 1).await?;
         journal.commit().await?;
@@ -133,7 +129,7 @@ async fn fill(
     missing_to: i64,
     limit: usize,
     first_arrived: Option<Mark>,
-) -> Result<Result<(Vec<Event>, bool), Stall>, sqlx::Error> {
+) -> sqlx::Result<Result<(Vec<Event>, bool), Stall>> {
     let rewound = |what: String, ahead| {
         Ok(Err(Stall::JournalRewound {
             partition,

@@ -113,7 +113,7 @@ impl<P: Projection> Applier<P> {
     pub(crate) async fn standings(
         &self,
         partitions: &[Partition],
-    ) -> Result<BTreeMap<Partition, Standing>, sqlx::Error> {
+    ) -> sqlx::Result<BTreeMap<Partition, Standing>> {
         let mut db = self.read.acquire().await?;
         self.cursors.read(&mut db, partitions).await
     }
@@ -189,7 +189,7 @@ impl<P: Projection> Applier<P> {
         &self,
         journal: &mut PgConnection,
         projected: &mut [Projected],
-    ) -> Result<(), sqlx::Error> {
+    ) -> sqlx::Result<()> {
         if !P::WANTS_PERSONAL_DATA {
             return Ok(());
         }

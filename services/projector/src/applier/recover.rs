@@ -26,7 +26,7 @@ pub(crate) struct Recovered {
 
 impl<P: Projection> Applier<P> {
     /// Makes rows and cursor of a partition agree, and says up to where the journal must refill it.
-    pub(crate) async fn recover(&self, partition: Partition) -> Result<Recovered, sqlx::Error> {
+    pub(crate) async fn recover(&self, partition: Partition) -> sqlx::Result<Recovered> {
         let heads = read::partitions(&self.journal).await?;
         let refill_to = heads
             .iter()

@@ -55,7 +55,7 @@ impl Engine {
         }
     }
 
-    async fn balance(&mut self) -> Result<(), sqlx::Error> {
+    async fn balance(&mut self) -> sqlx::Result<()> {
         let mine = self.mine(|_| true);
         let kept = self.leases.renew(&mine).await?;
         for partition in mine.keys().filter(|partition| !kept.contains(partition)) {

@@ -31,7 +31,7 @@ impl Engine {
     }
 
     /// Sends one page from every partition that has something new. `true`: there is more.
-    async fn publish_new(&mut self) -> Result<bool, sqlx::Error> {
+    async fn publish_new(&mut self) -> sqlx::Result<bool> {
         let heads = read::partitions(&self.journal).await?;
         let due: Vec<(Partition, Mark)> = heads
             .iter()

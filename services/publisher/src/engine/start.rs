@@ -87,7 +87,7 @@ impl Engine {
 
     /// Starts publishing a partition whose topic ends with `tail`, once the journal confirms both the checkpoint
     /// and that tail.
-    pub(super) async fn start(&mut self, partition: Partition, tail: Tail) -> Result<(), sqlx::Error> {
+    pub(super) async fn start(&mut self, partition: Partition, tail: Tail) -> sqlx::Result<()> {
         let checkpoint = match self.tracks.get(&partition) {
             Some(track) if matches!(track.stage, Stage::Looking) => track.progress.acked(),
             Some(_) | None => return Ok(()),
@@ -132,7 +132,7 @@ impl Engine {
         Ok(())
     }
 
-    pub(super) async fn journal_has(&self, partition: Partition, mark: Mark) -> Result<bool, sqlx::Error> {
+    pub(super) async fn journal_has(&self, partition: Partition, mark: Mark) -> sqlx::Result<bool> {
         if mark.seq == 0 {
             return Ok(mark == Mark::BEGINNING);
         }

@@ -112,7 +112,7 @@ pub(super) async fn exclude(
     db: &mut PgConnection,
     events: &[Projected],
     erasures: &Erasures<'_>,
-) -> Result<HashSet<Uuid>, sqlx::Error> {
+) -> sqlx::Result<HashSet<Uuid>> {
     let exposed: Vec<(Uuid, OtherLeg)> = events
         .iter()
         .filter(|projected| projected.personal.is_some())
@@ -155,7 +155,7 @@ pub(super) async fn exclude(
 
 /// Empties the wallets' rows. The batch's own changes to these wallets are written afterwards, as they are after its
 /// own erasures: some of them may be newer.
-pub(super) async fn empty_wallets(db: &mut PgConnection, erasures: &Erasures<'_>) -> Result<(), sqlx::Error> {
+pub(super) async fn empty_wallets(db: &mut PgConnection, erasures: &Erasures<'_>) -> sqlx::Result<()> {
     if erasures.is_empty() {
         return Ok(());
     }
@@ -165,7 +165,7 @@ pub(super) async fn empty_wallets(db: &mut PgConnection, erasures: &Erasures<'_>
 }
 
 /// Erases from the entries. All entries up to the erasures have been written, in this transaction or earlier.
-pub(super) async fn apply(db: &mut PgConnection, erasures: &Erasures<'_>) -> Result<(), sqlx::Error> {
+pub(super) async fn apply(db: &mut PgConnection, erasures: &Erasures<'_>) -> sqlx::Result<()> {
     if erasures.is_empty() {
         return Ok(());
     }

@@ -96,7 +96,7 @@ pub(super) async fn write(db: &mut PgConnection, events: &[Projected]) -> Result
     Ok(())
 }
 
-async fn insert(db: &mut PgConnection, placed: &BTreeMap<Uuid, Placed<'_>>) -> Result<(), sqlx::Error> {
+async fn insert(db: &mut PgConnection, placed: &BTreeMap<Uuid, Placed<'_>>) -> sqlx::Result<()> {
     let after = || placed.values().map(|hold| &hold.after);
     let events = || placed.values().map(|hold| &hold.projected.event);
     let data = || placed.values().map(|hold| &hold.projected.data);
@@ -117,7 +117,7 @@ async fn insert(db: &mut PgConnection, placed: &BTreeMap<Uuid, Placed<'_>>) -> R
     Ok(())
 }
 
-async fn update(db: &mut PgConnection, changed: &BTreeMap<Uuid, Changed>) -> Result<u64, sqlx::Error> {
+async fn update(db: &mut PgConnection, changed: &BTreeMap<Uuid, Changed>) -> sqlx::Result<u64> {
     let after = || changed.values();
     let done = sqlx::query(CHANGED)
         .bind(column(changed.keys(), |id| *id))

@@ -159,7 +159,7 @@ fn states<'q>(statement: &'static str, changes: &[&'q Change<'_>]) -> Query<'q, 
         .bind(column(changes, |change| change.status.map(Status::as_str)))
 }
 
-async fn insert(db: &mut PgConnection, new: &[&Change<'_>]) -> Result<(), sqlx::Error> {
+async fn insert(db: &mut PgConnection, new: &[&Change<'_>]) -> sqlx::Result<()> {
     let created = || new.iter().filter_map(|change| change.created);
     let said = || new.iter().map(|change| &change.said);
     states(NEW_WALLETS, new)
@@ -175,7 +175,7 @@ async fn insert(db: &mut PgConnection, new: &[&Change<'_>]) -> Result<(), sqlx::
 }
 
 /// Moves the wallets that are where their events begin; returns their ids and their held money before.
-async fn update(db: &mut PgConnection, known: &[&Change<'_>]) -> Result<Vec<(Uuid, i64)>, sqlx::Error> {
+async fn update(db: &mut PgConnection, known: &[&Change<'_>]) -> sqlx::Result<Vec<(Uuid, i64)>> {
     let said = || known.iter().map(|change| &change.said);
     states(WALLETS, known)
         .bind(column(known, |change| change.version_before))

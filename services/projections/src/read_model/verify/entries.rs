@@ -51,7 +51,7 @@ pub(super) async fn compare(
     db: &mut PgConnection,
     applied: &mut [Applied],
     report: &mut Report,
-) -> Result<(), sqlx::Error> {
+) -> sqlx::Result<()> {
     with_events(&mut *db, applied, report).await?;
     let ids: Vec<Uuid> = applied
         .iter()
@@ -85,11 +85,7 @@ pub(super) async fn compare(
     with_personal(db, applied, report).await
 }
 
-async fn with_events(
-    db: &mut PgConnection,
-    applied: &[Applied],
-    report: &mut Report,
-) -> Result<(), sqlx::Error> {
+async fn with_events(db: &mut PgConnection, applied: &[Applied], report: &mut Report) -> sqlx::Result<()> {
     let events = || applied.iter().map(|applied| &applied.projected.event);
     let data = || applied.iter().map(|applied| &applied.projected.data);
     let different: Vec<(i32, i64, bool)> = sqlx::query_as(DIFFERENT)
@@ -121,11 +117,7 @@ async fn with_events(
     Ok(())
 }
 
-async fn with_personal(
-    db: &mut PgConnection,
-    applied: &[Applied],
-    report: &mut Report,
-) -> Result<(), sqlx::Error> {
+async fn with_personal(db: &mut PgConnection, applied: &[Applied], report: &mut Report) -> sqlx::Result<()> {
     let projected = || applied.iter().map(|applied| &applied.projected);
     let events = || projected().map(|projected| &projected.event);
     let others = || projected().map(|projected| projected.data.effect().other);

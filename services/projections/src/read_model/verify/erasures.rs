@@ -23,7 +23,7 @@ pub(super) async fn compare(
     read: &mut PgConnection,
     applied: &[Applied],
     report: &mut Report,
-) -> Result<(), sqlx::Error> {
+) -> sqlx::Result<()> {
     let erasures = || {
         let events = applied.iter().map(|applied| &applied.projected);
         events
@@ -50,7 +50,7 @@ pub(super) async fn look_for_strays(
     journal: &mut PgConnection,
     read: &mut PgConnection,
     report: &mut Report,
-) -> Result<(), sqlx::Error> {
+) -> sqlx::Result<()> {
     let mut after: Option<Uuid> = None;
     loop {
         let rows: Vec<(Uuid, i32, i64)> = sqlx::query_as(ROWS)

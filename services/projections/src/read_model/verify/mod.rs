@@ -69,7 +69,7 @@ pub(crate) async fn partition(
     partition: Partition,
     compared: &mut Compared,
     report: &mut Report,
-) -> Result<(), sqlx::Error> {
+) -> sqlx::Result<()> {
     let mut reach = cursors::reach(Name::ReadModel, sides, partition, compared, report).await?;
     let mut fold = Fold::default();
     let mut seq = 0;
@@ -111,7 +111,7 @@ async fn walk(
     (seq, reach): (&mut i64, &Reach),
     fold: &mut Fold,
     report: &mut Report,
-) -> Result<(), sqlx::Error> {
+) -> sqlx::Result<()> {
     while *seq < reach.seq {
         let to = reach.seq.min(*seq + CHUNK);
         let events = read::events(&mut *journal, partition, *seq, CHUNK).await?;

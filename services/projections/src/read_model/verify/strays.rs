@@ -21,7 +21,7 @@ const WALLETS: &str = "SELECT wallet_id FROM read_model.wallet WHERE $1::uuid IS
 const HOLDS: &str =
     "SELECT hold_id FROM read_model.hold WHERE $1::uuid IS NULL OR hold_id > $1 ORDER BY hold_id LIMIT $2";
 
-pub(crate) async fn look_for(sides: &mut Sides, report: &mut Report) -> Result<(), sqlx::Error> {
+pub(crate) async fn look_for(sides: &mut Sides, report: &mut Report) -> sqlx::Result<()> {
     let Sides { journal, read } = sides;
     let entries: Vec<(Uuid, i64)> = sqlx::query_as(ENTRIES).fetch_all(&mut *read).await?;
     report.add_each(kind::ENTRY, entries, |(wallet, version)| {
@@ -51,7 +51,7 @@ async fn next_page(
     read: &mut PgConnection,
     statement: &'static str,
     after: &mut Option<Uuid>,
-) -> Result<Option<Vec<Uuid>>, sqlx::Error> {
+) -> sqlx::Result<Option<Vec<Uuid>>> {
     let ids: Vec<Uuid> = sqlx::query_scalar(statement)
         .bind(*after)
         .bind(CHUNK)

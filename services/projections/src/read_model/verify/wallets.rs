@@ -121,7 +121,7 @@ pub(super) async fn compare(
     partition: Partition,
     fold: Fold,
     report: &mut Report,
-) -> Result<(), sqlx::Error> {
+) -> sqlx::Result<()> {
     let wallets: Vec<Folded> = fold.wallets.into_values().collect();
     for wallets in wallets.chunks(CHUNK as usize) {
         compare_wallets(&mut *db, partition, wallets, report).await?;
@@ -139,7 +139,7 @@ async fn compare_wallets(
     partition: Partition,
     folded: &[Folded],
     report: &mut Report,
-) -> Result<(), sqlx::Error> {
+) -> sqlx::Result<()> {
     let wallets = || folded.iter().map(|folded| &folded.wallet);
     let different: Vec<(Uuid, bool)> = sqlx::query_as(WALLETS)
         .bind(column(wallets(), |wallet| wallet.id.0))
@@ -167,7 +167,7 @@ pub(super) async fn compare_created(
     db: &mut PgConnection,
     applied: &[Applied],
     report: &mut Report,
-) -> Result<(), sqlx::Error> {
+) -> sqlx::Result<()> {
     let created: Vec<_> = applied
         .iter()
         .filter_map(|Applied { projected, .. }| Some((projected, projected.data.created()?)))
@@ -206,7 +206,7 @@ async fn compare_details(
     partition: Partition,
     folded: &[Folded],
     report: &mut Report,
-) -> Result<(), sqlx::Error> {
+) -> sqlx::Result<()> {
     let said = folded.iter().flat_map(|folded| {
         let said = DETAIL.iter().zip(&folded.said);
         said.filter_map(|(detail, said)| Some((folded.wallet.id.0, detail, said.as_ref()?)))
@@ -249,7 +249,7 @@ pub(super) async fn compare_holds(
     db: &mut PgConnection,
     rows: impl Iterator<Item = &Row> + Clone,
     report: &mut Report,
-) -> Result<(), sqlx::Error> {
+) -> sqlx::Result<()> {
     let rows = || rows.clone();
     let holds = || rows().map(|row| &row.hold);
     if rows().next().is_none() {
