@@ -14,7 +14,7 @@ use wallex_journal::route::Routes;
 use wallex_runtime::trace::{self, SpanKind};
 
 use crate::RENDER;
-use crate::metrics::{CommandMetrics, named, outcome};
+use crate::metrics::{CommandMetrics, outcome};
 
 #[derive(Debug, Clone)]
 pub struct BatcherConfig {
@@ -260,6 +260,7 @@ async fn write(
         }
         metrics.observe(writer.stages.drain(..));
         metrics.ran_again(writer.conflicts.drain(..));
+        metrics.written(writer.paths.drain(..));
     }
     writer.close().await;
 }
@@ -314,7 +315,7 @@ fn record_span(request: &Request, reply: &Reply, requests: usize, taken: Instant
     )
     .set("wallex.outcome", outcome(reply));
     let mut end = Instant::now();
-    for (stage, took) in stages.into_iter().flat_map(named).rev() {
+    for (stage, took) in stages.into_iter().flat_map(Stages::named).rev() {
         span.stage(stage, end, took);
         end = end.checked_sub(took).unwrap_or(end);
     }

@@ -5,16 +5,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use serde::Deserialize;
-use wallex_journal::append::{Answer, Conflict, Reply, Stages};
+use wallex_journal::append::{Answer, Conflict, Path, Reply, Stages};
 use wallex_runtime::metrics::{self, Histogram, HistogramVec, IntCounterVec};
 
 pub(crate) struct CommandMetrics {
     commands: IntCounterVec,
     rejections: IntCounterVec,
     conflicts: IntCounterVec,
+    paths: IntCounterVec,
     pub(crate) batch_size: Histogram,
     stages: HistogramVec,
 }
@@ -42,6 +42,17 @@ impl CommandMetrics {
         for conflict in Conflict::ALL {
             conflicts.with_label_values(&[conflict.cause()]);
         }
+        let paths = metrics::counter_vec(
+            "wallex_append_path_total",
+            "Batches by the way they were written: in one trip to PostgreSQL, or under locks that are taken first, with \
+             the reason. stale: another process writes to the same partitions, which slows both down. again: \
+             see wallex_batch_conflicts_total. holds, cold, answered: what the one trip leaves to the other way. \
+             clock: this process stood still, or clocks were set.",
+            &["path", "why"],
+        );
+        for path in Path::ALL {
+            paths.with_label_values(&path.labels());
+        }
         Self {
             commands: metrics::counter_vec(
                 "wallex_commands_total",
@@ -59,6 +70,7 @@ impl CommandMetrics {
                 &["command", "code"],
             ),
             conflicts,
+            paths,
             batch_size: metrics::histogram(
                 "wallex_batch_commands",
                 "Commands per batch. Large batches mean load, not trouble.",
@@ -66,7 +78,8 @@ impl CommandMetrics {
             ),
             stages: metrics::histogram_vec(
                 "wallex_batch_stage_duration_seconds",
-                "Time per stage of a batch that was committed. lock: other writers hold the partitions. commit: the disk.",
+                "Time per stage of a batch that was committed. append: one trip to \
+                 PostgreSQL that locks, writes and commits. lock: other writers hold the partitions. commit: the disk.",
                 &["stage"],
                 metrics::SECONDS,
             ),
@@ -86,10 +99,16 @@ impl CommandMetrics {
 
     /// Observes committed transactions.
     pub(crate) fn observe(&self, committed: impl Iterator<Item = Stages>) {
-        for (stage, took) in committed.flat_map(named) {
+        for (stage, took) in committed.flat_map(Stages::named) {
             self.stages
                 .with_label_values(&[stage])
                 .observe(took.as_secs_f64());
+        }
+    }
+
+    pub(crate) fn written(&self, paths: impl Iterator<Item = Path>) {
+        for path in paths {
+            self.paths.with_label_values(&path.labels()).inc();
         }
     }
 
@@ -133,24 +152,4 @@ fn rejection(reply: &Reply) -> Option<&str> {
     };
     let coded: Coded<'_> = serde_json::from_slice(&answer.body).ok()?;
     Some(coded.code)
-}
-
-/// In execution order.
-pub(crate) fn named(stages: Stages) -> [(&'static str, Duration); 6] {
-    let Stages {
-        route,
-        lock,
-        load,
-        decide,
-        write,
-        commit,
-    } = stages;
-    [
-        ("route", route),
-        ("lock", lock),
-        ("load", load),
-        ("decide", decide),
-        ("write", write),
-        ("commit", commit),
-    ]
 }

@@ -21,6 +21,11 @@ impl SqlState {
     pub const UNDEFINED_COLUMN: Self = Self(*b"42703");
     pub const UNDEFINED_TABLE: Self = Self(*b"42P01");
 
+    /// A code of one's own.
+    pub const fn new(code: [u8; 5]) -> Self {
+        Self(code)
+    }
+
     /// `None` if the error did not come from the server.
     pub fn of(error: &sqlx::Error) -> Option<Self> {
         let code = error.as_database_error()?.code()?;

@@ -3,7 +3,7 @@
 //!
 //! The invariant: nobody is told that nothing was stored while a COMMIT that held the request may still take place, or
 //! may have taken place. The doubt ends only when the key is looked up under a lock that this COMMIT's transaction
-//! held.
+//! held; and if that was sent in one trip, when it would be refused as too old.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Instant;
@@ -11,6 +11,7 @@ use std::time::Instant;
 use wallex_domain::Partition;
 
 use super::Stages;
+use super::path::Why;
 use super::request::{Reply, Request};
 
 /// Receives the reply to a request as soon as there is one: the request's index, the reply, and the stage durations of
@@ -33,14 +34,30 @@ pub(super) struct Group {
     pub(super) since: Option<Instant>,
 }
 
+impl Group {
+    /// A request to try in a transaction of its own.
+    pub(super) fn alone(index: usize) -> Self {
+        Self {
+            indices: vec![index],
+            suspect: true,
+            skip_locked: true,
+            alone: true,
+            ..Self::default()
+        }
+    }
+}
+
 /// One call of the writer.
 pub(super) struct Call<'a> {
     pub(super) requests: &'a [Request],
     pub(super) deadlines: &'a [Instant],
     pub(super) take: Take<'a>,
     /// For requests whose COMMIT got no answer: the partitions that its transaction held.
-    pub(super) doubts: HashMap<usize, Vec<BTreeSet<Partition>>>,
+    /// It ends with a look-up that begins after this time.
+    pub(super) doubts: HashMap<usize, Vec<(BTreeSet<Partition>, Instant)>>,
     pub(super) later: Vec<usize>,
+    /// Why it is not written in one trip, if it is not.
+    pub(super) why: Why,
 }
 
 impl Call<'_> {
@@ -56,6 +73,14 @@ impl Call<'_> {
             }
         };
         (self.take)(index, reply, stages);
+    }
+
+    /// Their COMMIT got no answer, and their transaction held these partitions.
+    pub(super) fn doubt(&mut self, indices: &[usize], held: &BTreeSet<Partition>, until: Instant) {
+        for index in indices {
+            let doubts = self.doubts.entry(*index).or_default();
+            doubts.push((held.clone(), until));
+        }
     }
 
     /// To be tried again in the next batch.
@@ -78,14 +103,14 @@ impl Call<'_> {
         });
     }
 
-    /// These requests were looked up under the locks of these partitions.
-    pub(super) fn looked(&mut self, indices: &[usize], locked: &BTreeSet<Partition>) {
+    /// These requests were looked up under the locks of these partitions, by an attempt that began then.
+    pub(super) fn looked(&mut self, indices: &[usize], locked: &BTreeSet<Partition>, began: Instant) {
         if self.doubts.is_empty() {
             return;
         }
         for index in indices {
             if let Some(doubts) = self.doubts.get_mut(index) {
-                doubts.retain(|held| held.is_disjoint(locked));
+                doubts.retain(|(held, until)| began < *until || held.is_disjoint(locked));
                 if doubts.is_empty() {
                     self.doubts.remove(index);
                 }

@@ -11,10 +11,12 @@ use wallex_domain::WalletId;
 use super::aside::{Finding, Scope};
 use super::call::{Call, Group, Take};
 use super::divide::Divided;
+use super::landing::Landed;
+use super::one_trip::Sent;
 use super::outcome::Staged;
 use super::request::{Reply, Request};
 use super::setback::{Refusal, Setback, Why};
-use super::{Conflict, Stages, Writer};
+use super::{Conflict, Path, Stages, WhyLocked, Writer};
 
 /// Between tries while the server is in trouble.
 const PAUSES: ExponentialBuilder = ExponentialBuilder::new()
@@ -26,6 +28,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// How often a request may turn out to be misrouted before it is abandoned. Twice is a partition that closed and a
 /// wallet that appeared meanwhile; more is a journal that changes under our feet.
 const MAX_MISROUTES: usize = 4;
+
+const UNKNOWN: &str = "the outcome of a commit is unknown: checking it under the same locks";
 
 impl Writer {
     /// Appends a batch and returns a reply for each request, in order. Retries after failures until `deadline`;
@@ -55,19 +59,37 @@ impl Writer {
         deadlines: &[Instant],
         take: Take<'_>,
     ) -> Vec<usize> {
+        let sent = self.send(requests, deadlines).await;
+        self.land(sent, requests, deadlines, take).await
+    }
+
+    /// The first half of [`Self::append_each`]: decides a batch on what is remembered and sends it, without waiting for
+    /// the outcome. Meanwhile the next batch may be sent. Every batch must be passed to [`Self::land`], in order. After an
+    /// error nothing was sent; while other batches are on their way, sending may succeed once those have landed.
+    pub async fn send(&mut self, requests: &[Request], deadlines: &[Instant]) -> Result<Sent, WhyLocked> {
+        self.aside.start_call();
+        let now = Instant::now();
+        let open = (0..requests.len()).filter(|index| now < deadlines[*index]);
+        self.send_each(requests, open.collect()).await
+    }
+
+    /// The second half: waits for the outcome, and writes under locks what was not written in one trip.
+    pub async fn land(
+        &mut self,
+        sent: Result<Sent, WhyLocked>,
+        requests: &[Request],
+        deadlines: &[Instant],
+        take: Take<'_>,
+    ) -> Vec<usize> {
         let mut call = Call {
             requests,
             deadlines,
             take,
             doubts: HashMap::new(),
             later: Vec::new(),
+            why: WhyLocked::Again,
         };
-        self.aside.start_call();
-        let all = Group {
-            indices: (0..requests.len()).collect(),
-            ..Group::default()
-        };
-        let mut groups = VecDeque::from([all]);
+        let mut groups = self.landed_groups(&mut call, sent).await;
         while let Some(mut group) = groups.pop_front() {
             call.give_up(&mut group.indices, Instant::now());
             let next = self.append_group(&mut call, group, &mut groups).await;
@@ -76,6 +98,73 @@ impl Writer {
             }
         }
         call.later
+    }
+
+    /// Answers what was written in one trip; returns what has to be written under locks.
+    async fn landed_groups(&mut self, call: &mut Call<'_>, sent: Result<Sent, WhyLocked>) -> VecDeque<Group> {
+        let mut groups = VecDeque::new();
+        let mut sent = sent;
+        let mut open: Vec<usize> = (0..call.requests.len()).collect();
+        if let Ok(sent) = &sent {
+            // The deadline of the others passed before.
+            open.retain(|index| !sent.indices.contains(index));
+            call.give_up(&mut open, Instant::now());
+            open.clone_from(&sent.indices);
+        }
+        loop {
+            let landed = match sent {
+                Ok(sent) => self.land_each(sent).await,
+                Err(why) => Landed::Left(why, HashSet::new()),
+            };
+            match landed {
+                Landed::Done(staged, stages) => {
+                    for (index, staged) in staged {
+                        match staged {
+                            Staged::Reply(reply) => call.answer(index, reply, stages),
+                            Staged::Alone => groups.push_back(Group::alone(index)),
+                            // Not decided: to be tried again.
+                            Staged::Later | Staged::Misrouted(_) | Staged::Locked(_) => call.postpone(index),
+                        }
+                    }
+                    return groups;
+                }
+                Landed::Left(why, answered) if answered.is_empty() => call.why = why,
+                // Only these: their neighbours are sent again.
+                Landed::Left(why, answered) => {
+                    call.why = why;
+                    let is_answered = |index: &usize| {
+                        let request = &call.requests[*index];
+                        let key = request.key.clone().map(|key| (request.caller.clone(), key));
+                        key.is_some_and(|key| answered.contains(&key))
+                    };
+                    let (answered, others): (Vec<_>, Vec<_>) = open.into_iter().partition(is_answered);
+                    groups.push_back(Group {
+                        indices: answered,
+                        ..Group::default()
+                    });
+                    open = others;
+                    if open.is_empty() {
+                        return groups;
+                    }
+                    sent = self.send_each(call.requests, open.clone()).await;
+                    continue;
+                }
+                Landed::Failed(setback, held, until) => {
+                    self.conflicts.push(setback.conflict());
+                    if let Setback::Unknown(error) = setback {
+                        call.doubt(&open, &held.into_iter().collect(), until);
+                        tracing::warn!(%error, "{UNKNOWN}");
+                    }
+                }
+            }
+            groups.push_back(Group {
+                indices: open,
+                ..Group::default()
+            });
+            // Whoever was to try what is set aside has not tried it.
+            self.aside.start_call();
+            return groups;
+        }
     }
 
     /// Works on one group until every request has a reply or is postponed, or returns the groups to continue with.
@@ -93,12 +182,15 @@ impl Writer {
         while !group.indices.is_empty() {
             let began = Instant::now();
             let attempted = self.attempt(call.requests, &group, &look_up).await;
-            call.looked(&self.trace.looked, &self.trace.locked);
+            call.looked(&self.trace.looked, &self.trace.locked, began);
             if let Err(setback) = &attempted {
                 self.conflicts.push(setback.conflict());
             }
             match attempted {
                 Ok(outcome) => {
+                    if outcome.stages.is_some() {
+                        self.paths.push(Path::Locked(call.why));
+                    }
                     let indices = std::mem::take(&mut group.indices);
                     let passed_over = |(_, staged): &(usize, Staged)| matches!(staged, Staged::Locked(_));
                     if group.alone
@@ -119,13 +211,7 @@ impl Writer {
                                 group.indices.push(index);
                             }
                             Staged::Later => call.postpone(index),
-                            Staged::Alone => groups.push_back(Group {
-                                indices: vec![index],
-                                suspect: true,
-                                skip_locked: true,
-                                alone: true,
-                                ..Group::default()
-                            }),
+                            Staged::Alone => groups.push_back(Group::alone(index)),
                             Staged::Locked(wallet) => {
                                 let scope = Scope::Wallets(vec![wallet]);
                                 let since = group.since.unwrap_or(began);
@@ -173,11 +259,8 @@ impl Writer {
                     continue;
                 }
                 Err(Setback::Unknown(error)) => {
-                    for index in &group.indices {
-                        let doubts = call.doubts.entry(*index).or_default();
-                        doubts.push(self.trace.locked.clone());
-                    }
-                    tracing::warn!(%error, "the outcome of a commit is unknown: checking it under the same locks");
+                    call.doubt(&group.indices, &self.trace.locked, began);
+                    tracing::warn!(%error, "{UNKNOWN}");
                 }
                 Err(Setback::Clock { lead }) => tracing::error!(
                     seconds = lead.as_secs(),

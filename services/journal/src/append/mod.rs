@@ -1,47 +1,67 @@
-//! The append protocol: one batch of requests, one transaction, one fsync.
+//! The append protocol: one batch of requests, one transaction, one fsync. A batch is written in one trip to PostgreSQL
+//! where that is possible, otherwise under locks that are taken first. Both mean the same.
 //!
 //! ```text
-//! 0 route   wallet -> partition, from memory; misses, and the wallets behind holds and transactions, are looked up
-//! 1 lock    BEGIN; partition rows FOR UPDATE in ascending order; the database's clock, which is the batch's time
-//! 2 load    heads of the touched wallets, their due holds and how many are open, the holds named, stored answers, external
-//!           ids of wallets and of movements, what has been taken back of transactions
-//! 3 decide  in arrival order, on what was loaded; due holds end first, as many as one batch may end, and requests on a
-//!           wallet with more of them wait for a later batch; rejections are answers too
-//! 4 write   answers, heads, personal data, events and partition rows in one statement; then, where there are any, holds,
-//!           reversals, erasures and the names of movements
-//! 5 commit  and only then reply
+//!   in one trip                                        under locks
+//! 0 read    heads that are not remembered              0 route   wallet -> partition; misses, and the wallets behind
+//!                                                                holds and transactions, are looked up
+//!                                                      1 lock    BEGIN; partition rows FOR UPDATE in ascending order;
+//!                                                                the database's clock, which is the batch's time
+//!                                                      2 load    heads, due and open holds, the holds named, stored
+//!                                                                answers, names, what has been taken back
+//! 1 decide  in arrival order, on what is remembered    3 decide  in arrival order, on what was loaded
+//! 2 append  the procedure locks, compares the          4 write   the procedure writes
+//!           partitions with what was remembered,       5 commit
+//!           looks for answers and names, writes,
+//!           commits
+//! 3 reply                                              6 reply
 //! ```
 //!
+//! To decide: due holds end first, as many as one batch may end, and requests on a wallet with more of them wait for a
+//! later batch; rejections are answers too.
+//!
 //! Why it is correct:
-//! - Lock and load are separate statements of a READ COMMITTED transaction, so what is loaded was committed by the
-//!   previous lock holder, and cannot change until this transaction ends.
-//! - No partition is locked after step 1, and step 1 locks in ascending order: writers cannot deadlock on partitions.
-//!   Whatever else may collide (wallet ids, external ids, keys used for two wallets) is unique in the schema; the
-//!   loser's batch rolls back and runs again on what the winner committed.
+//! - Under locks: lock and load are separate statements of a READ COMMITTED transaction, so what is loaded was committed
+//!   by the previous lock holder, and cannot change until this transaction ends.
+//! - In one trip: whatever changes a wallet also moves its partition. A partition's row that is, under the lock, what it
+//!   was when the batch was decided therefore says that the wallets are. Anything else writes nothing, and the batch goes
+//!   under locks. What is remembered is never relied on, it only saves time; so is what is expected of a batch that is
+//!   still on its way, on which the next one may be decided.
+//! - Partitions are locked in ascending order and none later: writers cannot deadlock on partitions. Whatever else may
+//!   collide (wallet ids, external ids, keys used for two wallets) is unique in the schema; the loser's batch rolls back
+//!   and runs again on what the winner committed.
 //! - A stored answer that is repeated is as durable as a new one: both wait for a COMMIT.
 //! - A lost reply is found again by its key, under the same locks. So is the outcome of a COMMIT whose answer never
 //!   came: taking the locks waits for the old transaction to end, one way or the other.
-//! - A writer that freezes between two statements loses its transaction to the server's timeout, and with it the locks;
-//!   what it sends when it wakes is refused. It had not reported success to anyone.
+//! - A writer that freezes in one trip holds nobody up: the server locks only when it has the whole message, and the
+//!   procedure commits without waiting for more. One that freezes under locks loses its transaction to the server's
+//!   timeout, and with it the locks; what it sends when it wakes is refused. It had not reported success to anyone.
 //!
-//! `route`, `statements`, `load`, `decide` and `write` are the steps; `state` is what a batch knows and `staging` what
-//! it has decided; `groups` runs the steps until every request has its reply; `divide` and `aside` handle failing
-//! requests.
+//! `memory` is what is remembered; `one_trip` decides and sends on it, and `landing` hears what became of that; `locked` runs the steps under locks, which are
+//! `route`, `statements`, `load`, `decide` and `write`; `state` is what a batch knows and `staging` what it has decided;
+//! `groups` goes on until every request has its reply; `divide` and `aside` handle failing requests.
 
 mod aside;
 mod call;
+mod config;
 mod conflict;
 mod decide;
 mod divide;
 mod groups;
+mod landing;
 mod load;
+mod locked;
 mod look_up;
+mod memory;
 mod movement;
+mod one_trip;
 mod outcome;
+mod path;
 mod record;
 mod request;
 mod route;
 mod setback;
+mod stages;
 mod staging;
 mod state;
 mod statements;
@@ -49,7 +69,7 @@ mod write;
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
@@ -58,83 +78,46 @@ use wallex_domain::{Partition, WalletId};
 use aside::{Aside, Verdict};
 use call::Group;
 pub use call::Take;
+use config::ATTEMPT_LIMIT;
+pub use config::Config;
 pub use conflict::Conflict;
 use load::OpenHolds;
+use memory::Memory;
+pub use one_trip::Sent;
 use outcome::Staged;
+pub use path::{Path, Why as WhyLocked};
 pub use request::{Answer, BatchOutcome, Committed, Item, Render, Reply, Request, Work};
-use route::{Routed, Routing};
+use route::Routed;
 use setback::Setback;
+pub use stages::{Stages, Wrote};
 use staging::Staging;
 pub use statements::Timeouts;
 
-use crate::maintain::Retention;
 use crate::route::Routes;
 
-/// After this, an attempt is abandoned as if the connection had broken: the server is not answering at all.
-const ATTEMPT_LIMIT: Duration = Duration::from_secs(20);
-
-/// How far the database's clock may be ahead of this process's, in microseconds. Beyond this nothing is written: holds
-/// would end too early, and recorded times would stay ahead until the clock catches up. Synchronised clocks differ by
-/// much less.
-const MAX_LEAD: i64 = 5 * 60 * 1_000_000;
-
-#[derive(Debug, Clone)]
-pub struct Config {
-    pub timeouts: Timeouts,
-    /// For the answers to idempotent requests.
-    pub retention: Retention,
-    /// A wallet with this many open holds cannot place another. The same for all writers of a journal.
-    pub max_open_holds: i64,
-    /// This process's own clock, in microseconds since 1970: only used to judge whether the database's clock is
-    /// credible.
-    pub clock: fn() -> i64,
-}
-
-/// Microseconds since 1970.
-fn own_clock() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            timeouts: Timeouts::default(),
-            retention: Retention::default(),
-            // If all are due at once, ten batches end them.
-            max_open_holds: 10_000,
-            clock: own_clock,
-        }
-    }
-}
-
-/// How long each stage of a committed transaction took.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Stages {
-    pub route: Duration,
-    pub lock: Duration,
-    pub load: Duration,
-    pub decide: Duration,
-    pub write: Duration,
-    pub commit: Duration,
-}
-
-/// Writes batches on a connection of its own. Any number of writers may work on one journal.
+/// Writes batches on connections of its own. Any number of writers may work on one journal.
 pub struct Writer {
     options: PgConnectOptions,
-    connection: Option<PgConnection>,
+    /// Idle ones.
+    connections: Vec<PgConnection>,
+    /// Batches that are sent and have not landed yet.
+    flying: usize,
     routes: Arc<Routes>,
     open_since: Option<Instant>,
     render: Render,
     config: Config,
+    paused: bool,
     aside: Aside,
     open_holds: OpenHolds,
+    memory: Memory,
     /// Of the last attempt.
     trace: Trace,
     /// Of committed transactions, since the caller last took them out.
     pub stages: Vec<Stages>,
     /// Why batches ran again; likewise.
     pub conflicts: Vec<Conflict>,
+    /// How batches were written; likewise.
+    pub paths: Vec<Path>,
 }
 
 /// How far an attempt got.
@@ -170,20 +153,24 @@ impl Writer {
         let options = options.disable_statement_logging();
         Self {
             options,
-            connection: None,
+            connections: Vec::new(),
+            flying: 0,
             routes,
             open_since: None,
             render,
+            paused: false,
             aside: Aside::default(),
             open_holds: OpenHolds::new(config.max_open_holds),
+            memory: Memory::default(),
             config,
             trace: Trace::default(),
             stages: Vec::new(),
             conflicts: Vec::new(),
+            paths: Vec::new(),
         }
     }
 
-    /// Steps 0 to 5, once.
+    /// Tries once to write a group under locks.
     async fn attempt(
         &mut self,
         requests: &[Request],
@@ -194,7 +181,7 @@ impl Writer {
         let mut connection = self.connect().await?;
         let limit = tokio::time::sleep(ATTEMPT_LIMIT);
         let outcome = tokio::select! {
-            outcome = self.transact(&mut connection, requests, group, look_up) => outcome,
+            outcome = self.under_locks(&mut connection, requests, group, look_up) => outcome,
             // Dropping the connection ends what it began, unless it was in its commit.
             () = limit => return Err(if self.trace.committing {
                 Setback::Unknown(sqlx::Error::PoolTimedOut)
@@ -203,7 +190,7 @@ impl Writer {
             }),
         };
         match &outcome {
-            Ok(_) => self.connection = Some(connection),
+            Ok(_) => self.connections.push(connection),
             Err(Setback::Refused(_)) => self.roll_back(connection).await,
             // Whatever is wrong with this session, the next one is fresh.
             Err(Setback::Trouble(_) | Setback::Clock { .. } | Setback::Unknown(_)) => drop(connection),
@@ -212,20 +199,26 @@ impl Writer {
     }
 
     async fn connect(&mut self) -> Result<PgConnection, Setback> {
-        if let Some(connection) = self.connection.take() {
+        if let Some(connection) = self.connections.pop() {
             return Ok(connection);
         }
-        self.open_since = None;
         let connecting = tokio::time::timeout(ATTEMPT_LIMIT, self.options.connect()).await;
-        connecting
+        let connection = connecting.unwrap_or(Err(sqlx::Error::PoolTimedOut));
+        let mut connection = connection.map_err(Setback::Trouble)?;
+        // A timeout of the role or the database would count on during the COMMIT of one trip, and end its wait for a
+        // synchronous standby, with a warning only. Under locks, transactions set their own.
+        let unlimited = sqlx::raw_sql("SET statement_timeout = 0").execute(&mut connection);
+        let unlimited = tokio::time::timeout(ATTEMPT_LIMIT, unlimited).await;
+        unlimited
             .unwrap_or(Err(sqlx::Error::PoolTimedOut))
-            .map_err(Setback::Trouble)
+            .map_err(Setback::Trouble)?;
+        Ok(connection)
     }
 
     async fn roll_back(&mut self, mut connection: PgConnection) {
         let rollback = sqlx::raw_sql("ROLLBACK").execute(&mut connection);
         if let Ok(Ok(_)) = tokio::time::timeout(Duration::from_secs(1), rollback).await {
-            self.connection = Some(connection);
+            self.connections.push(connection);
         }
     }
 
@@ -244,93 +237,8 @@ impl Writer {
         Vec::new()
     }
 
-    async fn transact(
-        &mut self,
-        db: &mut PgConnection,
-        requests: &[Request],
-        group: &Group,
-        look_up: &HashSet<WalletId>,
-    ) -> Result<Outcome, Setback> {
-        let mut watch = Stopwatch::start();
-        let timeouts = match group.indices[..] {
-            // A request of many commands may take long without being to blame.
-            [only] if group.suspect && requests[only].work.items().len() > 1 => Timeouts {
-                statement: self.config.timeouts.statement,
-                ..self.config.timeouts.short()
-            },
-            _ if group.suspect => self.config.timeouts.short(),
-            _ => self.config.timeouts,
-        };
-        let routing = self.route(db, requests, &group.indices, look_up);
-        let Routing {
-            requests: routed,
-            transactions,
-            unreadable,
-        } = routing.await.map_err(Setback::of)?;
-        let mut outcome = Vec::with_capacity(routed.len());
-        for (index, route) in routed {
-            match route.and_then(|routed| self.admit(routed, group.alone)) {
-                Ok(routed) => self.trace.routed.push((index, routed)),
-                Err(staged) => outcome.push((index, staged)),
-            }
-        }
-        let routed = self.trace.routed.iter();
-        self.trace.locked = routed.flat_map(|(_, route)| &route.partitions).copied().collect();
-        let route = watch.lap();
-        if self.trace.locked.is_empty() {
-            return Ok(Outcome {
-                staged: outcome,
-                stages: None,
-            });
-        }
-
-        let locking = statements::begin_and_lock(db, self.trace.locked.iter().copied(), timeouts);
-        let mut loaded = locking.await.map_err(Setback::of_locking)?;
-        let lock = watch.lap();
-        let now = (self.config.clock)();
-        if loaded.clock > now.saturating_add(MAX_LEAD) {
-            return Err(Setback::Clock {
-                lead: Duration::from_micros((loaded.clock - now).unsigned_abs()),
-            });
-        }
-        let going = self.trace.routed.iter();
-        let going: Vec<(&Request, &Routed)> =
-            going.map(|(index, route)| (&requests[*index], route)).collect();
-        loaded.transactions = transactions;
-        loaded.unreadable_transactions = unreadable;
-        load::load(db, &going, group.skip_locked, &self.open_holds, &mut loaded)
-            .await
-            .map_err(Setback::of)?;
-        self.trace.looked = self.trace.routed.iter().map(|(index, _)| *index).collect();
-        let load = watch.lap();
-
-        let mut staging = Staging::new(loaded);
-        for (index, route) in &self.trace.routed {
-            outcome.push((*index, staging.stage(&requests[*index], route, self.render)));
-        }
-        let decide = watch.lap();
-        if staging.is_empty() {
-            let told = outcome.iter().any(|(_, staged)| staged.is_from_the_store());
-            self.end_without_writing(db, told).await?;
-            return Ok(Outcome {
-                staged: outcome,
-                stages: None,
-            });
-        }
-
-        write::write(db, &staging, self.config.retention).await?;
-        let write = watch.lap();
-        self.trace.committing = true;
-        let committed = sqlx::raw_sql("COMMIT").execute(db).await;
-        committed.map_err(Setback::of_commit)?;
-        let stages = Stages {
-            route,
-            lock,
-            load,
-            decide,
-            write,
-            commit: watch.lap(),
-        };
+    /// What is to be kept of a batch that was committed.
+    fn committed(&mut self, stages: Stages, staging: &Staging) {
         self.stages.push(stages);
         self.aside.committed();
         self.open_holds.remember(&staging.loaded);
@@ -338,25 +246,6 @@ impl Writer {
         let created = created.iter().filter(|(_, head)| head.loaded_version == 0);
         self.routes
             .remember(created.map(|(id, head)| (*id, head.partition)));
-        Ok(Outcome {
-            staged: outcome,
-            stages: Some(stages),
-        })
-    }
-
-    /// A stored answer may belong to a commit that a synchronous standby has not confirmed: after a crash of the
-    /// primary it is visible all the same, and a failover loses it. This transaction's locks have left a record in the
-    /// write-ahead log, so its COMMIT waits for the standby, and with it for everything before. ROLLBACK does not.
-    async fn end_without_writing(&mut self, db: &mut PgConnection, told: bool) -> Result<(), Setback> {
-        if told {
-            self.trace.committing = true;
-            let committed = sqlx::raw_sql("COMMIT").execute(db).await;
-            committed.map_err(Setback::of_commit)?;
-            self.aside.committed();
-        } else {
-            sqlx::raw_sql("ROLLBACK").execute(db).await.map_err(Setback::of)?;
-        }
-        Ok(())
     }
 
     /// Admits a request unless it is about something that is set aside.
@@ -370,23 +259,15 @@ impl Writer {
         }
     }
 
-    /// Closes the connection properly.
+    /// Takes the locks first for a while, whatever the configuration: for tests that alternate.
+    pub fn pause_one_trip(&mut self, pause: bool) {
+        self.paused = pause;
+    }
+
+    /// Closes the connections properly.
     pub async fn close(&mut self) {
-        if let Some(connection) = self.connection.take() {
+        for connection in self.connections.drain(..) {
             let _ = tokio::time::timeout(Duration::from_secs(1), connection.close()).await;
         }
-    }
-}
-
-struct Stopwatch(Instant);
-
-impl Stopwatch {
-    fn start() -> Self {
-        Self(Instant::now())
-    }
-
-    fn lap(&mut self) -> Duration {
-        let now = Instant::now();
-        now.duration_since(std::mem::replace(&mut self.0, now))
     }
 }

@@ -131,6 +131,13 @@ impl Staging {
     fn note(&mut self, event: &Event, effect: &Effect, hold: Option<Hold>) {
         if let Some(hold) = hold {
             let is_open = |hold: &Hold| hold.status == HoldStatus::Open;
+            if let (Some(before), Some(expires_at)) = (
+                self.loaded.not_due_before.get_mut(&event.wallet_id),
+                hold.expires_at,
+            ) {
+                // Also if it is undone: an earlier time only costs a look.
+                *before = (*before).min(expires_at);
+            }
             let (id, opened) = (hold.id, i64::from(is_open(&hold)));
             let before = self.loaded.holds.insert(id, hold);
             if let Some(open) = self.loaded.open_holds.get_mut(&event.wallet_id) {

@@ -87,29 +87,39 @@ impl Writer {
         };
         self.routes.remember(found.partitions.iter().copied());
 
-        let open_is_old = self
-            .open_since
-            .is_none_or(|since| since.elapsed() > OPEN_PARTITIONS_AGE);
         // A batch of commands may need any partition, to store its answer.
         let has_batch = group
             .iter()
             .any(|index| matches!(requests[*index].work, Work::Batch { .. }));
-        if open_is_old && (has_batch || !created.is_empty()) {
+        if self.open_is_old() && (has_batch || !created.is_empty()) {
             self.routes.set_open(statements::open_partitions(db).await?);
             self.open_since = Some(Instant::now());
         }
 
-        let mut soon = Soon::default();
-        let mut routed = Vec::with_capacity(group.len());
-        for &index in group {
-            let route = self.route_one(&requests[index], &found, &mut soon);
-            routed.push((index, route));
-        }
         Ok(Routing {
-            requests: routed,
+            requests: self.route_each(requests, group, &found),
             transactions: found.transactions,
             unreadable: found.unreadable.into_keys().collect(),
         })
+    }
+
+    pub(super) fn open_is_old(&self) -> bool {
+        self.open_since
+            .is_none_or(|since| since.elapsed() > OPEN_PARTITIONS_AGE)
+    }
+
+    /// The routes of a group's requests, or the outcomes of those that need no transaction.
+    pub(super) fn route_each(
+        &self,
+        requests: &[Request],
+        group: &[usize],
+        found: &Found,
+    ) -> Vec<(usize, Result<Routed, Staged>)> {
+        let mut soon = Soon::default();
+        let routed = group.iter();
+        routed
+            .map(|index| (*index, self.route_one(&requests[*index], found, &mut soon)))
+            .collect()
     }
 
     fn route_one(&self, request: &Request, found: &Found, soon: &mut Soon) -> Result<Routed, Staged> {

@@ -4,6 +4,8 @@
 //! The invariant: a refused transaction left nothing behind. Only a COMMIT without an answer is unknown.
 
 use std::time::Duration;
+
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use wallex_postgres::SqlState;
 
 use super::Conflict;
@@ -43,16 +45,6 @@ pub(super) enum Why {
     Lock,
     /// A statement was ended by its timeout, or by somebody.
     Slow,
-}
-
-/// What was written differs from what was intended: somebody wrote without the lock, or something keeps rows from being
-/// written.
-#[derive(Debug, thiserror::Error)]
-#[error("{what}: {wrote} instead of {meant}")]
-pub(super) struct Mismatch {
-    pub(super) what: &'static str,
-    pub(super) wrote: String,
-    pub(super) meant: String,
 }
 
 impl Setback {
@@ -96,6 +88,32 @@ impl Setback {
         }
     }
 
+    /// From `journal.append` as a transaction of its own. What the server refuses is rolled back. Only something that
+    /// interrupts it may come after its COMMIT.
+    pub(super) fn of_one_trip(error: sqlx::Error) -> Self {
+        let interrupted = !Self::leaves_the_session(&error);
+        match Self::of(error) {
+            Self::Refused(Refusal { error, .. }) if interrupted => Self::Unknown(sqlx::Error::Decode(error)),
+            Self::Trouble(error) if interrupted => Self::Unknown(error),
+            other => other,
+        }
+    }
+
+    /// Whether the server has refused a statement, and the session goes on.
+    pub(super) fn leaves_the_session(error: &sqlx::Error) -> bool {
+        let refused = error.as_database_error();
+        let refused = refused.and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
+        refused.is_some_and(|error| !matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic))
+            && SqlState::of(error)
+                .is_some_and(|code| !["08", "53", "57", "58", "26", "0A"].contains(&code.class()))
+    }
+
+    pub(super) fn clock_ahead(clock: i64, own: i64) -> Self {
+        Self::Clock {
+            lead: Duration::from_micros((clock - own).unsigned_abs()),
+        }
+    }
+
     /// `None` if the error is about the server or the connection, not about the batch.
     fn why(error: &sqlx::Error) -> Option<Why> {
         // A row this build cannot read.
@@ -130,14 +148,5 @@ impl Setback {
             Self::Clock { .. } => Conflict::Clock,
             Self::Unknown(_) => Conflict::CommitUnknown,
         }
-    }
-}
-
-impl From<Mismatch> for Setback {
-    fn from(mismatch: Mismatch) -> Self {
-        Self::Refused(Refusal {
-            why: Why::Content,
-            error: mismatch.into(),
-        })
     }
 }

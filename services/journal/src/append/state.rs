@@ -64,6 +64,8 @@ pub(super) struct Loaded {
     pub open_holds: HashMap<WalletId, i64>,
     pub uncounted: HashSet<WalletId>,
     pub max_open_holds: i64,
+    /// Before this time, in microseconds, no hold of the wallet becomes due; missing if that is unknown.
+    pub not_due_before: HashMap<WalletId, i64>,
     /// Holds to end before anything else happens to their wallet, in order of expiry.
     pub due: HashMap<WalletId, Vec<HoldId>>,
     /// Those that the batch names. Facts, so they need no lock.

@@ -13,14 +13,21 @@ use crate::append::statements::column;
 /// The most holds that one batch ends, apart from one per wallet. About 20 ms on a small machine.
 const MAX_DUE: usize = 1_000;
 
-/// Up to `$3` of each wallet, those due first.
+/// Up to `$3` of each wallet, those due first; and the next one that is not due yet.
 const LOAD_DUE_HOLDS: &str = "SELECT h.hold_id, h.wallet_id, h.amount, h.expires_at, h.status \
     FROM unnest($1::uuid[]) AS w (id) CROSS JOIN LATERAL ( \
-        SELECT hold_id, wallet_id, amount, expires_at, status FROM journal.hold \
-        WHERE wallet_id = w.id AND status = 'open' AND expires_at <= $2 ORDER BY expires_at LIMIT $3) h";
+        (SELECT hold_id, wallet_id, amount, expires_at, status FROM journal.hold \
+         WHERE wallet_id = w.id AND status = 'open' AND expires_at <= $2 ORDER BY expires_at LIMIT $3) \
+        UNION ALL \
+        (SELECT hold_id, wallet_id, amount, expires_at, status FROM journal.hold \
+         WHERE wallet_id = w.id AND status = 'open' AND expires_at > $2 ORDER BY expires_at LIMIT 1)) h";
 
 /// Call after the heads are loaded.
 pub(super) async fn load(db: &mut PgConnection, loaded: &mut Loaded) -> Result<(), sqlx::Error> {
+    // Some may get their first hold.
+    let free = loaded.heads.values().filter(|head| head.wallet.held == 0);
+    let free = free.map(|head| (head.wallet.id, i64::MAX));
+    loaded.not_due_before.extend(free);
     let holding = loaded.heads.values().filter(|head| head.wallet.held > 0);
     let mut wallets: Vec<WalletId> = holding.map(|head| head.wallet.id).collect();
     if wallets.is_empty() {
@@ -60,11 +67,18 @@ async fn load_share(
     for id in wallets {
         loaded.due.remove(id);
         loaded.crowded.remove(id);
+        loaded.not_due_before.insert(*id, i64::MAX);
     }
     for hold in due {
+        if !hold.is_due(loaded.clock) {
+            let expires_at = hold.expires_at.unwrap_or(i64::MAX);
+            loaded.not_due_before.insert(hold.wallet_id, expires_at);
+            continue;
+        }
         let of_wallet = loaded.due.entry(hold.wallet_id).or_default();
         if of_wallet.len() >= share {
             loaded.crowded.insert(hold.wallet_id);
+            loaded.not_due_before.remove(&hold.wallet_id);
             continue;
         }
         of_wallet.push(hold.id);

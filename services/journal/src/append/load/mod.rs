@@ -10,10 +10,10 @@ use wallex_domain::{Command, HoldId, WalletId};
 
 use super::request::Request;
 use super::route::Routed;
-use super::state::Loaded;
+use super::state::{Head, Loaded, LockedPartition};
 use super::statements::column;
 pub(super) use open_holds::OpenHolds;
-use rows::{answer_from_row, head_from_row, hold_from_row, named_from_row};
+use rows::{answer_from_row, head_from_row, hold_from_row, named_from_row, partition_from_row};
 
 const LOAD_HEADS: &str = "SELECT wallet_id, partition, version, currency, balance, held, overdraft_limit, \
     status, external_id FROM journal.head WHERE wallet_id = ANY($1)";
@@ -126,6 +126,21 @@ pub(super) async fn load(
         loaded.reversed.extend(rows);
     }
     open_holds::load(db, memory, requests, loaded).await
+}
+
+/// Heads outside the locks, each with its partition's row of the same snapshot.
+pub(super) async fn read_heads(
+    db: &mut PgConnection,
+    wallets: Vec<Uuid>,
+) -> Result<Vec<(Head, LockedPartition)>, sqlx::Error> {
+    let rows = sqlx::query("SELECT * FROM journal.heads($1)")
+        .bind(wallets)
+        .fetch_all(db)
+        .await?;
+    let rows = rows
+        .iter()
+        .map(|row| Ok((head_from_row(row)?, partition_from_row(row)?)));
+    rows.collect()
 }
 
 /// A head that this build cannot read affects only its wallet, not the rest of the batch.

@@ -43,6 +43,20 @@ impl OpenHolds {
         }
     }
 
+    /// The number of a wallet's open holds, as far as it is known.
+    pub(in crate::append) fn count(&self, id: WalletId, loaded: &Loaded) -> Option<i64> {
+        match loaded.heads.get(&id).map(|head| &head.wallet) {
+            // About to be created, or nothing is held.
+            None => Some(0),
+            Some(wallet) if wallet.held == 0 => Some(0),
+            Some(wallet) => {
+                let known = self.known.get(&id);
+                let known = known.filter(|(version, _)| *version == wallet.version);
+                known.map(|(_, count)| *count)
+            }
+        }
+    }
+
     /// Call after a commit.
     pub(in crate::append) fn remember(&mut self, loaded: &Loaded) {
         for (id, count) in &loaded.open_holds {
@@ -69,19 +83,7 @@ pub(super) async fn load(
         let Some((_, id)) = item.command.places() else {
             continue;
         };
-        let count = match loaded.heads.get(&id).map(|head| &head.wallet) {
-            // About to be created, or nothing is held.
-            None => Some(0),
-            Some(wallet) if wallet.held == 0 => Some(0),
-            Some(wallet) => {
-                let known = memory
-                    .known
-                    .get(&id)
-                    .filter(|(version, _)| *version == wallet.version);
-                known.map(|(_, count)| *count)
-            }
-        };
-        match count {
+        match memory.count(id, loaded) {
             Some(count) => {
                 loaded.open_holds.insert(id, count);
             }

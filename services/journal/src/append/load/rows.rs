@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use sqlx::{Row as _, postgres::PgRow};
-use wallex_domain::{Hold, HoldId, HoldStatus, Partition, Status, Wallet, WalletId};
+use wallex_domain::{Hold, HoldId, HoldStatus, Mark, Partition, Status, Wallet, WalletId};
 
 use crate::append::request::Answer;
-use crate::append::state::{Head, Key, Named, Personal, StoredAnswer};
+use crate::append::state::{Head, Key, LockedPartition, Named, Personal, StoredAnswer};
 use crate::read::hash_column;
 
 pub(super) fn hold_from_row(row: &PgRow) -> Result<Hold, sqlx::Error> {
@@ -44,6 +44,17 @@ pub(super) fn head_from_row(row: &PgRow) -> Result<Head, sqlx::Error> {
         partition: Partition(row.try_get("partition")?),
         external_id: row.try_get("external_id")?,
         loaded_version: version,
+    })
+}
+
+pub(super) fn partition_from_row(row: &PgRow) -> Result<LockedPartition, sqlx::Error> {
+    Ok(LockedPartition {
+        head: Mark {
+            seq: row.try_get("last_seq")?,
+            hash: hash_column(row, "head_hash")?,
+        },
+        last_recorded_at: row.try_get("last_recorded_at")?,
+        open: row.try_get("open")?,
     })
 }
 

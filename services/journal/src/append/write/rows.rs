@@ -1,44 +1,43 @@
-//! Lists of rows as statement parameters: one array per column.
+//! Lists of rows as arguments of `journal.append`: one array per column.
 //!
-//! The invariant: a column's name, type and value are in one line, so nothing depends on their order.
+//! The invariant: a column's name, type and value are in one line, and arguments are passed by name, so nothing depends
+//! on their order.
 
 use sqlx::error::BoxDynError;
 use sqlx::postgres::{PgArguments, Postgres};
 use sqlx::{Arguments as _, Type, TypeInfo as _};
 use uuid::Uuid;
-use wallex_domain::{Hold, WalletId};
+use wallex_domain::{Hold, Partition, WalletId};
 
 use crate::Event;
-use crate::append::state::{Head, Key, Named, Personal, StoredAnswer};
+use crate::append::state::{Head, Key, LockedPartition, Named, Personal, StoredAnswer};
 use crate::personal::Sealed;
 
-/// A list of rows as a statement's parameters.
+/// A list of rows as arguments of `journal.append`.
 pub(super) trait Rows {
     /// What a row is made from.
     type Of<'a>;
 
-    /// The columns' names, separated by commas.
-    fn columns() -> String;
+    /// `answers_caller => $3::TEXT[], …`, numbered after `last`.
+    fn arguments(last: &mut usize) -> String;
 
-    /// The list as a table: `unnest($3::TEXT[], …) AS rows (…)`, with its parameters numbered after `last`.
-    fn table(last: &mut usize) -> String;
-
-    /// The values of [`Self::table`]'s parameters.
+    /// The values of [`Self::arguments`].
     fn add(rows: &[Self::Of<'_>], arguments: &mut PgArguments) -> Result<(), BoxDynError>;
 }
 
-/// The next parameter, an array.
-fn parameter<Value>(last: &mut usize) -> String
+/// The next argument, an array.
+fn argument<Value>(list: &str, column: &str, last: &mut usize) -> String
 where
     Vec<Value>: Type<Postgres>,
 {
     *last += 1;
-    format!("${last}::{}", <Vec<Value> as Type<Postgres>>::type_info().name())
+    let array = <Vec<Value> as Type<Postgres>>::type_info();
+    format!("{list}_{column} => ${last}::{}", array.name())
 }
 
 /// Declares lists by what a row is made from and by its columns, each with type and value.
 macro_rules! rows {
-    ($($(#[$doc:meta])* $rows:ident<$lifetime:lifetime> of $of:ty: |$row:pat_param| {
+    ($($(#[$doc:meta])* $list:ident: $rows:ident<$lifetime:lifetime> of $of:ty: |$row:pat_param| {
         $($column:ident: $value:ty = $get:expr),+ $(,)?
     })+) => {$(
         $(#[$doc])*
@@ -47,13 +46,8 @@ macro_rules! rows {
         impl Rows for $rows {
             type Of<$lifetime> = $of;
 
-            fn columns() -> String {
-                [$(stringify!($column)),+].join(", ")
-            }
-
-            fn table(last: &mut usize) -> String {
-                let parameters = [$(parameter::<$value>(last)),+].join(", ");
-                format!("unnest({parameters}) AS rows ({})", Self::columns())
+            fn arguments(last: &mut usize) -> String {
+                [$(argument::<$value>(stringify!($list), stringify!($column), last)),+].join(", ")
             }
 
             #[allow(unused_variables, reason = "a column needs a part of its row")]
@@ -66,7 +60,16 @@ macro_rules! rows {
 }
 
 rows! {
-    Answers<'a> of (&'a Key, &'a StoredAnswer): |((caller, key), stored)| {
+    /// What a batch was decided on, where nothing is locked yet.
+    remembered: Remembered<'a> of (&'a Partition, &'a LockedPartition): |(partition, row)| {
+        id: i32 = partition.0,
+        last_seq: i64 = row.head.seq,
+        head_hash: &[u8] = &row.head.hash.0,
+        last_recorded_at: i64 = row.last_recorded_at,
+        open: bool = row.open,
+    }
+
+    answers: Answers<'a> of (&'a Key, &'a StoredAnswer): |((caller, key), stored)| {
         caller: &str = caller,
         key: &str = key,
         fingerprint: &[u8] = &stored.fingerprint.0,
@@ -78,7 +81,7 @@ rows! {
         location: Option<&str> = stored.answer.location.as_deref(),
     }
 
-    CreatedHeads<'a> of &'a Head: |head| {
+    created: CreatedHeads<'a> of &'a Head: |head| {
         wallet_id: Uuid = head.wallet.id.0,
         partition: i32 = head.partition.0,
         version: i64 = head.wallet.version,
@@ -91,7 +94,7 @@ rows! {
     }
 
     /// `loaded` is the version that is replaced.
-    ChangedHeads<'a> of &'a Head: |head| {
+    changed: ChangedHeads<'a> of &'a Head: |head| {
         wallet_id: Uuid = head.wallet.id.0,
         loaded: i64 = head.loaded_version,
         version: i64 = head.wallet.version,
@@ -101,14 +104,14 @@ rows! {
         status: &str = head.wallet.status.as_str(),
     }
 
-    PersonalData<'a> of &'a (Uuid, WalletId, Sealed): |(event_id, wallet_id, sealed)| {
+    personal: PersonalData<'a> of &'a (Uuid, WalletId, Sealed): |(event_id, wallet_id, sealed)| {
         event_id: Uuid = *event_id,
         wallet_id: Uuid = wallet_id.0,
         salt: &[u8] = &sealed.salt,
         data: &[u8] = &sealed.data,
     }
 
-    Events<'a> of &'a Event: |event| {
+    events: Events<'a> of &'a Event: |event| {
         event_id: Uuid = event.event_id,
         transaction_id: Uuid = event.transaction_id,
         partition: i32 = event.partition.0,
@@ -125,14 +128,14 @@ rows! {
     }
 
     /// Partitions by their last events.
-    MovedPartitions<'a> of &'a Event: |last| {
+    moved: MovedPartitions<'a> of &'a Event: |last| {
         id: i32 = last.partition.0,
         last_seq: i64 = last.seq,
         head_hash: &[u8] = &last.hash.0,
         last_recorded_at: i64 = last.recorded_at,
     }
 
-    PlacedHolds<'a> of &'a Hold: |hold| {
+    placed: PlacedHolds<'a> of &'a Hold: |hold| {
         hold_id: Uuid = hold.id.0,
         wallet_id: Uuid = hold.wallet_id.0,
         amount: i64 = hold.amount,
@@ -140,31 +143,31 @@ rows! {
         status: &str = hold.status.as_str(),
     }
 
-    ChangedHolds<'a> of &'a Hold: |hold| {
+    holds: ChangedHolds<'a> of &'a Hold: |hold| {
         hold_id: Uuid = hold.id.0,
         expires_at: Option<i64> = hold.expires_at,
         status: &str = hold.status.as_str(),
     }
 
-    Reversed<'a> of (Uuid, i64): |(transaction_id, amount)| {
+    reversed: Reversed<'a> of (Uuid, i64): |(transaction_id, amount)| {
         transaction_id: Uuid = *transaction_id,
         amount: i64 = *amount,
     }
 
-    DetailVersions<'a> of (WalletId, [i64; 3]): |(wallet_id, [owner, description, metadata])| {
+    details: DetailVersions<'a> of (WalletId, [i64; 3]): |(wallet_id, [owner, description, metadata])| {
         wallet_id: Uuid = wallet_id.0,
         owner: i64 = *owner,
         description: i64 = *description,
         metadata: i64 = *metadata,
     }
 
-    Erasures<'a> of (Uuid, WalletId, i64): |(event_id, wallet_id, version)| {
+    erasures: Erasures<'a> of (Uuid, WalletId, i64): |(event_id, wallet_id, version)| {
         event_id: Uuid = *event_id,
         wallet_id: Uuid = wallet_id.0,
         version: i64 = *version,
     }
 
-    Movements<'a> of (&'a String, &'a Named): |(external_id, named)| {
+    movements: Movements<'a> of (&'a String, &'a Named): |(external_id, named)| {
         external_id: &str = external_id,
         transaction_id: Uuid = named.transaction_id,
         event_id: Uuid = named.event_id,
