@@ -107,10 +107,7 @@ async fn a_database_whose_clock_is_far_ahead_is_not_written_to() {
     let journal = Journal::new().await;
     run_one(&mut journal.writer(), create("c", wallet(1), 10)).await;
     let with_clock = |clock| {
-        let config = Config {
-            clock,
-            ..Config::default()
-        };
+        let config = Config { clock, ..config() };
         Writer::new(journal.options(), Arc::default(), RENDER, config)
     };
     // To a process whose clock is behind, the database is ahead.

@@ -12,13 +12,15 @@ use crate::harness::*;
 
 const YEAR_3000: i64 = 32_503_680_000_000_000;
 
-/// Gives a wallet holds of 1, as if they had been placed.
+/// Gives a wallet holds of 1, as if they had been placed. Partitions move, as they do whenever a wallet changes: so no
+/// writer relies on what it remembers.
 async fn holds(journal: &Journal, id: WalletId, count: i64, expires_at: &str) {
     journal
         .execute(&format!(
             "INSERT INTO journal.hold SELECT gen_random_uuid(), '{id}', 1, {expires_at}, 'open'
                FROM generate_series(1, {count}) n;
-             UPDATE journal.head SET held = held + {count} WHERE wallet_id = '{id}'"
+             UPDATE journal.head SET held = held + {count} WHERE wallet_id = '{id}';
+             UPDATE journal.partition SET last_recorded_at = last_recorded_at + 1"
         ))
         .await;
 }
@@ -146,7 +148,7 @@ async fn a_crowd_hides_nobody_elses_due_holds() {
 fn limited(journal: &Journal, max_open_holds: i64) -> Writer {
     let config = Config {
         max_open_holds,
-        ..Config::default()
+        ..config()
     };
     Writer::new(journal.options(), Arc::default(), RENDER, config)
 }

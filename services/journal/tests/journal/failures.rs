@@ -19,7 +19,7 @@ async fn a_commit_whose_answer_is_lost_is_neither_lost_nor_repeated() {
         );
         let port = breaking(server, how, 2).await;
         let options = journal.options().host("127.0.0.1").port(port);
-        let mut writer = Writer::new(options, Arc::default(), RENDER, Config::default());
+        let mut writer = Writer::new(options, Arc::default(), RENDER, config());
         let reply = run_one(&mut writer, credit("k", wallet(1), 5)).await;
         // If the commit took place, the second try finds the first one's answer.
         assert_eq!(status(&reply), (201, how == Break::After), "{how:?}");
@@ -38,7 +38,7 @@ async fn an_outcome_that_stays_unknown_is_called_unknown_and_a_retry_tells() {
     );
     let port = breaking(server, Break::Before, usize::MAX).await;
     let options = journal.options().host("127.0.0.1").port(port);
-    let mut writer = Writer::new(options, Arc::default(), RENDER, Config::default());
+    let mut writer = Writer::new(options, Arc::default(), RENDER, config());
     let soon = Instant::now() + Duration::from_millis(300);
     let replies = writer.append(&[credit("k", wallet(1), 5)], soon).await;
     assert_eq!(replies, [Reply::OutcomeUnknown]);
@@ -64,7 +64,7 @@ async fn an_answer_from_the_store_is_told_after_a_commit() {
     for (amount, replayed) in [(5, true), (6, false)] {
         let port = breaking(server.clone(), Break::Before, 1).await;
         let options = journal.options().host("127.0.0.1").port(port);
-        let mut writer = Writer::new(options, Arc::default(), RENDER, Config::default());
+        let mut writer = Writer::new(options, Arc::default(), RENDER, config());
         let reply = run_one(&mut writer, credit("k", wallet(1), amount)).await;
         if replayed {
             assert_eq!(status(&reply), (201, true));
@@ -100,7 +100,7 @@ async fn a_doubt_is_carried_along_when_the_group_goes_on_in_parts() {
     );
     let port = breaking(server, Break::After, 1).await;
     let options = journal.options().host("127.0.0.1").port(port);
-    let mut writer = Writer::new(options, Arc::default(), RENDER, Config::default());
+    let mut writer = Writer::new(options, Arc::default(), RENDER, config());
     let replies = run(&mut writer, &[credit("k1", a, 5), credit("k2", b, 5)]).await;
     assert_eq!(replies, [Reply::OutcomeUnknown, Reply::OutcomeUnknown]);
     assert_eq!(journal.balance(a).await, 1_005, "it was stored");
@@ -135,9 +135,20 @@ async fn one_bad_command_never_fails_its_neighbours() {
     }
     assert_eq!(journal.balance(wallet(3)).await, 100);
     let (constraint, divided) = (Conflict::Constraint, Conflict::Divided);
-    assert_eq!(writer.conflicts[..3], [constraint, constraint, divided]);
+    // In one trip if that is on, under locks, there again, and then in parts.
+    let of_all = writer
+        .conflicts
+        .iter()
+        .take_while(|conflict| **conflict == constraint)
+        .count();
     assert!(
-        writer.conflicts[3..]
+        (2..=3).contains(&of_all) && writer.conflicts[of_all] == divided,
+        "{:?}",
+        writer.conflicts
+    );
+    assert!(
+        writer
+            .conflicts
             .iter()
             .all(|conflict| [constraint, divided].contains(conflict)),
         "{:?}",
@@ -150,7 +161,7 @@ async fn one_bad_command_never_fails_its_neighbours() {
 async fn an_unreachable_server_is_unavailable_by_the_deadline() {
     let journal = Journal::new().await;
     let options = journal.options().port(1);
-    let mut writer = Writer::new(options, Arc::default(), RENDER, Config::default());
+    let mut writer = Writer::new(options, Arc::default(), RENDER, config());
     let started = Instant::now();
     let replies = writer
         .append(&[credit("k", wallet(1), 5)], started + Duration::from_millis(300))
@@ -176,7 +187,13 @@ async fn a_writer_survives_the_end_of_its_connection() {
         DONE
     );
     assert_eq!(journal.balance(wallet(1)).await, 2);
-    assert_eq!(writer.conflicts, [Conflict::Connection]);
+    // With a commit in the same message as all the rest, nobody knows whether it was the last that the connection did.
+    let broken = [Conflict::Connection, Conflict::CommitUnknown];
+    assert!(
+        matches!(writer.conflicts[..], [only] if broken.contains(&only)),
+        "{:?}",
+        writer.conflicts
+    );
 }
 
 /// A session that holds a partition's lock and never ends: batches wait for the lock as long as they may, and nothing
@@ -194,10 +211,7 @@ async fn a_lock_that_is_held_too_long_is_given_up() {
         lock: Duration::from_millis(50),
         ..Timeouts::default()
     };
-    let config = Config {
-        timeouts,
-        ..Config::default()
-    };
+    let config = Config { timeouts, ..config() };
     let mut writer = Writer::new(journal.options(), Arc::default(), RENDER, config);
     let soon = Instant::now() + Duration::from_millis(400);
     assert_eq!(

@@ -1,17 +1,18 @@
 //! A migrated database for each test, writers on it, and shorthands for commands.
 
 use std::str::FromStr as _;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool};
 use sqlx::{AssertSqlSafe, Connection as _};
 use uuid::Uuid;
-use wallex_domain::PlatformId;
 use wallex_domain::{
     Amount, CaptureHold, Change, ChangeWallet, Command, CreateWallet, ExtendHold, Hash, HoldId, Movement,
-    Partition, PersonalData, PlaceHold, Positions, Rejection, ReleaseHold, Reverse, Transfer, WalletId,
+    Partition, PersonalData, PlaceHold, PlatformId, Positions, Rejection, ReleaseHold, Reverse, Transfer,
+    WalletId,
 };
 use wallex_journal::append::{
     Answer, BatchOutcome, Committed, Config, Item, Render, Reply, Request, Work, Writer,
@@ -64,7 +65,7 @@ impl Journal {
     }
 
     pub(crate) fn writer_with(&self, routes: Arc<Routes>) -> Writer {
-        Writer::new(self.options(), routes, RENDER, Config::default())
+        Writer::new(self.options(), routes, RENDER, config())
     }
 
     pub(crate) async fn execute(&self, statement: &str) {
@@ -90,7 +91,6 @@ impl Journal {
         row.bind(hold_id(n).0).fetch_one(&self.pool).await.unwrap()
     }
 
-    /// The database's clock, in microseconds since 1970.
     pub(crate) async fn expires_at(&self, n: u128) -> Option<i64> {
         sqlx::query_scalar("SELECT expires_at FROM journal.hold WHERE hold_id = $1")
             .bind(hold_id(n).0)
@@ -143,12 +143,37 @@ impl Journal {
     }
 }
 
-/// A deadline that no healthy test reaches.
+/// `WALLEX_TEST_APPEND`: `one_trip` (where possible, the default), `locked` or `alternating`.
+pub(crate) fn way() -> &'static str {
+    static WAY: LazyLock<String> = LazyLock::new(|| std::env::var("WALLEX_TEST_APPEND").unwrap_or_default());
+    &WAY
+}
+
+pub(crate) fn config() -> Config {
+    Config {
+        one_trip: way() != "locked",
+        ..Config::default()
+    }
+}
+
+/// Never in one trip.
+pub(crate) fn locked_first() -> Config {
+    Config {
+        one_trip: false,
+        ..Config::default()
+    }
+}
+
+/// No healthy test reaches it.
 pub(crate) fn deadline() -> Instant {
     Instant::now() + Duration::from_secs(20)
 }
 
 pub(crate) async fn run(writer: &mut Writer, requests: &[Request]) -> Vec<Reply> {
+    static CALLS: AtomicUsize = AtomicUsize::new(0);
+    if way() == "alternating" {
+        writer.pause_one_trip(CALLS.fetch_add(1, Ordering::Relaxed).is_multiple_of(2));
+    }
     writer.append(requests, deadline()).await
 }
 

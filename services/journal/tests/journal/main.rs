@@ -17,6 +17,8 @@ mod holds;
 mod idempotency;
 mod maintain;
 mod movements;
+mod one_trip;
+mod one_trip_holds;
 mod plans;
 mod proxy;
 mod read_plans;

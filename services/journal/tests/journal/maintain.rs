@@ -121,7 +121,7 @@ fn credits(
 ) -> JoinHandle<Vec<Took>> {
     let config = Config {
         retention,
-        ..Config::default()
+        ..config()
     };
     let mut writer = Writer::new(journal.options(), Arc::default(), RENDER, config);
     tokio::spawn(async move {

@@ -299,7 +299,7 @@ async fn a_batch_that_collides_on_a_name_runs_again_on_what_the_winner_committed
     wallex_testing::eventually(Duration::from_secs(10), "the loser waits", async || {
         let waiting: i64 = sqlx::query_scalar(
             "SELECT count(*) FROM pg_stat_activity
-             WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%journal.movement%'",
+             WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%journal.append%'",
         )
         .fetch_one(&journal.pool)
         .await

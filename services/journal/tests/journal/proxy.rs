@@ -1,10 +1,11 @@
-//! A proxy between writer and server that cuts the connection at the worst moment: around a COMMIT.
+//! Proxies between writer and server: one cuts the connection around a COMMIT, one holds back bytes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
 /// What happens to a COMMIT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,4 +54,76 @@ pub(crate) async fn breaking(server: (String, u16), how: Break, times: usize) ->
         }
     });
     port
+}
+
+/// A proxy that can hold back what the client sends, at any byte.
+pub(crate) struct Gate {
+    pub(crate) port: u16,
+    state: Arc<GateState>,
+}
+
+#[derive(Default)]
+struct GateState {
+    /// Bytes from the client that were passed on.
+    passed: AtomicUsize,
+    /// How many may be passed on in all.
+    limit: AtomicUsize,
+    opened: Notify,
+}
+
+impl Gate {
+    /// Open.
+    pub(crate) async fn before(server: (String, u16)) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let state = Arc::new(GateState::default());
+        state.limit.store(usize::MAX, Ordering::SeqCst);
+        let shared = state.clone();
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let upstream = TcpStream::connect(server.clone()).await.unwrap();
+                upstream.set_nodelay(true).unwrap();
+                tokio::spawn(through(client, upstream, shared.clone()));
+            }
+        });
+        Self { port, state }
+    }
+
+    pub(crate) fn passed(&self) -> usize {
+        self.state.passed.load(Ordering::SeqCst)
+    }
+
+    /// Lets so many more bytes through.
+    pub(crate) fn close_after(&self, bytes: usize) {
+        self.state.limit.store(self.passed() + bytes, Ordering::SeqCst);
+    }
+
+    pub(crate) fn open(&self) {
+        self.state.limit.store(usize::MAX, Ordering::SeqCst);
+        self.state.opened.notify_waiters();
+    }
+}
+
+async fn through(client: TcpStream, upstream: TcpStream, gate: Arc<GateState>) {
+    let (mut from_client, mut to_client) = client.into_split();
+    let (mut from_server, mut to_server) = upstream.into_split();
+    tokio::spawn(async move { tokio::io::copy(&mut from_server, &mut to_client).await });
+    let mut buffer = vec![0; 1 << 16];
+    while let Ok(n @ 1..) = from_client.read(&mut buffer).await {
+        let mut sent = 0;
+        while sent < n {
+            let opened = gate.opened.notified();
+            let room = gate.limit.load(Ordering::SeqCst) - gate.passed.load(Ordering::SeqCst);
+            let next = room.min(n - sent);
+            if next == 0 {
+                opened.await;
+                continue;
+            }
+            if to_server.write_all(&buffer[sent..sent + next]).await.is_err() {
+                return;
+            }
+            sent += next;
+            gate.passed.fetch_add(next, Ordering::SeqCst);
+        }
+    }
 }

@@ -4,14 +4,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use wallex_journal::append::{Config, Writer};
+use wallex_journal::append::Writer;
 use wallex_journal::schema;
 use wallex_testing::PostgresServer;
 
 use crate::harness::*;
 
 fn writer_on(server: &PostgresServer) -> Writer {
-    Writer::new(server.options(), Arc::default(), RENDER, Config::default())
+    Writer::new(server.options(), Arc::default(), RENDER, config())
 }
 
 #[tokio::test]
@@ -22,12 +22,21 @@ async fn an_answer_that_no_standby_has_is_told_when_one_has_it() {
     schema::add_partitions(&mut db, PARTITIONS).await.unwrap();
     schema::open_partitions(&mut db).await.unwrap();
     drop(db);
-    run_one(&mut writer_on(&server), create("c", wallet(1), 100)).await;
+    // A timeout of the database's own must not end the wait.
+    let mut db = server.connect().await;
+    sqlx::raw_sql("ALTER DATABASE postgres SET statement_timeout = '500ms'")
+        .execute(&mut db)
+        .await
+        .unwrap();
+    drop(db);
+    let mut writer = writer_on(&server);
+    run_one(&mut writer, create("c", wallet(1), 99)).await;
+    // It remembers the wallet: what follows goes in one trip.
+    run_one(&mut writer, credit("warm", wallet(1), 1)).await;
 
     server.require("away").await;
     // Committed on the primary, it waits; then the primary crashes.
     let patience = Duration::from_secs(2);
-    let mut writer = writer_on(&server);
     let waits = tokio::time::timeout(patience, run_one(&mut writer, credit("k", wallet(1), 5))).await;
     assert!(waits.is_err(), "{waits:?}");
     server.crash();
