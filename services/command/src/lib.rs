@@ -15,6 +15,7 @@ mod headers;
 mod json;
 mod metrics;
 mod problem;
+mod queue;
 mod register;
 mod request;
 mod state;
@@ -23,6 +24,7 @@ mod submit;
 mod tests;
 pub mod upkeep;
 mod value;
+mod writing;
 
 use axum::Router;
 use axum::body::HttpBody as _;
@@ -33,7 +35,8 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use wallex_journal::append::Render;
 
-pub use batcher::{Batcher, BatcherConfig, Enqueue};
+pub use batcher::{Batcher, BatcherConfig};
+pub use queue::Enqueue;
 pub use state::CommandState;
 
 /// How the journal's decisions are answered.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sqlx::PgPool;
 use wallex_domain::{Currencies, Currency};
 
-use crate::batcher::Enqueue;
+use crate::queue::Enqueue;
 use crate::upkeep::Upkeep;
 
 #[derive(Clone)]

@@ -14,7 +14,7 @@ use wallex_journal::append::{Item, Reply, Request, Work};
 use wallex_journal::erasure;
 use wallex_journal::hold::DueWallets;
 
-use crate::batcher::{Enqueue, QueueFull};
+use crate::queue::{Enqueue, QueueFull};
 
 /// How often to check for due holds, and so how late an expiry's event may be.
 const EVERY: Duration = Duration::from_millis(500);

@@ -7,12 +7,12 @@ use wallex_domain::Currencies;
 use wallex_runtime::http::headers::IDEMPOTENCY_KEY;
 
 use crate::batch::Batch;
-use crate::batcher::{Captured, Enqueue};
 use crate::commands::{
     capture, change, close, create, credit, debit, erase, extend, freeze, hold, overdraft_limit, release,
     reverse, transfer, unfreeze,
 };
 use crate::headers::Origin;
+use crate::queue::{Captured, Enqueue};
 use crate::request;
 use crate::{CommandState, router};
 

@@ -1,0 +1,227 @@
+//! The writers' loop: batches form by themselves, as a writer that becomes free takes whatever is waiting. There is no
+//! timer to tune. While a batch is on its way to the database, the next one is decided and sent.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use wallex_journal::append::{Reply, Request, Sent, Stages, WhyLocked, Writer};
+use wallex_runtime::trace::{self, SpanKind};
+
+use crate::metrics::{CommandMetrics, outcome};
+use crate::queue::{Caller, Waiting};
+
+/// The share of the next batch that postponed commands may take: enough for them to make progress, and small enough that
+/// many of them do not crowd out anyone else.
+const PUT_OFF_SHARE: usize = 4;
+
+/// While a batch is on its way, the next one is decided and sent as soon as it would have this share of the requests: so
+/// the database never waits for this process, and batches stay large.
+const NEXT_SHARE: usize = 2;
+
+/// Requests that are written together, and who waits for them.
+struct Batch {
+    requests: Vec<Request>,
+    callers: Vec<Option<Caller>>,
+    deadlines: Vec<Instant>,
+    taken: Instant,
+}
+
+impl Batch {
+    fn of(waiting: Vec<Waiting>, timeout: Duration) -> Self {
+        let (requests, callers): (Vec<Request>, Vec<Caller>) = waiting
+            .into_iter()
+            .map(|waiting| (waiting.request, waiting.caller))
+            .unzip();
+        Self {
+            deadlines: callers.iter().map(|caller| caller.since + timeout).collect(),
+            callers: callers.into_iter().map(Some).collect(),
+            requests,
+            taken: Instant::now(),
+        }
+    }
+
+    fn commands(&self) -> usize {
+        let requests = self.requests.iter();
+        requests.map(|request| request.work.items().len()).sum()
+    }
+}
+
+/// A batch that was sent, or has to be written under locks.
+struct Flying {
+    batch: Batch,
+    sent: Result<Sent, WhyLocked>,
+}
+
+/// Writes what is put into the queue until it is closed and empty. `max` is the most commands of a batch; requests are
+/// answered `timeout` after their arrival at the latest.
+pub(crate) async fn write(
+    mut writer: Writer,
+    queue: async_channel::Receiver<Waiting>,
+    max: usize,
+    timeout: Duration,
+    metrics: Arc<CommandMetrics>,
+) {
+    let mut line = Line {
+        queue,
+        put_off: VecDeque::new(),
+        next: VecDeque::new(),
+        max,
+    };
+    let mut flying: Option<Flying> = None;
+    loop {
+        if let Some(Flying {
+            batch,
+            sent: Ok(sent),
+        }) = &mut flying
+            && !line
+                .is_worth_sending_before(sent, batch.requests.len().div_ceil(NEXT_SHARE))
+                .await
+        {
+            land(&mut writer, flying.take(), &mut line, &metrics).await;
+        }
+        let waiting = line.next_batch(flying.is_some()).await;
+        if waiting.is_empty() {
+            if flying.is_none() {
+                break;
+            }
+            land(&mut writer, flying.take(), &mut line, &metrics).await;
+            continue;
+        }
+        let batch = Batch::of(waiting, timeout);
+        metrics.batch_size.observe(batch.commands() as f64);
+        let mut sent = writer.send(&batch.requests, &batch.deadlines).await;
+        if flying.is_some() {
+            land(&mut writer, flying.take(), &mut line, &metrics).await;
+            if sent.is_err() {
+                sent = writer.send(&batch.requests, &batch.deadlines).await;
+            }
+        }
+        let left = sent.is_err();
+        flying = Some(Flying { batch, sent });
+        if left {
+            land(&mut writer, flying.take(), &mut line, &metrics).await;
+        }
+    }
+    writer.close().await;
+}
+
+/// Waits for a batch and answers its callers.
+async fn land(writer: &mut Writer, flying: Option<Flying>, line: &mut Line, metrics: &CommandMetrics) {
+    let Some(Flying { mut batch, sent }) = flying else {
+        return;
+    };
+    let (requests, callers) = (&batch.requests, &mut batch.callers);
+    let mut answer = |index: usize, reply: Reply, stages: Option<Stages>| {
+        if trace::is_on() {
+            record_span(&requests[index], &reply, requests.len(), batch.taken, stages);
+        }
+        if let Some(caller) = callers[index].take() {
+            // A caller that has given up asks again with the same key.
+            let _ = caller.reply.send(reply);
+        }
+    };
+    let later = writer.land(sent, requests, &batch.deadlines, &mut answer).await;
+    for index in later {
+        line.put_off.extend(callers[index].take().map(|caller| Waiting {
+            request: requests[index].clone(),
+            caller,
+        }));
+    }
+    metrics.observe(writer.stages.drain(..));
+    metrics.ran_again(writer.conflicts.drain(..));
+    metrics.written(writer.paths.drain(..));
+}
+
+/// What waits for a writer.
+struct Line {
+    queue: async_channel::Receiver<Waiting>,
+    /// Requests that the last batches could not decide, in order of arrival.
+    put_off: VecDeque<Waiting>,
+    /// Taken out of the queue for the next batch.
+    next: VecDeque<Waiting>,
+    /// Of commands in a batch.
+    max: usize,
+}
+
+impl Line {
+    /// Waits until so many requests wait, or what was sent is answered; returns whether the requests came first.
+    async fn is_worth_sending_before(&mut self, sent: &mut Sent, requests: usize) -> bool {
+        let answered = sent.answered();
+        tokio::pin!(answered);
+        loop {
+            while self.next.len() < requests
+                && let Ok(waiting) = self.queue.try_recv()
+            {
+                self.next.push_back(waiting);
+            }
+            if self.next.len() >= requests {
+                return true;
+            }
+            tokio::select! {
+                biased;
+                () = &mut answered => return false,
+                Ok(waiting) = self.queue.recv() => self.next.push_back(waiting),
+            }
+        }
+    }
+
+    /// Postponed requests, as far as they fit, and then waiting ones. Empty when the queue is closed and nothing is left,
+    /// or if nothing waits and `now` is set.
+    async fn next_batch(&mut self, now: bool) -> Vec<Waiting> {
+        let mut batch = Vec::new();
+        let mut commands = 0;
+        let mut take = |waiting: Waiting| {
+            // The caller has given up; skipping the command is safe because a retry carries the same key.
+            if !waiting.caller.reply.is_closed() {
+                // A batch whose commands were all refused has none left, but still needs an answer.
+                commands += waiting.request.work.items().len().max(1);
+                batch.push(waiting);
+            }
+            commands
+        };
+        let mut taken = 0;
+        while taken < self.max.div_ceil(PUT_OFF_SHARE)
+            && let Some(waiting) = self.put_off.pop_front()
+        {
+            taken = take(waiting);
+        }
+        while taken < self.max
+            && let Some(waiting) = self.next.pop_front()
+        {
+            taken = take(waiting);
+        }
+        while taken == 0
+            && !now
+            && let Ok(first) = self.queue.recv().await
+        {
+            taken = take(first);
+        }
+        while taken < self.max
+            && let Ok(waiting) = self.queue.try_recv()
+        {
+            taken = take(waiting);
+        }
+        batch
+    }
+}
+
+/// Records the span of a request that has just been answered, if it is sampled. Its time in the queue is the time between
+/// the start of the parent span and the start of this one.
+fn record_span(request: &Request, reply: &Reply, requests: usize, taken: Instant, stages: Option<Stages>) {
+    let traceparent = request.traceparent.as_deref();
+    let name = || "journal.append".into();
+    let Some(mut span) = trace::below(traceparent, name, SpanKind::Internal, taken) else {
+        return;
+    };
+    span.set(
+        "wallex.batch.requests",
+        i64::try_from(requests).unwrap_or(i64::MAX),
+    )
+    .set("wallex.outcome", outcome(reply));
+    let mut end = Instant::now();
+    for (stage, took) in stages.into_iter().flat_map(Stages::named).rev() {
+        span.stage(stage, end, took);
+        end = end.checked_sub(took).unwrap_or(end);
+    }
+}
