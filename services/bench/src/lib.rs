@@ -33,6 +33,7 @@ use wallex_runtime::http::client::{Connection, Target};
 pub use args::Args;
 use lag::{Databases, MaxLag};
 use load::{Load, Phase};
+use mix::Kind;
 use plan::{Plan, Shape};
 use progress::{Progress, say};
 use report::{Report, Request, milliseconds};
@@ -225,8 +226,10 @@ async fn verify(
                     "the projections are still behind after {limit:?}: {lags}"
                 )),
             }
-            let initial = load.plan.initial.iter().sum();
-            verification::by_database(databases, &wallets, initial, tally).await?
+            let initial: i64 = load.plan.initial.iter().sum();
+            let moved = |kind| i128::from(tally.kind(kind).amount);
+            let total = i128::from(initial) + moved(Kind::Credits) - moved(Kind::Debits);
+            verification::by_database(databases, &wallets, total).await?
         }
         None => {
             report.verified_by = "api";

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use serde::Deserialize;
+use sqlx::PgPool;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -17,9 +18,7 @@ use wallex_projections::ledger::read as ledger;
 use wallex_projections::read_model::read::wallets;
 
 use crate::lag::Databases;
-use crate::mix::Kind;
 use crate::prediction;
-use crate::tally::Tally;
 use wallex_runtime::http::client::{Connection, Target};
 use wallex_runtime::http::headers::MIN_POSITION;
 
@@ -67,45 +66,58 @@ impl Differences {
     }
 }
 
-/// Compares every wallet in journal, ledger and read model, and the totals.
+/// Compares every wallet in journal, ledger and read model, and the totals: the wallets must hold `total` minor units.
 pub(crate) async fn by_database(
     databases: &Databases,
     expected: &[(Uuid, i64)],
-    initial: i64,
-    tally: &Tally,
+    total: i128,
 ) -> anyhow::Result<Differences> {
     let mut differences = Differences::default();
-    let mut total = 0_i128;
+    let held = by_journal(&databases.journal, expected, &mut differences).await?;
     let mut projections = databases.read.acquire().await?;
     for chunk in expected.chunks(CHUNK) {
         let ids: Vec<Uuid> = chunk.iter().map(|(id, _)| *id).collect();
-        let heads = texts(read::wallet::balances(&databases.journal, &ids).await?);
         let accounts = texts(ledger::balances(&mut projections, &ids).await?);
         let read_model = texts(wallets::balances(&mut projections, &ids).await?);
         for (wallet, expected) in chunk {
-            for (place, found) in [
-                ("the journal", &heads),
-                ("the ledger", &accounts),
-                ("the read model", &read_model),
-            ] {
+            for (place, found) in [("the ledger", &accounts), ("the read model", &read_model)] {
                 differences.compare(place, *wallet, *expected, found.get(wallet).map(String::as_str));
             }
         }
-        total += heads
-            .values()
-            .filter_map(|balance| balance.parse::<i128>().ok())
-            .sum::<i128>();
     }
-    let conserved = i128::from(initial) + i128::from(tally.kind(Kind::Credits).amount)
-        - i128::from(tally.kind(Kind::Debits).amount);
-    if total != conserved {
-        differences
-            .add(|| format!("money: the wallets hold {total}, initial + credits - debits is {conserved}"));
+    if held != total {
+        differences.add(|| format!("money: the wallets hold {held}, initial + credits - debits is {total}"));
     }
     for (currency, sum) in ledger::unbalanced(&mut projections).await? {
         differences.add(|| format!("ledger: the totals of {currency} sum to {sum} instead of 0"));
     }
     Ok(differences)
+}
+
+/// Compares every wallet in the journal. Returns what they hold together.
+pub(crate) async fn by_journal(
+    journal: &PgPool,
+    expected: &[(Uuid, i64)],
+    differences: &mut Differences,
+) -> anyhow::Result<i128> {
+    let mut held = 0_i128;
+    for chunk in expected.chunks(CHUNK) {
+        let ids: Vec<Uuid> = chunk.iter().map(|(id, _)| *id).collect();
+        let heads = texts(read::wallet::balances(journal, &ids).await?);
+        for (wallet, expected) in chunk {
+            differences.compare(
+                "the journal",
+                *wallet,
+                *expected,
+                heads.get(wallet).map(String::as_str),
+            );
+        }
+        held += heads
+            .values()
+            .filter_map(|balance| balance.parse::<i128>().ok())
+            .sum::<i128>();
+    }
+    Ok(held)
 }
 
 /// Balances as text: the ledger's sums exceed any integer type, and comparing needs no more.
