@@ -1,5 +1,6 @@
 //! The load generator: loads a running platform over HTTP and then checks the money. It tracks the expected balance of
-//! every wallet and predicts every answer, so "ok" means the predicted answer, not merely a 2xx.
+//! every wallet and predicts every answer, so "ok" means the predicted answer, not merely a 2xx. Beside it, the suite of
+//! measurements ([`run_suite`]).
 //!
 //! The invariant: exit code 0 means that every operation was answered as predicted and that journal, ledger and read
 //! model (or, without a database, the API) agree with the generator to the minor unit.
@@ -14,6 +15,7 @@ mod plan;
 mod prediction;
 mod progress;
 mod report;
+mod suite;
 mod tally;
 mod verification;
 
@@ -37,6 +39,7 @@ use mix::Kind;
 use plan::{Plan, Shape};
 use progress::{Progress, say};
 use report::{Report, Request, milliseconds};
+pub use suite::{SuiteArgs, run as run_suite};
 use tally::Tally;
 use verification::Differences;
 

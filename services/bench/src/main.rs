@@ -3,23 +3,35 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use wallex_bench::Args;
+use clap::{Parser, Subcommand};
+use wallex_bench::{Args, SuiteArgs};
 
 /// As in the services: the generator shares the processors with what it measures.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[derive(Parser)]
-#[command(name = "wallex-bench", version)]
+#[command(name = "wallex-bench", version, args_conflicts_with_subcommands = true)]
 struct Cli {
     #[command(flatten)]
     args: Args,
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    Suite(SuiteArgs),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match wallex_bench::run(Cli::parse().args).await {
+    let Cli { args, verb } = Cli::parse();
+    let code = match verb {
+        None => wallex_bench::run(args).await,
+        Some(Verb::Suite(args)) => wallex_bench::run_suite(args).await,
+    };
+    match code {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");

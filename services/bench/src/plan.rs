@@ -111,7 +111,7 @@ fn operation(
 
 /// Steele, Lea and Flood's SplitMix64. Implemented here because a library's generator may change between versions, and
 /// a seed would then no longer repeat a run.
-struct SplitMix(u64);
+pub(crate) struct SplitMix(pub(crate) u64);
 
 impl SplitMix {
     fn next(&mut self) -> u64 {
@@ -123,12 +123,12 @@ impl SplitMix {
     }
 
     /// 0 ≤ result < `limit`. Biased by less than one in 2³² for the limits used here.
-    fn below(&mut self, limit: u64) -> u64 {
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
         ((u128::from(self.next()) * u128::from(limit)) >> 64) as u64
     }
 
     /// The same for limits that fit in 32 bits.
-    fn small(&mut self, limit: u64) -> u32 {
+    pub(crate) fn small(&mut self, limit: u64) -> u32 {
         u32::try_from(self.below(limit)).unwrap_or(u32::MAX)
     }
 }
