@@ -14,7 +14,7 @@ up: ## Start the whole stack on its own real Kubernetes (KEDA=1: with autoscaler
 down: ## Remove everything that `make up` created
 	@dev/down
 
-bench: ## Run a load test against the stack of `make up` and check every balance; ARGS="--workers 64 --json out.json"
+bench: ## Run a load test against the stack of `make up` and check every balance; ARGS=suite: all scenarios; ARGS=--help
 	@eval dev/bench "$$ARGS"
 
 test: ## Run all tests, on real PostgreSQL, Kafka and Redis; ARGS="-p wallex-journal"

@@ -25,5 +25,6 @@ mod projection;
 mod redis;
 mod rolling;
 mod start;
+mod suite;
 mod traces;
 mod verify;
