@@ -1,8 +1,10 @@
 //! Creates the wallets of a scenario, and what it expects to find in them, before anything is measured.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use anyhow::Context;
+use tokio::time::{Instant, sleep};
 
 use crate::suite::request::{self, Request};
 use crate::suite::scenario::{BATCH, HISTORY, Scenario};
@@ -11,6 +13,9 @@ use crate::suite::wire::Wire;
 
 /// Initial balance in minor units: more than any run takes out of a wallet.
 const INITIAL: i64 = 1_000_000_000_000;
+/// How long a request may be refused with a 503, and how long to wait in between.
+const PATIENCE: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// `run` makes the keys of this run differ from those of others.
 pub(crate) async fn create(scenario: Scenario, address: SocketAddr, run: &str) -> anyhow::Result<Wallets> {
@@ -37,7 +42,14 @@ pub(crate) async fn create(scenario: Scenario, address: SocketAddr, run: &str) -
     Ok(wallets)
 }
 
+/// Sends it again under the same key while the service is unavailable: nothing is measured yet.
 async fn send(wire: &mut Wire, request: &Request) -> anyhow::Result<()> {
-    let answer = wire.exchange(&request.bytes).await?;
-    request::check(request.expected, &answer)
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let answer = wire.exchange(&request.bytes).await?;
+        if answer.status != 503 || Instant::now() > end {
+            return request::check(request.expected, &answer);
+        }
+        sleep(PAUSE).await;
+    }
 }
