@@ -106,6 +106,7 @@ fn component(words: &[&str]) -> Option<String> {
         "wallex" if has("command") => Some(COMMAND.to_owned()),
         "wallex" if has("publisher") => Some(PUBLISHER.to_owned()),
         "wallex" if has("query") => Some("query".to_owned()),
+        "wallex" if has("dev") => Some("all roles in one process".to_owned()),
         "wallex" => {
             let place = arguments.iter().position(|word| *word == "projector")?;
             let projection = arguments.get(place + 1)?;

@@ -114,6 +114,8 @@ fn cpu(report: &SuiteReport, build: &str) -> String {
         names.extend(cell.costs.cpu_us.keys().map(String::as_str));
         unseen.extend(cell.costs.unseen.iter().map(String::as_str));
     }
+    // Seen in one cell and not in another: one row.
+    unseen.retain(|name| !names.contains(name));
     let total = |name: &str| -> f64 { cells.iter().filter_map(|cell| cell.costs.cpu_us.get(name)).sum() };
     let mut names: Vec<&str> = names.into_iter().collect();
     names.sort_by(|one, other| total(other).total_cmp(&total(one)));
@@ -267,10 +269,13 @@ mod tests {
 
     #[test]
     fn the_table_has_figures_ratios_and_what_was_sent() {
-        let mut cell = cell(Scenario::Spread, 256, &[15_000.0, 16_000.0, 14_000.0]);
-        cell.costs.cpu_us.insert("generator".to_owned(), 12.34);
-        cell.costs.unseen.push("command".to_owned());
-        let mut report = report(vec![cell]);
+        let mut first = cell(Scenario::Spread, 256, &[15_000.0, 16_000.0, 14_000.0]);
+        first.costs.cpu_us.insert("generator".to_owned(), 12.34);
+        first.costs.unseen.push("command".to_owned());
+        // A component that this cell shows and the first does not.
+        let mut second = cell(Scenario::Hot, 256, &[1.0; 3]);
+        second.costs.cpu_us.insert("command".to_owned(), 56.78);
+        let mut report = report(vec![first, second]);
         report.relate(Tpcb {
             scale: 50,
             before: 5_000.0,
@@ -289,5 +294,7 @@ mod tests {
             assert!(text.contains(part), "{part}: {text}");
         }
         assert!(!text.contains("read model p50"), "{text}");
+        let rows = text.lines().filter(|line| line.starts_with("│ command "));
+        assert_eq!(rows.count(), 1, "{text}");
     }
 }
