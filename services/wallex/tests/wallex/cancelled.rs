@@ -79,6 +79,12 @@ async fn cancelled_statements_leave_nothing_behind() {
         "{cancelled} cancelled, {refused} of {asked} refused"
     );
 
+    // The projectors were tormented too, and may be behind.
+    eventually(DEADLINE, "the wallet in the read model", async || {
+        let reply = api.read(1, &format!("/v1/wallets/{wallet}"), "").await.unwrap();
+        (reply.status == 200).then_some(())
+    })
+    .await;
     // From here on, everything works on the first try, on every connection of every pool.
     for at in 0..60 {
         for replica in 0..2 {
