@@ -37,9 +37,10 @@
 //!   procedure commits without waiting for more. One that freezes under locks loses its transaction to the server's
 //!   timeout, and with it the locks; what it sends when it wakes is refused. It had not reported success to anyone.
 //!
-//! `memory` is what is remembered; `one_trip` decides and sends on it, and `landing` hears what became of that; `locked` runs the steps under locks, which are
-//! `route`, `statements`, `load`, `decide` and `write`; `state` is what a batch knows and `staging` what it has decided;
-//! `groups` goes on until every request has its reply; `divide` and `aside` handle failing requests.
+//! `memory` is what is remembered; `one_trip` decides and sends on it, and `landing` hears what became of that; `locked`
+//! runs the steps under locks, which are `route`, `statements`, `load`, `decide` and `write`; `state` is what a batch
+//! knows and `staging` what it has decided; `groups` goes on until every request has its reply; `divide` and `aside`
+//! handle failing requests.
 
 mod aside;
 mod call;

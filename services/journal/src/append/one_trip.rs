@@ -66,7 +66,8 @@ impl Writer {
             return Err(Why::Off);
         }
         let mut watch = Stopwatch::start();
-        let commands = commands(requests, &indices);
+        let items = indices.iter().flat_map(|index| requests[*index].work.items());
+        let commands: Vec<&Command> = items.map(|item| &item.command).collect();
         if commands.iter().any(|command| command.transaction().is_some()) {
             return Err(Why::Transactions);
         }
@@ -80,7 +81,7 @@ impl Writer {
         self.read_missing(&commands).await?;
         let load = watch.lap();
 
-        let mut sent = self.decide_on_memory(requests, indices, clock)?;
+        let mut sent = self.decide_on_memory(requests, indices, &commands, clock)?;
         (sent.load, sent.decide) = (load, watch.lap());
         if sent.before.is_empty() {
             return Ok(sent);
@@ -163,11 +164,12 @@ impl Writer {
         &mut self,
         requests: &[Request],
         indices: Vec<usize>,
+        commands: &[&Command],
         clock: i64,
     ) -> Result<Sent, Why> {
         let mut staged = Vec::with_capacity(indices.len());
         let mut routed = Vec::with_capacity(indices.len());
-        let holds = self.remembered_holds(requests, &indices)?;
+        let holds = self.remembered_holds(commands)?;
         let found = Found {
             holds: holds.values().map(|hold| (hold.id, hold.wallet_id)).collect(),
             ..Found::default()
@@ -237,7 +239,6 @@ impl Writer {
             }
             staged.push((*index, outcome));
         }
-        let commands = commands(requests, &indices);
         let mut created = commands.iter().filter_map(|command| command.creates());
         if created.any(|create| !staging.loaded.heads.contains_key(&create.wallet_id)) {
             // It is not written, so nothing would notice that the wallet exists.
@@ -258,15 +259,11 @@ impl Writer {
     }
 
     /// The holds that exist already and that the commands name, unless earlier commands of the batch place them.
-    fn remembered_holds(
-        &self,
-        requests: &[Request],
-        indices: &[usize],
-    ) -> Result<HashMap<HoldId, Hold>, Why> {
+    fn remembered_holds(&self, commands: &[&Command]) -> Result<HashMap<HoldId, Hold>, Why> {
         let (mut holds, mut placed) = (HashMap::new(), HashSet::new());
-        for item in indices.iter().flat_map(|index| requests[*index].work.items()) {
-            placed.extend(item.command.places().map(|(id, _)| id));
-            if let Some(id) = item.command.hold()
+        for command in commands {
+            placed.extend(command.places().map(|(id, _)| id));
+            if let Some(id) = command.hold()
                 && !placed.contains(&id)
             {
                 let hold = self.memory.hold(id).ok_or(Why::Holds)?;
@@ -284,11 +281,6 @@ impl Writer {
                 Work::Batch { .. } => true,
             })
     }
-}
-
-fn commands<'a>(requests: &'a [Request], indices: &[usize]) -> Vec<&'a Command> {
-    let items = indices.iter().flat_map(|index| requests[*index].work.items());
-    items.map(|item| &item.command).collect()
 }
 
 /// Whatever happens to whoever waits for it, what was sent is carried to its end.

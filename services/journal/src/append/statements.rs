@@ -132,11 +132,3 @@ fn list(partitions: impl Iterator<Item = Partition>) -> String {
     }
     ids
 }
-
-/// One column of a list of rows, for `unnest`.
-pub(super) fn column<Row, Value>(
-    rows: impl IntoIterator<Item = Row>,
-    value: impl Fn(Row) -> Value,
-) -> Vec<Value> {
-    rows.into_iter().map(value).collect()
-}

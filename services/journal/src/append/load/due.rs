@@ -5,10 +5,10 @@
 
 use sqlx::PgConnection;
 use wallex_domain::WalletId;
+use wallex_postgres::column;
 
 use super::rows::hold_from_row;
 use crate::append::state::Loaded;
-use crate::append::statements::column;
 
 /// The most holds that one batch ends, apart from one per wallet. About 20 ms on a small machine.
 const MAX_DUE: usize = 1_000;

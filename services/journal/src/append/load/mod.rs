@@ -7,11 +7,11 @@ mod rows;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use uuid::Uuid;
 use wallex_domain::{Command, HoldId, WalletId};
+use wallex_postgres::column;
 
 use super::request::Request;
 use super::route::Routed;
 use super::state::{Head, Loaded, LockedPartition};
-use super::statements::column;
 pub(super) use open_holds::OpenHolds;
 use rows::{answer_from_row, head_from_row, hold_from_row, named_from_row, partition_from_row};
 

@@ -8,11 +8,11 @@ use quick_cache::unsync::Cache;
 use sqlx::PgConnection;
 use uuid::Uuid;
 use wallex_domain::WalletId;
+use wallex_postgres::column;
 
 use crate::append::request::Request;
 use crate::append::route::Routed;
 use crate::append::state::Loaded;
-use crate::append::statements::column;
 
 /// The most wallets cached.
 const CAPACITY: usize = 100_000;
