@@ -1,6 +1,7 @@
 //! Many commands in one request: one idempotency key, one transaction, one answer per command.
 
-use axum::extract::State;
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts as _, Request};
 use axum::response::Response;
 use serde::Serialize;
 use serde_json::Value;
@@ -13,9 +14,10 @@ use wallex_domain::{Currencies, Currency, Positions};
 use wallex_journal::append::{Answer, BatchOutcome, Item, Work};
 use wallex_runtime::http::{Code, Invalid, PROBLEM, Problem, Problems, with_problems};
 
+use crate::body::{announced, received};
 use crate::commands::COMMANDS;
 use crate::fields::{Fields, MAX_MEMBERS, Read, Value as _, wrong};
-use crate::headers::{Origin, RawBody, WriteHead};
+use crate::headers::{Origin, WriteHead};
 use crate::json::{self, Node};
 use crate::register::Registered;
 use crate::request::Route;
@@ -136,6 +138,27 @@ impl Batch {
     }
 }
 
+/// A request to the route of batches.
+pub(crate) struct SentBatch {
+    state: CommandState,
+    head: WriteHead,
+    body: Bytes,
+}
+
+impl FromRequest<CommandState> for SentBatch {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &CommandState) -> Result<Self, Problem> {
+        announced(request.body(), MAX_BATCH_BODY)?;
+        let (mut parts, body) = request.into_parts();
+        Ok(Self {
+            state: state.clone(),
+            head: WriteHead::from_request_parts(&mut parts, state).await?,
+            body: received(body, MAX_BATCH_BODY).await?,
+        })
+    }
+}
+
 /// Runs up to 1,000 commands in one transaction, in order, under one key.
 ///
 /// A batch has up to 20 MiB, each of its commands up to 256 KiB.
@@ -147,12 +170,12 @@ impl Batch {
         (status = 200, description = "Done; results has an answer per command", body = BatchResult, headers(("Wallex-Position" = String, description = "The last position in each partition"), ("Idempotency-Replayed" = String))),
     )
 )]
-async fn run(State(state): State<CommandState>, head: WriteHead, body: RawBody) -> Result<Response, Problem> {
+async fn run(SentBatch { state, head, body }: SentBatch) -> Result<Response, Problem> {
     if head.expected_version.is_some() {
         return Err(problem::precondition_malformed());
     }
-    let bytes = head.json(body, MAX_BATCH_BODY, || false)?;
-    let batch = Batch::parse(&bytes, &state.currencies, |index| head.origin(index))?;
+    let bytes = head.json(body, || false)?;
+    let batch = Batch::parse(&bytes, &state.shared.currencies, |index| head.origin(index))?;
     let fingerprint = head.fingerprint(&batch.written);
     // While it waits, a full batch of the longest texts is not held in memory twice.
     drop((bytes, batch.written));

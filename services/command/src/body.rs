@@ -1,5 +1,9 @@
-//! Parts that several request bodies share.
+//! Bodies as they arrive, and the parts that several of them share.
 
+use std::error::Error;
+
+use axum::body::{self, Body, Bytes, HttpBody as _};
+use http_body_util::LengthLimitError;
 use rand::random;
 use wallex_domain::{Amount, Command, Hash, PersonalData};
 use wallex_journal::append::Item;
@@ -7,7 +11,27 @@ use wallex_journal::personal::Sealed;
 use wallex_runtime::http::Problem;
 
 use crate::fields::Fields;
+use crate::problem;
 use crate::value::{Description, Metadata, Name};
+
+/// Refuses a body that announces more than `limit` bytes, before it arrives.
+pub(crate) fn announced(body: &Body, limit: usize) -> Result<(), Problem> {
+    if body.size_hint().lower() > limit as u64 {
+        return Err(problem::body_too_large(limit));
+    }
+    Ok(())
+}
+
+/// The whole body, if it has at most `limit` bytes.
+pub(crate) async fn received(body: Body, limit: usize) -> Result<Bytes, Problem> {
+    body::to_bytes(body, limit).await.map_err(|error| {
+        if error.source().is_some_and(<dyn Error>::is::<LengthLimitError>) {
+            problem::body_too_large(limit)
+        } else {
+            problem::body_unreadable()
+        }
+    })
+}
 
 /// A caller's remarks about a command: personal data, erasable. Every body except an erasure's ends with it.
 #[derive(Debug)]

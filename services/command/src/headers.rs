@@ -1,14 +1,13 @@
 //! The headers of a write request, parsed once: the idempotency key, the precondition, the trace.
 
 use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequestParts, MatchedPath};
+use http::HeaderValue;
 use http::header::{
     CONTENT_ENCODING, CONTENT_TYPE, HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
     IF_UNMODIFIED_SINCE,
 };
 use http::request::Parts;
-use http::{HeaderValue, StatusCode};
 use std::sync::{Arc, LazyLock};
 use wallex_domain::Hash;
 use wallex_runtime::http::headers::IDEMPOTENCY_KEY;
@@ -16,9 +15,6 @@ use wallex_runtime::http::{Code, Id, NoParameters, Problem};
 use wallex_runtime::trace::TraceContext;
 
 use crate::problem;
-
-/// The body as received, or why it was not.
-pub(crate) type RawBody = Result<Bytes, BytesRejection>;
 
 /// HTTP conditions (RFC 9110, section 13.1) that no write can check. A client that sends one does not want the write
 /// to happen without it.
@@ -37,8 +33,8 @@ pub(crate) struct WriteHead {
     /// The request span's, or else what the client sent.
     pub(crate) traceparent: Option<String>,
     media: Media,
-    /// Covers method, path, query and `If-Match`; the body is added later.
-    fingerprint: blake3::Hasher,
+    /// What the fingerprint covers before the body: method, path, query and `If-Match`, each with its length.
+    covered: Vec<u8>,
 }
 
 /// Who sent the command, and its index in the request: ids are derived from both.
@@ -59,17 +55,8 @@ struct Media {
 }
 
 impl WriteHead {
-    /// The body's JSON. `limit` is the route's limit. Where a body is optional, a missing one is an empty object.
-    pub(crate) fn json(
-        &self,
-        body: RawBody,
-        limit: usize,
-        may_be_absent: fn() -> bool,
-    ) -> Result<Bytes, Problem> {
-        let body = body.map_err(|rejection| match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => problem::body_too_large(limit),
-            _ => problem::body_unreadable(),
-        })?;
+    /// The body's JSON. Where a body is optional, a missing one is an empty object.
+    pub(crate) fn json(&self, body: Bytes, may_be_absent: fn() -> bool) -> Result<Bytes, Problem> {
         if self.media.is_encoded {
             return Err(problem::content_encoding());
         }
@@ -87,8 +74,8 @@ impl WriteHead {
 
     /// Fingerprint of the whole request. `body` is its canonical form, rewritten from what was read.
     pub(crate) fn fingerprint(&self, body: &[u8]) -> Hash {
-        let mut hasher = self.fingerprint.clone();
-        Hash(*hasher.update(body).finalize().as_bytes())
+        let mut hasher = blake3::Hasher::new();
+        Hash(*hasher.update(&self.covered).update(body).finalize().as_bytes())
     }
 
     pub(crate) fn origin(&self, index: usize) -> Origin<'_> {
@@ -126,11 +113,11 @@ impl<S: Send + Sync> FromRequestParts<S> for WriteHead {
             Some(text) => Some(version(text).ok_or_else(problem::precondition_malformed)?),
         };
         let precondition = expected_version.map_or(String::new(), |version| format!("\"{version}\""));
-        let mut fingerprint = blake3::Hasher::new();
+        let mut covered = Vec::with_capacity(128);
         // The third part is the query: no write takes one.
         for part in [parts.method.as_str(), &path, "", &precondition] {
-            fingerprint.update(&(part.len() as u64).to_be_bytes());
-            fingerprint.update(part.as_bytes());
+            covered.extend((part.len() as u64).to_be_bytes());
+            covered.extend(part.as_bytes());
         }
         Ok(Self {
             caller: CALLER.clone(),
@@ -141,7 +128,7 @@ impl<S: Send + Sync> FromRequestParts<S> for WriteHead {
                 is_json: single(parts, CONTENT_TYPE.as_str()).is_ok_and(|value| value.is_some_and(is_json)),
                 is_encoded: parts.headers.get_all(CONTENT_ENCODING).iter().any(is_encoded),
             },
-            fingerprint,
+            covered,
         })
     }
 }

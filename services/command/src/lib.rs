@@ -27,10 +27,6 @@ mod value;
 mod writing;
 
 use axum::Router;
-use axum::body::HttpBody as _;
-use axum::extract::{DefaultBodyLimit, Request};
-use axum::middleware::{self, Next};
-use axum::response::IntoResponse as _;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use wallex_journal::append::Render;
@@ -63,20 +59,5 @@ pub fn openapi() -> OpenApi {
 }
 
 fn routes() -> OpenApiRouter<CommandState> {
-    let batches = OpenApiRouter::default().routes(batch::route());
-    limited(commands::routes(), MAX_BODY).merge(limited(batches, MAX_BATCH_BODY))
-}
-
-/// Routes whose bodies have at most `limit` bytes. A request that announces more is refused at once, before its body
-/// arrives.
-fn limited(routes: OpenApiRouter<CommandState>, limit: usize) -> OpenApiRouter<CommandState> {
-    let announced = move |request: Request, next: Next| async move {
-        if request.body().size_hint().lower() > limit as u64 {
-            return problem::body_too_large(limit).into_response();
-        }
-        next.run(request).await
-    };
-    routes
-        .layer(DefaultBodyLimit::max(limit))
-        .route_layer(middleware::from_fn(announced))
+    commands::routes().routes(batch::route())
 }

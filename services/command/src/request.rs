@@ -3,7 +3,6 @@
 //!
 //! The invariant: a command means the same on either path.
 
-use axum::body::Bytes;
 use axum::extract::{self, FromRequest, FromRequestParts};
 use axum::response::Response;
 use utoipa::openapi::HttpMethod;
@@ -13,7 +12,7 @@ use wallex_journal::append::{Item, Work};
 use wallex_runtime::http::{Code, Id, Problem, capitalised};
 
 use crate::answer::Shape;
-use crate::body::{Movement, Personal};
+use crate::body::{Movement, Personal, announced, received};
 use crate::fields::{Fields, Value as _};
 use crate::headers::{Origin, WriteHead};
 use crate::state::CommandState;
@@ -177,14 +176,15 @@ impl<R: Request> FromRequest<CommandState> for Sent<R> {
     type Rejection = Problem;
 
     async fn from_request(request: extract::Request, state: &CommandState) -> Result<Self, Problem> {
+        announced(request.body(), MAX_BODY)?;
         let (mut parts, body) = request.into_parts();
         let target = match R::TARGET {
             Some(_) => Id::from_request_parts(&mut parts, state).await?.uuid(),
             None => Uuid::nil(),
         };
         let head = WriteHead::from_request_parts(&mut parts, state).await?;
-        let body = Bytes::from_request(extract::Request::from_parts(parts, body), state).await;
-        let (body, written) = parse::<R>(&head.json(body, MAX_BODY, may_be_absent::<R>)?)?;
+        let body = received(body, MAX_BODY).await?;
+        let (body, written) = parse::<R>(&head.json(body, may_be_absent::<R>)?)?;
         Ok(Self {
             state: state.clone(),
             target,

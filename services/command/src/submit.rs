@@ -31,7 +31,7 @@ impl CommandState {
             work,
             traceparent: head.traceparent,
         };
-        let response = match self.queue.submit(request).await {
+        let response = match self.shared.queue.submit(request).await {
             Ok(Reply::Answered { answer, replayed }) => response(answer, replayed),
             Ok(Reply::NotFound(answer)) => response(answer, false),
             Ok(Reply::KeyReused) => return Err(Problem::of(Code::IdempotencyKeyReused)),
@@ -40,8 +40,10 @@ impl CommandState {
             Ok(Reply::Failed) => return Err(Problem::internal()),
             Err(_) => return Err(Problem::of(Code::QueueFull).retry_after(1)),
         };
-        // Usually finished when the answer is sent; whatever takes longer continues in the background.
-        self.upkeep.erase_soon(&erased).await;
+        if !erased.is_empty() {
+            // Usually finished when the answer is sent; whatever takes longer continues in the background.
+            self.shared.upkeep.erase_soon(&erased).await;
+        }
         Ok(response)
     }
 }

@@ -1,19 +1,25 @@
-//! Records every request: count, duration, how many are in flight; a log line; its span, if it is
-//! sampled. Labels are the route's pattern, the method and the status, all bounded; handles are resolved once per route.
+//! Around every request: answers when its handler panics, and records count, duration, how many are in flight; a log
+//! line; its span, if it is sampled. Labels are the route's pattern, the method and the status, all bounded; handles are
+//! resolved once per route.
+//!
+//! All of it is one layer: axum allocates and copies for each layer of a route, on every request.
 
 use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock, OnceLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
+use futures::FutureExt as _;
 use http::{Method, StatusCode};
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge};
 use tower::{Layer, Service};
 use tracing::Instrument as _;
 
+use super::Problem;
 use super::bodies::Exchange;
 use super::health;
 use crate::metrics;
@@ -151,8 +157,11 @@ where
             None => tracing::Span::none(),
         };
         let answer = self.inner.call(request).instrument(scope.clone());
+        let answer = AssertUnwindSafe(answer).catch_unwind();
         Box::pin(async move {
-            let response = answer.await?;
+            // The panic itself has already been logged ([`crate::telemetry`]).
+            let panicked = |_| Ok(Problem::internal().into_response());
+            let response = answer.await.unwrap_or_else(panicked)?;
             let response = match exchange {
                 Some(exchange) => exchange.settle(&method, response),
                 None => response,

@@ -1,11 +1,7 @@
 //! What every role serves around its own routes.
 
-use std::any::Any;
-
 use axum::Router;
-use axum::response::{IntoResponse as _, Response};
 use http::{Method, Uri};
-use tower_http::catch_panic::CatchPanicLayer;
 
 use super::super::observe::Observe;
 use super::super::{Code, Problem, health, log_level};
@@ -23,7 +19,6 @@ pub(super) fn assemble(app: Router, health: Health) -> Router {
     app.merge(health::routes(health))
         .merge(log_level::routes())
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(CatchPanicLayer::custom(panicked))
         .layer(Observe)
         // Turns handlers into services now; otherwise axum does so, layers included, for every request.
         .with_state(())
@@ -33,9 +28,4 @@ pub(super) fn assemble(app: Router, health: Health) -> Router {
 async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
     let detail = format!("{method} is not served at {}; see the header Allow.", uri.path());
     Problem::new(Code::MethodNotAllowed, detail)
-}
-
-/// The panic itself has already been logged ([`crate::telemetry`]).
-fn panicked(_panic: Box<dyn Any + Send + 'static>) -> Response {
-    Problem::internal().into_response()
 }
