@@ -1,5 +1,5 @@
-//! The writers' loop: batches form by themselves, as a writer that becomes free takes whatever is waiting. There is no
-//! timer to tune. While a batch is on its way to the database, the next one is decided and sent.
+//! The writers' loop: batches form by themselves, as a writer that becomes free takes whatever is waiting. While a batch
+//! is on its way to the database, the next one is decided and sent.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,9 +15,19 @@ use crate::queue::{Caller, Waiting};
 /// many of them do not crowd out anyone else.
 const PUT_OFF_SHARE: usize = 4;
 
-/// While a batch is on its way, the next one is decided and sent as soon as it would have this share of the requests: so
+/// While a batch is on its way, the next one is decided and sent as soon as it would have this share of its commands: so
 /// the database never waits for this process, and batches stay large.
 const NEXT_SHARE: usize = 2;
+
+/// The fewest commands of such a next batch. A call of the procedure costs the database as much as writing some twenty
+/// commands; fewer are quicker in one batch after the one on its way.
+const NEXT_AT_LEAST: usize = 32;
+
+/// Clients that were answered together ask again within a moment. After a batch, its successor waits for this share of
+/// the requests that were answered, instead of leaving with the first of them alone and making all others wait for it.
+const RETURNING: (usize, usize) = (7, 8);
+/// How long it waits at most. (The runtime's clock makes it up to twice as long.) A batch takes about twice this time.
+const RETURN_WITHIN: Duration = Duration::from_millis(1);
 
 /// Requests that are written together, and who waits for them.
 struct Batch {
@@ -42,9 +52,13 @@ impl Batch {
     }
 
     fn commands(&self) -> usize {
-        let requests = self.requests.iter();
-        requests.map(|request| request.work.items().len()).sum()
+        self.requests.iter().map(commands).sum()
     }
+}
+
+/// A batch whose commands were all refused has none left, but still needs an answer.
+fn commands(request: &Request) -> usize {
+    request.work.items().len().max(1)
 }
 
 /// A batch that was sent, or has to be written under locks.
@@ -66,6 +80,7 @@ pub(crate) async fn write(
         queue,
         put_off: VecDeque::new(),
         next: VecDeque::new(),
+        returning: 0,
         max,
     };
     let mut flying: Option<Flying> = None;
@@ -75,7 +90,7 @@ pub(crate) async fn write(
             sent: Ok(sent),
         }) = &mut flying
             && !line
-                .is_worth_sending_before(sent, batch.requests.len().div_ceil(NEXT_SHARE))
+                .is_worth_sending_before(sent, batch.commands().div_ceil(NEXT_SHARE).max(NEXT_AT_LEAST))
                 .await
         {
             land(&mut writer, flying.take(), &mut line, &metrics).await;
@@ -128,6 +143,7 @@ async fn land(writer: &mut Writer, flying: Option<Flying>, line: &mut Line, metr
             caller,
         }));
     }
+    line.returning = requests.len() * RETURNING.0 / RETURNING.1;
     metrics.observe(writer.stages.drain(..));
     metrics.ran_again(writer.conflicts.drain(..));
     metrics.written(writer.paths.drain(..));
@@ -140,45 +156,74 @@ struct Line {
     put_off: VecDeque<Waiting>,
     /// Taken out of the queue for the next batch.
     next: VecDeque<Waiting>,
+    /// Requests to expect from clients that were just answered.
+    returning: usize,
     /// Of commands in a batch.
     max: usize,
 }
 
 impl Line {
-    /// Waits until so many requests wait, or what was sent is answered; returns whether the requests came first.
-    async fn is_worth_sending_before(&mut self, sent: &mut Sent, requests: usize) -> bool {
+    /// Waits until so many commands wait, or what was sent is answered; returns whether the commands came first.
+    async fn is_worth_sending_before(&mut self, sent: &mut Sent, least: usize) -> bool {
         let answered = sent.answered();
         tokio::pin!(answered);
+        let mut waiting: usize = self.next.iter().map(|next| commands(&next.request)).sum();
         loop {
-            while self.next.len() < requests
-                && let Ok(waiting) = self.queue.try_recv()
+            while waiting < least
+                && let Ok(next) = self.queue.try_recv()
             {
-                self.next.push_back(waiting);
+                waiting += commands(&next.request);
+                self.next.push_back(next);
             }
-            if self.next.len() >= requests {
+            if waiting >= least {
                 return true;
             }
             tokio::select! {
                 biased;
                 () = &mut answered => return false,
-                Ok(waiting) = self.queue.recv() => self.next.push_back(waiting),
+                Ok(next) = self.queue.recv() => {
+                    waiting += commands(&next.request);
+                    self.next.push_back(next);
+                }
             }
         }
+    }
+
+    /// From the first request on, waits a moment for the other clients that were just answered.
+    async fn wait_for_returning(&mut self) {
+        if self.next.is_empty()
+            && let Ok(first) = self.queue.recv().await
+        {
+            self.next.push_back(first);
+        }
+        if self.next.len() + self.queue.len() >= self.returning {
+            return;
+        }
+        let all = async {
+            while self.next.len() < self.returning
+                && let Ok(waiting) = self.queue.recv().await
+            {
+                self.next.push_back(waiting);
+            }
+        };
+        let _ = tokio::time::timeout(RETURN_WITHIN, all).await;
     }
 
     /// Postponed requests, as far as they fit, and then waiting ones. Empty when the queue is closed and nothing is left,
     /// or if nothing waits and `now` is set.
     async fn next_batch(&mut self, now: bool) -> Vec<Waiting> {
+        if !now && self.put_off.is_empty() {
+            self.wait_for_returning().await;
+        }
         let mut batch = Vec::new();
-        let mut commands = 0;
+        let mut total = 0;
         let mut take = |waiting: Waiting| {
             // The caller has given up; skipping the command is safe because a retry carries the same key.
             if !waiting.caller.reply.is_closed() {
-                // A batch whose commands were all refused has none left, but still needs an answer.
-                commands += waiting.request.work.items().len().max(1);
+                total += commands(&waiting.request);
                 batch.push(waiting);
             }
-            commands
+            total
         };
         let mut taken = 0;
         while taken < self.max.div_ceil(PUT_OFF_SHARE)
