@@ -179,7 +179,8 @@ settings! {
     /// The same for all command and query processes of a platform. Digits never change once a platform has had the
     /// currency.
     currencies: Currencies, "WALLEX_CURRENCIES", default "", example "POINTS:0,GOLD:3";
-    /// Milliseconds between polls of the journal while there are no new events.
+    /// Milliseconds between polls of the journal. A publisher sends together what was written in between; only a poll that
+    /// left something behind is followed by the next one at once.
     poll_interval_ms: u64, "WALLEX_POLL_INTERVAL_MS", default "20", example "";
     /// Milliseconds that a publisher owns a partition without renewing it.
     publisher_lease_ms: u64, "WALLEX_PUBLISHER_LEASE_MS", default "10000", example "";
