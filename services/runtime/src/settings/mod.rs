@@ -26,7 +26,7 @@ pub use certificates::Certificates;
 pub use error::SettingsError;
 pub use in_force::{InForce, Origin};
 pub use reference::reference;
-pub use text::{KafkaProtocol, LogFormat, SaslMechanism};
+pub use text::{Gather, KafkaProtocol, LogFormat, SaslMechanism};
 
 /// One setting, as documentation and error messages present it.
 #[derive(Debug, Clone, Copy)]
@@ -186,6 +186,9 @@ settings! {
     publisher_lease_ms: u64, "WALLEX_PUBLISHER_LEASE_MS", default "10000", example "";
     /// Most messages that a projector applies in one transaction.
     projector_batch: usize, "WALLEX_PROJECTOR_BATCH", default "1000", example "";
+    /// Milliseconds that a projector waits for more events before a transaction, while they keep coming; after a pause
+    /// it applies them at once. More: less load on the read side's database, and reads that are further behind.
+    projector_gather_ms: Gather, "WALLEX_PROJECTOR_GATHER_MS", default "15", example "";
 }
 
 impl Settings {
