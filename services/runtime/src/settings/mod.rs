@@ -145,7 +145,7 @@ settings! {
     /// What to log: a level, optionally followed by levels of single modules (tracing's EnvFilter); with modules alone,
     /// everything else stays at info. The module of request lines is called request; those of slow and failed requests
     /// are logged at warn. `wallex log-level` changes it while a role runs.
-    log: String, "WALLEX_LOG", default "info", example "info,request=warn";
+    log: String, "WALLEX_LOG", default "info,request=warn", example "info";
     /// Format of log lines: text or json.
     log_format: LogFormat, "WALLEX_LOG_FORMAT", default "text", example "json";
     /// Address of an OpenTelemetry collector that receives spans by OTLP over HTTP; /v1/traces is appended. Unset: no
