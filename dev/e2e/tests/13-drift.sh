@@ -5,7 +5,7 @@ EXPECT='What somebody else changes or deletes is restored; foreign labels stay; 
 mended() {
   replicas_are query 1 &&
     [ "$(field '.spec.ports[0].port' service "$PLATFORM-command")" = 8080 ] &&
-    [ "$(field .data.WALLEX_LOG configmap "$PLATFORM-config")" = info ] &&
+    [ "$(field .data.WALLEX_LOG configmap "$PLATFORM-config")" = info,request=warn ] &&
     k -n "$NAMESPACE" get "poddisruptionbudget/$PLATFORM-command" "serviceaccount/$PLATFORM" "cronjob/$PLATFORM-maintain"
 }
 

@@ -11,7 +11,8 @@ use crate::registry::Name;
 /// Opens a transaction that applies events. The settings are local to the transaction, so neither a role's defaults nor
 /// a pooler change them.
 /// - What a crash of PostgreSQL loses of a projection is lost together with its cursor and applied again, so nothing
-///   waits for the disk.
+///   waits for the disk. Nobody takes the last commit for durable: the cursor in the database decides where to go on,
+///   not the offsets in Kafka, and what was told to readers meanwhile is in the journal.
 /// - A statement planned while tables were small would keep reading them whole as they grow, by a sequential scan or by
 ///   a full index scan. The cost of planning each time is not measurable next to that of the rows.
 /// - A transaction that waited for a lock sees what the lock's holder committed: cursors and erasure depend on it.

@@ -67,15 +67,11 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> Result<(), ProjectorError> {
     let check = health.check(name.as_str());
+    let gather = settings.projector_gather_ms.0;
+    let polled = || JournalSource::new(journal.clone(), settings.poll_interval(), gather);
     let (source, dead_letters) = match from {
-        Feed::Journal => (
-            Source::Journal(JournalSource::new(journal.clone(), settings.poll_interval())),
-            DeadLetters::none(),
-        ),
-        Feed::WokenJournal(woken) => {
-            let source = JournalSource::new(journal.clone(), settings.poll_interval());
-            (Source::Journal(source.woken_by(woken)), DeadLetters::none())
-        }
+        Feed::Journal => (Source::Journal(polled()), DeadLetters::none()),
+        Feed::WokenJournal(woken) => (Source::Journal(polled().woken_by(woken)), DeadLetters::none()),
         Feed::Kafka => {
             match kafka::wait(settings, &check, &shutdown).await {
                 Ok(()) => {}

@@ -4,6 +4,8 @@
 
 mod harness;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use harness::{DEADLINE, setup, setup_with_topic};
 use wallex_journal::Event;
@@ -14,6 +16,7 @@ use wallex_runtime::CancellationToken;
 use wallex_runtime::health::Health;
 use wallex_runtime::metrics;
 use wallex_runtime::redis::Accelerator;
+use wallex_runtime::settings::Gather;
 use wallex_testing::eventually;
 
 fn counted(name: &str) -> u64 {
@@ -68,6 +71,30 @@ async fn repetitions_disorder_and_holes_change_nothing() {
     })
     .await;
     ledger.stop().await;
+    read_model.stop().await;
+}
+
+/// Each message is acknowledged before the next is sent, so none of them is there when the first is.
+#[tokio::test(flavor = "multi_thread")]
+async fn while_messages_keep_coming_they_are_applied_together() {
+    let mut setup = setup_with_topic(1).await;
+    let mut settings = setup.settings();
+    settings.projector_gather_ms = Gather(Duration::from_secs(1));
+    let read_model = setup.start_with(Name::ReadModel, Feed::Kafka, settings);
+    let first = setup.journal.create(0, 1, 100).await;
+    setup.send(&first).await;
+    // After a pause nothing is waited for.
+    setup.all_applied("read_model").await;
+    for _ in 0..60 {
+        let event = setup.journal.credit(0, 1, 1).await;
+        setup.send(&event).await;
+    }
+    setup.all_applied("read_model").await;
+    setup.assert_read_model().await;
+    let transactions = setup
+        .number("SELECT count(DISTINCT xmin::text) FROM read_model.entry")
+        .await;
+    assert!(transactions <= 12, "{transactions} transactions for 61 events");
     read_model.stop().await;
 }
 

@@ -1,6 +1,6 @@
 //! The publisher's metrics. A partition's series exist only while this replica publishes it.
 
-use prometheus::{IntCounter, IntGauge, IntGaugeVec};
+use prometheus::{Histogram, IntCounter, IntGauge, IntGaugeVec};
 use wallex_domain::Partition;
 use wallex_runtime::metrics;
 
@@ -8,6 +8,7 @@ pub(crate) struct Metrics {
     position: IntGaugeVec,
     lag: IntGaugeVec,
     rewound: IntGaugeVec,
+    pub(crate) batch_events: Histogram,
     pub(crate) published: IntCounter,
     pub(crate) restarts: IntCounter,
     pub(crate) owned: IntGauge,
@@ -31,6 +32,12 @@ impl Metrics {
                 "1 while the partition is stopped because the journal lacks what was published (JournalRewound). \
                  The log line says what to do.",
                 &["partition"],
+            ),
+            batch_events: metrics::histogram(
+                "wallex_publisher_batch_events",
+                "Events that one statement read from the journal, of all partitions in which there were any. 500 is the \
+                 most: near it for long, the publisher is behind.",
+                metrics::SIZES,
             ),
             published: metrics::counter(
                 "wallex_publisher_published_events_total",

@@ -105,6 +105,7 @@ enum Verb {
     ///   kubectl exec deploy/demo-command -- wallex log-level                      what is logged now
     ///   kubectl exec deploy/demo-command -- wallex log-level debug                more, in one of its pods
     ///   kubectl exec POD -- wallex log-level info,wallex_journal=debug            more of one module
+    ///   kubectl exec POD -- wallex log-level info                                 a line for each request
     ///   kubectl exec POD -- wallex log-level info,request=warn                    of requests only what is slow or failed
     ///   wallex log-level debug --port 3000                                        wallex dev on this machine
     #[command(verbatim_doc_comment)]

@@ -15,7 +15,7 @@ pub(crate) struct Observed {
     pub(crate) count: f64,
 }
 
-/// Observations so far, by what was observed: `commands`, `events of the ledger`, or a stage of a batch in seconds.
+/// Observations so far, by what was observed: `commands`, `events published`, `events of the ledger`, or a stage of a batch in seconds.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Metrics {
     pub(crate) batches: BTreeMap<String, Observed>,
@@ -62,6 +62,9 @@ fn parse(text: &str) -> Metrics {
         };
         let observed = match name {
             "wallex_batch_commands" => metrics.batches.entry("commands".to_owned()).or_default(),
+            "wallex_publisher_batch_events" => {
+                metrics.batches.entry("events published".to_owned()).or_default()
+            }
             "wallex_projection_batch_events" => {
                 let Some(projection) = label("projection") else {
                     continue;
@@ -108,6 +111,8 @@ mod tests {
              wallex_batch_commands_bucket{le=\"1\"} 4\n\
              wallex_batch_commands_sum 1240\n\
              wallex_batch_commands_count 10\n\
+             wallex_publisher_batch_events_sum 96\n\
+             wallex_publisher_batch_events_count 2\n\
              wallex_projection_batch_events_sum{projection=\"read-model\"} 64\n\
              wallex_projection_batch_events_count{projection=\"read-model\"} 4\n\
              wallex_batch_stage_duration_seconds_sum{stage=\"write\"} 0.5\n\
@@ -116,6 +121,7 @@ mod tests {
         );
         let observed = |sum, count| Observed { sum, count };
         assert_eq!(metrics.batches["commands"], observed(1_240.0, 10.0));
+        assert_eq!(metrics.batches["events published"], observed(96.0, 2.0));
         assert_eq!(metrics.batches["events of the read model"], observed(64.0, 4.0));
         assert_eq!(metrics.stages["write"], observed(0.5, 100.0));
         assert_eq!(metrics.projections, ["read-model"]);

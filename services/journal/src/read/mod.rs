@@ -1,11 +1,12 @@
 //! Reads the journal: events in order and personal data here; heads of partitions, wallets and their trails in the
 //! submodules. Only short statements by ranges of seq: a long snapshot would keep vacuum from the hot rows.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use sqlx::{PgExecutor, Row, postgres::PgRow};
 use uuid::Uuid;
 use wallex_domain::{Hash, Partition, PersonalData, WalletId};
+use wallex_postgres::column;
 
 use crate::{Event, personal};
 
@@ -22,10 +23,13 @@ pub const BEGIN: &str = "BEGIN READ ONLY; SET LOCAL enable_seqscan = off; SET LO
      SET LOCAL enable_sort = off; SET LOCAL jit = off; SET LOCAL statement_timeout = '10s'; \
      SET LOCAL idle_in_transaction_session_timeout = '10s'";
 
-/// The columns of an event row, which [`event_from_row`] reads by name.
-const EVENTS: &str = "SELECT event_id, transaction_id, partition, seq, wallet_id, version, type, schema_version, \
-     recorded_at, actor, traceparent, payload, hash FROM journal.event \
-     WHERE partition = $1 AND seq >= $2 ORDER BY seq LIMIT $3";
+/// A page of each of several partitions, with the columns that [`event_from_row`] reads by name. The rows of one
+/// partition may come in any order.
+pub const PAGES: &str = "SELECT event_id, transaction_id, partition, seq, wallet_id, version, type, schema_version, \
+     recorded_at, actor, traceparent, payload, hash \
+     FROM unnest($1::int[], $2::bigint[], $3::bigint[]) AS page (of, first, size) \
+     CROSS JOIN LATERAL (SELECT * FROM journal.event \
+         WHERE partition = page.of AND seq >= page.first ORDER BY seq LIMIT page.size) AS event";
 
 pub(crate) fn hash_column(row: &PgRow, column: &str) -> sqlx::Result<Hash> {
     // Not borrowed: rows of an unprepared statement come as text.
@@ -55,6 +59,16 @@ fn event_from_row(row: &PgRow, prev_hash: Hash) -> sqlx::Result<Event> {
     })
 }
 
+/// Events of one partition, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Page {
+    pub partition: Partition,
+    /// The page begins after this seq (exclusive).
+    pub after_seq: i64,
+    /// Most events.
+    pub limit: i64,
+}
+
 /// Up to `limit` events of a partition after `after_seq` (exclusive), in order, each with its predecessor's hash as the
 /// journal has it.
 pub async fn events(
@@ -63,18 +77,51 @@ pub async fn events(
     after_seq: i64,
     limit: i64,
 ) -> sqlx::Result<Vec<Event>> {
-    // The event before the first one is read as well, for its hash.
-    let rows = sqlx::query(EVENTS)
-        .bind(partition.0)
-        .bind(after_seq)
-        .bind(limit + 1)
+    let page = Page {
+        partition,
+        after_seq,
+        limit,
+    };
+    let mut events = pages(db, &[page]).await?;
+    Ok(events.remove(&partition).unwrap_or_default())
+}
+
+/// The events of several pages, each of another partition, by one statement. Partitions without such events are missing.
+pub async fn pages(db: impl PgExecutor<'_>, pages: &[Page]) -> sqlx::Result<BTreeMap<Partition, Vec<Event>>> {
+    let rows = sqlx::query(PAGES)
+        .bind(column(pages, |page| page.partition.0))
+        // The event before the first one is read as well, for its hash.
+        .bind(column(pages, |page| page.after_seq))
+        .bind(column(pages, |page| page.limit + 1))
         .fetch_all(db)
         .await?;
+    let mut found: BTreeMap<Partition, Vec<(i64, &PgRow)>> = BTreeMap::new();
+    for row in &rows {
+        let partition = Partition(row.try_get("partition")?);
+        found
+            .entry(partition)
+            .or_default()
+            .push((row.try_get("seq")?, row));
+    }
+    let mut events = BTreeMap::new();
+    for page in pages {
+        let mut rows = found.remove(&page.partition).unwrap_or_default();
+        // As a rule they are in order already. A hash of the wrong predecessor would look like a damaged journal.
+        rows.sort_unstable_by_key(|(seq, _)| *seq);
+        let page = page_from_rows(page, &rows)?;
+        if let Some(first) = page.first() {
+            events.insert(first.partition, page);
+        }
+    }
+    Ok(events)
+}
+
+fn page_from_rows(page: &Page, rows: &[(i64, &PgRow)]) -> sqlx::Result<Vec<Event>> {
     let mut events = Vec::with_capacity(rows.len());
     let mut prev_hash = Hash::GENESIS;
-    for row in &rows {
-        if row.try_get::<i64, _>("seq")? > after_seq {
-            if events.len() as i64 == limit {
+    for (seq, row) in rows {
+        if *seq > page.after_seq {
+            if events.len() as i64 == page.limit {
                 break;
             }
             events.push(event_from_row(row, prev_hash)?);

@@ -21,6 +21,7 @@ mod one_trip;
 mod one_trip_holds;
 mod plans;
 mod proxy;
+mod read_pages;
 mod read_plans;
 mod reversals;
 mod schema;

@@ -1,8 +1,8 @@
-//! The plans of the journal's statements: strong reads, the audit trail, the lag of projections. A strong read costs a
-//! wallet's head, its first and its last event; a page of the trail costs its events and the links before them; the lag
-//! costs two rows and one event per partition, however large the journal is.
+//! The plans of the journal's statements: strong reads, the audit trail, the lag of projections, pages of events. A strong
+//! read costs a wallet's head, its first and its last event; a page of the trail costs its events and the links before
+//! them; the lag costs two rows and one event per partition; pages cost their events; however large the journal is.
 
-use wallex_journal::read::{positions, trail, wallet};
+use wallex_journal::read::{self, positions, trail, wallet};
 use wallex_journal::schema::SCHEMA;
 use wallex_postgres::SNAPSHOT;
 use wallex_testing::plans::{Planned, database, reads_less, stay_on_their_indexes};
@@ -62,6 +62,18 @@ const LAG: [Planned; 2] = [
     ),
 ];
 
+const PAGES: [Planned; 1] = [(
+    "pages",
+    read::PAGES,
+    "int[], bigint[], bigint[]",
+    MANY,
+    &["event_pkey"],
+)];
+
+/// Pages of partitions with 2,000 events each, from the beginning, the middle and the end.
+const MANY: &str =
+    "'{7, 8, 0, 1, 2, 3}', '{0, 9008, 5000, 12001, 19999, 30000}', '{11, 11, 2, 101, 500, 500}'";
+
 const GROW: &str = "
     INSERT INTO journal.partition (id) SELECT generate_series(0, 9);
     INSERT INTO journal.publication (partition) SELECT id FROM journal.partition;
@@ -109,4 +121,13 @@ async fn the_lag_stays_on_its_indexes_as_the_journal_grows() {
     let mut db = database.connection().await;
     stay_on_their_indexes(&mut db, trail::BEGIN, &LAG, STAGES).await;
     reads_less(&mut db, trail::BEGIN, "ages", "'{7, 8}', '{5007, 9008}'", 12).await;
+}
+
+#[tokio::test]
+async fn pages_stay_on_their_index_as_the_journal_grows() {
+    let database = database("journal", &SCHEMA.migrations).await;
+    let mut db = database.connection().await;
+    stay_on_their_indexes(&mut db, read::BEGIN, &PAGES, STAGES).await;
+    // 225 rows, next to each other in the index but not in the table.
+    reads_less(&mut db, read::BEGIN, "pages", MANY, 300).await;
 }

@@ -9,6 +9,8 @@ pub(super) fn config(settings: &Settings, group: &str) -> Result<ClientConfig, S
     config
         // New partitions are found within this time; the default is 5 minutes.
         .set("topic.metadata.refresh.interval.ms", "30000")
+        // `fetch.min.bytes` stays 1: what is new arrives at once, and the projector itself gathers more, only while there is
+        // more. A fetch that finds nothing waits for this long at the broker.
         .set("fetch.wait.max.ms", "100")
         .set("queued.max.messages.kbytes", "16384")
         // When the queue is full, fetching resumes after this time. The default is a second, in which a projector

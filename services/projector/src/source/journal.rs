@@ -12,15 +12,16 @@ use wallex_journal::read;
 use super::{IDLE, News};
 use crate::inbox::Batch;
 
-/// This many events found by one poll mean that many clients are writing at once. The next poll then waits to collect
-/// more: each costs a transaction per projection, which on a small machine slows down commands.
+/// This many events found by one poll mean that many clients are writing at once. The next poll then waits for more: each
+/// costs a transaction per projection, which on a small machine slows down commands. Otherwise whoever writes wakes it
+/// at once.
 const CROWD: i64 = 10;
-/// How long that poll waits.
-const GATHERING: Duration = Duration::from_millis(20);
 
 pub(crate) struct JournalSource {
     journal: PgPool,
     poll_interval: Duration,
+    /// How long the next poll waits after a crowd.
+    gather: Duration,
     woken: Option<watch::Receiver<()>>,
     partitions: BTreeSet<Partition>,
     /// The next poll happens no earlier than this.
@@ -28,10 +29,11 @@ pub(crate) struct JournalSource {
 }
 
 impl JournalSource {
-    pub(crate) fn new(journal: PgPool, poll_interval: Duration) -> Self {
+    pub(crate) fn new(journal: PgPool, poll_interval: Duration, gather: Duration) -> Self {
         Self {
             journal,
             poll_interval,
+            gather,
             woken: None,
             partitions: BTreeSet::new(),
             next_look: Instant::now(),
@@ -93,7 +95,7 @@ impl JournalSource {
                         }
                     }
                     if found >= CROWD {
-                        self.next_look = Instant::now() + GATHERING;
+                        self.next_look = Instant::now() + self.gather;
                     }
                     if !news.batch.is_done() || self.partitions.len() > known || Instant::now() >= end {
                         return news;

@@ -135,13 +135,17 @@ impl Setup {
     }
 
     pub fn start(&self, name: Name, from: Feed) -> Running {
+        self.start_with(name, from, self.settings())
+    }
+
+    pub fn start_with(&self, name: Name, from: Feed, settings: Settings) -> Running {
         // Its own pools, like a separate process: a killed task may leave a connection in any state.
         let pool = || {
             PgPoolOptions::new()
                 .max_connections(2)
                 .connect_lazy_with((*self.db.connect_options()).clone())
         };
-        let (settings, journal, read) = (self.settings(), pool(), pool());
+        let (journal, read) = (pool(), pool());
         let (health, shutdown) = (Health::new(), CancellationToken::new());
         // With no check at all, health counts as ready; don't mistake that for the projector's own.
         health.check(match name {

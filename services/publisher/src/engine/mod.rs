@@ -4,6 +4,7 @@
 //! on a separate thread, so that leases are renewed meanwhile.
 
 mod handover;
+mod pages;
 mod publish;
 mod start;
 
@@ -28,7 +29,7 @@ use crate::topic::{Tail, Topic, TopicError};
 use crate::{Config, TOPIC_CHECK};
 use wallex_journal::publication::Leases;
 
-/// Events read from one partition at a time.
+/// Events read from one partition at a time, and by one statement.
 const PAGE: usize = 500;
 /// Unacknowledged events that one partition may have. Ten pages keep the connection busy; more would only be
 /// sent again after a failure.

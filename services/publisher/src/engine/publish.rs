@@ -8,6 +8,7 @@ use wallex_journal::Event;
 use wallex_journal::read::{self, PartitionHead};
 use wallex_runtime::trace::{self, SpanKind};
 
+use super::pages::{Due, statements};
 use super::{Engine, MAX_IN_FLIGHT, PAGE, Stage, TICK};
 use crate::producer::{Delivery, Refused};
 use crate::progress::Acked;
@@ -31,28 +32,36 @@ impl Engine {
     }
 
     /// Sends one page from every partition that has something new. `true`: there is more.
+    ///
+    /// While events keep coming, they gather between two polls. Those of all partitions are read by one statement, as long
+    /// as they fit a page.
     async fn publish_new(&mut self) -> sqlx::Result<bool> {
         let heads = read::partitions(&self.journal).await?;
-        let due: Vec<(Partition, Mark)> = heads
-            .iter()
-            .filter_map(|head| Some((head.id, self.due(head)?)))
-            .collect();
+        let due: Vec<Due> = heads.iter().filter_map(|head| self.due(head)).collect();
         if due.is_empty() {
             return Ok(false);
         }
         let mut more = false;
         let mut journal = wallex_postgres::begin(&self.journal, read::BEGIN).await?;
-        for (partition, sent) in due {
-            let events = read::events(&mut *journal, partition, sent.seq, PAGE as i64).await?;
-            more |= events.len() == PAGE;
-            self.send(partition, sent, events);
+        for due in statements(&due) {
+            let asked: Vec<_> = due.iter().map(Due::page).collect();
+            let mut pages = read::pages(&mut *journal, &asked).await?;
+            let events: usize = pages.values().map(Vec::len).sum();
+            if events > 0 {
+                self.metrics.batch_events.observe(events as f64);
+            }
+            for one in due {
+                let events = pages.remove(&one.partition).unwrap_or_default();
+                more |= events.len() == PAGE;
+                self.send(one.partition, one.sent, events);
+            }
         }
         journal.commit().await?;
         Ok(more)
     }
 
-    /// The event after which the partition must be read, if it must be read at all.
-    fn due(&mut self, head: &PartitionHead) -> Option<Mark> {
+    /// What must be read of the partition, if it must be read at all.
+    fn due(&mut self, head: &PartitionHead) -> Option<Due> {
         let partition = head.id;
         let track = self.tracks.get(&partition)?;
         self.metrics
@@ -67,7 +76,11 @@ impl Engine {
             self.rewound(partition, &what);
             return None;
         }
-        (head.mark.seq > sent.seq && has_room).then_some(sent)
+        (head.mark.seq > sent.seq && has_room).then_some(Due {
+            partition,
+            sent,
+            head: head.mark.seq,
+        })
     }
 
     /// Sends what follows `sent`. Stops early when the producer's queue is full or the producer fails.

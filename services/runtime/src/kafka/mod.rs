@@ -55,7 +55,9 @@ pub fn producer_config(settings: &Settings) -> Result<ClientConfig, SettingsErro
         .set("enable.idempotence", "true")
         .set("acks", "all")
         .set("message.timeout.ms", "0")
-        .set("linger.ms", "5")
+        // Long enough for a page that is being sent to become one request; the default is 5. A partition's next page comes
+        // much later, so more would be waited for in vain, and without it a page becomes several requests.
+        .set("linger.ms", "1")
         .set("compression.type", "lz4");
     Ok(config)
 }

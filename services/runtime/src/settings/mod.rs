@@ -26,7 +26,7 @@ pub use certificates::Certificates;
 pub use error::SettingsError;
 pub use in_force::{InForce, Origin};
 pub use reference::reference;
-pub use text::{KafkaProtocol, LogFormat, SaslMechanism};
+pub use text::{Gather, KafkaProtocol, LogFormat, SaslMechanism};
 
 /// One setting, as documentation and error messages present it.
 #[derive(Debug, Clone, Copy)]
@@ -145,7 +145,7 @@ settings! {
     /// What to log: a level, optionally followed by levels of single modules (tracing's EnvFilter); with modules alone,
     /// everything else stays at info. The module of request lines is called request; those of slow and failed requests
     /// are logged at warn. `wallex log-level` changes it while a role runs.
-    log: String, "WALLEX_LOG", default "info", example "info,request=warn";
+    log: String, "WALLEX_LOG", default "info,request=warn", example "info";
     /// Format of log lines: text or json.
     log_format: LogFormat, "WALLEX_LOG_FORMAT", default "text", example "json";
     /// Address of an OpenTelemetry collector that receives spans by OTLP over HTTP; /v1/traces is appended. Unset: no
@@ -179,12 +179,16 @@ settings! {
     /// The same for all command and query processes of a platform. Digits never change once a platform has had the
     /// currency.
     currencies: Currencies, "WALLEX_CURRENCIES", default "", example "POINTS:0,GOLD:3";
-    /// Milliseconds between polls of the journal while there are no new events.
+    /// Milliseconds between polls of the journal. A publisher sends together what was written in between; only a poll that
+    /// left something behind is followed by the next one at once.
     poll_interval_ms: u64, "WALLEX_POLL_INTERVAL_MS", default "20", example "";
     /// Milliseconds that a publisher owns a partition without renewing it.
     publisher_lease_ms: u64, "WALLEX_PUBLISHER_LEASE_MS", default "10000", example "";
     /// Most messages that a projector applies in one transaction.
     projector_batch: usize, "WALLEX_PROJECTOR_BATCH", default "1000", example "";
+    /// Milliseconds that a projector waits for more events before a transaction, while they keep coming; after a pause
+    /// it applies them at once. More: less load on the read side's database, and reads that are further behind.
+    projector_gather_ms: Gather, "WALLEX_PROJECTOR_GATHER_MS", default "15", example "";
 }
 
 impl Settings {

@@ -59,6 +59,7 @@ fn every_setting_has_a_default_that_works_alone() {
         (settings.writers, settings.max_batch, settings.projector_batch),
         (1, 500, 1000)
     );
+    assert_eq!(settings.projector_gather_ms, Gather(Duration::from_millis(15)));
     assert_eq!(settings.log_format, LogFormat::Text);
     assert!(settings.redis_url.is_none() && settings.database_url.is_none());
     assert!(

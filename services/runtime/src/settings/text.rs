@@ -17,6 +17,10 @@ pub enum LogFormat {
     Json,
 }
 
+/// How long to wait for more to come: at most a second, because somebody waits for what is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gather(pub Duration);
+
 /// How to reach the brokers, by librdkafka's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KafkaProtocol {
@@ -181,6 +185,22 @@ impl Value for Duration {
 
     fn shown(&self) -> Option<String> {
         Some(self.as_secs().to_string())
+    }
+}
+
+impl Value for Gather {
+    const WORDS: &'static str = "whole number of milliseconds from 0 to 1000";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        text.parse()
+            .ok()
+            .filter(|milliseconds| *milliseconds <= 1_000)
+            .map(|milliseconds| Self(Duration::from_millis(milliseconds)))
+            .ok_or_else(|| format!("`{text}` is not a whole number of milliseconds from 0 to 1000"))
+    }
+
+    fn shown(&self) -> Option<String> {
+        Some(self.0.as_millis().to_string())
     }
 }
 

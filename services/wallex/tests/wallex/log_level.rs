@@ -17,7 +17,8 @@ fn log_level(role: &Process, level: &[&str]) -> (bool, String) {
 
 #[tokio::test]
 async fn a_running_role_logs_what_it_is_told() {
-    let platform = Platform::new().await;
+    let mut platform = Platform::new().await;
+    platform.set("WALLEX_LOG", "info");
     let role = platform.start(&["query"]);
     role.ready().await;
     // A separate route at each level: its lines show when they were written.

@@ -309,7 +309,7 @@ async fn settings_that_somebody_sealed_are_made_anew() {
     let made = world.object(config);
     assert_eq!(
         (&made["immutable"], &made["data"]["WALLEX_LOG"]),
-        (&Value::Null, &json!("debug"))
+        (&Value::Null, &json!("debug,request=warn"))
     );
     assert!(world.written().contains(&format!("DELETE {config}")));
 }

@@ -4,6 +4,7 @@
 //! that lost its offsets moves to the end once it has applied everything; otherwise it reads again and drops what it
 //! knows. A group whose offsets are ahead of the cursor has the hole filled from the journal.
 
+mod gathering;
 mod group;
 mod message;
 mod places;
@@ -14,22 +15,21 @@ use std::time::Duration;
 
 use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::time::{Instant, timeout_at};
 use wallex_domain::{Mark, Partition};
 use wallex_journal::cloud_event;
 use wallex_runtime::settings::Settings;
 
+use self::gathering::Gathering;
 use self::group::{Assignment, Context};
 use self::message::{Content, Received, receive, take};
 use self::places::{ASKING, ends_to_skip_to, has_more};
-use super::{IDLE, News, fetching};
+use super::{News, fetching};
 use crate::ProjectorError;
 use crate::inbox::Batch;
 
-/// A batch is closed when nothing more arrives for `GAP`, and after `WHOLE` in any case.
-const GAP: Duration = Duration::from_millis(5);
-const WHOLE: Duration = Duration::from_millis(50);
 /// Pause between two commits of offsets.
 const COMMIT: Duration = Duration::from_millis(500);
 /// Pause between two signs of life while a batch takes long. The group waits five minutes (`max.poll.interval.ms`),
@@ -53,6 +53,7 @@ pub(crate) struct KafkaSource {
     early: VecDeque<Received>,
     paused: bool,
     last_poll: Instant,
+    gathering: Gathering,
     uncommitted: BTreeMap<Partition, i64>,
     /// Assigned partitions in which the group has an offset, as far as this process knows.
     placed: BTreeSet<Partition>,
@@ -81,6 +82,7 @@ impl KafkaSource {
             early: VecDeque::new(),
             paused: false,
             last_poll: now,
+            gathering: Gathering::of(settings.projector_gather_ms.0),
             uncommitted: BTreeMap::new(),
             placed: BTreeSet::new(),
             repeated: BTreeSet::new(),
@@ -111,27 +113,26 @@ impl KafkaSource {
             take(&mut news, received);
             count += 1;
         }
-        let started = Instant::now();
-        // When the batch closes if nothing more arrives, and, from the first message on, in any case.
-        let mut until = started + if count == 0 && !hurry { IDLE } else { GAP };
-        let mut end = (count > 0).then_some(started + WHOLE);
-        while count < limit && Instant::now() < until {
-            match timeout_at(until, self.consumer.recv()).await {
-                Err(_) => break,
-                // librdkafka retries on its own.
-                Ok(Err(error)) => note(&mut self.trouble, &error),
-                Ok(Ok(message)) => {
-                    let received = receive(&message, &self.source, cursors);
-                    if matches!(received.content, Content::Old) {
-                        *old.entry(received.partition).or_default() += 1;
-                    }
-                    take(&mut news, received);
-                    count += 1;
-                    let now = Instant::now();
-                    until = (now + GAP).min(*end.get_or_insert(now + WHOLE));
-                }
+        let window = self.gathering.begin(hurry);
+        let received = |received: Result<BorrowedMessage<'_>, KafkaError>| match received {
+            // librdkafka retries on its own.
+            Err(error) => {
+                note(&mut self.trouble, &error);
+                false
             }
-        }
+            Ok(message) => {
+                let received = receive(&message, &self.source, cursors);
+                if matches!(received.content, Content::Old) {
+                    *old.entry(received.partition).or_default() += 1;
+                }
+                take(&mut news, received);
+                true
+            }
+        };
+        let count = window
+            .gather(count, limit, || self.consumer.recv(), received)
+            .await;
+        self.gathering.ended(count > 0);
         let repeated = old.into_iter().filter(|(_, count)| *count >= REPEATED);
         self.repeated.extend(repeated.map(|(partition, _)| partition));
         self.last_poll = Instant::now();

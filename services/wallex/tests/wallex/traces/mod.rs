@@ -69,6 +69,7 @@ async fn a_transfer_is_one_trace_from_the_request_to_each_projection() {
     // Only requests that the test marks are traced.
     platform.set("WALLEX_TRACE_SAMPLE_RATIO", "0");
     platform.set("WALLEX_LOG_FORMAT", "json");
+    platform.set("WALLEX_LOG", "info");
     platform.set("WALLEX_SHUTDOWN_GRACE_SECONDS", "0");
     let roles: [&[&str]; 4] = [
         &["command"],
