@@ -1,7 +1,6 @@
 //! Many commands in one request: one idempotency key, one transaction, one answer per command.
 
-use axum::body::Bytes;
-use axum::extract::{FromRequest, FromRequestParts as _, Request};
+use axum::extract::State;
 use axum::response::Response;
 use serde::Serialize;
 use serde_json::Value;
@@ -14,10 +13,9 @@ use wallex_domain::{Currencies, Currency, Positions};
 use wallex_journal::append::{Answer, BatchOutcome, Item, Work};
 use wallex_runtime::http::{Code, Invalid, PROBLEM, Problem, Problems, with_problems};
 
-use crate::body::{announced, received};
 use crate::commands::COMMANDS;
 use crate::fields::{Fields, MAX_MEMBERS, Read, Value as _, wrong};
-use crate::headers::{Origin, WriteHead};
+use crate::headers::{Origin, Whole};
 use crate::json::{self, Node};
 use crate::register::Registered;
 use crate::request::Route;
@@ -138,27 +136,6 @@ impl Batch {
     }
 }
 
-/// A request to the route of batches.
-pub(crate) struct SentBatch {
-    state: CommandState,
-    head: WriteHead,
-    body: Bytes,
-}
-
-impl FromRequest<CommandState> for SentBatch {
-    type Rejection = Problem;
-
-    async fn from_request(request: Request, state: &CommandState) -> Result<Self, Problem> {
-        announced(request.body(), MAX_BATCH_BODY)?;
-        let (mut parts, body) = request.into_parts();
-        Ok(Self {
-            state: state.clone(),
-            head: WriteHead::from_request_parts(&mut parts, state).await?,
-            body: received(body, MAX_BATCH_BODY).await?,
-        })
-    }
-}
-
 /// Runs up to 1,000 commands in one transaction, in order, under one key.
 ///
 /// A batch has up to 20 MiB, each of its commands up to 256 KiB.
@@ -170,7 +147,10 @@ impl FromRequest<CommandState> for SentBatch {
         (status = 200, description = "Done; results has an answer per command", body = BatchResult, headers(("Wallex-Position" = String, description = "The last position in each partition"), ("Idempotency-Replayed" = String))),
     )
 )]
-async fn run(SentBatch { state, head, body }: SentBatch) -> Result<Response, Problem> {
+async fn run(
+    State(state): State<CommandState>,
+    Whole { head, body }: Whole<MAX_BATCH_BODY>,
+) -> Result<Response, Problem> {
     if head.expected_version.is_some() {
         return Err(problem::precondition_malformed());
     }

@@ -1,7 +1,7 @@
 //! The headers of a write request, parsed once: the idempotency key, the precondition, the trace.
 
 use axum::body::Bytes;
-use axum::extract::{FromRequestParts, MatchedPath};
+use axum::extract::{FromRequest, FromRequestParts, MatchedPath, Request};
 use http::HeaderValue;
 use http::header::{
     CONTENT_ENCODING, CONTENT_TYPE, HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
@@ -14,6 +14,7 @@ use wallex_runtime::http::headers::IDEMPOTENCY_KEY;
 use wallex_runtime::http::{Code, Id, NoParameters, Problem};
 use wallex_runtime::trace::TraceContext;
 
+use crate::body::{announced, received};
 use crate::problem;
 
 /// HTTP conditions (RFC 9110, section 13.1) that no write can check. A client that sends one does not want the write
@@ -35,6 +36,25 @@ pub(crate) struct WriteHead {
     media: Media,
     /// What the fingerprint covers before the body: method, path, query and `If-Match`, each with its length.
     covered: Vec<u8>,
+}
+
+/// A write with its whole body of at most `LIMIT` bytes.
+pub(crate) struct Whole<const LIMIT: usize> {
+    pub(crate) head: WriteHead,
+    pub(crate) body: Bytes,
+}
+
+impl<S: Send + Sync, const LIMIT: usize> FromRequest<S> for Whole<LIMIT> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        announced(request.body(), LIMIT)?;
+        let (mut parts, body) = request.into_parts();
+        Ok(Self {
+            head: WriteHead::from_request_parts(&mut parts, state).await?,
+            body: received(body, LIMIT).await?,
+        })
+    }
 }
 
 /// Who sent the command, and its index in the request: ids are derived from both.

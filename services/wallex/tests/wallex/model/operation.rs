@@ -140,7 +140,7 @@ impl Operation {
 
     fn one(&self, books: &mut Books, index: usize, mut command: Command) -> (Write, Expected) {
         if let Command::Hold { id, .. } = &mut command {
-            *id = Uuid::new_v4();
+            *id = Uuid::now_v7();
         }
         let pays = first_wallet(books, &command);
         let version = pays.and_then(|wallet| Some(books.wallets.get(&wallet)?.entries.len() as i64));
@@ -319,7 +319,7 @@ fn batch(books: &mut Books, index: usize, atomic: bool, commands: &[Command]) ->
     for command in commands {
         let mut command = command.clone();
         if let Command::Hold { id, .. } = &mut command {
-            *id = Uuid::new_v4();
+            *id = Uuid::now_v7();
         }
         // A movement in the same batch has no id yet.
         if let Command::Reverse { movement, .. } = &mut command
