@@ -24,7 +24,7 @@ mod strong;
 mod trail;
 mod vitals;
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use axum::Router;
 use utoipa::openapi::OpenApi;
@@ -40,7 +40,7 @@ pub use state::QueryState;
 /// The read routes, without fallbacks: whoever mounts them handles unknown paths and methods.
 pub fn router(state: QueryState) -> Router {
     show_metrics();
-    routes().with_state(state).into()
+    routes().with_state(Arc::new(state)).into()
 }
 
 /// The OpenAPI description of the read routes alone, to be merged with the others.
@@ -49,7 +49,7 @@ pub fn openapi() -> OpenApi {
 }
 
 /// The only list of reads, each with the problems it may be answered with beyond the common ones.
-fn routes() -> OpenApiRouter<QueryState> {
+fn routes() -> OpenApiRouter<Arc<QueryState>> {
     let read = |route, codes| with_problems(route, &[problem::READ, own(codes)]);
     let mut routes = OpenApiRouter::default()
         .routes(with_problems(

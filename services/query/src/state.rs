@@ -1,4 +1,4 @@
-//! State that the read routes share; built once, cloned per request.
+//! State that the read routes share; built once, a reference per request.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -4,6 +4,8 @@
 //! The invariant: what was hashed is returned as it was hashed. Nothing is decoded, upcast or rounded on the way,
 //! and an event that no build can read is still shown.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::{FromRequestParts, State};
 use axum::response::{IntoResponse as _, Response};
@@ -186,7 +188,7 @@ impl<S: Send + Sync> FromRequestParts<S> for TrailPage {
     )
 )]
 pub(crate) async fn events(
-    State(state): State<QueryState>,
+    State(state): State<Arc<QueryState>>,
     id: Id,
     page: TrailPage,
     MinPosition(wanted): MinPosition,

@@ -59,7 +59,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Account {
     )
 )]
 pub(crate) async fn account(
-    State(state): State<QueryState>,
+    State(state): State<Arc<QueryState>>,
     account: Account,
     _: NoParameters,
     MinPosition(wanted): MinPosition,
@@ -111,7 +111,7 @@ async fn stale(db: &mut PgConnection, account: &Account) -> Result<bool, ReadErr
     )
 )]
 pub(crate) async fn trial_balance(
-    State(state): State<QueryState>,
+    State(state): State<Arc<QueryState>>,
     _: NoParameters,
     MinPosition(wanted): MinPosition,
 ) -> Result<Response, Problem> {

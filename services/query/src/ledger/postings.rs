@@ -4,6 +4,7 @@
 //! posting may arrive late, at a time that a reader has already passed; no part of the export contains such a posting.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{FromRequestParts, State};
@@ -76,7 +77,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Wanted {
     )
 )]
 pub(crate) async fn postings(
-    State(state): State<QueryState>,
+    State(state): State<Arc<QueryState>>,
     Wanted { filter, extent }: Wanted,
     MinPosition(position): MinPosition,
 ) -> Result<Response, ReadError> {

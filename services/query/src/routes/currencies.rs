@@ -1,5 +1,7 @@
 //! The currencies that new wallets may have. They come from the settings: no database is read.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
@@ -67,7 +69,10 @@ impl CurrenciesBody {
         (status = 200, description = "All currencies, by their codes", body = CurrenciesBody),
     )
 )]
-pub(crate) async fn currencies(State(state): State<QueryState>, _: NoParameters) -> Json<CurrenciesBody> {
+pub(crate) async fn currencies(
+    State(state): State<Arc<QueryState>>,
+    _: NoParameters,
+) -> Json<CurrenciesBody> {
     Json(CurrenciesBody::of(&state.currencies))
 }
 

@@ -1,5 +1,7 @@
 //! A wallet's history: page by page, or all of it as a file.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::{FromRequestParts, State};
 use axum::response::{IntoResponse as _, Response};
@@ -152,7 +154,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Wanted {
     )
 )]
 pub(crate) async fn history(
-    State(state): State<QueryState>,
+    State(state): State<Arc<QueryState>>,
     Wanted { filter, extent }: Wanted,
     MinPosition(position): MinPosition,
 ) -> Result<Response, ReadError> {

@@ -1,5 +1,7 @@
 //! Holds: a single one, and those of a wallet.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::{FromRequestParts, State};
 use axum::response::{IntoResponse as _, Response};
@@ -84,7 +86,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Wanted {
     )
 )]
 pub(crate) async fn holds(
-    State(state): State<QueryState>,
+    State(state): State<Arc<QueryState>>,
     Wanted { filter, limit, below }: Wanted,
     MinPosition(position): MinPosition,
 ) -> Result<Response, ReadError> {
@@ -119,7 +121,7 @@ pub(crate) async fn holds(
     )
 )]
 pub(crate) async fn hold(
-    State(state): State<QueryState>,
+    State(state): State<Arc<QueryState>>,
     id: Id,
     _: NoParameters,
     MinPosition(wanted): MinPosition,

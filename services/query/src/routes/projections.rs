@@ -1,5 +1,7 @@
 //! The projections' lag, for operators of the platform.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
@@ -21,7 +23,7 @@ use crate::state::QueryState;
         (status = 200, description = "The lag of each projection", body = Measurement),
     )
 )]
-pub(crate) async fn projections(State(state): State<QueryState>) -> Result<Response, Problem> {
+pub(crate) async fn projections(State(state): State<Arc<QueryState>>) -> Result<Response, Problem> {
     let measured = state.lag.current().await.ok_or_else(|| {
         Problem::unavailable(
             "The projection lag is not known: the journal's or the read side's database does not answer. The log says \

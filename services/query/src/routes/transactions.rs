@@ -1,5 +1,7 @@
 //! One transaction with its entries, by its id or by its movement's external id.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::{FromRequestParts, State};
 use axum::response::{IntoResponse as _, Response};
@@ -31,7 +33,7 @@ use crate::state::QueryState;
     )
 )]
 pub(crate) async fn transaction(
-    State(state): State<QueryState>,
+    State(state): State<Arc<QueryState>>,
     id: Id,
     _: NoParameters,
     MinPosition(wanted): MinPosition,
@@ -78,7 +80,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
     )
 )]
 pub(crate) async fn transactions(
-    State(state): State<QueryState>,
+    State(state): State<Arc<QueryState>>,
     Named(external_id): Named,
     MinPosition(wanted): MinPosition,
 ) -> Result<Response, ReadError> {

@@ -1,5 +1,7 @@
 //! Wallets: one as it is, as the journal has it, or as it was; and lists.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::{FromRequestParts, State};
 use axum::response::{IntoResponse as _, Response};
@@ -68,7 +70,7 @@ impl<S: Send + Sync> FromRequestParts<S> for View {
     )
 )]
 pub(crate) async fn wallet(
-    State(state): State<QueryState>,
+    State(state): State<Arc<QueryState>>,
     id: Id,
     view: View,
     MinPosition(wanted): MinPosition,
@@ -224,7 +226,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Listed {
     )
 )]
 pub(crate) async fn wallets(
-    State(state): State<QueryState>,
+    State(state): State<Arc<QueryState>>,
     listed: Listed,
     MinPosition(wanted): MinPosition,
 ) -> Result<Response, ReadError> {

@@ -7,6 +7,7 @@ pub(crate) mod live;
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{FromRequestParts, State};
@@ -103,7 +104,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Resume {
     )
 )]
 pub(crate) async fn stream(
-    State(state): State<QueryState>,
+    State(state): State<Arc<QueryState>>,
     id: Id,
     Resume(resume): Resume,
     MinPosition(wanted): MinPosition,

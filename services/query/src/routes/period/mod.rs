@@ -5,6 +5,8 @@
 
 mod line;
 
+use std::sync::Arc;
+
 use axum::extract::{FromRequestParts, State};
 use axum::response::{IntoResponse as _, Response};
 use http::header::{CONTENT_TYPE, VARY};
@@ -73,7 +75,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Period {
     )
 )]
 pub(crate) async fn statement(
-    State(state): State<QueryState>,
+    State(state): State<Arc<QueryState>>,
     id: Id,
     period: Period,
     MinPosition(wanted): MinPosition,
