@@ -79,7 +79,9 @@ const FLOOD: usize = 60_000;
 #[test]
 #[ignore = "the child of another test"]
 fn flooding_child() {
-    telemetry::init(&Settings::from_flags(&Flags::default()).unwrap());
+    let mut settings = Settings::from_flags(&Flags::default()).unwrap();
+    settings.log = "info".to_owned();
+    telemetry::init(&settings);
     for number in 0..FLOOD {
         tracing::info!(target: "request", number, "request");
     }

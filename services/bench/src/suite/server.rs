@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -15,6 +15,10 @@ const ROLES: &str = "wallex-";
 pub(crate) const WRITER: &str = "PostgreSQL: writer";
 pub(crate) const WAL_WRITER: &str = "PostgreSQL: WAL writer";
 pub(crate) const CHECKPOINTER: &str = "PostgreSQL: checkpointer";
+
+/// How long to try to drop a database. Only a superuser may end an autovacuum worker in it, which ends soon by itself.
+const DROP_WITHIN: Duration = Duration::from_secs(30);
+const DROP_PAUSE: Duration = Duration::from_millis(200);
 
 pub(crate) struct Server {
     options: PgConnectOptions,
@@ -94,8 +98,14 @@ impl Server {
     }
 
     pub(crate) async fn drop(&self, name: &str) -> anyhow::Result<()> {
-        self.execute(format!(r#"DROP DATABASE IF EXISTS "{name}" WITH (FORCE)"#))
-            .await
+        let deadline = Instant::now() + DROP_WITHIN;
+        loop {
+            let drop = format!(r#"DROP DATABASE IF EXISTS "{name}" WITH (FORCE)"#);
+            match self.execute(drop).await {
+                Err(_) if Instant::now() < deadline => tokio::time::sleep(DROP_PAUSE).await,
+                dropped => return dropped,
+            }
+        }
     }
 
     /// Writes out what earlier load left, as far as this role may: otherwise it is written during the measurement.

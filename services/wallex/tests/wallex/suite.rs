@@ -224,7 +224,8 @@ async fn a_balance_that_is_off_by_one_fails_the_run() {
     let said = text(&ran);
     assert_eq!(ran.status.code(), Some(1), "{said}");
     assert!(said.contains("1 balances are not as predicted"), "{said}");
-    assert_eq!(databases(&mut server, &role).await, Vec::<String>::new());
+    let left = databases(&mut server, &role).await;
+    assert_eq!(left, Vec::<String>::new(), "{said}");
     drop_role(&mut server, &role).await;
 }
 
