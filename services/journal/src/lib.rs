@@ -21,6 +21,7 @@ pub mod read;
 pub mod route;
 pub mod schema;
 pub mod verify;
+pub mod writers;
 
 pub use event::Event;
 pub use wallex_domain::{DecodeError, Hash};

@@ -29,3 +29,4 @@ mod set_aside;
 mod standby;
 mod verify;
 mod verify_names;
+mod writers;
