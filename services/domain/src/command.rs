@@ -1,10 +1,14 @@
 //! What callers ask for. Parsed and typed at the edge; `decide` says whether it happens.
+//!
+//! Commands travel from one command replica to another in their `serde` form and are never stored in it. A change of it
+//! needs another protocol number (`handing/wire.rs` of the command role); its golden notices.
 
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{Amount, Currency, Details, Hash, HoldId, Rejection, WalletId};
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Command {
     Create(CreateWallet),
     Credit(Movement),
@@ -20,7 +24,7 @@ pub enum Command {
     ExpireHolds(WalletId),
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreateWallet {
     pub wallet_id: WalletId,
     /// The caller's own name for the wallet, unique in the platform.
@@ -32,7 +36,7 @@ pub struct CreateWallet {
 }
 
 /// Money into a wallet from outside, or out of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Movement {
     pub wallet_id: WalletId,
     pub amount: Amount,
@@ -45,7 +49,7 @@ pub struct Movement {
     pub expected_version: Option<i64>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Transfer {
     pub from: WalletId,
     pub to: WalletId,
@@ -60,7 +64,7 @@ pub struct Transfer {
 }
 
 /// Sets money aside: it stays in the balance and is no longer available.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlaceHold {
     pub hold_id: HoldId,
     pub wallet_id: WalletId,
@@ -73,7 +77,7 @@ pub struct PlaceHold {
 }
 
 /// Takes money that a hold has set aside; the rest becomes available again.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CaptureHold {
     pub hold_id: HoldId,
     /// `None` captures the whole hold.
@@ -88,7 +92,7 @@ pub struct CaptureHold {
     pub expected_version: Option<i64>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReleaseHold {
     pub hold_id: HoldId,
     pub reference: Option<String>,
@@ -97,7 +101,7 @@ pub struct ReleaseHold {
 }
 
 /// Moves a hold's expiry to a later time.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExtendHold {
     pub hold_id: HoldId,
     /// Microseconds since 1970 (UTC); later than the hold's current expiry.
@@ -108,7 +112,7 @@ pub struct ExtendHold {
 }
 
 /// Takes a transaction back, in whole or in part.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reverse {
     pub transaction_id: Uuid,
     /// `None` takes back all that is left of the transaction.
@@ -123,7 +127,7 @@ pub struct Reverse {
 }
 
 /// Changes a wallet without moving money.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChangeWallet {
     pub wallet_id: WalletId,
     pub change: Change,
@@ -131,7 +135,7 @@ pub struct ChangeWallet {
     pub expected_version: Option<i64>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Change {
     Freeze,
     Unfreeze,

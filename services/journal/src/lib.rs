@@ -20,6 +20,7 @@ pub mod publication;
 pub mod read;
 pub mod route;
 pub mod schema;
+mod shared;
 pub mod verify;
 pub mod writers;
 

@@ -2,13 +2,17 @@
 //! digest from being guessed after the row is erased.
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use wallex_domain::{Hash, PersonalData};
 
+use crate::shared;
+
 /// Personal data ready to be stored: the digest goes into the event, salt and data into the row.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sealed {
     pub salt: [u8; 16],
     /// JSON of [`PersonalData`].
+    #[serde(with = "shared::bytes")]
     pub data: Bytes,
 }
 

@@ -1,19 +1,24 @@
-//! What goes into a batch and what comes out of it.
+//! What goes into a batch and what comes out of it. Requests and replies also travel between command replicas, in their
+//! `serde` form, which is stored nowhere.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use wallex_domain::{Command, Hash, Hold, Position, Rejection, Wallet};
 
 use crate::personal::Sealed;
+use crate::shared;
 
 /// One HTTP request: an indivisible unit, decided as a whole in one transaction.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Request {
     /// The stable principal that the idempotency key belongs to, never its credential.
+    #[serde(with = "shared::text")]
     pub caller: Arc<str>,
     /// Without a key, nothing is looked up and no answer is stored: for upkeep, which may be repeated at will.
+    #[serde(with = "shared::optional_text")]
     pub key: Option<Arc<str>>,
     /// Digest of method, path, query, `If-Match` and canonical body: the same key with another fingerprint is refused.
     pub fingerprint: Hash,
@@ -23,7 +28,7 @@ pub struct Request {
 }
 
 /// What a request asks for.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Work {
     One(Item),
     /// Many commands under one key, decided in order, each seeing what the ones before it did.
@@ -38,7 +43,7 @@ pub enum Work {
 }
 
 /// A command with its personal data.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Item {
     pub command: Command,
     pub personal: Option<Sealed>,
@@ -54,9 +59,10 @@ impl Work {
 }
 
 /// The stored form of an HTTP answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
     pub status: u16,
+    #[serde(with = "shared::bytes")]
     pub body: Bytes,
     pub etag: Option<String>,
     pub position: Option<String>,
@@ -89,7 +95,7 @@ pub struct Render {
 pub type BatchOutcome<'a> = Result<&'a [Answer], (usize, &'a Answer)>;
 
 /// What the caller gets.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
     /// The decision's answer, committed. `replayed` if an earlier request with this key produced it.
     Answered { answer: Answer, replayed: bool },
