@@ -29,6 +29,7 @@ pub struct BatcherConfig {
 /// The writers, until [`Batcher::finish`].
 pub struct Batcher {
     enqueue: Enqueue,
+    routes: Arc<Routes>,
     writers: JoinSet<()>,
 }
 
@@ -61,13 +62,19 @@ impl Batcher {
                 admission,
                 timeout: config.timeout,
                 metrics,
+                view: Arc::default(),
             },
+            routes,
             writers,
         }
     }
 
     pub fn enqueue(&self) -> Enqueue {
         self.enqueue.clone()
+    }
+
+    pub(crate) fn routes(&self) -> Arc<Routes> {
+        self.routes.clone()
     }
 
     /// Accepts nothing more, finishes what is waiting, and stops the writers.

@@ -11,6 +11,7 @@ mod body;
 mod commands;
 mod describe;
 mod fields;
+mod handing;
 mod headers;
 mod json;
 mod metrics;
@@ -32,6 +33,7 @@ use utoipa_axum::router::OpenApiRouter;
 use wallex_journal::append::Render;
 
 pub use batcher::{Batcher, BatcherConfig};
+pub use handing::member::{Member, MemberConfig};
 pub use queue::Enqueue;
 pub use state::CommandState;
 

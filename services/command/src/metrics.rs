@@ -10,13 +10,57 @@ use serde::Deserialize;
 use wallex_journal::append::{Answer, Conflict, Path, Reply, Stages};
 use wallex_runtime::metrics::{self, Histogram, HistogramVec, IntCounterVec};
 
+use crate::handing::view::View;
+
 pub(crate) struct CommandMetrics {
     commands: IntCounterVec,
     rejections: IntCounterVec,
     conflicts: IntCounterVec,
     paths: IntCounterVec,
+    handed_on: IntCounterVec,
     pub(crate) batch_size: Histogram,
     stages: HistogramVec,
+}
+
+/// What became of a command that another process should write. All but the first and the last are written here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HandingOutcome {
+    Answered,
+    /// Its queue is full, or it has too many of this process's requests.
+    Refused,
+    Unreachable,
+    /// The connection ended.
+    Broken,
+    /// It answered nothing for a second.
+    Slow,
+    /// It failed a moment ago and was not asked.
+    Avoided,
+    /// The caller's time was over.
+    Late,
+}
+
+impl HandingOutcome {
+    const ALL: [Self; 7] = [
+        Self::Answered,
+        Self::Refused,
+        Self::Unreachable,
+        Self::Broken,
+        Self::Slow,
+        Self::Avoided,
+        Self::Late,
+    ];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Refused => "refused",
+            Self::Unreachable => "unreachable",
+            Self::Broken => "broken",
+            Self::Slow => "slow",
+            Self::Avoided => "avoided",
+            Self::Late => "late",
+        }
+    }
 }
 
 impl CommandMetrics {
@@ -53,6 +97,18 @@ impl CommandMetrics {
         for path in Path::ALL {
             paths.with_label_values(&path.labels());
         }
+        let handed_on = metrics::counter_vec(
+            "wallex_append_handed_on_total",
+            "Requests that another command process should write, by what became of them. answered is the normal case, \
+             and none at all with one process. The others are written by this process, more slowly, and nothing is \
+             lost. unreachable, broken, slow and then avoided: the other process is gone or stands still, or port and \
+             address of WALLEX_INTERNAL_LISTEN do not lead to it. refused: it has too much to do. late: see \
+             wallex_commands_total.",
+            &["outcome"],
+        );
+        for outcome in HandingOutcome::ALL {
+            handed_on.with_label_values(&[outcome.label()]);
+        }
         Self {
             commands: metrics::counter_vec(
                 "wallex_commands_total",
@@ -71,6 +127,7 @@ impl CommandMetrics {
             ),
             conflicts,
             paths,
+            handed_on,
             batch_size: metrics::histogram(
                 "wallex_batch_commands",
                 "Commands per batch. Large batches mean load, not trouble.",
@@ -112,11 +169,36 @@ impl CommandMetrics {
         }
     }
 
+    pub(crate) fn handed_on(&self, outcome: HandingOutcome) {
+        self.handed_on.with_label_values(&[outcome.label()]).inc();
+    }
+
     pub(crate) fn ran_again(&self, conflicts: impl Iterator<Item = Conflict>) {
         for conflict in conflicts {
             self.conflicts.with_label_values(&[conflict.cause()]).inc();
         }
     }
+}
+
+/// Shows who writes, as this process sees it.
+pub(crate) fn show_writers(view: &Arc<View>) {
+    let seen = Arc::clone(view);
+    metrics::gauges_when_asked(
+        "wallex_command_preferred_writer",
+        "1 if this process writes what it is asked, 0 if it hands that on to another one. Not exactly as many processes \
+         with 1 as WALLEX_PREFERRED_WRITERS says, for longer than a moment: they do not see each other in the journal, \
+         or are of several builds.",
+        &[],
+        move || vec![(Vec::new(), f64::from(u8::from(seen.counts().0)))],
+    );
+    let seen = Arc::clone(view);
+    metrics::gauges_when_asked(
+        "wallex_command_live_writers",
+        "Command processes of this build that take requests from each other, including this one. Fewer than there are \
+         replicas: some are not ready, cannot reach the database, or are of another build.",
+        &[],
+        move || vec![(Vec::new(), seen.counts().1 as f64)],
+    );
 }
 
 pub(crate) fn outcome(reply: &Reply) -> &'static str {

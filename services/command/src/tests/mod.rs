@@ -5,6 +5,7 @@
 mod answers;
 mod bodies;
 mod fingerprints;
+mod frames;
 mod rejections;
 mod requests;
 

@@ -4,6 +4,7 @@
 mod app;
 mod batches;
 mod crowd;
+mod handing;
 mod holds;
 mod movements;
 mod rotation;
