@@ -8,6 +8,7 @@ mod dev;
 mod journal;
 mod last_words;
 mod log_level;
+mod member;
 mod migrate;
 mod openapi;
 mod projection;

@@ -18,7 +18,7 @@ use wallex_runtime::kafka::Overview;
 use wallex_runtime::redis::Accelerator;
 use wallex_runtime::{CancellationToken, Settings, http, kafka};
 
-use crate::{api, journal};
+use crate::{api, journal, member};
 
 /// Parses the name of a projection.
 pub(crate) fn projection() -> impl TypedValueParser<Value = Name> {
@@ -112,18 +112,21 @@ pub(crate) async fn serve(
 
 pub(crate) async fn command(settings: Settings, shutdown: CancellationToken) -> anyhow::Result<()> {
     let health = health(&settings);
-    let mut batcher = None;
+    let (mut batcher, mut member) = (None, None);
     let starting = async {
         let (journal, read) = journal::connect_to_write(&settings, "command", &health, &shutdown).await?;
         let (writing, state) = writes(&settings, journal.clone(), &shutdown).await?;
+        member = member::join(&settings, &writing, &journal, &shutdown).await;
         batcher = Some(writing);
         let reads = reads(&settings, fed_by(&settings), read, journal, &shutdown);
         anyhow::Ok(api::full(state, reads))
     };
     serve(&settings, starting, &health, &shutdown, Ending::of(&settings)).await?;
-    // All requests are answered; this also finishes what clients gave up on.
-    if let Some(batcher) = batcher {
-        batcher.finish().await;
+    // All requests are answered; this also finishes what clients gave up on, and what others have handed on.
+    match (member, batcher) {
+        (Some(member), Some(batcher)) => member.finish(batcher).await,
+        (None, Some(batcher)) => batcher.finish().await,
+        (_, None) => {}
     }
     Ok(())
 }

@@ -162,6 +162,16 @@ settings! {
     shutdown_grace_seconds: Duration, "WALLEX_SHUTDOWN_GRACE_SECONDS", default "1", example "";
     /// Connections that append to the journal, per command process. Several mostly wait for each other's locks.
     writers: usize, "WALLEX_WRITERS", default "1", example "";
+    /// Address on which the command processes of a platform hand commands on to each other, so that few of them write
+    /// (`preferred_writers`). Only they need to reach it: what is sent is not encrypted. Unset: each process writes what
+    /// it is asked, which is right where there is only one.
+    internal_listen: Option<SocketAddr>, "WALLEX_INTERNAL_LISTEN", default "", example "0.0.0.0:8081";
+    /// Host name or IP address at which the other command processes reach internal_listen. Unset: the address it names,
+    /// or if it names all of them the one from which this process reaches the journal's database.
+    internal_host: Option<String>, "WALLEX_INTERNAL_HOST", default "", example "10.0.3.17";
+    /// How many of the command processes that hand commands on write, each its own partitions. More than 1 is faster only
+    /// where PostgreSQL has cores to spare. The same for all of them.
+    preferred_writers: usize, "WALLEX_PREFERRED_WRITERS", default "1", example "";
     /// Most commands waiting for a writer; a further one gets a 503 immediately.
     queue_capacity: usize, "WALLEX_QUEUE_CAPACITY", default "10000", example "";
     /// Most commands in one batch of a writer, which is one transaction.

@@ -9,6 +9,7 @@ mod crowd;
 mod dev;
 mod documentation;
 mod examples;
+mod handing;
 mod health;
 mod lag;
 mod last_words;

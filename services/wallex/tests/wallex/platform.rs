@@ -45,6 +45,8 @@ impl Platform {
             ("WALLEX_REDIS_URL", redis),
             // Takeovers are part of the tests; production's long lease is not.
             ("WALLEX_PUBLISHER_LEASE_MS", "2000".to_owned()),
+            // Command processes hand commands on to each other; alone, one notices nothing.
+            ("WALLEX_INTERNAL_LISTEN", "127.0.0.1:0".to_owned()),
         ];
         settings.extend(more);
         let platform = Self { database, settings };
