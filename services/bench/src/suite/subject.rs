@@ -113,6 +113,8 @@ impl Subject {
 
     async fn start(&mut self, wallex: &Path, url: &str, args: &SuiteArgs) -> anyhow::Result<()> {
         let Some(own) = &mut self.own else { return Ok(()) };
+        // Each on a port of its own, so that they hand commands on to each other.
+        let several = args.replicas > 1;
         let program = |log: &Path| -> anyhow::Result<Command> {
             let log = File::create(log).with_context(|| format!("no log {}", log.display()))?;
             let mut command = Command::new(wallex);
@@ -127,6 +129,7 @@ impl Subject {
                 // A line per request would go to the same disk as the commits.
                 .env("WALLEX_LOG", "info,request=warn")
                 .env("WALLEX_SHUTDOWN_GRACE_SECONDS", "0")
+                .envs(several.then_some(("WALLEX_INTERNAL_LISTEN", "127.0.0.1:0")))
                 .envs(args.settings.iter().cloned())
                 .stdin(Stdio::null())
                 .stdout(log.try_clone()?)
