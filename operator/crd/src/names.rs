@@ -97,6 +97,9 @@ pub const KAFKA_AUTHORITIES: &str = "WALLEX_KAFKA_CA";
 /// The same for Redis.
 pub const REDIS_AUTHORITIES: &str = "WALLEX_REDIS_CA";
 
+/// Where command pods hand commands on to each other. An empty value in `extraEnv` switches that off.
+pub const INTERNAL_LISTEN: &str = "WALLEX_INTERNAL_LISTEN";
+
 /// Maximum open holds per wallet.
 pub const MAX_OPEN_HOLDS: &str = "WALLEX_MAX_OPEN_HOLDS";
 
@@ -104,6 +107,9 @@ pub const MAX_OPEN_HOLDS: &str = "WALLEX_MAX_OPEN_HOLDS";
 pub const HTTP_PORT: i32 = 8080;
 /// Name of that port in pods and Services.
 pub const HTTP_PORT_NAME: &str = "http";
+/// The port on which command pods hand commands on to each other, and its name.
+pub const INTERNAL_PORT: i32 = 8081;
+pub const INTERNAL_PORT_NAME: &str = "internal";
 
 /// Where a process reports whether it is ready and, if not, why.
 pub const READY: &str = "/health/ready";

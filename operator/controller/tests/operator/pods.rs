@@ -176,6 +176,8 @@ fn every_variable_that_the_operator_sets_is_one_that_users_may_not() {
         names::DATABASE_AUTHORITIES,
         names::REDIS_AUTHORITIES,
         names::MAX_OPEN_HOLDS,
+        // May be emptied, which switches it off.
+        names::INTERNAL_LISTEN,
     ];
     let mut set: BTreeSet<String> = manifests.config_map.data.clone().unwrap().into_keys().collect();
     let mut templates = vec![job_template(&manifests)];

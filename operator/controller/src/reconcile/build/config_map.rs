@@ -32,6 +32,11 @@ pub(super) fn build(platform: &ValidatedPlatform) -> ConfigMap {
     data.extend(
         [
             ("WALLEX_LISTEN", format!("0.0.0.0:{}", names::HTTP_PORT)),
+            // Of use to command pods only.
+            (
+                names::INTERNAL_LISTEN,
+                format!("0.0.0.0:{}", names::INTERNAL_PORT),
+            ),
             (
                 "WALLEX_DATABASE_MAX_CONNECTIONS",
                 platform.database.max_connections.to_string(),

@@ -78,12 +78,17 @@ fn template(
     let own = pod::plain(settings.settings.clone());
     let mut container = pod::container(platform, pods, args, true, own);
     container.env_from = Some(pod::env_from(platform));
-    container.ports = Some(vec![ContainerPort {
-        name: Some(names::HTTP_PORT_NAME.to_owned()),
-        container_port: names::HTTP_PORT,
+    let port = |name: &str, number| ContainerPort {
+        name: Some(name.to_owned()),
+        container_port: number,
         protocol: Some("TCP".to_owned()),
         ..ContainerPort::default()
-    }]);
+    };
+    let mut ports = vec![port(names::HTTP_PORT_NAME, names::HTTP_PORT)];
+    if component == Component::Command {
+        ports.push(port(names::INTERNAL_PORT_NAME, names::INTERNAL_PORT));
+    }
+    container.ports = Some(ports);
     // Startup may wait for the database; the other probes are held back until the process listens.
     container.startup_probe = Some(probe("/health/live", 1, 120));
     container.readiness_probe = Some(probe(names::READY, 2, 2));
