@@ -115,16 +115,7 @@ impl Two {
     }
 
     async fn assert_balances(&self, clients: Vec<tokio::task::JoinHandle<i64>>) {
-        let pool = self.platform.database.pool().await;
-        for (wallet, client) in self.wallets.iter().zip(clients) {
-            let credited = client.await.unwrap();
-            let balance: i64 = sqlx::query_scalar("SELECT balance FROM journal.head WHERE wallet_id = $1")
-                .bind(wallet)
-                .fetch_one(&pool)
-                .await
-                .unwrap();
-            assert_eq!(balance, credited, "of wallet {wallet}");
-        }
+        self.platform.assert_balances(&self.wallets, clients).await;
         self.platform.verify();
     }
 }

@@ -2,6 +2,8 @@
 
 use std::process::{Command, Output, Stdio};
 
+use tokio::task::JoinHandle;
+use uuid::Uuid;
 use wallex_testing::{TestDatabase, create_topic, unique_name};
 
 use crate::process::{Process, bench, free_port, wallex, wallex_with_files};
@@ -112,6 +114,20 @@ impl Platform {
             .envs(self.settings.iter().map(|(name, value)| (*name, value)));
         command.stdin(Stdio::null());
         command
+    }
+
+    /// Asserts that each wallet's balance in the journal is what its client was told of.
+    pub(crate) async fn assert_balances(&self, wallets: &[Uuid], clients: Vec<JoinHandle<i64>>) {
+        let pool = self.database.pool().await;
+        for (wallet, client) in wallets.iter().zip(clients) {
+            let credited = client.await.unwrap();
+            let balance: i64 = sqlx::query_scalar("SELECT balance FROM journal.head WHERE wallet_id = $1")
+                .bind(wallet)
+                .fetch_one(&pool)
+                .await
+                .unwrap();
+            assert_eq!(balance, credited, "of wallet {wallet}");
+        }
     }
 
     /// Asserts that the journal is intact.

@@ -220,16 +220,7 @@ async fn a_rolling_restart_under_load_loses_no_request() {
     }
     load.over.store(true, Ordering::Relaxed);
 
-    let pool = platform.database.pool().await;
-    for (wallet, client) in wallets.iter().zip(clients) {
-        let credited = client.await.unwrap();
-        let balance: i64 = sqlx::query_scalar("SELECT balance FROM journal.head WHERE wallet_id = $1")
-            .bind(wallet)
-            .fetch_one(&pool)
-            .await
-            .unwrap();
-        assert_eq!(balance, credited, "of wallet {wallet}");
-    }
+    platform.assert_balances(&wallets, clients).await;
     let lost = load.lost.lock().unwrap();
     assert!(lost.is_empty(), "{} lost: {lost:#?}", lost.len());
     assert!(
