@@ -39,6 +39,22 @@ pub const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
      SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off; \
      SET LOCAL jit = off";
 
+/// The settings of [`SNAPSHOT`] for a whole session. A statement there is a snapshot by itself, in one trip.
+const READS: &str = "SET default_transaction_isolation = 'repeatable read'; SET default_transaction_read_only = on; \
+     SET statement_timeout = '2s'; SET idle_in_transaction_session_timeout = '5s'; \
+     SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off; SET jit = off";
+
+/// Another pool on the same database, whose sessions have the settings of [`SNAPSHOT`], and so cannot write.
+pub fn for_reads(pool: &PgPool) -> PgPool {
+    let options = pool.options().clone().after_connect(|connection, _| {
+        Box::pin(async move {
+            raw_sql(READS).execute(connection).await?;
+            Ok(())
+        })
+    });
+    options.connect_lazy_with(pool.connect_options().as_ref().clone())
+}
+
 /// A column for a statement that takes its rows by `unnest($1, $2, …)`: a value of each row.
 pub fn column<Row, Value>(
     rows: impl IntoIterator<Item = Row>,

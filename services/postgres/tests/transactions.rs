@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, PgPool, Row as _};
-use wallex_postgres::begin;
+use wallex_postgres::{SNAPSHOT, begin, for_reads};
 use wallex_testing::TestDatabase;
 
 const BEGIN: &str = "BEGIN READ ONLY; SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off; \
@@ -160,4 +160,48 @@ async fn an_end_that_fails_costs_its_own_transaction_alone() {
         .unwrap();
     tx.rollback().await.unwrap_err();
     assert_clean(&pool, "a connection that was ended").await;
+}
+
+#[tokio::test]
+async fn a_pool_for_reads_has_the_settings_of_a_snapshot_and_cannot_write() {
+    let database = TestDatabase::empty().await;
+    let plain = pool(&database).await;
+    let reads = for_reads(&plain);
+    let names: Vec<&str> = SNAPSHOT
+        .split("SET LOCAL ")
+        .skip(1)
+        .filter_map(|setting| setting.split_whitespace().next())
+        .chain(["transaction_isolation", "transaction_read_only"])
+        .collect();
+    assert_eq!(names.len(), 8, "{names:?}");
+    let mut snapshot = begin(&plain, SNAPSHOT).await.unwrap();
+    for name in names {
+        let show = format!("SHOW {name}");
+        let in_snapshot = sqlx::raw_sql(AssertSqlSafe(show.clone()))
+            .fetch_one(&mut *snapshot)
+            .await
+            .unwrap();
+        let alone = sqlx::raw_sql(AssertSqlSafe(show))
+            .fetch_one(&reads)
+            .await
+            .unwrap();
+        assert_eq!(
+            alone.get::<String, _>(0),
+            in_snapshot.get::<String, _>(0),
+            "{name}"
+        );
+    }
+    snapshot.commit().await.unwrap();
+    let refused = sqlx::raw_sql("CREATE TABLE t ()")
+        .execute(&reads)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        refused
+            .as_database_error()
+            .and_then(sqlx::error::DatabaseError::code)
+            .as_deref(),
+        Some("25006"),
+        "{refused}"
+    );
 }

@@ -11,14 +11,10 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use sqlx::PgConnection;
 use uuid::Uuid;
 use wallex_domain::Positions;
-use wallex_projections::read_model::read;
 use wallex_runtime::metrics::{self, IntCounterVec};
 use wallex_runtime::redis::Accelerator;
-
-use crate::problem::ReadError;
 
 /// How long an entry may answer, by default.
 pub(crate) const LIFE: Duration = Duration::from_secs(2);
@@ -141,25 +137,15 @@ impl Cache {
         }
     }
 
-    /// Stores `wallet`, which was read in `snapshot`. The caller waits only for the cursor, not for Redis.
-    pub(crate) async fn fill(
-        &self,
-        slot: Slot,
-        snapshot: &mut PgConnection,
-        partition: i32,
-        wallet: Wallet,
-    ) -> Result<(), ReadError> {
-        // No cursor: the read model is being emptied.
-        if let Some(seq) = read::filled_at(snapshot, partition).await? {
-            let entry = Entry {
-                partition,
-                seq,
-                wallet,
-            };
-            let cache = self.clone();
-            tokio::spawn(async move { cache.store(&slot, &entry).await });
-        }
-        Ok(())
+    /// Stores `wallet`, which was read where the cursor of its `partition` was `seq`. The caller does not wait for Redis.
+    pub(crate) fn fill(&self, slot: Slot, partition: i32, seq: i64, wallet: Wallet) {
+        let entry = Entry {
+            partition,
+            seq,
+            wallet,
+        };
+        let cache = self.clone();
+        tokio::spawn(async move { cache.store(&slot, &entry).await });
     }
 
     /// Whether it was stored.

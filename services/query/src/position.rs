@@ -9,7 +9,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
-use sqlx::{PgExecutor, PgPool};
+use sqlx::pool::PoolConnection;
+use sqlx::{PgExecutor, PgPool, Postgres};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
 use wallex_domain::{Partition, Position, Positions};
@@ -74,6 +75,17 @@ impl Snapshots {
         self.snapshot_by(SNAPSHOT, wanted).await
     }
 
+    /// A connection on which each statement is a snapshot of its own, in one trip.
+    pub(crate) async fn statement(&self) -> Result<PoolConnection<Postgres>, ReadError> {
+        let pool = &self.0.pool;
+        if pool.num_idle() > 0 || pool.size() >= pool.options().get_max_connections() {
+            let free = timeout(ACQUIRE, pool.acquire()).await;
+            return Ok(free.map_err(|_| ReadError::NoConnection)??);
+        }
+        let pool = pool.clone();
+        Self::patiently(async move { pool.acquire().await }).await
+    }
+
     /// [`Self::snapshot`], opened by `begin`, which must make a read-only snapshot.
     pub(crate) async fn snapshot_by(
         &self,
@@ -123,16 +135,21 @@ impl Snapshots {
         }
     }
 
-    /// Opens a snapshot in a separate task: if the wait ends, or the client goes away, a new connection is still completed
-    /// and goes into the pool. Otherwise no read would ever get a connection from a server that connects slowly.
     async fn open(pool: &PgPool, begin: &'static str) -> Result<Transaction, ReadError> {
         let pool = pool.clone();
-        let opening = tokio::spawn(async move { wallex_postgres::begin(&pool, begin).await });
-        let opened = timeout(ACQUIRE, opening)
+        Self::patiently(async move { wallex_postgres::begin(&pool, begin).await }).await
+    }
+
+    /// Connects in a separate task: if the wait ends, or the client goes away, a new connection is still completed and
+    /// goes into the pool. Otherwise no read would ever get a connection from a server that connects slowly.
+    async fn patiently<T: Send + 'static>(
+        connecting: impl Future<Output = sqlx::Result<T>> + Send + 'static,
+    ) -> Result<T, ReadError> {
+        let connected = timeout(ACQUIRE, tokio::spawn(connecting))
             .await
             .map_err(|_| ReadError::NoConnection)?;
         // Joining fails only when the task panicked.
-        Ok(opened.map_err(|_| ReadError::NoConnection)??)
+        Ok(connected.map_err(|_| ReadError::NoConnection)??)
     }
 
     /// The seq (inclusive) up to which the source contains each partition.

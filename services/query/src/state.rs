@@ -38,8 +38,9 @@ pub struct QueryState {
 }
 
 impl QueryState {
-    /// Reads come from `read`, a pool on the database with the projections' schemas; strong reads come from `journal`, a
-    /// pool on the primary of the journal's database. Both may be the same.
+    /// Reads come from `read`, a pool on the database with the projections' schemas, whose sessions only read
+    /// ([`wallex_postgres::for_reads`]); strong reads come from `journal`, a pool on the primary of the journal's
+    /// database. Both may be the same.
     pub fn new(read: PgPool, journal: PgPool) -> Self {
         let read_model = Snapshots::of(Source::Projection(Name::ReadModel), read.clone(), journal.clone());
         let ledger = Snapshots::of(Source::Projection(Name::Ledger), read, journal.clone());

@@ -94,6 +94,7 @@ pub(crate) async fn wallet(db: &mut PgConnection, id: Uuid) -> Result<Strong, Re
         updated_at: row.updated_at,
         // The journal is not a projection: it cannot miss an event.
         stale: false,
+        read_at: None,
     };
     Ok(Strong {
         wallet: Some(wallet),

@@ -109,7 +109,8 @@ async fn is_usable(connection: &mut PgConnection) -> sqlx::Result<bool> {
 /// The pools that `/metrics` shows, by name.
 static SHOWN: Mutex<Vec<(&str, PgPool)>> = Mutex::new(Vec::new());
 
-/// Exposes in `/metrics` how much of a pool is in use, until the process ends. `name` is the label: `journal` or `read`.
+/// Exposes in `/metrics` how much of a pool is in use, until the process ends. `name` is the label: `journal` or `read`;
+/// the last pool of a name is the one shown.
 pub fn show_pool(name: &'static str, pool: &PgPool) {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -141,6 +142,7 @@ pub fn show_pool(name: &'static str, pool: &PgPool) {
         );
     });
     let mut pools = SHOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    pools.retain(|(shown, _)| *shown != name);
     pools.push((name, pool.clone()));
 }
 

@@ -16,7 +16,7 @@ use wallex_runtime::health::Health;
 use wallex_runtime::http::{Ending, Limits};
 use wallex_runtime::kafka::Overview;
 use wallex_runtime::redis::Accelerator;
-use wallex_runtime::{CancellationToken, Settings, http, kafka};
+use wallex_runtime::{CancellationToken, Settings, database, http, kafka};
 
 use crate::{api, journal, member};
 
@@ -67,11 +67,13 @@ fn fed_by(settings: &Settings) -> SourceName {
 pub(crate) fn reads(
     settings: &Settings,
     source: SourceName,
-    read: PgPool,
+    read: &PgPool,
     journal: PgPool,
     shutdown: &CancellationToken,
 ) -> QueryState {
     let platform = settings.platform_id().to_string();
+    let read = wallex_postgres::for_reads(read);
+    database::show_pool("read", &read);
     let state = QueryState::new(read, journal)
         .with_currencies(settings.currencies.clone())
         .with_exports(settings.max_exports)
@@ -118,7 +120,7 @@ pub(crate) async fn command(settings: Settings, shutdown: CancellationToken) -> 
         let (writing, state) = writes(&settings, journal.clone(), &shutdown).await?;
         member = member::join(&settings, &writing, &journal, &shutdown).await;
         batcher = Some(writing);
-        let reads = reads(&settings, fed_by(&settings), read, journal, &shutdown);
+        let reads = reads(&settings, fed_by(&settings), &read, journal, &shutdown);
         anyhow::Ok(api::full(state, reads))
     };
     serve(&settings, starting, &health, &shutdown, Ending::of(&settings)).await?;
@@ -138,7 +140,7 @@ pub(crate) async fn query(settings: Settings, shutdown: CancellationToken) -> an
         anyhow::Ok(api::reads(reads(
             &settings,
             fed_by(&settings),
-            read,
+            &read,
             journal,
             &shutdown,
         )))

@@ -9,6 +9,7 @@ use uuid::Uuid;
 /// between (PostgreSQL manual, LOCK).
 pub const BEGIN_TRIAL_BALANCE: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
      SET LOCAL statement_timeout = '30s'; SET LOCAL idle_in_transaction_session_timeout = '5s'; \
+     SET LOCAL enable_seqscan = on; SET LOCAL enable_bitmapscan = on; SET LOCAL enable_sort = on; \
      SET LOCAL jit = off; SET LOCAL lock_timeout = '5s'; \
      LOCK TABLE ledger.cursor, ledger.account_total IN ACCESS SHARE MODE";
 

@@ -1,7 +1,7 @@
 //! The plans of the read model's statements.
 
 use wallex_postgres::SNAPSHOT;
-use wallex_projections::read_model::read::{self, history, holds, parked, transactions, wallets};
+use wallex_projections::read_model::read::{history, holds, parked, transactions, wallets};
 use wallex_projections::schema::READ_MODEL;
 use wallex_testing::plans::{Planned, database, prepare, reads_less, run, stay_on_their_indexes};
 
@@ -20,7 +20,6 @@ const STATEMENTS: [Planned; 23] = [
         "md5('0')::uuid, 15000, 50",
         &["entry_pkey"],
     ),
-    ("filled_at", read::FILLED_AT, "int", "3", &["cursor_pkey"]),
     (
         "wallet",
         wallets::WALLET,
@@ -83,6 +82,13 @@ const STATEMENTS: [Planned; 23] = [
         "uuid, bigint, bigint, bigint",
         "md5('0')::uuid, 1, 15000, 51",
         &["entry_pkey"],
+    ),
+    (
+        "newest",
+        history::NEWEST,
+        "uuid, bigint, bigint",
+        "md5('0')::uuid, 15000, 51",
+        &["wallet_pkey", "entry_pkey", "parked_wallet", "cursor_pkey"],
     ),
     (
         "forward",

@@ -10,7 +10,7 @@ use http::request::Parts;
 use uuid::Uuid;
 use wallex_domain::Positions;
 use wallex_projections::Name;
-use wallex_projections::read_model::read;
+use wallex_projections::read_model::read::{self, wallets::WalletRow};
 use wallex_runtime::http::{Id, Problem};
 
 use super::{NO_STORE, bodies, cut, end};
@@ -116,18 +116,28 @@ async fn plain(state: &QueryState, id: Uuid, wanted: &Positions) -> Result<cache
         Looked::Hit(wallet) => return Ok(wallet),
         Looked::Missed(slot) => slot,
     };
+    let row = current(state, id, wanted).await?;
+    let (partition, read_at) = (row.partition, row.read_at);
+    let wallet = written(&WalletBody::try_from(row)?)?;
+    if let (Some(slot), Some(seq)) = (slot, read_at) {
+        state.cache.fill(slot, partition, seq, wallet.clone());
+    }
+    Ok(wallet)
+}
+
+/// The wallet's row: by a single statement where no position has to be waited for and nothing explained.
+async fn current(state: &QueryState, id: Uuid, wanted: &Positions) -> Result<WalletRow, ReadError> {
+    if wanted.0.is_empty()
+        && let Some(row) = read::wallets::by_id(&mut *state.read.statement().await?, id).await?
+    {
+        return Ok(row);
+    }
     let mut snapshot = state.read.snapshot(wanted).await?;
     let Some(row) = read::wallets::by_id(&mut snapshot, id).await? else {
         return Err(missing_wallet(&mut snapshot, id).await);
     };
-    let partition = row.partition;
-    let wallet = written(&WalletBody::try_from(row)?)?;
-    if let Some(slot) = slot {
-        let fill = wallet.clone();
-        state.cache.fill(slot, &mut snapshot, partition, fill).await?;
-    }
     end(snapshot).await?;
-    Ok(wallet)
+    Ok(row)
 }
 
 /// The wallet as the journal has it.

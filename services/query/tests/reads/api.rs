@@ -14,6 +14,7 @@ use tokio::sync::Mutex;
 use tower::ServiceExt as _;
 use uuid::Uuid;
 use wallex_books::Books;
+use wallex_postgres::for_reads;
 use wallex_projections::schema::{LEDGER, READ_MODEL};
 use wallex_query::{QueryState, router};
 use wallex_runtime::http::add_problems;
@@ -34,6 +35,8 @@ static DESCRIPTION: LazyLock<Value> = LazyLock::new(|| {
 pub(crate) struct Api {
     pub(crate) router: Router,
     pub(crate) pool: PgPool,
+    /// What the routes read through, as in the roles.
+    pub(crate) reads: PgPool,
     pub(crate) books: Mutex<Books>,
     /// Dropped last.
     _database: Option<TestDatabase>,
@@ -106,10 +109,12 @@ impl Api {
         })
         .await;
         let pool = database.pool().await;
+        let reads = for_reads(&pool);
         Self {
-            router: router(QueryState::new(pool.clone(), pool.clone())),
+            router: router(QueryState::new(reads.clone(), pool.clone())),
             books: Mutex::new(Books::new(pool.clone())),
             pool,
+            reads,
             _database: Some(database),
         }
     }
@@ -119,17 +124,19 @@ impl Api {
         migrate(&mut server.connect().await).await.unwrap();
         let pool = PgPoolOptions::new().max_connections(5);
         let pool = pool.connect_with(server.options()).await.unwrap();
+        let reads = for_reads(&pool);
         Self {
-            router: router(QueryState::new(pool.clone(), pool.clone())),
+            router: router(QueryState::new(reads.clone(), pool.clone())),
             books: Mutex::new(Books::new(pool.clone())),
             pool,
+            reads,
             _database: None,
         }
     }
 
     /// The routes' state before anything is set up.
     pub(crate) fn state(&self) -> QueryState {
-        QueryState::new(self.pool.clone(), self.pool.clone())
+        QueryState::new(self.reads.clone(), self.pool.clone())
     }
 
     /// From now on the routes use `state`.

@@ -147,7 +147,7 @@ async fn the_journal_and_the_read_side_may_be_two_databases() {
     // These schemas also exist in the journal's database, but there they are not read.
     journal.cursors(8, 8).await;
     read.cursors(5, 6).await;
-    let pools = (read.pool.clone(), journal.pool.clone());
+    let pools = (read.reads.clone(), journal.pool.clone());
     let state = || QueryState::new(pools.0.clone(), pools.1.clone()).with_publisher();
     let reply = read.lag_of(state()).await;
     assert_eq!(totals(&reply), total((3, 120), (2, 120)));

@@ -117,6 +117,7 @@ async fn every_read_waits_for_its_position() {
 async fn a_database_that_is_gone_is_a_503() {
     let api = Api::start().await;
     api.pool.close().await;
+    api.reads.close().await;
     for path in [
         format!("/v1/wallets/{A}"),
         format!("/v1/wallets/{A}?consistency=strong"),

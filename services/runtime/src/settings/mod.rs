@@ -114,7 +114,8 @@ settings! {
     http_memory_mib: usize, "WALLEX_HTTP_MEMORY_MIB", default "32", example "";
     /// URL of the PostgreSQL database that holds the journal.
     database_url: Option<Secret>, "WALLEX_DATABASE_URL", default "", example "postgres://user:password@host:5432/wallex";
-    /// Most connections to PostgreSQL that this process opens.
+    /// Most connections to PostgreSQL in each pool of this process. Roles that serve reads have a pool for them beside
+    /// that for everything else.
     database_max_connections: u32, "WALLEX_DATABASE_MAX_CONNECTIONS", default "8", example "";
     /// URL of the database of the read side. Unset: the same as the journal's.
     read_database_url: Option<Secret>, "WALLEX_READ_DATABASE_URL", default "", example "postgres://user:password@host:5432/wallex_read";

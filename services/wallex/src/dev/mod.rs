@@ -190,7 +190,7 @@ async fn serve(settings: Settings, port: Option<u16>, shutdown: CancellationToke
         let (writing, state) = roles::writes(&settings, journal.clone(), &shutdown).await?;
         batcher = Some(writing);
         tracing::info!("the API is at http://localhost:{}", settings.listen.port());
-        let reads = roles::reads(&settings, roles::SourceName::Journal, read, journal, &shutdown);
+        let reads = roles::reads(&settings, roles::SourceName::Journal, &read, journal, &shutdown);
         let wake = move |request: Request, next: Next| wake(committed.clone(), request, next);
         anyhow::Ok(api::full(state, reads).layer(middleware::from_fn(wake)))
     };

@@ -44,6 +44,17 @@ pub struct EntryRow {
     pub stale: bool,
 }
 
+/// The newest entries of a whole history, below a version. The caller orders the rows.
+pub const NEWEST: &str = concat!(
+    "SELECT found.*, \
+       EXISTS (SELECT 1 FROM read_model.parked WHERE parked.wallet_id = $1) OR ",
+    being_filled!(),
+    " AS stale FROM read_model.wallet CROSS JOIN LATERAL (SELECT ",
+    entry_columns!(),
+    " FROM read_model.entry WHERE wallet_id = $1 AND version < $2 ORDER BY version DESC LIMIT $3) AS found \
+     WHERE wallet.wallet_id = $1"
+);
+
 /// The wallet, and the versions at which a period begins and ends.
 pub const SPAN: &str = "SELECT version AS last, currency, \
        EXISTS (SELECT 1 FROM read_model.parked WHERE parked.wallet_id = $1) OR \
@@ -173,6 +184,19 @@ pub async fn span(db: &mut PgConnection, wallet: Uuid, (from, to): (i64, i64)) -
     }))
 }
 
+/// At most `limit` entries below a version (exclusive), newest first, with `stale`; none also if there is no such wallet.
+pub async fn newest(
+    db: &mut PgConnection,
+    wallet: Uuid,
+    below: i64,
+    limit: i64,
+) -> sqlx::Result<Vec<EntryRow>> {
+    let query = sqlx::query_as(NEWEST).bind(wallet).bind(below).bind(limit);
+    let mut rows = query.fetch_all(db).await?;
+    newest_first(&mut rows, limit);
+    Ok(rows)
+}
+
 /// The wallet's version; `None` if there is no such wallet.
 pub async fn version(db: &mut PgConnection, wallet: Uuid) -> sqlx::Result<Option<i64>> {
     sqlx::query_scalar(VERSION).bind(wallet).fetch_optional(db).await
@@ -207,6 +231,11 @@ impl Found {
 }
 
 impl Entries {
+    /// Whether all entries are selected.
+    pub fn is_all(&self) -> bool {
+        self.types.is_none() && self.reference.is_none() && self.counterparty.is_none()
+    }
+
     /// At most `limit` entries with versions from `low` (inclusive) to `below` (exclusive), newest first; fewer, or
     /// none, if that would take examining more than [`LOOKED_AT`].
     pub async fn newest(

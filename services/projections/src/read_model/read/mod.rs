@@ -16,16 +16,3 @@ pub mod holds;
 pub mod parked;
 pub mod transactions;
 pub mod wallets;
-
-use sqlx::PgConnection;
-
-/// The cursor that the snapshot was read at.
-pub const FILLED_AT: &str = "SELECT seq FROM read_model.cursor WHERE partition = $1";
-
-/// The cursor of a partition; `None` while the read model is being emptied.
-pub async fn filled_at(snapshot: &mut PgConnection, partition: i32) -> sqlx::Result<Option<i64>> {
-    sqlx::query_scalar(FILLED_AT)
-        .bind(partition)
-        .fetch_optional(snapshot)
-        .await
-}

@@ -15,7 +15,8 @@ pub const WALLET: &str = concat!(
     wallet_columns!(),
     ", EXISTS (SELECT 1 FROM read_model.parked WHERE parked.wallet_id = $1) OR ",
     being_filled!(),
-    " AS stale FROM read_model.wallet WHERE wallet_id = $1"
+    " AS stale, (SELECT cursor.seq FROM read_model.cursor WHERE cursor.partition = wallet.partition) AS read_at \
+     FROM read_model.wallet WHERE wallet_id = $1"
 );
 
 pub const BY_EXTERNAL_ID: &str = concat!(
@@ -74,6 +75,10 @@ pub struct WalletRow {
     pub created_at: i64,
     pub updated_at: i64,
     pub stale: bool,
+    /// The cursor of the wallet's partition in the same snapshot. Set only by [`by_id`]; `None` also while the read model
+    /// is being emptied.
+    #[sqlx(default)]
+    pub read_at: Option<i64>,
 }
 
 /// A wallet's money after one of its events.
