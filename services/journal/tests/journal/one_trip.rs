@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use wallex_journal::append::{Config, Path, Reply, Request, Sent, WhyLocked, Writer};
+use wallex_journal::append::{Config, Path, Reply, Request, Sent, Timeouts, WhyLocked, Writer};
 use wallex_testing::{DEADLINE, eventually};
 
 use crate::harness::*;
@@ -278,6 +278,72 @@ async fn a_batch_is_decided_on_one_that_is_still_on_its_way() {
     assert_eq!(seen, [DONE, DONE, DONE, DONE, REJECTED, DONE]);
     assert_eq!(writer.paths, [Path::OneTrip; 3]);
     assert_eq!((journal.balance(a).await, journal.balance(b).await), (201, 1_804));
+    journal.assert_whole().await;
+}
+
+/// The two come by different connections, so the second may be there first. It makes room for the one before it.
+#[tokio::test]
+async fn a_batch_that_overtakes_the_one_before_it_is_written_after_it_and_not_refused() {
+    let journal = Journal::new().await;
+    let (_, a, _) = warm(&journal).await;
+    let server = journal.options();
+    let gate = Gate::before((server.get_host().to_owned(), server.get_port())).await;
+    let options = server.host("127.0.0.1").port(gate.port);
+    let config = Config {
+        timeouts: Timeouts {
+            beside: DEADLINE,
+            ..Timeouts::default()
+        },
+        ..Config::default()
+    };
+    let mut writer = Writer::new(options, Arc::default(), RENDER, config);
+    append(&mut writer, &[credit("cold", a, 1)]).await;
+    // Both connections are open afterwards.
+    let pair = [
+        start(&mut writer, vec![credit("one", a, 1)]).await,
+        start(&mut writer, vec![credit("two", a, 1)]).await,
+    ];
+    for batch in pair {
+        end(&mut writer, batch).await;
+    }
+    writer.paths.clear();
+
+    // Somebody holds the partition; the second batch queues for it, and the first one behind that.
+    let waiting = async |count: i64| {
+        eventually(DEADLINE, "those who wait for the partition", async || {
+            let waiting: i64 = sqlx::query_scalar(
+                "SELECT count(*) FROM pg_stat_activity
+                  WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE 'CALL%'",
+            )
+            .fetch_one(&journal.pool)
+            .await
+            .ok()?;
+            (waiting == count).then_some(())
+        })
+        .await;
+    };
+    let mut holder = journal.pool.begin().await.unwrap();
+    sqlx::query("SELECT 1 FROM journal.partition FOR UPDATE")
+        .execute(&mut *holder)
+        .await
+        .unwrap();
+    gate.hold_next();
+    let first = start(&mut writer, vec![credit("first", a, 1_000)]).await;
+    eventually(DEADLINE, "the first is held back", async || {
+        gate.holds_one().then_some(())
+    })
+    .await;
+    let second = start(&mut writer, vec![debit("second", a, 1_900)]).await;
+    waiting(1).await;
+    gate.open();
+    waiting(2).await;
+    holder.rollback().await.unwrap();
+    for batch in [first, second] {
+        let replies = end(&mut writer, batch).await;
+        assert_eq!(status(&replies[0]), DONE, "{replies:?}");
+    }
+    assert_eq!(writer.paths, [Path::OneTrip; 2]);
+    assert_eq!(journal.balance(a).await, 104);
     journal.assert_whole().await;
 }
 

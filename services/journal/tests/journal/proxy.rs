@@ -1,7 +1,7 @@
 //! Proxies between writer and server: one cuts the connection around a COMMIT, one holds back bytes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -68,6 +68,8 @@ struct GateState {
     passed: AtomicUsize,
     /// How many may be passed on in all.
     limit: AtomicUsize,
+    /// The connection that sends next waits alone.
+    holds_next: AtomicBool,
     opened: Notify,
 }
 
@@ -98,6 +100,16 @@ impl Gate {
         self.state.limit.store(self.passed() + bytes, Ordering::SeqCst);
     }
 
+    /// Holds back the next bytes until the gate is opened, and with them their connection, but no other.
+    pub(crate) fn hold_next(&self) {
+        self.state.holds_next.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether a connection waits because of that.
+    pub(crate) fn holds_one(&self) -> bool {
+        !self.state.holds_next.load(Ordering::SeqCst)
+    }
+
     pub(crate) fn open(&self) {
         self.state.limit.store(usize::MAX, Ordering::SeqCst);
         self.state.opened.notify_waiters();
@@ -111,6 +123,10 @@ async fn through(client: TcpStream, upstream: TcpStream, gate: Arc<GateState>) {
     let mut buffer = vec![0; 1 << 16];
     while let Ok(n @ 1..) = from_client.read(&mut buffer).await {
         let mut sent = 0;
+        let opened = gate.opened.notified();
+        if gate.holds_next.swap(false, Ordering::SeqCst) {
+            opened.await;
+        }
         while sent < n {
             let opened = gate.opened.notified();
             let room = gate.limit.load(Ordering::SeqCst) - gate.passed.load(Ordering::SeqCst);
