@@ -15,9 +15,12 @@ use crate::queue::{Caller, Waiting};
 /// many of them do not crowd out anyone else.
 const PUT_OFF_SHARE: usize = 4;
 
-/// While a batch is on its way, the next one is decided and sent as soon as it would have this share of its commands: so
-/// the database never waits for this process, and batches stay large.
+/// While a batch is on its way, the next one is decided and sent as soon as it would have this share of its commands, or
+/// shortly before the database is expected to be done: so it never waits for this process, and batches stay large.
 const NEXT_SHARE: usize = 2;
+
+/// How long before: what deciding and sending take, and how late the runtime's clock may be.
+const AHEAD: Duration = Duration::from_millis(2);
 
 /// The fewest commands of such a next batch. A call of the procedure costs the database as much as writing some twenty
 /// commands; fewer are quicker in one batch after the one on its way.
@@ -67,6 +70,29 @@ struct Flying {
     sent: Result<Sent, WhyLocked>,
 }
 
+/// How quick the database is: it writes one batch after the other, so a batch's time counts from the answer to the one
+/// before, if that came later than it was sent itself.
+struct Pace {
+    per_command: Duration,
+    /// Since when the database has been working on the batch that is on its way.
+    since: Instant,
+}
+
+impl Pace {
+    /// The share of a new measurement is an eighth.
+    fn learn(&mut self, commands: usize, now: Instant) {
+        let took = (now - self.since) / u32::try_from(commands).unwrap_or(u32::MAX).max(1);
+        self.per_command = (self.per_command * 7 + took) / 8;
+        self.since = now;
+    }
+
+    /// When to send the next batch at the latest, so that it arrives before the database is done with so many commands.
+    fn next_by(&self, commands: usize) -> Instant {
+        let took = self.per_command * u32::try_from(commands).unwrap_or(u32::MAX);
+        self.since + took.saturating_sub(AHEAD)
+    }
+}
+
 /// Writes what is put into the queue until it is closed and empty. `max` is the most commands of a batch; requests are
 /// answered `timeout` after their arrival at the latest.
 pub(crate) async fn write(
@@ -84,16 +110,24 @@ pub(crate) async fn write(
         max,
     };
     let mut flying: Option<Flying> = None;
+    let mut pace = Pace {
+        per_command: Duration::ZERO,
+        since: Instant::now(),
+    };
     loop {
         if let Some(Flying {
             batch,
             sent: Ok(sent),
         }) = &mut flying
-            && !line
-                .is_worth_sending_before(sent, batch.commands().div_ceil(NEXT_SHARE).max(NEXT_AT_LEAST))
-                .await
         {
-            land(&mut writer, flying.take(), &mut line, &metrics).await;
+            let commands = batch.commands();
+            if !line
+                .is_worth_sending_before(sent, commands, pace.next_by(commands))
+                .await
+            {
+                land(&mut writer, flying.take(), &mut line, &metrics).await;
+                pace.learn(commands, Instant::now());
+            }
         }
         let waiting = line.next_batch(flying.is_some()).await;
         if waiting.is_empty() {
@@ -106,11 +140,15 @@ pub(crate) async fn write(
         let batch = Batch::of(waiting, timeout);
         metrics.batch_size.observe(batch.commands() as f64);
         let mut sent = writer.send(&batch.requests, &batch.deadlines).await;
-        if flying.is_some() {
-            land(&mut writer, flying.take(), &mut line, &metrics).await;
+        if let Some(before) = flying.take() {
+            let commands = before.batch.commands();
+            land(&mut writer, Some(before), &mut line, &metrics).await;
+            pace.learn(commands, Instant::now());
             if sent.is_err() {
                 sent = writer.send(&batch.requests, &batch.deadlines).await;
             }
+        } else {
+            pace.since = Instant::now();
         }
         let left = sent.is_err();
         flying = Some(Flying { batch, sent });
@@ -163,10 +201,13 @@ struct Line {
 }
 
 impl Line {
-    /// Waits until so many commands wait, or what was sent is answered; returns whether the commands came first.
-    async fn is_worth_sending_before(&mut self, sent: &mut Sent, least: usize) -> bool {
+    /// Waits until enough commands wait for a batch after the one that was sent with `commands_sent`, or until that is
+    /// answered; returns whether the commands came first. From `by` on, the fewest possible are enough.
+    async fn is_worth_sending_before(&mut self, sent: &mut Sent, commands_sent: usize, by: Instant) -> bool {
         let answered = sent.answered();
-        tokio::pin!(answered);
+        let soon = tokio::time::sleep_until(by.into());
+        tokio::pin!(answered, soon);
+        let mut least = commands_sent.div_ceil(NEXT_SHARE).max(NEXT_AT_LEAST);
         let mut waiting: usize = self.next.iter().map(|next| commands(&next.request)).sum();
         loop {
             while waiting < least
@@ -181,6 +222,7 @@ impl Line {
             tokio::select! {
                 biased;
                 () = &mut answered => return false,
+                () = &mut soon, if least > NEXT_AT_LEAST => least = NEXT_AT_LEAST,
                 Ok(next) = self.queue.recv() => {
                     waiting += commands(&next.request);
                     self.next.push_back(next);
@@ -268,5 +310,32 @@ fn record_span(request: &Request, reply: &Reply, requests: usize, taken: Instant
     for (stage, took) in stages.into_iter().flat_map(Stages::named).rev() {
         span.stage(stage, end, took);
         end = end.checked_sub(took).unwrap_or(end);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_batch_is_sent_shortly_before_the_database_is_expected_to_be_done() {
+        let since = Instant::now();
+        let mut pace = Pace {
+            per_command: Duration::from_micros(100),
+            since,
+        };
+        assert_eq!(pace.next_by(120), since + Duration::from_millis(12) - AHEAD);
+        // A batch that takes no longer than that is followed at once.
+        assert_eq!(pace.next_by(10), since);
+
+        pace.learn(100, since + Duration::from_millis(18));
+        assert_eq!(
+            pace.per_command,
+            Duration::from_nanos((7 * 100_000 + 180_000) / 8)
+        );
+        assert_eq!(pace.since, since + Duration::from_millis(18));
+        // Commands that were all refused take their time, too.
+        pace.learn(0, since + Duration::from_millis(19));
+        assert_eq!(pace.since, since + Duration::from_millis(19));
     }
 }
