@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
-use tokio::task::JoinSet;
+use tokio::sync::oneshot;
 use wallex_journal::append::{Config, Writer};
 use wallex_journal::route::Routes;
 
@@ -30,7 +30,8 @@ pub struct BatcherConfig {
 pub struct Batcher {
     enqueue: Enqueue,
     routes: Arc<Routes>,
-    writers: JoinSet<()>,
+    /// Each ends with its writer.
+    writers: Vec<oneshot::Receiver<()>>,
 }
 
 impl Batcher {
@@ -43,19 +44,19 @@ impl Batcher {
         };
         let routes = Arc::new(Routes::default());
         let metrics = Arc::new(CommandMetrics::new(&admission.waiting));
-        let mut writers = JoinSet::new();
-        for _ in 0..config.writers.max(1) {
+        let writers = (0..config.writers.max(1)).map(|_| {
             let new_writer = {
                 let (options, routes, journal) = (options.clone(), routes.clone(), config.journal.clone());
                 move || Writer::new(options.clone(), routes.clone(), RENDER, journal.clone())
             };
-            writers.spawn(keep_writing(
+            on_a_thread(keep_writing(
                 new_writer,
                 receiver.clone(),
                 config.clone(),
                 metrics.clone(),
-            ));
-        }
+            ))
+        });
+        let writers = writers.collect();
         Self {
             enqueue: Enqueue {
                 queue: sender,
@@ -80,8 +81,35 @@ impl Batcher {
     /// Accepts nothing more, finishes what is waiting, and stops the writers.
     pub async fn finish(mut self) {
         self.enqueue.queue.close();
-        while self.writers.join_next().await.is_some() {}
+        for writer in std::mem::take(&mut self.writers) {
+            // It fails when the writer has ended, which is what this waits for.
+            let _ = writer.await;
+        }
     }
+}
+
+impl Drop for Batcher {
+    fn drop(&mut self) {
+        self.enqueue.queue.close();
+    }
+}
+
+/// Runs a writer on a thread of its own: it is what everybody waits for, and among the tasks of hundreds of connections
+/// its turn would come milliseconds after the database's answer.
+fn on_a_thread(writing: impl Future<Output = ()> + Send + 'static) -> oneshot::Receiver<()> {
+    let (ended, end) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("wallex-writer".to_owned());
+    let started = thread.spawn(move || {
+        match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime.block_on(writing),
+            Err(error) => tracing::error!(%error, "a writer could not be started"),
+        }
+        drop(ended);
+    });
+    if let Err(error) = started {
+        tracing::error!(%error, "the thread of a writer could not be started");
+    }
+    end
 }
 
 /// Replaces a writer that panics: its batch is answered `OutcomeUnknown`, and the queue continues.
