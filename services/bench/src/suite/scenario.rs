@@ -23,7 +23,7 @@ const BATCHES: u32 = 8;
 /// Entries that a wallet has when its history is read.
 pub(crate) const HISTORY: u32 = 100;
 /// Entries per page of a history.
-pub(crate) const PAGE: u32 = 50;
+pub(crate) const PAGE: u32 = 20;
 
 impl Scenario {
     pub(crate) const ALL: [Self; 10] = [
@@ -66,7 +66,7 @@ impl Scenario {
             (Self::Hold, _) => "a hold, then its capture; both are counted, 10,000 wallets",
             (Self::Reads, true) => "reads of a wallet by id, 10,000 wallets",
             (Self::Reads, false) => "strong reads of a wallet by id, 10,000 wallets",
-            (Self::History, _) => "the newest 50 of a wallet's 100 entries, 100 wallets",
+            (Self::History, _) => "the newest 20 of a wallet's 100 entries, 100 wallets",
             (Self::Mixed, true) => {
                 "45 % reads, 5 % histories, 20 % credits, 10 % debits, 15 % transfers, 5 % holds, 10,000 wallets"
             }
