@@ -1,5 +1,6 @@
 //! The journal's writers behind the queue.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,7 +36,8 @@ pub struct Batcher {
 }
 
 impl Batcher {
-    pub fn start(options: &PgConnectOptions, config: &BatcherConfig) -> Self {
+    /// Fails if the system gives no thread for a writer.
+    pub fn start(options: &PgConnectOptions, config: &BatcherConfig) -> io::Result<Self> {
         // Bounded by the admission.
         let (sender, receiver) = async_channel::unbounded();
         let admission = Admission {
@@ -56,8 +58,8 @@ impl Batcher {
                 metrics.clone(),
             ))
         });
-        let writers = writers.collect();
-        Self {
+        let writers = writers.collect::<io::Result<_>>()?;
+        Ok(Self {
             enqueue: Enqueue {
                 queue: sender,
                 admission,
@@ -67,7 +69,7 @@ impl Batcher {
             },
             routes,
             writers,
-        }
+        })
     }
 
     pub fn enqueue(&self) -> Enqueue {
@@ -96,20 +98,17 @@ impl Drop for Batcher {
 
 /// Runs a writer on a thread of its own: it is what everybody waits for, and among the tasks of hundreds of connections
 /// its turn would come milliseconds after the database's answer.
-fn on_a_thread(writing: impl Future<Output = ()> + Send + 'static) -> oneshot::Receiver<()> {
+fn on_a_thread(writing: impl Future<Output = ()> + Send + 'static) -> io::Result<oneshot::Receiver<()>> {
     let (ended, end) = oneshot::channel();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let thread = std::thread::Builder::new().name("wallex-writer".to_owned());
-    let started = thread.spawn(move || {
-        match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-            Ok(runtime) => runtime.block_on(writing),
-            Err(error) => tracing::error!(%error, "a writer could not be started"),
-        }
+    thread.spawn(move || {
+        runtime.block_on(writing);
         drop(ended);
-    });
-    if let Err(error) = started {
-        tracing::error!(%error, "the thread of a writer could not be started");
-    }
-    end
+    })?;
+    Ok(end)
 }
 
 /// Replaces a writer that panics: its batch is answered `OutcomeUnknown`, and the queue continues.

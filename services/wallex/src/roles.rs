@@ -1,5 +1,6 @@
 //! The long-running roles: each connects, starts its work, and serves HTTP until told to stop.
 
+use anyhow::Context as _;
 use axum::Router;
 use clap::ValueEnum;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -94,7 +95,8 @@ pub(crate) async fn writes(
     shutdown: &CancellationToken,
 ) -> anyhow::Result<(Batcher, CommandState)> {
     currency::claim(&journal, &settings.currencies).await?;
-    let batcher = Batcher::start(&journal::writer_options(settings)?, &batcher_config(settings));
+    let batcher = Batcher::start(&journal::writer_options(settings)?, &batcher_config(settings))
+        .context("start the journal's writers")?;
     let state = CommandState::new(batcher.enqueue(), settings.currencies.clone(), journal.clone());
     tokio::spawn(upkeep::run(journal, batcher.enqueue(), shutdown.clone()));
     Ok((batcher, state))

@@ -60,7 +60,7 @@ pub(crate) fn replica_with(
     currencies: Currencies,
 ) -> (Router, Batcher) {
     let options = PgConnectOptions::from_str(database.url()).unwrap();
-    let batcher = Batcher::start(&options, config);
+    let batcher = Batcher::start(&options, config).unwrap();
     (
         router(CommandState::new(
             batcher.enqueue(),
