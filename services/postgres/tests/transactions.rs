@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, PgPool, Row as _};
-use wallex_postgres::{SNAPSHOT, begin, for_reads};
+use wallex_postgres::{SNAPSHOT, SqlState, begin, for_reads};
 use wallex_testing::TestDatabase;
 
 const BEGIN: &str = "BEGIN READ ONLY; SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off; \
@@ -197,11 +197,8 @@ async fn a_pool_for_reads_has_the_settings_of_a_snapshot_and_cannot_write() {
         .await
         .unwrap_err();
     assert_eq!(
-        refused
-            .as_database_error()
-            .and_then(sqlx::error::DatabaseError::code)
-            .as_deref(),
-        Some("25006"),
+        SqlState::of(&refused),
+        Some(SqlState::new(*b"25006")),
         "{refused}"
     );
 }

@@ -29,4 +29,5 @@ mod set_aside;
 mod standby;
 mod verify;
 mod verify_names;
+mod waiting;
 mod writers;

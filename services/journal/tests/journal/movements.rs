@@ -1,7 +1,5 @@
 //! Movements with a name of the caller's own: made once for good, whatever the key, replica or year of the repeat.
 
-use std::time::Duration;
-
 use uuid::Uuid;
 use wallex_domain::{Change, Command, WalletId};
 use wallex_journal::append::{Answer, Reply, Request};
@@ -296,17 +294,7 @@ async fn a_batch_that_collides_on_a_name_runs_again_on_what_the_winner_committed
         let replies = run(&mut writer, &requests).await;
         (replies, writer.conflicts.len())
     });
-    wallex_testing::eventually(Duration::from_secs(10), "the loser waits", async || {
-        let waiting: i64 = sqlx::query_scalar(
-            "SELECT count(*) FROM pg_stat_activity
-             WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%journal.append%'",
-        )
-        .fetch_one(&journal.pool)
-        .await
-        .unwrap();
-        (waiting > 0).then_some(())
-    })
-    .await;
+    journal.appends_wait(1).await;
     winner.commit().await.unwrap();
     let (replies, conflicts) = loser.await.unwrap();
     assert_eq!((status(&replies[0]), status(&replies[1])), (REJECTED, DONE));

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use sqlx::postgres::PgConnectOptions;
 use wallex_journal::append::{Config, Path, Reply, Request, Sent, Timeouts, WhyLocked, Writer};
 use wallex_testing::{DEADLINE, eventually};
 
@@ -29,6 +30,14 @@ async fn warm(journal: &Journal) -> (Writer, wallex_domain::WalletId, wallex_dom
     append(&mut writer, &[credit("warm a", a, 1), credit("warm b", b, 1)]).await;
     writer.paths.clear();
     (writer, a, b)
+}
+
+/// A gate before the journal's server, and options that lead through it.
+async fn gated(journal: &Journal) -> (Gate, PgConnectOptions) {
+    let server = journal.options();
+    let gate = Gate::before((server.get_host().to_owned(), server.get_port())).await;
+    let options = server.host("127.0.0.1").port(gate.port);
+    (gate, options)
 }
 
 #[tokio::test]
@@ -195,12 +204,7 @@ async fn a_named_movement_that_was_made_is_never_rejected_from_memory() {
 async fn a_sender_that_stops_between_any_two_bytes_holds_nobody_up() {
     let journal = Journal::new().await;
     let (_, a, b) = warm(&journal).await;
-    let gate = Gate::before((
-        journal.options().get_host().to_owned(),
-        journal.options().get_port(),
-    ))
-    .await;
-    let options = journal.options().host("127.0.0.1").port(gate.port);
+    let (gate, options) = gated(&journal).await;
     let mut slow = Writer::new(options, Arc::default(), RENDER, Config::default());
     let mut sent = 0;
     for n in 10..13 {
@@ -286,9 +290,7 @@ async fn a_batch_is_decided_on_one_that_is_still_on_its_way() {
 async fn a_batch_that_overtakes_the_one_before_it_is_written_after_it_and_not_refused() {
     let journal = Journal::new().await;
     let (_, a, _) = warm(&journal).await;
-    let server = journal.options();
-    let gate = Gate::before((server.get_host().to_owned(), server.get_port())).await;
-    let options = server.host("127.0.0.1").port(gate.port);
+    let (gate, options) = gated(&journal).await;
     let config = Config {
         timeouts: Timeouts {
             beside: DEADLINE,
@@ -309,19 +311,6 @@ async fn a_batch_that_overtakes_the_one_before_it_is_written_after_it_and_not_re
     writer.paths.clear();
 
     // Somebody holds the partition; the second batch queues for it, and the first one behind that.
-    let waiting = async |count: i64| {
-        eventually(DEADLINE, "those who wait for the partition", async || {
-            let waiting: i64 = sqlx::query_scalar(
-                "SELECT count(*) FROM pg_stat_activity
-                  WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE 'CALL%'",
-            )
-            .fetch_one(&journal.pool)
-            .await
-            .ok()?;
-            (waiting == count).then_some(())
-        })
-        .await;
-    };
     let mut holder = journal.pool.begin().await.unwrap();
     sqlx::query("SELECT 1 FROM journal.partition FOR UPDATE")
         .execute(&mut *holder)
@@ -334,9 +323,9 @@ async fn a_batch_that_overtakes_the_one_before_it_is_written_after_it_and_not_re
     })
     .await;
     let second = start(&mut writer, vec![debit("second", a, 1_900)]).await;
-    waiting(1).await;
+    journal.appends_wait(1).await;
     gate.open();
-    waiting(2).await;
+    journal.appends_wait(2).await;
     holder.rollback().await.unwrap();
     for batch in [first, second] {
         let replies = end(&mut writer, batch).await;
