@@ -71,25 +71,25 @@ struct Flying {
 }
 
 /// How quick the database is: it writes one batch after the other, so a batch's time counts from the answer to the one
-/// before, if that came later than it was sent itself.
+/// before, if that came later than it was taken itself.
 struct Pace {
     per_command: Duration,
-    /// Since when the database has been working on the batch that is on its way.
-    since: Instant,
+    /// When the last batch was answered.
+    answered: Instant,
 }
 
 impl Pace {
     /// The share of a new measurement is an eighth.
-    fn learn(&mut self, commands: usize, now: Instant) {
-        let took = (now - self.since) / u32::try_from(commands).unwrap_or(u32::MAX).max(1);
+    fn learn(&mut self, commands: usize, taken: Instant, now: Instant) {
+        let took = (now - taken.max(self.answered)) / u32::try_from(commands).unwrap_or(u32::MAX).max(1);
         self.per_command = (self.per_command * 7 + took) / 8;
-        self.since = now;
+        self.answered = now;
     }
 
     /// When to send the next batch at the latest, so that it arrives before the database is done with so many commands.
-    fn next_by(&self, commands: usize) -> Instant {
+    fn next_by(&self, commands: usize, taken: Instant) -> Instant {
         let took = self.per_command * u32::try_from(commands).unwrap_or(u32::MAX);
-        self.since + took.saturating_sub(AHEAD)
+        taken.max(self.answered) + took.saturating_sub(AHEAD)
     }
 }
 
@@ -107,27 +107,21 @@ pub(crate) async fn write(
         put_off: VecDeque::new(),
         next: VecDeque::new(),
         returning: 0,
+        pace: Pace {
+            per_command: Duration::ZERO,
+            answered: Instant::now(),
+        },
         max,
     };
     let mut flying: Option<Flying> = None;
-    let mut pace = Pace {
-        per_command: Duration::ZERO,
-        since: Instant::now(),
-    };
     loop {
         if let Some(Flying {
             batch,
             sent: Ok(sent),
         }) = &mut flying
+            && !line.is_worth_sending_after(batch, sent).await
         {
-            let commands = batch.commands();
-            if !line
-                .is_worth_sending_before(sent, commands, pace.next_by(commands))
-                .await
-            {
-                land(&mut writer, flying.take(), &mut line, &metrics).await;
-                pace.learn(commands, Instant::now());
-            }
+            land(&mut writer, flying.take(), &mut line, &metrics).await;
         }
         let waiting = line.next_batch(flying.is_some()).await;
         if waiting.is_empty() {
@@ -140,15 +134,11 @@ pub(crate) async fn write(
         let batch = Batch::of(waiting, timeout);
         metrics.batch_size.observe(batch.commands() as f64);
         let mut sent = writer.send(&batch.requests, &batch.deadlines).await;
-        if let Some(before) = flying.take() {
-            let commands = before.batch.commands();
-            land(&mut writer, Some(before), &mut line, &metrics).await;
-            pace.learn(commands, Instant::now());
+        if flying.is_some() {
+            land(&mut writer, flying.take(), &mut line, &metrics).await;
             if sent.is_err() {
                 sent = writer.send(&batch.requests, &batch.deadlines).await;
             }
-        } else {
-            pace.since = Instant::now();
         }
         let left = sent.is_err();
         flying = Some(Flying { batch, sent });
@@ -164,6 +154,7 @@ async fn land(writer: &mut Writer, flying: Option<Flying>, line: &mut Line, metr
     let Some(Flying { mut batch, sent }) = flying else {
         return;
     };
+    let (in_one_trip, commands) = (sent.is_ok(), batch.commands());
     let (requests, callers) = (&batch.requests, &mut batch.callers);
     let mut answer = |index: usize, reply: Reply, stages: Option<Stages>| {
         if trace::is_on() {
@@ -182,6 +173,9 @@ async fn land(writer: &mut Writer, flying: Option<Flying>, line: &mut Line, metr
         }));
     }
     line.returning = requests.len() * RETURNING.0 / RETURNING.1;
+    if in_one_trip {
+        line.pace.learn(commands, batch.taken, Instant::now());
+    }
     metrics.observe(writer.stages.drain(..));
     metrics.ran_again(writer.conflicts.drain(..));
     metrics.written(writer.paths.drain(..));
@@ -196,18 +190,19 @@ struct Line {
     next: VecDeque<Waiting>,
     /// Requests to expect from clients that were just answered.
     returning: usize,
+    pace: Pace,
     /// Of commands in a batch.
     max: usize,
 }
 
 impl Line {
-    /// Waits until enough commands wait for a batch after the one that was sent with `commands_sent`, or until that is
-    /// answered; returns whether the commands came first. From `by` on, the fewest possible are enough.
-    async fn is_worth_sending_before(&mut self, sent: &mut Sent, commands_sent: usize, by: Instant) -> bool {
+    /// Waits until enough commands wait for a batch after this one that was sent, or until it is answered; returns whether
+    /// the commands came first. Shortly before the answer is expected, the fewest possible are enough.
+    async fn is_worth_sending_after(&mut self, batch: &Batch, sent: &mut Sent) -> bool {
         let answered = sent.answered();
-        let soon = tokio::time::sleep_until(by.into());
+        let soon = tokio::time::sleep_until(self.pace.next_by(batch.commands(), batch.taken).into());
         tokio::pin!(answered, soon);
-        let mut least = commands_sent.div_ceil(NEXT_SHARE).max(NEXT_AT_LEAST);
+        let mut least = batch.commands().div_ceil(NEXT_SHARE).max(NEXT_AT_LEAST);
         let mut waiting: usize = self.next.iter().map(|next| commands(&next.request)).sum();
         loop {
             while waiting < least
@@ -319,23 +314,34 @@ mod tests {
 
     #[test]
     fn the_next_batch_is_sent_shortly_before_the_database_is_expected_to_be_done() {
-        let since = Instant::now();
+        let answered = Instant::now();
         let mut pace = Pace {
             per_command: Duration::from_micros(100),
-            since,
+            answered,
         };
-        assert_eq!(pace.next_by(120), since + Duration::from_millis(12) - AHEAD);
+        let (before, after) = (
+            answered - Duration::from_millis(5),
+            answered + Duration::from_millis(5),
+        );
+        assert_eq!(
+            pace.next_by(120, before),
+            answered + Duration::from_millis(12) - AHEAD
+        );
+        assert_eq!(
+            pace.next_by(120, after),
+            after + Duration::from_millis(12) - AHEAD
+        );
         // A batch that takes no longer than that is followed at once.
-        assert_eq!(pace.next_by(10), since);
+        assert_eq!(pace.next_by(10, before), answered);
 
-        pace.learn(100, since + Duration::from_millis(18));
+        pace.learn(100, before, answered + Duration::from_millis(18));
         assert_eq!(
             pace.per_command,
             Duration::from_nanos((7 * 100_000 + 180_000) / 8)
         );
-        assert_eq!(pace.since, since + Duration::from_millis(18));
+        assert_eq!(pace.answered, answered + Duration::from_millis(18));
         // Commands that were all refused take their time, too.
-        pace.learn(0, since + Duration::from_millis(19));
-        assert_eq!(pace.since, since + Duration::from_millis(19));
+        pace.learn(0, before, answered + Duration::from_millis(19));
+        assert_eq!(pace.answered, answered + Duration::from_millis(19));
     }
 }
