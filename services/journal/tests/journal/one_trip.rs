@@ -217,30 +217,20 @@ async fn a_sender_that_stops_between_any_two_bytes_holds_nobody_up() {
     append(&mut other, &[credit("other", a, 1)]).await;
     let mut balance = journal.balance(a).await;
 
-    // Sync is the last five bytes, and Close and Execute come before it.
-    let cuts = [
-        1,
-        sent / 3,
-        sent / 2,
-        sent - 30,
-        sent - 20,
-        sent - 12,
-        sent - 6,
-        sent - 5,
-        sent - 4,
-        sent - 1,
-    ];
-    for (n, cut) in (20..).zip(cuts) {
-        // Knows what the other one wrote.
-        append(&mut slow, &[transfer(&format!("near {n}"), a, b, 1)]).await;
-        let target = gate.passed() + cut;
-        gate.close_after(cut);
+    // Sync is the last five bytes, Close the seven before it, and Execute comes before that.
+    let rests = [sent - 1, sent / 2, sent / 3, 30, 20, 13, 12, 6, 5, 4, 1];
+    for (n, rest) in (20..).zip(rests) {
+        // Knows what the other one wrote, and that it is alone again.
+        for near in ["near", "nearer"] {
+            append(&mut slow, &[transfer(&format!("{near} {n}"), a, b, 1)]).await;
+        }
+        gate.hold_back(rest);
         let writing = tokio::spawn(async move {
             let replies = append(&mut slow, &[transfer(&format!("slow {n}"), a, b, 1)]).await;
             (slow, replies)
         });
         eventually(DEADLINE, "the message's first bytes", async || {
-            (gate.passed() == target).then_some(())
+            gate.is_closed().then_some(())
         })
         .await;
         let began = Instant::now();
@@ -249,14 +239,21 @@ async fn a_sender_that_stops_between_any_two_bytes_holds_nobody_up() {
         let waited = began.elapsed();
         assert!(
             waited < Duration::from_secs(1),
-            "others waited {waited:?} at byte {cut} of {sent}"
+            "others waited {waited:?} for {rest} of {sent} bytes"
         );
         gate.open();
         let (writer, replies) = writing.await.unwrap();
         slow = writer;
-        assert_eq!(status(&replies[0]), DONE, "at byte {cut} of {sent}");
-        balance += 10 - 2;
-        assert_eq!(journal.balance(a).await, balance, "at byte {cut} of {sent}");
+        assert_eq!(status(&replies[0]), DONE, "without {rest} of {sent} bytes");
+        // From Execute on it is done, and was before the other one.
+        let path = if rest <= 12 { Path::OneTrip } else { STALE };
+        assert_eq!(slow.paths.last(), Some(&path), "without {rest} of {sent} bytes");
+        balance += 10 - 3;
+        assert_eq!(
+            journal.balance(a).await,
+            balance,
+            "without {rest} of {sent} bytes"
+        );
     }
     journal.assert_whole().await;
 }

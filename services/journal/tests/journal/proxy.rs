@@ -68,6 +68,8 @@ struct GateState {
     passed: AtomicUsize,
     /// How many may be passed on in all.
     limit: AtomicUsize,
+    /// So many bytes of the next message wait.
+    holds_back: AtomicUsize,
     /// The connection that sends next waits alone.
     holds_next: AtomicBool,
     opened: Notify,
@@ -95,9 +97,14 @@ impl Gate {
         self.state.passed.load(Ordering::SeqCst)
     }
 
-    /// Lets so many more bytes through.
-    pub(crate) fn close_after(&self, bytes: usize) {
-        self.state.limit.store(self.passed() + bytes, Ordering::SeqCst);
+    /// Lets the next message through except for its last bytes, and closes.
+    pub(crate) fn hold_back(&self, bytes: usize) {
+        self.state.holds_back.store(bytes, Ordering::SeqCst);
+    }
+
+    /// Whether a message waits because of that.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.passed() == self.state.limit.load(Ordering::SeqCst)
     }
 
     /// Holds back the next bytes until the gate is opened, and with them their connection, but no other.
@@ -126,6 +133,11 @@ async fn through(client: TcpStream, upstream: TcpStream, gate: Arc<GateState>) {
         let opened = gate.opened.notified();
         if gate.holds_next.swap(false, Ordering::SeqCst) {
             opened.await;
+        }
+        let back = gate.holds_back.swap(0, Ordering::SeqCst);
+        if back > 0 {
+            let limit = gate.passed.load(Ordering::SeqCst) + n.saturating_sub(back);
+            gate.limit.store(limit, Ordering::SeqCst);
         }
         while sent < n {
             let opened = gate.opened.notified();
