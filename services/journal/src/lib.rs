@@ -14,6 +14,7 @@ mod event;
 pub mod history;
 pub mod hold;
 pub mod maintain;
+mod packed;
 pub mod personal;
 pub mod platform_id;
 pub mod publication;

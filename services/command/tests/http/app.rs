@@ -15,7 +15,7 @@ use tower::ServiceExt as _;
 use wallex_command::{Batcher, BatcherConfig, CommandState, router};
 use wallex_domain::Currencies;
 use wallex_domain::PlatformId;
-use wallex_journal::append::Config;
+use wallex_journal::append::{Answer, Config};
 use wallex_journal::schema;
 use wallex_runtime::http::add_problems;
 use wallex_testing::{TestDatabase, assert_described, template_name};
@@ -82,6 +82,19 @@ pub(crate) fn config() -> BatcherConfig {
 }
 
 impl App {
+    /// The bodies of all stored answers.
+    pub(crate) async fn stored_answers(&self) -> Vec<String> {
+        let stored: Vec<Answer> =
+            sqlx::query_as("SELECT status, packed, body, etag, position, location FROM journal.answer")
+                .fetch_all(&self.pool)
+                .await
+                .unwrap();
+        let bodies = stored
+            .iter()
+            .map(|answer| String::from_utf8(answer.body.to_vec()).unwrap());
+        bodies.collect()
+    }
+
     pub(crate) async fn new() -> Self {
         let migrations = schema::SCHEMA
             .migrations

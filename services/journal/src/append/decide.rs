@@ -102,10 +102,18 @@ impl Staging {
             let stored = StoredAnswer {
                 fingerprint: request.fingerprint,
                 answer: answer.clone(),
+                partition: self.home(request),
             };
             self.new_answers.insert(key, stored);
         }
         Staged::Reply(Reply::Answered { answer, replayed })
+    }
+
+    /// Where the first wallet lives that a request touches: the payer.
+    fn home(&self, request: &Request) -> Option<Partition> {
+        let first = &request.work.items().first()?.command;
+        let touched = self.loaded.touched(first).ok()?;
+        self.loaded.home(*touched.first()?)
     }
 
     fn stage_batch(

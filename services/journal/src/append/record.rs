@@ -97,7 +97,7 @@ impl Staging {
             recorded_at.get_or_insert(event.recorded_at);
             if let Some(sealed) = cause.personal {
                 self.personal
-                    .push((event.event_id, event.wallet_id, sealed.clone()));
+                    .push((event.event_id, event.wallet_id, event.partition, sealed.clone()));
             }
             wallets.push((head.wallet.clone(), event.position()));
             self.note(&event, &effect, hold);

@@ -15,7 +15,7 @@ use crate::{Event, personal::Sealed};
 pub(super) struct Staging {
     pub(super) loaded: Loaded,
     pub(super) events: Vec<Event>,
-    pub(super) personal: Vec<(Uuid, WalletId, Sealed)>,
+    pub(super) personal: Vec<(Uuid, WalletId, Partition, Sealed)>,
     /// Erasures: event, wallet, version.
     pub(super) erasures: Vec<(Uuid, WalletId, i64)>,
     /// Changes that events make to wallets' details: wallet, version, which details.
@@ -85,11 +85,15 @@ impl Staging {
         written.into_iter().collect()
     }
 
-    /// How much is now taken back of transactions that the batch reversed, by id.
-    pub(super) fn written_reversed(&self) -> Vec<(Uuid, i64)> {
+    /// How much is now taken back of transactions that the batch reversed, by id, and the payer's partition.
+    pub(super) fn written_reversed(&self) -> Vec<(Uuid, i64, Option<Partition>)> {
+        let home = |id| {
+            self.loaded
+                .home(*self.loaded.transactions.get(id)?.wallets.first()?)
+        };
         let changed = self.changed_reversed.iter();
         changed
-            .filter_map(|id| Some((*id, *self.loaded.reversed.get(id)?)))
+            .filter_map(|id| Some((*id, *self.loaded.reversed.get(id)?, home(id))))
             .collect()
     }
 

@@ -36,6 +36,8 @@ pub(super) struct Head {
 pub(super) struct StoredAnswer {
     pub fingerprint: Hash,
     pub answer: Answer,
+    /// Of a new one: where the first wallet lives that its request touches. Not read back.
+    pub partition: Option<Partition>,
 }
 
 pub(super) type Key = (Arc<str>, Arc<str>);
@@ -119,6 +121,11 @@ impl Loaded {
                 Some(transaction.wallets.iter().copied())
             },
         )
+    }
+
+    /// The partition of a wallet that is loaded or was created in this batch.
+    pub(super) fn home(&self, wallet: WalletId) -> Option<Partition> {
+        self.heads.get(&wallet).map(|head| head.partition)
     }
 
     /// Whether the hold or transaction that the command names exists but cannot be read by this build.

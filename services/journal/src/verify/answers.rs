@@ -7,21 +7,23 @@
 use std::collections::{BTreeSet, HashMap};
 
 use serde_json::Value;
-use sqlx::{FromRow, PgConnection};
+use sqlx::{FromRow, PgConnection, postgres::PgRow};
 use uuid::Uuid;
 use wallex_domain::{Position, Positions};
 
 use super::record::{self, Record};
 use super::report::{Kind, Report};
+use crate::append::Answer;
+use crate::packed::Unreadable;
 
 /// Answers per statement: the answer to a batch may have a thousand parts.
 const CHUNK: i64 = 100;
 
-const ANSWERS: &str = "SELECT caller, key, slot, status, body, etag, position, location FROM journal.answer \
+const ANSWERS: &str = "SELECT caller, key, slot, status, packed, body, etag, position, location FROM journal.answer \
     WHERE (caller, key, slot) > ($1, $2, $3) ORDER BY caller, key, slot LIMIT $4";
 
 #[derive(FromRow)]
-struct Answer {
+struct Stored {
     caller: String,
     key: String,
     slot: i16,
@@ -30,13 +32,17 @@ struct Answer {
 }
 
 /// What a client was told, wherever it is stored.
-#[derive(FromRow)]
-pub(super) struct Given {
-    status: i16,
-    body: Vec<u8>,
-    etag: Option<String>,
-    position: Option<String>,
-    location: Option<String>,
+pub(super) struct Given(Result<Answer, Unreadable>);
+
+impl FromRow<'_, PgRow> for Given {
+    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        match Answer::from_row(row) {
+            Err(sqlx::Error::Decode(error)) => {
+                Ok(Self(Err(*error.downcast().map_err(sqlx::Error::Decode)?)))
+            }
+            answer => Ok(Self(Ok(answer?))),
+        }
+    }
 }
 
 /// The parts of it that are compared.
@@ -70,7 +76,7 @@ struct Around {
 pub(super) async fn check(db: &mut PgConnection, report: &mut Report) -> sqlx::Result<()> {
     let mut after = (String::new(), String::new(), -1_i16);
     loop {
-        let answers: Vec<Answer> = sqlx::query_as(ANSWERS)
+        let answers: Vec<Stored> = sqlx::query_as(ANSWERS)
             .bind(&after.0)
             .bind(&after.1)
             .bind(after.2)
@@ -123,10 +129,13 @@ impl Told {
 impl Given {
     pub(super) fn told(&self) -> Told {
         let mut claims = Vec::new();
-        if let Ok(body) = serde_json::from_slice::<Value>(&self.body) {
-            collect(&body, Around::default(), &mut claims);
+        let mut positions = None;
+        if let Ok(answer) = &self.0 {
+            if let Ok(body) = serde_json::from_slice::<Value>(&answer.body) {
+                collect(&body, Around::default(), &mut claims);
+            }
+            positions = answer.position.as_deref().and_then(|text| text.parse().ok());
         }
-        let positions = self.position.as_deref().and_then(|text| text.parse().ok());
         Told { claims, positions }
     }
 
@@ -137,7 +146,11 @@ impl Given {
         caller: &str,
         records: &HashMap<Position, Record>,
     ) -> Option<String> {
-        if self.position.is_some() && told.positions.is_none() {
+        let answer = match &self.0 {
+            Ok(answer) => answer,
+            Err(error) => return Some(format!("cannot be read: {error}")),
+        };
+        if answer.position.is_some() && told.positions.is_none() {
             return Some("has a position that is none".to_owned());
         }
         let positions = told.in_header();
@@ -150,8 +163,8 @@ impl Given {
                 Some(_) => {}
             }
         }
-        if told.named().next().is_some() && !(200..300).contains(&self.status) {
-            return Some(format!("has status {} and speaks of events", self.status));
+        if told.named().next().is_some() && !(200..300).contains(&answer.status) {
+            return Some(format!("has status {} and speaks of events", answer.status));
         }
         let claimed = |at: &Position| told.claims.iter().any(|claim| claim.position == *at);
         if !positions.iter().all(claimed) {
@@ -167,10 +180,10 @@ impl Given {
         }
         let first = positions.first().and_then(|at| records.get(at))?;
         let etag = |etag: &String| *etag != format!("\"{}\"", first.version);
-        if self.etag.as_ref().is_some_and(etag) {
+        if answer.etag.as_ref().is_some_and(etag) {
             return Some("has an ETag that is not the wallet's version".to_owned());
         }
-        let location = self
+        let location = answer
             .location
             .as_ref()
             .filter(|location| !is_of(first, location))?;

@@ -23,8 +23,8 @@ const CHUNK: i64 = 500;
 const TRANSACTIONS: &str =
     "SELECT external_id, transaction_id FROM journal.movement WHERE external_id = ANY($1)";
 
-const ROWS: &str = "SELECT external_id, transaction_id, event_id, content, has_personal, status, body, etag, position, \
-    location FROM journal.movement WHERE external_id > $1 ORDER BY external_id LIMIT $2";
+const ROWS: &str = "SELECT external_id, transaction_id, event_id, content, has_personal, status, packed, body, etag, \
+    position, location FROM journal.movement WHERE external_id > $1 ORDER BY external_id LIMIT $2";
 
 /// Every event that carries a name has a row, and the row leads to its transaction.
 pub(super) async fn check_named(

@@ -36,6 +36,22 @@ const PERSONAL: &str = "
 SELECT p.event_id FROM journal.personal p
  WHERE NOT EXISTS (SELECT 1 FROM journal.head h WHERE h.wallet_id = p.wallet_id) LIMIT 1000";
 
+// A partition that is moved takes with it what says to be of it.
+const HOLDS_ELSEWHERE: &str = "
+SELECT o.hold_id FROM journal.hold o JOIN journal.head h ON h.wallet_id = o.wallet_id
+ WHERE o.partition <> h.partition LIMIT 1000";
+
+const PERSONAL_ELSEWHERE: &str = "
+SELECT p.event_id FROM journal.personal p JOIN journal.head h ON h.wallet_id = p.wallet_id
+ WHERE p.partition <> h.partition LIMIT 1000";
+
+const REVERSED_ELSEWHERE: &str = "
+SELECT r.transaction_id FROM journal.reversed r
+ WHERE NOT EXISTS (SELECT 1 FROM journal.event e
+                    WHERE e.transaction_id = r.transaction_id AND e.partition = r.partition)
+   AND r.partition IS NOT NULL
+ LIMIT 1000";
+
 // A row here makes maintenance remove personal data.
 const ERASURES: &str = "
 SELECT r.wallet_id FROM journal.erasure r
@@ -80,6 +96,18 @@ pub(super) async fn look_for(
     let personal: Vec<Uuid> = sqlx::query_scalar(PERSONAL).fetch_all(&mut *db).await?;
     report.add_each(Kind::PersonalData, personal, |id| {
         format!("the personal data of event {id} is of a wallet that has no head")
+    });
+    let holds: Vec<Uuid> = sqlx::query_scalar(HOLDS_ELSEWHERE).fetch_all(&mut *db).await?;
+    report.add_each(Kind::Hold, holds, |id| {
+        format!("hold {id} is kept for another partition than its wallet's")
+    });
+    let personal: Vec<Uuid> = sqlx::query_scalar(PERSONAL_ELSEWHERE).fetch_all(&mut *db).await?;
+    report.add_each(Kind::PersonalData, personal, |id| {
+        format!("the personal data of event {id} is kept for another partition than its wallet's")
+    });
+    let reversed: Vec<Uuid> = sqlx::query_scalar(REVERSED_ELSEWHERE).fetch_all(&mut *db).await?;
+    report.add_each(Kind::Reversal, reversed, |id| {
+        format!("journal.reversed keeps transaction {id} for a partition that has none of its events")
     });
     let erasures: Vec<Uuid> = sqlx::query_scalar(ERASURES).fetch_all(db).await?;
     report.add_each(Kind::Erasure, erasures, |id| {

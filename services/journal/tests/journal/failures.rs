@@ -87,10 +87,12 @@ async fn a_doubt_is_carried_along_when_the_group_goes_on_in_parts() {
         .execute(
             "ALTER TABLE journal.answer RENAME TO kept;
              CREATE VIEW journal.answer AS SELECT slot, caller, key, created_at, fingerprint,
-                 (status / (slot - slot))::smallint AS status, body, etag, position, location FROM journal.kept;
+                 (status / (slot - slot))::smallint AS status, packed, body, etag, position, location, partition
+                 FROM journal.kept;
              CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS $$
-             BEGIN INSERT INTO journal.kept VALUES (NEW.slot, NEW.caller, NEW.key, NEW.created_at, NEW.fingerprint,
-                 NEW.status, NEW.body, NEW.etag, NEW.position, NEW.location); RETURN NEW; END $$;
+             BEGIN INSERT INTO journal.kept (slot, caller, key, created_at, fingerprint, status, packed, partition)
+                 VALUES (NEW.slot, NEW.caller, NEW.key, NEW.created_at, NEW.fingerprint, NEW.status, NEW.packed,
+                 NEW.partition); RETURN NEW; END $$;
              CREATE TRIGGER keep INSTEAD OF INSERT ON journal.answer FOR EACH ROW EXECUTE FUNCTION keep()",
         )
         .await;

@@ -10,6 +10,7 @@ mod details;
 mod erasure;
 mod extensions;
 mod failures;
+mod forms;
 mod frozen;
 mod harness;
 mod history;

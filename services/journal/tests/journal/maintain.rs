@@ -207,10 +207,13 @@ async fn a_slot_that_somebody_writes_to_is_busy_or_left_alone() {
     written(&journal, expired, retention).await;
     let slot = retention.slot(expired);
     let mut other = journal.pool.begin().await.unwrap();
-    sqlx::query("INSERT INTO journal.answer SELECT slot, caller, 'other', created_at, fingerprint, status, body FROM journal.answer")
-        .execute(&mut *other)
-        .await
-        .unwrap();
+    sqlx::query(
+        "INSERT INTO journal.answer (slot, caller, key, created_at, fingerprint, status, packed)
+                 SELECT slot, caller, 'other', created_at, fingerprint, status, packed FROM journal.answer",
+    )
+    .execute(&mut *other)
+    .await
+    .unwrap();
     let soon = Duration::from_millis(50);
     let busy = empty_expired_slots(&journal.pool, retention, soon).await;
     let code = busy

@@ -6,6 +6,7 @@ use wallex_domain::{Change, Command, WalletId};
 use wallex_journal::append::Writer;
 use wallex_journal::{erasure, read, verify};
 
+use crate::forms::unpack;
 use crate::harness::*;
 
 /// A bit of everything: a movement, a hold of each fate, reversals, personal data, an erasure, an external id.
@@ -228,11 +229,19 @@ const MANIPULATIONS: &[(&str, &str)] = &[
         "UPDATE journal.answer SET location = '/v1/wallets/00000000-0000-0000-0000-000000000099' WHERE key = 'c1'",
         "which is not of its event",
     ),
+    // Packed ones.
+    ("UPDATE journal.answer SET packed = substr(packed, 1, 60) WHERE key = 'd1'", "cut off or changed"),
+    ("UPDATE journal.answer SET packed = set_byte(packed, 0, 2) WHERE key = 'd1'", "which this build does not know"),
+    // What says to which partition it belongs.
+    ("UPDATE journal.hold SET partition = (partition + 1) % 4", "another partition than its wallet's"),
+    ("UPDATE journal.personal SET partition = (partition + 1) % 4", "another partition than its wallet's"),
+    ("UPDATE journal.reversed SET partition = -1", "for a partition that has none of its events"),
 ];
 
 #[tokio::test]
 async fn every_manipulation_of_the_tables_beside_the_events_is_named() {
     let journal = lived_in().await;
+    unpack(&journal, "answer", "c1").await;
     assert_all_named(&journal, MANIPULATIONS).await;
 }
 

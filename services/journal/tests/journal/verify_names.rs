@@ -4,6 +4,7 @@ use wallex_domain::{Change, Command};
 use wallex_journal::append::Request;
 use wallex_journal::erasure;
 
+use crate::forms::unpack;
 use crate::harness::*;
 use crate::verify::{assert_all_named, problems};
 
@@ -84,20 +85,20 @@ const MANIPULATIONS: &[(&str, &str)] = &[
     ("UPDATE journal.movement SET external_id = 'new' WHERE external_id = 'rent'", NOT_ITS),
     (
         "INSERT INTO journal.movement
-         SELECT 'new', transaction_id, event_id, content, has_personal, status, body, etag, position, location
+         SELECT 'new', transaction_id, event_id, content, has_personal, status, body, etag, position, location, packed
            FROM journal.movement WHERE external_id = 'card'",
         NOT_ITS,
     ),
     (
         "INSERT INTO journal.movement
-         SELECT 'new', e.transaction_id, e.event_id, content, has_personal, status, body, etag, position, location
+         SELECT 'new', e.transaction_id, e.event_id, content, has_personal, status, body, etag, position, location, packed
            FROM journal.movement, journal.event e
           WHERE external_id = 'card' AND e.type = 'wallet.credited' AND payload NOT LIKE '%external_id%'",
         NOT_ITS,
     ),
     (
         "INSERT INTO journal.movement
-         SELECT 'new', gen_random_uuid(), event_id, content, has_personal, status, body, etag, position, location
+         SELECT 'new', gen_random_uuid(), event_id, content, has_personal, status, body, etag, position, location, packed
            FROM journal.movement WHERE external_id = 'card'",
         "which the journal does not have",
     ),
@@ -192,6 +193,9 @@ const MANIPULATIONS: &[(&str, &str)] = &[
 #[tokio::test]
 async fn every_manipulation_of_a_name_is_named() {
     let journal = named_movements().await;
+    for name in ["fee", "rent"] {
+        unpack(&journal, "movement", name).await;
+    }
     assert_all_named(&journal, MANIPULATIONS).await;
 }
 

@@ -18,8 +18,8 @@ use rows::{answer_from_row, head_from_row, hold_from_row, named_from_row, partit
 const LOAD_HEADS: &str = "SELECT wallet_id, partition, version, currency, balance, held, overdraft_limit, \
     status, external_id FROM journal.head WHERE wallet_id = ANY($1)";
 
-const LOAD_ANSWERS: &str = "SELECT a.caller, a.key, a.fingerprint, a.status, a.body, a.etag, a.position, \
-    a.location FROM unnest($1::text[], $2::text[]) AS k (caller, key) \
+const LOAD_ANSWERS: &str = "SELECT a.caller, a.key, a.fingerprint, a.status, a.packed, a.body, a.etag, \
+    a.position, a.location FROM unnest($1::text[], $2::text[]) AS k (caller, key) \
     JOIN journal.answer a ON a.caller = k.caller AND a.key = k.key";
 
 const LOAD_EXTERNAL_IDS: &str = "SELECT external_id, wallet_id FROM journal.head WHERE external_id = ANY($1)";
@@ -34,7 +34,7 @@ const LOAD_REVERSED: &str =
     "SELECT transaction_id, amount FROM journal.reversed WHERE transaction_id = ANY($1)";
 
 const LOAD_MOVEMENTS: &str = "SELECT m.external_id, m.transaction_id, m.event_id, m.content, m.has_personal, \
-    p.data, m.status, m.body, m.etag, m.position, m.location \
+    p.data, m.status, m.packed, m.body, m.etag, m.position, m.location \
     FROM journal.movement m LEFT JOIN journal.personal p ON p.event_id = m.event_id WHERE m.external_id = ANY($1)";
 
 /// Step 2: what the decisions need. What only few batches need is queried only by those. With `skip_locked`, heads that

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sqlx::{Row as _, postgres::PgRow};
+use sqlx::{FromRow as _, Row as _, postgres::PgRow};
 use wallex_domain::{Hold, HoldId, HoldStatus, Mark, Partition, Status, Wallet, WalletId};
 
 use crate::append::request::Answer;
@@ -67,7 +67,8 @@ pub(super) fn answer_from_row(row: &PgRow) -> Result<(Key, StoredAnswer), sqlx::
         key,
         StoredAnswer {
             fingerprint: hash_column(row, "fingerprint")?,
-            answer: answer(row)?,
+            answer: Answer::from_row(row)?,
+            partition: None,
         },
     ))
 }
@@ -86,19 +87,8 @@ pub(super) fn named_from_row(row: &PgRow) -> Result<(String, Named), sqlx::Error
         event_id: row.try_get("event_id")?,
         content: hash_column(row, "content")?,
         personal,
-        answer: answer(row)?,
+        answer: Answer::from_row(row)?,
         new: false,
     };
     Ok((row.try_get("external_id")?, named))
-}
-
-fn answer(row: &PgRow) -> Result<Answer, sqlx::Error> {
-    Ok(Answer {
-        // Written from a u16 below 600.
-        status: row.try_get::<i16, _>("status")? as u16,
-        body: row.try_get::<Vec<u8>, _>("body")?.into(),
-        etag: row.try_get("etag")?,
-        position: row.try_get("position")?,
-        location: row.try_get("location")?,
-    })
 }

@@ -100,6 +100,10 @@ fn arguments(
     let moved: BTreeMap<Partition, &Event> = events.iter().map(|event| (event.partition, *event)).collect();
     let moved: Vec<&Event> = moved.into_values().collect();
     let (placed, changed_holds) = staging.written_holds();
+    let placed: Vec<_> = placed
+        .into_iter()
+        .map(|hold| (hold, staging.loaded.home(hold.wallet_id)))
+        .collect();
     let new = staging.loaded.movements.iter().filter(|(_, named)| named.new);
     let mut movements: Vec<_> = new.collect();
     movements.sort_unstable_by_key(|(external_id, _)| *external_id);

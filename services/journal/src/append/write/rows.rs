@@ -11,6 +11,7 @@ use wallex_domain::{Hold, Partition, WalletId};
 
 use crate::Event;
 use crate::append::state::{Head, Key, LockedPartition, Named, Personal, StoredAnswer};
+use crate::packed::pack;
 use crate::personal::Sealed;
 
 /// A list of rows as arguments of `journal.append`.
@@ -75,10 +76,8 @@ rows! {
         fingerprint: &[u8] = &stored.fingerprint.0,
         // Below 600.
         status: i16 = stored.answer.status as i16,
-        body: &[u8] = &stored.answer.body,
-        etag: Option<&str> = stored.answer.etag.as_deref(),
-        position: Option<&str> = stored.answer.position.as_deref(),
-        location: Option<&str> = stored.answer.location.as_deref(),
+        packed: Vec<u8> = pack(&stored.answer),
+        partition: Option<i32> = stored.partition.map(|partition| partition.0),
     }
 
     created: CreatedHeads<'a> of &'a Head: |head| {
@@ -104,11 +103,12 @@ rows! {
         status: &str = head.wallet.status.as_str(),
     }
 
-    personal: PersonalData<'a> of &'a (Uuid, WalletId, Sealed): |(event_id, wallet_id, sealed)| {
+    personal: PersonalData<'a> of &'a (Uuid, WalletId, Partition, Sealed): |(event_id, wallet_id, partition, sealed)| {
         event_id: Uuid = *event_id,
         wallet_id: Uuid = wallet_id.0,
         salt: &[u8] = &sealed.salt,
         data: &[u8] = &sealed.data,
+        partition: i32 = partition.0,
     }
 
     events: Events<'a> of &'a Event: |event| {
@@ -135,12 +135,13 @@ rows! {
         last_recorded_at: i64 = last.recorded_at,
     }
 
-    placed: PlacedHolds<'a> of &'a Hold: |hold| {
+    placed: PlacedHolds<'a> of (&'a Hold, Option<Partition>): |(hold, partition)| {
         hold_id: Uuid = hold.id.0,
         wallet_id: Uuid = hold.wallet_id.0,
         amount: i64 = hold.amount,
         expires_at: Option<i64> = hold.expires_at,
         status: &str = hold.status.as_str(),
+        partition: Option<i32> = partition.map(|partition| partition.0),
     }
 
     holds: ChangedHolds<'a> of &'a Hold: |hold| {
@@ -149,9 +150,10 @@ rows! {
         status: &str = hold.status.as_str(),
     }
 
-    reversed: Reversed<'a> of (Uuid, i64): |(transaction_id, amount)| {
+    reversed: Reversed<'a> of (Uuid, i64, Option<Partition>): |(transaction_id, amount, partition)| {
         transaction_id: Uuid = *transaction_id,
         amount: i64 = *amount,
+        partition: Option<i32> = partition.map(|partition| partition.0),
     }
 
     details: DetailVersions<'a> of (WalletId, [i64; 3]): |(wallet_id, [owner, description, metadata])| {
@@ -174,9 +176,6 @@ rows! {
         content: &[u8] = &named.content.0,
         has_personal: bool = named.personal != Personal::Nothing,
         status: i16 = named.answer.status as i16,
-        body: &[u8] = &named.answer.body,
-        etag: Option<&str> = named.answer.etag.as_deref(),
-        position: Option<&str> = named.answer.position.as_deref(),
-        location: Option<&str> = named.answer.location.as_deref(),
+        packed: Vec<u8> = pack(&named.answer),
     }
 }
