@@ -150,9 +150,10 @@ where
         let context = span.as_ref().map(trace::Span::context).or(asked);
         let scope = match context {
             Some(context) => {
-                request.extensions_mut().insert(context);
                 // At the level that only `off` disables: everything logged during the request carries its trace id.
-                tracing::error_span!("request", trace_id = %context.trace_id())
+                let scope = tracing::error_span!("request", trace_id = %context.trace_id());
+                request.extensions_mut().insert(context);
+                scope
             }
             None => tracing::Span::none(),
         };

@@ -1,44 +1,34 @@
-//! Identifies a span, in the form of W3C's `traceparent`. A value of the type is always valid.
+//! Identifies a span, in the form of W3C's `traceparent`, which OpenTelemetry's propagator reads and writes.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use http::HeaderMap;
-use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
+use opentelemetry::Context;
+use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator as _};
+use opentelemetry::trace::{SpanContext, TraceContextExt as _, TraceId};
+use opentelemetry_sdk::propagation::TraceContextPropagator;
 
-/// W3C trace context, level 1: `00-<32 hex>-<16 hex>-<2 hex>`, in lower case, no id of zeros.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TraceContext {
-    trace: TraceId,
-    span: SpanId,
-    flags: TraceFlags,
-}
+const HEADER: &str = "traceparent";
+
+/// Always valid, and without a `tracestate`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TraceContext(pub(super) SpanContext);
 
 impl TraceContext {
     /// `None` for anything malformed: the recommendation says to ignore it.
     pub fn parse(text: &str) -> Option<Self> {
-        let is_hex = |part: &str, len| {
-            part.len() == len && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-        };
-        let mut parts = text.split('-');
-        let fields = [parts.next()?, parts.next()?, parts.next()?, parts.next()?];
-        let [version, trace, span, flags] = fields;
-        if version != "00" || parts.next().is_some() {
+        if !is_well_formed(text) {
             return None;
         }
-        if !(is_hex(trace, 32) && is_hex(span, 16) && is_hex(flags, 2)) {
-            return None;
-        }
-        let context = Self {
-            trace: TraceId::from_hex(trace).ok()?,
-            span: SpanId::from_hex(span).ok()?,
-            flags: TraceFlags::new(u8::from_str_radix(flags, 16).ok()?),
-        };
-        (context.trace != TraceId::INVALID && context.span != SpanId::INVALID).then_some(context)
+        let read = TraceContextPropagator::new().extract_with_context(&Context::new(), &Carrier(text.into()));
+        let context = read.span().span_context().clone();
+        context.is_valid().then_some(Self(context))
     }
 
     /// From a request's header, if it occurs exactly once.
     pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
-        let mut values = headers.get_all("traceparent").iter();
+        let mut values = headers.get_all(HEADER).iter();
         match (values.next(), values.next()) {
             (Some(value), None) => Self::parse(value.to_str().ok()?),
             (None | Some(_), _) => None,
@@ -47,36 +37,50 @@ impl TraceContext {
 
     /// Whether the context's creator records its trace.
     pub fn is_sampled(&self) -> bool {
-        self.flags.is_sampled()
+        self.0.is_sampled()
     }
 
     pub fn trace_id(&self) -> TraceId {
-        self.trace
+        self.0.trace_id()
     }
 }
 
-/// As the header writes it.
+/// As the header writes it, in version 00.
 impl fmt::Display for TraceContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { trace, span, flags } = self;
-        write!(f, "00-{trace}-{span}-{:02x}", flags.to_u8())
+        let mut carrier = Carrier(Cow::Borrowed(""));
+        let context = Context::new().with_remote_span_context(self.0.clone());
+        TraceContextPropagator::new().inject_context(&context, &mut carrier);
+        f.write_str(&carrier.0)
     }
 }
 
-impl From<&SpanContext> for TraceContext {
-    fn from(context: &SpanContext) -> Self {
-        Self {
-            trace: context.trace_id(),
-            span: context.span_id(),
-            flags: context.trace_flags(),
+/// The propagator also takes short fields, signs, and a dash at the end.
+fn is_well_formed(text: &str) -> bool {
+    let widths: Vec<usize> = text.split('-').map(str::len).collect();
+    widths.starts_with(&[2, 32, 16, 2])
+        && (widths.len() == 4 || !text.starts_with("00"))
+        && !text.contains('+')
+}
+
+/// Holds a `traceparent` and nothing else.
+struct Carrier<'a>(Cow<'a, str>);
+
+impl Extractor for Carrier<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        (key == HEADER).then_some(&self.0)
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        vec![HEADER]
+    }
+}
+
+impl Injector for Carrier<'_> {
+    fn set(&mut self, key: &str, value: String) {
+        if key == HEADER {
+            self.0 = value.into();
         }
-    }
-}
-
-impl From<&TraceContext> for SpanContext {
-    fn from(context: &TraceContext) -> Self {
-        let TraceContext { trace, span, flags } = *context;
-        SpanContext::new(trace, span, flags, true, TraceState::NONE)
     }
 }
 
@@ -88,10 +92,22 @@ mod tests {
 
     #[test]
     fn a_context_reads_as_it_was_written() {
-        for text in [SAMPLED, "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-02"] {
+        for text in [SAMPLED, "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"] {
             let read = TraceContext::parse(text);
             assert_eq!(read.as_ref().map(ToString::to_string).as_deref(), Some(text));
             assert_eq!(read.is_some_and(|read| read.is_sampled()), text == SAMPLED);
+        }
+    }
+
+    #[test]
+    fn a_later_version_is_written_as_version_00_with_the_sampled_flag_alone() {
+        for text in [
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-03",
+            "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-09-more",
+        ] {
+            let read = TraceContext::parse(text).map(|read| read.to_string());
+            assert_eq!(read.as_deref(), Some(SAMPLED), "{text}");
         }
     }
 
@@ -104,7 +120,7 @@ mod tests {
             "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-1",
             "00-+bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
             "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-",
-            "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
             "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
             "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
         ] {

@@ -111,7 +111,7 @@ impl Tracing {
         started: Option<Instant>,
     ) -> Span {
         let above = parent.map_or_else(Context::new, |parent| {
-            Context::new().with_remote_span_context(parent.into())
+            Context::new().with_remote_span_context(parent.0.clone())
         });
         let builder = SpanBuilder::from_name(name).with_kind(kind);
         let builder = match started {
@@ -133,7 +133,7 @@ pub struct Span(opentelemetry_sdk::trace::Span);
 
 impl Span {
     pub fn context(&self) -> TraceContext {
-        TraceContext::from(self.0.span_context())
+        TraceContext(self.0.span_context().clone())
     }
 
     /// Attributes are bounded in number, and hold no personal data.
