@@ -9,7 +9,6 @@ use wallex_domain::{
 use wallex_journal::append::{Answer, Committed, Work};
 use wallex_runtime::http::Code;
 
-use super::assert_golden;
 use super::requests::{self, Routes};
 use crate::RENDER;
 use crate::commands::COMMANDS;
@@ -189,7 +188,7 @@ async fn stored_answers_are_fixed() {
     let mixed = [done[0].clone(), rejected[0].clone(), done[5].clone()];
     text.push_str(&line("a batch, done in part", &(RENDER.batch)(Ok(&mixed))));
     text.push_str(&line("a batch, nothing done", &(RENDER.batch)(Ok(&mixed[1..2]))));
-    assert_golden("answers.txt", &text);
+    insta::assert_snapshot!("answers", text);
 }
 
 #[test]

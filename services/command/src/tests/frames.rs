@@ -4,7 +4,6 @@ use bytes::Bytes;
 use wallex_journal::append::{Answer, Reply, Request, Work};
 use wallex_journal::personal::Sealed;
 
-use super::assert_golden;
 use super::requests::{self, Routes};
 use crate::handing::wire::{Asked, Outcome, PROTOCOL, Told, hello, is_hello};
 
@@ -93,7 +92,7 @@ async fn frames_of_one_protocol_are_fixed() {
         assert_eq!(Told::decode(&frame), Some(told.clone()));
         text.push_str(&format!("# {:?}\n{}\n", told.outcome, hex(&frame)));
     }
-    assert_golden(&format!("frames.v{PROTOCOL}.txt"), &text);
+    insta::assert_snapshot!(format!("frames.v{PROTOCOL}"), text);
 }
 
 #[test]
