@@ -24,6 +24,9 @@ const DRAIN_POLL: Duration = Duration::from_millis(20);
 /// Samples kept to express the lag as a time: ten minutes.
 const MAX_SAMPLES: usize = 6_000;
 
+/// How PostgreSQL shows the sessions of this program.
+pub(crate) const NAME: &str = "wallex-bench";
+
 /// Seq (inclusive) by partition.
 type Levels = HashMap<i32, i64>;
 
@@ -112,16 +115,20 @@ impl Databases {
     }
 }
 
-async fn connect(flag: &str, url: &str) -> anyhow::Result<PgPool> {
+/// A small pool for figures and checks, connected; otherwise the error names the flag.
+pub(crate) async fn connect(flag: &str, url: &str) -> anyhow::Result<PgPool> {
     let options =
         PgConnectOptions::from_str(url).with_context(|| format!("{flag} is not a postgres:// URL"))?;
-    let options = options.application_name("wallex-bench");
+    pool_options()
+        .connect_with(options.application_name(NAME))
+        .await
+        .with_context(|| format!("{flag}: the database cannot be reached"))
+}
+
+pub(crate) fn pool_options() -> PgPoolOptions {
     PgPoolOptions::new()
         .max_connections(2)
         .acquire_timeout(Duration::from_secs(10))
-        .connect_with(options)
-        .await
-        .with_context(|| format!("{flag}: the database cannot be reached"))
 }
 
 async fn recorded(journal: &PgPool) -> Result<Levels, sqlx::Error> {

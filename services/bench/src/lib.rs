@@ -38,7 +38,7 @@ use load::{Load, Phase};
 use mix::Kind;
 use plan::{Plan, Shape};
 use progress::{Progress, say};
-use report::{Report, Request, milliseconds};
+use report::{Report, Request, milliseconds, write_json};
 pub use suite::{SuiteArgs, run as run_suite};
 use tally::Tally;
 use verification::Differences;
@@ -287,9 +287,7 @@ fn show_differences(differences: &Differences, failed: u64) {
 fn finish(args: &Args, report: &Report) -> anyhow::Result<ExitCode> {
     writeln!(std::io::stdout(), "{}", report.table())?;
     if let Some(file) = &args.json {
-        let json = serde_json::to_string_pretty(report)?;
-        std::fs::write(file, json + "\n")
-            .with_context(|| format!("cannot write --json {}", file.display()))?;
+        write_json(file, report)?;
     }
     Ok(if report.interrupted {
         ExitCode::from(INTERRUPTED)

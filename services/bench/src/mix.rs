@@ -23,7 +23,7 @@ impl Kind {
 }
 
 /// Shares of the kinds of operations; at least one is above 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Mix {
     pub(crate) credits: u32,
     pub(crate) debits: u32,
@@ -32,11 +32,7 @@ pub(crate) struct Mix {
 
 impl Mix {
     pub(crate) fn only(kind: Kind) -> Self {
-        let none = Self {
-            credits: 0,
-            debits: 0,
-            transfers: 0,
-        };
+        let none = Self::default();
         match kind {
             Kind::Credits => Self { credits: 1, ..none },
             Kind::Debits => Self { debits: 1, ..none },
@@ -84,13 +80,7 @@ impl FromStr for Mix {
             debits: share(debits),
             transfers: share(transfers),
         };
-        if mix
-            == (Self {
-                credits: 0,
-                debits: 0,
-                transfers: 0,
-            })
-        {
+        if mix == Self::default() {
             return Err("every share is 0".to_owned());
         }
         Ok(mix)

@@ -98,15 +98,19 @@ fn operation(
     } else if kind < u64::from(mix.credits + mix.debits) {
         Operation::Debit { wallet, amount }
     } else {
-        // Any wallet except the first one, each equally likely.
-        let other = (wallet + 1 + random.small(u64::from(wallets) - 1)) % wallets;
-        let (from, to) = if random.below(2) == 0 {
-            (wallet, other)
-        } else {
-            (other, wallet)
-        };
-        Operation::Transfer { from, to, amount }
+        transfer(random, wallet, amount, wallets)
     }
+}
+
+/// A transfer between `wallet` and any other one of so many, each equally likely, either way.
+pub(crate) fn transfer(random: &mut SplitMix, wallet: u32, amount: u32, wallets: u32) -> Operation {
+    let other = (wallet + 1 + random.small(u64::from(wallets) - 1)) % wallets;
+    let (from, to) = if random.below(2) == 0 {
+        (wallet, other)
+    } else {
+        (other, wallet)
+    };
+    Operation::Transfer { from, to, amount }
 }
 
 /// Steele, Lea and Flood's SplitMix64. Implemented here because a library's generator may change between versions, and

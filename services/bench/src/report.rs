@@ -2,8 +2,10 @@
 //! same [`Report`], and its keys only ever grow.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
+use anyhow::Context;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde::Serialize;
 
@@ -22,12 +24,8 @@ pub(crate) struct KindReport {
 /// Latencies run from the first try of an operation to its final answer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Report {
-    pub(crate) wallets: u32,
-    pub(crate) operations: u32,
-    pub(crate) workers: u32,
-    pub(crate) seed: u64,
-    pub(crate) mix: String,
-    pub(crate) hot: bool,
+    #[serde(flatten)]
+    pub(crate) request: Request,
     /// Operations that got the predicted answer.
     pub(crate) ok: u64,
     pub(crate) failed: u64,
@@ -56,7 +54,7 @@ pub(crate) struct Report {
 }
 
 /// The parameters of a run.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Request {
     pub(crate) wallets: u32,
     pub(crate) operations: u32,
@@ -85,12 +83,7 @@ impl Report {
             )
         });
         Self {
-            wallets: request.wallets,
-            operations: request.operations,
-            workers: request.workers,
-            seed: request.seed,
-            mix: request.mix,
-            hot: request.hot,
+            request,
             ok: tally.ok(),
             failed: tally.failed(),
             retries: tally.retries,
@@ -125,11 +118,12 @@ impl Report {
     /// Whether the run succeeded.
     pub(crate) fn is_success(&self) -> bool {
         // A dead worker appears only among the failures.
-        let all_ok = self.failures.is_empty() && self.ok == u64::from(self.operations);
+        let all_ok = self.failures.is_empty() && self.ok == u64::from(self.request.operations);
         self.verified && self.failed == 0 && all_ok && !self.interrupted
     }
 
     pub(crate) fn table(&self) -> String {
+        let request = &self.request;
         let mut kinds = Table::new();
         kinds
             .load_style(presets::UTF8_FULL_CONDENSED)
@@ -160,9 +154,12 @@ impl Report {
         run.add_row(["duration", &format!("{:.2} s", self.duration_s)]);
         run.add_row([
             "wallets / operations / workers",
-            &format!("{} / {} / {}", self.wallets, self.operations, self.workers),
+            &format!(
+                "{} / {} / {}",
+                request.wallets, request.operations, request.workers
+            ),
         ]);
-        run.add_row(["seed", &self.seed.to_string()]);
+        run.add_row(["seed", &request.seed.to_string()]);
         run.add_row([
             "retries / replayed / 5xx",
             &format!("{} / {} / {}", self.retries, self.replayed, self.http_5xx),
@@ -196,6 +193,12 @@ impl Report {
             (false, false) => format!("NO, differences: {}", self.differences),
         }
     }
+}
+
+/// Writes the figures of a run to the file of `--json`.
+pub(crate) fn write_json(file: &Path, report: &impl Serialize) -> anyhow::Result<()> {
+    let json = serde_json::to_string_pretty(report)? + "\n";
+    std::fs::write(file, json).with_context(|| format!("cannot write --json {}", file.display()))
 }
 
 pub(crate) fn milliseconds(duration: Duration) -> u64 {

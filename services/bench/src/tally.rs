@@ -15,7 +15,7 @@ use crate::prediction::Surprise;
 pub(crate) struct Latency(Histogram<u64>);
 
 impl Latency {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         #[expect(
             clippy::expect_used,
             reason = "three digits and this range are within what the histogram takes"
@@ -24,9 +24,18 @@ impl Latency {
         Self(histogram)
     }
 
-    fn record(&mut self, latency: Duration) {
+    pub(crate) fn record(&mut self, latency: Duration) {
         self.0
             .saturating_record(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
+    }
+
+    pub(crate) fn add(&mut self, other: &Self) {
+        // Histograms with the same bounds can always be added.
+        let _ = self.0.add(&other.0);
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.0.len()
     }
 
     /// In milliseconds; 0 if nothing was recorded.
@@ -106,8 +115,7 @@ impl Tally {
     pub(crate) fn latency(&self) -> Latency {
         let mut all = Latency::new();
         for kind in &self.kinds {
-            // Histograms with the same bounds can always be added.
-            let _ = all.0.add(&kind.latency.0);
+            all.add(&kind.latency);
         }
         all
     }
@@ -150,7 +158,7 @@ impl Tally {
             mine.ok += theirs.ok;
             mine.failed += theirs.failed;
             mine.amount += theirs.amount;
-            let _ = mine.latency.0.add(&theirs.latency.0);
+            mine.latency.add(&theirs.latency);
         }
         self.retries += other.retries;
         self.replayed += other.replayed;

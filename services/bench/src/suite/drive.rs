@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use hdrhistogram::Histogram;
 use tokio::task::LocalSet;
 
 use crate::plan::SplitMix;
@@ -18,6 +17,7 @@ use crate::suite::request::{self, Request};
 use crate::suite::scenario::Scenario;
 use crate::suite::wallets::Wallets;
 use crate::suite::wire::Wire;
+use crate::tally::Latency;
 
 /// The phase before the first window. Window n is phase n, from 1; the phase after the last one ends the loop.
 const WARM_UP: usize = 0;
@@ -38,20 +38,11 @@ pub(crate) struct Load {
     pub(crate) run: String,
 }
 
-/// The latencies of a window's requests, in microseconds, and its operations.
+/// A window's operations, and the latencies of its requests.
 #[derive(Debug, Clone)]
 pub(crate) struct WindowTally {
     pub(crate) operations: u64,
-    pub(crate) latency: Histogram<u64>,
-}
-
-impl WindowTally {
-    fn new() -> anyhow::Result<Self> {
-        Ok(Self {
-            operations: 0,
-            latency: Histogram::new_with_max(60_000_000, 3)?,
-        })
-    }
+    pub(crate) latency: Latency,
 }
 
 /// A loop that runs. The caller moves it from phase to phase.
@@ -115,10 +106,11 @@ fn run(load: Load, state: &Arc<State>) -> anyhow::Result<Vec<WindowTally>> {
         .enable_all()
         .build()
         .context("no runtime for the load")?;
-    let mut windows = Vec::new();
-    for _ in 0..load.windows {
-        windows.push(WindowTally::new()?);
-    }
+    let window = WindowTally {
+        operations: 0,
+        latency: Latency::new(),
+    };
+    let windows = vec![window; load.windows];
     let shared = Rc::new(Shared {
         load,
         windows: RefCell::new(windows),
@@ -192,9 +184,7 @@ async fn work(number: u32, shared: &Shared, state: &State) -> anyhow::Result<()>
             && let Some(window) = shared.windows.borrow_mut().get_mut(phase - 1)
         {
             window.operations += operations;
-            window
-                .latency
-                .saturating_record(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
+            window.latency.record(latency);
         }
     }
 }

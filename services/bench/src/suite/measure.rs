@@ -17,6 +17,7 @@ use crate::suite::server::Server;
 use crate::suite::subject::Subject;
 use crate::suite::visible::{self, Times};
 use crate::suite::wallets::Wallets;
+use crate::tally::Latency;
 
 /// The warm-up of a turn after the first one: only what the other subject displaced is cold.
 const SHORT_WARM_UP: Duration = Duration::from_secs(1);
@@ -40,7 +41,7 @@ pub(crate) struct Measurement<'a> {
 /// Windows of one subject so far.
 struct Series {
     windows: Vec<Window>,
-    latency: hdrhistogram::Histogram<u64>,
+    latency: Latency,
     used: Used,
     times: Times,
 }
@@ -54,9 +55,9 @@ impl Measurement<'_> {
         for _ in subjects {
             series.push(Series {
                 windows: Vec::new(),
-                latency: hdrhistogram::Histogram::new_with_max(60_000_000, 3)?,
+                latency: Latency::new(),
                 used: Used::default(),
-                times: Times::new()?,
+                times: Times::new(),
             });
         }
         let (turns, windows) = match subjects.len() {
@@ -131,11 +132,11 @@ impl Measurement<'_> {
         let tallies = load.end().await?;
         let (before, after, operations) = measured?;
         if let Some(probes) = probes {
-            series.times.add(&probes.await??)?;
+            series.times.add(&probes.await??);
         }
         for (tally, length) in tallies.iter().zip(lengths) {
             series.windows.push(Window::new(tally, length));
-            series.latency.add(&tally.latency)?;
+            series.latency.add(&tally.latency);
         }
         series.used.add(after.since(&before, operations, has_projections));
         Ok(())

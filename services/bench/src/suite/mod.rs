@@ -42,13 +42,13 @@ use scenario::Scenario;
 use server::Server;
 use subject::Subject;
 
+use crate::INTERRUPTED;
 use crate::progress::say;
+use crate::report::write_json;
 use crate::verification::{self, Differences};
 
 /// How long the projections may take to catch up with a scenario.
 const DRAIN: Duration = Duration::from_secs(120);
-/// The shell's convention for a program ended by SIGINT.
-const INTERRUPTED: u8 = 130;
 
 /// Runs the suite. The exit code: 0 all as expected, 1 not, 130 interrupted.
 pub async fn run(args: SuiteArgs) -> anyhow::Result<ExitCode> {
@@ -313,8 +313,7 @@ fn machine() -> Machine {
 fn finish(args: &SuiteArgs, report: &SuiteReport) -> anyhow::Result<()> {
     writeln!(std::io::stdout(), "{}", table::render(report))?;
     if let Some(file) = &args.json {
-        let json = serde_json::to_string_pretty(report)? + "\n";
-        std::fs::write(file, json).with_context(|| format!("cannot write --json {}", file.display()))?;
+        write_json(file, report)?;
     }
     if let Some(file) = &args.baseline {
         for line in Records::read(file)?.fallen(report) {

@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use crate::suite::costs::Costs;
 use crate::suite::drive::WindowTally;
 use crate::suite::scenario::Scenario;
 use crate::suite::visible::Visible;
+use crate::tally::Latency;
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct SuiteReport {
@@ -85,8 +85,8 @@ impl Window {
         Self {
             operations: tally.operations,
             per_second: tally.operations as f64 / length.as_secs_f64(),
-            p50_ms: milliseconds(&tally.latency, 50.0),
-            p99_ms: milliseconds(&tally.latency, 99.0),
+            p50_ms: tally.latency.percentile(50.0),
+            p99_ms: tally.latency.percentile(99.0),
         }
     }
 }
@@ -97,7 +97,7 @@ impl Cell {
         connections: u32,
         build: &str,
         windows: Vec<Window>,
-        latency: &Histogram<u64>,
+        latency: &Latency,
         costs: Costs,
         visible: Option<Visible>,
     ) -> Self {
@@ -111,9 +111,9 @@ impl Cell {
             max: rates.last().copied().unwrap_or_default(),
             ratio: None,
             to_first: None,
-            p50_ms: milliseconds(latency, 50.0),
-            p99_ms: milliseconds(latency, 99.0),
-            max_ms: milliseconds(latency, 100.0),
+            p50_ms: latency.percentile(50.0),
+            p99_ms: latency.percentile(99.0),
+            max_ms: latency.percentile(100.0),
             windows,
             costs,
             visible,
@@ -158,14 +158,8 @@ fn median(sorted: &[f64]) -> f64 {
     }
 }
 
-fn milliseconds(latency: &Histogram<u64>, percentile: f64) -> f64 {
-    latency.value_at_percentile(percentile) as f64 / 1_000.0
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
     use super::*;
 
     /// A cell with these rates.
@@ -176,13 +170,12 @@ pub(crate) mod tests {
             p50_ms: 1.0,
             p99_ms: 2.0,
         });
-        let latency = Histogram::new_with_max(60_000_000, 3).unwrap();
         Cell::new(
             scenario,
             connections,
             "",
             windows.collect(),
-            &latency,
+            &Latency::new(),
             Costs::default(),
             None,
         )
@@ -216,9 +209,9 @@ pub(crate) mod tests {
 
     #[test]
     fn percentiles_are_in_milliseconds() {
-        let mut latency = Histogram::new_with_max(60_000_000, 3).unwrap();
+        let mut latency = Latency::new();
         for micros in 1..=1_000 {
-            latency.record(micros).unwrap();
+            latency.record(Duration::from_micros(micros));
         }
         let tally = WindowTally {
             operations: 1_000,

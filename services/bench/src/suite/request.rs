@@ -6,7 +6,7 @@ use std::io::Write;
 use anyhow::bail;
 use uuid::Uuid;
 
-use crate::plan::{Operation, SplitMix};
+use crate::plan::{Operation, SplitMix, transfer};
 use crate::suite::scenario::{BATCH, PAGE, Scenario};
 use crate::suite::wallets::{Wallet, Wallets};
 use crate::suite::wire::Answer;
@@ -74,18 +74,19 @@ impl Request {
         wallets: &Wallets,
         random: &mut SplitMix,
     ) {
-        let count = wallets.0.len() as u64;
+        let wallet_count = u32::try_from(wallets.0.len()).unwrap_or(u32::MAX);
+        let count = u64::from(wallet_count);
         let amount = 1 + random.small(MAX_AMOUNT);
         let wallet = random.small(count);
         match scenario {
             Scenario::Spread | Scenario::Hot => self.movement(Operation::Credit { wallet, amount }, wallets),
-            Scenario::Transfer => self.movement(transfer(wallet, amount, count, random), wallets),
-            Scenario::HotTransfer => self.movement(transfer(0, amount, count, random), wallets),
+            Scenario::Transfer => self.movement(transfer(random, wallet, amount, wallet_count), wallets),
+            Scenario::HotTransfer => self.movement(transfer(random, 0, amount, wallet_count), wallets),
             Scenario::Seed => {
                 let operation = match random.below(3) {
                     0 => Operation::Credit { wallet, amount },
                     1 => Operation::Debit { wallet, amount },
-                    _ => transfer(wallet, amount, count, random),
+                    _ => transfer(random, wallet, amount, wallet_count),
                 };
                 self.movement(operation, wallets);
             }
@@ -103,7 +104,7 @@ impl Request {
                 450..500 => self.read(&wallets.0[wallet as usize], has_projections),
                 500..700 => self.movement(Operation::Credit { wallet, amount }, wallets),
                 700..800 => self.movement(Operation::Debit { wallet, amount }, wallets),
-                800..950 => self.movement(transfer(wallet, amount, count, random), wallets),
+                800..950 => self.movement(transfer(random, wallet, amount, wallet_count), wallets),
                 // A hold is two operations.
                 _ if random.below(2) == 0 => self.hold(wallet, amount, wallets),
                 _ => self.read(&wallets.0[wallet as usize], has_projections),
@@ -115,19 +116,10 @@ impl Request {
         let text = |wallet: u32| wallets.0[wallet as usize].text.as_str();
         self.body.clear();
         match operation {
-            Operation::Credit { wallet, amount } => {
+            Operation::Credit { wallet, amount } | Operation::Debit { wallet, amount } => {
+                let (wallet, route) = (text(wallet), operation.kind().name());
                 write(&mut self.body, format_args!(r#"{{"amount":{amount}}}"#));
-                self.post(
-                    format_args!("/v1/wallets/{}/credits", text(wallet)),
-                    Expected::Created,
-                );
-            }
-            Operation::Debit { wallet, amount } => {
-                write(&mut self.body, format_args!(r#"{{"amount":{amount}}}"#));
-                self.post(
-                    format_args!("/v1/wallets/{}/debits", text(wallet)),
-                    Expected::Created,
-                );
+                self.post(format_args!("/v1/wallets/{wallet}/{route}"), Expected::Created);
             }
             Operation::Transfer { from, to, amount } => {
                 let (from, to) = (text(from), text(to));
@@ -251,18 +243,6 @@ impl Request {
 fn write(buffer: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
     // Writing to memory cannot fail.
     let _ = buffer.write_fmt(text);
-}
-
-/// A transfer between `wallet` and any other one, either way.
-fn transfer(wallet: u32, amount: u32, count: u64, random: &mut SplitMix) -> Operation {
-    let count = u32::try_from(count).unwrap_or(u32::MAX);
-    let other = (wallet + 1 + random.small(u64::from(count) - 1)) % count;
-    let (from, to) = if random.below(2) == 0 {
-        (wallet, other)
-    } else {
-        (other, wallet)
-    };
-    Operation::Transfer { from, to, amount }
 }
 
 /// Fails unless the answer is the expected one. Amounts are not compared here: every balance is checked at the end.

@@ -1,13 +1,13 @@
 //! The PostgreSQL server under the load: its databases, processes and counters.
 
 use std::collections::{BTreeMap, HashMap};
-use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, PgPool};
 
+use crate::lag::{self, NAME};
 use crate::suite::processes;
 
 /// As the roles name their sessions: `wallex-writer`, `wallex-publisher`, …
@@ -20,10 +20,7 @@ pub(crate) const CHECKPOINTER: &str = "PostgreSQL: checkpointer";
 const DROP_WITHIN: Duration = Duration::from_secs(30);
 const DROP_PAUSE: Duration = Duration::from_millis(200);
 
-pub(crate) struct Server {
-    options: PgConnectOptions,
-    pool: PgPool,
-}
+pub(crate) struct Server(PgPool);
 
 /// A session of the server.
 #[derive(Debug, Clone, sqlx::FromRow)]
@@ -67,19 +64,12 @@ pub(crate) type Sizes = BTreeMap<String, (i64, i64)>;
 
 impl Server {
     pub(crate) async fn connect(flag: &str, url: &str) -> anyhow::Result<Self> {
-        let options =
-            PgConnectOptions::from_str(url).with_context(|| format!("{flag} is not a postgres:// URL"))?;
-        let options = options.application_name("wallex-bench");
-        let pool = pool_options()
-            .connect_with(options.clone())
-            .await
-            .with_context(|| format!("{flag}: the server cannot be reached"))?;
-        Ok(Self { options, pool })
+        Ok(Self(lag::connect(flag, url).await?))
     }
 
     pub(crate) async fn version(&self) -> anyhow::Result<String> {
         let version = sqlx::query_scalar("SELECT split_part(current_setting('server_version'), ' ', 1)");
-        Ok(version.fetch_one(&self.pool).await?)
+        Ok(version.fetch_one(&self.0).await?)
     }
 
     /// Creates a database; returns its URL.
@@ -88,13 +78,9 @@ impl Server {
         self.execute(create)
             .await
             .with_context(|| format!("the database {name} cannot be created: use a role with CREATEDB"))?;
-        Ok(self
-            .options
-            .clone()
-            .database(name)
-            .application_name("")
-            .to_url_lossy()
-            .to_string())
+        let options = PgConnectOptions::clone(&self.0.connect_options());
+        let options = options.database(name).application_name("");
+        Ok(options.to_url_lossy().to_string())
     }
 
     pub(crate) async fn drop(&self, name: &str) -> anyhow::Result<()> {
@@ -115,30 +101,21 @@ impl Server {
     }
 
     async fn execute(&self, statement: String) -> anyhow::Result<()> {
-        sqlx::raw_sql(AssertSqlSafe(statement))
-            .execute(&self.pool)
-            .await?;
+        sqlx::raw_sql(AssertSqlSafe(statement)).execute(&self.0).await?;
         Ok(())
     }
 
     pub(crate) async fn sessions(&self) -> anyhow::Result<Vec<Session>> {
-        Ok(sqlx::query_as(SESSIONS).fetch_all(&self.pool).await?)
+        Ok(sqlx::query_as(SESSIONS).fetch_all(&self.0).await?)
     }
 
     pub(crate) async fn wal(&self) -> anyhow::Result<Wal> {
         let is_new: bool = sqlx::query_scalar("SELECT current_setting('server_version_num')::int >= 180000")
-            .fetch_one(&self.pool)
+            .fetch_one(&self.0)
             .await?;
         let wal = sqlx::query_as(if is_new { WAL_18 } else { WAL });
-        Ok(wal.fetch_one(&self.pool).await?)
+        Ok(wal.fetch_one(&self.0).await?)
     }
-}
-
-/// A small pool for figures and checks.
-pub(crate) fn pool_options() -> PgPoolOptions {
-    PgPoolOptions::new()
-        .max_connections(2)
-        .acquire_timeout(Duration::from_secs(10))
 }
 
 /// Of the database that the pool leads to.
@@ -191,7 +168,7 @@ impl Session {
     pub(crate) fn is_of_role(&self, databases: &[String]) -> bool {
         databases.contains(&self.database)
             && self.application_name.starts_with(ROLES)
-            && self.application_name != "wallex-bench"
+            && self.application_name != NAME
     }
 }
 

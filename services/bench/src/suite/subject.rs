@@ -15,9 +15,9 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::lag::Databases;
+use crate::lag::{self, Databases, NAME};
 use crate::suite::args::SuiteArgs;
-use crate::suite::server::{self, Server};
+use crate::suite::server::Server;
 use crate::suite::{metrics, processes};
 
 /// How long a process may take to become ready, or to migrate.
@@ -88,7 +88,7 @@ impl Subject {
         };
         let options: sqlx::postgres::PgConnectOptions = url.parse()?;
         // Not connected yet: from here on, `end` removes what there is.
-        let journal = server::pool_options().connect_lazy_with(options.application_name("wallex-bench"));
+        let journal = lag::pool_options().connect_lazy_with(options.application_name(NAME));
         let mut subject = Self {
             label,
             addresses: Vec::new(),

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
-use hdrhistogram::Histogram;
 use http::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
@@ -16,6 +15,7 @@ use wallex_runtime::http::client::{Connection, Target};
 use wallex_runtime::http::headers::{IDEMPOTENCY_KEY, MIN_POSITION, POSITION};
 
 use crate::suite::wallets::Wallets;
+use crate::tally::Latency;
 
 /// Pause between two probes: rare enough to cost nothing beside the load.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -32,37 +32,32 @@ pub(crate) struct Visible {
     pub(crate) ledger_p99_ms: f64,
 }
 
-/// Microseconds.
 pub(crate) struct Times {
-    read_model: Histogram<u64>,
-    ledger: Histogram<u64>,
+    read_model: Latency,
+    ledger: Latency,
 }
 
 impl Times {
-    pub(crate) fn new() -> anyhow::Result<Self> {
-        Ok(Self {
-            read_model: Histogram::new_with_max(60_000_000, 3)?,
-            ledger: Histogram::new_with_max(60_000_000, 3)?,
-        })
+    pub(crate) fn new() -> Self {
+        Self {
+            read_model: Latency::new(),
+            ledger: Latency::new(),
+        }
     }
 
-    pub(crate) fn add(&mut self, other: &Self) -> anyhow::Result<()> {
-        self.read_model.add(&other.read_model)?;
-        self.ledger.add(&other.ledger)?;
-        Ok(())
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.read_model.add(&other.read_model);
+        self.ledger.add(&other.ledger);
     }
 
     /// `None` without a probe.
     pub(crate) fn summary(&self) -> Option<Visible> {
-        let ms = |histogram: &Histogram<u64>, percentile| {
-            histogram.value_at_percentile(percentile) as f64 / 1_000.0
-        };
-        (!self.read_model.is_empty()).then(|| Visible {
-            probes: self.read_model.len(),
-            read_model_p50_ms: ms(&self.read_model, 50.0),
-            read_model_p99_ms: ms(&self.read_model, 99.0),
-            ledger_p50_ms: ms(&self.ledger, 50.0),
-            ledger_p99_ms: ms(&self.ledger, 99.0),
+        (self.read_model.count() > 0).then(|| Visible {
+            probes: self.read_model.count(),
+            read_model_p50_ms: self.read_model.percentile(50.0),
+            read_model_p99_ms: self.read_model.percentile(99.0),
+            ledger_p50_ms: self.ledger.percentile(50.0),
+            ledger_p99_ms: self.ledger.percentile(99.0),
         })
     }
 }
@@ -76,7 +71,7 @@ pub(crate) async fn probe(
 ) -> anyhow::Result<Times> {
     let target = Arc::new(Target::parse(&format!("http://{host}"))?);
     let mut connection = Connection::new(target);
-    let mut times = Times::new()?;
+    let mut times = Times::new();
     let wallet = wallets.0.first().context("no wallet")?.text.clone();
     let credits = format!("/v1/wallets/{wallet}/credits");
     let reads = [
@@ -110,12 +105,12 @@ pub(crate) async fn probe(
         if read.status != StatusCode::OK && read.status != StatusCode::SERVICE_UNAVAILABLE {
             bail!("the probe's read got {}", read.status);
         }
-        let histogram = if which == 0 {
+        let latency = if which == 0 {
             &mut times.read_model
         } else {
             &mut times.ledger
         };
-        histogram.saturating_record(u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX));
+        latency.record(begin.elapsed());
         sleep(PAUSE).await;
     }
     Ok(times)
