@@ -10,8 +10,9 @@ use wallex_journal::append::{Config, Writer};
 use wallex_journal::route::Routes;
 
 use crate::RENDER;
+use crate::admission::Admission;
 use crate::metrics::CommandMetrics;
-use crate::queue::{Admission, Enqueue, Waiting};
+use crate::queue::{Enqueue, Waiting};
 use crate::writing::write;
 
 #[derive(Debug, Clone)]
@@ -40,10 +41,7 @@ impl Batcher {
     pub fn start(options: &PgConnectOptions, config: &BatcherConfig) -> io::Result<Self> {
         // Bounded by the admission.
         let (sender, receiver) = async_channel::unbounded();
-        let admission = Admission {
-            waiting: Arc::default(),
-            capacity: config.queue_capacity,
-        };
+        let admission = Admission::new(config.queue_capacity);
         let routes = Arc::new(Routes::default());
         let metrics = Arc::new(CommandMetrics::new(&admission.waiting));
         let writers = (0..config.writers.max(1)).map(|_| {
@@ -54,7 +52,7 @@ impl Batcher {
             on_a_thread(keep_writing(
                 new_writer,
                 receiver.clone(),
-                config.clone(),
+                config.max_batch,
                 metrics.clone(),
             ))
         });
@@ -115,17 +113,11 @@ fn on_a_thread(writing: impl Future<Output = ()> + Send + 'static) -> io::Result
 async fn keep_writing(
     new_writer: impl Fn() -> Writer + Send,
     queue: async_channel::Receiver<Waiting>,
-    config: BatcherConfig,
+    max_batch: usize,
     metrics: Arc<CommandMetrics>,
 ) {
     loop {
-        let writing = tokio::spawn(write(
-            new_writer(),
-            queue.clone(),
-            config.max_batch,
-            config.timeout,
-            metrics.clone(),
-        ));
+        let writing = tokio::spawn(write(new_writer(), queue.clone(), max_batch, metrics.clone()));
         match writing.await {
             Ok(()) => return,
             Err(error) => tracing::error!(%error, "a writer failed and is replaced"),

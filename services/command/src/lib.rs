@@ -4,6 +4,7 @@
 //! The invariant: a 2xx leaves this crate only after the transaction that holds its events and its answer
 //! has been committed.
 
+mod admission;
 mod answer;
 mod batch;
 mod batcher;

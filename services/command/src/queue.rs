@@ -1,12 +1,12 @@
 //! The bounded queue in front of the journal.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use wallex_journal::append::{Reply, Request, Work};
 
+use crate::admission::{Admission, Place};
 use crate::handing::peer::{HandedOn, Peer};
 use crate::handing::telling::Teller;
 use crate::handing::view::{View, micros};
@@ -20,7 +20,7 @@ pub(crate) struct Waiting {
 /// The caller that waits for the reply to a request.
 pub(crate) struct Caller {
     pub(crate) reply: ReplyTo,
-    pub(crate) since: Instant,
+    pub(crate) deadline: Instant,
     _place: Place,
 }
 
@@ -50,41 +50,11 @@ impl ReplyTo {
     }
 }
 
-/// Counts waiting commands, so that large requests fill the queue as quickly as many small ones.
-#[derive(Clone)]
-pub(crate) struct Admission {
-    pub(crate) waiting: Arc<AtomicUsize>,
-    pub(crate) capacity: usize,
-}
-
-/// Queue space for a request's commands, released when the request leaves the queue.
-struct Place {
-    waiting: Arc<AtomicUsize>,
-    commands: usize,
-}
-
-impl Admission {
-    /// `None` when the queue is full. An empty queue accepts any request.
-    fn enter(&self, commands: usize) -> Option<Place> {
-        let before = self.waiting.fetch_add(commands, Ordering::Relaxed);
-        let place = Place {
-            waiting: self.waiting.clone(),
-            commands,
-        };
-        (before == 0 || before + commands <= self.capacity).then_some(place)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.waiting.fetch_sub(self.commands, Ordering::Relaxed);
-    }
-}
-
 /// The entrance to the queue. Clones share it.
 #[derive(Clone)]
 pub struct Enqueue {
     pub(crate) queue: async_channel::Sender<Waiting>,
+    /// Counts commands, so that large requests fill the queue as quickly as many small ones.
     pub(crate) admission: Admission,
     pub(crate) timeout: Duration,
     pub(crate) metrics: Arc<CommandMetrics>,
@@ -134,7 +104,7 @@ impl Enqueue {
         };
         let caller = Caller {
             reply,
-            since: deadline.checked_sub(self.timeout).unwrap_or(deadline),
+            deadline,
             _place: place,
         };
         let queued = self.queue.try_send(Waiting { request, caller });
@@ -213,10 +183,7 @@ impl Captured {
 impl Enqueue {
     pub(crate) fn captured() -> (Self, Captured) {
         let (queue, captured) = async_channel::unbounded();
-        let admission = Admission {
-            waiting: Arc::default(),
-            capacity: 1,
-        };
+        let admission = Admission::new(1);
         let enqueue = Self {
             queue,
             metrics: Arc::new(CommandMetrics::new(&admission.waiting)),

@@ -41,13 +41,13 @@ struct Batch {
 }
 
 impl Batch {
-    fn of(waiting: Vec<Waiting>, timeout: Duration) -> Self {
+    fn of(waiting: Vec<Waiting>) -> Self {
         let (requests, callers): (Vec<Request>, Vec<Caller>) = waiting
             .into_iter()
             .map(|waiting| (waiting.request, waiting.caller))
             .unzip();
         Self {
-            deadlines: callers.iter().map(|caller| caller.since + timeout).collect(),
+            deadlines: callers.iter().map(|caller| caller.deadline).collect(),
             callers: callers.into_iter().map(Some).collect(),
             requests,
             taken: Instant::now(),
@@ -93,13 +93,11 @@ impl Pace {
     }
 }
 
-/// Writes what is put into the queue until it is closed and empty. `max` is the most commands of a batch; requests are
-/// answered `timeout` after their arrival at the latest.
+/// Writes what is put into the queue until it is closed and empty. `max` is the most commands of a batch.
 pub(crate) async fn write(
     mut writer: Writer,
     queue: async_channel::Receiver<Waiting>,
     max: usize,
-    timeout: Duration,
     metrics: Arc<CommandMetrics>,
 ) {
     let mut line = Line {
@@ -131,7 +129,7 @@ pub(crate) async fn write(
             land(&mut writer, flying.take(), &mut line, &metrics).await;
             continue;
         }
-        let batch = Batch::of(waiting, timeout);
+        let batch = Batch::of(waiting);
         metrics.batch_size.observe(batch.commands() as f64);
         let mut sent = writer.send(&batch.requests, &batch.deadlines).await;
         if flying.is_some() {

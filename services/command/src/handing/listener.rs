@@ -9,18 +9,16 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::{SinkExt, StreamExt as _};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
-use tokio_util::codec::{FramedRead, FramedWrite, LengthDelimitedCodec};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wallex_journal::append::{Reply, Request};
 
 use super::telling::{Teller, Telling};
 use super::view::View;
-use super::wire::{self, Asked, MAX_FRAME, MAX_HELLO, Outcome, Told, WELCOME, WRITE_SIZE, codec};
+use super::wire::{self, Asked, FramesIn, FramesOut, MAX_FRAME, MAX_HELLO, Outcome, Told, WELCOME};
 use crate::queue::{Enqueue, ReplyTo};
 
 /// To say hello.
@@ -87,26 +85,19 @@ pub(crate) async fn listen(listener: TcpListener, listening: Arc<Listening>) {
     tasks.wait().await;
 }
 
-type Requests = FramedRead<OwnedReadHalf, LengthDelimitedCodec>;
-type Outcomes = FramedWrite<OwnedWriteHalf, LengthDelimitedCodec>;
-
-async fn greet(stream: TcpStream, token: &[u8; 32]) -> io::Result<(Requests, Outcomes)> {
-    stream.set_nodelay(true)?;
-    let (read, write) = stream.into_split();
-    let mut requests = FramedRead::new(read, codec(MAX_HELLO));
+async fn greet(stream: TcpStream, token: &[u8; 32]) -> io::Result<(FramesIn, FramesOut)> {
+    let (mut requests, mut outcomes) = wire::frames(stream, MAX_HELLO)?;
     let hello = requests.next().await.transpose()?;
     if !hello.is_some_and(|frame| wire::is_hello(&frame, token)) {
         return Err(io::Error::other("no hello"));
     }
     requests.decoder_mut().set_max_frame_length(MAX_FRAME);
-    let mut outcomes = FramedWrite::new(write, codec(MAX_FRAME));
-    outcomes.set_backpressure_boundary(WRITE_SIZE);
     outcomes.send(Bytes::from_static(WELCOME)).await?;
     Ok((requests, outcomes))
 }
 
 /// Until the other side ends, or until told to stop; in that case everything that was taken is told first.
-async fn serve(mut requests: Requests, mut outcomes: Outcomes, listening: &Listening) {
+async fn serve(mut requests: FramesIn, mut outcomes: FramesOut, listening: &Listening) {
     let (told, mut telling) = mpsc::unbounded_channel();
     let read = async move {
         let in_hand = Arc::new(Semaphore::new(IN_HAND));
@@ -121,7 +112,7 @@ async fn serve(mut requests: Requests, mut outcomes: Outcomes, listening: &Liste
                     Err(_) => return false,
                 },
             };
-            let Some(asked) = Asked::decode(&frame) else {
+            let Some(asked): Option<Asked<Request>> = wire::decode(&frame) else {
                 tracing::error!("another command process says what this one does not understand");
                 return false;
             };
@@ -141,7 +132,7 @@ async fn serve(mut requests: Requests, mut outcomes: Outcomes, listening: &Liste
                         id: told.id,
                         outcome: Outcome::Reply(Reply::OutcomeUnknown),
                     };
-                    if let Some(frame) = told.encode().or_else(|| too_long.encode()) {
+                    if let Some(frame) = wire::encode(told).or_else(|| wire::encode(&too_long)) {
                         outcomes.feed(frame).await?;
                     }
                 }

@@ -4,21 +4,20 @@
 //! case whether the other process may have it. A process that fails is avoided for a while.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::{SinkExt, StreamExt as _};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval, timeout};
-use tokio_util::codec::{FramedRead, FramedWrite, LengthDelimitedCodec};
 use wallex_journal::append::{Reply, Request};
 use wallex_journal::writers::LiveWriter;
 
-use super::wire::{Asked, MAX_FRAME, Outcome, Told, WELCOME, WRITE_SIZE, codec, hello};
+use super::wire::{self, Asked, FramesIn, FramesOut, MAX_FRAME, Outcome, Told, WELCOME};
+use crate::admission::{Admission, Place};
 
 /// To connect and be welcomed.
 const CONNECTING: Duration = Duration::from_millis(500);
@@ -60,7 +59,7 @@ pub(crate) struct Peer {
 struct Shared {
     writer: LiveWriter,
     next_id: AtomicU64,
-    in_hand: Arc<AtomicUsize>,
+    in_hand: Admission,
     avoided: Mutex<Avoided>,
 }
 
@@ -85,16 +84,6 @@ struct Teller {
     _place: Place,
 }
 
-/// Counts a request in hand.
-#[derive(Debug)]
-struct Place(Arc<AtomicUsize>);
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 impl Teller {
     fn tell(self, became: HandedOn) {
         // A caller that has given up asks again with the same key.
@@ -108,7 +97,7 @@ impl Peer {
         let shared = Arc::new(Shared {
             writer,
             next_id: AtomicU64::new(0),
-            in_hand: Arc::default(),
+            in_hand: Admission::new(IN_HAND),
             avoided: Mutex::default(),
         });
         tokio::spawn(hand_on(waiting, shared.clone()));
@@ -126,18 +115,14 @@ impl Peer {
 
     /// Hands a request on until `deadline` by the database's clock. `None` if it has too many, or this one is too large.
     pub(crate) fn hand_on(&self, request: &Request, deadline: i64) -> Option<oneshot::Receiver<HandedOn>> {
-        let before = self.shared.in_hand.fetch_add(1, Ordering::Relaxed);
-        let place = Place(self.shared.in_hand.clone());
-        if before >= IN_HAND {
-            return None;
-        }
+        let place = self.shared.in_hand.enter(1)?;
         let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
         let asked = Asked {
             id,
             deadline,
             request,
         };
-        let frame = asked.encode()?;
+        let frame = wire::encode(&asked)?;
         let (told, became) = oneshot::channel();
         let teller = Teller { told, _place: place };
         self.queue.try_send(Handed { id, frame, teller }).ok()?;
@@ -196,17 +181,10 @@ async fn hand_on(mut waiting: mpsc::Receiver<Handed>, shared: Arc<Shared>) {
     }
 }
 
-type Replies = FramedRead<OwnedReadHalf, LengthDelimitedCodec>;
-type Requests = FramedWrite<OwnedWriteHalf, LengthDelimitedCodec>;
-
-async fn connect(writer: &LiveWriter) -> std::io::Result<(Replies, Requests)> {
+async fn connect(writer: &LiveWriter) -> std::io::Result<(FramesIn, FramesOut)> {
     let stream = TcpStream::connect(&writer.address).await?;
-    stream.set_nodelay(true)?;
-    let (read, write) = stream.into_split();
-    let mut requests = FramedWrite::new(write, codec(MAX_FRAME));
-    requests.set_backpressure_boundary(WRITE_SIZE);
-    let mut replies = FramedRead::new(read, codec(MAX_FRAME));
-    requests.send(hello(&writer.token)).await?;
+    let (mut replies, mut requests) = wire::frames(stream, MAX_FRAME)?;
+    requests.send(wire::hello(&writer.token)).await?;
     match replies.next().await {
         Some(Ok(frame)) if frame == WELCOME => Ok((replies, requests)),
         Some(Err(error)) => Err(error),
@@ -241,8 +219,8 @@ impl Sent {
 
 /// Hands requests on over one connection. `Err` if that failed; all requests are told of.
 async fn converse(
-    mut replies: Replies,
-    mut requests: Requests,
+    mut replies: FramesIn,
+    mut requests: FramesOut,
     first: Handed,
     waiting: &mut mpsc::Receiver<Handed>,
     shared: &Shared,
@@ -278,7 +256,7 @@ async fn converse(
                     biased;
                     frame = replies.next() => {
                         let frame = frame.ok_or("the connection ended")?.map_err(|error| error.to_string())?;
-                        let told = Told::decode(&frame).ok_or("not understood")?;
+                        let told: Told = wire::decode(&frame).ok_or("not understood")?;
                         shared.answered();
                         if let Some(teller) = lock().answered(told.id) {
                             teller.tell(match told.outcome {

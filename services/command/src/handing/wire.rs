@@ -5,9 +5,12 @@
 //! change with every build. A change needs another [`PROTOCOL`], which the golden file asks for. The hello never changes.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tokio_util::codec::LengthDelimitedCodec;
-use wallex_journal::append::{Reply, Request};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio_util::codec::{FramedRead, FramedWrite, LengthDelimitedCodec};
+use wallex_journal::append::Reply;
 
 /// Increase it with every change of what is sent.
 pub(crate) const PROTOCOL: i32 = 1;
@@ -19,15 +22,26 @@ pub(crate) const MAX_FRAME: usize = 32 * 1024 * 1024;
 /// The longest frame from somebody who has not said hello.
 pub(crate) const MAX_HELLO: usize = 256;
 /// Frames are collected up to this size before they are written.
-pub(crate) const WRITE_SIZE: usize = 64 * 1024;
+const WRITE_SIZE: usize = 64 * 1024;
 
 const MAGIC: &[u8; 8] = b"wallexwr";
 pub(crate) const WELCOME: &[u8] = b"welcome";
 
-pub(crate) fn codec(longest: usize) -> LengthDelimitedCodec {
-    LengthDelimitedCodec::builder()
-        .max_frame_length(longest)
-        .new_codec()
+pub(crate) type FramesIn = FramedRead<OwnedReadHalf, LengthDelimitedCodec>;
+pub(crate) type FramesOut = FramedWrite<OwnedWriteHalf, LengthDelimitedCodec>;
+
+/// Frames both ways; `longest` is the longest one that is read.
+pub(crate) fn frames(stream: TcpStream, longest: usize) -> std::io::Result<(FramesIn, FramesOut)> {
+    let codec = |longest| {
+        LengthDelimitedCodec::builder()
+            .max_frame_length(longest)
+            .new_codec()
+    };
+    stream.set_nodelay(true)?;
+    let (read, write) = stream.into_split();
+    let mut frames_out = FramedWrite::new(write, codec(MAX_FRAME));
+    frames_out.set_backpressure_boundary(WRITE_SIZE);
+    Ok((FramedRead::new(read, codec(longest)), frames_out))
 }
 
 /// The first frame: who may talk, and how. `token` is the listener's own, so only those know it who can read the journal.
@@ -72,27 +86,12 @@ pub(crate) enum Outcome {
     Refused,
 }
 
-impl Asked<&Request> {
-    pub(crate) fn encode(&self) -> Option<Bytes> {
-        let bytes = postcard::to_allocvec(self).ok()?;
-        (bytes.len() <= MAX_FRAME).then(|| bytes.into())
-    }
+/// `None` if it is too long for a frame.
+pub(crate) fn encode(message: &impl Serialize) -> Option<Bytes> {
+    let bytes = postcard::to_allocvec(message).ok()?;
+    (bytes.len() <= MAX_FRAME).then(|| bytes.into())
 }
 
-impl Asked<Request> {
-    pub(crate) fn decode(frame: &[u8]) -> Option<Self> {
-        postcard::from_bytes(frame).ok()
-    }
-}
-
-impl Told {
-    /// `None` if it is too long to be told.
-    pub(crate) fn encode(&self) -> Option<Bytes> {
-        let bytes = postcard::to_allocvec(self).ok()?;
-        (bytes.len() <= MAX_FRAME).then(|| bytes.into())
-    }
-
-    pub(crate) fn decode(frame: &[u8]) -> Option<Self> {
-        postcard::from_bytes(frame).ok()
-    }
+pub(crate) fn decode<Message: DeserializeOwned>(frame: &[u8]) -> Option<Message> {
+    postcard::from_bytes(frame).ok()
 }

@@ -5,7 +5,7 @@ use wallex_journal::append::{Answer, Reply, Request, Work};
 use wallex_journal::personal::Sealed;
 
 use super::requests::{self, Routes};
-use crate::handing::wire::{Asked, Outcome, PROTOCOL, Told, hello, is_hello};
+use crate::handing::wire::{Asked, Outcome, PROTOCOL, Told, decode, encode, hello, is_hello};
 
 /// Salts are random, and so are the digests that contain them.
 fn without_salts(request: &mut Request) -> Vec<String> {
@@ -72,8 +72,8 @@ async fn frames_of_one_protocol_are_fixed() {
             deadline: 1_700_000_000_000_000,
             request: &request,
         };
-        let frame = asked.encode().unwrap();
-        let read = Asked::<Request>::decode(&frame).unwrap();
+        let frame = encode(&asked).unwrap();
+        let read: Asked<Request> = decode(&frame).unwrap();
         assert_eq!((read.id, read.deadline), (id, asked.deadline));
         assert_eq!(format!("{:?}", read.request), format!("{request:?}"));
         let mut line = hex(&frame);
@@ -88,8 +88,8 @@ async fn frames_of_one_protocol_are_fixed() {
         .chain([Outcome::Refused]);
     for (id, outcome) in (1..).zip(outcomes) {
         let told = Told { id, outcome };
-        let frame = told.encode().unwrap();
-        assert_eq!(Told::decode(&frame), Some(told.clone()));
+        let frame = encode(&told).unwrap();
+        assert_eq!(decode(&frame), Some(told.clone()));
         text.push_str(&format!("# {:?}\n{}\n", told.outcome, hex(&frame)));
     }
     insta::assert_snapshot!(format!("frames.v{PROTOCOL}"), text);
@@ -112,7 +112,7 @@ fn only_the_whole_hello_is_one() {
 #[test]
 fn what_is_no_frame_is_not_read() {
     for frame in [&[][..], &[1], &[0xff; 40]] {
-        assert!(Asked::<Request>::decode(frame).is_none());
-        assert!(Told::decode(frame).is_none());
+        assert!(decode::<Asked<Request>>(frame).is_none());
+        assert!(decode::<Told>(frame).is_none());
     }
 }
