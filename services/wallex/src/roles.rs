@@ -152,7 +152,6 @@ pub(crate) async fn query(settings: Settings, shutdown: CancellationToken) -> an
 
 pub(crate) async fn publisher(settings: Settings, shutdown: CancellationToken) -> anyhow::Result<()> {
     let health = health(&settings);
-    let mut publishing = None;
     let starting = async {
         let config = wallex_publisher::Config::new(&settings)?;
         let journal = journal::connect(&settings, "publisher", &health, &shutdown).await?;
@@ -160,25 +159,14 @@ pub(crate) async fn publisher(settings: Settings, shutdown: CancellationToken) -
         kafka::wait(&settings, &check, &shutdown).await?;
         let redis = Accelerator::connect(&settings);
         let (health, shutdown) = (health.clone(), shutdown.clone());
-        publishing = Some(tokio::spawn(async move {
+        anyhow::Ok(tokio::spawn(async move {
             wallex_publisher::run(config, journal, redis, &health, shutdown.clone()).await;
             // If it ever ends on its own, the process ends too and is restarted.
             shutdown.cancel();
-        }));
-        anyhow::Ok(Router::new())
+            anyhow::Ok(())
+        }))
     };
-    serve(
-        &settings,
-        starting,
-        &health,
-        &shutdown,
-        Ending::without_grace(&settings),
-    )
-    .await?;
-    if let Some(publishing) = publishing {
-        publishing.await?;
-    }
-    Ok(())
+    work(&settings, starting, &health, &shutdown).await
 }
 
 pub(crate) async fn projector(
@@ -188,30 +176,43 @@ pub(crate) async fn projector(
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let health = health(&settings);
-    let mut projecting = None;
     let starting = async {
         let (journal, read) = journal::connect_both(&settings, "projector", &health, &shutdown).await?;
         let feed = match source {
             SourceName::Kafka => Feed::Kafka,
             SourceName::Journal => Feed::Journal,
         };
-        projecting = Some(spawn_projection(
+        anyhow::Ok(spawn_projection(
             projection, feed, &settings, journal, read, &health, &shutdown,
-        ));
+        ))
+    };
+    work(&settings, starting, &health, &shutdown).await
+}
+
+/// Serves health while the work that `starting` begins goes on, and ends with the work.
+async fn work<E: Into<anyhow::Error>>(
+    settings: &Settings,
+    starting: impl Future<Output = anyhow::Result<JoinHandle<Result<(), E>>>>,
+    health: &Health,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<()> {
+    let mut working = None;
+    let starting = async {
+        working = Some(starting.await?);
         anyhow::Ok(Router::new())
     };
     serve(
-        &settings,
+        settings,
         starting,
-        &health,
-        &shutdown,
-        Ending::without_grace(&settings),
+        health,
+        shutdown,
+        Ending::without_grace(settings),
     )
     .await?;
-    if let Some(projecting) = projecting {
-        projecting.await??;
+    match working {
+        Some(working) => working.await?.map_err(Into::into),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Starts a projection alongside the HTTP server. If it ends on its own, the process ends too.
