@@ -4,7 +4,7 @@
 use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::error::KafkaError;
-use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
+use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseRecord, ProducerContext, ThreadedProducer};
 use wallex_journal::cloud_event;
 use wallex_projections::cursor::Parked;
@@ -82,22 +82,15 @@ impl Letters {
             none => none.insert(self.config.create_with_context(Reports(self.counted.clone()))?),
         };
         let message = cloud_event::encode(&parked.event, &self.source);
-        let mut headers = OwnedHeaders::new();
         let about = [
             ("wallex_projection", self.projection),
             ("wallex_reason", &parked.reason),
         ];
         let event = message.headers.iter().map(|(key, value)| (*key, value.as_ref()));
-        for (key, value) in event.chain(about) {
-            headers = headers.insert(Header {
-                key,
-                value: Some(value.as_bytes()),
-            });
-        }
         let record = BaseRecord::to(&self.topic)
             .key(message.key.as_bytes())
             .payload(message.payload.as_ref())
-            .headers(headers);
+            .headers(kafka::headers(event.chain(about)));
         producer.send(record).map_err(|(error, _)| error)
     }
 }

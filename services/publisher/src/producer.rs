@@ -4,13 +4,14 @@
 //! still held, and a new one starts again from the checkpoint.
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{DeliveryResult, Header, Message as _, OwnedHeaders};
+use rdkafka::message::{DeliveryResult, Message as _};
 use rdkafka::producer::{BaseRecord, ProducerContext, ThreadedProducer};
 use rdkafka::{ClientConfig, ClientContext};
 use tokio::sync::mpsc;
 use wallex_domain::Partition;
 use wallex_journal::Event;
 use wallex_journal::cloud_event;
+use wallex_runtime::kafka;
 
 /// What became of one message.
 #[derive(Debug)]
@@ -85,18 +86,12 @@ impl Producer {
     /// Puts one event into the producer's queue; the outcome arrives as a [`Delivery`].
     pub(crate) fn send(&self, event: &Event) -> Result<(), Refused> {
         let message = cloud_event::encode(event, &self.source);
-        let mut headers = OwnedHeaders::new_with_capacity(message.headers.len());
-        for (key, value) in &message.headers {
-            headers = headers.insert(Header {
-                key,
-                value: Some(value.as_bytes()),
-            });
-        }
+        let headers = message.headers.iter().map(|(key, value)| (*key, value.as_ref()));
         let record = BaseRecord::with_opaque_to(&self.topic, event.seq as usize)
             .partition(event.partition.0)
             .key(message.key.as_bytes())
             .payload(message.payload.as_ref())
-            .headers(headers);
+            .headers(kafka::headers(headers));
         self.native.send(record).map_err(|(error, _)| match error {
             KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull) => Refused::Full,
             error => Refused::Failed(error),

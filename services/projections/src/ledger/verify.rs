@@ -3,12 +3,10 @@
 
 use sqlx::PgConnection;
 use wallex_domain::Partition;
-use wallex_journal::read;
-use wallex_journal::verify::{CHUNK, Kind, Report};
+use wallex_journal::verify::{Kind, Report};
 use wallex_postgres::column;
 
 use super::apply::{Posting, postings};
-use crate::projection::Projected;
 use crate::registry::Name;
 use crate::verify::cursors::{Compared, Sides, missing_or, reach};
 
@@ -69,20 +67,7 @@ pub(crate) async fn partition(
     let reach = reach(Name::Ledger, sides, partition, compared, report).await?;
     let mut seq = 0;
     while seq < reach.seq {
-        let to = reach.seq.min(seq + CHUNK);
-        let events = read::events(&mut sides.journal, partition, seq, CHUNK).await?;
-        let applied: Vec<Projected> = events
-            .into_iter()
-            .filter(|event| event.seq <= to && !reach.parked.contains(&event.seq))
-            .filter_map(|event| {
-                let data = event.decode().ok()?;
-                Some(Projected {
-                    event,
-                    data,
-                    personal: None,
-                })
-            })
-            .collect();
+        let (applied, to) = reach.next(&mut sides.journal, partition, seq).await?;
         let expected: Vec<Posting<'_>> = applied.iter().flat_map(postings).collect();
         with_postings(&mut sides.read, partition, (seq, to), &expected, report).await?;
         seq = to;

@@ -5,9 +5,10 @@ use std::collections::HashSet;
 
 use sqlx::{AssertSqlSafe, PgConnection};
 use wallex_domain::{Hash, Partition};
-use wallex_journal::check;
-use wallex_journal::verify::{Kind, Report};
+use wallex_journal::verify::{CHUNK, Kind, Report};
+use wallex_journal::{check, read};
 
+use crate::projection::Projected;
 use crate::registry::Name;
 
 /// What has been compared.
@@ -31,6 +32,30 @@ pub(crate) struct Reach {
     /// Inclusive.
     pub(crate) seq: i64,
     pub(crate) parked: HashSet<i64>,
+}
+
+impl Reach {
+    /// Some applied events after `seq` (exclusive), without personal data, and up to which seq (inclusive) they are
+    /// complete. Those that cannot be decoded are left out: the journal's own check reports them.
+    pub(crate) async fn next(
+        &self,
+        journal: &mut PgConnection,
+        partition: Partition,
+        seq: i64,
+    ) -> sqlx::Result<(Vec<Projected>, i64)> {
+        let to = self.seq.min(seq + CHUNK);
+        let events = read::events(journal, partition, seq, CHUNK).await?.into_iter();
+        let events = events.filter(|event| event.seq <= to && !self.parked.contains(&event.seq));
+        let applied = events.filter_map(|event| {
+            let data = event.decode().ok()?;
+            Some(Projected {
+                event,
+                data,
+                personal: None,
+            })
+        });
+        Ok((applied.collect(), to))
+    }
 }
 
 /// What is wrong with a row.

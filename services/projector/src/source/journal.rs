@@ -10,7 +10,6 @@ use wallex_domain::{Mark, Partition};
 use wallex_journal::read;
 
 use super::{IDLE, News};
-use crate::inbox::Batch;
 
 /// This many events found by one poll mean that many clients are writing at once. The next poll then waits for more: each
 /// costs a transaction per projection, which on a small machine slows down commands. Otherwise whoever writes wakes it
@@ -64,11 +63,7 @@ impl JournalSource {
 
     /// Names the partitions in which the journal is ahead; the applier reads the events.
     pub(crate) async fn next(&mut self, cursors: &BTreeMap<Partition, Mark>) -> News {
-        let mut news = News {
-            batch: Batch::default(),
-            refused: 0,
-            trouble: None,
-        };
+        let mut news = News::default();
         tokio::time::sleep_until(self.next_look).await;
         let end = Instant::now() + IDLE;
         loop {

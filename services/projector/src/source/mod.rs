@@ -22,7 +22,8 @@ pub(crate) enum Source {
     Kafka(Box<KafkaSource>),
 }
 
-/// What a source reports besides events.
+/// What a source reports.
+#[derive(Default)]
 pub(crate) struct News {
     pub(crate) batch: Batch,
     /// Messages that are not events of this platform.

@@ -12,6 +12,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::KafkaError;
+use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{DeliveryResult, ProducerContext};
 use tokio_util::sync::CancellationToken;
 use wallex_domain::Ailment;
@@ -76,6 +77,15 @@ pub fn consumer_config(settings: &Settings, group: &str) -> Result<ClientConfig,
         // default, 3 s, is longer than reads wait for their position.
         .set("heartbeat.interval.ms", "1000");
     Ok(config)
+}
+
+/// The headers of a record to be sent.
+pub fn headers<'a>(headers: impl Iterator<Item = (&'a str, &'a str)>) -> OwnedHeaders {
+    let empty = OwnedHeaders::new_with_capacity(headers.size_hint().0);
+    headers.fold(empty, |headers, (key, value)| {
+        let value = Some(value.as_bytes());
+        headers.insert(Header { key, value })
+    })
 }
 
 /// Waits until a broker answers a metadata request; retries forever like [`crate::database::connect`], also with `check`.

@@ -113,19 +113,9 @@ async fn walk(
     report: &mut Report,
 ) -> sqlx::Result<()> {
     while *seq < reach.seq {
-        let to = reach.seq.min(*seq + CHUNK);
-        let events = read::events(&mut *journal, partition, *seq, CHUNK).await?;
-        let mut applied = Vec::with_capacity(events.len());
-        let events = events.into_iter().filter(|event| event.seq <= to);
-        for event in events.filter(|event| !reach.parked.contains(&event.seq)) {
-            let Ok(data) = event.decode() else { continue };
-            let projected = Projected {
-                event,
-                data,
-                personal: None,
-            };
-            applied.extend(fold.apply(projected));
-        }
+        let (events, to) = reach.next(&mut *journal, partition, *seq).await?;
+        let events = events.into_iter();
+        let mut applied: Vec<Applied> = events.filter_map(|event| fold.apply(event)).collect();
         entries::compare(journal, read, applied.as_mut_slice(), report).await?;
         wallets::compare_created(read, &applied, report).await?;
         erasures::compare(read, &applied, report).await?;

@@ -28,7 +28,6 @@ use self::message::{Content, Received, receive, take};
 use self::places::{ASKING, ends_to_skip_to, has_more};
 use super::{News, fetching};
 use crate::ProjectorError;
-use crate::inbox::Batch;
 
 /// Pause between two commits of offsets.
 const COMMIT: Duration = Duration::from_millis(500);
@@ -102,11 +101,7 @@ impl KafkaSource {
         hurry: bool,
     ) -> News {
         self.resume();
-        let mut news = News {
-            batch: Batch::default(),
-            refused: 0,
-            trouble: None,
-        };
+        let mut news = News::default();
         let mut count = 0;
         let mut old: BTreeMap<Partition, usize> = BTreeMap::new();
         while let Some(received) = self.early.pop_front() {
