@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use kube::core::NamespaceResourceScope;
 use kube::runtime::events::{Event, Recorder, Reporter};
 use kube::{Api, Client, Resource};
 use serde_json::{Value, json};
@@ -89,6 +90,17 @@ impl Writes {
         }
     }
 
+    /// The API for a write to `object`, while the lease is held; name and namespace.
+    fn door<K>(&self, object: &K) -> Result<(Api<K>, String, String), WriteError>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        self.fence.check()?;
+        let name = object.meta().name.clone().unwrap_or_default();
+        let namespace = object.meta().namespace.clone().unwrap_or_default();
+        Ok((Api::namespaced(self.client.clone(), &namespace), name, namespace))
+    }
+
     /// Every request passes through here: it is counted, and a refusal is classified.
     fn sent<K: Resource<DynamicType = ()>, T>(
         &self,
@@ -121,10 +133,7 @@ impl Writes {
     /// # Errors
     /// When the lease is not held, or the API server refuses.
     pub async fn apply<K: Child>(&self, desired: &K) -> Result<K, WriteError> {
-        self.fence.check()?;
-        let name = desired.meta().name.clone().unwrap_or_default();
-        let namespace = desired.meta().namespace.clone().unwrap_or_default();
-        let api: Api<K> = Api::namespaced(self.client.clone(), &namespace);
+        let (api, name, namespace) = self.door(desired)?;
         tracing::info!(kind = %K::kind(&()), name, namespace, "applying");
         let params = PatchParams::apply(MANAGER).force();
         let answer = api.patch(&name, &params, &Patch::Apply(desired)).await;
@@ -136,10 +145,7 @@ impl Writes {
     /// # Errors
     /// When the lease is not held, or the API server refuses.
     pub async fn put_back<K: Child>(&self, live: &K, patch: Value) -> Result<Option<K>, WriteError> {
-        self.fence.check()?;
-        let name = live.meta().name.clone().unwrap_or_default();
-        let namespace = live.meta().namespace.clone().unwrap_or_default();
-        let api: Api<K> = Api::namespaced(self.client.clone(), &namespace);
+        let (api, name, namespace) = self.door(live)?;
         tracing::info!(kind = %K::kind(&()), name, namespace, "putting back what was changed by hand");
         let params = PatchParams {
             field_manager: Some(MANAGER.to_owned()),
@@ -163,10 +169,7 @@ impl Writes {
     /// # Errors
     /// When the lease is not held, or the API server refuses.
     pub async fn hand_over(&self, live: &Deployment, replicas: i32, force: bool) -> Result<bool, WriteError> {
-        self.fence.check()?;
-        let name = live.metadata.name.clone().unwrap_or_default();
-        let namespace = live.metadata.namespace.clone().unwrap_or_default();
-        let api: Api<Deployment> = Api::namespaced(self.client.clone(), &namespace);
+        let (api, name, namespace) = self.door(live)?;
         tracing::info!(name, namespace, replicas, "handing over the number of pods");
         let body = json!({
             "apiVersion": Deployment::api_version(&()),
@@ -190,10 +193,7 @@ impl Writes {
     /// # Errors
     /// When the lease is not held, or the API server refuses.
     pub async fn delete<K: Child>(&self, object: &K) -> Result<(), WriteError> {
-        self.fence.check()?;
-        let name = object.meta().name.clone().unwrap_or_default();
-        let namespace = object.meta().namespace.clone().unwrap_or_default();
-        let api: Api<K> = Api::namespaced(self.client.clone(), &namespace);
+        let (api, name, namespace) = self.door(object)?;
         tracing::info!(kind = %K::kind(&()), name, namespace, "deleting");
         let params = DeleteParams::background().preconditions(Preconditions {
             uid: object.meta().uid.clone(),
@@ -216,10 +216,7 @@ impl Writes {
         platform: &WalletPlatform,
         finalizers: &[String],
     ) -> Result<(), WriteError> {
-        self.fence.check()?;
-        let name = platform.metadata.name.clone().unwrap_or_default();
-        let namespace = platform.metadata.namespace.clone().unwrap_or_default();
-        let api: Api<WalletPlatform> = Api::namespaced(self.client.clone(), &namespace);
+        let (api, name, namespace) = self.door(platform)?;
         tracing::info!(name, namespace, ?finalizers, "setting finalizers");
         let body = json!({"metadata": {
             "uid": platform.metadata.uid,
@@ -241,10 +238,7 @@ impl Writes {
         platform: &WalletPlatform,
         status: &WalletPlatformStatus,
     ) -> Result<(), WriteError> {
-        self.fence.check()?;
-        let name = platform.metadata.name.clone().unwrap_or_default();
-        let namespace = platform.metadata.namespace.clone().unwrap_or_default();
-        let api: Api<WalletPlatform> = Api::namespaced(self.client.clone(), &namespace);
+        let (api, name, _) = self.door(platform)?;
         let body = json!({
             "apiVersion": WalletPlatform::api_version(&()),
             "kind": WalletPlatform::kind(&()),

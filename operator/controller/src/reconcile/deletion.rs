@@ -10,9 +10,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::batch::v1::{CronJob, Job};
 use kube::runtime::controller::Action;
 use kube::runtime::events::{Event, EventType};
 use kube::{Resource as _, ResourceExt as _};
+use wallex_crd::children::Child;
+use wallex_crd::foreign::ScaledObject;
 use wallex_crd::names::{self, ABANDON_TOPICS};
 use wallex_crd::{DeletionPolicy, WalletPlatform};
 
@@ -132,30 +137,25 @@ async fn say(
 
 /// Deletes workloads and their autoscalers.
 async fn stop(context: &Context, platform: &WalletPlatform, found: &Dereferenced) -> Result<(), WriteError> {
-    let (name, uid) = (platform.name_any(), platform.uid().unwrap_or_default());
-    let ours = |metadata: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta| {
-        ownership(metadata, &name, &uid) == Ownership::Ours && metadata.deletion_timestamp.is_none()
-    };
-    let children = &found.children;
     // Autoscalers go first.
-    for scaled in children
-        .scaled_objects
-        .iter()
-        .filter(|child| ours(&child.metadata))
-    {
-        context.writes.delete(scaled).await?;
-    }
-    for autoscaler in children.autoscalers.iter().filter(|child| ours(&child.metadata)) {
-        context.writes.delete(autoscaler).await?;
-    }
-    for deployment in children.deployments.iter().filter(|child| ours(&child.metadata)) {
-        context.writes.delete(deployment).await?;
-    }
-    for cron_job in children.cron_jobs.iter().filter(|child| ours(&child.metadata)) {
-        context.writes.delete(cron_job).await?;
-    }
-    for job in children.jobs.iter().filter(|child| ours(&child.metadata)) {
-        context.writes.delete(job).await?;
+    delete_all::<ScaledObject>(context, platform, found).await?;
+    delete_all::<HorizontalPodAutoscaler>(context, platform, found).await?;
+    delete_all::<Deployment>(context, platform, found).await?;
+    delete_all::<CronJob>(context, platform, found).await?;
+    delete_all::<Job>(context, platform, found).await
+}
+
+async fn delete_all<K: Child>(
+    context: &Context,
+    platform: &WalletPlatform,
+    found: &Dereferenced,
+) -> Result<(), WriteError> {
+    let (name, uid) = (platform.name_any(), platform.uid().unwrap_or_default());
+    for child in K::of(&found.children) {
+        let is_ours = ownership(child.meta(), &name, &uid) == Ownership::Ours;
+        if is_ours && child.meta().deletion_timestamp.is_none() {
+            context.writes.delete(child).await?;
+        }
     }
     Ok(())
 }

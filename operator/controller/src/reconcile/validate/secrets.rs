@@ -35,6 +35,15 @@ pub enum Holder {
     ConfigMap,
 }
 
+impl Holder {
+    fn kind(self) -> &'static str {
+        match self {
+            Self::Secret => "Secret",
+            Self::ConfigMap => "ConfigMap",
+        }
+    }
+}
+
 /// The Secrets and ConfigMaps of one platform.
 pub(super) struct Secrets<'a> {
     pub(super) found: &'a Dereferenced,
@@ -45,26 +54,36 @@ pub(super) struct Secrets<'a> {
 impl Secrets<'_> {
     /// The value that a reference points to, and its text.
     pub(super) fn value(&self, reference: &SecretKeyRef) -> Result<(SecretValue, String), Problem> {
-        let SecretKeyRef { name, key } = reference;
-        let Some(values) = self.found.secrets.get(name) else {
-            return Err(Problem::new(
-                Reason::SecretNotFound,
-                format!("Secret {}/{name} does not exist", self.namespace),
-            ));
-        };
-        let Some(value) = values.0.get(key) else {
-            return Err(Problem::new(
-                Reason::SecretKeyMissing,
-                format!("Secret {}/{name} has no key {key:?}", self.namespace),
-            ));
-        };
-        let text = String::from_utf8_lossy(value).trim().to_owned();
+        let (hash, text) = self.entry(Holder::Secret, &reference.name, &reference.key)?;
         let value = SecretValue {
-            secret: name.clone(),
-            key: key.clone(),
-            hash: names::short_hash([self.uid.as_bytes(), value], 16),
+            secret: reference.name.clone(),
+            key: reference.key.clone(),
+            hash,
         };
         Ok((value, text))
+    }
+
+    /// The hash of a value, and its text.
+    fn entry(&self, holder: Holder, name: &str, key: &str) -> Result<(String, String), Problem> {
+        let place = format!("{} {}/{name}", holder.kind(), self.namespace);
+        let (values, not_found, key_missing) = match holder {
+            Holder::Secret => (
+                self.found.secrets.get(name).map(|values| &values.0),
+                Reason::SecretNotFound,
+                Reason::SecretKeyMissing,
+            ),
+            Holder::ConfigMap => (
+                self.found.config_maps.get(name),
+                Reason::ConfigMapNotFound,
+                Reason::ConfigMapKeyMissing,
+            ),
+        };
+        let values = values.ok_or_else(|| Problem::new(not_found, format!("{place} does not exist")))?;
+        let value = values
+            .get(key)
+            .ok_or_else(|| Problem::new(key_missing, format!("{place} has no key {key:?}")))?;
+        let hash = names::short_hash([self.uid.as_bytes(), value], 16);
+        Ok((hash, String::from_utf8_lossy(value).trim().to_owned()))
     }
 
     /// Whether a Secret exists and has a key.
@@ -81,65 +100,34 @@ impl Secrets<'_> {
         secret: Option<&CaSecretRef>,
         config_map: Option<&CaConfigMapRef>,
     ) -> Result<Option<(Authorities, String)>, Problem> {
-        if let Some(CaConfigMapRef { name, key }) = config_map {
-            return self.in_config_map(name, key).map(Some);
-        }
-        let Some(CaSecretRef { name, key }) = secret else {
-            return Ok(None);
+        let (holder, name, key, invalid) = match (config_map, secret) {
+            (Some(CaConfigMapRef { name, key }), _) => {
+                (Holder::ConfigMap, name, key, Reason::ConfigMapInvalid)
+            }
+            (None, Some(CaSecretRef { name, key })) => (Holder::Secret, name, key, Reason::SecretInvalid),
+            (None, None) => return Ok(None),
         };
-        let (value, text) = self.value(&SecretKeyRef {
-            name: name.clone(),
-            key: key.clone(),
-        })?;
-        if !are_certificates(&text) {
-            return Err(self.no_certificates(Reason::SecretInvalid, "Secret", name, key));
+        let (hash, text) = self.entry(holder, name, key)?;
+        if !text.contains("-----BEGIN CERTIFICATE-----") {
+            return Err(Problem::new(
+                invalid,
+                format!(
+                    "key {key:?} of {} {}/{name} must hold certificates as PEM (-----BEGIN CERTIFICATE-----)",
+                    holder.kind(),
+                    self.namespace
+                ),
+            ));
         }
         let authorities = Authorities {
-            holder: Holder::Secret,
-            name: value.secret,
-            key: value.key,
-            hash: value.hash,
+            holder,
+            name: name.clone(),
+            key: key.clone(),
+            hash,
         };
         Ok(Some((authorities, text)))
     }
 
-    fn in_config_map(&self, name: &str, key: &str) -> Result<(Authorities, String), Problem> {
-        let Some(values) = self.found.config_maps.get(name) else {
-            return Err(Problem::new(
-                Reason::ConfigMapNotFound,
-                format!("ConfigMap {}/{name} does not exist", self.namespace),
-            ));
-        };
-        let Some(value) = values.get(key) else {
-            return Err(Problem::new(
-                Reason::ConfigMapKeyMissing,
-                format!("ConfigMap {}/{name} has no key {key:?}", self.namespace),
-            ));
-        };
-        let text = String::from_utf8_lossy(value).trim().to_owned();
-        if !are_certificates(&text) {
-            return Err(self.no_certificates(Reason::ConfigMapInvalid, "ConfigMap", name, key));
-        }
-        let authorities = Authorities {
-            holder: Holder::ConfigMap,
-            name: name.to_owned(),
-            key: key.to_owned(),
-            hash: names::short_hash([self.uid.as_bytes(), value], 16),
-        };
-        Ok((authorities, text))
-    }
-
-    fn no_certificates(&self, reason: Reason, kind: &str, name: &str, key: &str) -> Problem {
-        Problem::new(
-            reason,
-            format!(
-                "key {key:?} of {kind} {}/{name} must hold certificates as PEM (-----BEGIN CERTIFICATE-----)",
-                self.namespace
-            ),
-        )
-    }
-
-    /// The same for a value that must be a URL with one of `schemes`.
+    /// [`Self::value`] for a value that must be a URL with one of `schemes`.
     pub(super) fn url(
         &self,
         reference: &SecretKeyRef,
@@ -180,10 +168,6 @@ impl Secrets<'_> {
             ),
         )
     }
-}
-
-fn are_certificates(text: &str) -> bool {
-    text.contains("-----BEGIN CERTIFICATE-----")
 }
 
 /// `host:port/database` of a PostgreSQL URL, including the equivalent query parameters. Neither user nor password.
