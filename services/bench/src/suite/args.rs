@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use clap::builder::RangedU64ValueParser;
 
-use crate::suite::scenario::Scenario;
+use crate::suite::scenario::{MANY, Scenario};
 
 /// Measures throughput, latency and cost by scenario, as ratios to pgbench's TPC-B on the same PostgreSQL, and checks every
 /// balance.
@@ -16,7 +16,8 @@ use crate::suite::scenario::Scenario;
     after_help = "Examples:
   wallex-bench suite --scenarios spread,transfer --connections 16,256
   wallex-bench suite --roles command --server-url postgres://postgres:secret@127.0.0.1:5432/postgres
-  wallex-bench suite --roles command --wallex old/wallex --against new/wallex --scenarios spread"
+  wallex-bench suite --roles command --wallex old/wallex --against new/wallex --scenarios spread
+  wallex-bench suite --roles command --wallets 1000000 --events 10000000 --partitions 64 --scenarios spread,reads --verify"
 )]
 pub struct SuiteArgs {
     /// What to measure.
@@ -26,6 +27,14 @@ pub struct SuiteArgs {
     /// Scenarios, separated by commas.
     #[arg(long, value_name = "NAMES", value_enum, value_delimiter = ',', default_values_t = Scenario::ALL)]
     pub(crate) scenarios: Vec<Scenario>,
+
+    /// Wallets of the scenarios with many.
+    #[arg(long, value_name = "NUMBER", default_value_t = MANY, conflicts_with = "record", value_parser = RangedU64ValueParser::<usize>::new().range(2..=10_000_000))]
+    pub(crate) wallets: usize,
+
+    /// Events that the journal has at least, before anything is measured: credits in batches make up for what is missing.
+    #[arg(long, value_name = "NUMBER", default_value_t = 0, conflicts_with = "record")]
+    pub(crate) events: i64,
 
     /// Numbers of connections, each with one request at a time.
     #[arg(long, value_name = "NUMBERS", value_delimiter = ',', default_values_t = [1, 16, 64, 256], value_parser = clap::value_parser!(u32).range(1..=4_000))]
@@ -94,6 +103,14 @@ pub struct SuiteArgs {
     /// Command processes, among which the connections are divided.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64), help_heading = "With --roles command")]
     pub(crate) replicas: u32,
+
+    /// Partitions of the journal.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1_000), help_heading = "With --roles command")]
+    pub(crate) partitions: u32,
+
+    /// Let `wallex verify` check the journal at the end, and say how long that takes.
+    #[arg(long, help_heading = "With --roles command")]
+    pub(crate) verify: bool,
 
     /// A setting of the command processes, such as writers=2; may be repeated.
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting, help_heading = "With --roles command")]
@@ -193,6 +210,7 @@ mod tests {
             ["--windows", "2"],
             ["--roles", "publisher"],
             ["--set", "writers"],
+            ["--wallets", "1"],
         ] {
             assert!(parse(&arguments).is_err(), "{arguments:?}");
         }

@@ -40,6 +40,7 @@ use record::Records;
 use report::{Cell, Machine, SuiteReport, Tpcb};
 use scenario::Scenario;
 use server::Server;
+use setup::Setup;
 use subject::Subject;
 
 use crate::INTERRUPTED;
@@ -112,6 +113,11 @@ impl Suite<'_> {
             report.cells.extend(measured?);
             report.verified.push(scenario.name());
         }
+        if self.args.verify {
+            for subject in &self.subjects {
+                subject.verify(self.stop).await?;
+            }
+        }
         let after = self.tpcb(pgbench.as_ref()).await?;
         if let (Some(before), Some(after)) = (before, after) {
             report.relate(Tpcb {
@@ -179,7 +185,14 @@ impl Suite<'_> {
         let run = format!("suite-{}", Uuid::now_v7().simple());
         let mut prepared = Vec::new();
         for subject in &self.subjects {
-            let wallets = Arc::new(setup::create(scenario, subject.addresses[0], &run).await?);
+            let setup = Setup {
+                scenario,
+                many: self.args.wallets,
+                events: self.args.events,
+                run: &run,
+                stop: self.stop,
+            };
+            let wallets = Arc::new(setup.wallets(subject).await?);
             self.catch_up(subject).await?;
             prepared.push(Prepared { subject, wallets });
         }
@@ -241,6 +254,12 @@ impl Suite<'_> {
         if self.args.replicas > 1 {
             settings.push(format!("{} replicas", self.args.replicas));
         }
+        if self.args.events > 0 {
+            settings.push(format!(
+                "{} events before",
+                table::thousands(self.args.events as f64)
+            ));
+        }
         Ok(SuiteReport {
             roles: self.args.roles.name(),
             date: jiff::Timestamp::now().strftime("%Y-%m-%d").to_string(),
@@ -248,6 +267,7 @@ impl Suite<'_> {
             postgresql: self.server.version().await?,
             windows: self.args.windows,
             seconds: self.args.seconds,
+            wallets: self.args.wallets,
             settings,
             tpcb: None,
             cells: Vec::new(),

@@ -21,6 +21,8 @@ pub(crate) struct SuiteReport {
     pub(crate) postgresql: String,
     pub(crate) windows: usize,
     pub(crate) seconds: u64,
+    /// Of the scenarios with many.
+    pub(crate) wallets: usize,
     /// Settings that differ from the defaults.
     pub(crate) settings: Vec<String>,
     pub(crate) tpcb: Option<Tpcb>,
@@ -183,6 +185,7 @@ pub(crate) mod tests {
 
     pub(crate) fn report(cells: Vec<Cell>) -> SuiteReport {
         SuiteReport {
+            wallets: crate::suite::scenario::MANY,
             roles: "command",
             date: "2026-01-31".to_owned(),
             machine: Machine {

@@ -20,6 +20,8 @@ pub(crate) enum Scenario {
 pub(crate) const BATCH: u32 = 1_000;
 /// The most connections with batches: a command process queues 10,000 commands and refuses more.
 const BATCHES: u32 = 8;
+/// Wallets of the scenarios with many, unless another number is asked for.
+pub(crate) const MANY: usize = 10_000;
 /// Entries that a wallet has when its history is read.
 pub(crate) const HISTORY: u32 = 100;
 /// Entries per page of a history.
@@ -57,26 +59,24 @@ impl Scenario {
     /// What is sent, for the table. Without projections, wallets are read from the journal.
     pub(crate) fn what(self, has_projections: bool) -> &'static str {
         match (self, has_projections) {
-            (Self::Seed, _) => "credits, debits and transfers in equal shares, 1,000 wallets",
-            (Self::Spread, _) => "credits, 10,000 wallets",
-            (Self::Hot, _) => "credits, one wallet",
-            (Self::Transfer, _) => "transfers between random pairs of 10,000 wallets",
-            (Self::HotTransfer, _) => "transfers between one wallet and 10,000 others, either way",
-            (Self::Batch, _) => "batches of 1,000 credits, 10,000 wallets; counted by command",
-            (Self::Hold, _) => "a hold, then its capture; both are counted, 10,000 wallets",
-            (Self::Reads, true) => "reads of a wallet by id, 10,000 wallets",
-            (Self::Reads, false) => "strong reads of a wallet by id, 10,000 wallets",
-            (Self::History, _) => "the newest 20 of a wallet's 100 entries, 100 wallets",
+            (Self::Seed, _) => "credits, debits and transfers in equal shares",
+            (Self::Spread | Self::Hot, _) => "credits",
+            (Self::Transfer, _) => "transfers between random pairs",
+            (Self::HotTransfer, _) => "transfers between one wallet and the others, either way",
+            (Self::Batch, _) => "batches of 1,000 credits; counted by command",
+            (Self::Hold, _) => "a hold, then its capture; both are counted",
+            (Self::Reads, true) => "reads of a wallet by id",
+            (Self::Reads, false) => "strong reads of a wallet by id",
+            (Self::History, _) => "the newest 20 of a wallet's 100 entries",
             (Self::Mixed, true) => {
-                "45 % reads, 5 % histories, 20 % credits, 10 % debits, 15 % transfers, 5 % holds, 10,000 wallets"
+                "45 % reads, 5 % histories, 20 % credits, 10 % debits, 15 % transfers, 5 % holds"
             }
-            (Self::Mixed, false) => {
-                "50 % strong reads, 20 % credits, 10 % debits, 15 % transfers, 5 % holds, 10,000 wallets"
-            }
+            (Self::Mixed, false) => "50 % strong reads, 20 % credits, 10 % debits, 15 % transfers, 5 % holds",
         }
     }
 
-    pub(crate) fn wallets(self) -> usize {
+    /// Those with many wallets have `many`.
+    pub(crate) fn wallets(self, many: usize) -> usize {
         match self {
             Self::Seed => 1_000,
             Self::Hot => 1,
@@ -87,7 +87,7 @@ impl Scenario {
             | Self::Batch
             | Self::Hold
             | Self::Reads
-            | Self::Mixed => 10_000,
+            | Self::Mixed => many,
         }
     }
 

@@ -16,8 +16,10 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::lag::{self, Databases, NAME};
+use crate::progress::say;
 use crate::suite::args::SuiteArgs;
 use crate::suite::server::Server;
+use crate::suite::table::thousands;
 use crate::suite::{metrics, processes};
 
 /// How long a process may take to become ready, or to migrate.
@@ -42,6 +44,32 @@ pub(crate) struct Subject {
 struct Own {
     processes: Vec<Child>,
     folder: PathBuf,
+    wallex: PathBuf,
+    /// Variables of its processes.
+    environment: Vec<(String, String)>,
+}
+
+impl Own {
+    /// The program, not started yet, with its output in the file.
+    fn program(&self, log: &Path) -> anyhow::Result<Command> {
+        let log = File::create(log).with_context(|| format!("no log {}", log.display()))?;
+        let mut command = Command::new(&self.wallex);
+        // Settings of the stack that this program may have been given are none of theirs.
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("WALLEX_") {
+                command.env_remove(name);
+            }
+        }
+        command
+            .envs(self.environment.iter().cloned())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            // Ctrl-C in a terminal is for the suite alone, which ends them afterwards.
+            .process_group(0)
+            .kill_on_drop(true);
+        Ok(command)
+    }
 }
 
 impl Subject {
@@ -98,10 +126,12 @@ impl Subject {
             own: Some(Own {
                 processes: Vec::new(),
                 folder,
+                wallex: wallex.to_owned(),
+                environment: environment(url, args),
             }),
         };
         let started = tokio::select! {
-            started = subject.start(wallex, &url, args) => started,
+            started = subject.start(args) => started,
             () = stop.cancelled() => Err(anyhow::anyhow!("stopped")),
         };
         if let Err(error) = started {
@@ -111,38 +141,13 @@ impl Subject {
         Ok(subject)
     }
 
-    async fn start(&mut self, wallex: &Path, url: &str, args: &SuiteArgs) -> anyhow::Result<()> {
+    async fn start(&mut self, args: &SuiteArgs) -> anyhow::Result<()> {
         let Some(own) = &mut self.own else { return Ok(()) };
-        // Each on a port of its own, so that they hand commands on to each other.
-        let several = args.replicas > 1;
-        let program = |log: &Path| -> anyhow::Result<Command> {
-            let log = File::create(log).with_context(|| format!("no log {}", log.display()))?;
-            let mut command = Command::new(wallex);
-            // Settings of the stack that this program may have been given are none of theirs.
-            for (name, _) in std::env::vars_os() {
-                if name.to_string_lossy().starts_with("WALLEX_") {
-                    command.env_remove(name);
-                }
-            }
-            command
-                .env("WALLEX_DATABASE_URL", url)
-                // A line per request would go to the same disk as the commits.
-                .env("WALLEX_LOG", "info,request=warn")
-                .env("WALLEX_SHUTDOWN_GRACE_SECONDS", "0")
-                .envs(several.then_some(("WALLEX_INTERNAL_LISTEN", "127.0.0.1:0")))
-                .envs(args.settings.iter().cloned())
-                .stdin(Stdio::null())
-                .stdout(log.try_clone()?)
-                .stderr(log)
-                // Ctrl-C in a terminal is for the suite alone, which ends them afterwards.
-                .process_group(0)
-                .kill_on_drop(true);
-            Ok(command)
-        };
+        let wallex = own.wallex.clone();
         let log = own.folder.join("migrate.log");
-        let mut migrate = program(&log)?;
+        let mut migrate = own.program(&log)?;
         migrate
-            .arg("migrate")
+            .args(["migrate", "--partitions", &args.partitions.to_string()])
             .env("WALLEX_LISTEN", format!("127.0.0.1:{}", free_port()?));
         let mut migration = migrate
             .spawn()
@@ -156,7 +161,7 @@ impl Subject {
         for number in 0..args.replicas {
             let log = own.folder.join(format!("command-{number}.log"));
             let listen = format!("127.0.0.1:{}", free_port()?);
-            let mut command = program(&log)?;
+            let mut command = own.program(&log)?;
             let command = command.arg("command").env("WALLEX_LISTEN", &listen);
             let mut child = command
                 .spawn()
@@ -195,6 +200,38 @@ impl Subject {
         components
     }
 
+    /// How many the journal has.
+    pub(crate) async fn events(&self) -> anyhow::Result<i64> {
+        let events = sqlx::query_scalar("SELECT coalesce(sum(last_seq), 0)::bigint FROM journal.partition");
+        events
+            .fetch_one(&self.journal)
+            .await
+            .context("the journal cannot be read")
+    }
+
+    /// Lets `wallex verify` check the journal.
+    pub(crate) async fn verify(&self, stop: &CancellationToken) -> anyhow::Result<()> {
+        let Some(own) = &self.own else { return Ok(()) };
+        let events = self.events().await? as f64;
+        let log = own.folder.join("verify.log");
+        let began = Instant::now();
+        let mut check = own.program(&log)?.args(["verify", "--journal-only"]).spawn()?;
+        let status = tokio::select! {
+            status = check.wait() => status?,
+            () = stop.cancelled() => bail!("stopped"),
+        };
+        if !status.success() {
+            bail!("wallex verify ({status}): {}", tail(&log));
+        }
+        let seconds = began.elapsed().as_secs_f64();
+        let [of, rate] = [events, events / seconds].map(thousands);
+        say(&format!(
+            "wallex verify: {of} events in {seconds:.1} s, {rate} per second, all whole {}",
+            self.label
+        ));
+        Ok(())
+    }
+
     /// What a process that was started has to say, for a failure whose cause it may name.
     pub(crate) fn last_words(&self) -> Option<String> {
         let folder = &self.own.as_ref()?.folder;
@@ -219,11 +256,27 @@ impl Subject {
         self.journal.close().await;
         for database in &self.databases {
             if let Err(error) = server.drop(database).await {
-                crate::progress::say(&format!("the database {database} is left behind: {error:#}"));
+                say(&format!("the database {database} is left behind: {error:#}"));
             }
         }
         let _ = std::fs::remove_dir_all(&own.folder);
     }
+}
+
+/// Variables of the processes that the suite starts.
+fn environment(database_url: String, args: &SuiteArgs) -> Vec<(String, String)> {
+    let mut environment = vec![
+        ("WALLEX_DATABASE_URL".to_owned(), database_url),
+        // A line per request would go to the same disk as the commits.
+        ("WALLEX_LOG".to_owned(), "info,request=warn".to_owned()),
+        ("WALLEX_SHUTDOWN_GRACE_SECONDS".to_owned(), "0".to_owned()),
+    ];
+    if args.replicas > 1 {
+        // Each on a port of its own, so that they hand commands on to each other.
+        environment.push(("WALLEX_INTERNAL_LISTEN".to_owned(), "127.0.0.1:0".to_owned()));
+    }
+    environment.extend(args.settings.iter().cloned());
+    environment
 }
 
 /// The address of an API given as a URL.

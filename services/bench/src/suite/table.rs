@@ -87,11 +87,9 @@ fn throughput(report: &SuiteReport) -> String {
         .iter()
         .filter(|scenario| legend.contains(scenario.name()))
         .map(|scenario| {
-            format!(
-                "  {:<13}{}",
-                scenario.name(),
-                scenario.what(report.roles == "platform")
-            )
+            let what = scenario.what(report.roles == "platform");
+            let wallets = thousands(scenario.wallets(report.wallets) as f64);
+            format!("  {:<13}{what}; wallets: {wallets}", scenario.name())
         });
     format!(
         "{table}\nMedian of {} windows of {} s. {tpcb}\n{} cores ({}), PostgreSQL {}, {}.\n{}",

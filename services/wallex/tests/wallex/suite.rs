@@ -160,6 +160,28 @@ async fn a_run_measures_verifies_and_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn a_journal_has_as_many_wallets_and_events_as_asked_for_and_is_whole() {
+    let mut server = connect().await;
+    let role = unique_name("suite");
+    let url = as_role(&mut server, &role).await;
+    let ran = suite(&url, &["--roles", "command", "--scenarios", "reads", "--verify"])
+        .args(["--wallets", "300", "--events", "5000", "--partitions", "3"])
+        .output()
+        .unwrap();
+    let said = text(&ran);
+    assert!(ran.status.success(), "{said}");
+    for part in [
+        "writing 4,700 events",
+        "wallex verify: 5,000 events",
+        "wallets: 300",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert_eq!(databases(&mut server, &role).await, Vec::<String>::new());
+    drop_role(&mut server, &role).await;
+}
+
+#[tokio::test]
 async fn a_running_platform_is_measured_with_its_projections() {
     let mut server = connect().await;
     let role = unique_name("suite");
