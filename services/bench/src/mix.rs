@@ -3,22 +3,12 @@
 use std::fmt;
 use std::str::FromStr;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Kind {
-    Credits,
-    Debits,
-    Transfers,
-}
-
-impl Kind {
-    pub(crate) const ALL: [Self; 3] = [Self::Credits, Self::Debits, Self::Transfers];
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Credits => "credits",
-            Self::Debits => "debits",
-            Self::Transfers => "transfers",
-        }
+wallex_domain::words! {
+    #[derive(clap::ValueEnum)]
+    pub(crate) enum Kind {
+        Credits = "credits",
+        Debits = "debits",
+        Transfers = "transfers",
     }
 }
 

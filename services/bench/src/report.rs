@@ -73,7 +73,7 @@ impl Report {
             let figures = tally.kind(kind);
             let (p50_ms, p99_ms) = (figures.latency.percentile(50.0), figures.latency.percentile(99.0));
             (
-                kind.name(),
+                kind.as_str(),
                 KindReport {
                     ok: figures.ok,
                     failed: figures.failed,

@@ -22,44 +22,21 @@ pub(crate) struct CommandMetrics {
     stages: HistogramVec,
 }
 
-/// What became of a command that another process should write. All but the first and the last are written here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum HandingOutcome {
-    Answered,
-    /// Its queue is full, or it has too many of this process's requests.
-    Refused,
-    Unreachable,
-    /// The connection ended.
-    Broken,
-    /// It answered nothing for a second.
-    Slow,
-    /// It failed a moment ago and was not asked.
-    Avoided,
-    /// The caller's time was over.
-    Late,
-}
-
-impl HandingOutcome {
-    const ALL: [Self; 7] = [
-        Self::Answered,
-        Self::Refused,
-        Self::Unreachable,
-        Self::Broken,
-        Self::Slow,
-        Self::Avoided,
-        Self::Late,
-    ];
-
-    fn label(self) -> &'static str {
-        match self {
-            Self::Answered => "answered",
-            Self::Refused => "refused",
-            Self::Unreachable => "unreachable",
-            Self::Broken => "broken",
-            Self::Slow => "slow",
-            Self::Avoided => "avoided",
-            Self::Late => "late",
-        }
+wallex_domain::words! {
+    /// What became of a command that another process should write. All but the first and the last are written here.
+    pub(crate) enum HandingOutcome {
+        Answered = "answered",
+        /// Its queue is full, or it has too many of this process's requests.
+        Refused = "refused",
+        Unreachable = "unreachable",
+        /// The connection ended.
+        Broken = "broken",
+        /// It answered nothing for a second.
+        Slow = "slow",
+        /// It failed a moment ago and was not asked.
+        Avoided = "avoided",
+        /// The caller's time was over.
+        Late = "late",
     }
 }
 
@@ -107,7 +84,7 @@ impl CommandMetrics {
             &["outcome"],
         );
         for outcome in HandingOutcome::ALL {
-            handed_on.with_label_values(&[outcome.label()]);
+            handed_on.with_label_values(&[outcome.as_str()]);
         }
         Self {
             commands: metrics::counter_vec(
@@ -170,7 +147,7 @@ impl CommandMetrics {
     }
 
     pub(crate) fn handed_on(&self, outcome: HandingOutcome) {
-        self.handed_on.with_label_values(&[outcome.label()]).inc();
+        self.handed_on.with_label_values(&[outcome.as_str()]).inc();
     }
 
     pub(crate) fn ran_again(&self, conflicts: impl Iterator<Item = Conflict>) {

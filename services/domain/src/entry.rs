@@ -70,23 +70,15 @@ impl EntryType {
     }
 }
 
-/// Which way the balance went. Money that a hold sets aside or gives back stays in the wallet: `none`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-#[schema(as = WalletEntryDirection)]
-pub enum Direction {
-    In,
-    Out,
-    None,
-}
-
-impl Direction {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::In => "in",
-            Self::Out => "out",
-            Self::None => "none",
-        }
+crate::words! {
+    /// Which way the balance went. Money that a hold sets aside or gives back stays in the wallet: `none`.
+    #[derive(Serialize, ToSchema)]
+    #[serde(rename_all = "snake_case")]
+    #[schema(as = WalletEntryDirection)]
+    pub enum Direction {
+        In = "in",
+        Out = "out",
+        None = "none",
     }
 }
 

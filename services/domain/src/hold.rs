@@ -4,30 +4,21 @@ use uuid::Uuid;
 
 use crate::{Currency, EventData, HoldId, WalletId};
 
-/// A hold is open once and ends once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, utoipa::ToSchema)]
-#[schema(rename_all = "lowercase")]
-pub enum HoldStatus {
-    Open,
-    Captured,
-    Released,
-    Expired,
+crate::words! {
+    /// A hold is open once and ends once.
+    #[derive(utoipa::ToSchema)]
+    #[schema(rename_all = "lowercase")]
+    pub enum HoldStatus {
+        Open = "open",
+        Captured = "captured",
+        Released = "released",
+        Expired = "expired",
+    }
 }
 
 impl HoldStatus {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Open => "open",
-            Self::Captured => "captured",
-            Self::Released => "released",
-            Self::Expired => "expired",
-        }
-    }
-
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::Open, Self::Captured, Self::Released, Self::Expired]
-            .into_iter()
-            .find(|status| status.as_str() == name)
+        Self::ALL.into_iter().find(|status| status.as_str() == name)
     }
 }
 

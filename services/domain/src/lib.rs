@@ -17,6 +17,7 @@ mod money;
 mod platform;
 mod report;
 mod wallet;
+mod words;
 
 pub use command::*;
 pub use decide::{Decided, Rejection, State, decide, expire};

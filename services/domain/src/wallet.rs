@@ -4,31 +4,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Currency, EventData, WalletId};
 
-/// Whether a wallet takes and gives money.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "lowercase")]
-#[schema(as = WalletStatus)]
-pub enum Status {
-    Active,
-    /// No money leaves.
-    Frozen,
-    /// Nothing happens any more, for good.
-    Closed,
+crate::words! {
+    /// Whether a wallet takes and gives money.
+    #[derive(Serialize, Deserialize, utoipa::ToSchema)]
+    #[serde(rename_all = "lowercase")]
+    #[schema(as = WalletStatus)]
+    pub enum Status {
+        Active = "active",
+        /// No money leaves.
+        Frozen = "frozen",
+        /// Nothing happens any more, for good.
+        Closed = "closed",
+    }
 }
 
 impl Status {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Frozen => "frozen",
-            Self::Closed => "closed",
-        }
-    }
-
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::Active, Self::Frozen, Self::Closed]
-            .into_iter()
-            .find(|status| status.as_str() == name)
+        Self::ALL.into_iter().find(|status| status.as_str() == name)
     }
 }
 

@@ -37,26 +37,15 @@ pub struct Parked {
     pub reason: String,
 }
 
-/// Label of the metric.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Why {
-    /// Its hash does not match its content and its predecessor.
-    HashChainBroken,
-    /// Its content cannot be read.
-    Unreadable,
-    /// An earlier event of its wallet is parked.
-    AfterParked,
-}
-
-impl Why {
-    pub const ALL: [Self; 3] = [Self::HashChainBroken, Self::Unreadable, Self::AfterParked];
-
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::HashChainBroken => "HashChainBroken",
-            Self::Unreadable => "Unreadable",
-            Self::AfterParked => "AfterParked",
-        }
+wallex_domain::words! {
+    /// Label of the metric.
+    pub enum Why {
+        /// Its hash does not match its content and its predecessor.
+        HashChainBroken = "HashChainBroken",
+        /// Its content cannot be read.
+        Unreadable = "Unreadable",
+        /// An earlier event of its wallet is parked.
+        AfterParked = "AfterParked",
     }
 }
 

@@ -55,7 +55,7 @@ impl Metrics {
         );
         // Created up front, so that the first one shows as an increase.
         for why in Why::ALL {
-            parked.with_label_values(&[projection, why.label()]);
+            parked.with_label_values(&[projection, why.as_str()]);
         }
         Self {
             projection,
@@ -118,7 +118,7 @@ impl Metrics {
     pub(crate) fn parked(&self, parked: &[Parked]) {
         for Parked { why, .. } in parked {
             self.parked
-                .with_label_values(&[self.projection, why.label()])
+                .with_label_values(&[self.projection, why.as_str()])
                 .inc();
         }
     }

@@ -76,7 +76,7 @@ impl Measurement<'_> {
                 self.turn(prepared, run, warm_up, windows, series)
                     .await
                     .with_context(|| {
-                        format!("{} with {} connections", self.scenario.name(), self.connections)
+                        format!("{} with {} connections", self.scenario.as_str(), self.connections)
                     })?;
             }
         }

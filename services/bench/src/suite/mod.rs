@@ -101,7 +101,10 @@ impl Suite<'_> {
         let mut report = self.report().await?;
         for scenario in &self.args.scenarios {
             if scenario.needs_projections() && self.args.roles == Roles::Command {
-                say(&format!("{:<13}left out: it needs projections", scenario.name()));
+                say(&format!(
+                    "{:<13}left out: it needs projections",
+                    scenario.as_str()
+                ));
                 continue;
             }
             let measured = self.scenario(*scenario).await;
@@ -111,7 +114,7 @@ impl Suite<'_> {
                 }
             }
             report.cells.extend(measured?);
-            report.verified.push(scenario.name());
+            report.verified.push(scenario.as_str());
         }
         if self.args.verify {
             for subject in &self.subjects {

@@ -105,7 +105,7 @@ impl Cell {
     ) -> Self {
         let rates = rates(&windows);
         Self {
-            scenario: scenario.name(),
+            scenario: scenario.as_str(),
             connections,
             build: build.to_owned(),
             min: rates.first().copied().unwrap_or_default(),

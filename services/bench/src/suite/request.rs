@@ -117,7 +117,7 @@ impl Request {
         self.body.clear();
         match operation {
             Operation::Credit { wallet, amount } | Operation::Debit { wallet, amount } => {
-                let (wallet, route) = (text(wallet), operation.kind().name());
+                let (wallet, route) = (text(wallet), operation.kind().as_str());
                 write(&mut self.body, format_args!(r#"{{"amount":{amount}}}"#));
                 self.post(format_args!("/v1/wallets/{wallet}/{route}"), Expected::Created);
             }

@@ -2,18 +2,20 @@
 
 use clap::ValueEnum;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Scenario {
-    Seed,
-    Spread,
-    Hot,
-    Transfer,
-    HotTransfer,
-    Batch,
-    Hold,
-    Reads,
-    History,
-    Mixed,
+wallex_domain::words! {
+    #[derive(ValueEnum)]
+    pub(crate) enum Scenario {
+        Seed = "seed",
+        Spread = "spread",
+        Hot = "hot",
+        Transfer = "transfer",
+        HotTransfer = "hot-transfer",
+        Batch = "batch",
+        Hold = "hold",
+        Reads = "reads",
+        History = "history",
+        Mixed = "mixed",
+    }
 }
 
 /// Commands in a request of [`Scenario::Batch`]: the most that the API takes.
@@ -28,34 +30,6 @@ pub(crate) const HISTORY: u32 = 100;
 pub(crate) const PAGE: u32 = 20;
 
 impl Scenario {
-    pub(crate) const ALL: [Self; 10] = [
-        Self::Seed,
-        Self::Spread,
-        Self::Hot,
-        Self::Transfer,
-        Self::HotTransfer,
-        Self::Batch,
-        Self::Hold,
-        Self::Reads,
-        Self::History,
-        Self::Mixed,
-    ];
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Seed => "seed",
-            Self::Spread => "spread",
-            Self::Hot => "hot",
-            Self::Transfer => "transfer",
-            Self::HotTransfer => "hot-transfer",
-            Self::Batch => "batch",
-            Self::Hold => "hold",
-            Self::Reads => "reads",
-            Self::History => "history",
-            Self::Mixed => "mixed",
-        }
-    }
-
     /// What is sent, for the table. Without projections, wallets are read from the journal.
     pub(crate) fn what(self, has_projections: bool) -> &'static str {
         match (self, has_projections) {

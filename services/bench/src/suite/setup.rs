@@ -45,7 +45,7 @@ impl Setup<'_> {
         let sender = |number: u64| {
             Sender::new(
                 address,
-                format!("{}-{}-setup-{number}", self.run, self.scenario.name()),
+                format!("{}-{}-setup-{number}", self.run, self.scenario.as_str()),
             )
         };
         let chunks: Vec<_> = wallets.0.chunks(BATCH as usize).collect();
@@ -68,7 +68,7 @@ impl Setup<'_> {
         if missing > 0 {
             say(&format!(
                 "{}: writing {} events",
-                self.scenario.name(),
+                self.scenario.as_str(),
                 thousands(missing as f64)
             ));
         }

@@ -84,7 +84,7 @@ fn panel(svg: &mut String, roles: &str, record: &Record, top: f64) -> f64 {
     let begin = y + 12.0;
     y = begin;
     for scenario in Scenario::ALL {
-        let Some(by) = record.figures.get(scenario.name()) else {
+        let Some(by) = record.figures.get(scenario.as_str()) else {
             continue;
         };
         let middle = y + BAR * by.len() as f64 / 2.0 + 4.0;
@@ -92,7 +92,7 @@ fn panel(svg: &mut String, roles: &str, record: &Record, top: f64) -> f64 {
             svg,
             "<text x=\"{:.1}\" y=\"{middle:.1}\" text-anchor=\"end\">{}</text>",
             LEFT - 8.0,
-            scenario.name()
+            scenario.as_str()
         );
         for (number, figure) in by {
             let width = figure.ratio * scale;

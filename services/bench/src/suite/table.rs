@@ -85,11 +85,11 @@ fn throughput(report: &SuiteReport) -> String {
     let legend: BTreeSet<&str> = legend.collect();
     let legend = Scenario::ALL
         .iter()
-        .filter(|scenario| legend.contains(scenario.name()))
+        .filter(|scenario| legend.contains(scenario.as_str()))
         .map(|scenario| {
             let what = scenario.what(report.roles == "platform");
             let wallets = thousands(scenario.wallets(report.wallets) as f64);
-            format!("  {:<13}{what}; wallets: {wallets}", scenario.name())
+            format!("  {:<13}{what}; wallets: {wallets}", scenario.as_str())
         });
     format!(
         "{table}\nMedian of {} windows of {} s. {tpcb}\n{} cores ({}), PostgreSQL {}, {}.\n{}",

@@ -44,34 +44,25 @@ static CLOSED: LazyLock<IntCounterVec> = LazyLock::new(|| {
     )
 });
 
-/// Why the server closes a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reason {
-    /// No request for too long.
-    Idle,
-    /// A head was not completed in time.
-    HeadLate,
-    /// An answer was not taken in time.
-    AnswerNotTaken,
-    /// Another connection was admitted instead.
-    Displaced,
-    /// It came while all were in use, and asked for something other than a probe.
-    Refused,
+wallex_domain::words! {
+    /// Why the server closes a connection.
+    pub(super) enum Reason {
+        /// No request for too long.
+        Idle = "idle",
+        /// A head was not completed in time.
+        HeadLate = "head_late",
+        /// An answer was not taken in time.
+        AnswerNotTaken = "answer_not_taken",
+        /// Another connection was admitted instead.
+        Displaced = "displaced",
+        /// It came while all were in use, and asked for something other than a probe.
+        Refused = "refused",
+    }
 }
 
 impl Reason {
-    fn label(self) -> &'static str {
-        match self {
-            Self::Idle => "idle",
-            Self::HeadLate => "head_late",
-            Self::AnswerNotTaken => "answer_not_taken",
-            Self::Displaced => "displaced",
-            Self::Refused => "refused",
-        }
-    }
-
     pub(super) fn count(self) {
-        CLOSED.with_label_values(&[self.label()]).inc();
+        CLOSED.with_label_values(&[self.as_str()]).inc();
     }
 }
 
@@ -96,14 +87,8 @@ impl Connections {
     pub(super) fn new(limits: Limits) -> Arc<Self> {
         // Shown from the start: a metric that appears later looks like a missing one.
         OPEN.get();
-        for reason in [
-            Reason::Idle,
-            Reason::HeadLate,
-            Reason::AnswerNotTaken,
-            Reason::Displaced,
-            Reason::Refused,
-        ] {
-            CLOSED.with_label_values(&[reason.label()]);
+        for reason in Reason::ALL {
+            CLOSED.with_label_values(&[reason.as_str()]);
         }
         Arc::new(Self {
             memory: Memory::new(limits.memory),

@@ -3,45 +3,27 @@
 /// Members that RFC 9457 defines (section 3.1), and the one that Wallex adds to every problem.
 pub(super) const RESERVED: [&str; 6] = ["type", "title", "status", "detail", "instance", "code"];
 
-/// The one list of extension members. A reserved name among them does not compile: a body with two members of one name
-/// means something else to every reader.
-macro_rules! extensions {
-    ($($variant:ident, $name:literal;)+) => {
-        /// What a problem may say beyond the members that every problem has.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum Extension {
-            $($variant,)+
-        }
-
-        impl Extension {
-            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
-
-            pub const fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $name,)+
-                }
-            }
-        }
-    };
-}
-
-extensions! {
-    Available, "available";
-    Balance, "balance";
-    Errors, "errors";
-    Held, "held";
-    HoldId, "hold_id";
-    HoldStatus, "hold_status";
-    Index, "index";
-    Left, "left";
-    Limit, "limit";
-    Problem, "problem";
-    Reached, "reached";
-    Stale, "stale";
-    TransactionId, "transaction_id";
-    Version, "version";
-    WalletId, "wallet_id";
-    Wanted, "wanted";
+// A reserved name here does not compile: a body with two members of one name means something else to every reader.
+wallex_domain::words! {
+    /// What a problem may say beyond the members that every problem has.
+    pub enum Extension {
+        Available = "available",
+        Balance = "balance",
+        Errors = "errors",
+        Held = "held",
+        HoldId = "hold_id",
+        HoldStatus = "hold_status",
+        Index = "index",
+        Left = "left",
+        Limit = "limit",
+        Problem = "problem",
+        Reached = "reached",
+        Stale = "stale",
+        TransactionId = "transaction_id",
+        Version = "version",
+        WalletId = "wallet_id",
+        Wanted = "wanted",
+    }
 }
 
 const _: () = {

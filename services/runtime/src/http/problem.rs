@@ -195,7 +195,7 @@ mod tests {
     fn no_body_has_two_members_of_one_name() {
         let mut problem = Problem::not_found("Nothing.");
         for member in Extension::ALL {
-            problem = problem.with(*member, 1);
+            problem = problem.with(member, 1);
         }
         let text = String::from_utf8(problem.to_body()).unwrap();
         let read: Map<String, Value> = serde_json::from_str(&text).unwrap();

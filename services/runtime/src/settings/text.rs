@@ -6,56 +6,38 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::de::{Deserializer, Error, Visitor};
-use wallex_domain::Currencies;
+use wallex_domain::{Currencies, words};
 
 use crate::Secret;
 
-/// The format of log lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    Text,
-    Json,
+words! {
+    /// The format of log lines.
+    pub enum LogFormat {
+        Text = "text",
+        Json = "json",
+    }
 }
 
 /// How long to wait for more to come: at most a second, because somebody waits for what is there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gather(pub Duration);
 
-/// How to reach the brokers, by librdkafka's names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KafkaProtocol {
-    Plaintext,
-    Ssl,
-    SaslPlaintext,
-    SaslSsl,
-}
-
-impl KafkaProtocol {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Plaintext => "plaintext",
-            Self::Ssl => "ssl",
-            Self::SaslPlaintext => "sasl_plaintext",
-            Self::SaslSsl => "sasl_ssl",
-        }
+words! {
+    /// How to reach the brokers, by librdkafka's names.
+    pub enum KafkaProtocol {
+        Plaintext = "plaintext",
+        Ssl = "ssl",
+        SaslPlaintext = "sasl_plaintext",
+        SaslSsl = "sasl_ssl",
     }
 }
 
-/// How to send user name and password, by Kafka's names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SaslMechanism {
-    Plain,
-    ScramSha256,
-    ScramSha512,
-}
-
-impl SaslMechanism {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Plain => "PLAIN",
-            Self::ScramSha256 => "SCRAM-SHA-256",
-            Self::ScramSha512 => "SCRAM-SHA-512",
-        }
+words! {
+    /// How to send user name and password, by Kafka's names.
+    pub enum SaslMechanism {
+        Plain = "PLAIN",
+        ScramSha256 = "SCRAM-SHA-256",
+        ScramSha512 = "SCRAM-SHA-512",
     }
 }
 
@@ -129,18 +111,14 @@ impl Value for LogFormat {
     const WORDS: &'static str = "`text` or `json`";
 
     fn from_text(text: &str) -> Result<Self, String> {
-        match text {
-            "text" => Ok(Self::Text),
-            "json" => Ok(Self::Json),
-            _ => Err(format!("`{text}` is neither text nor json")),
-        }
+        Self::ALL
+            .into_iter()
+            .find(|format| format.as_str() == text)
+            .ok_or_else(|| format!("`{text}` is neither text nor json"))
     }
 
     fn shown(&self) -> Option<String> {
-        Some(quoted(match self {
-            Self::Text => "text",
-            Self::Json => "json",
-        }))
+        Some(quoted(self.as_str()))
     }
 }
 
@@ -148,7 +126,7 @@ impl Value for KafkaProtocol {
     const WORDS: &'static str = "`plaintext`, `ssl`, `sasl_plaintext` or `sasl_ssl`";
 
     fn from_text(text: &str) -> Result<Self, String> {
-        [Self::Plaintext, Self::Ssl, Self::SaslPlaintext, Self::SaslSsl]
+        Self::ALL
             .into_iter()
             .find(|protocol| protocol.as_str() == text)
             .ok_or_else(|| format!("`{text}` is not one of plaintext, ssl, sasl_plaintext and sasl_ssl"))
@@ -163,7 +141,7 @@ impl Value for SaslMechanism {
     const WORDS: &'static str = "`SCRAM-SHA-512`, `SCRAM-SHA-256` or `PLAIN`";
 
     fn from_text(text: &str) -> Result<Self, String> {
-        [Self::Plain, Self::ScramSha256, Self::ScramSha512]
+        Self::ALL
             .into_iter()
             .find(|mechanism| mechanism.as_str() == text)
             .ok_or_else(|| format!("`{text}` is not one of SCRAM-SHA-512, SCRAM-SHA-256 and PLAIN"))
