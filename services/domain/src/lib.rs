@@ -31,7 +31,7 @@ pub use id::{HoldId, InvalidPosition, Partition, Position, Positions, WalletId};
 pub use mark::Mark;
 pub use money::{
     Amount, Currencies, Currency, InvalidAmount, InvalidCurrency, InvalidOwnCurrency, MAX_BALANCE,
-    MAX_EXPONENT, MAX_MINOR_UNITS,
+    MAX_MINOR_UNITS,
 };
 pub use platform::PlatformId;
 pub use report::{Ailment, LastWords, Migrated};

@@ -205,7 +205,7 @@ impl Currencies {
 }
 
 /// The most decimal digits a custom currency may have. With more, the largest possible amount would be less than one.
-pub const MAX_EXPONENT: u8 = 15;
+const MAX_EXPONENT: u8 = 15;
 
 /// Why a list of custom currencies is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

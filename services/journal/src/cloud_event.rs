@@ -14,7 +14,7 @@ use wallex_domain::{Partition, WalletId};
 use crate::{Event, Hash};
 
 /// The prefix of the journal's event type in `ce_type`.
-pub const TYPE_PREFIX: &str = "dev.wallex.";
+const TYPE_PREFIX: &str = "dev.wallex.";
 
 const CONTENT_TYPE: &str = "content-type";
 const JSON: &str = "application/json";

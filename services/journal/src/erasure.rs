@@ -20,7 +20,7 @@ const NEXT: &str = "SELECT event_id, wallet_id, version, done_version FROM journ
     WHERE $1::uuid IS NULL OR wallet_id = $1 ORDER BY event_id LIMIT 1 FOR UPDATE SKIP LOCKED";
 
 /// The events of a wallet, and those on the other side of its movements.
-pub const REMOVE: &str = "DELETE FROM journal.personal WHERE event_id IN ( \
+const REMOVE: &str = "DELETE FROM journal.personal WHERE event_id IN ( \
     SELECT other.event_id FROM journal.event own \
     JOIN journal.event other ON other.transaction_id = own.transaction_id \
     WHERE own.wallet_id = $1 AND own.version > $2 AND own.version <= $3)";

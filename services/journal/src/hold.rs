@@ -9,7 +9,7 @@ use wallex_domain::WalletId;
 use crate::read;
 
 /// Uses the index on open holds by expiry, starting after ($2, $3).
-pub const DUE_WALLETS: &str = "SELECT expires_at, wallet_id FROM journal.hold \
+const DUE_WALLETS: &str = "SELECT expires_at, wallet_id FROM journal.hold \
     WHERE status = 'open' AND expires_at IS NOT NULL \
       AND expires_at <= (extract(epoch FROM clock_timestamp()) * 1000000)::bigint \
       AND (expires_at, wallet_id) > ($2, $3) \

@@ -44,7 +44,7 @@ impl Routes {
         self.known.remove(&wallet);
     }
 
-    pub fn set_open(&self, partitions: Vec<Partition>) {
+    pub(crate) fn set_open(&self, partitions: Vec<Partition>) {
         *self.open.write().unwrap_or_else(PoisonError::into_inner) = partitions;
     }
 

@@ -12,14 +12,14 @@ impl Secret {
     }
 
     /// The text itself, for the client library that needs it.
-    pub fn expose(&self) -> &str {
+    pub(crate) fn expose(&self) -> &str {
         &self.0
     }
 
     /// For a URL: scheme, host, port and path, enough to see where a process connects to. All of it is
     /// `[redacted]` unless it is certain where the credentials end: otherwise a password with an unescaped `/` or `@`
     /// would be shown as a host. Options after `?` may also contain a password and are left out.
-    pub fn redacted_url(&self) -> String {
+    pub(crate) fn redacted_url(&self) -> String {
         self.place().unwrap_or_else(|| self.to_string())
     }
 

@@ -36,7 +36,7 @@ impl TraceContext {
     }
 
     /// Whether the context's creator records its trace.
-    pub fn is_sampled(&self) -> bool {
+    pub(crate) fn is_sampled(&self) -> bool {
         self.0.is_sampled()
     }
 
