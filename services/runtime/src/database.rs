@@ -295,24 +295,29 @@ async fn session(connection: &mut PgConnection) -> sqlx::Result<i32> {
 
 /// Logs one line if somebody on the network could read along or impersonate the server.
 fn warn_of_weak_tls(options: &PgConnectOptions, setting: &'static str) {
-    let mode = match options.get_ssl_mode() {
-        PgSslMode::VerifyFull => return,
-        PgSslMode::Disable => "disable",
-        PgSslMode::Allow => "allow",
-        PgSslMode::Prefer => "prefer",
-        PgSslMode::Require => "require",
-        PgSslMode::VerifyCa => "verify-ca",
-    };
-    if is_on_this_machine(options) {
+    let is_verified = matches!(options.get_ssl_mode(), PgSslMode::VerifyFull);
+    if is_verified || is_on_this_machine(options) {
         return;
     }
     tracing::warn!(
         setting,
         server = address(options),
-        sslmode = mode,
+        sslmode = ssl_mode(options),
         "the connection to PostgreSQL is not protected from others on the network: set sslmode=verify-full, and sslrootcert \
          if the authority is your own"
     );
+}
+
+/// As URLs and libpq write it.
+pub fn ssl_mode(options: &PgConnectOptions) -> &'static str {
+    match options.get_ssl_mode() {
+        PgSslMode::Disable => "disable",
+        PgSslMode::Allow => "allow",
+        PgSslMode::Prefer => "prefer",
+        PgSslMode::Require => "require",
+        PgSslMode::VerifyCa => "verify-ca",
+        PgSslMode::VerifyFull => "verify-full",
+    }
 }
 
 fn is_on_this_machine(options: &PgConnectOptions) -> bool {

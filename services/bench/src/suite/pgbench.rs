@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Context, bail};
+use sqlx::ConnectOptions as _;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions as _, postgres};
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
+use wallex_runtime::database::ssl_mode;
 
 use crate::suite::server::Server;
 
@@ -34,7 +35,6 @@ impl Pgbench {
         let url = server.create(&database).await?;
         let pgbench = Self {
             program: program(),
-
             environment: environment(&url.parse()?)?,
             seconds,
         };
@@ -92,21 +92,13 @@ fn program() -> PathBuf {
 fn environment(options: &PgConnectOptions) -> anyhow::Result<Vec<(&'static str, String)>> {
     let url = options.to_url_lossy();
     let database = options.get_database().context("no database")?;
-    let mode = match options.get_ssl_mode() {
-        postgres::PgSslMode::Disable => "disable",
-        postgres::PgSslMode::Allow => "allow",
-        postgres::PgSslMode::Prefer => "prefer",
-        postgres::PgSslMode::Require => "require",
-        postgres::PgSslMode::VerifyCa => "verify-ca",
-        postgres::PgSslMode::VerifyFull => "verify-full",
-    };
     Ok(vec![
         ("PGHOST", options.get_host().to_owned()),
         ("PGPORT", options.get_port().to_string()),
         ("PGUSER", options.get_username().to_owned()),
         ("PGDATABASE", database.to_owned()),
         ("PGPASSWORD", decoded(url.password().unwrap_or_default())),
-        ("PGSSLMODE", mode.to_owned()),
+        ("PGSSLMODE", ssl_mode(options).to_owned()),
         ("PGAPPNAME", "wallex-bench-tpcb".to_owned()),
     ])
 }

@@ -28,6 +28,6 @@ pub use id::{Id, InvalidId};
 pub use limits::{Limits, Patience};
 pub use parameters::{NoParameters, Parameters};
 pub use problem::{Invalid, Problem};
-pub use serve::{Ending, ServeError, bind, router, serve, serve_during, serve_on, serve_starting};
+pub use serve::{Ending, ServeError, bind, router, serve_during, serve_on, serve_starting};
 pub use text::{InvalidText, MAX_NAME, check_text};
 pub use time::rfc3339;

@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use wallex_runtime::CancellationToken;
 use wallex_runtime::health::Health;
-use wallex_runtime::http::{Ending, ServeError, bind, serve, serve_on, serve_starting};
+use wallex_runtime::http::{Ending, ServeError, bind, serve_on, serve_starting};
 use wallex_testing::eventually;
 
 const DEADLINE: Duration = wallex_testing::DEADLINE;
@@ -259,16 +259,7 @@ async fn http2_is_spoken_without_asking_first() {
 #[tokio::test]
 async fn a_taken_address_is_an_error_that_names_the_setting() {
     let server = Server::start(AT_ONCE).await;
-    let error = serve(
-        server.address,
-        Router::new(),
-        Health::new(),
-        CancellationToken::new(),
-        AT_ONCE,
-        crate::ROOMY,
-    )
-    .await
-    .unwrap_err();
+    let error = bind(server.address).await.unwrap_err();
     let expected = format!(
         "cannot listen on {} (setting listen, WALLEX_LISTEN)",
         server.address

@@ -78,20 +78,7 @@ impl Ending {
     }
 }
 
-/// Serves `app` and the routes of [`router`] on `listen` until `shutdown` is cancelled and the [`Ending`] is over.
-pub async fn serve(
-    listen: SocketAddr,
-    app: Router,
-    health: Health,
-    shutdown: CancellationToken,
-    ending: Ending,
-    limits: Limits,
-) -> Result<(), ServeError> {
-    serve_on(bind(listen).await?, app, health, shutdown, ending, limits).await;
-    Ok(())
-}
-
-/// [`serve`] for a role that must wait before it can serve: until `starting` yields the app, only health and metrics
+/// [`serve_on`] for a role that must wait before it can serve: until `starting` yields the app, only health and metrics
 /// answer and all other requests are told to retry, so that waiting for a database never looks like a dead process.
 pub async fn serve_starting<E: From<ServeError>>(
     listen: SocketAddr,
@@ -173,7 +160,7 @@ pub async fn bind(listen: SocketAddr) -> Result<TcpListener, ServeError> {
     listening().map_err(|source| ServeError::Bind { listen, source })
 }
 
-/// [`serve`] on a listener that is already bound.
+/// Serves `app` and the routes of [`router`] until `shutdown` is cancelled and the [`Ending`] is over.
 pub async fn serve_on(
     listener: TcpListener,
     app: Router,
