@@ -107,49 +107,30 @@ impl Value for SocketAddr {
     }
 }
 
-impl Value for LogFormat {
-    const WORDS: &'static str = "`text` or `json`";
+/// Settings whose values are words.
+macro_rules! worded {
+    ($($type:ty, $words:literal, $refusal:literal;)+) => {$(
+        impl Value for $type {
+            const WORDS: &'static str = $words;
 
-    fn from_text(text: &str) -> Result<Self, String> {
-        Self::ALL
-            .into_iter()
-            .find(|format| format.as_str() == text)
-            .ok_or_else(|| format!("`{text}` is neither text nor json"))
-    }
+            fn from_text(text: &str) -> Result<Self, String> {
+                let mut all = Self::ALL.into_iter();
+                all.find(|value| value.as_str() == text)
+                    .ok_or_else(|| format!("`{text}` is {}", $refusal))
+            }
 
-    fn shown(&self) -> Option<String> {
-        Some(quoted(self.as_str()))
-    }
+            fn shown(&self) -> Option<String> {
+                Some(quoted(self.as_str()))
+            }
+        }
+    )+};
 }
-
-impl Value for KafkaProtocol {
-    const WORDS: &'static str = "`plaintext`, `ssl`, `sasl_plaintext` or `sasl_ssl`";
-
-    fn from_text(text: &str) -> Result<Self, String> {
-        Self::ALL
-            .into_iter()
-            .find(|protocol| protocol.as_str() == text)
-            .ok_or_else(|| format!("`{text}` is not one of plaintext, ssl, sasl_plaintext and sasl_ssl"))
-    }
-
-    fn shown(&self) -> Option<String> {
-        Some(quoted(self.as_str()))
-    }
-}
-
-impl Value for SaslMechanism {
-    const WORDS: &'static str = "`SCRAM-SHA-512`, `SCRAM-SHA-256` or `PLAIN`";
-
-    fn from_text(text: &str) -> Result<Self, String> {
-        Self::ALL
-            .into_iter()
-            .find(|mechanism| mechanism.as_str() == text)
-            .ok_or_else(|| format!("`{text}` is not one of SCRAM-SHA-512, SCRAM-SHA-256 and PLAIN"))
-    }
-
-    fn shown(&self) -> Option<String> {
-        Some(quoted(self.as_str()))
-    }
+worded! {
+    LogFormat, "`text` or `json`", "neither text nor json";
+    KafkaProtocol, "`plaintext`, `ssl`, `sasl_plaintext` or `sasl_ssl`",
+        "not one of plaintext, ssl, sasl_plaintext and sasl_ssl";
+    SaslMechanism, "`SCRAM-SHA-512`, `SCRAM-SHA-256` or `PLAIN`",
+        "not one of SCRAM-SHA-512, SCRAM-SHA-256 and PLAIN";
 }
 
 impl Value for Duration {
