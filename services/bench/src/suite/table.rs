@@ -285,7 +285,7 @@ mod tests {
             "14,000",
             "16,000",
             "3.00",
-            "credits, 10,000 wallets",
+            "credits; wallets: 10,000",
             "12.3",
             "not visible",
         ] {
