@@ -9,13 +9,13 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
-RUN cargo build --release --locked -p wallex -p wallex-operator -p wallex-kubectl
+RUN cargo build --profile dist --locked -p wallex -p wallex-operator -p wallex-kubectl
 
 FROM debian:bookworm-slim
 RUN apt-get update \
  && apt-get install -y --no-install-recommends ca-certificates libssl3 zlib1g \
  && rm -rf /var/lib/apt/lists/*
-COPY --from=build /src/target/release/wallex /src/target/release/wallex-operator /src/target/release/kubectl-wallex /usr/local/bin/
+COPY --from=build /src/target/dist/wallex /src/target/dist/wallex-operator /src/target/dist/kubectl-wallex /usr/local/bin/
 # Numeric, so that Kubernetes can verify that it is not root.
 USER 65532:65532
 EXPOSE 8080

@@ -9,13 +9,13 @@ REPO=$(dirname "$DEV")
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/wallex
 export DEV REPO CACHE
 
-# WALLEX_IMAGE_PROFILE: how cargo builds the programs of the image and the tools here: `release`, or `dev`, which builds
-# faster and runs slower.
+# WALLEX_IMAGE_PROFILE: how cargo builds the programs of the image and the tools here: `release`, `dev`, which builds
+# faster and runs slower, or `dist`, which is what the Dockerfile uses and takes minutes longer for every change.
 WALLEX_IMAGE_PROFILE=${WALLEX_IMAGE_PROFILE:-release}
 case $WALLEX_IMAGE_PROFILE in
-  release | dev) export WALLEX_IMAGE_PROFILE ;;
+  release | dev | dist) export WALLEX_IMAGE_PROFILE ;;
   *)
-    echo "error: WALLEX_IMAGE_PROFILE is $WALLEX_IMAGE_PROFILE: it must be release or dev" >&2
+    echo "error: WALLEX_IMAGE_PROFILE is $WALLEX_IMAGE_PROFILE: it must be release, dev or dist" >&2
     exit 1
     ;;
 esac
