@@ -105,7 +105,7 @@ pub struct SuiteArgs {
     pub(crate) replicas: u32,
 
     /// Partitions of the journal.
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1_000), help_heading = "With --roles command")]
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=256), help_heading = "With --roles command")]
     pub(crate) partitions: u32,
 
     /// Let `wallex verify` check the journal at the end, and say how long that takes.

@@ -7,6 +7,7 @@ mod costs;
 mod drive;
 mod measure;
 mod metrics;
+mod number;
 mod pgbench;
 mod processes;
 mod record;
@@ -156,7 +157,7 @@ impl Suite<'_> {
         let Some(pgbench) = pgbench else { return Ok(None) };
         self.server.settle().await;
         let rate = pgbench.run(self.stop).await?;
-        say(&format!("pgbench: TPC-B {} per second", table::thousands(rate)));
+        say(&format!("pgbench: TPC-B {} per second", number::thousands(rate)));
         Ok(Some(rate))
     }
 
@@ -218,9 +219,9 @@ impl Suite<'_> {
                     "{:<13}{:>4} connections: {:>7} per second ({} to {}), p50 {:.1} ms, p99 {:.1} ms {}",
                     cell.scenario,
                     cell.connections,
-                    table::thousands(cell.median),
-                    table::thousands(cell.min),
-                    table::thousands(cell.max),
+                    number::thousands(cell.median),
+                    number::thousands(cell.min),
+                    number::thousands(cell.max),
                     cell.p50_ms,
                     cell.p99_ms,
                     cell.build
@@ -260,7 +261,7 @@ impl Suite<'_> {
         if self.args.events > 0 {
             settings.push(format!(
                 "{} events before",
-                table::thousands(self.args.events as f64)
+                number::thousands(self.args.events as f64)
             ));
         }
         Ok(SuiteReport {

@@ -11,10 +11,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::plan::SplitMix;
 use crate::progress::say;
+use crate::suite::number::thousands;
 use crate::suite::request::{self, Request};
 use crate::suite::scenario::{BATCH, HISTORY, Scenario};
 use crate::suite::subject::Subject;
-use crate::suite::table::thousands;
 use crate::suite::wallets::Wallets;
 use crate::suite::wire::Wire;
 

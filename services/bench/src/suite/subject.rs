@@ -14,12 +14,13 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+use wallex_journal::read::positions;
 
 use crate::lag::{self, Databases, NAME};
 use crate::progress::say;
 use crate::suite::args::SuiteArgs;
+use crate::suite::number::thousands;
 use crate::suite::server::Server;
-use crate::suite::table::thousands;
 use crate::suite::{metrics, processes};
 
 /// How long a process may take to become ready, or to migrate.
@@ -202,11 +203,9 @@ impl Subject {
 
     /// How many the journal has.
     pub(crate) async fn events(&self) -> anyhow::Result<i64> {
-        let events = sqlx::query_scalar("SELECT coalesce(sum(last_seq), 0)::bigint FROM journal.partition");
-        events
-            .fetch_one(&self.journal)
-            .await
-            .context("the journal cannot be read")
+        let levels = positions::levels(&self.journal).await;
+        let levels = levels.context("the journal cannot be read")?;
+        Ok(levels.iter().map(|(_, seq)| seq).sum())
     }
 
     /// Lets `wallex verify` check the journal.

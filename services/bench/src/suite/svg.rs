@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
+use crate::suite::number::thousands;
 use crate::suite::record::{Record, Records};
 use crate::suite::scenario::Scenario;
-use crate::suite::table::thousands;
 
 const WIDTH: f64 = 860.0;
 const LEFT: f64 = 110.0;

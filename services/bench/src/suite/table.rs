@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
+use crate::suite::number::thousands;
 use crate::suite::report::{Cell, SuiteReport};
 use crate::suite::scenario::Scenario;
 
@@ -240,30 +241,11 @@ fn table(header: &[&str]) -> Table {
     table
 }
 
-/// A whole number with commas.
-pub(crate) fn thousands(number: f64) -> String {
-    let digits = format!("{number:.0}");
-    let mut grouped = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::suite::report::Tpcb;
     use crate::suite::report::tests::{cell, report};
-
-    #[test]
-    fn thousands_are_grouped() {
-        let grouped = [0.4, 999.0, 1_000.0, 1_234_567.0].map(thousands);
-        assert_eq!(grouped, ["0", "999", "1,000", "1,234,567"]);
-    }
 
     #[test]
     fn the_table_has_figures_ratios_and_what_was_sent() {
