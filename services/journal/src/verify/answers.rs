@@ -7,7 +7,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use serde_json::Value;
-use sqlx::{FromRow, PgConnection, postgres::PgRow};
+use sqlx::{Connection as _, FromRow, PgConnection, postgres::PgRow};
 use uuid::Uuid;
 use wallex_domain::{Position, Positions};
 
@@ -15,11 +15,12 @@ use super::record::{self, Record};
 use super::report::{Kind, Report};
 use crate::append::Answer;
 use crate::packed::Unreadable;
+use crate::read;
 
 /// Answers per statement: the answer to a batch may have a thousand parts.
 const CHUNK: i64 = 100;
 
-const ANSWERS: &str = "SELECT caller, key, slot, status, packed, body, etag, position, location FROM journal.answer \
+pub const ANSWERS: &str = "SELECT caller, key, slot, status, packed, body, etag, position, location FROM journal.answer \
     WHERE (caller, key, slot) > ($1, $2, $3) ORDER BY caller, key, slot LIMIT $4";
 
 #[derive(FromRow)]
@@ -76,13 +77,15 @@ struct Around {
 pub(super) async fn check(db: &mut PgConnection, report: &mut Report) -> sqlx::Result<()> {
     let mut after = (String::new(), String::new(), -1_i16);
     loop {
+        let mut page = db.begin_with(read::BEGIN).await?;
         let answers: Vec<Stored> = sqlx::query_as(ANSWERS)
             .bind(&after.0)
             .bind(&after.1)
             .bind(after.2)
             .bind(CHUNK)
-            .fetch_all(&mut *db)
+            .fetch_all(&mut *page)
             .await?;
+        page.commit().await?;
         let Some(last) = answers.last() else { return Ok(()) };
         after = (last.caller.clone(), last.key.clone(), last.slot);
         let told: Vec<Told> = answers.iter().map(|answer| answer.given.told()).collect();

@@ -31,7 +31,10 @@ mod walk;
 use sqlx::PgPool;
 use wallex_domain::Partition;
 
+pub use answers::ANSWERS;
+pub use movements::ROWS as MOVEMENTS;
 pub use report::{Kind, Report};
+pub use reversals::ROWS as REVERSALS;
 
 use crate::read;
 

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use sqlx::{FromRow, PgConnection, Row as _, postgres::PgRow};
+use sqlx::{Connection as _, FromRow, PgConnection, Row as _, postgres::PgRow};
 use uuid::Uuid;
 use wallex_domain::{EventData, Hash, Position};
 
@@ -15,7 +15,7 @@ use super::record::{self, Record};
 use super::report::{Kind, Report};
 use crate::Event;
 use crate::content::Content;
-use crate::read::hash_column;
+use crate::read::{self, hash_column};
 
 /// Names per statement: each comes with an answer and with its transaction's events.
 const CHUNK: i64 = 500;
@@ -23,7 +23,7 @@ const CHUNK: i64 = 500;
 const TRANSACTIONS: &str =
     "SELECT external_id, transaction_id FROM journal.movement WHERE external_id = ANY($1)";
 
-const ROWS: &str = "SELECT external_id, transaction_id, event_id, content, has_personal, status, packed, body, etag, \
+pub const ROWS: &str = "SELECT external_id, transaction_id, event_id, content, has_personal, status, packed, body, etag, \
     position, location FROM journal.movement WHERE external_id > $1 ORDER BY external_id LIMIT $2";
 
 /// Every event that carries a name has a row, and the row leads to its transaction.
@@ -84,11 +84,13 @@ impl FromRow<'_, PgRow> for Name {
 pub(super) async fn check_rows(db: &mut PgConnection, report: &mut Report) -> sqlx::Result<()> {
     let mut after = String::new();
     loop {
+        let mut page = db.begin_with(read::BEGIN).await?;
         let names: Vec<Name> = sqlx::query_as(ROWS)
             .bind(&after)
             .bind(CHUNK)
-            .fetch_all(&mut *db)
+            .fetch_all(&mut *page)
             .await?;
+        page.commit().await?;
         let Some(last) = names.last() else { return Ok(()) };
         after.clone_from(&last.external_id);
         let transactions: Vec<Uuid> = names.iter().map(|name| name.transaction_id).collect();

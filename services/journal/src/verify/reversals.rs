@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use sqlx::PgConnection;
+use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 use wallex_domain::{EventData, Partition, Transaction, WalletId};
 
@@ -16,8 +16,8 @@ const SUMS: &str = "SELECT transaction_id, amount FROM journal.reversed WHERE tr
 const EVENTS: &str = "SELECT transaction_id, wallet_id, type, schema_version, payload FROM journal.event \
     WHERE transaction_id = ANY($1)";
 
-const ROWS: &str = "SELECT transaction_id FROM journal.reversed \
-    WHERE $1::uuid IS NULL OR transaction_id > $1 ORDER BY transaction_id LIMIT $2";
+pub const ROWS: &str = "SELECT transaction_id FROM journal.reversed WHERE transaction_id >= $1 \
+    ORDER BY transaction_id LIMIT $2";
 
 /// Reversed transactions of all partitions, and how far each partition was walked.
 #[derive(Default)]
@@ -87,15 +87,17 @@ pub(super) async fn look_for_strays(
     known: &Known,
     report: &mut Report,
 ) -> sqlx::Result<()> {
-    let mut after: Option<Uuid> = None;
+    let mut from = Uuid::nil();
     loop {
+        let mut page = db.begin_with(read::BEGIN).await?;
         let rows: Vec<Uuid> = sqlx::query_scalar(ROWS)
-            .bind(after)
+            .bind(from)
             .bind(CHUNK)
-            .fetch_all(&mut *db)
+            .fetch_all(&mut *page)
             .await?;
+        page.commit().await?;
         let Some(last) = rows.last() else { return Ok(()) };
-        after = Some(*last);
+        from = Uuid::from_u128(last.as_u128().saturating_add(1));
         let unknown = rows.into_iter().filter(|id| !known.transactions.contains(id));
         let mut unknown: HashSet<Uuid> = unknown.collect();
         if unknown.is_empty() {

@@ -4,6 +4,7 @@
 
 use wallex_journal::read::{self, positions, trail, wallet};
 use wallex_journal::schema::SCHEMA;
+use wallex_journal::verify;
 use wallex_postgres::SNAPSHOT;
 use wallex_testing::plans::{Planned, database, reads_less, stay_on_their_indexes};
 
@@ -70,6 +71,41 @@ const PAGES: [Planned; 1] = [(
     &["event_pkey"],
 )];
 
+/// How `wallex verify` goes through what stands beside the events.
+const CHECKS: [Planned; 3] = [
+    (
+        "answers",
+        verify::ANSWERS,
+        "text, text, smallint, bigint",
+        "'me', 'k5000', 1::smallint, 100",
+        &["answer_0_pkey", "answer_1_pkey", "answer_2_pkey"],
+    ),
+    (
+        "movements",
+        verify::MOVEMENTS,
+        "text, bigint",
+        "'n5000', 500",
+        &["movement_pkey"],
+    ),
+    (
+        "reversals",
+        verify::REVERSALS,
+        "uuid, bigint",
+        "md5('7')::uuid, 500",
+        &["reversed_pkey"],
+    ),
+];
+
+const GROW_BESIDE: &str = "
+    INSERT INTO journal.answer (slot, caller, key, created_at, fingerprint, status, packed)
+        SELECT n % 3, 'me', 'k' || n, 1, decode(repeat('00', 32), 'hex'), 201, '' FROM generate_series(1, 20000) n;
+    INSERT INTO journal.movement (external_id, transaction_id, event_id, content, has_personal, status, packed)
+        SELECT 'n' || n, gen_random_uuid(), gen_random_uuid(), decode(repeat('00', 32), 'hex'), false, 201, ''
+          FROM generate_series(1, 20000) n;
+    INSERT INTO journal.reversed SELECT md5(n::text)::uuid, 1 FROM generate_series(1, 20000) n;";
+
+const ANALYZE_BESIDE: &str = "ANALYZE journal.answer, journal.movement, journal.reversed";
+
 /// Pages of partitions with 2,000 events each, from the beginning, the middle and the end.
 const MANY: &str =
     "'{7, 8, 0, 1, 2, 3}', '{0, 9008, 5000, 12001, 19999, 30000}', '{11, 11, 2, 101, 500, 500}'";
@@ -130,4 +166,21 @@ async fn pages_stay_on_their_index_as_the_journal_grows() {
     stay_on_their_indexes(&mut db, read::BEGIN, &PAGES, STAGES).await;
     // 225 rows, next to each other in the index but not in the table.
     reads_less(&mut db, read::BEGIN, "pages", MANY, 300).await;
+}
+
+#[tokio::test]
+async fn a_check_stays_on_its_indexes_as_the_journal_grows() {
+    let database = database("journal", &SCHEMA.migrations).await;
+    let mut db = database.connection().await;
+    let stages = [
+        ("empty", ""),
+        ("analyzed while empty", ANALYZE_BESIDE),
+        ("grown", GROW_BESIDE),
+        ("grown and analyzed", ANALYZE_BESIDE),
+    ];
+    stay_on_their_indexes(&mut db, read::BEGIN, &CHECKS, stages).await;
+    // A page costs its rows, not those of the pages before or after it.
+    for (name, _, _, values, _) in CHECKS {
+        reads_less(&mut db, read::BEGIN, name, values, 550).await;
+    }
 }
