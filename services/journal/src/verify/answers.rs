@@ -7,10 +7,11 @@
 use std::collections::{BTreeSet, HashMap};
 
 use serde_json::Value;
-use sqlx::{Connection as _, FromRow, PgConnection, postgres::PgRow};
+use sqlx::{FromRow, PgConnection, postgres::PgRow};
 use uuid::Uuid;
 use wallex_domain::{Position, Positions};
 
+use super::begin;
 use super::record::{self, Record};
 use super::report::{Kind, Report};
 use crate::append::Answer;
@@ -77,7 +78,7 @@ struct Around {
 pub(super) async fn check(db: &mut PgConnection, report: &mut Report) -> sqlx::Result<()> {
     let mut after = (String::new(), String::new(), -1_i16);
     loop {
-        let mut page = db.begin_with(read::BEGIN).await?;
+        let mut page = begin(&mut *db, read::BEGIN).await?;
         let answers: Vec<Stored> = sqlx::query_as(ANSWERS)
             .bind(&after.0)
             .bind(&after.1)

@@ -28,7 +28,7 @@ mod reversals;
 mod strays;
 mod walk;
 
-use sqlx::PgPool;
+use sqlx::{Connection as _, PgConnection, PgPool, Postgres, Transaction};
 use wallex_domain::Partition;
 
 pub use answers::ANSWERS;
@@ -43,6 +43,14 @@ pub const CHUNK: i64 = 2_000;
 
 /// Opens the transaction in which rows are compared with the fold.
 pub const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+
+/// Opens a transaction on the check's own connection, which never goes back into a pool.
+async fn begin<'a>(
+    db: &'a mut PgConnection,
+    statements: &'static str,
+) -> sqlx::Result<Transaction<'a, Postgres>> {
+    db.begin_with(statements).await
+}
 
 /// Checks all partitions up to the heads they have when the check reaches them.
 pub async fn verify(db: &PgPool) -> sqlx::Result<Report> {

@@ -6,11 +6,12 @@
 
 use std::collections::HashMap;
 
-use sqlx::{Connection as _, FromRow, PgConnection, Row as _, postgres::PgRow};
+use sqlx::{FromRow, PgConnection, Row as _, postgres::PgRow};
 use uuid::Uuid;
 use wallex_domain::{EventData, Hash, Position};
 
 use super::answers::Given;
+use super::begin;
 use super::record::{self, Record};
 use super::report::{Kind, Report};
 use crate::Event;
@@ -84,7 +85,7 @@ impl FromRow<'_, PgRow> for Name {
 pub(super) async fn check_rows(db: &mut PgConnection, report: &mut Report) -> sqlx::Result<()> {
     let mut after = String::new();
     loop {
-        let mut page = db.begin_with(read::BEGIN).await?;
+        let mut page = begin(&mut *db, read::BEGIN).await?;
         let names: Vec<Name> = sqlx::query_as(ROWS)
             .bind(&after)
             .bind(CHUNK)

@@ -3,12 +3,12 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use sqlx::{Connection as _, PgConnection};
+use sqlx::PgConnection;
 use uuid::Uuid;
 use wallex_domain::{EventData, Partition, Transaction, WalletId};
 
-use super::CHUNK;
 use super::report::{Kind, Report};
+use super::{CHUNK, begin};
 use crate::read;
 
 const SUMS: &str = "SELECT transaction_id, amount FROM journal.reversed WHERE transaction_id = ANY($1)";
@@ -89,7 +89,7 @@ pub(super) async fn look_for_strays(
 ) -> sqlx::Result<()> {
     let mut from = Uuid::nil();
     loop {
-        let mut page = db.begin_with(read::BEGIN).await?;
+        let mut page = begin(&mut *db, read::BEGIN).await?;
         let rows: Vec<Uuid> = sqlx::query_scalar(ROWS)
             .bind(from)
             .bind(CHUNK)

@@ -2,14 +2,14 @@
 //!
 //! The invariant: everything compared is from one snapshot, and the walk has caught up with it.
 
-use sqlx::{Connection as _, PgConnection};
+use sqlx::PgConnection;
 use wallex_domain::{EventData, Mark, Partition};
 
 use super::compare::{self, PartitionRow};
 use super::fold::Fold;
 use super::personal::{self, Erasures};
 use super::report::{Kind, Report};
-use super::{CHUNK, SNAPSHOT, holds, legs, movements, reversals};
+use super::{CHUNK, SNAPSHOT, begin, holds, legs, movements, reversals};
 use crate::{Event, read};
 
 const EXTERNAL_IDS: &str = "
@@ -54,7 +54,7 @@ pub(super) async fn partition(
         }
         walk.go_to(&mut *db, row.head.seq, report).await?;
     }
-    let mut snapshot = db.begin_with(SNAPSHOT).await?;
+    let mut snapshot = begin(&mut *db, SNAPSHOT).await?;
     if let Some(row) = PartitionRow::read(&mut snapshot, partition).await? {
         walk.go_to(&mut snapshot, row.head.seq, report).await?;
         let Walk {
