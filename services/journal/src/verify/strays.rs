@@ -60,6 +60,35 @@ SELECT r.wallet_id FROM journal.erasure r
                       AND e.type = 'wallet.personal_data_erased')
  LIMIT 1000";
 
+/// What is looked for by id, and how each is reported.
+type Looked = (Kind, &'static str, fn(Uuid) -> String);
+const ROWS: [Looked; 8] = [
+    (Kind::Wallet, HEADS, |id| {
+        format!("wallet {id} has a head and no events")
+    }),
+    (Kind::Hold, HOLDS, |id| {
+        format!("hold {id} is of a wallet that has no head")
+    }),
+    (Kind::Wallet, DETAILS, |id| {
+        format!("wallet {id} has a row in journal.details and no head")
+    }),
+    (Kind::PersonalData, PERSONAL, |id| {
+        format!("the personal data of event {id} is of a wallet that has no head")
+    }),
+    (Kind::Hold, HOLDS_ELSEWHERE, |id| {
+        format!("hold {id} is kept for another partition than its wallet's")
+    }),
+    (Kind::PersonalData, PERSONAL_ELSEWHERE, |id| {
+        format!("the personal data of event {id} is kept for another partition than its wallet's")
+    }),
+    (Kind::Reversal, REVERSED_ELSEWHERE, |id| {
+        format!("journal.reversed keeps transaction {id} for a partition that has none of its events")
+    }),
+    (Kind::Erasure, ERASURES, |id| {
+        format!("journal.erasure asks for an erasure of wallet {id} that no event decided")
+    }),
+];
+
 pub(super) async fn look_for(
     db: &mut PgConnection,
     partitions: &[Partition],
@@ -81,37 +110,9 @@ pub(super) async fn look_for(
     report.add_each(Kind::Publication, foreign, |id| {
         format!("journal.publication has partition {id}, and journal.partition has not")
     });
-    let heads: Vec<Uuid> = sqlx::query_scalar(HEADS).fetch_all(&mut *db).await?;
-    report.add_each(Kind::Wallet, heads, |id| {
-        format!("wallet {id} has a head and no events")
-    });
-    let holds: Vec<Uuid> = sqlx::query_scalar(HOLDS).fetch_all(&mut *db).await?;
-    report.add_each(Kind::Hold, holds, |id| {
-        format!("hold {id} is of a wallet that has no head")
-    });
-    let details: Vec<Uuid> = sqlx::query_scalar(DETAILS).fetch_all(&mut *db).await?;
-    report.add_each(Kind::Wallet, details, |id| {
-        format!("wallet {id} has a row in journal.details and no head")
-    });
-    let personal: Vec<Uuid> = sqlx::query_scalar(PERSONAL).fetch_all(&mut *db).await?;
-    report.add_each(Kind::PersonalData, personal, |id| {
-        format!("the personal data of event {id} is of a wallet that has no head")
-    });
-    let holds: Vec<Uuid> = sqlx::query_scalar(HOLDS_ELSEWHERE).fetch_all(&mut *db).await?;
-    report.add_each(Kind::Hold, holds, |id| {
-        format!("hold {id} is kept for another partition than its wallet's")
-    });
-    let personal: Vec<Uuid> = sqlx::query_scalar(PERSONAL_ELSEWHERE).fetch_all(&mut *db).await?;
-    report.add_each(Kind::PersonalData, personal, |id| {
-        format!("the personal data of event {id} is kept for another partition than its wallet's")
-    });
-    let reversed: Vec<Uuid> = sqlx::query_scalar(REVERSED_ELSEWHERE).fetch_all(&mut *db).await?;
-    report.add_each(Kind::Reversal, reversed, |id| {
-        format!("journal.reversed keeps transaction {id} for a partition that has none of its events")
-    });
-    let erasures: Vec<Uuid> = sqlx::query_scalar(ERASURES).fetch_all(db).await?;
-    report.add_each(Kind::Erasure, erasures, |id| {
-        format!("journal.erasure asks for an erasure of wallet {id} that no event decided")
-    });
+    for (kind, rows, words) in ROWS {
+        let ids: Vec<Uuid> = sqlx::query_scalar(rows).fetch_all(&mut *db).await?;
+        report.add_each(kind, ids, words);
+    }
     Ok(())
 }
